@@ -1,0 +1,75 @@
+"""steepest: choose a function, define its loss, descend its gradient.
+
+The public names are imported when they are first used: `import steepest` costs nothing, which keeps
+`python train.py --help` fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from steepest.data.datamodule import WindowDataModule
+    from steepest.data.files import read_prices, read_table
+    from steepest.data.sources import (
+        Curve,
+        Line,
+        PriceFile,
+        RandomWalk,
+        ShippedPrices,
+        Table,
+        YahooPrices,
+    )
+    from steepest.evaluate.metrics import direction_metrics, value_metrics
+    from steepest.models.losses import cross_entropy, huber, mae, mse
+    from steepest.models.networks import MLP, Linear
+    from steepest.models.predictors import LinearPredictor, MLPPredictor
+
+_HOMES = {
+    "steepest.data.datamodule": ["WindowDataModule"],
+    "steepest.data.files": ["read_prices", "read_table"],
+    "steepest.data.sources": [
+        "Curve",
+        "Line",
+        "PriceFile",
+        "RandomWalk",
+        "ShippedPrices",
+        "Table",
+        "YahooPrices",
+    ],
+    "steepest.evaluate.metrics": ["direction_metrics", "value_metrics"],
+    "steepest.models.losses": ["cross_entropy", "huber", "mae", "mse"],
+    "steepest.models.networks": ["MLP", "Linear"],
+    "steepest.models.predictors": ["LinearPredictor", "MLPPredictor"],
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022  # by room, in reading order
+    "read_prices",
+    "read_table",
+    "Curve",
+    "Line",
+    "PriceFile",
+    "RandomWalk",
+    "ShippedPrices",
+    "Table",
+    "YahooPrices",
+    "WindowDataModule",
+    "Linear",
+    "MLP",
+    "cross_entropy",
+    "huber",
+    "mae",
+    "mse",
+    "LinearPredictor",
+    "MLPPredictor",
+    "direction_metrics",
+    "value_metrics",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'steepest' has no attribute '{name}'")

@@ -1,0 +1,159 @@
+"""Lightning glue for the data: batches that are gathered on the device, no `DataLoader` workers, no per-sample Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from steepest.data.sources import RowData, SeriesData
+from steepest.data.windows import CHUNK, Batch, Windows, generator, row_windows, series_windows
+
+
+class Batches:
+    """An iterable of `Batch`es over one part; each pass is one epoch.
+
+    With a `seed` the order of an epoch is a pure function of (seed, epoch); without, it is the order of the samples.
+    Under several devices every one of them takes its share of each batch, so that an update sees the same samples
+    whatever the number of devices. The position within the epoch is part of a checkpoint.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        part: str,
+        size: int | None,
+        *,
+        seed: int | None = None,
+        one_batch: bool = False,
+        epoch: Callable[[], int] = lambda: 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.windows, self.part, self.seed, self.epoch = windows, windows.parts[part], seed, epoch
+        self.size = min(size or len(self.part), len(self.part))
+        self.count = self.size if one_batch else len(self.part)
+        self.one_batch = one_batch
+        self.rank, self.world = rank, world
+        self.position = 0
+
+    def __len__(self) -> int:
+        return -(-self.count // self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        start = self.position if self.position < len(self) else 0
+        order_N = self.order()
+        for position in range(start, len(self)):
+            self.position = position + 1
+            yield self._batch(order_N[position * self.size : (position + 1) * self.size])
+
+    def order(self) -> Tensor:
+        """Origins (N,) of this epoch's samples, in the order in which they are trained on."""
+        if self.seed is None:
+            index_N = torch.arange(self.count)
+        else:
+            key = 0 if self.one_batch else self.epoch()
+            index_N = torch.randperm(len(self.part), generator=generator(self.seed, "order", key))[: self.count]
+        return self.part.origins(index_N.to(self.windows.price_T.device))
+
+    def _batch(self, origin_N: Tensor) -> Batch:
+        if self.world == 1:
+            return self.windows.gather(origin_N)
+        # Gradients are averaged over devices: a mean over n of the batch's N samples must weigh n * world / N.
+        mine_n = origin_N[self.rank :: self.world]
+        share = len(mine_n) * self.world / len(origin_N)
+        return self.windows.gather(mine_n if len(mine_n) else origin_N[:1])._replace(share=share)
+
+    def state_dict(self) -> dict[str, int]:
+        """The position within the epoch, for checkpoints taken in its middle."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a checkpoint's position."""
+        self.position = state["position"]
+
+
+class WindowDataModule(LightningDataModule):
+    """Reads a data set, standardises and splits it, and serves its batches from the training device.
+
+    Args:
+        dataset: what to read and how to cut it (`sources.py`).
+        seed: of the order of the batches, and of the split of plain rows.
+
+    Attributes:
+        windows: the tensors, after `setup`.
+
+    Raises:
+        ValueError: in `setup`, with every fault of the data.
+    """
+
+    def __init__(self, dataset: SeriesData | RowData, seed: int = 0) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.seed = seed
+        self._windows: Windows | None = None
+        self._placed: tuple[torch.device, torch.dtype, Windows] | None = None
+
+    @property
+    def windows(self) -> Windows:
+        """The data set's tensors, in float64 on the CPU."""
+        if self._windows is None:
+            raise ValueError("call WindowDataModule.setup() before its windows are used")
+        return self._windows
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and prepare the data once; Lightning calls this too."""
+        if self._windows is None:
+            path = getattr(self.dataset, "path", None)
+            where = Path(path).name if path else f"data={type(self.dataset).__name__}"
+            frame = self.dataset.read()
+            if isinstance(self.dataset, RowData):
+                self._windows = row_windows(frame, self.dataset, where, self.seed)
+            else:
+                self._windows = series_windows(frame, self.dataset, where)
+
+    def placed(self, device: torch.device | str, dtype: torch.dtype) -> Windows:
+        """The windows on a device in a precision; the last answer is kept, so they are moved once."""
+        device = torch.device(device)
+        if self._placed is None or self._placed[:2] != (device, dtype):
+            self._placed = (device, dtype, self.windows.to(device, dtype))
+        return self._placed[2]
+
+    def train_dataloader(self) -> Batches:
+        """The training batches in the order of (seed, epoch)."""
+        trainer, windows = self._trainer(), self._windows_in_training()
+        return Batches(
+            windows,
+            "train",
+            self.dataset.batch_size,
+            seed=self.seed if self.dataset.shuffle else None,
+            one_batch=self.dataset.one_batch,
+            epoch=lambda: trainer.current_epoch,
+            rank=trainer.global_rank,
+            world=trainer.world_size,
+        )
+
+    def val_dataloader(self) -> Batches | list:
+        """The whole val part in order, on every device alike, in batches as large as is cheap."""
+        return self._whole("val")
+
+    def test_dataloader(self) -> Batches | list:
+        """The whole test part in order."""
+        return self._whole("test")
+
+    def _whole(self, part: str) -> Batches | list:
+        windows = self._windows_in_training()
+        return Batches(windows, part, max(1, CHUNK // max(windows.inputs, 64))) if len(windows.parts[part]) else []
+
+    def _trainer(self):
+        if self.trainer is None:
+            raise ValueError("a WindowDataModule serves batches to a Trainer: call trainer.fit(model, datamodule)")
+        return self.trainer
+
+    def _windows_in_training(self) -> Windows:
+        trainer = self._trainer()
+        dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
+        return self.placed(trainer.strategy.root_device, dtype)

@@ -1,0 +1,322 @@
+"""Files of prices or plain rows -> a checked pandas frame.
+
+Everything that can be wrong with a file is found here, once, and reported together; what leaves this file is finite,
+sorted and complete. It does no scaling and knows no tensors.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from steepest.data.faults import Faults, did_you_mean
+
+log = logging.getLogger(__name__)
+
+Missing = Literal["error", "drop", "forward_fill"]
+Duplicates = Literal["error", "first", "last"]
+
+VALUE = "value"  # the name of the value column in every checked frame
+
+_DATE_NAMES = ("date", "datetime", "timestamp", "time", "day")
+_VALUE_NAMES = ("adj close", "adj_close", "adjclose", "close", "price", "value")
+_ID_NAMES = ("ticker", "symbol", "series", "asset", "name", "id")
+
+
+def read_prices(
+    path: str | Path,
+    *,
+    date: str | None = None,
+    value: str | None = None,
+    id: str | None = None,
+    series: Sequence[str] | None = None,
+    features: Sequence[str] = (),
+    date_format: str | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "error",
+) -> pd.DataFrame:
+    """Read a CSV (also gzipped) or Parquet file of prices, wide or long, and check it.
+
+    Args:
+        path: the file. ``.parquet``/``.pq`` is read as Parquet, anything else as CSV (``,``, ``;``, tab or ``|``).
+        date: the date column; found by its name (date, time, ...) when None.
+        value: the price column; found by its name (close, price, ...) when None. With neither, every numeric
+            column is a series of its own (a wide file).
+        id: the column that names the series of a long file; found by its name (ticker, symbol, ...) when None.
+        series: the series to keep, in this order; None keeps all.
+        features: further numeric input columns, such as volume.
+        date_format: how dates are written, as in ``strptime``; inferred when None.
+        missing: what happens to rows whose numbers are missing, infinite or text, or whose date does not parse.
+        duplicates: which of several rows of one date is kept.
+
+    Returns:
+        A frame indexed by (series, date), sorted, with the columns ``value`` and then `features`, all finite floats.
+
+    Raises:
+        ValueError: with every fault of the file, each naming column and row (the first row after the header is row 1).
+    """
+    raw = _read_file(Path(path))
+    return check_prices(
+        raw, Path(path).name, date=date, value=value, id=id, series=series, features=features,
+        date_format=date_format, missing=missing, duplicates=duplicates,
+    )  # fmt: skip
+
+
+def check_prices(
+    raw: pd.DataFrame,
+    where: str,
+    *,
+    date: str | None = None,
+    value: str | None = None,
+    id: str | None = None,
+    series: Sequence[str] | None = None,
+    features: Sequence[str] = (),
+    date_format: str | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "error",
+) -> pd.DataFrame:
+    """Check a frame of prices as `read_prices` does; `where` names it in messages."""
+    faults = Faults(where)
+    raw = _reset_date_index(raw)
+    columns = list(raw.columns)
+    for key, name in [("data.date", date), ("data.value", value), ("data.id", id)]:
+        if name is not None and name not in columns:
+            faults.add(_no_column(key, name, columns))
+    for name in features:
+        if name not in columns:
+            faults.add(_no_column("data.features", name, columns))
+    faults.raise_if_any()
+
+    date = date or _find(columns, _DATE_NAMES) or _first_dates(raw)
+    if date is None:
+        faults.add(f"has no date column among {columns}: name it with data.date=COLUMN")
+        faults.raise_if_any()
+        raise AssertionError("unreachable: a fault was added")
+    id = id or _find([c for c in columns if c != date and not pd.api.types.is_numeric_dtype(raw[c])], _ID_NAMES)
+    taken = {date, id, *features}
+    value = value or _find([c for c in columns if c not in taken], _VALUE_NAMES)
+    if value is not None:
+        value_columns = [value]
+    else:
+        value_columns = [c for c in columns if c not in taken and pd.api.types.is_numeric_dtype(raw[c])]
+        if not value_columns or id is not None:
+            faults.add(f"has no value column among {columns}: name it with data.value=COLUMN")
+            faults.raise_if_any()
+    names = _series_names(raw, id, value, value_columns)
+    if series is not None:
+        for name in series:
+            if name not in names:
+                faults.add(f"has no series '{name}' (data.series){did_you_mean(name, names)} It has {names}")
+        faults.raise_if_any()
+    chosen = list(series) if series is not None else names
+    log.info("%s: dates from '%s', values from %s", where, date, value_columns if id is None else f"'{value}' by '{id}'")
+
+    dates = _parse_dates(raw[date], date, date_format, missing, faults)
+    parts: dict[str, pd.DataFrame] = {}
+    for name in chosen:
+        rows = raw[raw[id].astype(str) == name] if id is not None else raw
+        column = name if value is None else value
+        label = f"'{column}'" + (f" of {name}" if id is not None else "")
+        numbers = {VALUE: _numbers(rows[column], f"value column {label}", missing, faults)}
+        for feature in features:
+            numbers[feature] = _numbers(rows[feature], f"input column '{feature}'", missing, faults)
+        part = pd.DataFrame(numbers).set_index(dates.loc[rows.index])
+        if missing == "drop":
+            part = part[~pd.isna(part.index)]
+        part = _order(part, name, duplicates, where, faults)
+        parts[name] = _fill(part, missing, name, faults)  # after the sorting: forward in time, not in the file
+        if len(parts[name]) and parts[name][VALUE].nunique() == 1:
+            faults.add(f"value column {label} is constant ({parts[name][VALUE].iloc[0]:g}): nothing can be learnt from it")
+    faults.raise_if_any()
+    return pd.concat(parts, names=["series", "date"])
+
+
+def read_table(
+    path: str | Path, inputs: Sequence[str], target: str, missing: Missing = "error"
+) -> pd.DataFrame:
+    """Read a CSV or Parquet file of plain rows (no time) and check it.
+
+    Returns:
+        A frame indexed by row number (the first row after the header is 1), columns `inputs` and then `target`.
+
+    Raises:
+        ValueError: with every fault of the file: columns not there, a target that is also an input, text, constants.
+    """
+    path = Path(path)
+    raw = _read_file(path)
+    faults = Faults(path.name)
+    for key, name in [*(("data.inputs", name) for name in inputs), ("data.target", target)]:
+        if name not in raw.columns:
+            faults.add(_no_column(key, name, list(raw.columns)))
+    if not inputs:
+        faults.add("data.inputs is empty: name at least one input column, as data.inputs=[x1,x2]")
+    if len(set(inputs)) < len(inputs):
+        faults.add(f"data.inputs={list(inputs)} names a column twice: name each once")
+    if target in inputs:
+        faults.add(f"data.target={target} is also in data.inputs: a model would read the answer; take it out of one")
+    faults.raise_if_any()
+    numbers = {c: _numbers(raw[c], f"column '{c}'", missing, faults) for c in [*inputs, target]}
+    frame = pd.DataFrame(numbers)
+    frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
+    frame = _fill(frame, missing, target, faults)
+    for column in frame:
+        if len(frame) and frame[column].nunique() == 1:
+            faults.add(f"column '{column}' is constant ({frame[column].iloc[0]:g}): leave it out")
+    faults.raise_if_any()
+    return frame
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    """The raw frame of a file, or one `ValueError` that says why it cannot be read."""
+    if not path.exists():
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
+        raise ValueError(f"data.path={path}: there is no such file{near}")
+    if path.is_dir():
+        raise ValueError(f"data.path={path} is a folder: name the file in it")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path.name}: the file is empty")
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            raw = pd.read_parquet(path)
+        else:
+            with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8-sig") as file:
+                header = file.readline()
+            raw = pd.read_csv(path, sep=max(",;\t|", key=header.count), encoding="utf-8-sig", low_memory=False)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path.name}: the file is empty") from None
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path.name}: cannot be read as a table: {error}") from error
+    if raw.empty and raw.index.size == 0:
+        raise ValueError(f"{path.name}: there are no rows after the header {list(raw.columns)}")
+    raw.columns = [str(c).strip() for c in raw.columns]
+    repeated = raw.columns[raw.columns.duplicated()].tolist()
+    if repeated:
+        raise ValueError(f"{path.name}: column names are used twice: {repeated}")
+    return raw
+
+
+def _reset_date_index(raw: pd.DataFrame) -> pd.DataFrame:
+    """Parquet often keeps dates (and tickers) in the index: make them columns."""
+    if isinstance(raw.index, pd.RangeIndex):
+        return raw
+    names = [n or ("date" if i == 0 else f"level_{i}") for i, n in enumerate(raw.index.names)]
+    return raw.reset_index(names=names)
+
+
+def _no_column(key: str, name: str, columns: list[str]) -> str:
+    return f"{key}={name}: there is no such column{did_you_mean(name, columns)} It has {columns}"
+
+
+def _find(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    lower = {c.lower(): c for c in columns}
+    return next((lower[n] for n in names if n in lower), None)
+
+
+def _first_dates(raw: pd.DataFrame) -> str | None:
+    """The first text or datetime column whose first entries all parse as dates."""
+    for column in raw.columns:
+        if pd.api.types.is_datetime64_any_dtype(raw[column]):
+            return column
+        if not pd.api.types.is_numeric_dtype(raw[column]):
+            head = raw[column].head(5)
+            if pd.to_datetime(head, errors="coerce", format="mixed").notna().all():
+                return column
+    return None
+
+
+def _series_names(raw: pd.DataFrame, id: str | None, value: str | None, columns: list[str]) -> list[str]:
+    if id is not None:
+        return [str(n) for n in raw[id].dropna().unique()]
+    if value is not None and len(columns) == 1:
+        return [value]
+    return columns
+
+
+def _parse_dates(
+    column: pd.Series, name: str, date_format: str | None, missing: Missing, faults: Faults
+) -> pd.Series:
+    text = column
+    if pd.api.types.is_numeric_dtype(column):  # 20200131, not nanoseconds since 1970
+        text = column.astype("Int64").astype(str) if (column.dropna() % 1 == 0).all() else column.astype(str)
+        date_format = date_format or "%Y%m%d"
+    try:
+        dates = pd.to_datetime(text, errors="coerce", format=date_format)
+    except ValueError:  # offsets that change with daylight saving: only instants are comparable
+        dates = pd.to_datetime(text, errors="coerce", format=date_format, utc=True)
+    if getattr(dates.dt, "tz", None) is not None:
+        dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
+    bad = np.flatnonzero(dates.isna())
+    if len(bad) and missing != "drop":
+        faults.add(
+            f"date column '{name}': {len(bad)} of {len(dates)} do not parse as dates, first in row {bad[0] + 1} "
+            f"({column.iloc[bad[0]]!r}): mend them, say how they are written with data.date_format='%d.%m.%Y', "
+            "or data.missing=drop"
+        )
+    return dates
+
+
+def _numbers(column: pd.Series, label: str, missing: Missing, faults: Faults) -> np.ndarray:
+    """Floats of a column; what is missing, infinite or text becomes NaN, and a fault under ``missing=error``."""
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        infinite = int(np.isinf(numbers).sum())
+        text = sum(isinstance(v, str) for v in column.iloc[bad[np.isnan(numbers[bad])]])
+        kinds = {"text": text, "infinite": infinite, "missing": len(bad) - infinite - text}
+        what = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
+        said = (
+            f"{label}: {len(bad)} of {len(numbers)} are no numbers ({what}), "
+            f"first in row {int(column.index[bad[0]]) + 1} ({column.iloc[bad[0]]!r})"
+        )
+        if missing == "error":
+            faults.add(f"{said}: mend them, or data.missing=drop or data.missing=forward_fill")
+        else:
+            log.warning("%s: data.missing=%s applied", said, missing)
+            numbers[bad] = np.nan
+    return numbers
+
+
+def _fill(frame: pd.DataFrame, missing: Missing, name: str, faults: Faults) -> pd.DataFrame:
+    assert missing in get_args(Missing), missing
+    if missing == "error":
+        return frame
+    if missing == "forward_fill":
+        frame = frame.ffill()  # from earlier rows only: filling backwards would look ahead
+        if len(frame) and frame.iloc[0].isna().any():
+            faults.add(f"{name}: row 1 is missing and nothing stands before it to fill from: use data.missing=drop")
+        return frame
+    keep = frame.notna().all(axis=1).to_numpy()
+    if not keep.any():
+        faults.add(f"{name}: no row is left after data.missing=drop")
+    return frame[keep]
+
+
+def _order(frame: pd.DataFrame, name: str, duplicates: Duplicates, where: str, faults: Faults) -> pd.DataFrame:
+    """Sort by date (with a warning) and settle dates that occur more than once."""
+    dates = pd.DatetimeIndex(frame.index)
+    if dates.hasnans:  # already reported: sorting would only hide it
+        return frame
+    if not dates.is_monotonic_increasing:
+        back = int(np.flatnonzero(np.diff(dates.asi8) < 0)[0]) + 2
+        log.warning("%s: dates of %s go backwards, first in row %d (%s): sorted", where, name, back, dates[back - 1].date())
+        frame = frame.sort_index(kind="stable")
+        dates = pd.DatetimeIndex(frame.index)
+    twice = dates.duplicated(keep="first")
+    if twice.any():
+        first = dates[twice][0]
+        said = f"{name}: {int(twice.sum())} dates occur more than once, first {first:%Y-%m-%d}"
+        if duplicates == "error":
+            faults.add(
+                f"{said}: keep one of each with data.duplicates=first or data.duplicates=last, "
+                "or name the column that tells the series apart with data.id=COLUMN"
+            )
+        else:
+            log.warning("%s: data.duplicates=%s applied", said, duplicates)
+            frame = frame[~dates.duplicated(keep=duplicates)]
+    return frame

@@ -1,0 +1,324 @@
+"""The data sets a run can name (`data=...`): what to read, and how it is cut into samples.
+
+One dataclass a data set; its fields are the keys of `conf/data/NAME.yaml`. `read()` answers with a checked frame
+(`files.py`); nothing here knows tensors.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from steepest.data.files import VALUE, Duplicates, Missing, check_prices, read_prices, read_table
+
+log = logging.getLogger(__name__)
+
+Transform = Literal["level", "return", "log_return"]
+Target = Literal["value", "direction"]
+
+SHIPPED = Path(__file__).resolve().parents[3] / "data"  # the checkout's data/
+
+
+@dataclass(kw_only=True)
+class SeriesData(ABC):
+    """A data set of one or several series in time, cut into windows.
+
+    Attributes:
+        window: days looked back, L.
+        horizon: days predicted at once, H: the targets are the H days after the window.
+        longest_window: score every window up to this length on the same days; `window` itself when None.
+        transform: what the model sees of a price v_t: ``level`` v_t, ``return`` v_t / v_{t-1} - 1, or ``log_return``.
+        relative_to_last: subtract the window's last value before the model, add it to the prediction after.
+        target: ``value``, or ``direction``: whether the day ends above the window's last day (class 1) or not (class 0).
+        split: fractions of train, val and test in time, or the first days of val and of test (two dates).
+        batch_size: samples in a batch; None takes the whole training part (one update an epoch).
+        shuffle: draw the order of each epoch from (seed, epoch); otherwise keep the order of time.
+        one_batch: train on the first batch only, again and again (a debugging aid).
+    """
+
+    window: int = 1
+    horizon: int = 1
+    longest_window: int | None = None
+    transform: Transform = "level"
+    relative_to_last: bool = False
+    target: Target = "value"
+    split: list[float | str] = field(default_factory=lambda: [0.7, 0.15, 0.15])
+    batch_size: int | None = 64
+    shuffle: bool = True
+    one_batch: bool = False
+
+    def __post_init__(self) -> None:
+        for key, value in [("window", self.window), ("horizon", self.horizon), ("longest_window", self.longest_window)]:
+            _at_least_one(key, value)
+        _at_least_one("batch_size", self.batch_size)
+        if self.longest_window is not None and self.longest_window < self.window:
+            raise ValueError(
+                f"data.longest_window={self.longest_window} is below data.window={self.window}: raise it or set it to null"
+            )
+        if len(self.split) == 2:
+            dates = pd.to_datetime(pd.Series([str(s) for s in self.split]), errors="coerce")
+            if dates.isna().any() or dates[0] >= dates[1]:
+                raise ValueError(
+                    f"data.split={list(self.split)}: two dates are wanted, the first day of val and a later first day of test, "
+                    "as data.split=[2010-01-01,2016-01-01]"
+                )
+        else:
+            check_fractions(self.split)
+
+    @abstractmethod
+    def read(self) -> pd.DataFrame:
+        """The checked frame, indexed by (series, date), columns ``value`` and then the further inputs."""
+
+
+@dataclass(kw_only=True)
+class RowData(ABC):
+    """A data set of rows without time, inputs -> target: ordinary regression.
+
+    Attributes:
+        split: fractions of train, val and test; rows are dealt out at random by the seed. A part of 0 is skipped.
+        batch_size: samples in a batch; None takes the whole training part (one update an epoch).
+        shuffle: draw the order of each epoch from (seed, epoch); otherwise keep the order of the rows.
+        one_batch: train on the first batch only, again and again (a debugging aid).
+    """
+
+    split: list[float] = field(default_factory=lambda: [0.7, 0.15, 0.15])
+    batch_size: int | None = 64
+    shuffle: bool = True
+    one_batch: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least_one("batch_size", self.batch_size)
+        check_fractions(self.split)
+
+    @abstractmethod
+    def read(self) -> pd.DataFrame:
+        """The checked frame, a row a sample: input columns, and the target as the last column."""
+
+
+def check_fractions(split: list) -> None:
+    """Raise `ValueError` unless `split` is three fractions >= 0 that sum to 1 and leave something to train on."""
+    text = f"data.split={list(split)}"
+    if len(split) != 3 or not all(isinstance(s, int | float) for s in split):
+        raise ValueError(f"{text}: three fractions for train, val and test are wanted, as data.split=[0.7,0.15,0.15]")
+    if min(split) < 0 or abs(sum(split) - 1) > 1e-9:
+        raise ValueError(f"{text}: the fractions must be 0 or more and sum to 1, these sum to {sum(split):g}")
+    if split[0] == 0:
+        raise ValueError(f"{text}: the training part is empty, so there is nothing to learn from: raise the first number")
+
+
+def _at_least_one(key: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"data.{key}={value} must be 1 or more")
+
+
+@dataclass(kw_only=True)
+class PriceFile(SeriesData):
+    """Prices from a CSV or Parquet file; the fields that are not `SeriesData`'s are `read_prices`' arguments."""
+
+    path: str
+    date: str | None = None
+    value: str | None = None
+    id: str | None = None
+    series: list[str] | None = None
+    features: list[str] = field(default_factory=list)
+    date_format: str | None = None
+    missing: Missing = "error"
+    duplicates: Duplicates = "error"
+
+    def read(self) -> pd.DataFrame:
+        return read_prices(
+            self.path, date=self.date, value=self.value, id=self.id, series=self.series, features=self.features,
+            date_format=self.date_format, missing=self.missing, duplicates=self.duplicates,
+        )  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class ShippedPrices(SeriesData):
+    """Prices that come with the checkout, in `data/`: see the data card there.
+
+    Attributes:
+        file: the file's name in `data/`.
+        series: the tickers to keep; None keeps all.
+    """
+
+    file: str
+    series: list[str] | None = None
+
+    @property
+    def path(self) -> str:
+        """Where the file lies."""
+        return str(SHIPPED / self.file)
+
+    def read(self) -> pd.DataFrame:
+        if not Path(self.path).exists():
+            known = sorted(p.name for p in SHIPPED.glob("*.csv.gz"))
+            raise ValueError(f"data.file={self.file}: the checkout's data folder has {known or 'no price files'}")
+        return read_prices(self.path, series=self.series)
+
+
+@dataclass(kw_only=True)
+class YahooPrices(SeriesData):
+    """Daily closes from Yahoo Finance through `yfinance` (extra ``yahoo``), adjusted for splits and dividends.
+
+    Attributes:
+        symbol: the ticker, such as AAPL or ^GSPC.
+        start: the first day.
+        end: the day after the last one; None asks for everything there is.
+        cache: the folder that keeps each download as Parquet; delete a file there to fetch it anew.
+        missing: as in `read_prices`.
+    """
+
+    symbol: str
+    start: str = "1990-01-01"
+    end: str | None = None
+    cache: str = "outputs/cache"
+    missing: Missing = "error"
+
+    @property
+    def path(self) -> str:
+        """Where the download is kept."""
+        name = "".join(c if c.isalnum() or c in "-." else "_" for c in self.symbol)
+        return str(Path(self.cache) / f"yahoo_{name}_{self.start}_{self.end or 'all'}.parquet")
+
+    def read(self) -> pd.DataFrame:
+        path = Path(self.path)
+        if not path.exists():
+            self._download(path)
+        frame = read_prices(path, date="date", value="close", missing=self.missing)
+        return frame.rename(index={"close": self.symbol}, level="series")
+
+    def _download(self, path: Path) -> None:
+        try:
+            import yfinance  # pyright: ignore[reportMissingImports]  # the extra may be absent
+        except ImportError:
+            raise ValueError(
+                "data=yahoo needs the extra 'yahoo': pip install -e '.[yahoo]' (or use data=csv data.path=FILE)"
+            ) from None
+        try:
+            history = yfinance.Ticker(self.symbol).history(start=self.start, end=self.end, auto_adjust=True)
+        except Exception as error:  # yfinance lets the errors of several network libraries through
+            raise ValueError(f"data.symbol={self.symbol}: Yahoo Finance did not answer ({error}): {_OFFLINE}") from error
+        if history is None or history.empty:
+            raise ValueError(f"data.symbol={self.symbol}: Yahoo Finance sent no prices: check the symbol; {_OFFLINE}")
+        prices = pd.DataFrame({"date": pd.DatetimeIndex(history.index).tz_localize(None), "close": history["Close"].to_numpy()})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        prices.to_parquet(part, index=False)
+        part.replace(path)
+        log.info("data.symbol=%s: %d days kept in %s", self.symbol, len(prices), path)
+
+
+_OFFLINE = "without a network use data=csv data.path=FILE, or data=sp500, which is shipped"
+
+
+@dataclass(kw_only=True)
+class RandomWalk(SeriesData):
+    """A price that cannot be predicted: v_t = v_{t-1} exp(drift + volatility e_t), e_t standard normal.
+
+    Attributes:
+        rows: how many prices.
+        start: the first price.
+        drift: mean of the daily log return.
+        volatility: standard deviation of the daily log return.
+        frequency: the spacing of the rows, as a pandas offset.
+        seed: of the walk itself, apart from the run's seed.
+    """
+
+    rows: int = 2000
+    start: float = 100.0
+    drift: float = 0.0
+    volatility: float = 0.01
+    frequency: str = "D"
+    seed: int = 0
+
+    def read(self) -> pd.DataFrame:
+        steps = np.random.default_rng(self.seed).normal(self.drift, self.volatility, max(self.rows - 1, 0))
+        value = self.start * np.exp(np.concatenate([[0.0], np.cumsum(steps)]))
+        date = pd.date_range("1990-01-01", periods=self.rows, freq=self.frequency)
+        return check_prices(pd.DataFrame({"date": date, "random_walk": value}), "data=random_walk")
+
+
+@dataclass(kw_only=True)
+class Table(RowData):
+    """Plain rows from a CSV or Parquet file.
+
+    Attributes:
+        path: the file.
+        inputs: the input columns.
+        target: the column to predict.
+        missing: what happens to rows with missing, infinite or text entries: ``error`` or ``drop``.
+    """
+
+    path: str
+    inputs: list[str]
+    target: str
+    missing: Literal["error", "drop"] = "error"
+
+    def read(self) -> pd.DataFrame:
+        return read_table(self.path, self.inputs, self.target, self.missing)
+
+
+@dataclass(kw_only=True)
+class Line(RowData):
+    """Points on the course's line, y = a x + b + noise e, with x uniform on [low, high] and e standard normal."""
+
+    a: float = 2.0
+    b: float = 1.0
+    noise: float = 0.1
+    low: float = -1.0
+    high: float = 1.0
+    rows: int = 200
+    seed: int = 0
+
+    def read(self) -> pd.DataFrame:
+        return _points(lambda x: self.a * x + self.b, self.low, self.high, self.noise, self.rows, self.seed)
+
+
+_CURVES = {
+    "sine": np.sin,
+    "square": np.square,
+    "step": lambda x: np.where(x > 0, 1.0, 0.0),
+    "absolute": np.abs,
+    "piecewise": lambda x: np.interp(x, [-3, -1, 0, 1.5, 3], [0, 2, -1, 1, 0]),
+}
+
+
+@dataclass(kw_only=True)
+class Curve(RowData):
+    """Points on a function of one variable, y = f(x) + noise e, with x uniform on [low, high].
+
+    Attributes:
+        function: ``sine``, ``square``, ``step`` (1 above 0), ``absolute``, or ``piecewise`` (straight lines through
+            (-3, 0), (-1, 2), (0, -1), (1.5, 1), (3, 0)).
+        noise: standard deviation of the noise.
+        low, high: the range of x.
+        rows: how many points.
+        seed: of the points, apart from the run's seed.
+    """
+
+    function: Literal["sine", "square", "step", "absolute", "piecewise"] = "sine"
+    noise: float = 0.0
+    low: float = -3.0
+    high: float = 3.0
+    rows: int = 500
+    seed: int = 0
+
+    def read(self) -> pd.DataFrame:
+        return _points(_CURVES[self.function], self.low, self.high, self.noise, self.rows, self.seed)
+
+
+def _points(function, low: float, high: float, noise: float, rows: int, seed: int) -> pd.DataFrame:
+    if not low < high:
+        raise ValueError(f"data.low={low:g} must lie below data.high={high:g}")
+    if rows < 3:
+        raise ValueError(f"data.rows={rows} must be 3 or more")
+    random = np.random.default_rng(seed)
+    x = random.uniform(low, high, rows)
+    y = function(x) + noise * random.normal(size=rows)
+    return pd.DataFrame({"x": x, VALUE: y}, index=pd.RangeIndex(1, rows + 1, name="row"))

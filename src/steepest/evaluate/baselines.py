@@ -1,0 +1,59 @@
+"""Predictions that cost nothing, to stand beside every score: persistence, drift, mean, majority, least squares.
+
+Shapes: N samples, D inputs, H horizon, S series.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from steepest.data.windows import Windows
+
+
+def persistence(windows: Windows, origin_N: Tensor) -> Tensor:
+    """Tomorrow = today: the last price known, for every day of the horizon (N, H)."""
+    return windows.last(origin_N).expand(-1, windows.horizon)
+
+
+def drift(windows: Windows, origin_N: Tensor) -> Tensor:
+    """The last price known plus h times the series' mean daily change over its training rows (N, H)."""
+    first_S = windows.price_T[windows.start_S]
+    last_S = windows.price_T[windows.train_stop_S - 1]
+    slope_S = (last_S - first_S) / (windows.train_stop_S - 1 - windows.start_S).clamp(min=1)
+    ahead_H = torch.arange(1, windows.horizon + 1, device=origin_N.device)
+    return windows.last(origin_N) + slope_S[windows.series_T[origin_N]].unsqueeze(-1) * ahead_H
+
+
+def mean(windows: Windows, origin_N: Tensor) -> Tensor:
+    """The mean target of the training rows (N, H): the reference where rows have no yesterday."""
+    return windows.mean_S[windows.series_T[origin_N]].unsqueeze(-1).expand(-1, windows.horizon)
+
+
+def share_of_ups(windows: Windows) -> Tensor:
+    """The share of samples of the training part whose price rose (H,): what the majority baseline knows."""
+    ups = [batch.y_NH.double().sum(0) for _, batch in windows.walk("train")]
+    return torch.stack(ups).sum(0) / len(windows.parts["train"])
+
+
+def least_squares(windows: Windows) -> Tensor:
+    """The exact optimum of the linear model under mse on the training windows: (D + 1, H), the bias last, float64.
+
+    It minimises ||X B - Y||^2 with X = [x, 1] (N, D + 1). X is never held whole: each chunk is stacked under the
+    triangle R of the chunks before it and factorised again (a tall-skinny QR), which loses no accuracy as the normal
+    equations would; the triangle is then solved by singular values, so collinear inputs get the shortest solution.
+    """
+    inputs = windows.inputs
+    triangle: Tensor | None = None
+    for _, (x_ND, y_NH, _) in windows.walk("train"):
+        rows = torch.cat([x_ND, torch.ones_like(x_ND[:, :1]), y_NH], 1).double().cpu()
+        stacked = rows if triangle is None else torch.cat([triangle, rows])
+        triangle = torch.linalg.qr(stacked, mode="r").R
+    assert triangle is not None, "the training part has samples: checked when it was cut"
+    left, right = triangle[:, : inputs + 1], triangle[:, inputs + 1 :]
+    return torch.linalg.lstsq(left, right, driver="gelsd").solution.to(windows.price_T.device)
+
+
+def linear(coefficients: Tensor, x_ND: Tensor) -> Tensor:
+    """Predictions (N, H) in model space of `least_squares`' coefficients (D + 1, H)."""
+    return x_ND.double() @ coefficients[:-1] + coefficients[-1]

@@ -1,0 +1,174 @@
+"""A model and its baselines, scored on every sample of every part.
+
+Every window counts: parts are walked whole, in order, so no score depends on a batch size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from steepest.data.windows import PARTS, Windows
+from steepest.evaluate import baselines
+from steepest.evaluate.metrics import Scores, direction_metrics, value_metrics
+
+Predict = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores by part, for the model, for each baseline and (test part, several series) for each series.
+
+    Attributes:
+        model: part -> scores; an empty part has none.
+        baselines: name -> part -> scores.
+        series: series -> scores of the model on the test part.
+        reference: the baseline that skill and verdict refer to.
+        predictions: a row per sample and day of the horizon, in the data's units.
+    """
+
+    model: dict[str, Scores]
+    baselines: dict[str, dict[str, Scores]]
+    series: dict[str, Scores]
+    reference: str
+    predictions: pd.DataFrame
+
+    def verdict(self) -> str:
+        """One plain sentence: did the model beat the reference on the test part?"""
+        if not self.model["test"]:
+            return "There is no test part, so nothing is said about data the model has not seen."
+        mine, other = self.model["test"], self.baselines[self.reference]["test"]
+        metric = "directional_accuracy" if "cross_entropy" in mine else "mse"
+        a, b = mine[metric], other[metric]
+        name = {"persistence": "persistence (tomorrow = today)", "mean": "the training mean", "majority": "the majority class"}
+        called = {"mse": "mean squared error", "directional_accuracy": "share of right directions"}[metric]
+        if a is None or b is None:
+            return f"The model did not beat {name[self.reference]} on the test part: its {called} is not a finite number."
+        beat = a > b if metric == "directional_accuracy" else a < b
+        figures = f"its {called} is {a:.6g}, against {b:.6g}"
+        return f"The model {'beat' if beat else 'did not beat'} {name[self.reference]} on the test part: {figures}."
+
+
+@torch.inference_mode()
+def score(model: nn.Module, windows: Windows, part: str) -> Scores:
+    """Scores of a model on one part; an empty dict for an empty part."""
+    if not len(windows.parts[part]):
+        return {}
+    outputs, origins, targets = _outputs(model, windows, part)
+    return score_outputs(outputs, origins, targets, windows, _share(windows))
+
+
+def score_outputs(
+    outputs_NO: Tensor, origin_N: Tensor, target_NH: Tensor | None, windows: Windows, share_H: Tensor | None
+) -> Scores:
+    """Scores of a model's outputs (N, O) in model space for the samples with these origins.
+
+    `target_NH` (the classes) and `share_H` (the training part's share of ups) are for directions only.
+    """
+    if windows.direction:
+        assert share_H is not None
+        assert target_NH is not None
+        return direction_metrics(outputs_NO, target_NH, share_H)
+    return _values(windows.to_price(outputs_NO, origin_N), origin_N, windows)
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
+    """Score a model and all baselines on all parts of `windows` (placed where the model is)."""
+    share = _share(windows)
+    exact = None if windows.direction else baselines.least_squares(windows)
+    model_scores: dict[str, Scores] = {}
+    by_series: dict[str, Scores] = {}
+    others: dict[str, dict[str, Scores]] = {}
+    tables = []
+    for part in PARTS:
+        if not len(windows.parts[part]):
+            model_scores[part] = {}
+            continue
+        outputs, origins, targets = _outputs(model, windows, part)
+        model_scores[part] = score_outputs(outputs, origins, targets, windows, share)
+        for name, scores in _baseline_scores(windows, part, origins, targets, share, exact).items():
+            others.setdefault(name, {p: {} for p in PARTS})[part] = scores
+        tables.append(_table(outputs, origins, targets, windows, part))
+        if part == "test" and len(windows.names) > 1:
+            series_N = windows.series_T[origins]
+            for number, name in enumerate(windows.names):
+                its = series_N == number
+                if bool(its.any()):
+                    by_series[name] = score_outputs(outputs[its], origins[its], targets[its], windows, share)
+    reference = "majority" if windows.direction else "persistence" if windows.ordered else "mean"
+    return Evaluation(model_scores, others, by_series, reference, pd.concat(tables, ignore_index=True))
+
+
+def _outputs(model: nn.Module, windows: Windows, part: str) -> tuple[Tensor, Tensor, Tensor]:
+    """(outputs, origins, targets) of every sample of a part, in order."""
+    walked = [(model(batch.x_ND), origin_N, batch.y_NH) for origin_N, batch in windows.walk(part)]
+    outputs, origins, targets = zip(*walked, strict=True)
+    return torch.cat(outputs), torch.cat(origins), torch.cat(targets)
+
+
+def _share(windows: Windows) -> Tensor | None:
+    return baselines.share_of_ups(windows) if windows.direction else None
+
+
+def _values(price_NH: Tensor, origin_N: Tensor, windows: Windows) -> Scores:
+    series_N = windows.series_T[origin_N]
+    unit_N1 = windows.unit_S[series_N].unsqueeze(-1)
+    if not windows.ordered:
+        return value_metrics(price_NH, windows.actual(origin_N), baselines.mean(windows, origin_N), unit_N1=unit_N1)
+    return value_metrics(
+        price_NH,
+        windows.actual(origin_N),
+        baselines.persistence(windows, origin_N),
+        last_N1=windows.last(origin_N),
+        naive_N1=_naive(windows)[series_N].unsqueeze(-1),
+        unit_N1=unit_N1,
+    )
+
+
+def _naive(windows: Windows) -> Tensor:
+    """Mean absolute one-step change of each series' training rows (S,)."""
+    spans = zip(windows.start_S.tolist(), windows.train_stop_S.tolist(), strict=True)
+    return torch.stack([windows.price_T[start:stop].diff().abs().mean() for start, stop in spans])
+
+
+def _baseline_scores(
+    windows: Windows, part: str, origin_N: Tensor, target_NH: Tensor, share_H: Tensor | None, exact: Tensor | None
+) -> dict[str, Scores]:
+    if exact is None:
+        assert share_H is not None
+        logits_NO = torch.stack([(1 - share_H).log(), share_H.log()], -1).flatten().expand(len(origin_N), -1)
+        return {"majority": direction_metrics(logits_NO, target_NH, share_H)}
+    solved = torch.cat([baselines.linear(exact, batch.x_ND) for _, batch in windows.walk(part)])
+    named: dict[str, Predict] = {"persistence": lambda o: baselines.persistence(windows, o), "drift": lambda o: baselines.drift(windows, o)}
+    if not windows.ordered:
+        named = {"mean": lambda o: baselines.mean(windows, o)}
+    scores = {name: _values(predict(origin_N), origin_N, windows) for name, predict in named.items()}
+    return scores | {"least_squares": _values(windows.to_price(solved, origin_N), origin_N, windows)}
+
+
+def _table(outputs_NO: Tensor, origin_N: Tensor, target_NH: Tensor, windows: Windows, part: str) -> pd.DataFrame:
+    """A row per sample and day of the horizon: what was predicted, in the data's units, and what came."""
+    horizon = windows.horizon
+    row_M = origin_N.repeat_interleave(horizon).cpu().numpy()
+    columns: dict[str, object] = {"part": part}
+    if windows.ordered:
+        ahead_M = torch.arange(1, horizon + 1).repeat(len(origin_N)).numpy()
+        target = windows.index[row_M + ahead_M]
+        columns["series"] = target.get_level_values("series")
+        columns["date"] = target.get_level_values("date")
+        columns["horizon"] = ahead_M
+        columns["last"] = windows.price_T.cpu().numpy()[row_M]
+    else:
+        columns["row"] = windows.index[row_M]
+    if windows.direction:
+        columns["probability_up"] = outputs_NO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1].flatten().cpu().numpy()
+        columns["up"] = target_NH.flatten().cpu().numpy()
+    else:
+        columns["prediction"] = windows.to_price(outputs_NO, origin_N).flatten().cpu().numpy()
+        columns["actual"] = windows.actual(origin_N).flatten().cpu().numpy()
+    return pd.DataFrame(columns)

@@ -1,0 +1,46 @@
+"""The activation functions a net can use, by the name that `model.activation` takes. Elementwise, any shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def identity(z: Tensor) -> Tensor:
+    """a = z."""
+    return z
+
+
+def sigmoid(z: Tensor) -> Tensor:
+    """a = 1 / (1 + exp(-z))."""
+    return torch.sigmoid(z)
+
+
+def tanh(z: Tensor) -> Tensor:
+    """a = (exp(z) - exp(-z)) / (exp(z) + exp(-z))."""
+    return torch.tanh(z)
+
+
+def relu(z: Tensor) -> Tensor:
+    """a = max(0, z); its slope at the kink z = 0 is taken as 0, as PyTorch does."""
+    return torch.relu(z)
+
+
+def hard_sigmoid(z: Tensor) -> Tensor:
+    """a = relu(z/6 + 1/2) - relu(z/6 - 1/2): a ramp from 0 at z = -3 to 1 at z = 3, the sum of two relus.
+
+    The same function as `torch.nn.functional.hardsigmoid`, written as the course writes it. At the kinks the slope
+    is 0, like that of each relu; PyTorch takes 0 at both kinks too.
+    """
+    return torch.relu(z / 6 + 0.5) - torch.relu(z / 6 - 0.5)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": sigmoid,
+    "relu": relu,
+    "tanh": tanh,
+    "hard_sigmoid": hard_sigmoid,
+    "identity": identity,
+}

@@ -1,0 +1,79 @@
+"""The pictures a run leaves in `figures/`. Colours are Okabe and Ito's, which colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
+
+
+def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figure:
+    """Price against prediction on the last part there is, and the model's error beneath it.
+
+    `predictions` is `Evaluation.predictions`; of several series the first is drawn, of a horizon its first day.
+    """
+    part = predictions["part"].iloc[-1]
+    rows = predictions[predictions["part"] == part]
+    if "series" in rows:
+        rows = rows[(rows["series"] == rows["series"].iloc[0]) & (rows["horizon"] == 1)]
+        title = f"{title}: {rows['series'].iloc[0]}"
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    if "probability_up" in rows:
+        axes = figure.subplots()
+        axes.plot(rows["date"], rows["probability_up"], color=BLUE, lw=0.9, label="predicted probability of up")
+        axes.scatter(rows["date"], rows["up"], color=BLACK, s=4, label="what came (1 = up)")
+        axes.axhline(0.5, color=ORANGE, lw=0.8)
+        axes.set(ylabel="probability", title=f"{title}, {part} part")
+    elif "date" in rows:
+        axes, beneath = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
+        axes.plot(rows["date"], rows["actual"], color=BLACK, lw=1.1, label="price")
+        axes.plot(rows["date"], rows["prediction"], color=ORANGE, lw=1.1, ls="--", label="prediction")
+        axes.set(ylabel="price", title=f"{title}, {part} part, next day")
+        beneath.plot(rows["date"], rows["last"] - rows["actual"], color=BLUE, lw=0.6, label="tomorrow = today")
+        beneath.plot(rows["date"], rows["prediction"] - rows["actual"], color=ORANGE, lw=0.8, label="model")
+        beneath.axhline(0, color=BLACK, lw=0.6)
+        beneath.set(ylabel="error")
+        _finish(beneath)
+    else:
+        axes = figure.subplots()
+        axes.scatter(rows["actual"], rows["prediction"], color=BLUE, s=9, label="rows")
+        ends = [float(rows["actual"].min()), float(rows["actual"].max())]
+        axes.plot(ends, ends, color=BLACK, lw=0.8, label="prediction = actual")
+        axes.set(xlabel="actual", ylabel="prediction", title=f"{title}, {part} part")
+    _finish(axes)
+    return _save(figure, path)
+
+
+def draw_losses(losses: np.ndarray, first_update: int, history: pd.DataFrame, title: str, path: Path) -> Figure:
+    """The loss of every update's batch, and the scaled error of train and val at the end of every epoch."""
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.subplots()
+    updates = np.arange(first_update + 1, first_update + 1 + len(losses))
+    axes.plot(updates, losses, color="#999999", lw=0.5, label="loss of each update's batch")
+    metric = "mse_scaled" if "train/mse_scaled" in history else "cross_entropy"
+    called = "mean squared error" if metric == "mse_scaled" else "cross-entropy"
+    for part, colour in [("train", BLUE), ("val", ORANGE)]:
+        if f"{part}/{metric}" in history:
+            axes.plot(history["updates"], history[f"{part}/{metric}"], color=colour, lw=1.6, label=f"{called}, whole {part} part")
+    values = np.concatenate([losses, *(history[c].to_numpy() for c in history if c.endswith(f"/{metric}"))])
+    if len(values) and np.nanmin(values) > 0:
+        axes.set_yscale("log")
+    axes.set(xlabel="updates", ylabel="scaled by the training part" if metric == "mse_scaled" else "nats", title=title)
+    _finish(axes)
+    return _save(figure, path)
+
+
+def _finish(axes: Axes) -> None:
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _save(figure: Figure, path: Path) -> Figure:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return figure

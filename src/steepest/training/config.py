@@ -1,0 +1,232 @@
+"""A composed config -> checked constructors with their arguments, before anything is built.
+
+Two things are settled here. *Trust*: a `_target_` is resolved only if its dotted path is approved, and called only if
+the object found there is what the path says. *Types*: every key is held against the constructor's signature and
+annotations. All problems of a config are collected and raised once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from torch.optim import Optimizer
+
+from steepest.data.faults import Faults, did_you_mean
+
+# What a config may name, and what it has to be: nothing of these opens files or evaluates text when it is made.
+APPROVED: dict[str, type] = {
+    "steepest.": object,
+    "torch.optim.": Optimizer,
+    "lightning.pytorch.callbacks.": Callback,
+    "lightning.pytorch.loggers.": Logger,
+    "lightning.pytorch.trainer.trainer.Trainer": Trainer,
+}
+SPECIAL = ("_target_", "_partial_")  # Hydra's own further keys (_args_, _convert_, ...) have no use here
+
+
+@dataclass(frozen=True)
+class Run:
+    """The keys of `conf/train.yaml` beside the groups."""
+
+    seed: int
+    threads: int
+    objective: str
+    resume: str | None
+    trust: list[str]
+
+
+GROUPS = ("data", "model", "optimizer", "stop", "callbacks", "trainer", "logger")
+GIVEN = {  # arguments a config leaves to the run
+    "model": ("inputs", "outputs", "optimizer"),
+    "optimizer": ("params",),
+    "trainer": ("callbacks", "logger"),
+    "logger": ("save_dir", "purge_step"),
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A checked constructor and its checked arguments; calling it builds the object."""
+
+    target: Callable[..., Any]
+    arguments: dict[str, Any]
+    partial: bool = False
+
+    def __call__(self, **given: Any) -> Any:
+        """Build it, with what the config cannot know (such as the number of inputs) given here."""
+        arguments = {k: _built(v) for k, v in self.arguments.items()} | given
+        return partial(self.target, **arguments) if self.partial else self.target(**arguments)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A whole config, checked: plain data for the record, and what it builds."""
+
+    plain: dict[str, Any]
+    run: Run
+    groups: dict[str, Any]
+
+
+def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -> Checked:
+    """Resolve and check a config.
+
+    Args:
+        config: as Hydra composes it.
+        trust: packages approved beside `APPROVED`; the config's own `trust` when None.
+
+    Raises:
+        ValueError: with every problem, each naming its key.
+    """
+    try:
+        plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        if key and "Missing mandatory value" in str(error):
+            raise ValueError(f"{key} has to be given: add {key}=...") from error
+        raise ValueError(f"{key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    faults = Faults("config")
+    own = {f.name: f.type for f in fields(Run)}
+    hints = typing.get_type_hints(Run)
+    values = {}
+    for key in plain:
+        if key not in own and key not in GROUPS:
+            faults.add(f"unknown key '{key}'{did_you_mean(str(key), [*own, *GROUPS])}")
+    for key, hint in hints.items():
+        if key not in plain:
+            faults.add(f"key '{key}' is missing")
+        else:
+            values[key] = _checked_value(key, plain[key], hint, faults)
+    faults.raise_if_any()
+    run = Run(**values)
+    approved = APPROVED | {f"{package}.": object for package in (run.trust if trust is None else trust)}
+    groups = {str(g): _node(plain[g], str(g), approved, faults, GIVEN.get(str(g), ())) for g in GROUPS if g in plain}
+    faults.raise_if_any()
+    return Checked({str(k): v for k, v in plain.items()}, run, groups)
+
+
+def locate(path: str, approved: Mapping[str, type] = APPROVED) -> Callable[..., Any]:
+    """The class a `_target_` names, if it may be named.
+
+    The path is held against the approved prefixes before anything is imported, and what is found must be defined under
+    an approved prefix too: `steepest.x.os.system` has the right beginning, but is not this package's.
+
+    Raises:
+        ValueError: naming the path and what would be approved.
+    """
+    allowed = f"approved are {', '.join(sorted(approved))}; add a package you trust with trust=[PACKAGE]"
+    if not _approved(path, approved):
+        raise ValueError(f"_target_ '{path}' is not approved: {allowed}")
+    parts = path.split(".")
+    if not all(part.isidentifier() for part in parts):
+        raise ValueError(f"_target_ '{path}' is no dotted name")
+    found: Any = None
+    for split in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:split])
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (module == error.name or module.startswith(error.name + ".")):
+                continue
+            raise
+        for part in parts[split:]:
+            found = getattr(found, part, None)
+        break
+    if found is None:
+        raise ValueError(f"_target_ '{path}': there is no such thing")
+    identity = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
+    kind = _approved(identity, approved)
+    if kind is None or not (inspect.isclass(found) or (kind is object and inspect.isfunction(found))):
+        raise ValueError(f"_target_ '{path}' is really '{identity}', which is not approved: {allowed}")
+    if kind is not object and not (inspect.isclass(found) and issubclass(found, kind)):
+        raise ValueError(f"_target_ '{path}' is no {kind.__name__}: {allowed}")
+    return found
+
+
+def _approved(path: str, approved: Mapping[str, type]) -> type | None:
+    for prefix, kind in approved.items():
+        if path == prefix or (prefix.endswith(".") and path.startswith(prefix)):
+            return kind
+    return None
+
+
+def _node(value: Any, where: str, approved: Mapping[str, type], faults: Faults, given: tuple[str, ...] = ()) -> Any:
+    """Checked copy of a config node: dicts with a `_target_` become `Node`s, wherever they stand."""
+    if isinstance(value, list):
+        return [_node(v, f"{where}[{i}]", approved, faults) for i, v in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if "_target_" not in value:
+        return {k: _node(v, f"{where}.{k}", approved, faults) for k, v in value.items()}
+    try:
+        target = locate(str(value["_target_"]), approved)
+    except ValueError as error:
+        faults.add(f"{where}: {error}")
+        return None
+    signature = inspect.signature(target)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    hints = _hints(target)
+    names = [n for n in signature.parameters if n not in ("self", *given)]
+    arguments = {}
+    for key, entry in value.items():
+        if key in SPECIAL:
+            continue
+        if key not in names and not (open_ended and not str(key).startswith("_")):
+            faults.add(f"unknown key '{where}.{key}'{did_you_mean(str(key), names)}; {target.__name__} takes {', '.join(names)}")
+            continue
+        checked = _node(entry, f"{where}.{key}", approved, faults)
+        if not _holds_node(checked) and key in hints:
+            checked = _checked_value(f"{where}.{key}", checked, hints[key], faults)
+        arguments[str(key)] = checked
+    for name in names:
+        parameter = signature.parameters[name]
+        needed = parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if needed and name not in value and not value.get("_partial_"):
+            faults.add(f"'{where}.{name}' is missing: {target.__name__} needs it")
+    return Node(target, arguments, bool(value.get("_partial_", False)))
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    subject = target.__init__ if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(subject)
+    except NameError:  # an annotation of a trusted package that only a type checker can see
+        return {}
+
+
+def _checked_value(key: str, value: Any, hint: Any, faults: Faults) -> Any:
+    try:
+        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except ValidationError as error:
+        wanted = " or ".join(dict.fromkeys(e["msg"].removeprefix("Input should be ") for e in error.errors() if "instance of" not in e["msg"]))
+        faults.add(f"{key}={value!r} should be {wanted}")
+        return value
+
+
+def _holds_node(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_node, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_node, value))
+    return isinstance(value, Node)
+
+
+def _built(value: Any) -> Any:
+    if isinstance(value, Node):
+        return value()
+    if isinstance(value, dict):
+        return {k: _built(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_built(v) for v in value]
+    return value

@@ -1,0 +1,199 @@
+"""Between the command line and a run: clear errors, exit codes, resuming, single jobs and jobs of a sweep.
+
+No torch at import: `python train.py --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+if TYPE_CHECKING:
+    from steepest.training.run import Outcome
+
+log = logging.getLogger(__name__)
+
+_TRACEBACK = "STEEPEST_TRACEBACK"
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")  # on resuming: what changes no number already made
+
+
+def command(app: Callable[[], Any]) -> None:
+    """Run a Hydra app: user errors become one message and exit code 2, unless ``HYDRA_FULL_ERROR=1`` asks for more."""
+    OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
+    OmegaConf.register_new_resolver("output_subdir", lambda resume: None if resume else ".hydra", replace=True)
+    # Hydra prints errors itself and exits with 1, unless this is set; processes started by this one must still know
+    # what the user wanted.
+    os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        _say_or_raise(error)
+
+
+def _say_or_raise(error: Exception) -> NoReturn:
+    message = explain(error)
+    if message is None or os.environ.get(_TRACEBACK, "0") not in ("0", ""):
+        raise error
+    sys.stderr.write(f"{message}\n")
+    sys.exit(BAD_INPUT)
+
+
+def explain(error: BaseException) -> str | None:
+    """The message a user needs for this error; None for what is not the user's to mend."""
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    for link in reversed(chain):
+        if isinstance(link, ConfigKeyError) and link.full_key:
+            return _unknown_key(link)
+    for link in chain:
+        if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options:
+            group, _, option = str(link.missing_cfg_file).rpartition("/")
+            return f"{group}={option}: there is no such choice{_near(option, link.options)} Choose among {', '.join(link.options)}"
+    for link in reversed(chain):
+        if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):
+            return str(link)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return "\n".join(dict.fromkeys(str(link).strip() for link in chain))
+    if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing it here would cost seconds
+        return f"trainer: {error}" + (" Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else "")
+    return None
+
+
+def job(config: DictConfig) -> float:
+    """The task of `train.py`: one run, alone or as a job of a sweep.
+
+    Returns:
+        The objective at the best epoch; of a job without one, infinity on the worse side (NaN stops some sweepers).
+    """
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    overrides = list(hydra.overrides.task)
+    sweep = hydra.mode is RunMode.MULTIRUN
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+    from steepest.evaluate.metrics import better
+
+    _tame_lightning()
+    worst = float("-inf") if better(str(config.objective)) == "max" else float("inf")
+    try:
+        outcome = _outcome(config, folder, overrides, sweep)
+    except Exception as error:
+        # The traceback belongs in the run's own log; on the screen one message is enough.
+        logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
+        if not sweep:
+            _say_or_raise(error)
+        log.error("job %s: %s", hydra.job.num, explain(error) or f"{type(error).__name__}: {error}")
+        return worst
+    if rank_zero_only.rank:
+        return worst
+    if outcome.status != "finished":
+        log.error("The run %s: %s.", outcome.status, outcome.reason)
+        if outcome.status == "stopped":
+            log.error("Go on with it: python train.py resume=%s", folder)
+            if sweep:
+                raise KeyboardInterrupt
+            sys.exit(INTERRUPTED)
+        if not sweep:
+            sys.exit(FAILED)
+    return worst if outcome.objective is None else outcome.objective
+
+
+def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool) -> Outcome:
+    from steepest.training.config import check
+    from steepest.training.run import run
+
+    trust = None
+    if config.resume:
+        if sweep:
+            raise ValueError("resume= continues one run: leave out -m")
+        trust = list(config.trust)  # a folder from elsewhere may not say itself what is to be trusted
+        config = resumed_config(folder, overrides)
+    else:
+        config = _objective_without_val(config)
+    return run(check(config, trust), folder, overrides, resume=bool(config.resume))
+
+
+def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
+    """The config a run began with, with the changes that may be made on the way.
+
+    Raises:
+        ValueError: for overrides of what the run's numbers depend on.
+    """
+    config = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(config, DictConfig)
+    config.resume = str(folder)
+    OmegaConf.set_struct(config, True)
+    for override in OverridesParser.create().parse_overrides(overrides):
+        key = override.key_or_group
+        if key == "resume" or key.startswith("hydra."):
+            continue
+        if key.split(".")[0] not in MAY_CHANGE or (key in MAY_CHANGE and key not in ("threads", "trust")):
+            raise ValueError(
+                f"resume={folder}: {override.input_line} would make it another run; what may change on the way are the "
+                f"keys of {', '.join(MAY_CHANGE[:3])}, as in stop.epochs=200"
+            )
+        if key != "trust":
+            OmegaConf.update(config, key, override.value())
+    if "epochs" in config.stop:  # the config was resolved: the trainer's own limits follow the rule's
+        config.trainer.max_epochs, config.trainer.max_steps = config.stop.epochs, config.stop.updates
+    return config
+
+
+def _objective_without_val(config: DictConfig) -> DictConfig:
+    """Let the objective be the training part's where the split leaves no validation part."""
+    split = OmegaConf.select(config, "data.split")
+    objective = str(config.objective)
+    if split is not None and len(split) == 3 and split[1] == 0 and objective.startswith("val/"):
+        config = config.copy()
+        config.objective = f"train/{objective.removeprefix('val/')}"
+        log.warning("there is no val part (data.split): the objective is %s", config.objective)
+    return config
+
+
+def _run_dir(resume: str | None, new: str) -> str:
+    """The folder of this run: a new one, or the one that is resumed."""
+    if not resume:
+        return new
+    folder = Path(resume)
+    if not (folder / "config.yaml").exists():
+        raise ValueError(f"resume={resume}: there is no config.yaml in it, so no run began there; give the folder of a run")
+    return str(folder)
+
+
+def _unknown_key(error: ConfigKeyError) -> str:
+    parent = error.parent_node
+    names = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
+    key = str(error.key)
+    of = f" It has {', '.join(n for n in names if not n.startswith('_') and n != 'hydra')}" if names else ""
+    return f"unknown key '{error.full_key}'{_near(key, names)}{of}"
+
+
+def _near(word: str, choices: Any) -> str:
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else "."
+
+
+def _tame_lightning() -> None:
+    """Let Lightning's own lines reach the run's log instead of the screen."""
+    logging.captureWarnings(True)
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True

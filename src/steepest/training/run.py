@@ -1,0 +1,227 @@
+"""One run, from a checked config to its record: build, fit, evaluate on the best epoch, write, say how good it is."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+
+from steepest.data.datamodule import WindowDataModule
+from steepest.evaluate.evaluation import Evaluation, evaluate
+from steepest.evaluate.metrics import better
+from steepest.evaluate.table import line_in_words, results_table
+from steepest.models.predictors import Diverged, Predictor
+from steepest.observe.events import read_scalars
+from steepest.observe.figures import draw_losses, draw_predictions
+from steepest.observe.recorder import Recorder
+from steepest.observe.scores import EpochScores
+from steepest.training.config import Checked
+from steepest.training.record import RunRecord, Status, device_name
+from steepest.training.stops import stop_reason
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: what the record says, and the objective at the best epoch (None if it has none)."""
+
+    status: Status
+    reason: str
+    objective: float | None
+
+
+def run(checked: Checked, folder: Path, overrides: list[str], *, resume: bool = False) -> Outcome:
+    """Train, evaluate and record one run in `folder`.
+
+    Raises:
+        ValueError: for data or options that cannot be trained on; the record then says failed.
+    """
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    record = RunRecord(folder, overrides, resume)
+    try:
+        return _run(checked, folder, record, first, resume)
+    except Exception as error:
+        if first:
+            record.fail(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume: bool) -> Outcome:
+    seed_everything(checked.run.seed, verbose=False)
+    torch.set_num_threads(checked.run.threads)
+    datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
+    datamodule.setup()
+    windows = datamodule.windows
+    for part in (p for p in windows.parts if not len(windows.parts[p])):
+        record.notes.append(f"the {part} part is empty (data.split) and is skipped")
+    model = build_model(checked, datamodule)
+    rule = checked.groups["stop"]()
+    last = folder / "checkpoints" / "last.ckpt"
+    # Never a pickle: a checkpoint holds plain data, and one that does not is refused.
+    state = torch.load(last, weights_only=True, map_location="cpu") if resume and last.exists() else None
+    done = int(state["global_step"]) if state else 0
+    logger = checked.groups["logger"]
+    logger = logger(save_dir=str(folder), purge_step=done + 1 if state else None) if logger else False
+    scores, best, latest = EpochScores(), *checkpoints(folder / "checkpoints", checked.run.objective)
+    extra: list[Callback] = [callback() for callback in checked.groups["callbacks"].values()]
+    trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, latest, best])
+    check_objective(checked.run.objective, windows.direction, bool(len(windows.parts["val"])))
+    if first:
+        record.begin(checked.plain, datamodule, device_name(trainer.strategy.root_device))
+        if isinstance(logger, TensorBoardLogger):
+            names = {"best/objective": float("nan"), "test/rmse": float("nan"), "test/skill": float("nan")}
+            logger.log_hyperparams(hyperparameters(checked.plain), names)
+    for note in record.notes:
+        log.warning("%s", note)
+
+    started = time.perf_counter()
+    status, reason = fit(trainer, model, datamodule, rule, last if state else None)
+    if not trainer.is_global_zero:
+        return Outcome(status, reason, None)
+    metrics: dict[str, Any] = {
+        "updates": trainer.global_step,
+        "epochs": trainer.current_epoch,
+        "seconds": time.perf_counter() - started,
+        "objective": {"name": checked.run.objective, "value": _number(best.best_model_score)},
+        "train": {},
+        "val": {},
+        "test": {},
+        "baselines": {},
+    }
+    if status != "finished":
+        record.end(status, reason, metrics)
+        return Outcome(status, reason, None)
+    evaluation = evaluate_best(model, datamodule, best.best_model_path)
+    record.predictions(evaluation.predictions)
+    draw(folder, evaluation, scores, extra, checked, resume=done > 0)
+    metrics |= evaluation.model | {
+        "baselines": evaluation.baselines,
+        "series": evaluation.series,
+        "verdict": evaluation.verdict(),
+        "line": line_in_words(model, windows),
+    }
+    if isinstance(logger, TensorBoardLogger):
+        test = evaluation.model["test"]
+        log_final(logger, {"best/objective": _number(best.best_model_score), "test/rmse": test.get("rmse"), "test/skill": test.get("skill")}, trainer)
+    record.end(status, reason, metrics)
+    Console().print(results_table(evaluation, metrics, folder))
+    log.info("%s", evaluation.verdict())
+    return Outcome(status, reason, metrics["objective"]["value"])
+
+
+def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
+    """The config's model for the data's inputs and outputs, its optimizer tried once so that bad values show early."""
+    windows, model, optimizer = datamodule.windows, checked.groups["model"], checked.groups["optimizer"]
+    loss = model.arguments.get("loss")
+    if windows.direction != (loss == "cross_entropy"):
+        if windows.direction:
+            raise ValueError(
+                f"data.target=direction has classes, which model.loss={loss} cannot score: use experiment=direction, "
+                "or model.loss=cross_entropy objective=val/cross_entropy"
+            )
+        raise ValueError("model.loss=cross_entropy scores directions: set data.target=direction, or use model.loss=mse")
+    rate = optimizer.arguments.get("lr")
+    if rate is not None and not 0 < float(rate) < float("inf"):
+        raise ValueError(f"optimizer.lr={rate} must be above 0: gradient descent steps against the gradient")
+    predictor = model(inputs=windows.inputs, outputs=windows.outputs, optimizer=optimizer())
+    try:
+        predictor.configure_optimizers()
+    except ValueError as error:
+        raise ValueError(f"optimizer: {error}") from error
+    return predictor
+
+
+def check_objective(objective: str, direction: bool, has_val: bool) -> None:
+    """Raise `ValueError` for an objective that this run will not have."""
+    from steepest.evaluate.metrics import DIRECTION_METRICS, VALUE_METRICS
+
+    parts = ["train", "val"] if has_val else ["train"]
+    choices = [f"{p}/{m}" for p in parts for m in (DIRECTION_METRICS if direction else VALUE_METRICS)]
+    if has_val:
+        choices.append("val/loss")
+    if objective.startswith("test/"):
+        raise ValueError(f"objective={objective}: test metrics never choose anything; use one of {', '.join(choices)}")
+    if objective not in choices:
+        raise ValueError(f"objective={objective} is none of this run's scores: use one of {', '.join(choices)}")
+
+
+def checkpoints(folder: Path, objective: str) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+    """(best by the objective, last): both written at the end of an epoch, each over its predecessor."""
+    best = ModelCheckpoint(
+        folder, "best", monitor=objective, mode=better(objective), save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )  # fmt: skip
+    last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    return best, last
+
+
+def fit(
+    trainer: Trainer, model: Predictor, datamodule: WindowDataModule, rule: Any, checkpoint: Path | None
+) -> tuple[Status, str]:
+    """Fit and say how it ended."""
+    try:
+        trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    except Diverged as error:
+        return "failed", f"diverged: {error}"
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        if not trainer.interrupted:
+            raise
+        return "stopped", "interrupted"
+    return "finished", stop_reason(rule, trainer)
+
+
+def evaluate_best(model: Predictor, datamodule: WindowDataModule, checkpoint: str) -> Evaluation:
+    """Load the best epoch's parameters into the model and score it on every part."""
+    if checkpoint:
+        state = torch.load(checkpoint, weights_only=True, map_location=model.device)
+        model.load_state_dict(state["state_dict"])
+    model.eval()
+    return evaluate(model, datamodule.placed(model.device, next(model.parameters()).dtype))
+
+
+def draw(
+    folder: Path, evaluation: Evaluation, scores: EpochScores, callbacks: list[Callback], checked: Checked, *, resume: bool
+) -> None:
+    """The run's figures: predictions of the last part, and the losses."""
+    title = f"{checked.groups['model'].target.__name__}"
+    draw_predictions(evaluation.predictions, title, folder / "figures" / "prediction.png")
+    recorder = next((c for c in callbacks if isinstance(c, Recorder)), None)
+    history = pd.DataFrame(scores.history)
+    losses = torch.cat(recorder.losses).float().numpy() if recorder and recorder.losses else torch.empty(0).numpy()
+    if resume:  # the earlier epochs are in the event files only
+        curves = read_scalars(folder)
+        losses = curves["train/loss"].to_numpy() if "train/loss" in curves else losses
+        history = pd.DataFrame({t: c for t, c in curves.items() if "scaled" in t or "entropy" in t}).rename_axis("updates")
+        history = history.reset_index()
+    draw_losses(losses, 0, history, title, folder / "figures" / "loss.png")
+
+
+def hyperparameters(plain: dict[str, Any]) -> dict[str, Any]:
+    """The config as flat scalars for TensorBoard's HPARAMS tab: the same keys whatever their values."""
+    flat: dict[str, Any] = {"seed": plain["seed"], "model": plain["model"]["_target_"].rsplit(".", 1)[-1]}
+    for group in ("data", "model", "optimizer", "stop"):
+        for key, value in plain[group].items():
+            if not key.startswith("_") and key not in ("path", "seed"):
+                flat[f"{group}.{key}"] = value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return flat
+
+
+def log_final(logger: TensorBoardLogger, values: dict[str, float | None], trainer: Trainer) -> None:
+    """Write the numbers of the HPARAMS tab and close the event file."""
+    logger.log_metrics({k: v for k, v in values.items() if v is not None}, step=trainer.global_step)
+    logger.finalize("success")
+
+
+def _number(score: torch.Tensor | None) -> float | None:
+    return None if score is None else float(score)

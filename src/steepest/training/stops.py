@@ -1,0 +1,185 @@
+"""When gradient descent ends: the stop rules of `stop=...`, each a callback that says why it stopped the run.
+
+Every rule has the two limits `epochs` and `updates` beside its own; whichever comes first ends the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor
+
+from steepest.data.datamodule import WindowDataModule
+from steepest.models.predictors import Predictor
+
+
+class Epochs(Callback):
+    """Ends after a number of epochs (each: every batch once) or updates (each: all parameters once).
+
+    Args:
+        epochs: the limit; null for none.
+        updates: the limit; -1 for none.
+    """
+
+    def __init__(self, epochs: int | None = 100, updates: int = -1) -> None:
+        _check_limits(epochs, updates)
+        self.epochs, self.updates, self.reason = epochs, updates, ""
+
+
+class Threshold(Callback):
+    """Ends when the loss of the whole training part, at the current parameters, is below a number.
+
+    (The mean of an epoch's batch losses would not do: each was taken before its update.)
+
+    Args:
+        loss: the number, in the units of the training loss (standardised by the training rows).
+        epochs, updates: limits, as in `Epochs`.
+        every_n_epochs: how often it is looked at.
+    """
+
+    def __init__(self, loss: float, epochs: int | None = 1000, updates: int = -1, every_n_epochs: int = 1) -> None:
+        _check_limits(epochs, updates, every_n_epochs)
+        _check_positive("stop.loss", loss)
+        self.loss, self.epochs, self.updates, self.every, self.reason = loss, epochs, updates, every_n_epochs, ""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare the full loss with the threshold."""
+        if (trainer.current_epoch + 1) % self.every:
+            return
+        loss = full_loss(_predictor(pl_module), _batches(trainer, pl_module)).item()
+        if loss < self.loss:
+            self.reason = f"threshold: training loss {loss:.6g} is below {self.loss:g}"
+            trainer.should_stop = True
+
+
+class Stationary(Callback):
+    """Ends when the gradient of the whole training part's loss is as good as zero.
+
+    Args:
+        gradient_norm: its Euclidean norm must fall below this.
+        epochs, updates: limits, as in `Epochs`.
+        every_n_epochs: how often it is looked at.
+    """
+
+    def __init__(
+        self, gradient_norm: float, epochs: int | None = 1000, updates: int = -1, every_n_epochs: int = 1
+    ) -> None:
+        _check_limits(epochs, updates, every_n_epochs)
+        _check_positive("stop.gradient_norm", gradient_norm)
+        self.gradient_norm, self.epochs, self.updates = gradient_norm, epochs, updates
+        self.every, self.reason = every_n_epochs, ""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare the full gradient's norm with the bound."""
+        if (trainer.current_epoch + 1) % self.every:
+            return
+        gradient = full_gradient(_predictor(pl_module), _batches(trainer, pl_module))
+        norm = torch.stack([g.norm() for g in gradient]).norm().item()
+        if norm < self.gradient_norm:
+            self.reason = f"stationary: gradient norm {norm:.6g} is below {self.gradient_norm:g}"
+            trainer.should_stop = True
+
+
+class EarlyStop(EarlyStopping):
+    """Ends when the objective has not become better for some epochs; Lightning's rule, with this project's limits.
+
+    Args:
+        monitor: the objective.
+        mode: ``min`` or ``max``, whichever is better.
+        patience: epochs without a better objective.
+        min_delta: what counts as better, in the objective's units.
+        epochs, updates: limits, as in `Epochs`.
+    """
+
+    def __init__(
+        self,
+        monitor: str,
+        mode: Literal["min", "max"] = "min",
+        patience: int = 20,
+        min_delta: float = 0.0,
+        epochs: int | None = 1000,
+        updates: int = -1,
+    ) -> None:
+        _check_limits(epochs, updates)
+        if patience < 1:
+            raise ValueError(f"stop.patience={patience} must be 1 or more")
+        super().__init__(
+            monitor, min_delta=min_delta, patience=patience, mode=mode, check_finite=False, check_on_train_epoch_end=True
+        )  # fmt: skip
+        self.epochs, self.updates = epochs, updates
+
+    @property
+    def reason(self) -> str:
+        """Why this rule stopped the run; empty if it did not."""
+        if not self.stopped_epoch:
+            return ""
+        best = float(self.best_score)
+        return f"early stopping: no better {self.monitor} than {best:.6g} for {self.patience} epochs"
+
+
+StopRule = Epochs | Threshold | Stationary | EarlyStop
+
+
+def stop_reason(rule: StopRule, trainer: Trainer) -> str:
+    """Which rule ended a finished fit, in words."""
+    if rule.reason:
+        return rule.reason
+    if 0 < trainer.max_steps <= trainer.global_step:
+        return f"updates: {trainer.global_step} updates done"
+    return f"epochs: {trainer.current_epoch} epochs done"
+
+
+@torch.no_grad()
+def full_loss(predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The mean loss over all samples of `batches` of (x_ND, y_NH), at the current parameters; a scalar."""
+    sums, count = [], 0
+    for x_ND, y_NH in batches:
+        sums.append(predictor.loss(predictor(x_ND), y_NH) * len(x_ND))
+        count += len(x_ND)
+    return torch.stack(sums).sum() / count
+
+
+def full_gradient(predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """The gradient of `full_loss`, a tensor per parameter, in their order; ``p.grad`` is left alone."""
+    parameters = list(predictor.network.parameters())
+    total = [torch.zeros_like(p) for p in parameters]
+    count = 0
+    with torch.enable_grad():
+        for x_ND, y_NH in batches:
+            loss = predictor.loss(predictor(x_ND), y_NH) * len(x_ND)
+            torch._foreach_add_(total, list(torch.autograd.grad(loss, parameters)))
+            count += len(x_ND)
+    return [g / count for g in total]
+
+
+def _predictor(pl_module: LightningModule) -> Predictor:
+    assert isinstance(pl_module, Predictor), "stop rules look at a Predictor's loss"
+    return pl_module
+
+
+def _batches(trainer: Trainer, pl_module: LightningModule) -> Iterable[tuple[Tensor, Tensor]]:
+    datamodule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set by fit(datamodule=...)
+    assert isinstance(datamodule, WindowDataModule), "the whole training part is the datamodule's"
+    windows = datamodule.placed(pl_module.device, next(pl_module.parameters()).dtype)
+    return ((batch.x_ND, batch.y_NH) for _, batch in windows.walk("train"))
+
+
+def _check_limits(epochs: int | None, updates: int, every_n_epochs: int = 1) -> None:
+    if epochs is None and updates == -1:
+        raise ValueError("stop.epochs=null and stop.updates=-1: a run needs one limit; set stop.epochs or stop.updates")
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"stop.epochs={epochs} must be 1 or more, or null for no limit")
+    if updates != -1 and updates < 1:
+        raise ValueError(f"stop.updates={updates} must be 1 or more, or -1 for no limit")
+    if every_n_epochs < 1:
+        raise ValueError(f"stop.every_n_epochs={every_n_epochs} must be 1 or more")
+
+
+def _check_positive(key: str, value: float) -> None:
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"{key}={value} must be a number above 0")
