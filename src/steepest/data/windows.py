@@ -210,7 +210,7 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
         inputs = torch.from_numpy(values)
         fitted = Standardizer.fit(inputs[: cuts[0]]) if cuts[0] else Standardizer(inputs.new_zeros(1), inputs.new_ones(1))
         _check_moves(fitted, [str(c) for c in table.columns], name, cuts[0], faults)
-        scale = inputs[: cuts[0], 0].diff().std(correction=0).item() if spec.relative_to_last else fitted.scale[0].item()
+        scale = _usual_change(inputs[: cuts[0], 0], spec.window) if spec.relative_to_last else fitted.scale[0].item()
         unit = float(price[: cuts[0]].std()) if cuts[0] else 1.0
         fitted.scale[0] = scale
         fits.append(fitted)
@@ -327,6 +327,16 @@ def _transformed(table: pd.DataFrame, transform: str, name: str, faults: Faults)
     ratio = price[1:] / price[:-1]
     values[1:, 0] = np.log(ratio) if transform == "log_return" else ratio - 1
     return values[1:], price[1:]
+
+
+def _usual_change(value_T: Tensor, longest: int) -> float:
+    """Root mean square of the training rows' changes over 1 .. `longest` days: the unit of a relative model.
+
+    Of the one-day change alone, a long window's inputs would be far above 1 and gradient descent would need tiny steps.
+    """
+    steps = range(1, min(longest, len(value_T) - 1) + 1)
+    squares = [(value_T[k:] - value_T[:-k]).square().mean() for k in steps]
+    return torch.stack(squares).mean().sqrt().item() if squares else 1.0
 
 
 def _check_moves(fitted: Standardizer, columns: list[str], name: str, rows: int, faults: Faults) -> None:

@@ -15,8 +15,21 @@ from torch import Tensor, nn
 from steepest.data.windows import PARTS, Windows
 from steepest.evaluate import baselines
 from steepest.evaluate.metrics import Scores, direction_metrics, value_metrics
+from steepest.evaluate.significance import diebold_mariano, mean_by_day
 
 Predict = Callable[[Tensor], Tensor]
+
+
+SIGNIFICANT = 0.05  # a model that is ahead has beaten its reference only if chance explains it with less than this
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model beat the reference on the test part (None without one), the p-value, and one plain sentence."""
+
+    beat: bool | None
+    p_value: float | None
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,7 @@ class Evaluation:
         baselines: name -> part -> scores.
         series: series -> scores of the model on the test part.
         reference: the baseline that skill and verdict refer to.
+        p_value: of the test that model and reference are equally good on the test part.
         predictions: a row per sample and day of the horizon, in the data's units.
     """
 
@@ -35,22 +49,30 @@ class Evaluation:
     baselines: dict[str, dict[str, Scores]]
     series: dict[str, Scores]
     reference: str
+    p_value: float | None
     predictions: pd.DataFrame
 
-    def verdict(self) -> str:
-        """One plain sentence: did the model beat the reference on the test part?"""
-        if not self.model["test"]:
-            return "There is no test part, so nothing is said about data the model has not seen."
-        mine, other = self.model["test"], self.baselines[self.reference]["test"]
-        metric = "directional_accuracy" if "cross_entropy" in mine else "mse"
-        a, b = mine[metric], other[metric]
+    def verdict(self) -> Verdict:
+        """Did the model beat the reference on the test part?"""
         name = {"persistence": "persistence (tomorrow = today)", "mean": "the training mean", "majority": "the majority class"}
-        called = {"mse": "mean squared error", "directional_accuracy": "share of right directions"}[metric]
+        reference, mine = name[self.reference], self.model["test"]
+        if not mine:
+            return Verdict(None, None, "There is no test part, so nothing is said about data the model has not seen.")
+        direction = "cross_entropy" in mine
+        metric, called = ("directional_accuracy", "share of right directions") if direction else ("mse", "mean squared error")
+        a, b = mine[metric], self.baselines[self.reference]["test"][metric]
         if a is None or b is None:
-            return f"The model did not beat {name[self.reference]} on the test part: its {called} is not a finite number."
-        beat = a > b if metric == "directional_accuracy" else a < b
+            return Verdict(False, None, f"The model did not beat {reference} on the test part: its {called} is no finite number.")
         figures = f"its {called} is {a:.6g}, against {b:.6g}"
-        return f"The model {'beat' if beat else 'did not beat'} {name[self.reference]} on the test part: {figures}."
+        ahead = a > b if direction else a < b
+        if not ahead:
+            return Verdict(False, self.p_value, f"The model did not beat {reference} on the test part: {figures}.")
+        chance = "too few days to tell it from chance" if self.p_value is None else f"Diebold-Mariano p = {self.p_value:.2g}"
+        if self.p_value is None or self.p_value > SIGNIFICANT:
+            return Verdict(
+                False, self.p_value, f"The model did not beat {reference} on the test part: {figures}, no more than chance ({chance})."
+            )
+        return Verdict(True, self.p_value, f"The model beat {reference} on the test part: {figures} ({chance}).")
 
 
 @torch.inference_mode()
@@ -85,6 +107,7 @@ def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
     by_series: dict[str, Scores] = {}
     others: dict[str, dict[str, Scores]] = {}
     tables = []
+    p_value = None
     for part in PARTS:
         if not len(windows.parts[part]):
             model_scores[part] = {}
@@ -94,6 +117,8 @@ def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
         for name, scores in _baseline_scores(windows, part, origins, targets, share, exact).items():
             others.setdefault(name, {p: {} for p in PARTS})[part] = scores
         tables.append(_table(outputs, origins, targets, windows, part))
+        if part == "test":
+            p_value = _p_value(outputs, origins, targets, windows, share)
         if part == "test" and len(windows.names) > 1:
             series_N = windows.series_T[origins]
             for number, name in enumerate(windows.names):
@@ -101,7 +126,7 @@ def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
                 if bool(its.any()):
                     by_series[name] = score_outputs(outputs[its], origins[its], targets[its], windows, share)
     reference = "majority" if windows.direction else "persistence" if windows.ordered else "mean"
-    return Evaluation(model_scores, others, by_series, reference, pd.concat(tables, ignore_index=True))
+    return Evaluation(model_scores, others, by_series, reference, p_value, pd.concat(tables, ignore_index=True))
 
 
 def _outputs(model: nn.Module, windows: Windows, part: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -149,6 +174,27 @@ def _baseline_scores(
         named = {"mean": lambda o: baselines.mean(windows, o)}
     scores = {name: _values(predict(origin_N), origin_N, windows) for name, predict in named.items()}
     return scores | {"least_squares": _values(windows.to_price(solved, origin_N), origin_N, windows)}
+
+
+def _p_value(
+    outputs_NO: Tensor, origin_N: Tensor, target_NH: Tensor, windows: Windows, share_H: Tensor | None
+) -> float | None:
+    """Diebold-Mariano of the model's losses against the reference's, day by day (row by row for plain rows)."""
+    if share_H is not None:
+        wrong_NH = outputs_NO.unflatten(-1, (-1, 2)).argmax(-1) != target_NH
+        other_NH = (share_H > 0.5).long() != target_NH
+        losses = wrong_NH.double().mean(-1), other_NH.double().mean(-1)
+    else:
+        reference = baselines.persistence if windows.ordered else baselines.mean
+        actual_NH = windows.actual(origin_N)
+        made = windows.to_price(outputs_NO, origin_N), reference(windows, origin_N)
+        losses = tuple((price_NH - actual_NH).square().mean(-1) for price_NH in made)
+    day_N = origin_N
+    if len(windows.names) > 1:
+        days = windows.index.get_level_values("date").asi8[origin_N.cpu().numpy()]
+        day_N = torch.from_numpy(days.copy()).to(origin_N.device)
+    a_T, b_T = (mean_by_day(loss_N, day_N) for loss_N in losses)
+    return diebold_mariano(a_T, b_T, windows.horizon)
 
 
 def _table(outputs_NO: Tensor, origin_N: Tensor, target_NH: Tensor, windows: Windows, part: str) -> pd.DataFrame:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from torch import nn
@@ -19,34 +21,62 @@ COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
 HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
 
-def results_table(evaluation: Evaluation, metrics: dict[str, Any], folder: Path) -> Group:
-    """The rich table of a finished run, in the data's units, with the verdict and where the record lies."""
+def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path, console: Console) -> None:
+    """Print the table of a finished run, in the data's units, the verdict, and where the record lies."""
     direction = "cross_entropy" in evaluation.model["train"]
     columns = DIRECTION_METRICS if direction else COLUMNS
-    table = Table(title="Scores in the data's units, at the best epoch", title_justify="left")
-    table.add_column("part")
-    table.add_column("")
+    table = Table(title="Scores in the data's units, at the best epoch", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("part", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(HEADINGS.get(column, column), justify="right")
+        table.add_column(HEADINGS.get(column, column), justify="right", no_wrap=True)
     for part in PARTS:
         if not evaluation.model[part]:
             continue
         table.add_row(part, "model", *_cells(evaluation.model[part], columns), style="bold")
         for name, scores in evaluation.baselines.items():
             table.add_row("", name, *_cells(scores[part], columns), end_section=name == list(evaluation.baselines)[-1])
-    reason = f"Ended by {metrics['stop_reason']}." if "stop_reason" in metrics else ""
-    how = f"{metrics['updates']} updates in {metrics['epochs']} epochs, {metrics['seconds']:.1f} s. {reason}"
-    lines = [how, metrics["line"] or "", evaluation.verdict(), f"Record: {folder}"]
-    return Group(table, *(Text(line, style="bold" if line == evaluation.verdict() else "") for line in lines if line))
+    console.print(table)
+    how = f"{metrics['updates']} updates, {metrics['epochs']} epochs, {metrics['seconds']:.1f} s; ended by {metrics['stop_reason']}."
+    for line in (how, metrics["line"], metrics["hint"]):
+        if line:
+            console.print(Text(line), soft_wrap=True)
+    console.print(Text(evaluation.verdict().sentence, style="bold"), soft_wrap=True)
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    console.print(Text(f"Record: {shown}"), soft_wrap=True)
 
 
 def _cells(scores: Scores, columns: tuple[str, ...]) -> list[str]:
-    cells = []
-    for column in columns:
-        value = scores[column]
-        percent = column in ("mape", "directional_accuracy")
-        cells.append("-" if value is None else f"{value:.2%}" if percent else f"{value:.4f}" if column == "skill" else f"{value:.5g}")
-    return cells
+    return [_cell(column, scores[column]) for column in columns]
+
+
+def _cell(column: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if column in ("mape", "directional_accuracy"):
+        return f"{value:.2%}"
+    return f"{value:.4f}" if column == "skill" and abs(value) < 10 else f"{value:.5g}"
+
+
+def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
+    """What to try when a net is asked about prices beyond those it was trained on; None when it is not."""
+    if isinstance(getattr(model, "network", None), Linear) or not windows.ordered:
+        return None
+    if windows.transform != "level" or windows.relative or not len(windows.parts["test"]):
+        return None
+    spans = list(zip(windows.start_S.tolist(), windows.train_stop_S.tolist(), strict=True))
+    low_S = torch.stack([windows.price_T[a:b].min() for a, b in spans])
+    high_S = torch.stack([windows.price_T[a:b].max() for a, b in spans])
+    part = windows.parts["test"]
+    origin_N = part.origins(torch.arange(len(part), device=windows.price_T.device))
+    last_N, series_N = windows.price_T[origin_N], windows.series_T[origin_N]
+    outside = ((last_N < low_S[series_N]) | (last_N > high_S[series_N])).double().mean().item()
+    if outside < 0.1:
+        return None
+    return (
+        f"{outside:.0%} of the test windows end at prices outside the training part's range, where a net has learnt nothing: "
+        "try data.relative_to_last=true data.window=28, or data.transform=log_return"
+    )
 
 
 def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], float] | None:

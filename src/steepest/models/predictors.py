@@ -32,7 +32,7 @@ class Predictor(LightningModule):
     Args:
         network: the function, (N, D) -> (N, O).
         loss: a name in `LOSSES`.
-        optimizer: makes the optimizer from the parameters; gradient descent with step 0.1 when None.
+        optimizer: makes the optimizer from the parameters; gradient descent with step 0.01 when None.
     """
 
     def __init__(self, network: torch.nn.Module, loss: str, optimizer: MakeOptimizer | None) -> None:
@@ -41,7 +41,7 @@ class Predictor(LightningModule):
             raise ValueError(f"model.loss={loss} must be one of {', '.join(LOSSES)}")
         self.network = network
         self.loss = LOSSES[loss]
-        self.make_optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)
+        self.make_optimizer = optimizer or partial(torch.optim.SGD, lr=0.01)
 
     def forward(self, x_ND: Tensor) -> Tensor:
         """Predictions (N, O) in model space for inputs (N, D)."""

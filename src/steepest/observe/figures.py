@@ -34,10 +34,10 @@ def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figur
         axes.plot(rows["date"], rows["actual"], color=BLACK, lw=1.1, label="price")
         axes.plot(rows["date"], rows["prediction"], color=ORANGE, lw=1.1, ls="--", label="prediction")
         axes.set(ylabel="price", title=f"{title}, {part} part, next day")
-        beneath.plot(rows["date"], rows["last"] - rows["actual"], color=BLUE, lw=0.6, label="tomorrow = today")
-        beneath.plot(rows["date"], rows["prediction"] - rows["actual"], color=ORANGE, lw=0.8, label="model")
+        gain = (rows["last"] - rows["actual"]) ** 2 - (rows["prediction"] - rows["actual"]) ** 2
+        beneath.plot(rows["date"], gain.cumsum(), color=BLUE, lw=1.1, label="squared error saved so far against tomorrow = today")
         beneath.axhline(0, color=BLACK, lw=0.6)
-        beneath.set(ylabel="error")
+        beneath.set(ylabel="below 0: worse")
         _finish(beneath)
     else:
         axes = figure.subplots()

@@ -57,8 +57,10 @@ class SweepRecord(Callback):
         for job in folder.glob("*/job.json"):
             name = job.parent.name
             row = self.finished.get(name) or read_job(job.parent)
-            if row["status"] in ("finished", "failed", "stopped"):
+            if row["status"] != "running":
                 self.finished[name] = row
+            elif status == "finished":  # it ended without a word: its process was killed
+                row["status"], row["stop_reason"] = "failed", "the job left no record of its end"
             rows.append(row)
         rows.sort(key=lambda row: row["job"])
         manifest = {
@@ -82,7 +84,7 @@ def read_job(folder: Path) -> dict[str, Any]:
         "folder": folder.name,
         "overrides": job["overrides"],
         "seed": run.get("seed"),
-        "status": run.get("status", "failed"),
+        "status": run.get("status", "running"),
         "stop_reason": run.get("stop_reason"),
         "objective": (metrics.get("objective") or {}).get("value"),
         "updates": metrics.get("updates"),
@@ -111,6 +113,7 @@ def results_csv(rows: list[dict[str, Any]]) -> str:
 
 def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> None:
     """The jobs by objective, the best on top. It ranks by the objective alone; test scores are shown, never used."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -118,9 +121,9 @@ def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> Non
     ranked = sorted(rows, key=lambda r: (r["objective"] is None, (r["objective"] or 0) * (-1 if higher else 1)))
     asked = [dict(text.split("=", 1) for text in row["overrides"] if "=" in text) for row in rows]
     varied = [k for k in dict.fromkeys(key for a in asked for key in a) if len({a.get(k) for a in asked}) > 1]
-    table = Table(title=f"Sweep by {objective}, best first", title_justify="left")
-    for heading in ("job", *varied, "status", objective, "test rmse", "test skill"):
-        table.add_column(heading, justify="left" if heading in (*varied, "status") else "right")
+    table = Table(title=f"Sweep by {objective}, best first", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("job", *varied, "status", "objective", "test rmse", "test skill"):
+        table.add_column(heading, justify="left" if heading in (*varied, "status") else "right", overflow="fold")
     for row in ranked:
         asked_row = dict(text.split("=", 1) for text in row["overrides"] if "=" in text)
         figures = [row["objective"], row.get("test/rmse"), row.get("test/skill")]

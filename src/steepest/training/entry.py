@@ -9,6 +9,7 @@ import difflib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -103,31 +104,46 @@ def job(config: DictConfig) -> float:
         return worst
     if rank_zero_only.rank:
         return worst
-    if outcome.status != "finished":
-        log.error("The run %s: %s.", outcome.status, outcome.reason)
-        if outcome.status == "stopped":
-            log.error("Go on with it: python train.py resume=%s", folder)
-            if sweep:
-                raise KeyboardInterrupt
-            sys.exit(INTERRUPTED)
+    metrics = outcome.metrics
+    if outcome.evaluation is not None:
+        _report(outcome, folder, hydra.job.num if sweep else None, overrides, str(config.objective))
+    elif metrics["status"] == "stopped":
+        log.error("The run stopped: %s. Go on with it: python train.py resume=%s", metrics["stop_reason"], folder)
+        if sweep:
+            raise KeyboardInterrupt
+        sys.exit(INTERRUPTED)
+    else:
+        log.error("The run failed: %s.", metrics["stop_reason"])
         if not sweep:
             sys.exit(FAILED)
     return worst if outcome.objective is None else outcome.objective
 
 
+def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[str], objective: str) -> None:
+    """The table of a single run, or the one line of a job in a sweep."""
+    from rich.console import Console
+
+    from steepest.evaluate.table import print_results
+
+    console = Console()
+    assert outcome.evaluation is not None
+    if number is None:
+        print_results(outcome.evaluation, outcome.metrics, folder, console)
+        return
+    skill = outcome.metrics["test"].get("skill")
+    shown = "" if skill is None else f", test skill {skill:.4g}"
+    console.print(f"job {number}: {' '.join(overrides)}: {objective} {outcome.objective:.6g}{shown}", markup=False, soft_wrap=True)
+
+
 def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool) -> Outcome:
-    from steepest.training.config import check
     from steepest.training.run import run
 
-    trust = None
-    if config.resume:
-        if sweep:
-            raise ValueError("resume= continues one run: leave out -m")
-        trust = list(config.trust)  # a folder from elsewhere may not say itself what is to be trusted
-        config = resumed_config(folder, overrides)
-    else:
-        config = _objective_without_val(config)
-    return run(check(config, trust), folder, overrides, resume=bool(config.resume))
+    if not config.resume:
+        return run(_objective_without_val(config), folder, overrides)
+    if sweep:
+        raise ValueError("resume= continues one run: leave out -m")
+    # A folder from elsewhere may not say itself what is to be trusted.
+    return run(resumed_config(folder, overrides), folder, overrides, resume=True, trust=list(config.trust))
 
 
 def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
@@ -193,6 +209,7 @@ def _near(word: str, choices: Any) -> str:
 def _tame_lightning() -> None:
     """Let Lightning's own lines reach the run's log instead of the screen."""
     logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13, at every batch
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

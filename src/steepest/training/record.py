@@ -73,12 +73,11 @@ class RunRecord:
         write_text(self.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         self._write_facts()
 
-    def end(self, status: Status, reason: str, metrics: dict[str, Any]) -> None:
-        """Write metrics.json (with the seconds of earlier parts added) and the final run.json."""
-        metrics = {"status": status, "stop_reason": reason} | metrics
-        metrics["seconds"] = round(metrics.get("seconds", 0.0) + self.seconds_before, 3)
+    def end(self, metrics: dict[str, Any]) -> None:
+        """Write metrics.json (the seconds of earlier parts of the run are added) and the final run.json."""
+        metrics["seconds"] = round(metrics["seconds"] + self.seconds_before, 3)
         write_text(self.folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-        self._end_facts(status, reason)
+        self._end_facts(metrics["status"], metrics["stop_reason"])
 
     def fail(self, reason: str) -> None:
         """Say in run.json that the run failed before it could be scored; no metrics.json is left."""

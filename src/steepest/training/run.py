@@ -14,18 +14,18 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from rich.console import Console
+from omegaconf import DictConfig
 
 from steepest.data.datamodule import WindowDataModule
 from steepest.evaluate.evaluation import Evaluation, evaluate
 from steepest.evaluate.metrics import better
-from steepest.evaluate.table import line_in_words, results_table
+from steepest.evaluate.table import extrapolation_hint, line_in_words
 from steepest.models.predictors import Diverged, Predictor
 from steepest.observe.events import read_scalars
 from steepest.observe.figures import draw_losses, draw_predictions
 from steepest.observe.recorder import Recorder
 from steepest.observe.scores import EpochScores
-from steepest.training.config import Checked
+from steepest.training.config import Checked, check
 from steepest.training.record import RunRecord, Status, device_name
 from steepest.training.stops import stop_reason
 
@@ -34,23 +34,41 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: what the record says, and the objective at the best epoch (None if it has none)."""
+    """How a run ended.
 
-    status: Status
-    reason: str
-    objective: float | None
+    Attributes:
+        metrics: what metrics.json says, ``status`` and ``stop_reason`` first.
+        evaluation: the scores, if the run finished.
+    """
+
+    metrics: dict[str, Any]
+    evaluation: Evaluation | None
+
+    @property
+    def objective(self) -> float | None:
+        """The objective at the best epoch of a finished run."""
+        return self.metrics["objective"]["value"] if self.evaluation else None
 
 
-def run(checked: Checked, folder: Path, overrides: list[str], *, resume: bool = False) -> Outcome:
-    """Train, evaluate and record one run in `folder`.
+def run(
+    config: DictConfig, folder: Path, overrides: list[str], *, resume: bool = False, trust: list[str] | None = None
+) -> Outcome:
+    """Check a config, train, evaluate and record one run in `folder`.
+
+    Args:
+        config: as Hydra composes it.
+        folder: the run's own.
+        overrides: what the user typed, for the record.
+        resume: go on from the folder's last checkpoint.
+        trust: packages a config may name, instead of the config's own list.
 
     Raises:
-        ValueError: for data or options that cannot be trained on; the record then says failed.
+        ValueError: for configs, data or options that cannot be trained on; the record then says failed.
     """
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     record = RunRecord(folder, overrides, resume)
     try:
-        return _run(checked, folder, record, first, resume)
+        return _run(check(config, trust), folder, record, first, resume)
     except Exception as error:
         if first:
             record.fail(f"{type(error).__name__}: {error}")
@@ -88,8 +106,10 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     started = time.perf_counter()
     status, reason = fit(trainer, model, datamodule, rule, last if state else None)
     if not trainer.is_global_zero:
-        return Outcome(status, reason, None)
+        return Outcome({"status": status, "stop_reason": reason}, None)
     metrics: dict[str, Any] = {
+        "status": status,
+        "stop_reason": reason,
         "updates": trainer.global_step,
         "epochs": trainer.current_epoch,
         "seconds": time.perf_counter() - started,
@@ -100,24 +120,27 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
         "baselines": {},
     }
     if status != "finished":
-        record.end(status, reason, metrics)
-        return Outcome(status, reason, None)
+        record.end(metrics)
+        return Outcome(metrics, None)
     evaluation = evaluate_best(model, datamodule, best.best_model_path)
     record.predictions(evaluation.predictions)
     draw(folder, evaluation, scores, extra, checked, resume=done > 0)
+    verdict = evaluation.verdict()
     metrics |= evaluation.model | {
         "baselines": evaluation.baselines,
         "series": evaluation.series,
-        "verdict": evaluation.verdict(),
+        "verdict": verdict.sentence,
+        "beat_reference": verdict.beat,
+        "p_value": verdict.p_value,
         "line": line_in_words(model, windows),
+        "hint": extrapolation_hint(model, windows),
     }
     if isinstance(logger, TensorBoardLogger):
         test = evaluation.model["test"]
         log_final(logger, {"best/objective": _number(best.best_model_score), "test/rmse": test.get("rmse"), "test/skill": test.get("skill")}, trainer)
-    record.end(status, reason, metrics)
-    Console().print(results_table(evaluation, metrics, folder))
-    log.info("%s", evaluation.verdict())
-    return Outcome(status, reason, metrics["objective"]["value"])
+    record.end(metrics)
+    log.info("%s", verdict.sentence)
+    return Outcome(metrics, evaluation)
 
 
 def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:

@@ -26,7 +26,7 @@ class Epochs(Callback):
         updates: the limit; -1 for none.
     """
 
-    def __init__(self, epochs: int | None = 100, updates: int = -1) -> None:
+    def __init__(self, epochs: int | None = 50, updates: int = -1) -> None:
         _check_limits(epochs, updates)
         self.epochs, self.updates, self.reason = epochs, updates, ""
 
@@ -42,7 +42,7 @@ class Threshold(Callback):
         every_n_epochs: how often it is looked at.
     """
 
-    def __init__(self, loss: float, epochs: int | None = 1000, updates: int = -1, every_n_epochs: int = 1) -> None:
+    def __init__(self, loss: float, epochs: int | None = 500, updates: int = -1, every_n_epochs: int = 1) -> None:
         _check_limits(epochs, updates, every_n_epochs)
         _check_positive("stop.loss", loss)
         self.loss, self.epochs, self.updates, self.every, self.reason = loss, epochs, updates, every_n_epochs, ""
@@ -67,7 +67,7 @@ class Stationary(Callback):
     """
 
     def __init__(
-        self, gradient_norm: float, epochs: int | None = 1000, updates: int = -1, every_n_epochs: int = 1
+        self, gradient_norm: float, epochs: int | None = 500, updates: int = -1, every_n_epochs: int = 1
     ) -> None:
         _check_limits(epochs, updates, every_n_epochs)
         _check_positive("stop.gradient_norm", gradient_norm)
@@ -102,7 +102,7 @@ class EarlyStop(EarlyStopping):
         mode: Literal["min", "max"] = "min",
         patience: int = 20,
         min_delta: float = 0.0,
-        epochs: int | None = 1000,
+        epochs: int | None = 500,
         updates: int = -1,
     ) -> None:
         _check_limits(epochs, updates)
