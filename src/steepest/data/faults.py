@@ -31,7 +31,7 @@ class Faults:
         raise ValueError(f"{self.where}: {len(self.found)} faults\n{lines}")
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
+def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
     """Return ``"; did you mean 'close'?"`` for the nearest of `choices`, or an empty string."""
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=cutoff)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -175,7 +175,7 @@ def read_table(
 def _read_file(path: Path) -> pd.DataFrame:
     """The raw frame of a file, or one `ValueError` that says why it cannot be read."""
     if not path.exists():
-        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")]) if path.parent.is_dir() else ""
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")], cutoff=0.75) if path.parent.is_dir() else ""
         raise ValueError(f"data.path={path}: there is no such file{near}")
     if path.is_dir():
         raise ValueError(f"data.path={path} is a folder: name the file in it")
@@ -300,8 +300,9 @@ def _fill(frame: pd.DataFrame, missing: Missing, name: str, faults: Faults) -> p
 def _order(frame: pd.DataFrame, name: str, duplicates: Duplicates, where: str, faults: Faults) -> pd.DataFrame:
     """Sort by date (with a warning) and settle dates that occur more than once."""
     dates = pd.DatetimeIndex(frame.index)
-    if dates.hasnans:  # already reported: sorting would only hide it
-        return frame
+    if dates.hasnans:  # a fault already; the other dates are looked at all the same
+        frame = frame[dates.notna()]
+        dates = pd.DatetimeIndex(frame.index)
     if not dates.is_monotonic_increasing:
         back = int(np.flatnonzero(np.diff(dates.asi8) < 0)[0]) + 2
         log.warning("%s: dates of %s go backwards, first in row %d (%s): sorted", where, name, back, dates[back - 1].date())

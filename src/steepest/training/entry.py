@@ -19,7 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 if TYPE_CHECKING:
     from steepest.training.run import Outcome
@@ -33,8 +33,10 @@ MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")  # on resuming
 
 def command(app: Callable[[], Any]) -> None:
     """Run a Hydra app: user errors become one message and exit code 2, unless ``HYDRA_FULL_ERROR=1`` asks for more."""
-    OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
-    OmegaConf.register_new_resolver("output_subdir", lambda resume: None if resume else ".hydra", replace=True)
+    # A run that is resumed stays in its folder, whose .hydra keeps what was asked first. (A folder without a run is
+    # refused by the job: an error in a resolver would lose its message.)
+    OmegaConf.register_new_resolver("run_dir", lambda resume, new: resume if _run_began(resume) else new, replace=True)
+    OmegaConf.register_new_resolver("output_subdir", lambda resume: None if _run_began(resume) else ".hydra", replace=True)
     # Hydra prints errors itself and exits with 1, unless this is set; processes started by this one must still know
     # what the user wanted.
     os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
@@ -61,7 +63,7 @@ def explain(error: BaseException) -> str | None:
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
     for link in reversed(chain):
-        if isinstance(link, ConfigKeyError) and link.full_key:
+        if isinstance(link, ConfigKeyError | ConfigAttributeError) and link.full_key:
             return _unknown_key(link)
     for link in chain:
         if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options:
@@ -142,6 +144,8 @@ def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool
         return run(_objective_without_val(config), folder, overrides)
     if sweep:
         raise ValueError("resume= continues one run: leave out -m")
+    if not _run_began(config.resume):
+        raise ValueError(f"resume={config.resume}: no config.yaml is there, so no run began there; give the folder of a run")
     # A folder from elsewhere may not say itself what is to be trusted.
     return run(resumed_config(folder, overrides), folder, overrides, resume=True, trust=list(config.trust))
 
@@ -183,17 +187,12 @@ def _objective_without_val(config: DictConfig) -> DictConfig:
     return config
 
 
-def _run_dir(resume: str | None, new: str) -> str:
-    """The folder of this run: a new one, or the one that is resumed."""
-    if not resume:
-        return new
-    folder = Path(resume)
-    if not (folder / "config.yaml").exists():
-        raise ValueError(f"resume={resume}: there is no config.yaml in it, so no run began there; give the folder of a run")
-    return str(folder)
+def _run_began(resume: str | None) -> bool:
+    """Whether there is a run to resume in this folder."""
+    return bool(resume) and (Path(str(resume)) / "config.yaml").exists()
 
 
-def _unknown_key(error: ConfigKeyError) -> str:
+def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     parent = error.parent_node
     names = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
     key = str(error.key)
@@ -210,6 +209,7 @@ def _tame_lightning() -> None:
     """Let Lightning's own lines reach the run's log instead of the screen."""
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13, at every batch
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's own
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

@@ -97,7 +97,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     check_objective(checked.run.objective, windows.direction, bool(len(windows.parts["val"])))
     if first:
         record.begin(checked.plain, datamodule, device_name(trainer.strategy.root_device))
-        if isinstance(logger, TensorBoardLogger):
+        if isinstance(logger, TensorBoardLogger) and state is None:
             names = {"best/objective": float("nan"), "test/rmse": float("nan"), "test/skill": float("nan")}
             logger.log_hyperparams(hyperparameters(checked.plain), names)
     for note in record.notes:
