@@ -7,6 +7,7 @@ A score that is not defined (a percentage of a price of 0, the direction of a pr
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 import torchmetrics.functional as tm
@@ -21,7 +22,7 @@ DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
 Scores = dict[str, float | None]
 
 
-def better(metric: str) -> str:
+def better(metric: str) -> Literal["min", "max"]:
     """``min`` or ``max``: which way a metric such as ``val/mse_scaled`` is better."""
     return "max" if metric.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "min"
 

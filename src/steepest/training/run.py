@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 
@@ -25,6 +24,7 @@ from steepest.observe.events import read_scalars
 from steepest.observe.figures import draw_losses, draw_predictions
 from steepest.observe.recorder import Recorder
 from steepest.observe.scores import EpochScores
+from steepest.training.checkpoints import BestCheckpoint, LastCheckpoint
 from steepest.training.config import Checked, check
 from steepest.training.record import RunRecord, Status, device_name
 from steepest.training.stops import stop_reason
@@ -66,6 +66,8 @@ def run(
         ValueError: for configs, data or options that cannot be trained on; the record then says failed.
     """
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    if first and not resume and (folder / "run.json").exists():
+        raise ValueError(f"{folder} holds a run already: go on with it by resume={folder}, or give another hydra.run.dir")
     record = RunRecord(folder, overrides, resume)
     try:
         return _run(check(config, trust), folder, record, first, resume)
@@ -91,9 +93,10 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     done = int(state["global_step"]) if state else 0
     logger = checked.groups["logger"]
     logger = logger(save_dir=str(folder), purge_step=done + 1 if state else None) if logger else False
-    scores, best, latest = EpochScores(), *checkpoints(folder / "checkpoints", checked.run.objective)
+    objective, kept = checked.run.objective, folder / "checkpoints"
+    scores, latest, best = EpochScores(objective), LastCheckpoint(kept), BestCheckpoint(kept, objective, better(objective))
     extra: list[Callback] = [callback() for callback in checked.groups["callbacks"].values()]
-    trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, latest, best])
+    trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, best, latest])
     check_objective(checked.run.objective, windows.direction, bool(len(windows.parts["val"])))
     if first:
         record.begin(checked.plain, datamodule, device_name(trainer.strategy.root_device))
@@ -177,16 +180,6 @@ def check_objective(objective: str, direction: bool, has_val: bool) -> None:
         raise ValueError(f"objective={objective}: test metrics never choose anything; use one of {', '.join(choices)}")
     if objective not in choices:
         raise ValueError(f"objective={objective} is none of this run's scores: use one of {', '.join(choices)}")
-
-
-def checkpoints(folder: Path, objective: str) -> tuple[ModelCheckpoint, ModelCheckpoint]:
-    """(best by the objective, last): both written at the end of an epoch, each over its predecessor."""
-    best = ModelCheckpoint(
-        folder, "best", monitor=objective, mode=better(objective), save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )  # fmt: skip
-    last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    return best, last
 
 
 def fit(
