@@ -365,6 +365,7 @@ def _check_counts(
             key = "data.window" if spec.longest_window in (None, spec.window) else "data.longest_window"
             faults.add(
                 f"{key}={lead} needs at least {lead + spec.horizon} rows in each part (data.horizon={spec.horizon}), "
-                f"the {part} part of {names[short[0]]} has {max(stop - start, 0)}: lower {key} or change "
+                f"the {part} part of {names[short[0]]} has {max(stop - start, 0)}"
+                f"{'' if part == 'train' else f' after its gap of {spec.horizon}'}: lower {key} or change "
                 f"data.split={list(spec.split)}"
             )

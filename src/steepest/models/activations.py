@@ -31,8 +31,8 @@ def relu(z: Tensor) -> Tensor:
 def hard_sigmoid(z: Tensor) -> Tensor:
     """a = relu(z/6 + 1/2) - relu(z/6 - 1/2): a ramp from 0 at z = -3 to 1 at z = 3, the sum of two relus.
 
-    The same function as `torch.nn.functional.hardsigmoid`, written as the course writes it. At the kinks the slope
-    is 0, like that of each relu; PyTorch takes 0 at both kinks too.
+    The values of `torch.nn.functional.hardsigmoid`, written as the course writes it. Each relu's slope at its kink is
+    taken as 0, so this one's is 0 at z = -3 and 1/6 at z = 3 (PyTorch's own function takes 0 at both).
     """
     return torch.relu(z / 6 + 0.5) - torch.relu(z / 6 - 0.5)
 

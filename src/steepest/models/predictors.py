@@ -58,13 +58,10 @@ class Predictor(LightningModule):
             )
         return loss * share[0] if share else loss
 
-    def validation_step(self, batch: Sequence[Any], batch_idx: int) -> dict[str, Tensor]:
-        """Log ``val/loss`` (the mean over all samples) and hand the predictions to whoever scores them."""
+    def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
+        """Log ``val/loss``, the mean over all samples, where a Trainer validates."""
         x_ND, y_NH, *_ = batch
-        prediction_NO = self(x_ND)
-        loss = self.loss(prediction_NO, y_NH)
-        self.log("val/loss", loss, on_epoch=True, batch_size=len(x_ND), logger=False, sync_dist=True)
-        return {"loss": loss, "prediction": prediction_NO}
+        self.log("val/loss", self.loss(self(x_ND), y_NH), on_epoch=True, batch_size=len(x_ND), sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer over the network's parameters."""
@@ -119,3 +116,26 @@ class MLPPredictor(Predictor):
     ) -> None:
         super().__init__(MLP(inputs, hidden, outputs, activation, seed), loss, optimizer)
         self.save_hyperparameters(ignore=["optimizer"])
+
+
+@torch.no_grad()
+def full_loss(predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The mean loss over all samples of `batches` of (x_ND, y_NH), at the current parameters; a scalar."""
+    sums, count = [], 0
+    for x_ND, y_NH in batches:
+        sums.append(predictor.loss(predictor(x_ND), y_NH) * len(x_ND))
+        count += len(x_ND)
+    return torch.stack(sums).sum() / count
+
+
+def full_gradient(predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """The gradient of `full_loss`, a tensor per parameter, in their order; ``p.grad`` is left alone."""
+    parameters = list(predictor.network.parameters())
+    total = [torch.zeros_like(p) for p in parameters]
+    count = 0
+    with torch.enable_grad():
+        for x_ND, y_NH in batches:
+            loss = predictor.loss(predictor(x_ND), y_NH) * len(x_ND)
+            torch._foreach_add_(total, list(torch.autograd.grad(loss, parameters)))
+            count += len(x_ND)
+    return [g / count for g in total]

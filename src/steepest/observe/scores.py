@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from steepest.data.datamodule import WindowDataModule
-from steepest.evaluate.baselines import share_of_ups
-from steepest.evaluate.evaluation import score, score_outputs
+from steepest.evaluate.evaluation import score
+from steepest.models.predictors import Predictor, full_loss
 
 
 class EpochScores(Callback):
-    """Logs ``train/{metric}`` and ``val/{metric}``, in the data's units, for the objective and for TensorBoard.
+    """Logs ``train/{metric}``, ``val/{metric}`` and ``val/loss`` at the end of every epoch.
+
+    It walks the parts itself: Lightning's validation loop does not run when a run ends inside an epoch, and costs more.
 
     Args:
         objective: the score that best checkpoint and early stopping will look for.
@@ -25,45 +27,34 @@ class EpochScores(Callback):
 
     def __init__(self, objective: str) -> None:
         self.objective = objective
-        self.outputs: list[Tensor] = []
         self.history: list[dict[str, float]] = []
-        self.share_H: Tensor | None = None
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute once what scores refer to."""
-        windows = _windows(trainer, pl_module)
-        self.share_H = share_of_ups(windows) if windows.direction else None
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the last epoch's predictions."""
-        self.outputs = []
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Keep the predictions the validation step has made."""
-        self.outputs.append(outputs["prediction"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Score both parts and log; Lightning has finished the epoch's validation by now."""
+        """Score both parts and log."""
+        assert isinstance(pl_module, Predictor), "scores are of a Predictor"
         windows = _windows(trainer, pl_module)
-        values = _named("train", score(pl_module, windows, "train"))
-        if self.outputs:
-            part = windows.parts["val"]
-            origin_N = part.origins(torch.arange(len(part), device=windows.price_T.device))
-            target_NH = windows.gather(origin_N).y_NH if windows.direction else None
-            outputs_NO = torch.cat(self.outputs)
-            values |= _named("val", score_outputs(outputs_NO, origin_N, target_NH, windows, self.share_H))
-        loss = trainer.callback_metrics.get("val/loss")
-        if loss is not None:
-            values["val/loss"] = float(loss)
-        if self.objective in values and self.objective != "val/loss":
-            # Lightning's own book-keeping takes 0.5 ms a number, so it gets this one alone. (Every device has scored the
-            # whole part: reducing takes the mean of equal numbers.)
-            pl_module.log(self.objective, values[self.objective], logger=False, sync_dist=True)
+        values = _named("train", score(pl_module, windows, "train")) | _named("val", score(pl_module, windows, "val"))
+        if len(windows.parts["val"]):
+            values["val/loss"] = full_loss(pl_module, ((b.x_ND, b.y_NH) for _, b in windows.walk("val"))).item()
+        if self.objective in values:
+            with _double():
+                # Lightning's own book-keeping takes 0.5 ms a number, so it gets this one alone. (Every device has
+                # scored the whole part: reducing takes the mean of equal numbers.)
+                pl_module.log(self.objective, values[self.objective], logger=False, sync_dist=True)
         self.history.append({"updates": float(trainer.global_step)} | values)
         if trainer.logger is not None:
             trainer.logger.log_metrics(values, step=trainer.global_step)
+
+
+@contextmanager
+def _double() -> Iterator[None]:
+    """Lightning keeps logged numbers in the default precision; in single, late progress looks like none."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _windows(trainer: Trainer, pl_module: LightningModule):

@@ -36,6 +36,7 @@ TAGS = (
     Tag("parameters/{parameter}", "histogram of a parameter tensor of a larger model", "parameter", "about 50 times"),
     Tag("learning_rate", "step size of update k", "-", "every epoch"),
     Tag("epoch", "epochs done after k updates", "epochs", "every epoch"),
+    Tag("test/{metric}", "score of the test part at the best epoch (HPARAMS)", "metric's", "at the end"),
     Tag("best/objective", "the objective at the best epoch (HPARAMS)", "objective", "at the end"),
 )  # fmt: skip
 

@@ -141,7 +141,7 @@ def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool
     from steepest.training.run import run
 
     if not config.resume:
-        return run(_objective_without_val(config), folder, overrides)
+        return run(config, folder, overrides)
     if sweep:
         raise ValueError("resume= continues one run: leave out -m")
     if not _run_began(config.resume):
@@ -173,17 +173,6 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
             OmegaConf.update(config, key, override.value())
     if "epochs" in config.stop:  # the config was resolved: the trainer's own limits follow the rule's
         config.trainer.max_epochs, config.trainer.max_steps = config.stop.epochs, config.stop.updates
-    return config
-
-
-def _objective_without_val(config: DictConfig) -> DictConfig:
-    """Let the objective be the training part's where the split leaves no validation part."""
-    split = OmegaConf.select(config, "data.split")
-    objective = str(config.objective)
-    if split is not None and len(split) == 3 and split[1] == 0 and objective.startswith("val/"):
-        config = config.copy()
-        config.objective = f"train/{objective.removeprefix('val/')}"
-        log.warning("there is no val part (data.split): the objective is %s", config.objective)
     return config
 
 

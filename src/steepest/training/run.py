@@ -13,11 +13,12 @@ import pandas as pd
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from steepest.data.datamodule import WindowDataModule
+from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation, evaluate
-from steepest.evaluate.metrics import better
+from steepest.evaluate.metrics import DIRECTION_METRICS, VALUE_METRICS, better
 from steepest.evaluate.table import extrapolation_hint, line_in_words
 from steepest.models.predictors import Diverged, Predictor
 from steepest.observe.events import read_scalars
@@ -70,7 +71,7 @@ def run(
         raise ValueError(f"{folder} holds a run already: go on with it by resume={folder}, or give another hydra.run.dir")
     record = RunRecord(folder, overrides, resume)
     try:
-        return _run(check(config, trust), folder, record, first, resume)
+        return _run(check(_objective_without_val(config, record), trust), folder, record, first, resume)
     except Exception as error:
         if first:
             record.fail(f"{type(error).__name__}: {error}")
@@ -86,6 +87,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     for part in (p for p in windows.parts if not len(windows.parts[p])):
         record.notes.append(f"the {part} part is empty (data.split) and is skipped")
     model = build_model(checked, datamodule)
+    check_objective(checked.run.objective, windows)
     rule = checked.groups["stop"]()
     last = folder / "checkpoints" / "last.ckpt"
     # Never a pickle: a checkpoint holds plain data, and one that does not is refused.
@@ -97,7 +99,6 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     scores, latest, best = EpochScores(objective), LastCheckpoint(kept), BestCheckpoint(kept, objective, better(objective))
     extra: list[Callback] = [callback() for callback in checked.groups["callbacks"].values()]
     trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, best, latest])
-    check_objective(checked.run.objective, windows.direction, bool(len(windows.parts["val"])))
     if first:
         record.begin(checked.plain, datamodule, device_name(trainer.strategy.root_device))
         if isinstance(logger, TensorBoardLogger) and state is None:
@@ -146,6 +147,17 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     return Outcome(metrics, evaluation)
 
 
+def _objective_without_val(config: DictConfig, record: RunRecord) -> DictConfig:
+    """Let the objective be the training part's where the split leaves no validation part, and note it."""
+    split, objective = OmegaConf.select(config, "data.split"), str(config.objective)
+    if split is None or len(split) != 3 or split[1] != 0 or not objective.startswith("val/"):
+        return config
+    config = config.copy()
+    config.objective = f"train/{objective.removeprefix('val/')}"
+    record.notes.append(f"there is no val part (data.split), so the objective is {config.objective}")
+    return config
+
+
 def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
     """The config's model for the data's inputs and outputs, its optimizer tried once so that bad values show early."""
     windows, model, optimizer = datamodule.windows, checked.groups["model"], checked.groups["optimizer"]
@@ -168,14 +180,13 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
     return predictor
 
 
-def check_objective(objective: str, direction: bool, has_val: bool) -> None:
+def check_objective(objective: str, windows: Windows) -> None:
     """Raise `ValueError` for an objective that this run will not have."""
-    from steepest.evaluate.metrics import DIRECTION_METRICS, VALUE_METRICS
-
-    parts = ["train", "val"] if has_val else ["train"]
-    choices = [f"{p}/{m}" for p in parts for m in (DIRECTION_METRICS if direction else VALUE_METRICS)]
-    if has_val:
-        choices.append("val/loss")
+    parts = [part for part in ("val", "train") if len(windows.parts[part])]
+    metrics = DIRECTION_METRICS if windows.direction else VALUE_METRICS
+    timeless = [m for m in metrics if windows.ordered or m not in ("mase", "directional_accuracy")]
+    choices = [f"{part}/{metric}" for part in parts for metric in timeless]
+    choices += ["val/loss"] if "val" in parts else []
     if objective.startswith("test/"):
         raise ValueError(f"objective={objective}: test metrics never choose anything; use one of {', '.join(choices)}")
     if objective not in choices:

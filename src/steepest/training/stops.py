@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from steepest.data.datamodule import WindowDataModule
-from steepest.models.predictors import Predictor
+from steepest.models.predictors import Predictor, full_gradient, full_loss
 
 
 class Epochs(Callback):
@@ -132,29 +132,6 @@ def stop_reason(rule: StopRule, trainer: Trainer) -> str:
     if 0 < trainer.max_steps <= trainer.global_step:
         return f"updates: {trainer.global_step} updates done"
     return f"epochs: {trainer.current_epoch} epochs done"
-
-
-@torch.no_grad()
-def full_loss(predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """The mean loss over all samples of `batches` of (x_ND, y_NH), at the current parameters; a scalar."""
-    sums, count = [], 0
-    for x_ND, y_NH in batches:
-        sums.append(predictor.loss(predictor(x_ND), y_NH) * len(x_ND))
-        count += len(x_ND)
-    return torch.stack(sums).sum() / count
-
-
-def full_gradient(predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """The gradient of `full_loss`, a tensor per parameter, in their order; ``p.grad`` is left alone."""
-    parameters = list(predictor.network.parameters())
-    total = [torch.zeros_like(p) for p in parameters]
-    count = 0
-    with torch.enable_grad():
-        for x_ND, y_NH in batches:
-            loss = predictor.loss(predictor(x_ND), y_NH) * len(x_ND)
-            torch._foreach_add_(total, list(torch.autograd.grad(loss, parameters)))
-            count += len(x_ND)
-    return [g / count for g in total]
 
 
 def _predictor(pl_module: LightningModule) -> Predictor:

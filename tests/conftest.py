@@ -1,0 +1,62 @@
+"""What the tests share: configs composed as on the command line, runs in this process, commands in another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+ROOT = Path(__file__).resolve().parents[1]
+# Quick runs in this process: no bar on the screen.
+QUIET = "~callbacks.progress"
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The config of `python train.py *overrides`, without Hydra's own part."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+@pytest.fixture
+def train(tmp_path):
+    """`train(*overrides, folder=..., resume=...)` runs in this process and returns (outcome, folder)."""
+    from steepest.training.entry import resumed_config
+    from steepest.training.run import run
+
+    def start(*overrides: str, name: str = "run", resume: bool = False):
+        folder = tmp_path / name
+        if resume:
+            return run(resumed_config(folder, list(overrides)), folder, list(overrides), resume=True), folder
+        folder.mkdir()
+        return run(composed(QUIET, *overrides), folder, list(overrides)), folder
+
+    return start
+
+
+@pytest.fixture
+def command(tmp_path):
+    """`command(*arguments)` runs `python train.py *arguments` in an empty folder and returns the finished process."""
+
+    def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(ROOT / "train.py"), *arguments],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return start
+
+
+@pytest.fixture
+def plain():
+    """A composed config as plain data."""
+    return lambda *overrides: OmegaConf.to_container(composed(*overrides), resolve=True)

@@ -1,0 +1,28 @@
+"""The house: rooms import downward only, and the entry stays light."""
+
+import ast
+
+import pytest
+from conftest import ROOT
+
+ROOMS = ["data", "models", "evaluate", "observe", "training", "sweep"]  # each may import the ones before it
+SOURCE = ROOT / "src" / "steepest"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_before_it(room):
+    allowed = {"steepest." + r for r in ROOMS[: ROOMS.index(room) + 1]}
+    if room == "models":
+        allowed.remove("steepest.data")
+    if room == "sweep":
+        allowed = {"steepest.sweep"}  # read by Hydra at every start
+    for file in (SOURCE / room).glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])] if isinstance(node, ast.Import) else []
+            for name in names:
+                if name and name.startswith("steepest."):
+                    assert ".".join(name.split(".")[:2]) in allowed, f"{file.name} imports {name}"
+
+
+def test_no_source_file_wants_splitting():
+    assert [f.name for f in SOURCE.rglob("*.py") if len(f.read_text().splitlines()) > 350] == []

@@ -1,0 +1,245 @@
+"""`python train.py` as users type it: exit codes, messages, sweeps, crashes. Each test starts processes."""
+
+import csv
+import gzip
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT
+
+from steepest.observe.events import read_scalars
+
+QUIET_QUICK = ("debug=quick", "logger=none")
+
+
+def load(path):
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["--cfg", "job", "experiment=direction"]])
+def test_asking_does_not_import_torch(arguments, tmp_path):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['train.py', *{arguments!r}]\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        f"runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')\n"
+        "print('heavy:', sorted({'torch', 'lightning', 'pandas', 'matplotlib'} & set(sys.modules)))\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_help_names_groups_and_examples(command):
+    answer = command("--help")
+    assert answer.returncode == 0
+    for text in ("model: linear, mlp", "resume=FOLDER", "python train.py -m model=linear,mlp", "longest_window"):
+        assert text in answer.stdout
+
+
+def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
+    answer = command("debug=quick")
+    assert answer.returncode == 0, answer.stderr
+    for word in ("train", "val", "test", "model", "persistence", "drift", "least_squares", "rmse", "skill", "The line: tomorrow ="):
+        assert word in answer.stdout
+    assert re.search(r"The model (beat|did not beat) persistence \(tomorrow = today\) on the test part", answer.stdout)
+    (folder,) = (tmp_path / "outputs" / "runs").iterdir()
+    assert (folder / ".hydra" / "overrides.yaml").read_text() == "- debug=quick\n"
+    log = (folder / "train.log").read_text()
+    assert "dates from 'Date'" in log
+    assert "GPU available" in log, "Lightning's own lines reach the run's log"
+    assert "GPU available" not in answer.stdout + answer.stderr
+    assert load(folder / "run.json")["command"].endswith("train.py debug=quick")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data.widnow=3"], "unknown key 'data.widnow'; did you mean 'window'?"),
+        (["modle=mlp"], "unknown key 'modle'; did you mean 'model'?"),
+        (["model=mpl"], "model=mpl: there is no such choice; did you mean 'mlp'?"),
+        (["+typo=1"], "config: unknown key 'typo'"),
+        (["trainer.max_epochs=abc"], "trainer.max_epochs='abc' should be a valid integer"),
+        (["data=csv", "data.path=none.csv"], "data.path=none.csv: there is no such file"),
+        (["resume=nowhere"], "resume=nowhere: no config.yaml is there"),
+        (["model._target_=os.system"], "_target_ 'os.system' is not approved"),
+        (["data.window=[1"], ""),
+    ],
+)
+def test_bad_input_gives_one_message_and_exit_code_2(command, tmp_path, arguments, message):
+    answer = command(*arguments)
+    assert answer.returncode == 2
+    assert message in answer.stderr
+    assert "Traceback" not in answer.stderr + answer.stdout
+    assert not list(tmp_path.rglob("metrics.json"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_said(command):
+    answer = command("trainer=gpu")
+    assert answer.returncode == 2
+    assert "Use trainer=cpu" in answer.stderr
+
+
+def test_the_traceback_is_there_for_who_asks(command):
+    answer = command("data.window=0", HYDRA_FULL_ERROR="1")
+    assert answer.returncode != 0
+    assert "Traceback" in answer.stderr
+    assert "data.window=0 must be 1 or more" in answer.stderr
+
+
+def test_a_diverging_run_exits_with_1(command):
+    answer = command("optimizer.lr=1000", "logger=none")
+    assert answer.returncode == 1
+    assert "lower optimizer.lr" in answer.stderr
+
+
+def test_a_sweep_leaves_manifest_results_and_a_table_with_the_winner_on_top(command, tmp_path):
+    answer = command("-m", "model=linear,mlp", "data.window=1,7", *QUIET_QUICK)
+    assert answer.returncode == 0, answer.stderr
+    (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    assert [(r["model"], r["data.window"], r["status"]) for r in rows] == [
+        (m, w, "finished") for m in ("linear", "mlp") for w in ("1", "7")
+    ]
+    for row in rows:
+        metrics = load(folder / row["folder"] / "metrics.json")
+        assert float(row["objective"]) == metrics["objective"]["value"]
+        assert float(row["test/rmse"]) == metrics["test"]["rmse"]
+    manifest = load(folder / "sweep.json")
+    assert manifest["status"] == "finished"
+    assert [job["status"] for job in manifest["jobs"]] == ["finished"] * 4
+    best = min(rows, key=lambda r: float(r["objective"]))
+    table = answer.stdout[answer.stdout.index("best first") :]
+    first = next(line for line in table.splitlines() if line.strip()[:1].isdigit())
+    assert first.split()[:3] == [best["job"], best["model"], best["data.window"]]
+    assert f"python train.py model={best['model']} data.window={best['data.window']}" in answer.stdout
+
+
+def test_a_sweep_with_a_failed_job_goes_on_and_exits_with_1(command, tmp_path):
+    answer = command("-m", "optimizer.lr=0.01,-1,1000", *QUIET_QUICK)
+    assert answer.returncode == 1
+    (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    assert [r["status"] for r in rows] == ["finished", "failed", "finished"]
+    assert "optimizer.lr=-1.0 must be above 0" in rows[1]["stop_reason"]
+    assert "Traceback" in (folder / "1" / "train.log").read_text(), "a job's own log says where it broke"
+    assert "job 1 failed" in answer.stdout
+
+
+@pytest.mark.parametrize("name", ["lecture_windows", "lecture_widths", "lecture_depths"])
+def test_the_lectures_sweeps_need_no_m(command, tmp_path, name):
+    answer = command(f"experiment={name}", *QUIET_QUICK)
+    assert answer.returncode == 0, answer.stderr
+    (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    assert len(rows) == {"lecture_windows": 4, "lecture_widths": 3, "lecture_depths": 4}[name]
+    same_days = {(folder / r["folder"] / "predictions.csv").read_text().count("\n") for r in rows}
+    assert len(same_days) == 1, "every job is scored on the same days"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_was_stopped_ends_with_the_numbers_of_the_uninterrupted_one(command, tmp_path, how):
+    arguments = ["model=mlp", "data.window=7", "optimizer=adam", "stop.epochs=20"]
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    assert command(*arguments, "hydra.run.dir=whole").returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *arguments, "hydra.run.dir=part"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (part / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(how)
+    said, _ = process.communicate(timeout=60)
+    status = load(part / "run.json")["status"]
+    assert status == ("running" if how is signal.SIGKILL else "stopped"), said
+    if how is not signal.SIGKILL:
+        assert process.returncode == 130
+        assert "python train.py resume=" in said
+        assert load(part / "metrics.json")["test"] == {}
+    again = command("resume=part")
+    assert again.returncode == 0, again.stderr
+    a, b = load(whole / "metrics.json"), load(part / "metrics.json")
+    assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+    assert (whole / "predictions.csv").read_bytes() == (part / "predictions.csv").read_bytes()
+    curve, resumed = read_scalars(whole)["train/loss"], read_scalars(part)["train/loss"]
+    assert curve.equals(resumed), "the curve goes on with no doubled steps"
+
+
+def test_two_processes_take_the_same_steps_as_one(command, tmp_path):
+    common = ["model=mlp", "stop.epochs=2", "data.batch_size=50"]
+    assert command(*common, "hydra.run.dir=one").returncode == 0
+    answer = command(*common, "trainer.devices=2", "trainer.strategy=ddp", "hydra.run.dir=two")
+    assert answer.returncode == 0, answer.stderr
+    one, two = (torch.load(tmp_path / n / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for n in ("one", "two"))
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-6)
+
+
+def test_own_file_from_csv_to_predictions(command, tmp_path):
+    with gzip.open(ROOT / "data" / "sp500.csv.gz", "rt") as file:
+        lines = file.read().splitlines()
+    (tmp_path / "prices.csv").write_text("\n".join([lines[0], *lines[-400:]]))
+    answer = command("data=csv", "data.path=prices.csv", "data.split=[2022-03-01,2022-08-01]", *QUIET_QUICK)
+    assert answer.returncode == 0, answer.stderr
+    (folder,) = (tmp_path / "outputs" / "runs").iterdir()
+    with (folder / "predictions.csv").open() as file:
+        rows = [r for r in csv.DictReader(file) if r["part"] == "test"]
+    assert rows[0]["date"] == "2022-08-03"  # the gap is the first day of August, the window its second
+
+
+MEMORY = """
+import resource, sys
+sys.argv = ["train.py", *sys.argv[1:]]
+import runpy
+try:
+    runpy.run_path({train!r}, run_name="__main__")
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_grows_with_rows_not_with_rows_times_window(tmp_path):
+    peaks = []
+    for window in (1, 256):
+        answer = subprocess.run(
+            [
+                sys.executable, "-c", MEMORY.format(train=str(ROOT / "train.py")), "data=random_walk", "data.rows=5000000",
+                "data.frequency=min", f"data.window={window}", "data.batch_size=8192", "optimizer.lr=0.001", "stop.epochs=1",
+                "logger=none",
+            ],
+            cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=True,
+        )  # fmt: skip
+        peaks.append(int(answer.stdout.split("peak")[-1]))
+    assert peaks[1] < 1.5 * peaks[0], peaks
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("python train.py") and "yahoo" not in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", readme_commands())
+def test_every_command_of_the_readme_runs(line, tmp_path):
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    (tmp_path / "train.py").symlink_to(ROOT / "train.py")
+    if "resume=" in line:
+        stopped = line.split("resume=")[1].split()[0]
+        first = f"{sys.executable} train.py stop.epochs=2 hydra.run.dir={stopped}"
+        subprocess.run(first, shell=True, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    answer = subprocess.run(
+        line.replace("python", sys.executable, 1), shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert answer.returncode == 0, answer.stderr

@@ -1,0 +1,347 @@
+"""Whole runs in this process, held against closed forms, certified numbers and themselves."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+
+from steepest import LinearPredictor, MLPPredictor
+from steepest.evaluate.table import line_coefficients
+from steepest.observe.events import read_scalars
+from steepest.observe.tags import TAGS, known
+
+QUICK = ("stop.epochs=3", "data.window=5", "model=mlp", "model.hidden=[8]", "optimizer=adam")
+
+
+@pytest.fixture
+def learnt(train):
+    """Run, and read the learnt line in the data's own units: (coefficients, constant, metrics)."""
+
+    def start(*overrides):
+        from conftest import composed
+
+        from steepest.data.datamodule import WindowDataModule
+        from steepest.training.config import check
+
+        outcome, folder = train(*overrides)
+        data = WindowDataModule(check(composed(*overrides)).groups["data"](), seed=0)
+        data.setup()
+        model = LinearPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
+        model = _weights_as_saved(model, folder, "last")  # where the descent ended: best.ckpt is its first equal
+        coefficients, constant = line_coefficients(model, data.windows)
+        return coefficients, constant, outcome.metrics
+
+    return start
+
+
+def _weights_as_saved(model, folder, name="best"):
+    """A module is made in single precision: load the weights once more into a double one."""
+    state = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+    model.double().load_state_dict(state)
+    return model
+
+
+def test_gradient_descent_reaches_the_certified_coefficients_of_nist_norris(learnt):
+    (b1,), b0, metrics = learnt(
+        "data=table", f"data.path={ROOT / 'tests' / 'norris.csv'}", "data.inputs=[x]", "data.target=y", "data.split=[1,0,0]",
+        "data.batch_size=null", "optimizer.lr=0.1", "stop.epochs=200", "trainer.precision=64-true",
+    )  # fmt: skip
+    assert b1 == pytest.approx(1.00211681802045, rel=1e-9)
+    assert b0 == pytest.approx(-0.262323073774029, rel=1e-9)
+    assert metrics["train"]["mse"] == pytest.approx(26.6173985294224 / 36, rel=1e-9)
+    assert metrics["baselines"]["least_squares"]["train"]["mse"] == pytest.approx(26.6173985294224 / 36, rel=1e-9)
+    assert metrics["test"] == {}
+    assert "nothing is said" in metrics["verdict"]
+
+
+@pytest.mark.parametrize("extra", [(), ("data.window=3", "data.relative_to_last=true"), ("data.window=4", "data.transform=return")])
+def test_linear_regression_reaches_least_squares_to_6_digits(train, extra):
+    outcome, _ = train("data=random_walk", "data.batch_size=null", "optimizer.lr=0.1", "stop.epochs=400", "trainer.precision=64-true", *extra,
+                       "objective=train/mse_scaled")  # fmt: skip
+    metrics = outcome.metrics
+    for part in ("train", "val", "test"):
+        assert metrics[part]["mse"] == pytest.approx(metrics["baselines"]["least_squares"][part]["mse"], rel=1e-6)
+
+
+def test_the_line_is_said_in_the_datas_own_units(learnt):
+    coefficients, constant, metrics = learnt("data=line", "data.noise=0", "data.a=3", "data.b=-2", "optimizer.lr=0.1", "stop.epochs=100")
+    assert coefficients == pytest.approx([3], abs=1e-4)
+    assert constant == pytest.approx(-2, abs=1e-4)
+    assert metrics["line"].startswith("The line: target = ")
+
+
+@pytest.mark.parametrize("relative", ["true", "false"])
+def test_the_lines_coefficients_predict_what_the_model_predicts(train, relative):
+    from conftest import composed
+
+    from steepest.data.datamodule import WindowDataModule
+    from steepest.training.config import check
+
+    overrides = ("data.window=3", f"data.relative_to_last={relative}", "stop.epochs=2", "trainer.precision=64-true")
+    _, folder = train(*overrides)
+    data = WindowDataModule(check(composed(*overrides)).groups["data"]())
+    data.setup()
+    model = LinearPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    model = _weights_as_saved(model, folder)
+    coefficients, constant = line_coefficients(model, data.windows)
+    table = pd.read_csv(folder / "predictions.csv").query("part == 'test'")
+    price = data.windows.price_T
+    origin = data.windows.parts["test"].first_S.item()
+    expected = sum(c * price[origin - 2 + k].item() for k, c in enumerate(coefficients)) + constant
+    assert table["prediction"].iloc[0] == pytest.approx(expected, rel=1e-8)  # ten digits are written
+
+
+def test_scores_are_identical_for_any_evaluation_chunk(train, monkeypatch):
+    from steepest.data import windows
+
+    whole, _ = train(*QUICK, name="whole")
+    monkeypatch.setattr(windows, "CHUNK", 64 * 97)
+    pieces, _ = train(*QUICK, name="pieces")
+    for part in ("train", "val", "test"):
+        assert pieces.metrics[part] == pytest.approx(whole.metrics[part], rel=1e-5)
+    assert len(whole.evaluation.predictions) == len(pieces.evaluation.predictions)
+
+
+def test_every_window_counts_whatever_the_batch_size(train):
+    counts = []
+    for size in ("64", "1000", "null"):
+        outcome, _ = train("stop.updates=1", "data.window=5", f"data.batch_size={size}", name=f"b{size}")
+        counts.append(outcome.evaluation.predictions["part"].value_counts().to_dict())
+    assert counts[0] == counts[1] == counts[2]
+    assert counts[0]["test"] == 8313 - int(8313 * 0.85) - 1 - 5 - 1 + 1  # rows, less gap, window and horizon
+
+
+def test_two_runs_of_one_seed_are_bit_identical_and_seed_0_is_a_seed(train):
+    runs = {name: train(*QUICK, f"seed={seed}", name=name) for name, seed in [("a", 0), ("b", 0), ("c", 1)]}
+    weights = {n: torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for n, (_, f) in runs.items()}
+    assert all(torch.equal(weights["a"][k], weights["b"][k]) for k in weights["a"])
+    assert not torch.equal(weights["a"]["network.W1"], weights["c"]["network.W1"])
+    texts = {n: (f / "predictions.csv").read_text() for n, (_, f) in runs.items()}
+    assert texts["a"] == texts["b"] != texts["c"]
+    assert json.loads((runs["a"][1] / "run.json").read_text())["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "whole"),
+    [("stop.epochs=2", "stop.epochs=5"), ("stop.updates=130", "stop.updates=300")],
+    ids=["between epochs", "inside an epoch"],
+)
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_resumed_run_ends_with_the_numbers_of_the_uninterrupted_one(train, part, whole, moved):
+    common = [o for o in QUICK if not o.startswith("stop")]
+    _, expected = train(*common, whole, name="whole")
+    _, folder = train(*common, part, name="part")
+    if moved:
+        folder = folder.rename(folder.with_name("moved"))
+    train(whole, name=folder.name, resume=True)
+    a, b = (json.loads((f / "metrics.json").read_text()) for f in (expected, folder))
+    assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+    for name in ("last", "best"):
+        one, other = (torch.load(f / f"checkpoints/{name}.ckpt", weights_only=True) for f in (expected, folder))
+        assert all(torch.equal(one["state_dict"][k], other["state_dict"][k]) for k in one["state_dict"])
+    assert (expected / "predictions.csv").read_text() == (folder / "predictions.csv").read_text()
+    curve, resumed = read_scalars(expected)["train/loss"], read_scalars(folder)["train/loss"]
+    pd.testing.assert_series_equal(curve, resumed)  # no doubled steps
+    assert len(json.loads((folder / "run.json").read_text())["resumed"]) == 1
+
+
+def test_resuming_refuses_what_would_make_it_another_run(train):
+    train(*QUICK)
+    with pytest.raises(ValueError, match=r"optimizer.lr=0.5 would make it another run"):
+        train("optimizer.lr=0.5", resume=True)
+    with pytest.raises(ValueError, match=r"model=linear would make it another run"):
+        train("model=linear", resume=True)
+
+
+def test_resuming_refuses_data_that_changed(train, tmp_path):
+    path = tmp_path / "prices.csv"
+    frame = pd.read_csv(ROOT / "data" / "sp500.csv.gz").tail(300)
+    frame.to_csv(path, index=False)
+    train("data=csv", f"data.path={path}", "stop.epochs=2")
+    frame.iloc[:-1].to_csv(path, index=False)
+    with pytest.raises(ValueError, match="the data changed since the run began"):
+        train("stop.epochs=3", resume=True)
+
+
+def test_a_checkpoint_that_is_no_plain_data_is_refused(train):
+    _, folder = train(*QUICK)
+    path = folder / "checkpoints" / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    torch.save(state | {"planted": pd.DataFrame()}, path)
+    with pytest.raises(Exception, match="[Ww]eights.only"):
+        train("stop.epochs=4", resume=True)
+
+
+def test_the_record_is_complete(train):
+    outcome, folder = train("stop.epochs=2", "data.window=5")
+    names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "tfevents" not in p.name}
+    assert names == {
+        "config.yaml", "metrics.json", "predictions.csv", "run.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+        "figures/prediction.png", "figures/loss.png", "hparams.yaml",
+    }  # fmt: skip
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["status"] == "finished"
+    keys = {"mse", "mae", "rmse", "mape", "mase", "directional_accuracy", "skill", "mse_scaled", "mae_scaled"}
+    for part in ("train", "val", "test"):
+        assert set(metrics[part]) == keys
+        for baseline in ("persistence", "drift", "least_squares"):
+            assert set(metrics["baselines"][baseline][part]) == keys
+    assert metrics["baselines"]["persistence"]["test"]["skill"] == 0
+    run = json.loads((folder / "run.json").read_text())
+    assert run["status"] == "finished"
+    assert run["data"]["sha256"] == "894c34431c284f86aa64a467e176e2a3c9b697c857eb9ab35006c2dd55d3fdf2"
+    assert {"seed", "versions", "git", "data", "command", "device", "started", "ended", "stop_reason"} <= set(run)
+    assert "${" not in (folder / "config.yaml").read_text()
+    assert yaml.safe_load((folder / "config.yaml").read_text())["data"]["window"] == 5
+    table = pd.read_csv(folder / "predictions.csv")
+    test = table[table["part"] == "test"]
+    assert ((test["prediction"] - test["actual"]) ** 2).mean() == pytest.approx(metrics["test"]["mse"], rel=1e-6)
+    assert ((test["last"] - test["actual"]) ** 2).mean() == pytest.approx(metrics["baselines"]["persistence"]["test"]["mse"])
+    assert outcome.metrics["verdict"] == metrics["verdict"]
+
+
+def test_the_objective_chooses_the_best_checkpoint(train):
+    outcome, folder = train("data.window=5", "stop.epochs=8", "optimizer.lr=0.05")
+    curve = read_scalars(folder)["val/mse_scaled"]
+    assert outcome.objective == pytest.approx(curve.min(), rel=1e-6)
+    assert outcome.metrics["val"]["mse_scaled"] == pytest.approx(curve.min(), rel=1e-5)
+
+
+def test_a_checkpoint_loads_as_plain_data_into_its_module(train):
+    _, folder = train(*QUICK)
+    model = MLPPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert [p.shape for p in model.network.parameters()] == [(8, 5), (8,), (1, 8), (1,)]
+
+
+def test_every_tag_of_an_event_file_is_in_the_table_and_every_entry_is_written(train):
+    _, small = train("stop.epochs=2", name="small")
+    _, large = train("stop.epochs=2", "model=mlp", name="large")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tags = set(read_scalars(small)) | set(read_scalars(large))
+    events = EventAccumulator(str(large))
+    events.Reload()
+    tags |= set(events.Tags()["histograms"])
+    assert [t for t in sorted(tags) if not known(t)] == []
+    assert [e.name for e in TAGS if not any(e.matches(t) for t in tags)] == []
+
+
+def test_the_curves_hold_every_update_and_the_path_of_the_parameters(train):
+    outcome, folder = train("data=line", "data.batch_size=50", "stop.epochs=4", "optimizer.lr=0.1")
+    curves = read_scalars(folder)
+    assert list(curves["train/loss"].index) == list(range(1, outcome.metrics["updates"] + 1))
+    a = curves["parameter/W1[0,0]"]
+    assert list(a.index) == list(range(outcome.metrics["updates"] + 1))
+    # a step is the learning rate times the gradient, so the parameters' path and the norms belong together
+    steps = np.hypot(np.diff(a.to_numpy()), np.diff(curves["parameter/b1[0]"].to_numpy()))
+    np.testing.assert_allclose(steps, 0.1 * curves["gradient_norm/total"].to_numpy(), rtol=1e-3, atol=1e-6)
+    total = curves["gradient_norm/total"] ** 2
+    pd.testing.assert_series_equal(total, curves["gradient_norm/W1"] ** 2 + curves["gradient_norm/b1"] ** 2, check_names=False, rtol=1e-5)
+
+
+def test_one_run_is_one_event_directory_with_its_hyper_parameters(train):
+    _, folder = train("stop.epochs=2")
+    assert {p.parent for p in folder.rglob("*tfevents*")} == {folder}
+    assert len(read_scalars(folder)["best/objective"].dropna()) == 1
+    assert yaml.safe_load((folder / "hparams.yaml").read_text())["optimizer.lr"] == 0.01
+
+
+def test_a_diverging_run_fails_and_says_what_to_lower(train):
+    outcome, folder = train("optimizer.lr=1000")
+    assert outcome.metrics["status"] == "failed"
+    assert "diverged: the training loss is " in outcome.metrics["stop_reason"]
+    assert "lower optimizer.lr" in outcome.metrics["stop_reason"]
+    assert json.loads((folder / "metrics.json").read_text())["test"] == {}
+    assert not (folder / "predictions.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["optimizer.lr=-1"], r"optimizer.lr=-1.0 must be above 0"),
+        (["optimizer.weight_decay=-1"], r"optimizer: Invalid weight_decay value"),
+        (["data.target=direction"], r"data.target=direction has classes, which model.loss=mse cannot score"),
+        (["model.loss=cross_entropy"], r"set data.target=direction"),
+        (["objective=test/mse"], "test metrics never choose anything"),
+        (["objective=val/msee"], "is none of this run's scores: use one of val/mse"),
+        (["data=line", "objective=val/mase"], "is none of this run's scores"),
+        (["data.window=0"], "data.window=0 must be 1 or more"),
+        (["data.split=[0.5,0.2,0.2]"], "sum to 1, these sum to 0.9"),
+        (["data.window=2000"], r"data.window=2000 needs at least 2001 rows"),
+    ],
+)
+def test_bad_input_leaves_nothing_that_looks_like_a_finished_run(train, tmp_path, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        train(*overrides)
+    folder = tmp_path / "run"
+    assert not (folder / "metrics.json").exists()
+    assert json.loads((folder / "run.json").read_text())["status"] == "failed"
+
+
+def test_a_folder_holds_one_run(train, tmp_path):
+    train("debug=quick")
+    from conftest import composed
+
+    from steepest.training.run import run
+
+    with pytest.raises(ValueError, match="holds a run already: go on with it by resume="):
+        run(composed("debug=quick"), tmp_path / "run", [])
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+def test_an_empty_part_is_skipped_and_the_record_says_so(train):
+    outcome, folder = train("data=line", "data.split=[0.8,0,0.2]", "stop.epochs=2")
+    run = json.loads((folder / "run.json").read_text())
+    assert run["data"]["skipped_parts"] == ["val"]
+    assert run["objective"] == "train/mse_scaled"
+    assert any("no val part" in note for note in run["notes"])
+    assert outcome.metrics["val"] == {}
+
+
+def test_directions_are_scored_against_the_majority_class(train):
+    outcome, _ = train("experiment=direction", "stop.epochs=2", "data.horizon=2")
+    test, majority = outcome.metrics["test"], outcome.metrics["baselines"]["majority"]["test"]
+    assert set(test) == {"cross_entropy", "directional_accuracy", "skill"}
+    assert majority["skill"] == pytest.approx(0, abs=1e-9)
+    assert "the majority class" in outcome.metrics["verdict"]
+    table = outcome.evaluation.predictions.query("part == 'test'")
+    assert ((table["probability_up"] > 0.5) == table["up"]).mean() == pytest.approx(test["directional_accuracy"])
+
+
+def test_several_series_share_one_model_and_are_scored_one_by_one(train):
+    outcome, _ = train("data=stocks", "data.series=[AAPL,KO]", "data.transform=log_return", "data.window=3", "stop.epochs=1")
+    assert set(outcome.metrics["series"]) == {"AAPL", "KO"}
+    rows = outcome.evaluation.predictions.query("part == 'test'")
+    ko = rows[rows["series"] == "KO"]
+    assert outcome.metrics["series"]["KO"]["mae"] == pytest.approx((ko["prediction"] - ko["actual"]).abs().mean())
+
+
+def test_overfitting_one_batch_drives_its_loss_to_nothing(train):
+    _, folder = train("debug=overfit")
+    losses = read_scalars(folder)["train/loss"]
+    assert losses.iloc[0] > 0.01
+    assert losses.iloc[-1] < 1e-8
+
+
+def test_a_random_walk_is_not_beaten(train):
+    outcome, _ = train("data=random_walk", "data.window=5", "data.transform=log_return", "stop.epochs=5")
+    assert outcome.metrics["beat_reference"] is False
+    assert outcome.metrics["verdict"].startswith("The model did not beat persistence (tomorrow = today) on the test part")
+
+
+def test_lbfgs_trains_through_its_closure(train):
+    outcome, _ = train("data=line", "optimizer=lbfgs", "data.batch_size=null", "stop.epochs=5")
+    exact = outcome.metrics["baselines"]["least_squares"]["train"]["mse"]
+    assert outcome.metrics["train"]["mse"] == pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_ends_where_the_cpu_ends(train):
+    on_cpu, _ = train(*QUICK, name="cpu")
+    on_gpu, folder = train(*QUICK, "trainer=gpu", name="gpu")
+    assert on_gpu.metrics["train"]["mse"] == pytest.approx(on_cpu.metrics["train"]["mse"], rel=1e-3)
+    assert "cpu" not in json.loads((folder / "run.json").read_text())["device"]
