@@ -18,7 +18,13 @@ def test_a_room_imports_only_rooms_before_it(room):
         allowed = {"steepest.sweep"}  # read by Hydra at every start
     for file in (SOURCE / room).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])] if isinstance(node, ast.Import) else []
+            names = (
+                [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else [a.name for a in getattr(node, "names", [])]
+                if isinstance(node, ast.Import)
+                else []
+            )
             for name in names:
                 if name and name.startswith("steepest."):
                     assert ".".join(name.split(".")[:2]) in allowed, f"{file.name} imports {name}"

@@ -8,7 +8,7 @@ from sklearn.linear_model import LinearRegression
 
 from steepest.data import windows as windows_module
 from steepest.data.sources import Line, RandomWalk
-from steepest.data.windows import row_windows, series_windows
+from steepest.data.preparation import row_windows, series_windows
 from steepest.evaluate import baselines
 
 
@@ -18,12 +18,16 @@ def walk(**options):
 
 
 def steps(values, **options):
-    index = pd.MultiIndex.from_product([["s"], pd.date_range("2020-01-01", periods=len(values))], names=["series", "date"])
+    index = pd.MultiIndex.from_product(
+        [["s"], pd.date_range("2020-01-01", periods=len(values))], names=["series", "date"]
+    )
     spec = RandomWalk(**options)
     return series_windows(pd.DataFrame({"value": np.asarray(values, float)}, index=index), spec, "test")
 
 
-@pytest.mark.parametrize("options", [{}, {"window": 7}, {"window": 5, "horizon": 3}, {"window": 4, "transform": "return"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"window": 7}, {"window": 5, "horizon": 3}, {"window": 4, "transform": "return"}]
+)
 def test_least_squares_equals_scikit_learns(options, monkeypatch):
     windows = walk(**options)
     x, y = (torch.cat(parts) for parts in zip(*((b.x_ND, b.y_NH) for _, b in windows.walk("train")), strict=True))
@@ -43,7 +47,11 @@ def test_least_squares_of_inputs_that_are_always_0_takes_the_shortest_solution()
 
 
 def test_persistence_and_drift_by_hand():
-    windows = steps([1, 2, 4, 7, 9, 11, 12, 20, 10, 11, 12, 16, 14, 15, 16, 17, 18, 17], horizon=2, split=[1 / 3, 1 / 3, 1 / 3])
+    windows = steps(
+        [1, 2, 4, 7, 9, 11, 12, 20, 10, 11, 12, 16, 14, 15, 16, 17, 18, 17],
+        horizon=2,
+        split=[1 / 3, 1 / 3, 1 / 3],
+    )
     part = windows.parts["train"]
     origin = part.origins(torch.arange(len(part)))
     assert baselines.persistence(windows, origin).tolist() == [[1, 1], [2, 2], [4, 4], [7, 7]]
@@ -59,5 +67,9 @@ def test_the_mean_of_plain_rows_is_the_training_rows_mean():
 
 
 def test_share_of_ups_is_counted_on_the_training_part():
-    windows = steps([1, 2, 3, 2, 3, 4, 5, 4, 3, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2], target="direction", split=[0.5, 0.25, 0.25])
+    windows = steps(
+        [1, 2, 3, 2, 3, 4, 5, 4, 3, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2],
+        target="direction",
+        split=[0.5, 0.25, 0.25],
+    )
     assert baselines.share_of_ups(windows).tolist() == [5 / 9]

@@ -17,7 +17,9 @@ def column(*numbers: float) -> torch.Tensor:
 
 def test_scores_counted_as_fractions():
     prediction, actual, last = column(12, 9, 30, 21), column(10, 12, 30, 20), column(11, 10, 28, 20)
-    scores = value_metrics(prediction, actual, last, last_N1=last, naive_N1=column(2, 2, 4, 4), unit_N1=column(1, 1, 2, 2))
+    scores = value_metrics(
+        prediction, actual, last, last_N1=last, naive_N1=column(2, 2, 4, 4), unit_N1=column(1, 1, 2, 2)
+    )
     assert scores["mse"] == Fraction(4 + 9 + 0 + 1, 4)
     assert scores["mae"] == Fraction(2 + 3 + 0 + 1, 4)
     assert scores["rmse"] == pytest.approx(3.5**0.5, rel=1e-15)
@@ -40,7 +42,9 @@ def test_persistence_has_skill_0_and_calls_no_direction(prices):
 
 def test_mape_equals_scikit_learns_and_is_undefined_at_a_price_of_0():
     prediction, actual = column(1, 2, 5), column(2, 4, 4)
-    assert value_metrics(prediction, actual, actual)["mape"] == pytest.approx(mean_absolute_percentage_error(actual, prediction))
+    assert value_metrics(prediction, actual, actual)["mape"] == pytest.approx(
+        mean_absolute_percentage_error(actual, prediction)
+    )
     assert value_metrics(prediction, column(0, 4, 4), actual)["mape"] is None
 
 

@@ -46,7 +46,10 @@ def test_losses_equal_scikit_learns():
     p, y = (torch.randn(17, 3, generator=random, dtype=torch.float64) for _ in range(2))
     assert mse(p, y).item() == pytest.approx(mean_squared_error(y, p), rel=1e-14)
     assert mae(p, y).item() == pytest.approx(mean_absolute_error(y, p), rel=1e-14)
-    logits, up = torch.randn(17, 2, generator=random, dtype=torch.float64), torch.arange(17).remainder(2)[:, None]
+    logits, up = (
+        torch.randn(17, 2, generator=random, dtype=torch.float64),
+        torch.arange(17).remainder(2)[:, None],
+    )
     expected = log_loss(up.flatten(), logits.softmax(-1))
     assert cross_entropy(logits, up).item() == pytest.approx(expected, rel=1e-13)
 

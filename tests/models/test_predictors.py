@@ -12,7 +12,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "
 
 
 def plain_trainer(epochs: int) -> Trainer:
-    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    off = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     return Trainer(max_epochs=epochs, accelerator="cpu", **off)
 
 

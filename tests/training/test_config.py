@@ -9,7 +9,11 @@ from omegaconf import OmegaConf
 from steepest.training.config import APPROVED, GIVEN, check, locate
 
 CONF = ROOT / "conf"
-GIVE = {"csv": ["data.path=x.csv"], "table": ["data.path=x.csv", "data.inputs=[a]", "data.target=b"], "yahoo": ["data.symbol=A"]}
+GIVE = {
+    "csv": ["data.path=x.csv"],
+    "table": ["data.path=x.csv", "data.inputs=[a]", "data.target=b"],
+    "yahoo": ["data.symbol=A"],
+}
 CHOICES = [
     (group.name, file.stem)
     for group in sorted(CONF.iterdir())
@@ -147,4 +151,6 @@ def test_the_approved_classes_are_what_the_shipped_files_need():
         nodes = node.values() if group == "callbacks" else [node]
         used |= {n["_target_"] for n in nodes if isinstance(n, dict) and "_target_" in n}
     assert used
-    assert {p for p in APPROVED if any(u.startswith(p) for u in used)} == set(APPROVED) - {"lightning.pytorch.callbacks."}
+    assert {p for p in APPROVED if any(u.startswith(p) for u in used)} == set(APPROVED) - {
+        "lightning.pytorch.callbacks."
+    }

@@ -58,7 +58,9 @@ def test_gradient_descent_reaches_the_certified_coefficients_of_nist_norris(lear
     assert "nothing is said" in metrics["verdict"]
 
 
-@pytest.mark.parametrize("extra", [(), ("data.window=3", "data.relative_to_last=true"), ("data.window=4", "data.transform=return")])
+@pytest.mark.parametrize(
+    "extra", [(), ("data.window=3", "data.relative_to_last=true"), ("data.window=4", "data.transform=return")]
+)
 def test_linear_regression_reaches_least_squares_to_6_digits(train, extra):
     outcome, _ = train("data=random_walk", "data.batch_size=null", "optimizer.lr=0.1", "stop.epochs=400", "trainer.precision=64-true", *extra,
                        "objective=train/mse_scaled")  # fmt: skip
@@ -68,7 +70,9 @@ def test_linear_regression_reaches_least_squares_to_6_digits(train, extra):
 
 
 def test_the_line_is_said_in_the_datas_own_units(learnt):
-    coefficients, constant, metrics = learnt("data=line", "data.noise=0", "data.a=3", "data.b=-2", "optimizer.lr=0.1", "stop.epochs=100")
+    coefficients, constant, metrics = learnt(
+        "data=line", "data.noise=0", "data.a=3", "data.b=-2", "optimizer.lr=0.1", "stop.epochs=100"
+    )
     assert coefficients == pytest.approx([3], abs=1e-4)
     assert constant == pytest.approx(-2, abs=1e-4)
     assert metrics["line"].startswith("The line: target = ")
@@ -81,7 +85,12 @@ def test_the_lines_coefficients_predict_what_the_model_predicts(train, relative)
     from steepest.data.datamodule import WindowDataModule
     from steepest.training.config import check
 
-    overrides = ("data.window=3", f"data.relative_to_last={relative}", "stop.epochs=2", "trainer.precision=64-true")
+    overrides = (
+        "data.window=3",
+        f"data.relative_to_last={relative}",
+        "stop.epochs=2",
+        "trainer.precision=64-true",
+    )
     _, folder = train(*overrides)
     data = WindowDataModule(check(composed(*overrides)).groups["data"]())
     data.setup()
@@ -117,7 +126,9 @@ def test_every_window_counts_whatever_the_batch_size(train):
 
 def test_two_runs_of_one_seed_are_bit_identical_and_seed_0_is_a_seed(train):
     runs = {name: train(*QUICK, f"seed={seed}", name=name) for name, seed in [("a", 0), ("b", 0), ("c", 1)]}
-    weights = {n: torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for n, (_, f) in runs.items()}
+    weights = {
+        n: torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for n, (_, f) in runs.items()
+    }
     assert all(torch.equal(weights["a"][k], weights["b"][k]) for k in weights["a"])
     assert not torch.equal(weights["a"]["network.W1"], weights["c"]["network.W1"])
     texts = {n: (f / "predictions.csv").read_text() for n, (_, f) in runs.items()}
@@ -200,7 +211,9 @@ def test_the_record_is_complete(train):
     table = pd.read_csv(folder / "predictions.csv")
     test = table[table["part"] == "test"]
     assert ((test["prediction"] - test["actual"]) ** 2).mean() == pytest.approx(metrics["test"]["mse"], rel=1e-6)
-    assert ((test["last"] - test["actual"]) ** 2).mean() == pytest.approx(metrics["baselines"]["persistence"]["test"]["mse"])
+    assert ((test["last"] - test["actual"]) ** 2).mean() == pytest.approx(
+        metrics["baselines"]["persistence"]["test"]["mse"]
+    )
     assert outcome.metrics["verdict"] == metrics["verdict"]
 
 
@@ -240,7 +253,9 @@ def test_the_curves_hold_every_update_and_the_path_of_the_parameters(train):
     steps = np.hypot(np.diff(a.to_numpy()), np.diff(curves["parameter/b1[0]"].to_numpy()))
     np.testing.assert_allclose(steps, 0.1 * curves["gradient_norm/total"].to_numpy(), rtol=1e-3, atol=1e-6)
     total = curves["gradient_norm/total"] ** 2
-    pd.testing.assert_series_equal(total, curves["gradient_norm/W1"] ** 2 + curves["gradient_norm/b1"] ** 2, check_names=False, rtol=1e-5)
+    pd.testing.assert_series_equal(
+        total, curves["gradient_norm/W1"] ** 2 + curves["gradient_norm/b1"] ** 2, check_names=False, rtol=1e-5
+    )
 
 
 def test_one_run_is_one_event_directory_with_its_hyper_parameters(train):
@@ -313,7 +328,9 @@ def test_directions_are_scored_against_the_majority_class(train):
 
 
 def test_several_series_share_one_model_and_are_scored_one_by_one(train):
-    outcome, _ = train("data=stocks", "data.series=[AAPL,KO]", "data.transform=log_return", "data.window=3", "stop.epochs=1")
+    outcome, _ = train(
+        "data=stocks", "data.series=[AAPL,KO]", "data.transform=log_return", "data.window=3", "stop.epochs=1"
+    )
     assert set(outcome.metrics["series"]) == {"AAPL", "KO"}
     rows = outcome.evaluation.predictions.query("part == 'test'")
     ko = rows[rows["series"] == "KO"]
@@ -330,7 +347,9 @@ def test_overfitting_one_batch_drives_its_loss_to_nothing(train):
 def test_a_random_walk_is_not_beaten(train):
     outcome, _ = train("data=random_walk", "data.window=5", "data.transform=log_return", "stop.epochs=5")
     assert outcome.metrics["beat_reference"] is False
-    assert outcome.metrics["verdict"].startswith("The model did not beat persistence (tomorrow = today) on the test part")
+    assert outcome.metrics["verdict"].startswith(
+        "The model did not beat persistence (tomorrow = today) on the test part"
+    )
 
 
 def test_lbfgs_trains_through_its_closure(train):

@@ -42,7 +42,10 @@ def test_threshold_ends_at_the_first_epoch_whose_full_loss_is_below(train):
 def test_stationary_ends_where_the_gradient_is_as_good_as_zero(train):
     outcome, _ = train(*LINE, "stop=stationary", "stop.gradient_norm=1e-6", "trainer.precision=64-true")
     assert outcome.metrics["stop_reason"].startswith("stationary: gradient norm ")
-    ours, exact = outcome.metrics["train"]["mse"], outcome.metrics["baselines"]["least_squares"]["train"]["mse"]
+    ours, exact = (
+        outcome.metrics["train"]["mse"],
+        outcome.metrics["baselines"]["least_squares"]["train"]["mse"],
+    )
     assert ours == pytest.approx(exact, rel=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""Lightning glue for the data: batches that are gathered on the device, no `DataLoader` workers, no per-sample Python."""
+"""Lightning glue for the data: batches gathered on the device, no `DataLoader` workers, no per-sample Python."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
+from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import RowData, SeriesData
-from steepest.data.windows import CHUNK, Batch, Windows, generator, row_windows, series_windows
+from steepest.data.windows import CHUNK, Batch, Windows, generator
 
 
 class Batches:
@@ -148,7 +149,7 @@ class WindowDataModule(LightningDataModule):
         windows = self._windows_in_training()
         return Batches(windows, part, max(1, CHUNK // max(windows.inputs, 64))) if len(windows.parts[part]) else []
 
-    def _trainer(self):
+    def _trainer(self) -> Trainer:
         if self.trainer is None:
             raise ValueError("a WindowDataModule serves batches to a Trainer: call trainer.fit(model, datamodule)")
         return self.trainer
@@ -157,3 +158,11 @@ class WindowDataModule(LightningDataModule):
         trainer = self._trainer()
         dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
         return self.placed(trainer.strategy.root_device, dtype)
+
+
+def windows_in_training(trainer: Trainer, module: LightningModule) -> Windows:
+    """The windows a `Trainer` trains on, where its module is and in its precision: what callbacks look at."""
+    datamodule = getattr(trainer, "datamodule", None)
+    if not isinstance(datamodule, WindowDataModule):
+        raise ValueError("this callback looks at the windows of a WindowDataModule: trainer.fit(model, datamodule=...)")
+    return datamodule.placed(module.device, next(module.parameters()).dtype)

@@ -115,7 +115,12 @@ def check_prices(
                 faults.add(f"has no series '{name}' (data.series){did_you_mean(name, names)} It has {names}")
         faults.raise_if_any()
     chosen = list(series) if series is not None else names
-    log.info("%s: dates from '%s', values from %s", where, date, value_columns if id is None else f"'{value}' by '{id}'")
+    log.info(
+        "%s: dates from '%s', values from %s",
+        where,
+        date,
+        value_columns if id is None else f"'{value}' by '{id}'",
+    )
 
     dates = _parse_dates(raw[date], date, date_format, missing, faults)
     parts: dict[str, pd.DataFrame] = {}
@@ -132,14 +137,14 @@ def check_prices(
         part = _order(part, name, duplicates, where, faults)
         parts[name] = _fill(part, missing, name, faults)  # after the sorting: forward in time, not in the file
         if len(parts[name]) and parts[name][VALUE].nunique() == 1:
-            faults.add(f"value column {label} is constant ({parts[name][VALUE].iloc[0]:g}): nothing can be learnt from it")
+            faults.add(
+                f"value column {label} is constant ({parts[name][VALUE].iloc[0]:g}): nothing can be learnt from it"
+            )
     faults.raise_if_any()
     return pd.concat(parts, names=["series", "date"])
 
 
-def read_table(
-    path: str | Path, inputs: Sequence[str], target: str, missing: Missing = "error"
-) -> pd.DataFrame:
+def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Missing = "error") -> pd.DataFrame:
     """Read a CSV or Parquet file of plain rows (no time) and check it.
 
     Returns:
@@ -175,7 +180,11 @@ def read_table(
 def _read_file(path: Path) -> pd.DataFrame:
     """The raw frame of a file, or one `ValueError` that says why it cannot be read."""
     if not path.exists():
-        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")], cutoff=0.75) if path.parent.is_dir() else ""
+        near = (
+            did_you_mean(path.name, [p.name for p in path.parent.glob("*")], cutoff=0.75)
+            if path.parent.is_dir()
+            else ""
+        )
         raise ValueError(f"data.path={path}: there is no such file{near}")
     if path.is_dir():
         raise ValueError(f"data.path={path} is a folder: name the file in it")
@@ -238,9 +247,7 @@ def _series_names(raw: pd.DataFrame, id: str | None, value: str | None, columns:
     return columns
 
 
-def _parse_dates(
-    column: pd.Series, name: str, date_format: str | None, missing: Missing, faults: Faults
-) -> pd.Series:
+def _parse_dates(column: pd.Series, name: str, date_format: str | None, missing: Missing, faults: Faults) -> pd.Series:
     text = column
     if pd.api.types.is_numeric_dtype(column):  # 20200131, not nanoseconds since 1970
         text = column.astype("Int64").astype(str) if (column.dropna() % 1 == 0).all() else column.astype(str)
@@ -305,7 +312,13 @@ def _order(frame: pd.DataFrame, name: str, duplicates: Duplicates, where: str, f
         dates = pd.DatetimeIndex(frame.index)
     if not dates.is_monotonic_increasing:
         back = int(np.flatnonzero(np.diff(dates.asi8) < 0)[0]) + 2
-        log.warning("%s: dates of %s go backwards, first in row %d (%s): sorted", where, name, back, dates[back - 1].date())
+        log.warning(
+            "%s: dates of %s go backwards, first in row %d (%s): sorted",
+            where,
+            name,
+            back,
+            dates[back - 1].date(),
+        )
         frame = frame.sort_index(kind="stable")
         dates = pd.DatetimeIndex(frame.index)
     twice = dates.duplicated(keep="first")

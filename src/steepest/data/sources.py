@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -35,7 +36,7 @@ class SeriesData(ABC):
         longest_window: score every window up to this length on the same days; `window` itself when None.
         transform: what the model sees of a price v_t: ``level`` v_t, ``return`` v_t / v_{t-1} - 1, or ``log_return``.
         relative_to_last: subtract the window's last value before the model, add it to the prediction after.
-        target: ``value``, or ``direction``: whether the day ends above the window's last day (class 1) or not (class 0).
+        target: ``value``, or ``direction``: whether a day ends above the window's last day (class 1) or not (0).
         split: fractions of train, val and test in time, or the first days of val and of test (two dates).
         batch_size: samples in a batch; None takes the whole training part (one update an epoch).
         shuffle: draw the order of each epoch from (seed, epoch); otherwise keep the order of time.
@@ -54,19 +55,24 @@ class SeriesData(ABC):
     one_batch: bool = False
 
     def __post_init__(self) -> None:
-        for key, value in [("window", self.window), ("horizon", self.horizon), ("longest_window", self.longest_window)]:
+        for key, value in [
+            ("window", self.window),
+            ("horizon", self.horizon),
+            ("longest_window", self.longest_window),
+        ]:
             _at_least_one(key, value)
         _at_least_one("batch_size", self.batch_size)
         if self.longest_window is not None and self.longest_window < self.window:
             raise ValueError(
-                f"data.longest_window={self.longest_window} is below data.window={self.window}: raise it or set it to null"
+                f"data.longest_window={self.longest_window} is below data.window={self.window}: "
+                "raise it or set it to null"
             )
         if len(self.split) == 2:
             dates = pd.to_datetime(pd.Series([str(s) for s in self.split]), errors="coerce")
             if dates.isna().any() or dates[0] >= dates[1]:
                 raise ValueError(
-                    f"data.split={list(self.split)}: two dates are wanted, the first day of val and a later first day of test, "
-                    "as data.split=[2010-01-01,2016-01-01]"
+                    f"data.split={list(self.split)}: two dates are wanted, the first day of val and a later "
+                    "first day of test, as data.split=[2010-01-01,2016-01-01]"
                 )
         else:
             check_fractions(self.split)
@@ -109,7 +115,9 @@ def check_fractions(split: list) -> None:
     if min(split) < 0 or abs(sum(split) - 1) > 1e-9:
         raise ValueError(f"{text}: the fractions must be 0 or more and sum to 1, these sum to {sum(split):g}")
     if split[0] == 0:
-        raise ValueError(f"{text}: the training part is empty, so there is nothing to learn from: raise the first number")
+        raise ValueError(
+            f"{text}: the training part is empty, so there is nothing to learn from: raise the first number"
+        )
 
 
 def _at_least_one(key: str, value: int | None) -> None:
@@ -195,7 +203,7 @@ class YahooPrices(SeriesData):
 
     def _download(self, path: Path) -> None:
         try:
-            import yfinance  # pyright: ignore[reportMissingImports]  # the extra may be absent
+            import yfinance  # the extra may be absent
         except ImportError:
             raise ValueError(
                 "data=yahoo needs the extra 'yahoo': pip install -e '.[yahoo]' (or use data=csv data.path=FILE)"
@@ -203,10 +211,14 @@ class YahooPrices(SeriesData):
         try:
             history = yfinance.Ticker(self.symbol).history(start=self.start, end=self.end, auto_adjust=True)
         except Exception as error:  # yfinance lets the errors of several network libraries through
-            raise ValueError(f"data.symbol={self.symbol}: Yahoo Finance did not answer ({error}): {_OFFLINE}") from error
+            raise ValueError(
+                f"data.symbol={self.symbol}: Yahoo Finance did not answer ({error}): {_OFFLINE}"
+            ) from error
         if history is None or history.empty:
             raise ValueError(f"data.symbol={self.symbol}: Yahoo Finance sent no prices: check the symbol; {_OFFLINE}")
-        prices = pd.DataFrame({"date": pd.DatetimeIndex(history.index).tz_localize(None), "close": history["Close"].to_numpy()})
+        prices = pd.DataFrame(
+            {"date": pd.DatetimeIndex(history.index).tz_localize(None), "close": history["Close"].to_numpy()}
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         prices.to_parquet(part, index=False)
@@ -280,7 +292,7 @@ class Line(RowData):
         return _points(lambda x: self.a * x + self.b, self.low, self.high, self.noise, self.rows, self.seed)
 
 
-_CURVES = {
+_CURVES: dict[str, Callable] = {
     "sine": np.sin,
     "square": np.square,
     "step": lambda x: np.where(x > 0, 1.0, 0.0),
@@ -313,7 +325,7 @@ class Curve(RowData):
         return _points(_CURVES[self.function], self.low, self.high, self.noise, self.rows, self.seed)
 
 
-def _points(function, low: float, high: float, noise: float, rows: int, seed: int) -> pd.DataFrame:
+def _points(function: Callable, low: float, high: float, noise: float, rows: int, seed: int) -> pd.DataFrame:
     if not low < high:
         raise ValueError(f"data.low={low:g} must lie below data.high={high:g}")
     if rows < 3:

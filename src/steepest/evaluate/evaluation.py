@@ -54,23 +54,37 @@ class Evaluation:
 
     def verdict(self) -> Verdict:
         """Did the model beat the reference on the test part?"""
-        name = {"persistence": "persistence (tomorrow = today)", "mean": "the training mean", "majority": "the majority class"}
+        name = {
+            "persistence": "persistence (tomorrow = today)",
+            "mean": "the training mean",
+            "majority": "the majority class",
+        }
         reference, mine = name[self.reference], self.model["test"]
         if not mine:
             return Verdict(None, None, "There is no test part, so nothing is said about data the model has not seen.")
         direction = "cross_entropy" in mine
-        metric, called = ("directional_accuracy", "share of right directions") if direction else ("mse", "mean squared error")
+        metric, called = (
+            ("directional_accuracy", "share of right directions") if direction else ("mse", "mean squared error")
+        )
         a, b = mine[metric], self.baselines[self.reference]["test"][metric]
         if a is None or b is None:
-            return Verdict(False, None, f"The model did not beat {reference} on the test part: its {called} is no finite number.")
+            return Verdict(
+                False,
+                None,
+                f"The model did not beat {reference} on the test part: its {called} is no finite number.",
+            )
         figures = f"its {called} is {a:.6g}, against {b:.6g}"
         ahead = a > b if direction else a < b
         if not ahead:
             return Verdict(False, self.p_value, f"The model did not beat {reference} on the test part: {figures}.")
-        chance = "too few days to tell it from chance" if self.p_value is None else f"Diebold-Mariano p = {self.p_value:.2g}"
+        chance = (
+            "too few days to tell it from chance" if self.p_value is None else f"Diebold-Mariano p = {self.p_value:.2g}"
+        )
         if self.p_value is None or self.p_value > SIGNIFICANT:
             return Verdict(
-                False, self.p_value, f"The model did not beat {reference} on the test part: {figures}, no more than chance ({chance})."
+                False,
+                self.p_value,
+                f"The model did not beat {reference} on the test part: {figures}, no more than chance ({chance}).",
             )
         return Verdict(True, self.p_value, f"The model beat {reference} on the test part: {figures} ({chance}).")
 
@@ -162,14 +176,22 @@ def _naive(windows: Windows) -> Tensor:
 
 
 def _baseline_scores(
-    windows: Windows, part: str, origin_N: Tensor, target_NH: Tensor, share_H: Tensor | None, exact: Tensor | None
+    windows: Windows,
+    part: str,
+    origin_N: Tensor,
+    target_NH: Tensor,
+    share_H: Tensor | None,
+    exact: Tensor | None,
 ) -> dict[str, Scores]:
     if exact is None:
         assert share_H is not None
         logits_NO = torch.stack([(1 - share_H).log(), share_H.log()], -1).flatten().expand(len(origin_N), -1)
         return {"majority": direction_metrics(logits_NO, target_NH, share_H)}
     solved = torch.cat([baselines.linear(exact, batch.x_ND) for _, batch in windows.walk(part)])
-    named: dict[str, Predict] = {"persistence": lambda o: baselines.persistence(windows, o), "drift": lambda o: baselines.drift(windows, o)}
+    named: dict[str, Predict] = {
+        "persistence": lambda o: baselines.persistence(windows, o),
+        "drift": lambda o: baselines.drift(windows, o),
+    }
     if not windows.ordered:
         named = {"mean": lambda o: baselines.mean(windows, o)}
     scores = {name: _values(predict(origin_N), origin_N, windows) for name, predict in named.items()}
@@ -188,7 +210,8 @@ def _p_value(
         reference = baselines.persistence if windows.ordered else baselines.mean
         actual_NH = windows.actual(origin_N)
         made = windows.to_price(outputs_NO, origin_N), reference(windows, origin_N)
-        losses = tuple((price_NH - actual_NH).square().mean(-1) for price_NH in made)
+        mine, others = ((price_NH - actual_NH).square().mean(-1) for price_NH in made)
+        losses = mine, others
     day_N = origin_N
     if len(windows.names) > 1:
         days = windows.index.get_level_values("date").asi8[origin_N.cpu().numpy()]

@@ -16,7 +16,17 @@ from torch import Tensor
 from steepest.models.losses import two_classes
 
 HIGHER_IS_BETTER = {"directional_accuracy", "skill"}
-VALUE_METRICS = ("mse", "mae", "rmse", "mape", "mase", "directional_accuracy", "skill", "mse_scaled", "mae_scaled")
+VALUE_METRICS = (
+    "mse",
+    "mae",
+    "rmse",
+    "mape",
+    "mase",
+    "directional_accuracy",
+    "skill",
+    "mse_scaled",
+    "mae_scaled",
+)
 DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
 
 Scores = dict[str, float | None]

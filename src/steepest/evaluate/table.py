@@ -25,7 +25,13 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     """Print the table of a finished run, in the data's units, the verdict, and where the record lies."""
     direction = "cross_entropy" in evaluation.model["train"]
     columns = DIRECTION_METRICS if direction else COLUMNS
-    table = Table(title="Scores in the data's units, at the best epoch", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(
+        title="Scores in the data's units, at the best epoch",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column("part", no_wrap=True)
     table.add_column("", no_wrap=True)
     for column in columns:
@@ -37,7 +43,8 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
         for name, scores in evaluation.baselines.items():
             table.add_row("", name, *_cells(scores[part], columns), end_section=name == list(evaluation.baselines)[-1])
     console.print(table)
-    how = f"{metrics['updates']} updates, {metrics['epochs']} epochs, {metrics['seconds']:.1f} s; ended by {metrics['stop_reason']}."
+    counts = f"{metrics['updates']} updates, {metrics['epochs']} epochs, {metrics['seconds']:.1f} s"
+    how = f"{counts}; ended by {metrics['stop_reason']}."
     for line in (how, metrics["line"], metrics["hint"]):
         if line:
             console.print(Text(line), soft_wrap=True)
@@ -74,8 +81,8 @@ def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
     if outside < 0.1:
         return None
     return (
-        f"{outside:.0%} of the test windows end at prices outside the training part's range, where a net has learnt nothing: "
-        "try data.relative_to_last=true data.window=28, or data.transform=log_return"
+        f"{outside:.0%} of the test windows end at prices outside the training part's range, "
+        "where a net has learnt nothing: try data.relative_to_last=true data.window=28, or data.transform=log_return"
     )
 
 
@@ -88,12 +95,13 @@ def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], 
     network = getattr(model, "network", None)
     if not isinstance(network, Linear) or windows.outputs != 1 or windows.direction or len(windows.names) != 1:
         return None
-    weight_D = network.W1.detach().double().cpu()[0]
+    ((weight_OD, bias_O),) = network.layers()
+    weight_D = weight_OD.detach().double().cpu()[0]
     mean_D = windows.input_mean_SF[0].cpu().repeat(windows.window)
     scale_D = windows.input_scale_SF[0].cpu().repeat(windows.window)
     scale, mean = windows.scale_S[0].cpu(), windows.mean_S[0].cpu()
     own_D = weight_D * scale / scale_D
-    constant = scale * (network.b1.detach().double().cpu()[0] - (weight_D * mean_D / scale_D).sum()) + mean
+    constant = scale * (bias_O.detach().double().cpu()[0] - (weight_D * mean_D / scale_D).sum()) + mean
     if windows.relative:
         width = len(windows.input_mean_SF[0])
         # (u - last) has no mean, so what was taken off for the value's mean comes back, and last itself is added.
@@ -110,7 +118,11 @@ def line_in_words(model: nn.Module, windows: Windows) -> str | None:
     coefficients, constant = found
     names = _input_names(windows)
     terms = " + ".join(f"{c:.6g} {n}" for c, n in zip(coefficients, names, strict=True))
-    left = "target" if not windows.ordered else {"level": "tomorrow"}.get(windows.transform, f"tomorrow's {windows.transform}")
+    left = (
+        "target"
+        if not windows.ordered
+        else {"level": "tomorrow"}.get(windows.transform, f"tomorrow's {windows.transform}")
+    )
     return f"The line: {left} = {terms} {'+' if constant >= 0 else '-'} {abs(constant):.6g}"
 
 
@@ -118,4 +130,8 @@ def _input_names(windows: Windows) -> list[str]:
     days = ["today", *(f"{d} days ago" for d in range(1, windows.window))] if windows.ordered else ["row"]
     if windows.ordered and len(windows.input_names) == 1:
         return days[::-1]
-    return [f"{name}" if day in ("row", "today") and windows.window == 1 else f"{name} {day}" for day in days[::-1] for name in windows.input_names]
+    return [
+        f"{name}" if day in ("row", "today") and windows.window == 1 else f"{name} {day}"
+        for day in days[::-1]
+        for name in windows.input_names
+    ]

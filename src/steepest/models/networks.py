@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ class MLP(nn.Module):
         sizes = [inputs, *hidden, outputs]
         self.depth = len(sizes) - 1
         random = torch.Generator().manual_seed(seed)
-        for layer, (fan_in, units) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+        for layer, (fan_in, units) in enumerate(pairwise(sizes), start=1):
             # U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases, as torch.nn.Linear starts.
             bound = 1 / math.sqrt(fan_in)
             draw = torch.rand(units, fan_in + 1, generator=random, dtype=torch.float64).to(torch.get_default_dtype())

@@ -53,8 +53,8 @@ class Predictor(LightningModule):
         loss = self.loss(self(x_ND), y_NH)
         if not torch.isfinite(loss):
             raise Diverged(
-                f"the training loss is {loss.item()} at update {self.global_step + 1} (epoch {self.current_epoch + 1}), "
-                "which was refused: lower optimizer.lr"
+                f"the training loss is {loss.item()} at update {self.global_step + 1} "
+                f"(epoch {self.current_epoch + 1}), which was refused: lower optimizer.lr"
             )
         return loss * share[0] if share else loss
 

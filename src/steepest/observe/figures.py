@@ -35,7 +35,13 @@ def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figur
         axes.plot(rows["date"], rows["prediction"], color=ORANGE, lw=1.1, ls="--", label="prediction")
         axes.set(ylabel="price", title=f"{title}, {part} part, next day")
         gain = (rows["last"] - rows["actual"]) ** 2 - (rows["prediction"] - rows["actual"]) ** 2
-        beneath.plot(rows["date"], gain.cumsum(), color=BLUE, lw=1.1, label="squared error saved so far against tomorrow = today")
+        beneath.plot(
+            rows["date"],
+            gain.cumsum(),
+            color=BLUE,
+            lw=1.1,
+            label="squared error saved so far against tomorrow = today",
+        )
         beneath.axhline(0, color=BLACK, lw=0.6)
         beneath.set(ylabel="below 0: worse")
         _finish(beneath)
@@ -59,11 +65,21 @@ def draw_losses(losses: np.ndarray, first_update: int, history: pd.DataFrame, ti
     called = "mean squared error" if metric == "mse_scaled" else "cross-entropy"
     for part, colour in [("train", BLUE), ("val", ORANGE)]:
         if f"{part}/{metric}" in history:
-            axes.plot(history["updates"], history[f"{part}/{metric}"], color=colour, lw=1.6, label=f"{called}, whole {part} part")
+            axes.plot(
+                history["updates"],
+                history[f"{part}/{metric}"],
+                color=colour,
+                lw=1.6,
+                label=f"{called}, whole {part} part",
+            )
     values = np.concatenate([losses, *(history[c].to_numpy() for c in history if c.endswith(f"/{metric}"))])
     if len(values) and np.nanmin(values) > 0:
         axes.set_yscale("log")
-    axes.set(xlabel="updates", ylabel="scaled by the training part" if metric == "mse_scaled" else "nats", title=title)
+    axes.set(
+        xlabel="updates",
+        ylabel="scaled by the training part" if metric == "mse_scaled" else "nats",
+        title=title,
+    )
     _finish(axes)
     return _save(figure, path)
 

@@ -9,7 +9,14 @@ import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class RunProgress(Callback):
@@ -30,9 +37,9 @@ class RunProgress(Callback):
         if not trainer.is_global_zero:
             return
         per_epoch = int(trainer.num_training_batches)
-        limits = [trainer.max_epochs * per_epoch if (trainer.max_epochs or -1) > 0 else None]
-        limits.append(trainer.max_steps if trainer.max_steps > 0 else None)
-        total = min((limit for limit in limits if limit is not None), default=None)
+        epochs, updates = trainer.max_epochs or -1, trainer.max_steps
+        limits = ([epochs * per_epoch] if epochs > 0 else []) + ([updates] if updates > 0 else [])
+        total = min(limits, default=None)
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -43,7 +50,9 @@ class RunProgress(Callback):
             TextColumn("{task.fields[score]}"),
             auto_refresh=False,
         )
-        self.task = self.progress.add_task("train", total=total, completed=trainer.global_step, epoch=trainer.current_epoch, score="")
+        self.task = self.progress.add_task(
+            "train", total=total, completed=trainer.global_step, epoch=trainer.current_epoch, score=""
+        )
         self.progress.start()
 
     def on_train_batch_end(

@@ -45,19 +45,23 @@ class Recorder(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lay out the row of an update and write the parameters before the first one."""
-        named = dict(pl_module.network.named_parameters())
+        named = _named_parameters(pl_module)
         self.small = sum(p.numel() for p in named.values()) <= self.scalars
         entries = [f"parameter/{n}[{','.join(map(str, i))}]" for n, p in named.items() for i in _indices(p)]
         self.parameters = list(named.values())
         self.tags = ["train/loss", "gradient_norm/total", *(f"gradient_norm/{n}" for n in named)]
         self.tags += entries if self.small else []
-        self.buffer = torch.full((self.rows, len(self.tags)), torch.nan, device=pl_module.device, dtype=self.parameters[0].dtype)
+        self.buffer = torch.full(
+            (self.rows, len(self.tags)), torch.nan, device=pl_module.device, dtype=self.parameters[0].dtype
+        )
         self.filled, self.first = 0, trainer.global_step
         writer = writer_of(trainer)
         if writer is not None and trainer.global_step == 0 and self.small:
             _write(writer, entries, torch.cat([p.detach().flatten() for p in self.parameters]).tolist(), 0)
 
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer) -> None:
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
         """Keep the norms of the gradients this update uses."""
         assert self.buffer is not None
         gradients = [p.grad for p in self.parameters if p.grad is not None]
@@ -90,7 +94,7 @@ class Recorder(Callback):
         _write(writer, ["learning_rate", "epoch"], [rates[0], trainer.current_epoch + 1], step)
         every = max(1, (trainer.max_epochs or 0) // self.histograms)
         if not self.small and (trainer.current_epoch + 1) % every == 0:
-            for name, parameter in pl_module.network.named_parameters():
+            for name, parameter in _named_parameters(pl_module).items():
                 writer.add_histogram(f"parameters/{name}", parameter.detach().cpu(), step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -112,6 +116,12 @@ class Recorder(Callback):
                 _write(writer, self.tags, row, self.first + offset + 1)
         self.first += self.filled
         self.filled = 0
+
+
+def _named_parameters(pl_module: LightningModule) -> dict[str, torch.nn.Parameter]:
+    network = pl_module.network
+    assert isinstance(network, torch.nn.Module), "what is recorded is the network's"
+    return dict(network.named_parameters())
 
 
 def _indices(parameter: Tensor) -> list[tuple[int, ...]]:

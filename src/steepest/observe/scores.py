@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from steepest.data.datamodule import WindowDataModule
+from steepest.data.datamodule import windows_in_training
 from steepest.evaluate.evaluation import score
 from steepest.models.predictors import Predictor, full_loss
 
@@ -32,7 +32,7 @@ class EpochScores(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score both parts and log."""
         assert isinstance(pl_module, Predictor), "scores are of a Predictor"
-        windows = _windows(trainer, pl_module)
+        windows = windows_in_training(trainer, pl_module)
         values = _named("train", score(pl_module, windows, "train")) | _named("val", score(pl_module, windows, "val"))
         if len(windows.parts["val"]):
             values["val/loss"] = full_loss(pl_module, ((b.x_ND, b.y_NH) for _, b in windows.walk("val"))).item()
@@ -55,12 +55,6 @@ def _double() -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-def _windows(trainer: Trainer, pl_module: LightningModule):
-    datamodule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set by fit(datamodule=...)
-    assert isinstance(datamodule, WindowDataModule), "scores in the data's units need a WindowDataModule"
-    return datamodule.placed(pl_module.device, next(pl_module.parameters()).dtype)
 
 
 def _named(part: str, scores: dict[str, float | None]) -> dict[str, float]:

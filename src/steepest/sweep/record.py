@@ -35,7 +35,12 @@ class SweepRecord(Callback):
         """Say in the job's folder that it runs, and what it was asked."""
         if _is_sweep(config):
             overrides = list(config.hydra.overrides.task)
-            state = {"job": config.hydra.job.num, "overrides": overrides, "status": "running", "started": _now()}
+            state = {
+                "job": config.hydra.job.num,
+                "overrides": overrides,
+                "status": "running",
+                "started": _now(),
+            }
             _write_text(Path(config.hydra.runtime.output_dir) / "job.json", json.dumps(state, indent=2) + "\n")
             self._write(config, "running")
 
@@ -68,8 +73,12 @@ class SweepRecord(Callback):
             "started": self.started,
             "ended": _now() if status == "finished" else None,
             "objective": str(config.objective),
-            "overrides": list(OmegaConf.to_container(config.hydra.overrides.task) or []) if status == "finished" else None,
-            "jobs": [{k: r[k] for k in ("job", "folder", "overrides", "status", "objective", "stop_reason")} for r in rows],
+            "overrides": list(OmegaConf.to_container(config.hydra.overrides.task) or [])
+            if status == "finished"
+            else None,
+            "jobs": [
+                {k: r[k] for k in ("job", "folder", "overrides", "status", "objective", "stop_reason")} for r in rows
+            ],
         }
         _write_text(folder / "sweep.json", json.dumps(manifest, indent=2) + "\n")
         _write_text(folder / "results.csv", results_csv(rows))
@@ -136,7 +145,11 @@ def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> Non
         if row["status"] != "finished":
             console.print(f"job {row['job']} {row['status']}: {row['stop_reason']}", markup=False)
     if ranked and ranked[0]["status"] == "finished":
-        console.print(f"The best again: python train.py {' '.join(ranked[0]['overrides'])}", markup=False, soft_wrap=True)
+        console.print(
+            f"The best again: python train.py {' '.join(ranked[0]['overrides'])}",
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(f"Record: {folder}", markup=False, soft_wrap=True)
 
 

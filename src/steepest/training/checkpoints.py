@@ -27,7 +27,11 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the best score so far, wherever the run's folder lies by now."""
         here = Path(str(self.dirpath))
-        paths = {k: str(here / Path(state_dict[k]).name) for k in ("best_model_path", "kth_best_model_path") if state_dict.get(k)}
+        paths = {
+            k: str(here / Path(state_dict[k]).name)
+            for k in ("best_model_path", "kth_best_model_path")
+            if state_dict.get(k)
+        }
         models = {str(here / Path(path).name): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict(state_dict | paths | {"best_k_models": models, "dirpath": self.dirpath})
 

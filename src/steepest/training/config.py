@@ -91,10 +91,10 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -
     try:
         plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None)
-        if key and "Missing mandatory value" in str(error):
-            raise ValueError(f"{key} has to be given: add {key}=...") from error
-        raise ValueError(f"{key}: {str(error).splitlines()[0]}") from error
+        at = str(getattr(error, "full_key", None) or "config")
+        if "Missing mandatory value" in str(error):
+            raise ValueError(f"{at} has to be given: add {at}=...") from error
+        raise ValueError(at + ": " + str(error).splitlines()[0]) from error
     assert isinstance(plain, dict)
     faults = Faults("config")
     own = {f.name: f.type for f in fields(Run)}
@@ -183,7 +183,10 @@ def _node(value: Any, where: str, approved: Mapping[str, type], faults: Faults, 
         if key in SPECIAL:
             continue
         if key not in names and not (open_ended and not str(key).startswith("_")):
-            faults.add(f"unknown key '{where}.{key}'{did_you_mean(str(key), names)}; {target.__name__} takes {', '.join(names)}")
+            faults.add(
+                f"unknown key '{where}.{key}'{did_you_mean(str(key), names)}; "
+                f"{target.__name__} takes {', '.join(names)}"
+            )
             continue
         checked = _node(entry, f"{where}.{key}", approved, faults)
         if not _holds_node(checked) and key in hints:
@@ -191,7 +194,10 @@ def _node(value: Any, where: str, approved: Mapping[str, type], faults: Faults, 
         arguments[str(key)] = checked
     for name in names:
         parameter = signature.parameters[name]
-        needed = parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        needed = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_KEYWORD,
+            parameter.VAR_POSITIONAL,
+        )
         if needed and name not in value and not value.get("_partial_"):
             faults.add(f"'{where}.{name}' is missing: {target.__name__} needs it")
     return Node(target, arguments, bool(value.get("_partial_", False)))
@@ -209,7 +215,11 @@ def _checked_value(key: str, value: Any, hint: Any, faults: Faults) -> Any:
     try:
         return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
     except ValidationError as error:
-        wanted = " or ".join(dict.fromkeys(e["msg"].removeprefix("Input should be ") for e in error.errors() if "instance of" not in e["msg"]))
+        wanted = " or ".join(
+            dict.fromkeys(
+                e["msg"].removeprefix("Input should be ") for e in error.errors() if "instance of" not in e["msg"]
+            )
+        )
         faults.add(f"{key}={value!r} should be {wanted}")
         return value
 

@@ -28,7 +28,13 @@ log = logging.getLogger(__name__)
 
 _TRACEBACK = "STEEPEST_TRACEBACK"
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")  # on resuming: what changes no number already made
+MAY_CHANGE = (
+    "stop",
+    "trainer",
+    "callbacks",
+    "threads",
+    "trust",
+)  # on resuming: what changes no number already made
 
 
 def command(app: Callable[[], Any]) -> None:
@@ -36,7 +42,9 @@ def command(app: Callable[[], Any]) -> None:
     # A run that is resumed stays in its folder, whose .hydra keeps what was asked first. (A folder without a run is
     # refused by the job: an error in a resolver would lose its message.)
     OmegaConf.register_new_resolver("run_dir", lambda resume, new: resume if _run_began(resume) else new, replace=True)
-    OmegaConf.register_new_resolver("output_subdir", lambda resume: None if _run_began(resume) else ".hydra", replace=True)
+    OmegaConf.register_new_resolver(
+        "output_subdir", lambda resume: None if _run_began(resume) else ".hydra", replace=True
+    )
     # Hydra prints errors itself and exits with 1, unless this is set; processes started by this one must still know
     # what the user wanted.
     os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
@@ -68,14 +76,17 @@ def explain(error: BaseException) -> str | None:
     for link in chain:
         if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options:
             group, _, option = str(link.missing_cfg_file).rpartition("/")
-            return f"{group}={option}: there is no such choice{_near(option, link.options)} Choose among {', '.join(link.options)}"
+            choices = ", ".join(link.options)
+            return f"{group}={option}: there is no such choice{_near(option, link.options)} Choose among {choices}"
     for link in reversed(chain):
         if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):
             return str(link)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return "\n".join(dict.fromkeys(str(link).strip() for link in chain))
     if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing it here would cost seconds
-        return f"trainer: {error}" + (" Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else "")
+        return f"trainer: {error}" + (
+            " Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else ""
+        )
     return None
 
 
@@ -89,7 +100,6 @@ def job(config: DictConfig) -> float:
     folder = Path(hydra.runtime.output_dir)
     overrides = list(hydra.overrides.task)
     sweep = hydra.mode is RunMode.MULTIRUN
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
     from steepest.evaluate.metrics import better
 
@@ -104,7 +114,7 @@ def job(config: DictConfig) -> float:
             _say_or_raise(error)
         log.error("job %s: %s", hydra.job.num, explain(error) or f"{type(error).__name__}: {error}")
         return worst
-    if rank_zero_only.rank:
+    if int(os.environ.get("LOCAL_RANK", "0")):
         return worst
     metrics = outcome.metrics
     if outcome.evaluation is not None:
@@ -134,7 +144,11 @@ def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[
         return
     skill = outcome.metrics["test"].get("skill")
     shown = "" if skill is None else f", test skill {skill:.4g}"
-    console.print(f"job {number}: {' '.join(overrides)}: {objective} {outcome.objective:.6g}{shown}", markup=False, soft_wrap=True)
+    console.print(
+        f"job {number}: {' '.join(overrides)}: {objective} {outcome.objective:.6g}{shown}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool) -> Outcome:
@@ -145,7 +159,9 @@ def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool
     if sweep:
         raise ValueError("resume= continues one run: leave out -m")
     if not _run_began(config.resume):
-        raise ValueError(f"resume={config.resume}: no config.yaml is there, so no run began there; give the folder of a run")
+        raise ValueError(
+            f"resume={config.resume}: no config.yaml is there, so no run began there; give the folder of a run"
+        )
     # A folder from elsewhere may not say itself what is to be trusted.
     return run(resumed_config(folder, overrides), folder, overrides, resume=True, trust=list(config.trust))
 
@@ -199,7 +215,13 @@ def _tame_lightning() -> None:
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13, at every batch
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's own
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
+    for name in (
+        "lightning",
+        "lightning.pytorch",
+        "lightning.fabric",
+        "pytorch_lightning",
+        "lightning_fabric",
+    ):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True

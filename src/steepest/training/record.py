@@ -69,7 +69,13 @@ class RunRecord:
                 f"resume={self.folder}: the data changed since the run began (sha256 {before['sha256'][:12]}, now "
                 f"{data['sha256'][:12]}): bring back {before['source']}, or start a new run"
             )
-        self.facts |= {"seed": config["seed"], "objective": config["objective"], "data": data, "device": device, "notes": self.notes}
+        self.facts |= {
+            "seed": config["seed"],
+            "objective": config["objective"],
+            "data": data,
+            "device": device,
+            "notes": self.notes,
+        }
         write_text(self.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         self._write_facts()
 

@@ -52,7 +52,12 @@ class Outcome:
 
 
 def run(
-    config: DictConfig, folder: Path, overrides: list[str], *, resume: bool = False, trust: list[str] | None = None
+    config: DictConfig,
+    folder: Path,
+    overrides: list[str],
+    *,
+    resume: bool = False,
+    trust: list[str] | None = None,
 ) -> Outcome:
     """Check a config, train, evaluate and record one run in `folder`.
 
@@ -68,7 +73,9 @@ def run(
     """
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if first and not resume and (folder / "run.json").exists():
-        raise ValueError(f"{folder} holds a run already: go on with it by resume={folder}, or give another hydra.run.dir")
+        raise ValueError(
+            f"{folder} holds a run already: go on with it by resume={folder}, or give another hydra.run.dir"
+        )
     record = RunRecord(folder, overrides, resume)
     try:
         return _run(check(_objective_without_val(config, record), trust), folder, record, first, resume)
@@ -96,7 +103,11 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     logger = checked.groups["logger"]
     logger = logger(save_dir=str(folder), purge_step=done + 1 if state else None) if logger else False
     objective, kept = checked.run.objective, folder / "checkpoints"
-    scores, latest, best = EpochScores(objective), LastCheckpoint(kept), BestCheckpoint(kept, objective, better(objective))
+    scores, latest, best = (
+        EpochScores(objective),
+        LastCheckpoint(kept),
+        BestCheckpoint(kept, objective, better(objective)),
+    )
     extra: list[Callback] = [callback() for callback in checked.groups["callbacks"].values()]
     trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, best, latest])
     if first:
@@ -141,7 +152,15 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     }
     if isinstance(logger, TensorBoardLogger):
         test = evaluation.model["test"]
-        log_final(logger, {"best/objective": _number(best.best_model_score), "test/rmse": test.get("rmse"), "test/skill": test.get("skill")}, trainer)
+        log_final(
+            logger,
+            {
+                "best/objective": _number(best.best_model_score),
+                "test/rmse": test.get("rmse"),
+                "test/skill": test.get("skill"),
+            },
+            trainer,
+        )
     record.end(metrics)
     log.info("%s", verdict.sentence)
     return Outcome(metrics, evaluation)
@@ -218,7 +237,13 @@ def evaluate_best(model: Predictor, datamodule: WindowDataModule, checkpoint: st
 
 
 def draw(
-    folder: Path, evaluation: Evaluation, scores: EpochScores, callbacks: list[Callback], checked: Checked, *, resume: bool
+    folder: Path,
+    evaluation: Evaluation,
+    scores: EpochScores,
+    callbacks: list[Callback],
+    checked: Checked,
+    *,
+    resume: bool,
 ) -> None:
     """The run's figures: predictions of the last part, and the losses."""
     title = f"{checked.groups['model'].target.__name__}"
@@ -229,7 +254,9 @@ def draw(
     if resume:  # the earlier epochs are in the event files only
         curves = read_scalars(folder)
         losses = curves["train/loss"].to_numpy() if "train/loss" in curves else losses
-        history = pd.DataFrame({t: c for t, c in curves.items() if "scaled" in t or "entropy" in t}).rename_axis("updates")
+        history = pd.DataFrame({t: c for t, c in curves.items() if "scaled" in t or "entropy" in t}).rename_axis(
+            "updates"
+        )
         history = history.reset_index()
     draw_losses(losses, 0, history, title, folder / "figures" / "loss.png")
 
@@ -240,7 +267,9 @@ def hyperparameters(plain: dict[str, Any]) -> dict[str, Any]:
     for group in ("data", "model", "optimizer", "stop"):
         for key, value in plain[group].items():
             if not key.startswith("_") and key not in ("path", "seed"):
-                flat[f"{group}.{key}"] = value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+                flat[f"{group}.{key}"] = (
+                    value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+                )
     return flat
 
 

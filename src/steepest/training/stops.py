@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
-from steepest.data.datamodule import WindowDataModule
+from steepest.data.datamodule import windows_in_training
 from steepest.models.predictors import Predictor, full_gradient, full_loss
 
 
@@ -45,7 +45,13 @@ class Threshold(Callback):
     def __init__(self, loss: float, epochs: int | None = 500, updates: int = -1, every_n_epochs: int = 1) -> None:
         _check_limits(epochs, updates, every_n_epochs)
         _check_positive("stop.loss", loss)
-        self.loss, self.epochs, self.updates, self.every, self.reason = loss, epochs, updates, every_n_epochs, ""
+        self.loss, self.epochs, self.updates, self.every, self.reason = (
+            loss,
+            epochs,
+            updates,
+            every_n_epochs,
+            "",
+        )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the full loss with the threshold."""
@@ -109,8 +115,13 @@ class EarlyStop(EarlyStopping):
         if patience < 1:
             raise ValueError(f"stop.patience={patience} must be 1 or more")
         super().__init__(
-            monitor, min_delta=min_delta, patience=patience, mode=mode, check_finite=False, check_on_train_epoch_end=True
-        )  # fmt: skip
+            monitor,
+            min_delta=min_delta,
+            patience=patience,
+            mode=mode,
+            check_finite=False,
+            check_on_train_epoch_end=True,
+        )
         self.epochs, self.updates = epochs, updates
 
     @property
@@ -140,9 +151,7 @@ def _predictor(pl_module: LightningModule) -> Predictor:
 
 
 def _batches(trainer: Trainer, pl_module: LightningModule) -> Iterable[tuple[Tensor, Tensor]]:
-    datamodule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]  # set by fit(datamodule=...)
-    assert isinstance(datamodule, WindowDataModule), "the whole training part is the datamodule's"
-    windows = datamodule.placed(pl_module.device, next(pl_module.parameters()).dtype)
+    windows = windows_in_training(trainer, pl_module)
     return ((batch.x_ND, batch.y_NH) for _, batch in windows.walk("train"))
 
 

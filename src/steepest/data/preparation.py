@@ -1,0 +1,232 @@
+"""A checked frame -> `Windows`: transformed, split in time, standardised by the training rows. No Lightning here.
+
+Shapes: T rows of one series; S series; F inputs a day; H horizon.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from steepest.data.faults import Faults
+from steepest.data.sources import RowData, SeriesData
+from steepest.data.windows import PARTS, Part, Windows, generator
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """Mean and scale per series (S,) or per input (S, F), fitted on training rows only, float64."""
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def fit(cls, rows_TF: Tensor) -> Standardizer:
+        """Fit on training rows (T, F): mean and population standard deviation, one of each per column."""
+        return cls(rows_TF.mean(0), rows_TF.std(0, correction=0))
+
+    def transform(self, rows_TF: Tensor) -> Tensor:
+        """(rows - mean) / scale, elementwise per column: row t depends on row t and the fit alone."""
+        return (rows_TF - self.mean) / self.scale
+
+
+def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows:
+    """Windows over a checked frame of series (index: series, date; columns: value, further inputs).
+
+    Each series is split at the same dates and scaled by its own training rows. The rows of the parts are disjoint, and
+    a gap of `horizon` rows stands before val and before test, so no target of one part lies in another's inputs.
+
+    Raises:
+        ValueError: with every fault: too few rows for a part, prices that have no return, inputs that stand still.
+    """
+    faults = Faults(where)
+    names = [str(n) for n in frame.index.unique("series")]
+    tables = [frame.loc[name] for name in names]
+    first_days = _boundaries(pd.DatetimeIndex(frame.index.get_level_values("date")), spec.split)
+    rows: list[Tensor] = []
+    prices: list[np.ndarray] = []
+    fits: list[Standardizer] = []
+    columns: dict[str, list[float]] = {k: [] for k in ("mean", "scale", "unit", "length", "train")}
+    spans: dict[str, list[tuple[int, int]]] = {part: [] for part in PARTS}
+    for name, table in zip(names, tables, strict=True):
+        values, price = _transformed(table, spec.transform, name, faults)
+        days = pd.DatetimeIndex(table.index)[len(table) - len(price) :]
+        cuts = [int(np.searchsorted(days, day)) if day is not None else len(days) for day in first_days]
+        span = {
+            "train": (0, cuts[0]),
+            "val": (cuts[0] + spec.horizon, cuts[1]),
+            "test": (cuts[1] + spec.horizon, len(days)),
+        }
+        for part in PARTS:
+            spans[part].append(span[part])
+        inputs = torch.from_numpy(values)
+        fitted = (
+            Standardizer.fit(inputs[: cuts[0]]) if cuts[0] else Standardizer(inputs.new_zeros(1), inputs.new_ones(1))
+        )
+        _check_moves(fitted, [str(c) for c in table.columns], name, cuts[0], faults)
+        scale = _usual_change(inputs[: cuts[0], 0], spec.window) if spec.relative_to_last else fitted.scale[0].item()
+        unit = float(price[: cuts[0]].std()) if cuts[0] else 1.0
+        fitted.scale[0] = scale
+        fits.append(fitted)
+        rows.append(fitted.transform(inputs))
+        prices.append(price)
+        for key, number in zip(columns, (fitted.mean[0].item(), scale, unit, len(days), cuts[0]), strict=True):
+            columns[key].append(number)
+    faults.raise_if_any()
+
+    length_S = torch.tensor(columns["length"])
+    start_S = length_S.cumsum(0) - length_S
+    lead = max(spec.window, spec.longest_window or 0)
+    parts = {}
+    for part in PARTS:
+        span_S2 = torch.tensor(spans[part])
+        count_S = (span_S2[:, 1] - span_S2[:, 0] - (lead - 1) - spec.horizon).clamp(min=0)
+        parts[part] = Part(start_S + span_S2[:, 0] + lead - 1, count_S)
+    _check_counts(parts, spans, spec, names, where, faults)
+    faults.raise_if_any()
+    inputs_TF = torch.cat(rows)
+    dropped = frame.groupby(level="series", sort=False).cumcount() >= (0 if spec.transform == "level" else 1)
+    return Windows(
+        inputs_TF=inputs_TF,
+        target_T=inputs_TF[:, 0],
+        price_T=torch.from_numpy(np.concatenate(prices)),
+        series_T=torch.arange(len(names)).repeat_interleave(length_S),
+        input_mean_SF=torch.stack([fit.mean for fit in fits]),
+        input_scale_SF=torch.stack([fit.scale for fit in fits]),
+        mean_S=torch.tensor(columns["mean"], dtype=torch.float64),
+        scale_S=torch.tensor(columns["scale"], dtype=torch.float64),
+        unit_S=torch.tensor(columns["unit"], dtype=torch.float64),
+        start_S=start_S,
+        train_stop_S=start_S + torch.tensor(columns["train"]),
+        names=names,
+        input_names=[str(c) for c in frame.columns],
+        parts=parts,
+        index=frame.index[dropped.to_numpy()],
+        window=spec.window,
+        horizon=spec.horizon,
+        transform=spec.transform,
+        relative=spec.relative_to_last,
+        direction=spec.target == "direction",
+    )
+
+
+def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Windows:
+    """Samples over a checked frame of plain rows (columns: inputs, then the target), dealt out to the parts by `seed`.
+
+    Raises:
+        ValueError: when a part with a share gets no row, or a column stands still among the training rows.
+    """
+    faults = Faults(where)
+    order = torch.randperm(len(frame), generator=generator(seed, "split")).numpy()
+    whole = spec.split[0] == 1
+    frame = frame if whole else frame.iloc[order]
+    stops = [round(sum(spec.split[: i + 1]) * len(frame)) for i in range(3)]
+    values = torch.from_numpy(frame.to_numpy(dtype=float, copy=True))
+    for part, share, start, stop in zip(PARTS, spec.split, [0, *stops], stops, strict=False):
+        if share > 0 and start == stop:
+            faults.add(
+                f"data.split={list(spec.split)} leaves no row for {part} of {len(frame)} rows: "
+                "add rows or change data.split"
+            )
+    fitted = Standardizer.fit(values[: stops[0]])
+    _check_moves(fitted, [str(c) for c in frame.columns], where, stops[0], faults)
+    faults.raise_if_any()
+    rows = fitted.transform(values)
+    zero = torch.zeros(1, dtype=torch.long)
+    return Windows(
+        inputs_TF=rows[:, :-1].contiguous(),
+        target_T=rows[:, -1].contiguous(),
+        price_T=values[:, -1].contiguous(),
+        series_T=torch.zeros(len(frame), dtype=torch.long),
+        input_mean_SF=fitted.mean[None, :-1],
+        input_scale_SF=fitted.scale[None, :-1],
+        mean_S=fitted.mean[-1:],
+        scale_S=fitted.scale[-1:],
+        unit_S=fitted.scale[-1:],
+        start_S=zero,
+        train_stop_S=zero + stops[0],
+        names=[str(frame.columns[-1])],
+        input_names=[str(c) for c in frame.columns[:-1]],
+        parts={p: Part(zero + a, zero + b - a) for p, a, b in zip(PARTS, [0, *stops], stops, strict=False)},
+        index=frame.index,
+        ordered=False,
+    )
+
+
+def _boundaries(dates: pd.DatetimeIndex, split: list) -> list[pd.Timestamp | None]:
+    """The first days of val and of test; None where nothing follows."""
+    if len(split) == 2:
+        return [pd.Timestamp(str(s)) for s in split]
+    days = dates if dates.is_monotonic_increasing and dates.is_unique else dates.unique().sort_values()
+    cuts = [math.floor(sum(split[: i + 1]) * len(days) + 1e-6) for i in range(2)]
+    return [days[cut] if cut < len(days) else None for cut in cuts]
+
+
+def _transformed(table: pd.DataFrame, transform: str, name: str, faults: Faults) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs (T, F) with the value transformed, and prices (T,); a return costs the first row."""
+    values = table.to_numpy(dtype=float, copy=True)
+    price = values[:, 0].copy()
+    if transform == "level":
+        return values, price
+    bad = np.flatnonzero(price <= 0)
+    if len(bad):
+        faults.add(
+            f"{name}: data.transform={transform} needs prices above 0, {len(bad)} are not, first {price[bad[0]]:g} on "
+            f"{table.index[bad[0]]:%Y-%m-%d}: use data.transform=level or drop them"
+        )
+        return values[1:], price[1:]
+    ratio = price[1:] / price[:-1]
+    values[1:, 0] = np.log(ratio) if transform == "log_return" else ratio - 1
+    return values[1:], price[1:]
+
+
+def _usual_change(value_T: Tensor, longest: int) -> float:
+    """Root mean square of the training rows' changes over 1 .. `longest` days: the unit of a relative model.
+
+    Of the one-day change alone, a long window's inputs would be far above 1 and gradient descent would need tiny steps.
+    """
+    steps = range(1, min(longest, len(value_T) - 1) + 1)
+    squares = [(value_T[k:] - value_T[:-k]).square().mean() for k in steps]
+    return torch.stack(squares).mean().sqrt().item() if squares else 1.0
+
+
+def _check_moves(fitted: Standardizer, columns: list[str], name: str, rows: int, faults: Faults) -> None:
+    if rows == 0:
+        return  # too few rows: said once, by the count
+    for column, scale in zip(columns, fitted.scale.tolist(), strict=True):
+        if not scale > 0:
+            faults.add(
+                f"{name}: '{column}' does not change within the {rows} training rows, so it cannot be scaled: "
+                "leave it out or enlarge the training part (data.split)"
+            )
+
+
+def _check_counts(
+    parts: dict[str, Part],
+    spans: dict[str, list[tuple[int, int]]],
+    spec: SeriesData,
+    names: list[str],
+    where: str,
+    faults: Faults,
+) -> None:
+    """Every part with a share needs a sample; every series needs one to train on."""
+    lead = max(spec.window, spec.longest_window or 0)
+    shares = spec.split if len(spec.split) == 3 else [1, 1, 1]
+    for part, share in zip(PARTS, shares, strict=True):
+        if share == 0:
+            continue
+        short = [s for s in range(len(names)) if parts[part].count_S[s] == 0]
+        if short and (part == "train" or len(short) == len(names)):
+            start, stop = spans[part][short[0]]
+            key = "data.window" if spec.longest_window in (None, spec.window) else "data.longest_window"
+            faults.add(
+                f"{key}={lead} needs at least {lead + spec.horizon} rows in each part (data.horizon={spec.horizon}), "
+                f"the {part} part of {names[short[0]]} has {max(stop - start, 0)}"
+                f"{'' if part == 'train' else f' after its gap of {spec.horizon}'}: lower {key} or change "
+                f"data.split={list(spec.split)}"
+            )
