@@ -7,8 +7,8 @@ import torch
 from sklearn.linear_model import LinearRegression
 
 from steepest.data import windows as windows_module
-from steepest.data.sources import Line, RandomWalk
 from steepest.data.preparation import row_windows, series_windows
+from steepest.data.sources import Line, RandomWalk
 from steepest.evaluate import baselines
 
 

@@ -130,13 +130,13 @@ def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> Non
     ranked = sorted(rows, key=lambda r: (r["objective"] is None, (r["objective"] or 0) * (-1 if higher else 1)))
     asked = [dict(text.split("=", 1) for text in row["overrides"] if "=" in text) for row in rows]
     varied = [k for k in dict.fromkeys(key for a in asked for key in a) if len({a.get(k) for a in asked}) > 1]
-    table = Table(title=f"Sweep by {objective}, best first", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("job", *varied, "status", "objective", "test rmse", "test skill"):
+    table = Table(collapse_padding=True, title=f"Sweep by {objective}, best first", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("job", *varied, "status", "objective", "train rmse", "test rmse", "test skill"):
         table.add_column(heading, justify="left" if heading in (*varied, "status") else "right", overflow="fold")
     for row in ranked:
         asked_row = dict(text.split("=", 1) for text in row["overrides"] if "=" in text)
-        figures = [row["objective"], row.get("test/rmse"), row.get("test/skill")]
-        cells = ["-" if f is None else f"{f:.6g}" for f in figures]
+        figures = [row["objective"], row.get("train/rmse"), row.get("test/rmse"), row.get("test/skill")]
+        cells = ["-" if f is None else f"{f:.5g}" for f in figures]
         style = "bold" if row is ranked[0] and row["status"] == "finished" else ""
         table.add_row(str(row["job"]), *(asked_row.get(k, "") for k in varied), row["status"], *cells, style=style)
     console = Console()

@@ -91,10 +91,10 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -
     try:
         plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        at = str(getattr(error, "full_key", None) or "config")
-        if "Missing mandatory value" in str(error):
+        at, said = str(getattr(error, "full_key", None) or "config"), str(error)
+        if "Missing mandatory value" in said:
             raise ValueError(f"{at} has to be given: add {at}=...") from error
-        raise ValueError(at + ": " + str(error).splitlines()[0]) from error
+        raise ValueError(f"{at}: {said.splitlines()[0]}") from error
     assert isinstance(plain, dict)
     faults = Faults("config")
     own = {f.name: f.type for f in fields(Run)}

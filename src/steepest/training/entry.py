@@ -212,6 +212,8 @@ def _near(word: str, choices: Any) -> str:
 
 def _tame_lightning() -> None:
     """Let Lightning's own lines reach the run's log instead of the screen."""
+    import lightning.pytorch  # noqa: F401  # it sets its handlers up when it is imported
+
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13, at every batch
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's own
@@ -225,3 +227,5 @@ def _tame_lightning() -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    # It says at every save that a checkpoint holds the optimizer too.
+    logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
