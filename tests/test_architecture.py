@@ -32,3 +32,13 @@ def test_a_room_imports_only_rooms_before_it(room):
 
 def test_no_source_file_wants_splitting():
     assert [f.name for f in SOURCE.rglob("*.py") if len(f.read_text().splitlines()) > 350] == []
+
+
+def test_shapes_are_checked_under_pytest():
+    import jaxtyping
+    import torch
+
+    from steepest.models.networks import Linear
+
+    with pytest.raises(jaxtyping.TypeCheckError):
+        Linear(2, 1)(torch.zeros(3))

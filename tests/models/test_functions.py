@@ -1,5 +1,6 @@
 """Activations, losses and networks against torch's own, scikit-learn's and numbers worked by hand."""
 
+import inspect
 import math
 
 import pytest
@@ -66,8 +67,9 @@ def test_cross_entropy_takes_two_logits_for_each_day():
 
 @pytest.mark.parametrize("name", ["mse", "mae", "huber"])
 def test_a_loss_refuses_shapes_that_would_broadcast(name):
+    loss = inspect.unwrap(LOSSES[name])  # as users have it, without the tests' own shape checking
     with pytest.raises(ValueError, match=r"\(4, 1\).*\(4,\)"):
-        LOSSES[name](torch.zeros(4, 1), torch.zeros(4))
+        loss(torch.zeros(4, 1), torch.zeros(4))
 
 
 def test_two_layer_net_by_hand():

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 PARTS = ("train", "val", "test")
@@ -26,8 +27,8 @@ CHUNK = 2**22  # numbers gathered at once where a whole part is walked through: 
 class Batch(NamedTuple):
     """One batch: inputs x (N, D), targets y (N, H), and the weight of its mean among the devices of an update."""
 
-    x_ND: Tensor
-    y_NH: Tensor
+    x_ND: Float[Tensor, "N D"]
+    y_NH: Shaped[Tensor, "N H"]
     share: float = 1.0
 
 
@@ -41,7 +42,7 @@ class Part:
     def __len__(self) -> int:
         return int(self.count_S.sum())
 
-    def origins(self, index_N: Tensor) -> Tensor:
+    def origins(self, index_N: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
         """Rows of the windows' last days (N,) for sample numbers (N,), series after series."""
         if len(self.count_S) == 1:
             return self.first_S + index_N
@@ -109,7 +110,7 @@ class Windows:
         parts = {k: Part(p.first_S.to(device), p.count_S.to(device)) for k, p in self.parts.items()}
         return replace(self, **moved, parts=parts)
 
-    def gather(self, origin_N: Tensor) -> Batch:
+    def gather(self, origin_N: Int[Tensor, " N"]) -> Batch:
         """Inputs (N, D) and targets (N, H) of the samples with these origins; D runs over days, then over inputs."""
         x_NFL = self.inputs_TF.unfold(0, self.window, 1)[origin_N - (self.window - 1)]
         y_NH = self._after(self.target_T, origin_N)
@@ -131,15 +132,15 @@ class Windows:
             origin_N = self.parts[part].origins(index_N)
             yield origin_N, self.gather(origin_N)
 
-    def actual(self, origin_N: Tensor) -> Tensor:
+    def actual(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
         """The true prices (N, H) that these samples predict, float64."""
         return self._after(self.price_T, origin_N)
 
-    def last(self, origin_N: Tensor) -> Tensor:
+    def last(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N 1"]:
         """The last price (N, 1) that these samples know, float64."""
         return self.price_T[origin_N].unsqueeze(-1)
 
-    def to_price(self, prediction_NH: Tensor, origin_N: Tensor) -> Tensor:
+    def to_price(self, prediction_NH: Float[Tensor, "N H"], origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
         """Predictions in model space (N, H) -> prices (N, H), float64: undo relative, standardising, transform."""
         series_N = self.series_T[origin_N]
         value_NH = prediction_NH.double() * self.scale_S[series_N].unsqueeze(-1)

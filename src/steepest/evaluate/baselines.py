@@ -6,17 +6,18 @@ Shapes: N samples, D inputs, H horizon, S series.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from steepest.data.windows import Windows
 
 
-def persistence(windows: Windows, origin_N: Tensor) -> Tensor:
+def persistence(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
     """Tomorrow = today: the last price known, for every day of the horizon (N, H)."""
     return windows.last(origin_N).expand(-1, windows.horizon)
 
 
-def drift(windows: Windows, origin_N: Tensor) -> Tensor:
+def drift(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
     """The last price known plus h times the series' mean daily change over its training rows (N, H)."""
     first_S = windows.price_T[windows.start_S]
     last_S = windows.price_T[windows.train_stop_S - 1]
@@ -25,18 +26,18 @@ def drift(windows: Windows, origin_N: Tensor) -> Tensor:
     return windows.last(origin_N) + slope_S[windows.series_T[origin_N]].unsqueeze(-1) * ahead_H
 
 
-def mean(windows: Windows, origin_N: Tensor) -> Tensor:
+def mean(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
     """The mean target of the training rows (N, H): the reference where rows have no yesterday."""
     return windows.mean_S[windows.series_T[origin_N]].unsqueeze(-1).expand(-1, windows.horizon)
 
 
-def share_of_ups(windows: Windows) -> Tensor:
+def share_of_ups(windows: Windows) -> Float[Tensor, " H"]:
     """The share of samples of the training part whose price rose (H,): what the majority baseline knows."""
     ups = [batch.y_NH.double().sum(0) for _, batch in windows.walk("train")]
     return torch.stack(ups).sum(0) / len(windows.parts["train"])
 
 
-def least_squares(windows: Windows) -> Tensor:
+def least_squares(windows: Windows) -> Float[Tensor, "D1 H"]:
     """The exact optimum of the linear model under mse on the training windows: (D + 1, H), the bias last, float64.
 
     It minimises ||X B - Y||^2 with X = [x, 1] (N, D + 1). X is never held whole: each chunk is stacked under the
@@ -54,6 +55,6 @@ def least_squares(windows: Windows) -> Tensor:
     return torch.linalg.lstsq(left, right, driver="gelsd").solution.to(windows.price_T.device)
 
 
-def linear(coefficients: Tensor, x_ND: Tensor) -> Tensor:
+def linear(coefficients: Float[Tensor, "D1 H"], x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N H"]:
     """Predictions (N, H) in model space of `least_squares`' coefficients (D + 1, H)."""
     return x_ND.double() @ coefficients[:-1] + coefficients[-1]

@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 import torchmetrics.functional as tm
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from steepest.models.losses import two_classes
@@ -38,12 +39,12 @@ def better(metric: str) -> Literal["min", "max"]:
 
 
 def value_metrics(
-    prediction_NH: Tensor,
-    actual_NH: Tensor,
-    reference_NH: Tensor,
-    last_N1: Tensor | None = None,
-    naive_N1: Tensor | None = None,
-    unit_N1: Tensor | None = None,
+    prediction_NH: Float[Tensor, "N H"],
+    actual_NH: Float[Tensor, "N H"],
+    reference_NH: Float[Tensor, "N H"],
+    last_N1: Float[Tensor, "N 1"] | None = None,
+    naive_N1: Float[Tensor, "N 1"] | None = None,
+    unit_N1: Float[Tensor, "N 1"] | None = None,
 ) -> Scores:
     """Scores of predicted values.
 
@@ -79,7 +80,9 @@ def value_metrics(
     }
 
 
-def direction_metrics(logits_NO: Tensor, up_NH: Tensor, reference_up: Tensor) -> Scores:
+def direction_metrics(
+    logits_NO: Float[Tensor, "N O"], up_NH: Int[Tensor, "N H"], reference_up: Float[Tensor, " H"]
+) -> Scores:
     """Scores of predicted directions.
 
     Args:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def diebold_mariano(loss_a_T: Tensor, loss_b_T: Tensor, horizon: int) -> float | None:
+def diebold_mariano(loss_a_T: Float[Tensor, " T"], loss_b_T: Float[Tensor, " T"], horizon: int) -> float | None:
     """Two-sided p-value of the Diebold-Mariano test that two forecasts are equally good.
 
     The mean of d_t = loss_a - loss_b over days t is set against its standard error, which allows for the
@@ -40,7 +41,7 @@ def diebold_mariano(loss_a_T: Tensor, loss_b_T: Tensor, horizon: int) -> float |
     return math.erfc(abs(statistic) / math.sqrt(2))
 
 
-def mean_by_day(loss_N: Tensor, day_N: Tensor) -> Tensor:
+def mean_by_day(loss_N: Float[Tensor, " N"], day_N: Int[Tensor, " N"]) -> Float[Tensor, " T"]:
     """The mean loss of each day (T,), in the order of days: samples of one day (several series) are not independent."""
     day_T, inverse_N = torch.unique(day_N, return_inverse=True)
     total_T = torch.zeros(len(day_T), dtype=torch.float64, device=loss_N.device)

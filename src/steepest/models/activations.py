@@ -5,30 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
-def identity(z: Tensor) -> Tensor:
+def identity(z: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     """a = z."""
     return z
 
 
-def sigmoid(z: Tensor) -> Tensor:
+def sigmoid(z: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     """a = 1 / (1 + exp(-z))."""
     return torch.sigmoid(z)
 
 
-def tanh(z: Tensor) -> Tensor:
+def tanh(z: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     """a = (exp(z) - exp(-z)) / (exp(z) + exp(-z))."""
     return torch.tanh(z)
 
 
-def relu(z: Tensor) -> Tensor:
+def relu(z: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     """a = max(0, z); its slope at the kink z = 0 is taken as 0, as PyTorch does."""
     return torch.relu(z)
 
 
-def hard_sigmoid(z: Tensor) -> Tensor:
+def hard_sigmoid(z: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     """a = relu(z/6 + 1/2) - relu(z/6 - 1/2): a ramp from 0 at z = -3 to 1 at z = 3, the sum of two relus.
 
     The values of `torch.nn.functional.hardsigmoid`, written as the course writes it. Each relu's slope at its kink is

@@ -9,28 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
+Scalar = Float[Tensor, ""]
 
-def mse(prediction_NH: Tensor, target_NH: Tensor) -> Tensor:
+
+def mse(prediction_NH: Float[Tensor, "N H"], target_NH: Float[Tensor, "N H"]) -> Scalar:
     """Mean squared error, sum (p - y)^2 / (N H)."""
     _same_shape(prediction_NH, target_NH)
     return (prediction_NH - target_NH).square().mean()
 
 
-def mae(prediction_NH: Tensor, target_NH: Tensor) -> Tensor:
+def mae(prediction_NH: Float[Tensor, "N H"], target_NH: Float[Tensor, "N H"]) -> Scalar:
     """Mean absolute error, sum |p - y| / (N H)."""
     _same_shape(prediction_NH, target_NH)
     return (prediction_NH - target_NH).abs().mean()
 
 
-def huber(prediction_NH: Tensor, target_NH: Tensor) -> Tensor:
+def huber(prediction_NH: Float[Tensor, "N H"], target_NH: Float[Tensor, "N H"]) -> Scalar:
     """Mean Huber loss with delta 1: e^2 / 2 where |e| <= 1, |e| - 1/2 beyond (Huber 1964)."""
     _same_shape(prediction_NH, target_NH)
     return torch.nn.functional.huber_loss(prediction_NH, target_NH)
 
 
-def cross_entropy(logits_NO: Tensor, class_NH: Tensor) -> Tensor:
+def cross_entropy(logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "N H"]) -> Scalar:
     """Mean softmax cross-entropy in nats, -sum log softmax(logits)[class] / (N H).
 
     The O = 2 H outputs are two logits for each day of the horizon: down (class 0), up (class 1).
@@ -40,7 +43,7 @@ def cross_entropy(logits_NO: Tensor, class_NH: Tensor) -> Tensor:
     return torch.nn.functional.cross_entropy(logits_NHC.flatten(0, 1), class_NH.flatten())
 
 
-def two_classes(logits_NO: Tensor) -> Tensor:
+def two_classes(logits_NO: Float[Tensor, "N O"]) -> Float[Tensor, "N H 2"]:
     """Outputs (N, 2 H) -> logits (N, H, 2)."""
     return logits_NO.unflatten(-1, (-1, 2))
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from steepest.models.activations import ACTIVATIONS
@@ -56,7 +57,7 @@ class MLP(nn.Module):
         """(W, b) of each layer, from the input up."""
         return [(getattr(self, f"W{k}"), getattr(self, f"b{k}")) for k in range(1, self.depth + 1)]
 
-    def forward(self, x_ND: Tensor) -> Tensor:
+    def forward(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N O"]:
         """Predictions (N, O) for inputs (N, D)."""
         *hidden, (W_OH, b_O) = self.layers()
         a_NH = x_ND

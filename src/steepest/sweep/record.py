@@ -130,7 +130,13 @@ def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> Non
     ranked = sorted(rows, key=lambda r: (r["objective"] is None, (r["objective"] or 0) * (-1 if higher else 1)))
     asked = [dict(text.split("=", 1) for text in row["overrides"] if "=" in text) for row in rows]
     varied = [k for k in dict.fromkeys(key for a in asked for key in a) if len({a.get(k) for a in asked}) > 1]
-    table = Table(collapse_padding=True, title=f"Sweep by {objective}, best first", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        collapse_padding=True,
+        title=f"Sweep by {objective}, best first",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for heading in ("job", *varied, "status", "objective", "train rmse", "test rmse", "test skill"):
         table.add_column(heading, justify="left" if heading in (*varied, "status") else "right", overflow="fold")
     for row in ranked:

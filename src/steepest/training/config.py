@@ -100,9 +100,9 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -
     own = {f.name: f.type for f in fields(Run)}
     hints = typing.get_type_hints(Run)
     values = {}
-    for key in plain:
-        if key not in own and key not in GROUPS:
-            faults.add(f"unknown key '{key}'{did_you_mean(str(key), [*own, *GROUPS])}")
+    for name in map(str, plain):
+        if name not in own and name not in GROUPS:
+            faults.add(f"unknown key '{name}'{did_you_mean(name, [*own, *GROUPS])}")
     for key, hint in hints.items():
         if key not in plain:
             faults.add(f"key '{key}' is missing")
