@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -252,10 +253,12 @@ def _parse_dates(column: pd.Series, name: str, date_format: str | None, missing:
     if pd.api.types.is_numeric_dtype(column):  # 20200131, not nanoseconds since 1970
         text = column.astype("Int64").astype(str) if (column.dropna() % 1 == 0).all() else column.astype(str)
         date_format = date_format or "%Y%m%d"
-    try:
-        dates = pd.to_datetime(text, errors="coerce", format=date_format)
-    except ValueError:  # offsets that change with daylight saving: only instants are comparable
-        dates = pd.to_datetime(text, errors="coerce", format=date_format, utc=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Could not infer format")  # what does not parse is reported below
+        try:
+            dates = pd.to_datetime(text, errors="coerce", format=date_format)
+        except ValueError:  # offsets that change with daylight saving: only instants are comparable
+            dates = pd.to_datetime(text, errors="coerce", format=date_format, utc=True)
     if getattr(dates.dt, "tz", None) is not None:
         dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
     bad = np.flatnonzero(dates.isna())
@@ -270,7 +273,7 @@ def _parse_dates(column: pd.Series, name: str, date_format: str | None, missing:
 
 def _numbers(column: pd.Series, label: str, missing: Missing, faults: Faults) -> np.ndarray:
     """Floats of a column; what is missing, infinite or text becomes NaN, and a fault under ``missing=error``."""
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan, copy=True)
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         infinite = int(np.isinf(numbers).sum())

@@ -68,7 +68,7 @@ class SeriesData(ABC):
                 "raise it or set it to null"
             )
         if len(self.split) == 2:
-            dates = pd.to_datetime(pd.Series([str(s) for s in self.split]), errors="coerce")
+            dates = pd.to_datetime(pd.Series([str(s) for s in self.split]), errors="coerce", format="ISO8601")
             if dates.isna().any() or dates[0] >= dates[1]:
                 raise ValueError(
                     f"data.split={list(self.split)}: two dates are wanted, the first day of val and a later "
