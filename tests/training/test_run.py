@@ -174,8 +174,21 @@ def test_resuming_refuses_data_that_changed(train, tmp_path):
     frame.to_csv(path, index=False)
     train("data=csv", f"data.path={path}", "stop.epochs=2")
     frame.iloc[:-1].to_csv(path, index=False)
+    before = {n: (tmp_path / "run" / n).read_text() for n in ("run.json", "metrics.json", "config.yaml")}
     with pytest.raises(ValueError, match="the data changed since the run began"):
         train("stop.epochs=3", resume=True)
+    for name, text in before.items():
+        assert (tmp_path / "run" / name).read_text() == text, "a refused resume leaves the record as it was"
+
+
+def test_a_resumed_run_keeps_its_own_limit_unless_it_is_raised(train):
+    train("data=line", "trainer.max_epochs=2")
+    outcome, _ = train(resume=True)
+    assert outcome.metrics["epochs"] == 2
+    outcome, _ = train("trainer.max_epochs=3", resume=True)
+    assert outcome.metrics["epochs"] == 3
+    outcome, _ = train("stop.epochs=4", resume=True)
+    assert outcome.metrics["epochs"] == 4
 
 
 def test_a_checkpoint_that_is_no_plain_data_is_refused(train):

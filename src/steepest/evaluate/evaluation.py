@@ -89,25 +89,15 @@ class Evaluation:
         return Verdict(True, self.p_value, f"The model beat {reference} on the test part: {figures} ({chance}).")
 
 
-@torch.inference_mode()
-def score(model: nn.Module, windows: Windows, part: str) -> Scores:
-    """Scores of a model on one part; an empty dict for an empty part."""
-    if not len(windows.parts[part]):
-        return {}
-    outputs, origins, targets = _outputs(model, windows, part)
-    return score_outputs(outputs, origins, targets, windows, _share(windows))
-
-
 def score_outputs(
-    outputs_NO: Tensor, origin_N: Tensor, target_NH: Tensor | None, windows: Windows, share_H: Tensor | None
+    outputs_NO: Tensor, origin_N: Tensor, target_NH: Tensor, windows: Windows, share_H: Tensor | None
 ) -> Scores:
     """Scores of a model's outputs (N, O) in model space for the samples with these origins.
 
-    `target_NH` (the classes) and `share_H` (the training part's share of ups) are for directions only.
+    `share_H`, the training part's share of ups, is for directions only.
     """
     if windows.direction:
         assert share_H is not None
-        assert target_NH is not None
         return direction_metrics(outputs_NO, target_NH, share_H)
     return _values(windows.to_price(outputs_NO, origin_N), origin_N, windows)
 
@@ -115,7 +105,7 @@ def score_outputs(
 @torch.inference_mode()
 def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
     """Score a model and all baselines on all parts of `windows` (placed where the model is)."""
-    share = _share(windows)
+    share = share_if_directions(windows)
     exact = None if windows.direction else baselines.least_squares(windows)
     model_scores: dict[str, Scores] = {}
     by_series: dict[str, Scores] = {}
@@ -126,7 +116,7 @@ def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
         if not len(windows.parts[part]):
             model_scores[part] = {}
             continue
-        outputs, origins, targets = _outputs(model, windows, part)
+        outputs, origins, targets = outputs_of(model, windows, part)
         model_scores[part] = score_outputs(outputs, origins, targets, windows, share)
         for name, scores in _baseline_scores(windows, part, origins, targets, share, exact).items():
             others.setdefault(name, {p: {} for p in PARTS})[part] = scores
@@ -143,14 +133,16 @@ def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
     return Evaluation(model_scores, others, by_series, reference, p_value, pd.concat(tables, ignore_index=True))
 
 
-def _outputs(model: nn.Module, windows: Windows, part: str) -> tuple[Tensor, Tensor, Tensor]:
+@torch.inference_mode()
+def outputs_of(model: nn.Module, windows: Windows, part: str) -> tuple[Tensor, Tensor, Tensor]:
     """(outputs, origins, targets) of every sample of a part, in order."""
     walked = [(model(batch.x_ND), origin_N, batch.y_NH) for origin_N, batch in windows.walk(part)]
     outputs, origins, targets = zip(*walked, strict=True)
     return torch.cat(outputs), torch.cat(origins), torch.cat(targets)
 
 
-def _share(windows: Windows) -> Tensor | None:
+def share_if_directions(windows: Windows) -> Tensor | None:
+    """What the majority class knows, where directions are predicted."""
     return baselines.share_of_ups(windows) if windows.direction else None
 
 

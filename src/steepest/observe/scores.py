@@ -7,14 +7,16 @@ from contextlib import contextmanager
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from steepest.data.datamodule import windows_in_training
-from steepest.evaluate.evaluation import score
-from steepest.models.predictors import Predictor, full_loss
+from steepest.data.windows import Windows
+from steepest.evaluate.evaluation import outputs_of, score_outputs, share_if_directions
+from steepest.models.predictors import Predictor
 
 
 class EpochScores(Callback):
-    """Logs ``train/{metric}``, ``val/{metric}`` and ``val/loss`` at the end of every epoch.
+    """Logs ``train/{metric}``, ``train/full_loss``, ``val/{metric}`` and ``val/loss`` at the end of every epoch.
 
     It walks the parts itself: Lightning's validation loop does not run when a run ends inside an epoch, and costs more.
 
@@ -28,14 +30,17 @@ class EpochScores(Callback):
     def __init__(self, objective: str) -> None:
         self.objective = objective
         self.history: list[dict[str, float]] = []
+        self.share_H: Tensor | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compute once what scores of directions refer to."""
+        self.share_H = share_if_directions(windows_in_training(trainer, pl_module))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score both parts and log."""
         assert isinstance(pl_module, Predictor), "scores are of a Predictor"
         windows = windows_in_training(trainer, pl_module)
-        values = _named("train", score(pl_module, windows, "train")) | _named("val", score(pl_module, windows, "val"))
-        if len(windows.parts["val"]):
-            values["val/loss"] = full_loss(pl_module, ((b.x_ND, b.y_NH) for _, b in windows.walk("val"))).item()
+        values = self._values(pl_module, windows, "train") | self._values(pl_module, windows, "val")
         if self.objective in values:
             with _double():
                 # Lightning's own book-keeping takes 0.5 ms a number, so it gets this one alone. (Every device has
@@ -44,6 +49,16 @@ class EpochScores(Callback):
         self.history.append({"updates": float(trainer.global_step)} | values)
         if trainer.logger is not None:
             trainer.logger.log_metrics(values, step=trainer.global_step)
+
+    def _values(self, predictor: Predictor, windows: Windows, part: str) -> dict[str, float]:
+        """The scores and the loss of a part, from one walk through it; nothing for an empty one."""
+        if not len(windows.parts[part]):
+            return {}
+        outputs_NO, origin_N, target_NH = outputs_of(predictor, windows, part)
+        scores = score_outputs(outputs_NO, origin_N, target_NH, windows, self.share_H)
+        values = {f"{part}/{metric}": value for metric, value in scores.items() if value is not None}
+        loss = "train/full_loss" if part == "train" else "val/loss"  # train/loss is each update's batch's
+        return values | {loss: predictor.loss(outputs_NO, target_NH).item()}
 
 
 @contextmanager
@@ -55,7 +70,3 @@ def _double() -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-def _named(part: str, scores: dict[str, float | None]) -> dict[str, float]:
-    return {f"{part}/{metric}": value for metric, value in scores.items() if value is not None}

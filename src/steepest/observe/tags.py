@@ -27,6 +27,7 @@ class Tag:
 
 TAGS = (
     Tag("train/loss", "loss of the batch that update k was computed from, before it", "loss", "every update"),
+    Tag("train/full_loss", "loss of the whole training part at the current parameters", "loss", "every epoch"),
     Tag("train/{metric}", "score of the whole training part at the current parameters", "metric's", "every epoch"),
     Tag("val/loss", "loss of the whole validation part at the current parameters", "loss", "every epoch"),
     Tag("val/{metric}", "score of the whole validation part at the current parameters", "metric's", "every epoch"),

@@ -28,13 +28,9 @@ log = logging.getLogger(__name__)
 
 _TRACEBACK = "STEEPEST_TRACEBACK"
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-MAY_CHANGE = (
-    "stop",
-    "trainer",
-    "callbacks",
-    "threads",
-    "trust",
-)  # on resuming: what changes no number already made
+# What may be changed when a run is resumed: nothing that its numbers so far depend on.
+MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")
+_LIMITS = {"stop.epochs": "trainer.max_epochs", "stop.updates": "trainer.max_steps"}
 
 
 def command(app: Callable[[], Any]) -> None:
@@ -118,7 +114,7 @@ def job(config: DictConfig) -> float:
         return worst
     metrics = outcome.metrics
     if outcome.evaluation is not None:
-        _report(outcome, folder, hydra.job.num if sweep else None, overrides, str(config.objective))
+        _report(outcome, folder, hydra.job.num if sweep else None, overrides)
     elif metrics["status"] == "stopped":
         log.error("The run stopped: %s. Go on with it: python train.py resume=%s", metrics["stop_reason"], folder)
         if sweep:
@@ -131,7 +127,7 @@ def job(config: DictConfig) -> float:
     return worst if outcome.objective is None else outcome.objective
 
 
-def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[str], objective: str) -> None:
+def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[str]) -> None:
     """The table of a single run, or the one line of a job in a sweep."""
     from rich.console import Console
 
@@ -144,8 +140,10 @@ def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[
         return
     skill = outcome.metrics["test"].get("skill")
     shown = "" if skill is None else f", test skill {skill:.4g}"
+    name, value = outcome.metrics["objective"]["name"], outcome.objective
+    best = "none" if value is None else f"{value:.6g}"
     console.print(
-        f"job {number}: {' '.join(overrides)}: {objective} {outcome.objective:.6g}{shown}",
+        f"job {number}: {' '.join(overrides)}: {name} {best}{shown}",
         markup=False,
         soft_wrap=True,
     )
@@ -187,8 +185,8 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
             )
         if key != "trust":
             OmegaConf.update(config, key, override.value())
-    if "epochs" in config.stop:  # the config was resolved: the trainer's own limits follow the rule's
-        config.trainer.max_epochs, config.trainer.max_steps = config.stop.epochs, config.stop.updates
+        if key in _LIMITS:  # the saved config is resolved: the trainer's limit no longer follows by itself
+            OmegaConf.update(config, _LIMITS[key], override.value())
     return config
 
 

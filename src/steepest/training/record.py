@@ -43,6 +43,7 @@ class RunRecord:
 
     def __post_init__(self) -> None:
         before = self._read("run.json") if self.resumed else {}
+        self.began = False
         self.seconds_before = float(self._read("metrics.json").get("seconds", 0.0)) if self.resumed else 0.0
         self.facts: dict[str, Any] = before | {
             "status": "running",
@@ -78,6 +79,8 @@ class RunRecord:
         }
         write_text(self.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         self._write_facts()
+        (self.folder / "metrics.json").unlink(missing_ok=True)  # a run that goes on is not finished
+        self.began = True
 
     def end(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json (the seconds of earlier parts of the run are added) and the final run.json."""
@@ -86,9 +89,13 @@ class RunRecord:
         self._end_facts(metrics["status"], metrics["stop_reason"])
 
     def fail(self, reason: str) -> None:
-        """Say in run.json that the run failed before it could be scored; no metrics.json is left."""
-        (self.folder / "metrics.json").unlink(missing_ok=True)
-        self._end_facts("failed", reason)
+        """Say in run.json that the run failed before it could be scored; no metrics.json is left.
+
+        Of a run whose resuming was refused the record stays as it was.
+        """
+        if self.began or not self.resumed:
+            (self.folder / "metrics.json").unlink(missing_ok=True)
+            self._end_facts("failed", reason)
 
     def predictions(self, table: pd.DataFrame) -> None:
         """Write predictions.csv: a row per sample and day of the horizon."""
