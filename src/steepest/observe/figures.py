@@ -73,7 +73,7 @@ def draw_losses(losses: np.ndarray, first_update: int, history: pd.DataFrame, ti
                 label=f"{called}, whole {part} part",
             )
     values = np.concatenate([losses, *(history[c].to_numpy() for c in history if c.endswith(f"/{metric}"))])
-    if len(values) and np.nanmin(values) > 0:
+    if len(values) and 0 < 10 * np.nanmin(values) < np.nanmax(values):
         axes.set_yscale("log")
     axes.set(
         xlabel="updates",
