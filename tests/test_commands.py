@@ -225,6 +225,23 @@ def test_own_file_from_csv_to_predictions(command, tmp_path):
     assert rows[0]["date"] == "2022-08-03"  # the gap is the first day of August, the window its second
 
 
+@pytest.mark.filterwarnings("ignore:The number of training batches")
+def test_the_readmes_library_example_trains(tmp_path, monkeypatch):
+    from lightning.pytorch import Trainer
+
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = gzip.decompress((ROOT / "data" / "sp500.csv.gz").read_bytes()).decode().splitlines()
+    (tmp_path / "prices.csv").write_text("\n".join(lines[:600]))
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(example, names)
+    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(max_epochs=2, accelerator="cpu", **off)
+    trainer.fit(names["model"], datamodule=names["data"])
+    assert trainer.global_step == 2 * len(names["data"].train_dataloader())
+    assert trainer.callback_metrics["val/loss"] > 0
+
+
 MEMORY = """
 import resource, sys
 sys.argv = ["train.py", *sys.argv[1:]]

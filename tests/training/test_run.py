@@ -115,6 +115,20 @@ def test_scores_are_identical_for_any_evaluation_chunk(train, monkeypatch):
     assert len(whole.evaluation.predictions) == len(pieces.evaluation.predictions)
 
 
+def test_scores_of_a_model_are_identical_for_any_batch_size():
+    from steepest.data.datamodule import WindowDataModule
+    from steepest.data.sources import RandomWalk
+    from steepest.evaluate.evaluation import evaluate
+
+    model = MLPPredictor(5, 1, hidden=[8])
+    found = []
+    for size in (1, 64, 97, None):
+        data = WindowDataModule(RandomWalk(window=5, batch_size=size))
+        data.setup()
+        found.append(evaluate(model, data.placed("cpu", torch.float32)))
+    assert all(other.model == found[0].model and other.baselines == found[0].baselines for other in found[1:])
+
+
 def test_every_window_counts_whatever_the_batch_size(train):
     counts = []
     for size in ("64", "1000", "null"):

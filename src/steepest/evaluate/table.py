@@ -127,7 +127,11 @@ def line_in_words(model: nn.Module, windows: Windows) -> str | None:
 
 
 def _input_names(windows: Windows) -> list[str]:
-    days = ["today", *(f"{d} days ago" for d in range(1, windows.window))] if windows.ordered else ["row"]
+    days = (
+        ["today", *(f"{d} day{'s' if d > 1 else ''} ago" for d in range(1, windows.window))]
+        if windows.ordered
+        else ["row"]
+    )
     if windows.ordered and len(windows.input_names) == 1:
         return days[::-1]
     return [

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,6 +14,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from steepest.data.datamodule import windows_in_training
+from steepest.evaluate.metrics import better
 from steepest.models.predictors import Predictor, full_gradient, full_loss
 
 
@@ -95,8 +95,7 @@ class EarlyStop(EarlyStopping):
     """Ends when the objective has not become better for some epochs; Lightning's rule, with this project's limits.
 
     Args:
-        monitor: the objective.
-        mode: ``min`` or ``max``, whichever is better.
+        monitor: the objective; which way it is better follows from its name.
         patience: epochs without a better objective.
         min_delta: what counts as better, in the objective's units.
         epochs, updates: limits, as in `Epochs`.
@@ -105,7 +104,6 @@ class EarlyStop(EarlyStopping):
     def __init__(
         self,
         monitor: str,
-        mode: Literal["min", "max"] = "min",
         patience: int = 20,
         min_delta: float = 0.0,
         epochs: int | None = 500,
@@ -118,7 +116,7 @@ class EarlyStop(EarlyStopping):
             monitor,
             min_delta=min_delta,
             patience=patience,
-            mode=mode,
+            mode=better(monitor),
             check_finite=False,
             check_on_train_epoch_end=True,
         )
