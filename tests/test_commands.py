@@ -174,7 +174,7 @@ def test_the_lectures_sweeps_need_no_m(command, tmp_path, name):
     ids=lambda s: s.name,
 )
 def test_a_run_that_was_stopped_ends_with_the_numbers_of_the_uninterrupted_one(command, tmp_path, how):
-    arguments = ["model=mlp", "data.window=7", "optimizer=adam", "stop.epochs=20"]
+    arguments = ["model=mlp", "data.window=7", "optimizer=adam", "stop.epochs=40"]
     whole, part = tmp_path / "whole", tmp_path / "part"
     assert command(*arguments, "hydra.run.dir=whole").returncode == 0
     process = subprocess.Popen(
