@@ -21,7 +21,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 PARTS = ("train", "val", "test")
-CHUNK = 2**22  # numbers gathered at once where a whole part is walked through: 16 MiB of float32
+CHUNK = 2**20  # numbers gathered at once where a whole part is walked through: 4 MiB of float32
 
 
 class Batch(NamedTuple):

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from steepest.data.windows import PARTS, Windows
+from steepest.data.windows import PARTS, Batch, Windows
 from steepest.evaluate import baselines
 from steepest.evaluate.metrics import Scores, direction_metrics, value_metrics
 from steepest.evaluate.significance import diebold_mariano, mean_by_day
@@ -136,9 +136,33 @@ def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
 @torch.inference_mode()
 def outputs_of(model: nn.Module, windows: Windows, part: str) -> tuple[Tensor, Tensor, Tensor]:
     """(outputs, origins, targets) of every sample of a part, in order."""
-    walked = [(model(batch.x_ND), origin_N, batch.y_NH) for origin_N, batch in windows.walk(part)]
-    outputs, origins, targets = zip(*walked, strict=True)
-    return torch.cat(outputs), torch.cat(origins), torch.cat(targets)
+    part_N = windows.parts[part]
+    origin_N = part_N.origins(torch.arange(len(part_N), device=windows.price_T.device))
+    target_NH = origin_N.new_empty(len(part_N), windows.horizon, dtype=windows.gather(origin_N[:1]).y_NH.dtype)
+    outputs_NO = _walk_into(lambda batch: model(batch.x_ND), windows, part, target_NH)
+    return outputs_NO, origin_N, target_NH
+
+
+def _walk_into(
+    predict: Callable[[Batch], Tensor], windows: Windows, part: str, target_NH: Tensor | None = None
+) -> Tensor:
+    """Predictions (N, O) for a whole part, and its targets into `target_NH` (N, H).
+
+    Results go into tensors made beforehand: small ones kept between the large ones that are freed would leave the heap
+    full of holes, and memory would grow with the window after all.
+    """
+    filled, outputs_NO = 0, None
+    for _, batch in windows.walk(part):
+        prediction_NO = predict(batch)
+        if outputs_NO is None:
+            outputs_NO = prediction_NO.new_empty(len(windows.parts[part]), prediction_NO.shape[1])
+        stop = filled + len(prediction_NO)
+        outputs_NO[filled:stop] = prediction_NO
+        if target_NH is not None:
+            target_NH[filled:stop] = batch.y_NH
+        filled = stop
+    assert outputs_NO is not None, "an empty part is not walked through"
+    return outputs_NO
 
 
 def share_if_directions(windows: Windows) -> Tensor | None:
@@ -179,7 +203,7 @@ def _baseline_scores(
         assert share_H is not None
         logits_NO = torch.stack([(1 - share_H).log(), share_H.log()], -1).flatten().expand(len(origin_N), -1)
         return {"majority": direction_metrics(logits_NO, target_NH, share_H)}
-    solved = torch.cat([baselines.linear(exact, batch.x_ND) for _, batch in windows.walk(part)])
+    solved = _walk_into(lambda batch: baselines.linear(exact, batch.x_ND), windows, part)
     named: dict[str, Predict] = {
         "persistence": lambda o: baselines.persistence(windows, o),
         "drift": lambda o: baselines.drift(windows, o),
