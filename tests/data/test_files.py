@@ -1,11 +1,16 @@
 """Files of prices and rows: found, read, checked, every fault named with its row and its mend."""
 
+import gzip
 import logging
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from steepest import read_prices, read_table
+from steepest.data.files import check_prices
 
 
 @pytest.fixture
@@ -184,3 +189,553 @@ def test_a_faulty_table_is_refused(write, inputs, target, message):
 def test_a_constant_column_of_a_table_is_refused(write):
     with pytest.raises(ValueError, match=r"column 'x1' is constant \(1\): leave it out"):
         read_table(write("x1,y\n1,2\n1,3\n"), ["x1"], "y")
+
+
+# Wider files, and each message in full
+
+DAYS = pd.date_range("2020-01-01", periods=6)
+CLOSE = [1.0, 2.0, 4.0, 3.0, 5.0, 8.0]
+PRICES = "Date,Close\n" + "".join(f"2020-01-0{i + 1},{v:g}\n" for i, v in enumerate(CLOSE))
+WIDE = "Date,AAPL,MSFT\n" + "".join(f"2020-01-0{i + 1},{v:g},{10 * v:g}\n" for i, v in enumerate(CLOSE))
+LONG = "date,ticker,close,volume\n" + "".join(
+    f"2020-01-0{i + 1},{name},{factor * v:g},{100 * factor + i}\n"
+    for i, v in enumerate(CLOSE)
+    for name, factor in [("AAPL", 1), ("MSFT", 10)]
+)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """`read(text, ...)` writes the text to prices.csv and reads it."""
+
+    def start(text, name="prices.csv", **options):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return read_prices(path, **options)
+
+    return start
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """`rows(text, inputs, target)` writes the text to rows.csv and reads it as a table."""
+
+    def start(text, inputs, target, **options):
+        path = tmp_path / "rows.csv"
+        path.write_text(text)
+        return read_table(path, inputs, target, **options)
+
+    return start
+
+
+def refusal(start, *arguments, **options) -> str:
+    """The message of the ValueError (no subclass of it, such as a library's) that a call ends with."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the callers look at the message
+        start(*arguments, **options)
+    assert type(caught.value) is ValueError
+    return str(caught.value)
+
+
+def one_fault(message: str, *fragments: str) -> None:
+    """`message` is one fault, in one line, that says all these things."""
+    assert "faults" not in message
+    assert "\n" not in message.strip()
+    for fragment in fragments:
+        assert fragment in message
+
+
+def holds(frame: pd.DataFrame, name: str, values, days=DAYS, column="value") -> None:
+    assert frame.loc[name].index.tolist() == list(days)
+    assert frame.loc[name, column].tolist() == list(values)
+
+
+# What is read
+
+
+def test_the_column_that_names_the_series_may_be_named_and_hold_numbers(read):
+    text = LONG.replace("ticker", "permno").replace("AAPL", "10001").replace("MSFT", "10002")
+    frame = read(text, id="permno")
+    holds(frame, "10001", CLOSE)
+    holds(frame, "10002", [10 * v for v in CLOSE])
+
+
+@pytest.mark.parametrize("text", [WIDE, LONG], ids=["wide", "long"])
+def test_series_keeps_those_asked_for_in_the_order_asked_for(read, text):
+    assert read(text, series=["MSFT", "AAPL"]).index.unique("series").tolist() == ["MSFT", "AAPL"]
+    frame = read(text, series=["MSFT"])
+    assert frame.index.unique("series").tolist() == ["MSFT"]
+    holds(frame, "MSFT", [10 * v for v in CLOSE])
+
+
+def test_gzipped_csv_is_read_like_a_plain_one(tmp_path, read):
+    path = tmp_path / "prices.csv.gz"
+    path.write_bytes(gzip.compress(WIDE.replace(",", ";").encode()))
+    pd.testing.assert_frame_equal(read_prices(path), read(WIDE))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".pq"])
+@pytest.mark.parametrize("index", [None, "Date", "unnamed"])
+def test_parquet_keeps_its_dates_in_a_column_or_in_the_index(tmp_path, read, suffix, index):
+    frame = pd.DataFrame({"Date": DAYS, "AAPL": CLOSE, "MSFT": 10 * np.array(CLOSE)})
+    if index:
+        frame = frame.set_index("Date").rename_axis("Date" if index == "Date" else None)
+    path = tmp_path / f"prices{suffix}"
+    frame.to_parquet(path)
+    pd.testing.assert_frame_equal(read_prices(path), read(WIDE), check_index_type=False)
+
+
+def test_parquet_may_keep_dates_and_names_in_the_index(tmp_path):
+    frame = pd.DataFrame({"close": [*CLOSE, *CLOSE[::-1]]})
+    frame.index = pd.MultiIndex.from_product([["AAPL", "MSFT"], DAYS], names=["ticker", "date"])
+    frame.to_parquet(tmp_path / "prices.parquet")
+    read = read_prices(tmp_path / "prices.parquet")
+    holds(read, "AAPL", CLOSE)
+    holds(read, "MSFT", CLOSE[::-1])
+
+
+@pytest.mark.parametrize("names", [["date", "close"], ["Date", "AAPL", "MSFT"]])
+def test_parquet_of_filtered_rows_does_not_take_their_numbers_for_dates_or_prices(tmp_path, names):
+    frame = pd.DataFrame({name: DAYS if i == 0 else np.array(CLOSE) * i for i, name in enumerate(names)})
+    frame[frame[names[1]] != 4].to_parquet(tmp_path / "prices.parquet")  # the index is 0, 1, 3, 4, 5
+    read = read_prices(tmp_path / "prices.parquet")
+    assert read.index.unique("series").tolist() == names[1:]
+    holds(read, names[1], [v for v in CLOSE if v != 4], DAYS.delete(2))
+
+
+def test_row_numbers_that_pandas_wrote_are_no_series(tmp_path, read):
+    pd.DataFrame({"Date": DAYS, "AAPL": CLOSE, "MSFT": CLOSE[::-1]}).to_csv(tmp_path / "with_numbers.csv")
+    frame = read_prices(tmp_path / "with_numbers.csv")
+    assert frame.index.unique("series").tolist() == ["AAPL", "MSFT"]
+
+
+def test_byte_order_mark_and_blanks_around_names_are_no_part_of_them(read):
+    holds(read("\ufeff" + PRICES.replace("Date,Close", " Date , Close ")), "Close", CLOSE)
+
+
+@pytest.mark.parametrize("name", ["Date", "datetime", "TIMESTAMP", "time", "Day"])
+def test_date_column_is_found_by_its_name(read, name):
+    text = PRICES.replace("Date", f"note,{name}").replace("2020-01", "2001-02-03,2020-01")
+    holds(read(text), "Close", CLOSE)
+
+
+@pytest.mark.parametrize("name", ["", "Sitzung"])
+def test_date_column_without_a_known_name_is_the_first_that_holds_dates(read, name):
+    text = PRICES.replace("Date,", f"note,{name},").replace("2020-01", "calm,2020-01")
+    holds(read(text), "Close", CLOSE)
+
+
+def test_named_date_column_comes_before_a_found_one(read):
+    text = PRICES.replace("Date", "Date,settled").replace("2020-01", "2001-02-03,2020-01")
+    holds(read(text, date="settled"), "Close", CLOSE)
+
+
+def test_value_column_is_found_by_its_name_adjusted_first(read):
+    text = PRICES.replace("Close", "Open,Close,Adj Close").replace("\n", ",7,9\n").replace("Close,7,9", "Close")
+    text = text.replace("2020-01-06,8,7,9", "2020-01-06,8,7,10")
+    assert text.startswith("Date,Open,Close,Adj Close\n2020-01-01,1,7,9\n")
+    holds(read(text), "Adj Close", [9, 9, 9, 9, 9, 10])
+
+
+def test_named_value_column_comes_before_a_found_one(read):
+    frame = read(LONG, value="volume", series=["AAPL"])
+    holds(frame, "AAPL", [100 + i for i in range(6)])
+    holds(read(WIDE, value="MSFT"), "MSFT", [10 * v for v in CLOSE])
+    assert read(WIDE, value="MSFT").index.unique("series").tolist() == ["MSFT"]
+
+
+def test_features_stand_after_the_value_under_their_own_names(read):
+    frame = read(LONG, features=["volume"])
+    assert frame.columns.tolist() == ["value", "volume"]
+    holds(frame, "MSFT", [1000 + i for i in range(6)], column="volume")
+    holds(frame, "MSFT", [10 * v for v in CLOSE])
+
+
+def test_a_feature_of_a_wide_file_is_no_series_and_goes_with_each(read):
+    frame = read(WIDE, features=["MSFT"])
+    assert frame.index.unique("series").tolist() == ["AAPL"]
+    holds(frame, "AAPL", [10 * v for v in CLOSE], column="MSFT")
+
+
+def test_integer_dates_are_days_not_nanoseconds(read):
+    holds(read(PRICES.replace("2020-01-0", "2020010")), "Close", CLOSE)
+
+
+def test_date_format_settles_which_number_is_the_month(read):
+    text = PRICES
+    for i in range(1, 7):
+        text = text.replace(f"2020-01-0{i}", f"0{i}.02.2020")
+    holds(read(text, date_format="%d.%m.%Y"), "Close", CLOSE, pd.date_range("2020-02-01", periods=6))
+    months = pd.to_datetime([f"2020-0{i}-02" for i in range(1, 7)])
+    holds(read(text, date_format="%m.%d.%Y"), "Close", CLOSE, months)
+
+
+def test_date_format_reads_integers_too(read):
+    years = "".join(f"{1990 + i},{v:g}\n" for i, v in enumerate(CLOSE))
+    frame = read("time,Close\n" + years, date_format="%Y")
+    holds(frame, "Close", CLOSE, pd.to_datetime([f"{1990 + i}-01-01" for i in range(6)]))
+
+
+def test_days_first_that_can_only_be_days_are_read_without_a_warning(read):
+    text = PRICES
+    for i in range(1, 7):
+        text = text.replace(f"2020-01-0{i}", f"{12 + i}/01/2020")
+    holds(read(text), "Close", CLOSE, pd.date_range("2020-01-13", periods=6))
+
+
+def test_offsets_that_change_with_daylight_saving_are_compared_as_instants(read):
+    text = (
+        "time,Close\n"
+        "2020-10-24T12:00:00+02:00,1\n"
+        "2020-10-25T02:30:00+02:00,2\n"
+        "2020-10-25T02:30:00+01:00,4\n"
+        "2020-10-26T12:00:00+01:00,3\n"
+    )
+    days = pd.to_datetime(["2020-10-24 10:00", "2020-10-25 00:30", "2020-10-25 01:30", "2020-10-26 11:00"])
+    holds(read(text), "Close", [1, 2, 4, 3], days)
+
+
+def test_dates_of_one_time_zone_keep_their_calendar_days(tmp_path):
+    pd.DataFrame({"date": DAYS.tz_localize("Asia/Tokyo"), "close": CLOSE}).to_parquet(tmp_path / "tokyo.parquet")
+    holds(read_prices(tmp_path / "tokyo.parquet"), "close", CLOSE)
+
+
+def test_rows_that_go_backwards_are_sorted_with_a_warning_naming_the_row(read, caplog):
+    header, *lines = PRICES.splitlines()
+    with caplog.at_level(logging.WARNING):
+        frame = read("\n".join([header, *lines[:2], lines[3], lines[2], *lines[4:]]))
+    holds(frame, "Close", CLOSE)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    for fragment in ("prices.csv", "Close", "backwards", "row 4", "2020-01-03"):
+        assert fragment in record.getMessage()
+
+
+def test_sorted_rows_give_no_warning(read, caplog):
+    with caplog.at_level(logging.WARNING):
+        read(WIDE)
+        read(LONG)
+    assert caplog.records == []
+
+
+# What is refused: the file itself
+
+
+def test_missing_file_with_nothing_near_it_is_just_missing(tmp_path):
+    for path in (tmp_path / "nothing.csv", tmp_path / "no_folder" / "prices.csv"):
+        message = refusal(read_prices, path)
+        one_fault(message, "data.path=", path.name, "no such file")
+        assert "did you mean" not in message
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_empty_file_is_called_empty(read, text):
+    one_fault(refusal(read, text), "prices.csv", "empty")
+
+
+def test_gzip_of_nothing_is_called_empty(tmp_path):
+    (tmp_path / "prices.csv.gz").write_bytes(gzip.compress(b""))
+    one_fault(refusal(read_prices, tmp_path / "prices.csv.gz"), "prices.csv.gz", "empty")
+
+
+@pytest.mark.parametrize("name", ["prices.csv.gz", "prices.parquet"])
+def test_file_that_is_not_what_its_name_says_cannot_be_read(tmp_path, name):
+    (tmp_path / name).write_text(PRICES)
+    assert refusal(read_prices, tmp_path / name).startswith(f"{name}: cannot be read")
+
+
+def test_broken_gzip_cannot_be_read(tmp_path):
+    (tmp_path / "prices.csv.gz").write_bytes(gzip.compress(PRICES.encode())[:-12])
+    assert refusal(read_prices, tmp_path / "prices.csv.gz").startswith("prices.csv.gz: cannot be read")
+
+
+def test_row_with_too_many_fields_is_named(read):
+    message = refusal(read, PRICES.replace("2020-01-03,4", "2020-01-03,4,9"))
+    one_fault(message, "prices.csv: cannot be read", "line 4")
+
+
+def test_column_name_used_twice_is_named(read):
+    one_fault(refusal(read, PRICES.replace("Date,Close", "Close , Close")), "prices.csv", "twice", "'Close'")
+
+
+# What is refused: columns and series
+
+
+@pytest.mark.parametrize(
+    ("options", "fragments"),
+    [
+        ({"date": "Datum"}, ["data.date=Datum", "no such column"]),
+        ({"value": "Clse"}, ["data.value=Clse", "did you mean 'Close'?"]),
+        ({"id": "ticker"}, ["data.id=ticker", "no such column"]),
+        ({"features": ["Closed"]}, ["data.features=Closed", "did you mean 'Close'?"]),
+    ],
+)
+def test_missing_column_names_its_key_and_the_columns_there_are(read, options, fragments):
+    one_fault(refusal(read, PRICES, **options), "prices.csv", *fragments, "['Date', 'Close']")
+
+
+def test_hint_and_list_of_columns_are_two_sentences(read):
+    assert "no such column It has" not in refusal(read, PRICES, value="xyz")
+    assert "(data.series) It has" not in refusal(read, WIDE, series=["xyz"])
+
+
+def test_all_missing_columns_are_reported_together(read):
+    message = refusal(read, PRICES, value="Clse", features=["volume"])
+    assert message.startswith("prices.csv: 2 faults\n")
+    assert "data.value=Clse" in message
+    assert "data.features=volume" in message
+
+
+@pytest.mark.parametrize(
+    "text", [LONG.replace("close", "px"), "date,note\n2020-01-01,calm\n2020-01-02,wild\n"], ids=["long", "notes"]
+)
+def test_file_without_a_price_asks_for_the_column(read, text):
+    one_fault(refusal(read, text), "prices.csv", "no value column", "data.value=COLUMN")
+
+
+@pytest.mark.parametrize("text", [WIDE, LONG], ids=["wide", "long"])
+def test_unknown_series_names_the_nearest_one_and_those_there_are(read, text):
+    message = refusal(read, text, series=["MSFT", "APPL"])
+    one_fault(message, "prices.csv", "'APPL'", "data.series", "did you mean 'AAPL'?", "['AAPL', 'MSFT']")
+    assert "no series 'MSFT'" not in message
+
+
+# What is refused: dates
+
+
+@pytest.mark.parametrize("row", [1, 3, 6])
+def test_dates_that_do_not_parse_are_counted_and_the_first_row_named(read, row):
+    text = PRICES.replace(f"2020-01-0{row}", "soon")
+    message = refusal(read, text)
+    one_fault(message, "prices.csv", "'Date'", "1 of 6", f"row {row}", "'soon'", "data.date_format=", "data.missing=")
+
+
+def test_column_named_as_dates_that_holds_none_is_refused(read):
+    message = refusal(read, PRICES.replace("2020-01-0", "day "), date="Date")
+    one_fault(message, "prices.csv", "'Date'", "6 of 6", "row 1", "'day 1'")
+
+
+def test_dates_in_another_format_than_the_one_named_are_refused(read):
+    one_fault(refusal(read, PRICES, date_format="%d.%m.%Y"), "'Date'", "6 of 6", "row 1", "'2020-01-01'")
+
+
+def test_missing_date_is_a_date_that_does_not_parse(read):
+    for text in (PRICES, PRICES.replace("2020-01-0", "2020010")):
+        mended = text.replace("2020-01-04", "").replace("20200104", "")
+        one_fault(refusal(read, mended), "'Date'", "1 of 6", "row 4", "nan")
+
+
+def test_duplicated_dates_are_refused_and_kept_first_or_last(read, caplog):
+    text = PRICES.replace("2020-01-04", "2020-01-03")
+    message = refusal(read, text)
+    one_fault(message, "prices.csv", "Close", "1 dates", "first 2020-01-03", "data.duplicates=first", "data.id=")
+    days = DAYS.delete(3)
+    with caplog.at_level(logging.WARNING):
+        holds(read(text, duplicates="first"), "Close", [1, 2, 4, 5, 8], days)
+        holds(read(text, duplicates="last"), "Close", [1, 2, 3, 5, 8], days)
+    assert ["duplicates=first" in r.getMessage() for r in caplog.records] == [True, False]
+
+
+def test_first_and_last_of_a_date_mean_the_files_order_also_when_rows_go_backwards(read):
+    text = "Date,Close\n2020-01-02,7\n2020-01-01,1\n2020-01-02,9\n"
+    holds(read(text, duplicates="first"), "Close", [1, 7], DAYS[:2])
+    holds(read(text, duplicates="last"), "Close", [1, 9], DAYS[:2])
+
+
+def test_long_file_read_as_one_series_has_duplicated_dates(read):
+    text = LONG.replace("ticker", "permno").replace("AAPL", "10001").replace("MSFT", "10002")
+    one_fault(refusal(read, text), "6 dates occur more than once", "first 2020-01-01", "data.id=COLUMN")
+
+
+# What is refused: numbers
+
+
+@pytest.mark.parametrize(
+    ("entries", "count", "kind"),
+    [
+        ([""], 1, "1 missing"),
+        (["inf"], 1, "1 infinite"),
+        (["-inf"], 1, "1 infinite"),
+        (["n/k"], 1, "1 text"),
+        (["n/k", ""], 2, "1 text, 1 missing"),
+        (["", "inf", "n/k"], 3, "1 text, 1 infinite, 1 missing"),
+    ],
+)
+def test_entries_that_are_no_numbers_are_counted_and_the_first_row_named(read, entries, count, kind):
+    text = PRICES
+    for i, entry in enumerate(entries):
+        text = text.replace(f"-0{3 + i},{CLOSE[2 + i]:g}", f"-0{3 + i},{entry}")
+    message = refusal(read, text)
+    one_fault(
+        message,
+        "prices.csv",
+        "'Close'",
+        f"{count} of 6",
+        kind,
+        "row 3",
+        "data.missing=drop",
+        "data.missing=forward_fill",
+    )
+
+
+def test_values_in_messages_are_shown_without_their_numpy_type(read):
+    assert "np." not in refusal(read, PRICES.replace("-03,4", "-03,inf"))
+    assert "np." not in refusal(read, PRICES.replace("-03,4", "-03,"))
+    assert "np." not in refusal(read, PRICES.replace("2020-01-0", "202013"))  # integers, no dates
+
+
+def test_rows_of_a_long_file_are_counted_in_the_file(read):
+    message = refusal(read, LONG.replace("2020-01-03,MSFT,40", "2020-01-03,MSFT,"))
+    one_fault(message, "'close' of MSFT", "1 of 6", "row 6")
+
+
+def test_features_are_held_to_the_same_numbers(read):
+    message = refusal(read, LONG.replace(",102\n", ",many\n"), features=["volume"])
+    one_fault(message, "prices.csv", "'volume'", "1 of 6", "1 text", "row 5", "'many'")
+
+
+@pytest.mark.parametrize("text", [PRICES.replace("Close", "SP500"), WIDE], ids=["one series", "two series"])
+def test_text_in_one_cell_does_not_make_a_series_vanish_from_a_wide_file(read, text):
+    series = text.splitlines()[0].split(",")[1]
+    message = refusal(read, text.replace("2020-01-03,4", "2020-01-03,n/k"))
+    one_fault(message, "prices.csv", f"'{series}'", "1 of 6", "1 text", "row 3", "'n/k'")
+
+
+@pytest.mark.parametrize("entry", ["", "inf", "n/k"])
+def test_missing_drop_leaves_out_the_rows_and_says_so(read, entry, caplog):
+    text = PRICES.replace("-03,4", f"-03,{entry}")
+    with caplog.at_level(logging.WARNING):
+        holds(read(text, missing="drop"), "Close", [1, 2, 3, 5, 8], DAYS.delete(2))
+    (record,) = caplog.records
+    assert "1 of 6" in record.getMessage()
+    assert "data.missing=drop" in record.getMessage()
+
+
+@pytest.mark.parametrize("entry", ["", "inf", "n/k"])
+def test_missing_forward_fill_repeats_the_day_before_and_says_so(read, entry, caplog):
+    text = PRICES.replace("-03,4", f"-03,{entry}")
+    with caplog.at_level(logging.WARNING):
+        holds(read(text, missing="forward_fill"), "Close", [1, 2, 2, 3, 5, 8])
+    (record,) = caplog.records
+    assert "data.missing=forward_fill" in record.getMessage()
+
+
+def test_each_series_of_a_wide_file_drops_its_own_rows(read):
+    frame = read(WIDE.replace("2020-01-01,1,10", "2020-01-01,,10"), missing="drop")
+    holds(frame, "AAPL", CLOSE[1:], DAYS[1:])
+    holds(frame, "MSFT", [10 * v for v in CLOSE])
+
+
+def test_a_row_without_its_feature_is_dropped_whole(read):
+    frame = read(LONG.replace(",102\n", ",\n"), features=["volume"], missing="drop", series=["AAPL"])
+    holds(frame, "AAPL", [1, 2, 3, 5, 8], DAYS.delete(2))
+    holds(frame, "AAPL", [100, 101, 103, 104, 105], DAYS.delete(2), column="volume")
+
+
+def test_dropping_every_row_is_refused(read):
+    text = "Date,Close\n2020-01-01,a\n2020-01-02,b\n"
+    one_fault(refusal(read, text, missing="drop", value="Close"), "prices.csv", "Close", "no row is left")
+
+
+def test_forward_fill_refuses_a_gap_at_the_start(read):
+    lines = ["2020-01-05,5", "2020-01-01,", "2020-01-02,2", "2020-01-03,4"]  # first in time, not in the file
+    message = refusal(read, "Date,Close\n" + "\n".join(lines), missing="forward_fill")
+    one_fault(message, "prices.csv", "Close", "nothing stands before it", "data.missing=drop")
+
+
+def test_forward_fill_does_not_cross_from_one_series_to_the_next(read):
+    message = refusal(read, LONG.replace("2020-01-01,MSFT,10,", "2020-01-01,MSFT,,"), missing="forward_fill")
+    one_fault(message, "prices.csv", "MSFT", "nothing stands before it")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.one_of(st.none(), st.integers(1, 9)), min_size=3, max_size=12).filter(
+        lambda values: values[0] is not None and len(set(values) - {None}) > 1
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_forward_fill_equals_a_loop_in_time_whatever_the_order_of_the_rows(values, random):
+    expected = []
+    for value in values:
+        expected.append(float(value) if value is not None else expected[-1])
+    days = pd.date_range("2020-01-01", periods=len(values))
+    lines = list(zip(days, [np.nan if v is None else float(v) for v in values], strict=True))
+    random.shuffle(lines)
+    frame = check_prices(pd.DataFrame(lines, columns=["date", "close"]), "shuffled", missing="forward_fill")
+    holds(frame, "close", expected, days)
+
+
+def test_constant_series_is_refused(read):
+    text = WIDE
+    for i, v in enumerate(CLOSE):
+        text = text.replace(f"-0{i + 1},{v:g},", f"-0{i + 1},2.5,")
+    message = refusal(read, text)
+    one_fault(message, "prices.csv", "'AAPL'", "constant", "2.5")
+    holds(read(text, series=["MSFT"]), "MSFT", [10 * v for v in CLOSE])
+
+
+def test_two_faults_are_reported_together(read):
+    text = PRICES.replace("-03,4", "-03,n/k").replace("2020-01-06", "2020-01-05")
+    message = refusal(read, text)
+    first, *faults = message.splitlines()
+    assert first == "prices.csv: 2 faults"
+    assert len(faults) == 2
+    assert "'Close'" in faults[0]
+    assert "row 3" in faults[0]
+    assert "2020-01-05" in faults[1]
+
+
+def test_faults_of_dates_and_of_two_series_are_reported_together(read):
+    text = WIDE.replace("-03,4,40", "-03,,40").replace("-05,5,50", "-05,5,inf").replace("2020-01-06", "soon")
+    first, *faults = refusal(read, text).splitlines()
+    assert first == "prices.csv: 3 faults"
+    for fault, fragment in zip(faults, ("'soon'", "'AAPL'", "'MSFT'"), strict=True):
+        assert fragment in fault
+
+
+# Plain rows
+
+TABLE = "x1,x2,y\n1,5,2\n2,4,4\n3,9,5\n4,1,8\n"
+
+
+def test_table_reads_parquet(tmp_path, rows):
+    pd.DataFrame({"x1": [1, 2, 3, 4], "y": [2, 4, 5, 8]}).to_parquet(tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "rows.parquet", ["x1"], "y"), rows(TABLE, ["x1"], "y"))
+
+
+def test_columns_a_table_does_not_have_are_named_with_their_keys(rows):
+    message = refusal(rows, TABLE, ["x1", "x22"], "z")
+    assert message.startswith("rows.csv: 2 faults\n")
+    assert "data.inputs=x22" in message
+    assert "did you mean 'x2'?" in message
+    assert "data.target=z" in message
+
+
+def test_constant_column_of_a_table_is_refused(rows):
+    one_fault(refusal(rows, "x,c,y\n1,7,2\n2,7,4\n3,7,5\n", ["x", "c"], "y"), "rows.csv", "'c'", "constant", "7")
+    one_fault(refusal(rows, "x,y\n1,7\n2,7\n3,7\n", ["x"], "y"), "rows.csv", "'y'", "constant")
+
+
+def test_text_in_a_table_is_refused_or_its_rows_dropped(rows):
+    text = TABLE.replace("2,4,4", "two,4,4")
+    one_fault(refusal(rows, text, ["x1"], "y"), "rows.csv", "'x1'", "1 of 4", "1 text", "row 2", "'two'")
+    frame = rows(text, ["x1"], "y", missing="drop")
+    assert frame.index.tolist() == [1, 3, 4]
+    assert frame.to_numpy().tolist() == [[1, 2], [3, 5], [4, 8]]
+    assert rows(text, ["x2"], "y").index.tolist() == [1, 2, 3, 4]  # a column nobody asked for
+
+
+def test_a_table_is_not_told_to_fill_forward(rows):
+    assert "forward_fill" not in refusal(rows, TABLE.replace("2,4,4", ",4,4"), ["x1"], "y")
+
+
+@pytest.mark.parametrize(("text", "fragment"), [("", "empty"), ("x1,x2,y\n", "no rows")])
+def test_table_without_rows_is_refused(rows, text, fragment):
+    one_fault(refusal(rows, text, ["x1"], "y"), "rows.csv", fragment)
+
+
+def test_rows_of_a_long_file_that_name_no_series_are_a_fault(write):
+    path = write("date,ticker,close\n2020-01-01,X,1\n2020-01-02,,2\n2020-01-03,X,3\n")
+    with pytest.raises(ValueError, match="column 'ticker' names no series in 1 rows, first in row 2"):
+        read_prices(path)
+    assert read_prices(path, missing="drop")["value"].tolist() == [1, 3]

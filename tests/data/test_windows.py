@@ -1,5 +1,7 @@
 """Windows, parts and scales: counted by hand, without look-ahead, never materialised."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steepest.data.preparation import row_windows, series_windows
+from steepest.data import windows as windows_module
+from steepest.data.preparation import Standardizer, row_windows, series_windows
 from steepest.data.sources import Line, RandomWalk
 
 
@@ -280,3 +283,423 @@ def test_a_part_that_gets_no_row_is_refused():
     spec = Line(rows=5, split=[0.9, 0.05, 0.05])
     with pytest.raises(ValueError, match="leaves no row for test of 5 rows|leaves no row for val of 5 rows"):
         row_windows(spec.read(), spec, "test", seed=0)
+
+
+# A second, independent way to the same samples: plain Python over the checked frame, and series that begin and end on
+# different days.
+
+CALENDAR = pd.date_range("2020-01-01", periods=60)
+SPANS = {"whole": (0, 60), "delisted": (3, 34), "listed_later": (14, 60)}  # the second has no row of val or test
+
+
+def panel(features=(), spans=SPANS, seed=0) -> pd.DataFrame:
+    """A checked frame of random walks, each series on its own days, with features of their own."""
+    random = np.random.default_rng(seed)
+    parts = {}
+    for name, (start, stop) in spans.items():
+        n = stop - start
+        columns = {"value": 50 * np.exp(random.normal(0, 0.05, n).cumsum())}
+        columns |= {feature: random.normal(3, 2, n) for feature in features}
+        parts[name] = pd.DataFrame(columns, index=CALENDAR[start:stop])
+    return pd.concat(parts, names=["series", "date"])
+
+
+def loop(rows: pd.DataFrame, spec: RandomWalk, val_day: pd.Timestamp, test_day: pd.Timestamp):
+    """{part: [(series, last day, x, y, true prices)]} by nested loops, from the definitions alone."""
+    L, H = spec.window, spec.horizon
+    lead = max(L, spec.longest_window or 0)
+    found = {"train": [], "val": [], "test": []}
+    for name in rows.index.unique("series"):
+        table = rows.loc[name]
+        days, price = list(table.index), list(table["value"])
+        value = price
+        if spec.transform != "level":
+            ratios = [b / a for a, b in itertools.pairwise(price)]
+            value = [np.log(r) if spec.transform == "log_return" else r - 1 for r in ratios]
+            days, price, table = days[1:], price[1:], table.iloc[1:]
+        columns = [value, *(list(table[c]) for c in table.columns[1:])]
+        train = [t for t, day in enumerate(days) if day < val_day]
+        scaled = []
+        for number, column in enumerate(columns):
+            known = [column[t] for t in train]
+            mean, scale = np.mean(known), np.std(known)
+            if number == 0 and spec.relative_to_last:
+                steps = range(1, min(L, len(known) - 1) + 1)
+                changes = [np.mean([(known[t] - known[t - k]) ** 2 for t in range(k, len(known))]) for k in steps]
+                scale = np.sqrt(np.mean(changes))
+            scaled.append([(v - mean) / scale for v in column])
+        first_val = sum(day < val_day for day in days)
+        first_test = sum(day < test_day for day in days)
+        spans = {
+            "train": range(0, first_val),
+            "val": range(first_val + H, first_test),
+            "test": range(first_test + H, len(days)),
+        }
+        for part, span in spans.items():
+            for t in range(len(days)):
+                if not all(r in span for r in range(t - lead + 1, t + H + 1)):
+                    continue
+                last = scaled[0][t] if spec.relative_to_last else 0.0
+                x = [c[r] - (last if i == 0 else 0.0) for r in range(t - L + 1, t + 1) for i, c in enumerate(scaled)]
+                ahead = range(t + 1, t + H + 1)
+                y = [int(price[r] > price[t]) if spec.target == "direction" else scaled[0][r] - last for r in ahead]
+                found[part].append((name, days[t], x, y, [price[r] for r in ahead]))
+    return found
+
+
+@pytest.mark.parametrize("transform", ["level", "return", "log_return"])
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("target", ["value", "direction"])
+@pytest.mark.parametrize(("window", "horizon", "longest"), [(1, 1, None), (4, 1, None), (3, 2, 5), (5, 3, None)])
+def test_samples_equal_a_plain_loop_over_the_prices(transform, relative, target, window, horizon, longest):
+    rows = panel(["volume", "rate"])
+    spec = RandomWalk(
+        window=window, horizon=horizon, longest_window=longest, transform=transform, relative_to_last=relative,
+        target=target, split=[0.5, 0.25, 0.25],
+    )  # fmt: skip
+    windows = series_windows(rows, spec, "test")
+    for part, expected in loop(rows, spec, CALENDAR[30], CALENDAR[45]).items():
+        origins, batches = zip(*windows.walk(part), strict=True)
+        origin = torch.cat(origins)
+        assert len(windows.parts[part]) == len(origin) == len(expected)
+        assert list(windows.index[origin.numpy()]) == [(name, day) for name, day, *_ in expected]
+        x, y, prices = ([sample[i] for sample in expected] for i in (2, 3, 4))
+        np.testing.assert_allclose(torch.cat([b.x_ND for b in batches]), x, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(torch.cat([b.y_NH for b in batches]), y, rtol=1e-9, atol=1e-9)
+        assert windows.actual(origin).tolist() == prices
+    assert {name for name, *_ in expected} == {"whole", "listed_later"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "counts"),
+    [
+        # train rows - (window - 1) - horizon; val and test lose a gap of horizon rows as well
+        (10, {"split": [0.4, 0.3, 0.3]}, (3, 1, 1)),
+        (40, {"window": 3, "horizon": 2, "split": [0.5, 0.25, 0.25]}, (16, 4, 4)),
+        (40, {"window": 3, "horizon": 2, "split": ["2020-01-21", "2020-01-31"]}, (16, 4, 4)),
+        (40, {"window": 3, "horizon": 2, "split": ["2020-01-16", "2020-02-01"]}, (11, 10, 3)),
+        (50, {"window": 5, "horizon": 3, "split": [0.4, 0.3, 0.3]}, (13, 5, 5)),
+        (33, {"split": [0.7, 0.15, 0.15]}, (22, 3, 3)),  # 23.1 and 28.05 rows
+        (100, {"split": [0.7, 0.1, 0.2]}, (69, 8, 18)),  # 0.7 + 0.1 < 0.8 in binary
+        (20, {"window": 2, "split": [0.7, 0.3, 0]}, (12, 3, 0)),
+        (20, {"window": 2, "split": [0.7, 0, 0.3]}, (12, 0, 3)),
+        (20, {"window": 2, "split": [1, 0, 0]}, (18, 0, 0)),
+        (40, {"window": 3, "horizon": 2, "split": [0.5, 0.25, 0.25], "transform": "return"}, (15, 4, 4)),
+        (40, {"window": 1, "longest_window": 3, "horizon": 2, "split": [0.5, 0.25, 0.25]}, (16, 4, 4)),
+    ],
+)
+def test_number_of_samples_counted_by_hand(rows, options, counts):
+    windows = windows_of((np.arange(1.0, rows + 1) ** 2).tolist(), **options)
+    assert tuple(len(windows.parts[p]) for p in ("train", "val", "test")) == counts
+    assert tuple(sum(len(origin) for origin, _ in windows.walk(p)) for p in ("train", "val", "test")) == counts
+
+
+def test_series_of_different_lengths_counted_by_hand():
+    rows = pd.concat([frame({"a": range(40)}), frame({"b": range(30)}, start="2020-01-11")])
+    windows = series_windows(rows, RandomWalk(window=3, horizon=2, split=[0.5, 0.25, 0.25]), "test")
+    origins = {p: torch.cat([o for o, _ in windows.walk(p)]).tolist() for p in windows.parts}
+    # b's rows stand below a's 40, and its first day is a's eleventh
+    assert origins["train"] == [*range(2, 18), *range(42, 48)]
+    assert origins["val"] == [*range(24, 28), *range(54, 58)]
+    assert origins["test"] == [*range(34, 38), *range(64, 68)]
+
+
+def rows_read(windows, part) -> set[tuple[int, int]]:
+    """(series, day) of every price that a part's samples hold, told by prices that are 1000 series + day."""
+    prices = set()
+    for origin, batch in windows.walk(part):
+        series = windows.series_T[origin].unsqueeze(1)
+        for values in (batch.x_ND, batch.y_NH):
+            told = (values * windows.scale_S[series] + windows.mean_S[series]).round().int()
+            assert torch.equal(told // 1000, series.expand_as(told).int()), "a sample reaches into another series"
+            prices |= {divmod(price, 1000) for price in told.flatten().tolist()}
+    return prices
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    window=st.integers(1, 6),
+    horizon=st.integers(1, 4),
+    starts=st.lists(st.integers(0, 12), min_size=1, max_size=3),
+    longest=st.one_of(st.none(), st.integers(6, 8)),
+    val_day=st.integers(25, 35),
+    test_day=st.integers(52, 56),
+    stop=st.integers(73, 84),
+)
+def test_parts_share_no_price_and_exactly_the_horizon_lies_between(
+    window, horizon, starts, longest, val_day, test_day, stop
+):
+    calendar = pd.date_range("2020-01-01", periods=stop)
+    days = {f"s{number}": np.arange(start, stop) for number, start in enumerate(starts)}
+    tables = {n: pd.DataFrame({"value": 1000.0 * i + d}, calendar[d]) for i, (n, d) in enumerate(days.items())}
+    rows = pd.concat(tables, names=["series", "date"])
+    cuts = [f"{calendar[day]:%Y-%m-%d}" for day in (val_day, test_day)]
+    spec = RandomWalk(window=window, horizon=horizon, longest_window=longest, split=cuts)
+    windows = series_windows(rows, spec, "test")
+    read = {part: rows_read(windows, part) for part in ("train", "val", "test")}
+    unread = (longest or window) - window  # the first days of a part, which only longer windows look at
+    for number, start in enumerate(starts):
+        seen = {part: sorted(day for series, day in pairs if series == number) for part, pairs in read.items()}
+        assert seen["train"] == list(range(start + unread, val_day))
+        assert seen["val"] == list(range(val_day + horizon + unread, test_day))
+        assert seen["test"] == list(range(test_day + horizon + unread, stop))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    window=st.integers(1, 4),
+    horizon=st.integers(1, 3),
+    transform=st.sampled_from(["level", "return", "log_return"]),
+    relative=st.booleans(),
+    target=st.sampled_from(["value", "direction"]),
+    features=st.sampled_from([[], ["volume"], ["volume", "rate"]]),
+    split=st.sampled_from([[0.5, 0.25, 0.25], ["2020-01-31", "2020-02-15"]]),
+    day=st.integers(30, 59),  # the first that differs; val begins on day 30
+    until=st.sampled_from(["that day", "the end"]),
+    who=st.sampled_from(["whole", "listed_later", "all"]),
+    factor=st.sampled_from([0.01, 0.5, 1.5, 1e6]),
+    data=st.data(),
+)
+def test_a_price_or_feature_changed_in_the_future_leaves_scales_and_earlier_inputs_bit_identical(
+    window, horizon, transform, relative, target, features, split, day, until, who, factor, data
+):
+    column = data.draw(st.sampled_from(["value", *features]))
+    rows = panel(features, seed=data.draw(st.integers(0, 5)))
+    dates = rows.index.get_level_values("date")
+    changed = (dates == CALENDAR[day]) if until == "that day" else (dates >= CALENDAR[day])
+    if who != "all":
+        changed &= rows.index.get_level_values("series") == who
+    future = rows.copy()
+    future.loc[changed, column] *= factor
+    spec = RandomWalk(
+        window=window, horizon=horizon, transform=transform, relative_to_last=relative, target=target, split=split
+    )
+    one, two = series_windows(rows, spec, "test"), series_windows(future, spec, "test")
+    assert not torch.equal(one.inputs_TF, two.inputs_TF)  # the change did arrive
+    for name in ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S", "start_S", "train_stop_S"):
+        assert torch.equal(getattr(one, name), getattr(two, name)), name
+    for part in ("train", "val", "test"):
+        for (origin, a), (same, b) in zip(one.walk(part), two.walk(part), strict=True):
+            assert torch.equal(origin, same)
+            last_day = one.index.get_level_values("date")[origin.numpy()]
+            known = torch.from_numpy(np.asarray(last_day < CALENDAR[day]))
+            assert torch.equal(a.x_ND[known], b.x_ND[known])
+            assert torch.equal(one.last(origin)[known], two.last(origin)[known])
+            settled = torch.from_numpy(np.asarray(last_day + pd.Timedelta(days=horizon) < CALENDAR[day]))
+            assert torch.equal(a.y_NH[settled], b.y_NH[settled])
+            if part == "train":
+                assert known.all()
+                assert settled.all()
+
+
+@pytest.mark.parametrize("transform", ["level", "return", "log_return"])
+def test_a_price_changed_within_the_training_part_moves_earlier_inputs_by_the_scale_alone(transform):
+    rows = panel(["volume"])
+    future = rows.copy()
+    dates = rows.index.get_level_values("date")
+    future.loc[dates >= CALENDAR[25], "value"] *= 3
+    spec = RandomWalk(window=3, transform=transform, split=[0.5, 0.25, 0.25])
+    told = []
+    for given_rows in (rows, future):
+        windows = series_windows(given_rows, spec, "test")
+        origin, batch = next(windows.walk("train"))
+        series = windows.series_T[origin]
+        scale, mean = windows.input_scale_SF[series].repeat(1, 3), windows.input_mean_SF[series].repeat(1, 3)
+        earlier = windows.index.get_level_values("date")[origin.numpy()] < CALENDAR[25]
+        told.append((batch.x_ND * scale + mean)[torch.from_numpy(np.asarray(earlier))])
+    assert len(told[0]) == (25 - 2) + (22 - 2) + (11 - 2) - (3 if transform != "level" else 0)
+    torch.testing.assert_close(told[0], told[1], rtol=1e-12, atol=1e-12)
+
+
+def test_standardizer_equals_numpys_mean_and_population_deviation_column_by_column():
+    rows = np.random.default_rng(2).normal([1, -50, 1e6], [1, 20, 3], (41, 3))
+    fitted = Standardizer.fit(torch.from_numpy(rows))
+    np.testing.assert_allclose(fitted.mean, rows.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(fitted.scale, rows.std(0), rtol=1e-9)
+    np.testing.assert_allclose(
+        fitted.transform(torch.from_numpy(rows)), (rows - rows.mean(0)) / rows.std(0), rtol=1e-6, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("transform", ["level", "return", "log_return"])
+def test_every_series_and_feature_is_scaled_by_its_own_training_rows(transform):
+    rows = panel(["volume"])
+    windows = series_windows(rows, RandomWalk(transform=transform, split=[0.5, 0.25, 0.25]), "test")
+    for number, name in enumerate(SPANS):
+        table = rows.loc[name]
+        price = table["value"]
+        value = {"level": price, "return": price.pct_change(), "log_return": np.log(price).diff()}[transform]
+        train = pd.DataFrame({"value": value, "volume": table["volume"]}).iloc[0 if transform == "level" else 1 :]
+        train = train[train.index < CALENDAR[30]]
+        np.testing.assert_allclose(windows.input_mean_SF[number], train.mean(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(windows.input_scale_SF[number], train.std(ddof=0), rtol=1e-9)
+        assert windows.mean_S[number] == windows.input_mean_SF[number, 0]
+        assert windows.scale_S[number] == windows.input_scale_SF[number, 0]
+        assert windows.unit_S[number].item() == pytest.approx(price[train.index].std(ddof=0), rel=1e-9)
+        own = slice(int(windows.start_S[number]), int(windows.train_stop_S[number]))
+        np.testing.assert_allclose(windows.inputs_TF[own].mean(0), 0, atol=1e-9)
+        np.testing.assert_allclose(windows.inputs_TF[own].std(0, correction=0), 1, rtol=1e-9)
+
+
+@pytest.mark.parametrize("transform", ["level", "return", "log_return"])
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("horizon", [1, 2, 5])
+def test_to_price_of_the_targets_gives_back_the_files_prices(transform, relative, horizon):
+    rows = panel(["volume"], {"a": (0, 60), "b": (7, 60)})
+    spec = RandomWalk(
+        window=3, horizon=horizon, transform=transform, relative_to_last=relative, split=[0.5, 0.25, 0.25]
+    )
+    windows = series_windows(rows, spec, "test")
+    listed = {name: rows.loc[name, "value"] for name in ("a", "b")}
+    for part in ("train", "val", "test"):
+        for origin, batch in windows.walk(part):
+            prices = windows.to_price(batch.y_NH, origin)
+            assert prices.dtype == torch.float64
+            after = []
+            for name, day in windows.index[origin.numpy()]:
+                next_row = list(listed[name].index).index(day) + 1
+                after.append(listed[name].tolist()[next_row : next_row + horizon])
+            np.testing.assert_allclose(prices, after, rtol=1e-9, atol=0)
+
+
+def test_a_prediction_of_no_change_is_the_last_price_in_every_relative_or_return_model():
+    for options in ({"relative_to_last": True}, {"transform": "return"}, {"transform": "log_return"}):
+        windows = series_windows(panel(), RandomWalk(window=2, horizon=3, split=[0.5, 0.25, 0.25], **options), "test")
+        origin, batch = next(windows.walk("val"))
+        zero = torch.zeros_like(batch.y_NH)
+        if "transform" in options:  # a return of 0 is -mean / scale in the model's units
+            zero = zero - (windows.mean_S / windows.scale_S)[windows.series_T[origin]].unsqueeze(1)
+        torch.testing.assert_close(
+            windows.to_price(zero, origin), windows.last(origin).expand(-1, 3), rtol=1e-12, atol=0
+        )
+
+
+def test_predictions_for_plain_rows_come_back_as_the_targets():
+    spec = Line(rows=50, a=7, b=300)
+    windows = row_windows(spec.read(), spec, "test", seed=3)
+    for part in ("train", "val", "test"):
+        for origin, batch in windows.walk(part):
+            torch.testing.assert_close(windows.to_price(batch.y_NH, origin), windows.actual(origin), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_gathering_leaves_the_rows_as_they_are(relative):
+    windows = series_windows(
+        panel(["volume"]), RandomWalk(window=3, relative_to_last=relative, split=[0.5, 0.25, 0.25]), "test"
+    )
+    before = windows.inputs_TF.clone()
+    origin = windows.parts["train"].origins(torch.arange(len(windows.parts["train"])))
+    first, again = windows.gather(origin), windows.gather(origin)
+    first.x_ND.zero_()
+    assert torch.equal(again.x_ND, windows.gather(origin).x_ND)
+    assert torch.equal(windows.inputs_TF, before)
+
+
+def test_storage_is_a_few_numbers_a_row_in_training_precision_too():
+    rows = 4000
+    spec = RandomWalk(rows=rows, window=500)
+    windows = series_windows(spec.read(), spec, "test")
+    for held in (windows, windows.to("cpu", torch.float32)):
+        tensors = [t for t in vars(held).values() if isinstance(t, torch.Tensor)]
+        tensors += [t for part in held.parts.values() for t in vars(part).values()]
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+        assert sum(storages.values()) <= 8 * 5 * rows  # windows of 500 would be 100 times as much
+
+
+def test_walking_in_small_steps_gives_the_same_samples(monkeypatch):
+    windows = series_windows(panel(["volume"]), RandomWalk(window=3, split=[0.5, 0.25, 0.25]), "test")
+    (whole,) = windows.walk("train")
+    monkeypatch.setattr(windows_module, "CHUNK", 64 * 7)
+    steps = list(windows.walk("train"))
+    assert [len(origin) for origin, _ in steps] == [7] * (len(whole[0]) // 7) + [len(whole[0]) % 7]
+    assert torch.equal(torch.cat([origin for origin, _ in steps]), whole[0])
+    assert torch.equal(torch.cat([batch.x_ND for _, batch in steps]), whole[1].x_ND)
+    assert torch.equal(torch.cat([batch.y_NH for _, batch in steps]), whole[1].y_NH)
+
+
+@pytest.mark.parametrize("transform", ["level", "return"])
+@pytest.mark.parametrize("series", [1, 2])
+def test_longest_window_puts_the_targets_on_the_days_of_a_window_of_that_length(transform, series):
+    rows = panel(["volume"], dict(list(SPANS.items())[::2][:series]))
+    days = []
+    for window, longest in ((1, 5), (3, 5), (5, 5), (5, None)):
+        spec = RandomWalk(
+            window=window, longest_window=longest, horizon=2, transform=transform, split=[0.5, 0.25, 0.25]
+        )
+        windows = series_windows(rows, spec, "test")
+        days.append({p: [list(windows.index[(o + 1).numpy()]) for o, _ in windows.walk(p)] for p in windows.parts})
+    assert days[0] == days[1] == days[2] == days[3]
+
+
+@pytest.mark.parametrize("constant", [0.1, 0.3, 1.1, 2.7])
+def test_a_price_that_stands_still_while_training_is_refused_whatever_its_rounding(constant):
+    for rows in range(20, 100, 10):
+        values = [constant] * (7 * rows // 10) + [float(v) for v in range(rows - 7 * rows // 10)]
+        with pytest.raises(ValueError, match=r"'value' does not change within the \d+ training rows"):
+            windows_of(values)
+
+
+@pytest.mark.parametrize("transform", ["return", "log_return"])
+def test_steady_growth_has_no_returns_to_scale(transform):
+    with pytest.raises(ValueError, match=r"'value' does not change within the \d+ training rows"):
+        windows_of((100 * 1.01 ** np.arange(60.0)).tolist(), transform=transform)
+
+
+def test_a_feature_that_stands_still_while_training_is_named():
+    volume = [5.0] * 50 + [float(v) for v in range(10)]
+    with pytest.raises(ValueError, match=r"s: 'volume' does not change within the 42 training rows"):
+        windows_of([float(v) for v in range(60)], {"volume": volume})
+
+
+def test_faults_of_all_series_are_reported_together():
+    rows = frame({"up": range(1, 31), "broke": [*range(29), 0], "flat": [7] * 29 + [8]})
+    with pytest.raises(ValueError, match="^prices.csv: 2 faults") as caught:
+        series_windows(rows, RandomWalk(transform="return"), "prices.csv")
+    message = str(caught.value)
+    assert "broke: data.transform=return needs prices above 0, 2 are not, first 0 on 2020-01-01" in message
+    assert "flat: 'value' does not change" in message
+    assert "up" not in message
+
+
+def test_negative_prices_have_levels():
+    windows = windows_of([float(v) for v in range(-30, 30)])
+    origin, batch = next(windows.walk("test"))
+    torch.testing.assert_close(windows.to_price(batch.y_NH, origin), windows.actual(origin), rtol=1e-12, atol=1e-12)
+
+
+def test_plain_rows_pair_each_input_with_the_target_of_its_own_row():
+    rows = pd.DataFrame({"x1": np.arange(1.0, 41) ** 2, "x2": np.arange(40.0)[::-1], "y": np.arange(40.0) * 5})
+    windows = row_windows(rows, Line(split=[0.6, 0.2, 0.2]), "test", seed=4)
+    seen = []
+    for part in ("train", "val", "test"):
+        origin, batch = next(windows.walk(part))
+        told = batch.x_ND * windows.input_scale_SF + windows.input_mean_SF
+        for x, y, row in zip(told, windows.actual(origin), windows.index[origin.numpy()], strict=True):
+            np.testing.assert_allclose([*x, *y], rows.loc[row], rtol=1e-9, atol=1e-9)
+            seen.append(row)
+    assert sorted(seen) == list(range(40))
+
+
+def test_plain_rows_are_scaled_by_the_training_rows_only():
+    spec = Line(rows=40, split=[0.5, 0.25, 0.25])
+    rows = spec.read()
+    one = row_windows(rows, spec, "test", seed=1)
+    train = rows.loc[one.index[:20]]
+    np.testing.assert_allclose([*one.input_mean_SF[0], *one.mean_S], train.mean(), rtol=1e-12)
+    np.testing.assert_allclose([*one.input_scale_SF[0], *one.scale_S], train.std(ddof=0), rtol=1e-12)
+    other = rows.copy()
+    other.loc[one.index[20:]] *= 100
+    two = row_windows(other, spec, "test", seed=1)
+    (_, a), (_, b) = next(one.walk("train")), next(two.walk("train"))
+    assert torch.equal(a.x_ND, b.x_ND)
+    assert torch.equal(a.y_NH, b.y_NH)
+    assert torch.equal(one.scale_S, two.scale_S)
+    assert torch.equal(one.input_scale_SF, two.input_scale_SF)
+
+
+def test_plain_rows_for_training_only_are_the_files_own_rows():
+    spec = Line(rows=10, split=[1, 0, 0])
+    rows = spec.read()
+    windows = row_windows(rows, spec, "test", seed=5)
+    assert windows.price_T.tolist() == rows["value"].tolist()
+    assert list(windows.walk("val")) == list(windows.walk("test")) == []

@@ -40,12 +40,13 @@ class Batches:
         self.one_batch = one_batch
         self.rank, self.world = rank, world
         self.position = 0
+        self._resume_at = 0  # used once: a pass that is cut short must not shift the next one
 
     def __len__(self) -> int:
         return -(-self.count // self.size)
 
     def __iter__(self) -> Iterator[Batch]:
-        start = self.position if self.position < len(self) else 0
+        start, self._resume_at = self._resume_at % len(self), 0
         order_N = self.order()
         for position in range(start, len(self)):
             self.position = position + 1
@@ -74,7 +75,7 @@ class Batches:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a checkpoint's position."""
-        self.position = state["position"]
+        self.position = self._resume_at = state["position"]
 
 
 class WindowDataModule(LightningDataModule):

@@ -6,7 +6,6 @@ sorted and complete. It does no scaling and knows no tensors.
 
 from __future__ import annotations
 
-import gzip
 import logging
 import warnings
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from steepest.data.faults import Faults, did_you_mean
+from steepest.data.raw import dates_to_column, read_raw
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ VALUE = "value"  # the name of the value column in every checked frame
 
 _DATE_NAMES = ("date", "datetime", "timestamp", "time", "day")
 _VALUE_NAMES = ("adj close", "adj_close", "adjclose", "close", "price", "value")
+_MENDS = "data.missing=drop or data.missing=forward_fill"
 _ID_NAMES = ("ticker", "symbol", "series", "asset", "name", "id")
 
 
@@ -62,7 +63,7 @@ def read_prices(
     Raises:
         ValueError: with every fault of the file, each naming column and row (the first row after the header is row 1).
     """
-    raw = _read_file(Path(path))
+    raw = read_raw(Path(path))
     return check_prices(
         raw, Path(path).name, date=date, value=value, id=id, series=series, features=features,
         date_format=date_format, missing=missing, duplicates=duplicates,
@@ -84,7 +85,7 @@ def check_prices(
 ) -> pd.DataFrame:
     """Check a frame of prices as `read_prices` does; `where` names it in messages."""
     faults = Faults(where)
-    raw = _reset_date_index(raw)
+    raw = dates_to_column(raw)
     columns = list(raw.columns)
     for key, name in [("data.date", date), ("data.value", value), ("data.id", id)]:
         if name is not None and name not in columns:
@@ -105,7 +106,7 @@ def check_prices(
     if value is not None:
         value_columns = [value]
     else:
-        value_columns = [c for c in columns if c not in taken and pd.api.types.is_numeric_dtype(raw[c])]
+        value_columns = [c for c in columns if c not in taken and _has_numbers(raw[c])]
         if not value_columns or id is not None:
             faults.add(f"has no value column among {columns}: name it with data.value=COLUMN")
             faults.raise_if_any()
@@ -113,7 +114,7 @@ def check_prices(
     if series is not None:
         for name in series:
             if name not in names:
-                faults.add(f"has no series '{name}' (data.series){did_you_mean(name, names)} It has {names}")
+                faults.add(f"has no series '{name}' (data.series){did_you_mean(name, names) or '.'} It has {names}")
         faults.raise_if_any()
     chosen = list(series) if series is not None else names
     log.info(
@@ -124,6 +125,12 @@ def check_prices(
     )
 
     dates = _parse_dates(raw[date], date, date_format, missing, faults)
+    if id is not None and raw[id].isna().any() and missing != "drop":
+        bad = np.flatnonzero(raw[id].isna())
+        faults.add(
+            f"column '{id}' names no series in {len(bad)} rows, first in row {bad[0] + 1}: "
+            "name it, or data.missing=drop"
+        )
     parts: dict[str, pd.DataFrame] = {}
     for name in chosen:
         rows = raw[raw[id].astype(str) == name] if id is not None else raw
@@ -155,7 +162,7 @@ def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Mi
         ValueError: with every fault of the file: columns not there, a target that is also an input, text, constants.
     """
     path = Path(path)
-    raw = _read_file(path)
+    raw = read_raw(path)
     faults = Faults(path.name)
     for key, name in [*(("data.inputs", name) for name in inputs), ("data.target", target)]:
         if name not in raw.columns:
@@ -167,7 +174,7 @@ def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Mi
     if target in inputs:
         faults.add(f"data.target={target} is also in data.inputs: a model would read the answer; take it out of one")
     faults.raise_if_any()
-    numbers = {c: _numbers(raw[c], f"column '{c}'", missing, faults) for c in [*inputs, target]}
+    numbers = {c: _numbers(raw[c], f"column '{c}'", missing, faults, "data.missing=drop") for c in [*inputs, target]}
     frame = pd.DataFrame(numbers)
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
     frame = _fill(frame, missing, target, faults)
@@ -178,54 +185,20 @@ def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Mi
     return frame
 
 
-def _read_file(path: Path) -> pd.DataFrame:
-    """The raw frame of a file, or one `ValueError` that says why it cannot be read."""
-    if not path.exists():
-        near = (
-            did_you_mean(path.name, [p.name for p in path.parent.glob("*")], cutoff=0.75)
-            if path.parent.is_dir()
-            else ""
-        )
-        raise ValueError(f"data.path={path}: there is no such file{near}")
-    if path.is_dir():
-        raise ValueError(f"data.path={path} is a folder: name the file in it")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path.name}: the file is empty")
-    try:
-        if path.suffix in (".parquet", ".pq"):
-            raw = pd.read_parquet(path)
-        else:
-            with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8-sig") as file:
-                header = file.readline()
-            raw = pd.read_csv(path, sep=max(",;\t|", key=header.count), encoding="utf-8-sig", low_memory=False)
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path.name}: the file is empty") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path.name}: cannot be read as a table: {error}") from error
-    if raw.empty and raw.index.size == 0:
-        raise ValueError(f"{path.name}: there are no rows after the header {list(raw.columns)}")
-    raw.columns = [str(c).strip() for c in raw.columns]
-    repeated = raw.columns[raw.columns.duplicated()].tolist()
-    if repeated:
-        raise ValueError(f"{path.name}: column names are used twice: {repeated}")
-    return raw
-
-
-def _reset_date_index(raw: pd.DataFrame) -> pd.DataFrame:
-    """Parquet often keeps dates (and tickers) in the index: make them columns."""
-    if isinstance(raw.index, pd.RangeIndex):
-        return raw
-    names = [n or ("date" if i == 0 else f"level_{i}") for i, n in enumerate(raw.index.names)]
-    return raw.reset_index(names=names)
-
-
 def _no_column(key: str, name: str, columns: list[str]) -> str:
-    return f"{key}={name}: there is no such column{did_you_mean(name, columns)} It has {columns}"
+    return f"{key}={name}: there is no such column{did_you_mean(name, columns) or '.'} It has {columns}"
 
 
 def _find(columns: Sequence[str], names: Sequence[str]) -> str | None:
     lower = {c.lower(): c for c in columns}
     return next((lower[n] for n in names if n in lower), None)
+
+
+def _has_numbers(column: pd.Series) -> bool:
+    """Whether any entry is a number: one cell of text must be reported, not make its series vanish."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return False
+    return bool(pd.to_numeric(column, errors="coerce").notna().any())
 
 
 def _first_dates(raw: pd.DataFrame) -> str | None:
@@ -254,24 +227,25 @@ def _parse_dates(column: pd.Series, name: str, date_format: str | None, missing:
         text = column.astype("Int64").astype(str) if (column.dropna() % 1 == 0).all() else column.astype(str)
         date_format = date_format or "%Y%m%d"
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Could not infer format")  # what does not parse is reported below
+        for guess in ("Parsing dates in", "Could not infer format"):
+            warnings.filterwarnings("ignore", message=guess)  # what does not parse is reported below
         try:
             dates = pd.to_datetime(text, errors="coerce", format=date_format)
         except ValueError:  # offsets that change with daylight saving: only instants are comparable
             dates = pd.to_datetime(text, errors="coerce", format=date_format, utc=True)
     if getattr(dates.dt, "tz", None) is not None:
-        dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
+        dates = dates.dt.tz_localize(None)  # the calendar days of its own zone; mixed offsets are in UTC by now
     bad = np.flatnonzero(dates.isna())
     if len(bad) and missing != "drop":
         faults.add(
             f"date column '{name}': {len(bad)} of {len(dates)} do not parse as dates, first in row {bad[0] + 1} "
-            f"({column.iloc[bad[0]]!r}): mend them, say how they are written with data.date_format='%d.%m.%Y', "
+            f"({_shown(column, bad[0])}): mend them, say how they are written with data.date_format='%d.%m.%Y', "
             "or data.missing=drop"
         )
     return dates
 
 
-def _numbers(column: pd.Series, label: str, missing: Missing, faults: Faults) -> np.ndarray:
+def _numbers(column: pd.Series, label: str, missing: Missing, faults: Faults, mend: str = _MENDS) -> np.ndarray:
     """Floats of a column; what is missing, infinite or text becomes NaN, and a fault under ``missing=error``."""
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan, copy=True)
     bad = np.flatnonzero(~np.isfinite(numbers))
@@ -282,14 +256,19 @@ def _numbers(column: pd.Series, label: str, missing: Missing, faults: Faults) ->
         what = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
         said = (
             f"{label}: {len(bad)} of {len(numbers)} are no numbers ({what}), "
-            f"first in row {int(column.index[bad[0]]) + 1} ({column.iloc[bad[0]]!r})"
+            f"first in row {int(column.index[bad[0]]) + 1} ({_shown(column, bad[0])})"
         )
         if missing == "error":
-            faults.add(f"{said}: mend them, or data.missing=drop or data.missing=forward_fill")
+            faults.add(f"{said}: mend them, or {mend}")
         else:
             log.warning("%s: data.missing=%s applied", said, missing)
             numbers[bad] = np.nan
     return numbers
+
+
+def _shown(column: pd.Series, row: int) -> str:
+    """An entry as a plain Python value, as it stands in the file."""
+    return repr(column.iloc[[row]].tolist()[0])
 
 
 def _fill(frame: pd.DataFrame, missing: Missing, name: str, faults: Faults) -> pd.DataFrame:

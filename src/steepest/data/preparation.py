@@ -198,8 +198,8 @@ def _usual_change(value_T: Tensor, longest: int) -> float:
 def _check_moves(fitted: Standardizer, columns: list[str], name: str, rows: int, faults: Faults) -> None:
     if rows == 0:
         return  # too few rows: said once, by the count
-    for column, scale in zip(columns, fitted.scale.tolist(), strict=True):
-        if not scale > 0:
+    for column, mean, scale in zip(columns, fitted.mean.tolist(), fitted.scale.tolist(), strict=True):
+        if not scale > 1e-12 * abs(mean):  # the deviation of equal numbers is not quite 0
             faults.add(
                 f"{name}: '{column}' does not change within the {rows} training rows, so it cannot be scaled: "
                 "leave it out or enlarge the training part (data.split)"

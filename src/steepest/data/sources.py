@@ -112,7 +112,7 @@ def check_fractions(split: list) -> None:
     text = f"data.split={list(split)}"
     if len(split) != 3 or not all(isinstance(s, int | float) for s in split):
         raise ValueError(f"{text}: three fractions for train, val and test are wanted, as data.split=[0.7,0.15,0.15]")
-    if min(split) < 0 or abs(sum(split) - 1) > 1e-9:
+    if not (min(split) >= 0 and abs(sum(split) - 1) <= 1e-9):
         raise ValueError(f"{text}: the fractions must be 0 or more and sum to 1, these sum to {sum(split):g}")
     if split[0] == 0:
         raise ValueError(
@@ -250,6 +250,8 @@ class RandomWalk(SeriesData):
     seed: int = 0
 
     def read(self) -> pd.DataFrame:
+        if self.rows < 3:
+            raise ValueError(f"data.rows={self.rows} must be 3 or more")
         steps = np.random.default_rng(self.seed).normal(self.drift, self.volatility, max(self.rows - 1, 0))
         value = self.start * np.exp(np.concatenate([[0.0], np.cumsum(steps)]))
         date = pd.date_range("1990-01-01", periods=self.rows, freq=self.frequency)
