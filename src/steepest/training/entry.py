@@ -5,7 +5,6 @@ No torch at import: `python train.py --help` answers at once.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import sys
@@ -20,6 +19,8 @@ from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from steepest.data.faults import did_you_mean
 
 if TYPE_CHECKING:
     from steepest.training.run import Outcome
@@ -73,7 +74,8 @@ def explain(error: BaseException) -> str | None:
         if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options:
             group, _, option = str(link.missing_cfg_file).rpartition("/")
             choices = ", ".join(link.options)
-            return f"{group}={option}: there is no such choice{_near(option, link.options)} Choose among {choices}"
+            near = did_you_mean(option, link.options) or "."
+            return f"{group}={option}: there is no such choice{near} Choose among {choices}"
     for link in reversed(chain):
         if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):
             return str(link)
@@ -200,12 +202,7 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     names = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
     key = str(error.key)
     of = f" It has {', '.join(n for n in names if not n.startswith('_') and n != 'hydra')}" if names else ""
-    return f"unknown key '{error.full_key}'{_near(key, names)}{of}"
-
-
-def _near(word: str, choices: Any) -> str:
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else "."
+    return f"unknown key '{error.full_key}'{did_you_mean(key, names) or '.'}{of}"
 
 
 def _tame_lightning() -> None:
