@@ -1,16 +1,14 @@
 """A composed config -> checked constructors with their arguments, before anything is built.
 
-Two things are settled here. *Trust*: a `_target_` is resolved only if its dotted path is approved, and called only if
-the object found there is what the path says. *Types*: every key is held against the constructor's signature and
-annotations. All problems of a config are collected and raised once.
+Every `_target_` passes `trust`, every key is held against the constructor's signature and annotations. All problems of
+a config are collected and raised once.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -23,9 +21,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch.optim import Optimizer
 
 from steepest.data.faults import Faults, did_you_mean
+from steepest.training.trust import Approved, locate
 
 # What a config may name, and what it has to be: nothing of these opens files or evaluates text when it is made.
-APPROVED: dict[str, type] = {
+APPROVED: Approved = {
     "steepest.": object,
     "torch.optim.": Optimizer,
     "lightning.pytorch.callbacks.": Callback,
@@ -110,58 +109,13 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -
             values[key] = _checked_value(key, plain[key], hint, faults)
     faults.raise_if_any()
     run = Run(**values)
-    approved = APPROVED | {f"{package}.": object for package in (run.trust if trust is None else trust)}
+    approved = {**APPROVED, **{f"{package}.": None for package in (run.trust if trust is None else trust)}}
     groups = {str(g): _node(plain[g], str(g), approved, faults, GIVEN.get(str(g), ())) for g in GROUPS if g in plain}
     faults.raise_if_any()
     return Checked({str(k): v for k, v in plain.items()}, run, groups)
 
 
-def locate(path: str, approved: Mapping[str, type] = APPROVED) -> Callable[..., Any]:
-    """The class a `_target_` names, if it may be named.
-
-    The path is held against the approved prefixes before anything is imported, and what is found must be defined under
-    an approved prefix too: `steepest.x.os.system` has the right beginning, but is not this package's.
-
-    Raises:
-        ValueError: naming the path and what would be approved.
-    """
-    allowed = f"approved are {', '.join(sorted(approved))}; add a package you trust with trust=[PACKAGE]"
-    if not _approved(path, approved):
-        raise ValueError(f"_target_ '{path}' is not approved: {allowed}")
-    parts = path.split(".")
-    if not all(part.isidentifier() for part in parts):
-        raise ValueError(f"_target_ '{path}' is no dotted name")
-    found: Any = None
-    for split in range(len(parts) - 1, 0, -1):
-        module = ".".join(parts[:split])
-        try:
-            found = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name is not None and (module == error.name or module.startswith(error.name + ".")):
-                continue
-            raise
-        for part in parts[split:]:
-            found = getattr(found, part, None)
-        break
-    if found is None:
-        raise ValueError(f"_target_ '{path}': there is no such thing")
-    identity = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
-    kind = _approved(identity, approved)
-    if kind is None or not (inspect.isclass(found) or (kind is object and inspect.isfunction(found))):
-        raise ValueError(f"_target_ '{path}' is really '{identity}', which is not approved: {allowed}")
-    if kind is not object and not (inspect.isclass(found) and issubclass(found, kind)):
-        raise ValueError(f"_target_ '{path}' is no {kind.__name__}: {allowed}")
-    return found
-
-
-def _approved(path: str, approved: Mapping[str, type]) -> type | None:
-    for prefix, kind in approved.items():
-        if path == prefix or (prefix.endswith(".") and path.startswith(prefix)):
-            return kind
-    return None
-
-
-def _node(value: Any, where: str, approved: Mapping[str, type], faults: Faults, given: tuple[str, ...] = ()) -> Any:
+def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tuple[str, ...] = ()) -> Any:
     """Checked copy of a config node: dicts with a `_target_` become `Node`s, wherever they stand."""
     if isinstance(value, list):
         return [_node(v, f"{where}[{i}]", approved, faults) for i, v in enumerate(value)]

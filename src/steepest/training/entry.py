@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from steepest.data.faults import did_you_mean
+from steepest.training.trust import guard_hydra
 
 if TYPE_CHECKING:
     from steepest.training.run import Outcome
@@ -42,6 +43,7 @@ def command(app: Callable[[], Any]) -> None:
     OmegaConf.register_new_resolver(
         "output_subdir", lambda resume: None if _run_began(resume) else ".hydra", replace=True
     )
+    guard_hydra()
     # Hydra prints errors itself and exits with 1, unless this is set; processes started by this one must still know
     # what the user wanted.
     os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
