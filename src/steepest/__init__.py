@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from steepest.evaluate.metrics import direction_metrics, value_metrics
     from steepest.models.losses import cross_entropy, huber, mae, mse
+    from steepest.models.manual import ManualPredictor
     from steepest.models.networks import MLP, Linear
     from steepest.models.predictors import LinearPredictor, MLPPredictor
 
@@ -40,6 +41,7 @@ _HOMES = {
     ],
     "steepest.evaluate.metrics": ["direction_metrics", "value_metrics"],
     "steepest.models.losses": ["cross_entropy", "huber", "mae", "mse"],
+    "steepest.models.manual": ["ManualPredictor"],
     "steepest.models.networks": ["MLP", "Linear"],
     "steepest.models.predictors": ["LinearPredictor", "MLPPredictor"],
 }
@@ -64,6 +66,7 @@ __all__ = [  # noqa: RUF022  # by room, in reading order
     "mse",
     "LinearPredictor",
     "MLPPredictor",
+    "ManualPredictor",
     "direction_metrics",
     "value_metrics",
 ]

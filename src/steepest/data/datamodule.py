@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import RowData, SeriesData
-from steepest.data.windows import CHUNK, Batch, Windows, generator
+from steepest.data.windows import CHUNK, Batch, Chunk, Windows, generator
 
 
 class Batches:
@@ -20,6 +21,9 @@ class Batches:
     With a `seed` the order of an epoch is a pure function of (seed, epoch); without, it is the order of the samples.
     Under several devices every one of them takes its share of each batch, so that an update sees the same samples
     whatever the number of devices. The position within the epoch is part of a checkpoint.
+
+    `ahead(position)` says how many batches the model wants at once from there on (of those that are left, as many as
+    are cheap to hold); two or more come as one `Chunk`. The length counts batches all the same.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class Batches:
         seed: int | None = None,
         one_batch: bool = False,
         epoch: Callable[[], int] = lambda: 0,
+        ahead: Callable[[int], int] = lambda position: 1,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -38,6 +43,7 @@ class Batches:
         self.size = min(size or len(self.part), len(self.part))
         self.count = self.size if one_batch else len(self.part)
         self.one_batch = one_batch
+        self.ahead = ahead
         self.rank, self.world = rank, world
         self.position = 0
         self._resume_at = 0  # used once: a pass that is cut short must not shift the next one
@@ -45,12 +51,15 @@ class Batches:
     def __len__(self) -> int:
         return -(-self.count // self.size)
 
-    def __iter__(self) -> Iterator[Batch]:
-        start, self._resume_at = self._resume_at % len(self), 0
+    def __iter__(self) -> Iterator[Batch | Chunk]:
+        position, self._resume_at = self._resume_at % len(self), 0
         order_N = self.order()
-        for position in range(start, len(self)):
-            self.position = position + 1
-            yield self._batch(order_N[position * self.size : (position + 1) * self.size])
+        cheap = max(1, CHUNK // (self.size * max(self.windows.inputs, 64)))
+        while position < len(self):
+            count = max(1, min(self.ahead(position), len(self) - position, cheap))
+            origins = order_N[position * self.size : (position + count) * self.size].split(self.size)
+            self.position = position = position + count
+            yield self._batch(origins[0]) if count == 1 else self._chunk(origins)
 
     def order(self) -> Tensor:
         """Origins (N,) of this epoch's samples, in the order in which they are trained on."""
@@ -62,12 +71,22 @@ class Batches:
         return self.part.origins(index_N.to(self.windows.price_T.device))
 
     def _batch(self, origin_N: Tensor) -> Batch:
+        mine_n, share = self._mine(origin_N)
+        return self.windows.gather(mine_n)._replace(share=share)
+
+    def _chunk(self, origins: Sequence[Tensor]) -> Chunk:
+        mine, shares = zip(*map(self._mine, origins), strict=True)
+        x_MD, y_MH, _ = self.windows.gather(torch.cat(mine))
+        return Chunk(x_MD, y_MH, len(mine[0]), shares if self.world > 1 else ())
+
+    def _mine(self, origin_N: Tensor) -> tuple[Tensor, float]:
+        """This device's samples of a batch and their share."""
         if self.world == 1:
-            return self.windows.gather(origin_N)
+            return origin_N, 1.0
         # Gradients are averaged over devices: a mean over n of the batch's N samples must weigh n * world / N.
         mine_n = origin_N[self.rank :: self.world]
         share = len(mine_n) * self.world / len(origin_N)
-        return self.windows.gather(mine_n if len(mine_n) else origin_N[:1])._replace(share=share)
+        return (mine_n if len(mine_n) else origin_N[:1]), share
 
     def state_dict(self) -> dict[str, int]:
         """The position within the epoch, for checkpoints taken in its middle."""
@@ -134,6 +153,7 @@ class WindowDataModule(LightningDataModule):
             seed=self.seed if self.dataset.shuffle else None,
             one_batch=self.dataset.one_batch,
             epoch=lambda: trainer.current_epoch,
+            ahead=lambda position: updates_ahead(trainer, position),
             rank=trainer.global_rank,
             world=trainer.world_size,
         )
@@ -159,6 +179,23 @@ class WindowDataModule(LightningDataModule):
         trainer = self._trainer()
         dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
         return self.placed(trainer.strategy.root_device, dtype)
+
+
+def updates_ahead(trainer: Trainer, position: int) -> int:
+    """How many updates the model may do at once from this batch of the epoch on.
+
+    As many as it says (`updates_per_step`), but nothing that the trainer does between two batches may fall among them:
+    its last update, the end of a shortened epoch, a validation.
+    """
+    limits = [int(getattr(trainer.lightning_module, "updates_per_step", 1))]
+    if trainer.max_steps > 0:
+        limits.append(trainer.max_steps - trainer.global_step)
+    if math.isfinite(trainer.num_training_batches):
+        limits.append(int(trainer.num_training_batches) - position)
+    if trainer.enable_validation and trainer.val_check_batch:
+        every = trainer.val_check_batch if trainer.check_val_every_n_epoch else 1  # None: counted across epochs
+        limits.append(int(every - position % every) if math.isfinite(every) else 1)
+    return min(limits)
 
 
 def windows_in_training(trainer: Trainer, module: LightningModule) -> Windows:

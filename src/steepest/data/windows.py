@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,26 @@ class Batch(NamedTuple):
     x_ND: Float[Tensor, "N D"]
     y_NH: Shaped[Tensor, "N H"]
     share: float = 1.0
+
+
+class Chunk(NamedTuple):
+    """Several batches of an epoch, gathered at once: the samples of each under those of the one before.
+
+    Attributes:
+        x_MD: inputs.
+        y_MH: targets.
+        size: samples of every batch but perhaps the last.
+        shares: each batch's `Batch.share`; empty where all are 1.
+    """
+
+    x_MD: Float[Tensor, "M D"]
+    y_MH: Shaped[Tensor, "M H"]
+    size: int
+    shares: tuple[float, ...]
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches in their order; views, nothing is copied."""
+        return map(Batch, self.x_MD.split(self.size), self.y_MH.split(self.size), self.shares or repeat(1.0))
 
 
 @dataclass(frozen=True)

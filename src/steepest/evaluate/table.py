@@ -15,7 +15,7 @@ from torch import nn
 from steepest.data.windows import PARTS, Windows
 from steepest.evaluate.evaluation import Evaluation
 from steepest.evaluate.metrics import DIRECTION_METRICS, Scores
-from steepest.models.networks import Linear
+from steepest.models.networks import MLP
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
 HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
@@ -67,7 +67,8 @@ def _cell(column: str, value: float | None) -> str:
 
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
     """What to try when a net is asked about prices beyond those it was trained on; None when it is not."""
-    if isinstance(getattr(model, "network", None), Linear) or not windows.ordered:
+    network = getattr(model, "network", None)
+    if (isinstance(network, MLP) and network.depth == 1) or not windows.ordered:
         return None
     if windows.transform != "level" or windows.relative or not len(windows.parts["test"]):
         return None
@@ -93,7 +94,13 @@ def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], 
     last value is added back to its own coefficient. None for other models, several series or horizons.
     """
     network = getattr(model, "network", None)
-    if not isinstance(network, Linear) or windows.outputs != 1 or windows.direction or len(windows.names) != 1:
+    if (
+        not isinstance(network, MLP)
+        or network.depth > 1
+        or windows.outputs != 1
+        or windows.direction
+        or len(windows.names) != 1
+    ):
         return None
     ((weight_OD, bias_O),) = network.layers()
     weight_D = weight_OD.detach().double().cpu()[0]

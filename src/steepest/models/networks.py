@@ -1,7 +1,26 @@
-"""The functions with unknowns: the linear model and the fully connected net.
+"""The functions with unknowns, the linear model and the fully connected net, and their gradients derived by hand.
 
-Shapes: N samples, D inputs, H units of a hidden layer, O outputs. A layer's weights are W (out, in), its biases b
-(out,); the parameters are called W1, b1, W2, b2, ... from the input up, in TensorBoard and in checkpoints too.
+Shapes: R runs (any leading dimensions, or none: one model or R models by the same code), N samples, D inputs, H units
+of a hidden layer, O outputs. A layer's weights are W (out, in), its biases b (out,); the parameters are called W1, b1,
+W2, b2, ... from the input up, in TensorBoard and in checkpoints too.
+
+The two-layer net by hand. Forward, for each sample n (sums run over the letters that the left side lacks):
+
+    z1_nh = sum_d W1_hd x_nd + b1_h      a1_nh = sigma(z1_nh)
+    p_no  = sum_h W2_oh a1_nh + b2_o     L = mean over n, o of l(p_no, y_no)
+
+Backward, from the loss down; every line is the chain rule on one line of the forward:
+
+    g2_no   = dL/dp_no                               the loss's slope; here, and only here, is the 1/(N O)
+    dL/dW2_oh = sum_n g2_no a1_nh                    since dp_no/dW2_oh = a1_nh
+    dL/db2_o  = sum_n g2_no                          since dp_no/db2_o = 1
+    dL/da1_nh = sum_o g2_no W2_oh                    since dp_no/da1_nh = W2_oh
+    g1_nh   = dL/dz1_nh = dL/da1_nh sigma'(z1_nh)
+    dL/dW1_hd = sum_n g1_nh x_nd
+    dL/db1_h  = sum_n g1_nh
+
+A deeper net repeats the last four lines downward; the linear model is the first three alone. Each layer takes one
+matrix product forward, two backward (the lowest only one: nothing below it needs dL/dx).
 """
 
 from __future__ import annotations
@@ -9,12 +28,64 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
-from steepest.models.activations import ACTIVATIONS
+from steepest.models.activations import ACTIVATIONS, Activation
+
+Layer = tuple[Tensor, Tensor]  # W (R, out, in), b (R, out)
+
+
+class Trace(NamedTuple):
+    """What a forward went through, from the input up, for the backward.
+
+    Attributes:
+        z: z_k (R, N, units of layer k) of every layer.
+        a: a_0 = x, and a_k of every layer; the last is the output.
+    """
+
+    z: list[Tensor]
+    a: list[Tensor]
+
+
+def forward(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation]) -> Trace:
+    """a_0 = x; z_k = W_k a_(k-1) + b_k; a_k = sigma_k(z_k).
+
+    Inputs x without leading dimensions are shared by all runs.
+    """
+    trace = Trace([], [x_ND])
+    for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
+        trace.z.append(_affine(trace.a[-1], W_OI, b_O))
+        trace.a.append(sigma(trace.z[-1]))
+    return trace
+
+
+def backward(
+    slope_NO: Float[Tensor, "*R N O"], trace: Trace, layers: Sequence[Layer], activations: Sequence[Activation]
+) -> list[Layer]:
+    """The gradients (dL/dW_k, dL/db_k) of every layer, in the shapes of `layers`, for dL/dp (R, N, O).
+
+    The loss's slope carries the 1/N. Layers from the top down; dL/da_(k-1) is taken with the weights of the forward,
+    so no parameter may change before all of this is done.
+    """
+    gradients: list[Layer] = []
+    slope = slope_NO  # dL/da_k
+    for k in reversed(range(len(layers))):
+        slope = activations[k].backward(slope, trace.z[k], trace.a[k + 1])  # dL/dz_k = dL/da_k * sigma'(z_k)
+        gradients.append((slope.mT @ trace.a[k], slope.sum(-2)))  # sum_n g_no a_ni (R, out, in), sum_n g_no (R, out)
+        if k > 0:
+            slope = slope @ layers[k][0]  # dL/da_(k-1): sum_o g_no W_oi (R, N, in)
+    return gradients[::-1]
+
+
+def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor) -> Tensor:
+    """sum_i W_oi a_ni + b_o (R, N, out)."""
+    if W_OI.dim() == 2:
+        return nn.functional.linear(a_NI, W_OI, b_O)  # one kernel
+    return a_NI @ W_OI.mT + b_O.unsqueeze(-2)
 
 
 class MLP(nn.Module):
@@ -41,9 +112,9 @@ class MLP(nn.Module):
             raise ValueError(f"model.activation={activation} must be one of {', '.join(ACTIVATIONS)}")
         if any(units < 1 for units in hidden):
             raise ValueError(f"model.hidden={list(hidden)}: a layer needs 1 unit or more; [] is the linear model")
-        self.activation = ACTIVATIONS[activation]
         sizes = [inputs, *hidden, outputs]
         self.depth = len(sizes) - 1
+        self.activations = [ACTIVATIONS[activation]] * (self.depth - 1) + [ACTIVATIONS["identity"]]
         random = torch.Generator().manual_seed(seed)
         for layer, (fan_in, units) in enumerate(pairwise(sizes), start=1):
             # U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases, as torch.nn.Linear starts.
@@ -53,17 +124,13 @@ class MLP(nn.Module):
             self.register_parameter(f"W{layer}", nn.Parameter(start[:, :-1].clone()))
             self.register_parameter(f"b{layer}", nn.Parameter(start[:, -1].clone()))
 
-    def layers(self) -> list[tuple[Tensor, Tensor]]:
+    def layers(self) -> list[Layer]:
         """(W, b) of each layer, from the input up."""
         return [(getattr(self, f"W{k}"), getattr(self, f"b{k}")) for k in range(1, self.depth + 1)]
 
     def forward(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N O"]:
         """Predictions (N, O) for inputs (N, D)."""
-        *hidden, (W_OH, b_O) = self.layers()
-        a_NH = x_ND
-        for W_HD, b_H in hidden:
-            a_NH = self.activation(nn.functional.linear(a_NH, W_HD, b_H))  # sigma(W a + b)
-        return nn.functional.linear(a_NH, W_OH, b_O)
+        return forward(x_ND, self.layers(), self.activations).a[-1]
 
 
 class Linear(MLP):

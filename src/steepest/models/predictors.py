@@ -1,4 +1,4 @@
-"""LightningModules that train a network on batches (x, y): automatic optimization here.
+"""LightningModules that train a network on batches (x, y) with PyTorch's gradients; `manual.py` has those by hand.
 
 Thin on purpose: the functions are in `networks.py`, the losses in `losses.py`; what is watched and scored is done by
 callbacks. Any Lightning `Trainer` can fit these, with any loader of (x, y) pairs.
@@ -6,6 +6,7 @@ callbacks. Any Lightning `Trainer` can fit these, with any loader of (x, y) pair
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from steepest.models.losses import LOSSES
 from steepest.models.networks import MLP, Linear
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
+MakeScheduler = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
 LossName = Literal["mse", "mae", "huber", "cross_entropy"]
 ActivationName = Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity"]
 
@@ -27,45 +29,85 @@ class Diverged(ArithmeticError):
 
 
 class Predictor(LightningModule):
-    """What the predictors share; use `LinearPredictor` or `MLPPredictor`.
+    """What the predictors share; use `LinearPredictor`, `MLPPredictor` or `ManualPredictor`.
 
     Args:
         network: the function, (N, D) -> (N, O).
         loss: a name in `LOSSES`.
         optimizer: makes the optimizer from the parameters; gradient descent with step 0.01 when None.
+        scheduler: makes from the optimizer what changes its step after every epoch; nothing when None.
+
+    Attributes:
+        at_hand: the batch (x_ND, y_NH) that the update at hand is computed from, and its mean loss, a scalar, at the
+            parameters before that update; for callbacks.
     """
 
-    def __init__(self, network: torch.nn.Module, loss: str, optimizer: MakeOptimizer | None) -> None:
+    at_hand: tuple[Tensor, Tensor, Tensor]
+
+    def __init__(
+        self, network: MLP, loss: str, optimizer: MakeOptimizer | None, scheduler: MakeScheduler | None
+    ) -> None:
         super().__init__()
         if loss not in LOSSES:
             raise ValueError(f"model.loss={loss} must be one of {', '.join(LOSSES)}")
         self.network = network
         self.loss = LOSSES[loss]
         self.make_optimizer = optimizer or partial(torch.optim.SGD, lr=0.01)
+        self.make_scheduler = scheduler
 
     def forward(self, x_ND: Tensor) -> Tensor:
         """Predictions (N, O) in model space for inputs (N, D)."""
         return self.network(x_ND)
 
-    def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Sequence[Any], batch_idx: int) -> Any:
         """The batch's loss, weighed by its share of the update's samples where several devices split a batch."""
         x_ND, y_NH, *share = batch
         loss = self.loss(self(x_ND), y_NH)
-        if not torch.isfinite(loss):
+        self.seen(x_ND, y_NH, loss.detach())
+        return loss * share[0] if share else loss
+
+    def seen(self, x_ND: Tensor, y_NH: Tensor, loss: Tensor) -> None:
+        """Keep what the next update is computed from.
+
+        Raises:
+            Diverged: for a loss that is no finite number, before the update it calls for.
+        """
+        if not math.isfinite(loss.item()):
             raise Diverged(
                 f"the training loss is {loss.item()} at update {self.global_step + 1} "
                 f"(epoch {self.current_epoch + 1}), which was refused: lower optimizer.lr"
             )
-        return loss * share[0] if share else loss
+        object.__setattr__(self, "at_hand", (x_ND, y_NH, loss))  # past the look for parameters and submodules
+
+    def gradient(self, x_ND: Tensor, y_NH: Tensor) -> list[Tensor]:
+        """The gradient of the mean loss of these samples, a tensor per parameter, in their order."""
+        with torch.enable_grad():
+            return list(torch.autograd.grad(self.loss(self(x_ND), y_NH), list(self.network.parameters())))
 
     def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Log ``val/loss``, the mean over all samples, where a Trainer validates."""
         x_ND, y_NH, *_ = batch
         self.log("val/loss", self.loss(self(x_ND), y_NH), on_epoch=True, batch_size=len(x_ND), sync_dist=True)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def build_optimizer(self) -> torch.optim.Optimizer:
         """The optimizer over the network's parameters."""
         return self.make_optimizer(self.network.parameters())
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer, with the scheduler if there is one."""
+        optimizer = self.build_optimizer()
+        if self.make_scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer)}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let a checkpoint of either kind of optimization go on in the other: each counts its updates elsewhere."""
+        if "loops" not in checkpoint:
+            return
+        loop = checkpoint["loops"]["fit_loop"]
+        steps = {"ready": checkpoint["global_step"], "completed": checkpoint["global_step"]}
+        loop["epoch_loop.manual_optimization.optim_step_progress"]["total"].update(steps)
+        loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"].update(steps)
 
 
 class LinearPredictor(Predictor):
@@ -77,6 +119,7 @@ class LinearPredictor(Predictor):
         loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
         seed: of the initial weights.
         optimizer: makes the optimizer from the parameters.
+        scheduler: makes what changes its step after every epoch.
     """
 
     def __init__(
@@ -86,9 +129,11 @@ class LinearPredictor(Predictor):
         loss: LossName = "mse",
         seed: int = 0,
         optimizer: MakeOptimizer | None = None,
+        scheduler: MakeScheduler | None = None,
     ) -> None:
-        super().__init__(Linear(inputs, outputs, seed), loss, optimizer)
-        self.save_hyperparameters(ignore=["optimizer"])  # plain data only: checkpoints load with weights_only=True
+        super().__init__(Linear(inputs, outputs, seed), loss, optimizer, scheduler)
+        # Plain data only: checkpoints load with weights_only=True.
+        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
 
 
 class MLPPredictor(Predictor):
@@ -102,6 +147,7 @@ class MLPPredictor(Predictor):
         loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
         seed: of the initial weights.
         optimizer: makes the optimizer from the parameters.
+        scheduler: makes what changes its step after every epoch.
     """
 
     def __init__(
@@ -113,9 +159,10 @@ class MLPPredictor(Predictor):
         loss: LossName = "mse",
         seed: int = 0,
         optimizer: MakeOptimizer | None = None,
+        scheduler: MakeScheduler | None = None,
     ) -> None:
-        super().__init__(MLP(inputs, hidden, outputs, activation, seed), loss, optimizer)
-        self.save_hyperparameters(ignore=["optimizer"])
+        super().__init__(MLP(inputs, hidden, outputs, activation, seed), loss, optimizer, scheduler)
+        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
 
 
 @torch.no_grad()
@@ -130,12 +177,9 @@ def full_loss(predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]]) ->
 
 def full_gradient(predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]]) -> list[Tensor]:
     """The gradient of `full_loss`, a tensor per parameter, in their order; ``p.grad`` is left alone."""
-    parameters = list(predictor.network.parameters())
-    total = [torch.zeros_like(p) for p in parameters]
+    total = [torch.zeros_like(p) for p in predictor.network.parameters()]
     count = 0
-    with torch.enable_grad():
-        for x_ND, y_NH in batches:
-            loss = predictor.loss(predictor(x_ND), y_NH) * len(x_ND)
-            torch._foreach_add_(total, list(torch.autograd.grad(loss, parameters)))
-            count += len(x_ND)
+    for x_ND, y_NH in batches:
+        torch._foreach_add_(total, predictor.gradient(x_ND, y_NH), alpha=len(x_ND))
+        count += len(x_ND)
     return [g / count for g in total]

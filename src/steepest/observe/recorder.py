@@ -6,9 +6,7 @@ with all its values, so that looking costs little. Scores of whole parts are `sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import product
-from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -16,6 +14,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
+
+from steepest.models.predictors import Predictor
 
 
 def writer_of(trainer: Trainer) -> SummaryWriter | None:
@@ -27,7 +27,7 @@ def writer_of(trainer: Trainer) -> SummaryWriter | None:
 
 
 class Recorder(Callback):
-    """Writes every update's loss, gradient norms and parameters.
+    """Writes every update's loss, gradient norms, parameter norms and, of small models, parameters.
 
     Args:
         scalars: models with up to this many parameters show each of them as a curve; larger ones as histograms.
@@ -38,50 +38,42 @@ class Recorder(Callback):
     def __init__(self, scalars: int = 64, histograms: int = 50, rows: int = 512) -> None:
         self.scalars, self.histograms, self.rows = scalars, histograms, rows
         self.tags: list[str] = []
-        self.buffer: Tensor | None = None
-        self.filled = 0
+        self.begun = False
+        self.kept: list[list[Tensor]] = []  # an update each: loss, norms of gradients, then of parameters before it
+        self.entries: list[Tensor] = []  # parameters before an update, of small models
         self.first = 0
         self.losses: list[Tensor] = []  # of every update of this process, for the loss figure
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lay out the row of an update and write the parameters before the first one."""
+        """Name the numbers of an update and write the parameters before the first one."""
         named = _named_parameters(pl_module)
         self.small = sum(p.numel() for p in named.values()) <= self.scalars
-        entries = [f"parameter/{n}[{','.join(map(str, i))}]" for n, p in named.items() for i in _indices(p)]
-        self.parameters = list(named.values())
-        self.tags = ["train/loss", "gradient_norm/total", *(f"gradient_norm/{n}" for n in named)]
-        self.tags += entries if self.small else []
-        self.buffer = torch.full(
-            (self.rows, len(self.tags)), torch.nan, device=pl_module.device, dtype=self.parameters[0].dtype
-        )
-        self.filled, self.first = 0, trainer.global_step
+        self.parameters: list[Tensor] = list(named.values())
+        # What the update was computed from, then what it led to.
+        self.tags = ["train/loss", *(f"gradient_norm/{n}" for n in ("total", *named))]
+        self.led_to = [f"parameter_norm/{n}" for n in named]
+        if self.small:
+            self.led_to += [f"parameter/{n}[{','.join(map(str, i))}]" for n, p in named.items() for i in _indices(p)]
+        self.kept, self.entries, self.first, self.begun = [], [], trainer.global_step, True
         writer = writer_of(trainer)
-        if writer is not None and trainer.global_step == 0 and self.small:
-            _write(writer, entries, torch.cat([p.detach().flatten() for p in self.parameters]).tolist(), 0)
+        if writer is not None and trainer.global_step == 0:
+            _write(writer, self.led_to, self._parameters().tolist(), 0)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Keep the norms of the gradients this update uses."""
-        assert self.buffer is not None
+        """Keep the loss and the gradient of the update at hand, and the parameters that the one before led to."""
+        assert isinstance(pl_module, Predictor)
+        if trainer.global_step < self.first + len(self.kept):
+            return  # an optimizer that looks several times an update: the first look is at the parameters before it
+        if len(self.kept) == self.rows:
+            self._flush(trainer)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         assert len(gradients) == len(self.parameters), "every parameter has a gradient before a step"
-        norms = torch.stack(torch._foreach_norm(gradients))
-        self.buffer[self.filled, 1] = torch.linalg.vector_norm(norms)
-        self.buffer[self.filled, 2 : 2 + len(norms)] = norms
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Finish the row of this update."""
-        assert self.buffer is not None
-        row = self.buffer[self.filled]
-        row[0] = (outputs["loss"] if isinstance(outputs, Mapping) else outputs).detach()
-        if self.small:
-            row[2 + len(self.parameters) :] = torch.cat([p.detach().flatten() for p in self.parameters])
-        self.filled += 1
-        if self.filled == self.rows:
-            self._flush(trainer)
+        with torch.no_grad():
+            self.kept.append([pl_module.at_hand[2], *torch._foreach_norm(gradients + self.parameters)])
+            if self.small:
+                self.entries.append(torch.cat([p.flatten() for p in self.parameters]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's rows, its learning rate, and now and then histograms."""
@@ -105,17 +97,30 @@ class Recorder(Callback):
         """Write what was seen before a run broke off."""
         self._flush(trainer)
 
+    @torch.no_grad()
+    def _parameters(self) -> Tensor:
+        """What there is to write of the parameters as they are now, in the order of `led_to`."""
+        norms = torch.stack(torch._foreach_norm(self.parameters))
+        return torch.cat([norms, *(p.flatten() for p in self.parameters if self.small)])
+
+    @torch.no_grad()
     def _flush(self, trainer: Trainer) -> None:
-        if self.buffer is None or self.filled == 0:
+        if not self.begun or not self.kept:
             return
-        rows = self.buffer[: self.filled].cpu()
+        count, tensors = len(self.kept), len(self.parameters)
+        kept_KC = torch.stack([number for row in self.kept for number in row]).view(count, -1)
+        gradients_KT, before_KT = kept_KC[:, 1:].split(tensors, dim=1)
+        before_KE = torch.cat([before_KT, torch.stack(self.entries)], dim=1) if self.small else before_KT
+        after_KE = torch.cat([before_KE[1:], self._parameters().unsqueeze(0)])  # before the next one is after this one
+        total_K1 = torch.linalg.vector_norm(gradients_KT, dim=1, keepdim=True)
+        rows = torch.cat([kept_KC[:, :1], total_K1, gradients_KT, after_KE], dim=1).cpu()
         self.losses.append(rows[:, 0].clone())
         writer = writer_of(trainer)
         if writer is not None:
-            for offset, row in enumerate(rows.tolist()):
-                _write(writer, self.tags, row, self.first + offset + 1)
-        self.first += self.filled
-        self.filled = 0
+            for update, row in enumerate(rows.tolist(), start=self.first + 1):
+                _write(writer, self.tags + self.led_to, row, update)
+        self.first += count
+        self.kept, self.entries = [], []
 
 
 def _named_parameters(pl_module: LightningModule) -> dict[str, torch.nn.Parameter]:

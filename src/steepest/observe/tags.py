@@ -33,6 +33,7 @@ TAGS = (
     Tag("val/{metric}", "score of the whole validation part at the current parameters", "metric's", "every epoch"),
     Tag("gradient_norm/total", "Euclidean norm of the gradient of update k", "loss / parameter", "every update"),
     Tag("gradient_norm/{parameter}", "the same, of one parameter tensor", "loss / parameter", "every update"),
+    Tag("parameter_norm/{parameter}", "norm of one parameter tensor, after k updates", "parameter", "every update"),
     Tag("parameter/{entry}", "a number of a model with few parameters, after k updates", "parameter", "every update"),
     Tag("parameters/{parameter}", "histogram of a parameter tensor of a larger model", "parameter", "about 50 times"),
     Tag("learning_rate", "step size of update k", "-", "every epoch"),

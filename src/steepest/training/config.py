@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from steepest.data.faults import Faults, did_you_mean
 from steepest.training.trust import Approved, locate
@@ -27,6 +28,7 @@ from steepest.training.trust import Approved, locate
 APPROVED: Approved = {
     "steepest.": object,
     "torch.optim.": Optimizer,
+    "torch.optim.lr_scheduler.": LRScheduler,
     "lightning.pytorch.callbacks.": Callback,
     "lightning.pytorch.loggers.": Logger,
     "lightning.pytorch.trainer.trainer.Trainer": Trainer,
@@ -45,10 +47,11 @@ class Run:
     trust: list[str]
 
 
-GROUPS = ("data", "model", "optimizer", "stop", "callbacks", "trainer", "logger")
+GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "callbacks", "trainer", "logger")
 GIVEN = {  # arguments a config leaves to the run
-    "model": ("inputs", "outputs", "optimizer"),
+    "model": ("inputs", "outputs", "optimizer", "scheduler"),
     "optimizer": ("params",),
+    "scheduler": ("optimizer",),
     "trainer": ("callbacks", "logger"),
     "logger": ("save_dir", "purge_step"),
 }

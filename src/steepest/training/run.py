@@ -109,7 +109,9 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
         BestCheckpoint(kept, objective, better(objective)),
     )
     extra: list[Callback] = [callback() for callback in checked.groups["callbacks"].values()]
-    trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, best, latest])
+    # Lightning refuses to clip for manual optimization; such a model has been given the bound itself.
+    clip = {} if model.automatic_optimization else {"gradient_clip_val": None, "gradient_clip_algorithm": None}
+    trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, best, latest], **clip)
     if first:
         record.begin(checked.plain, datamodule, device_name(trainer.strategy.root_device))
         if isinstance(logger, TensorBoardLogger) and state is None:
@@ -191,7 +193,13 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
     rate = optimizer.arguments.get("lr")
     if rate is not None and not 0 < float(rate) < float("inf"):
         raise ValueError(f"optimizer.lr={rate} must be above 0: gradient descent steps against the gradient")
-    predictor = model(inputs=windows.inputs, outputs=windows.outputs, optimizer=optimizer())
+    scheduler = checked.groups.get("scheduler")
+    predictor = model(
+        inputs=windows.inputs,
+        outputs=windows.outputs,
+        optimizer=optimizer(),
+        scheduler=scheduler() if scheduler else None,
+    )
     try:
         predictor.configure_optimizers()
     except ValueError as error:
@@ -264,8 +272,8 @@ def draw(
 def hyperparameters(plain: dict[str, Any]) -> dict[str, Any]:
     """The config as flat scalars for TensorBoard's HPARAMS tab: the same keys whatever their values."""
     flat: dict[str, Any] = {"seed": plain["seed"], "model": plain["model"]["_target_"].rsplit(".", 1)[-1]}
-    for group in ("data", "model", "optimizer", "stop"):
-        for key, value in plain[group].items():
+    for group in ("data", "model", "optimizer", "scheduler", "stop"):
+        for key, value in (plain.get(group) or {}).items():
             if not key.startswith("_") and key not in ("path", "seed"):
                 flat[f"{group}.{key}"] = (
                     value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

@@ -155,7 +155,6 @@ def _imported(path: str) -> Any:
 
 
 def _prefix(path: str, approved: Approved) -> str | None:
-    for prefix in approved:
-        if path == prefix or (prefix.endswith(".") and path.startswith(prefix)):
-            return prefix
-    return None
+    """The longest approved prefix of a path."""
+    fitting = [p for p in approved if path == p or (p.endswith(".") and path.startswith(p))]
+    return max(fitting, key=len, default=None)

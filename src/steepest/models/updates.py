@@ -1,0 +1,106 @@
+"""One update without what it does not need: the way of a gradient that is there already into the parameters.
+
+Most of the time of a small model's update is not arithmetic. Lightning asks every callback before every step, PyTorch's
+optimizers open a profiler range and look for hooks, fused kernels and closures; here the same is done without asking
+again each time. The numbers are the same to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor
+
+EPSILON = 1e-6  # torch.nn.utils.clip_grad_norm_ adds it to the norm it divides by
+
+
+def clip(gradients: list[Tensor], bound: float, algorithm: str) -> None:
+    """Bound gradients in place: ``norm`` scales all of them by min(1, bound / |g|), ``value`` cuts each number.
+
+    |g| is the Euclidean norm of all numbers together; as `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_` do.
+    """
+    if algorithm == "value":
+        torch._foreach_clamp_min_(gradients, -bound)
+        torch._foreach_clamp_max_(gradients, bound)
+        return
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    torch._foreach_mul_(gradients, (bound / (norm + EPSILON)).clamp(max=1))
+
+
+def lighten(optimizer: torch.optim.Optimizer) -> None:
+    """Let plain gradient descent and momentum step by a few kernels over all parameters; leave others as they are.
+
+    Only where `torch.optim.SGD` is used as it comes: no hooks on its steps, no step size in a tensor.
+    """
+    plain = type(optimizer) is torch.optim.SGD and not (
+        optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    )
+    if plain and all(isinstance(g["lr"], float | int) and not g["differentiable"] for g in optimizer.param_groups):
+        optimizer.step = MethodType(_gradient_descent, optimizer)  # type: ignore[method-assign]
+
+
+def _gradient_descent(optimizer: torch.optim.SGD, closure: Callable[[], Any] | None = None) -> Any:
+    """w <- w - lr v, with v = gradient + weight_decay w, or its running sum v <- momentum v + (1 - dampening) (...)."""
+    result = closure() if closure is not None else None
+    for group in optimizer.param_groups:
+        parameters = [p for p in group["params"] if p.grad is not None]
+        descent: Any = [p.grad for p in parameters]
+        if group["maximize"]:
+            descent = torch._foreach_neg(descent)
+        if group["weight_decay"] != 0:
+            descent = torch._foreach_add(descent, parameters, alpha=group["weight_decay"])
+        if group["momentum"] != 0:
+            descent = _with_momentum(optimizer, group, parameters, descent)
+        torch._foreach_add_(parameters, descent, alpha=-group["lr"])
+    return result
+
+
+def _with_momentum(optimizer: torch.optim.SGD, group: dict[str, Any], parameters: list, descent: Any) -> Any:
+    states = [optimizer.state[p] for p in parameters]
+    if any(state.get("momentum_buffer") is None for state in states):
+        for state, one in zip(states, descent, strict=True):
+            state["momentum_buffer"] = one.clone()
+        velocity = [state["momentum_buffer"] for state in states]
+    else:
+        velocity = [state["momentum_buffer"] for state in states]
+        torch._foreach_mul_(velocity, group["momentum"])
+        torch._foreach_add_(velocity, descent, alpha=1 - group["dampening"])
+    return torch._foreach_add(descent, velocity, alpha=group["momentum"]) if group["nesterov"] else velocity
+
+
+class Steps:
+    """Takes the strategy's place behind a `LightningOptimizer`, on one device in one precision.
+
+    Before a step it calls those callbacks that have `on_before_optimizer_step`, then the module's own, as Lightning
+    does; callbacks that have none are not asked. What counts updates is the `LightningOptimizer` itself, as ever.
+    """
+
+    def __init__(self, trainer: Trainer, module: LightningModule) -> None:
+        self.trainer, self.module = trainer, module
+        self.watchers = [
+            callback.on_before_optimizer_step
+            for callback in trainer.callbacks  # type: ignore[attr-defined]
+            if type(callback).on_before_optimizer_step is not Callback.on_before_optimizer_step
+        ]
+
+    def optimizer_step(self, optimizer: torch.optim.Optimizer, closure: Callable[[], Any], **kwargs: Any) -> Any:
+        """One update with the gradients in `p.grad`; `closure` has nothing to do."""
+        for watch in self.watchers:
+            watch(self.trainer, self.module, optimizer)
+        self.module.on_before_optimizer_step(optimizer)
+        return optimizer.step()
+
+
+def go_directly(trainer: Trainer, module: LightningModule) -> None:
+    """Put `Steps` behind the module's optimizers where nothing else has to happen between them and the parameters."""
+    if type(trainer.strategy) is SingleDeviceStrategy and type(trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
+        for optimizer in trainer.strategy._lightning_optimizers:
+            assert isinstance(optimizer, LightningOptimizer)
+            optimizer._strategy = Steps(trainer, module)  # type: ignore[assignment]
