@@ -63,22 +63,32 @@ def forward(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activation
     return trace
 
 
+def errors(
+    slope_NO: Float[Tensor, "*R N O"], trace: Trace, layers: Sequence[Layer], activations: Sequence[Activation]
+) -> list[Tensor]:
+    """g_k = dL/dz_k (R, N, units) of every layer, from the input up, for dL/dp (R, N, O): back-propagation proper.
+
+    From the top down: g_k = dL/da_k * sigma_k'(z_k), dL/da_(k-1) = g_k W_k, with the weights of the forward: no
+    parameter may change before all of this is done.
+    """
+    found: list[Tensor] = []
+    slope = slope_NO
+    for k in reversed(range(len(layers))):
+        if found:
+            slope = found[-1] @ layers[k + 1][0]  # dL/da_ni = sum_o g_no W_oi (R, N, in)
+        found.append(activations[k].backward(slope, trace.z[k], trace.a[k + 1]))
+    return found[::-1]
+
+
 def backward(
     slope_NO: Float[Tensor, "*R N O"], trace: Trace, layers: Sequence[Layer], activations: Sequence[Activation]
 ) -> list[Layer]:
     """The gradients (dL/dW_k, dL/db_k) of every layer, in the shapes of `layers`, for dL/dp (R, N, O).
 
-    The loss's slope carries the 1/N. Layers from the top down; dL/da_(k-1) is taken with the weights of the forward,
-    so no parameter may change before all of this is done.
+    dL/dW_oi = sum_n g_no a_ni, dL/db_o = sum_n g_no. Nothing divides by N here: the loss's slope carries the 1/N.
     """
-    gradients: list[Layer] = []
-    slope = slope_NO  # dL/da_k
-    for k in reversed(range(len(layers))):
-        slope = activations[k].backward(slope, trace.z[k], trace.a[k + 1])  # dL/dz_k = dL/da_k * sigma'(z_k)
-        gradients.append((slope.mT @ trace.a[k], slope.sum(-2)))  # sum_n g_no a_ni (R, out, in), sum_n g_no (R, out)
-        if k > 0:
-            slope = slope @ layers[k][0]  # dL/da_(k-1): sum_o g_no W_oi (R, N, in)
-    return gradients[::-1]
+    found = errors(slope_NO, trace, layers, activations)
+    return [(g_NO.mT @ a_NI, g_NO.sum(-2)) for g_NO, a_NI in zip(found, trace.a, strict=False)]
 
 
 def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor) -> Tensor:
