@@ -138,10 +138,11 @@ class ManualPredictor(Predictor):
     def _step_schedulers(self, interval: str, after: int, plateau: bool = False) -> None:
         """Lightning steps the schedulers of automatic modules only; by the same rules here."""
         for config in self.trainer.lr_scheduler_configs:
-            if config.interval != interval or after % config.frequency or plateau != config.reduce_on_plateau:
+            looks = isinstance(config.scheduler, ReduceLROnPlateau)
+            if config.interval != interval or after % config.frequency or plateau != looks:
                 continue
             if isinstance(config.scheduler, ReduceLROnPlateau):
-                config.scheduler.step(self.trainer.callback_metrics[str(config.monitor)])
+                config.scheduler.step(self.trainer.callback_metrics[self.monitor].item())
             else:
                 config.scheduler.step()
 

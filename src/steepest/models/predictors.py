@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from steepest.models.losses import LOSSES
 from steepest.models.networks import MLP, Linear
@@ -40,7 +41,10 @@ class Predictor(LightningModule):
     Attributes:
         at_hand: the batch (x_ND, y_NH) that the update at hand is computed from, and its mean loss, a scalar, at the
             parameters before that update; for callbacks.
+        monitor: the logged score that a `ReduceLROnPlateau` scheduler looks at.
     """
+
+    monitor: str = "val/loss"
 
     at_hand: tuple[Tensor, Tensor, Tensor]
 
@@ -98,7 +102,10 @@ class Predictor(LightningModule):
         optimizer = self.build_optimizer()
         if self.make_scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer)}}
+        schedule: dict[str, Any] = {"scheduler": self.make_scheduler(optimizer)}
+        if isinstance(schedule["scheduler"], ReduceLROnPlateau) and self.automatic_optimization:
+            schedule["monitor"] = self.monitor  # of a manual module Lightning does not keep it
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a checkpoint of either kind of optimization go on in the other: each counts its updates elsewhere."""

@@ -200,6 +200,7 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
         optimizer=optimizer(),
         scheduler=scheduler() if scheduler else None,
     )
+    predictor.monitor = checked.run.objective
     try:
         predictor.configure_optimizers()
     except ValueError as error:
