@@ -108,7 +108,10 @@ class Predictor(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let a checkpoint of either kind of optimization go on in the other: each counts its updates elsewhere."""
+        """Let a checkpoint be taken up to the bit, and by either kind of optimization."""
+        # Lightning loads it before it turns the module to double: the digits beyond single would be lost.
+        self.to(dtype=next(iter(checkpoint["state_dict"].values())).dtype)
+        # Each kind counts its updates elsewhere.
         if "loops" not in checkpoint:
             return
         loop = checkpoint["loops"]["fit_loop"]
