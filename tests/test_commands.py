@@ -202,8 +202,9 @@ def test_a_run_that_was_stopped_ends_with_the_numbers_of_the_uninterrupted_one(c
     assert curve.equals(resumed), "the curve goes on with no doubled steps"
 
 
-def test_two_processes_take_the_same_steps_as_one(command, tmp_path):
-    common = ["model=mlp", "stop.epochs=2", "data.batch_size=50"]
+@pytest.mark.parametrize("model", ["mlp", "mlp_manual"])
+def test_two_processes_take_the_same_steps_as_one(command, tmp_path, model):
+    common = [f"model={model}", "stop.epochs=2", "data.batch_size=50"]
     assert command(*common, "hydra.run.dir=one").returncode == 0
     answer = command(*common, "trainer.devices=2", "trainer.strategy=ddp", "hydra.run.dir=two")
     assert answer.returncode == 0, answer.stderr

@@ -155,9 +155,18 @@ def test_two_runs_of_one_seed_are_bit_identical_and_seed_0_is_a_seed(train):
     [("stop.epochs=2", "stop.epochs=5"), ("stop.updates=130", "stop.updates=300")],
     ids=["between epochs", "inside an epoch"],
 )
-@pytest.mark.parametrize("moved", [False, True])
-def test_a_resumed_run_ends_with_the_numbers_of_the_uninterrupted_one(train, part, whole, moved):
-    common = [o for o in QUICK if not o.startswith("stop")]
+@pytest.mark.parametrize(
+    ("moved", "kind"),
+    [
+        (False, []),
+        (True, []),
+        (False, ["trainer.precision=64-true"]),
+        (False, ["model=mlp_manual"]),
+        (False, ["model=mlp_manual", "trainer.precision=64-true", "scheduler=cosine"]),
+    ],
+)
+def test_a_resumed_run_ends_with_the_numbers_of_the_uninterrupted_one(train, part, whole, moved, kind):
+    common = [o for o in QUICK if not o.startswith("stop")] + kind + (["scheduler.T_max=5"] if len(kind) == 3 else [])
     _, expected = train(*common, whole, name="whole")
     _, folder = train(*common, part, name="part")
     if moved:

@@ -84,6 +84,37 @@ def draw_losses(losses: np.ndarray, first_update: int, history: pd.DataFrame, ti
     return _save(figure, path)
 
 
+def draw_parity(rows: pd.DataFrame, path: Path) -> Figure:
+    """The losses of a hand-derived model and of its automatic twin on each other; beneath, the gaps between the two.
+
+    `rows` is `Parity.table()`. A gap of exactly 0 is drawn on the lowest line of its logarithmic axis.
+    """
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes, beneath = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
+    axes.plot(rows["update"], rows["loss_by_autograd"], color=ORANGE, lw=3.2, label="gradients by autograd")
+    axes.plot(rows["update"], rows["loss_by_hand"], color=BLACK, lw=0.8, label="gradients derived by hand")
+    title = "One seed, the same batches, two ways to the gradient"
+    axes.set(ylabel="loss of each update's batch", yscale="log", title=title)
+    _finish(axes)
+    gaps = {
+        "loss_difference": (RED, "difference of the losses"),
+        "parameter_difference": (BLUE, "greatest difference of a parameter"),
+    }
+    values = np.concatenate([rows[name].to_numpy() for name in gaps])
+    lowest = int(np.floor(np.log10(values[values > 0].min()))) if (values > 0).any() else -17
+    highest = int(np.ceil(np.log10(max(values.max(), 10.0**lowest))))
+    for name, (colour, label) in gaps.items():
+        shown = rows[name].where(rows[name] > 0, 10.0 ** (lowest - 1))
+        never = "" if (rows[name] > 0).any() else " (0: equal to the last bit)"
+        beneath.plot(rows["update"], shown, ".", ms=3, color=colour, label=label + never)
+    powers = range(lowest - 1, highest + 1)
+    beneath.set(xlabel="updates", ylabel="gap", yscale="log", ylim=(10.0 ** (lowest - 1.3), 10.0 ** (highest + 0.3)))
+    beneath.set_yticks([10.0**p for p in powers], ["0", *(f"$10^{{{p}}}$" for p in powers[1:])])
+    beneath.minorticks_off()
+    _finish(beneath)
+    return _save(figure, path)
+
+
 def _finish(axes: Axes) -> None:
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=9)

@@ -57,7 +57,7 @@ class Recorder(Callback):
         self.kept, self.entries, self.first, self.begun = [], [], trainer.global_step, True
         writer = writer_of(trainer)
         if writer is not None and trainer.global_step == 0:
-            _write(writer, self.led_to, self._parameters().tolist(), 0)
+            write_event(writer, self.led_to, self._parameters().tolist(), 0)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -83,7 +83,7 @@ class Recorder(Callback):
             return
         step = trainer.global_step
         rates = [float(group["lr"]) for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        _write(writer, ["learning_rate", "epoch"], [rates[0], trainer.current_epoch + 1], step)
+        write_event(writer, ["learning_rate", "epoch"], [rates[0], trainer.current_epoch + 1], step)
         every = max(1, (trainer.max_epochs or 0) // self.histograms)
         if not self.small and (trainer.current_epoch + 1) % every == 0:
             for name, parameter in _named_parameters(pl_module).items():
@@ -118,7 +118,7 @@ class Recorder(Callback):
         writer = writer_of(trainer)
         if writer is not None:
             for update, row in enumerate(rows.tolist(), start=self.first + 1):
-                _write(writer, self.tags + self.led_to, row, update)
+                write_event(writer, self.tags + self.led_to, row, update)
         self.first += count
         self.kept, self.entries = [], []
 
@@ -133,7 +133,7 @@ def _indices(parameter: Tensor) -> list[tuple[int, ...]]:
     return list(product(*(range(n) for n in parameter.shape)))
 
 
-def _write(writer: SummaryWriter, tags: list[str], values: list[float], step: int) -> None:
+def write_event(writer: SummaryWriter, tags: list[str], values: list[float], step: int) -> None:
     """One event that holds several values: a tenth of the cost of as many `add_scalar`s."""
     summary = Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in zip(tags, values, strict=True)])
     assert writer.file_writer is not None

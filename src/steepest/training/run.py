@@ -20,14 +20,17 @@ from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation, evaluate
 from steepest.evaluate.metrics import DIRECTION_METRICS, VALUE_METRICS, better
 from steepest.evaluate.table import extrapolation_hint, line_in_words
+from steepest.models.agreement import Disagreement
 from steepest.models.predictors import Diverged, Predictor
+from steepest.observe.audit import Audit
 from steepest.observe.events import read_scalars
-from steepest.observe.figures import draw_losses, draw_predictions
+from steepest.observe.figures import draw_losses, draw_parity, draw_predictions
+from steepest.observe.parity import Parity
 from steepest.observe.recorder import Recorder
 from steepest.observe.scores import EpochScores
 from steepest.training.checkpoints import BestCheckpoint, LastCheckpoint
 from steepest.training.config import Checked, check
-from steepest.training.record import RunRecord, Status, device_name
+from steepest.training.record import RunRecord, Status, device_name, write_text
 from steepest.training.stops import stop_reason
 
 log = logging.getLogger(__name__)
@@ -142,6 +145,13 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     evaluation = evaluate_best(model, datamodule, best.best_model_path)
     record.predictions(evaluation.predictions)
     draw(folder, evaluation, scores, extra, checked, resume=done > 0)
+    for callback in extra:
+        if isinstance(callback, Audit):
+            metrics["audit"] = {"relative_error": callback.greatest, "updates_looked_at": callback.looks}
+        if isinstance(callback, Parity):
+            write_text(folder / "parity.csv", callback.table().to_csv(index=False))
+            draw_parity(callback.table(), folder / "figures" / "parity.png")
+            metrics["parity"] = callback.summary()
     verdict = evaluation.verdict()
     metrics |= evaluation.model | {
         "baselines": evaluation.baselines,
@@ -229,6 +239,8 @@ def fit(
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     except Diverged as error:
         return "failed", f"diverged: {error}"
+    except Disagreement as error:
+        return "failed", f"audit: {error}"
     except SystemExit:  # Lightning's answer to Ctrl-C
         if not trainer.interrupted:
             raise
