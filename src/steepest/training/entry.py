@@ -53,10 +53,11 @@ def command(app: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        _say_or_raise(error)
+        say_or_raise(error)
 
 
-def _say_or_raise(error: Exception) -> NoReturn:
+def say_or_raise(error: Exception) -> NoReturn:
+    """End with a user's error in one message, exit code 2; raise what is not one, or with ``HYDRA_FULL_ERROR=1``."""
     message = explain(error)
     if message is None or os.environ.get(_TRACEBACK, "0") not in ("0", ""):
         raise error
@@ -111,7 +112,7 @@ def job(config: DictConfig) -> float:
         # The traceback belongs in the run's own log; on the screen one message is enough.
         logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
         if not sweep:
-            _say_or_raise(error)
+            say_or_raise(error)
         log.error("job %s: %s", hydra.job.num, explain(error) or f"{type(error).__name__}: {error}")
         return worst
     if int(os.environ.get("LOCAL_RANK", "0")):

@@ -15,8 +15,8 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
-from steepest.data.datamodule import WindowDataModule
-from steepest.data.windows import Windows
+from steepest.data.datamodule import Batches, WindowDataModule
+from steepest.data.windows import Batch, Windows
 from steepest.evaluate.evaluation import Evaluation, evaluate
 from steepest.evaluate.metrics import DIRECTION_METRICS, VALUE_METRICS, better
 from steepest.evaluate.table import extrapolation_hint, line_in_words
@@ -216,6 +216,24 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
     except ValueError as error:
         raise ValueError(f"optimizer: {error}") from error
     return predictor
+
+
+def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Batch]:
+    """A config's model at its initial weights, and the first batch it would be trained on, on the CPU.
+
+    Raises:
+        ValueError: as `run` does.
+    """
+    checked = check(config)
+    datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
+    datamodule.setup()
+    predictor, dataset = build_model(checked, datamodule), datamodule.dataset
+    batches = Batches(
+        datamodule.placed("cpu", dtype), "train", dataset.batch_size, seed=checked.run.seed if dataset.shuffle else None
+    )
+    batch = next(iter(batches))
+    assert isinstance(batch, Batch)
+    return predictor.to(dtype=dtype), batch
 
 
 def check_objective(objective: str, windows: Windows) -> None:

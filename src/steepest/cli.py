@@ -1,0 +1,134 @@
+"""The `steepest` command. Thin: what it does is in the rooms. No torch at import."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from steepest.training.entry import FAILED, INTERRUPTED, say_or_raise
+
+if TYPE_CHECKING:
+    from steepest.models.agreement import Agreement
+
+app = typer.Typer(
+    help="steepest: choose a function, define its loss, descend its gradient. (To train: python train.py --help)",
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+def main() -> None:
+    """What the `steepest` console script runs: user errors are one message and exit code 2."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        say_or_raise(error)
+
+
+@app.callback()
+def steepest() -> None:
+    """Keep `gradcheck` a command of its own while it is the only one."""
+
+
+@app.command()
+def gradcheck(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="As for train.py, such as model=mlp model.hidden=[16,16]", show_default=False),
+    ] = None,
+    entries: Annotated[
+        int, typer.Option(min=0, help="Numbers of each parameter to take finite differences for; 0 takes all")
+    ] = 64,
+    single: Annotated[bool, typer.Option("--single", help="In single precision instead of double")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print a 2-2-2 net's forward, backward and update, every number")
+    ] = False,
+    example: Annotated[
+        Path | None, typer.Option(help="With --explain: a YAML file with a net of your own", show_default=False)
+    ] = None,
+) -> None:
+    """Compare a model's hand-derived gradients with autograd and finite differences, on its first batch."""
+    if explain or example:
+        _explain(example)
+        return
+    rows, bound = _compare(overrides or [], entries, single)
+    _print_agreement(rows, bound)
+    if any(row.fault(bound) for row in rows):
+        sys.exit(FAILED)
+
+
+def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agreement], float]:
+    from hydra import compose, initialize_config_dir
+
+    from steepest.training.conf import conf_folder
+    from steepest.training.trust import guard_hydra
+
+    guard_hydra()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = compose("train", overrides)
+
+    import torch
+
+    from steepest.models.agreement import BOUND, compare
+    from steepest.training.run import first_batch
+
+    logging.getLogger("steepest").setLevel(logging.WARNING)
+    dtype = torch.float32 if single else torch.float64
+    predictor, batch = first_batch(config, dtype)
+    rows = compare(predictor.network, predictor.loss, batch.x_ND, batch.y_NH, entries=entries or None)
+    return rows, BOUND[dtype]
+
+
+def _print_agreement(rows: list[Agreement], bound: float) -> None:
+    from math import prod
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from steepest.models.agreement import BOUND_OF_DIFFERENCES
+
+    limits = f"autograd {bound:g}, finite differences {max(bound, BOUND_OF_DIFFERENCES):g}"
+    table = Table(title="The hand-derived gradient", caption=f"greatest relative errors; bounds: {limits}")
+    for name in ("parameter", "shape", "norm", "against autograd", "finite differences", "of entries"):
+        table.add_column(name, justify="left" if name == "parameter" else "right")
+    for row in rows:
+        table.add_row(
+            row.parameter,
+            " x ".join(map(str, row.shape)),
+            f"{row.norm:.6g}",
+            f"{row.autograd:.1e}" if row.autograd else "0",
+            "-" if row.differences is None else f"{row.differences:.1e}",
+            f"{row.entries} / {prod(row.shape)}",
+            style="bold red" if row.fault(bound) else None,
+        )
+    console = Console()
+    console.print(table)
+    faults = [fault for row in rows if (fault := row.fault(bound))]
+    for fault in faults:
+        console.print(fault, style="bold red", markup=False)
+    if not faults:
+        console.print(f"All gradients agree: the greatest error is {max(row.greatest() for row in rows):.1e}.")
+
+
+def _explain(path: Path | None) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from steepest.models.worked import DEFAULT, Worked, read_example
+
+    worked = Worked(read_example(path) if path else DEFAULT)
+    console = Console()
+    for name, formula, value in worked.lines():
+        if not formula:
+            console.print(f"\n{name}", style="bold")
+        else:
+            console.print(Text.assemble((f"{name:>12}", "cyan"), f" = {formula} = ", (value, "bold")), soft_wrap=True)
+    console.print(f"\nL was {float(worked.loss):.9g}; after the update it is {float(worked.loss_after):.9g}.")
+    console.print(f"Against autograd, the greatest difference of a gradient is {worked.autograd_gap:.1e}.")
