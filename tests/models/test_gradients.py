@@ -234,3 +234,11 @@ def test_a_loss_and_its_slope_together_are_the_two_apart(loss):
     value, slope = LOSSES[loss].with_slope(x, y)
     torch.testing.assert_close(value, LOSSES[loss](x, y), rtol=1e-15, atol=0)
     assert torch.equal(slope, LOSSES[loss].backward(x, y))
+
+
+def test_square_weights_are_not_transposed():
+    layers, (x, y) = random_net(2, 3, 4), random_batch(8, 3, "mse")
+    (W1, b1), _ = layers
+    square = (torch.arange(49, dtype=torch.float64).view(7, 7) / 50, b1)
+    layers = [(W1, b1), square, *layers[1:]]
+    assert worst(by_hand(layers, x, y, "tanh", "mse"), by_autograd(layers, x, y, "tanh", "mse")) <= 1e-12
