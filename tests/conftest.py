@@ -15,7 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 # Shapes and types of the tensor functions are checked at every call, in tests only.
 CHECKED = ["models.activations", "models.losses", "models.networks", "evaluate.metrics", "evaluate.significance"]
 CHECKED += ["evaluate.baselines", "data.windows"]
-jaxtyping.install_import_hook([f"steepest.{module}" for module in CHECKED], "beartype.beartype")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Install the checking, before anything of steepest is imported; not where times are measured."""
+    if config.option.markexpr != "speed":
+        jaxtyping.install_import_hook([f"steepest.{module}" for module in CHECKED], "beartype.beartype")
+
 
 ROOT = Path(__file__).resolve().parents[1]
 # Quick runs in this process: no bar on the screen.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -273,7 +274,7 @@ def test_memory_grows_with_rows_not_with_rows_times_window(tmp_path):
 def readme_commands() -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("python train.py") and "yahoo" not in line]
+    return [line for line in lines if line.startswith(("python train.py", "steepest")) and "yahoo" not in line]
 
 
 @pytest.mark.slow
@@ -283,12 +284,13 @@ def test_every_command_of_the_readme_runs(line, tmp_path):
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     (tmp_path / "train.py").symlink_to(ROOT / "train.py")
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
     if "resume=" in line:
         stopped = line.split("resume=")[1].split()[0]
         first = f"{sys.executable} train.py stop.epochs=2 hydra.run.dir={stopped}"
         subprocess.run(first, shell=True, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     answer = subprocess.run(
-        line.replace("python", sys.executable, 1),
+        str(Path(sys.executable).parent / line),
         shell=True,
         cwd=tmp_path,
         capture_output=True,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
+from unittest import mock
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -16,8 +18,11 @@ from sklearn.neural_network import MLPRegressor
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import steepest.models.activations
+import steepest.models.manual
 from steepest import MLP, ManualPredictor, RandomWalk, WindowDataModule
 from steepest.data.windows import Windows
+from steepest.models.losses import LOSSES, Loss
 from steepest.observe.recorder import Recorder
 
 ROWS, INPUTS, HIDDEN, BATCH, RATE = 5_000, 28, 64, 64, 0.01
@@ -82,6 +87,34 @@ def manual_watched(epochs: int) -> Contender:
 def manual_with_losses(epochs: int) -> Contender:
     """Ours, with the loss of every update kept."""
     return manual(epochs, Losses())
+
+
+def manual_without(epochs: int, *steps: str) -> Contender:
+    """Ours without some of the steps that made it fast, as they are named in `STEPS`."""
+    train = manual(epochs, Losses(), updates_per_step=1 if "several updates a step" in steps else 256)
+
+    def slow() -> int:
+        with ExitStack() as patches:
+            for step in steps:
+                for target, name, value in STEPS[step]:
+                    patches.enter_context(mock.patch.object(target, name, value))
+            return train()
+
+    return slow
+
+
+MSE = LOSSES["mse"]
+STEPS: dict[str, list] = {
+    "several updates a step": [],
+    "Steps: only callbacks that watch are asked": [(steepest.models.manual, "go_directly", lambda *_: None)],
+    "lighten: gradient descent in one foreach kernel": [(steepest.models.manual, "lighten", lambda _: None)],
+    "the loss and its slope from one residual": [
+        (Loss, "with_slope", lambda self, p, y: (MSE(p, y), MSE.backward(p, y)))
+    ],
+    "fused kernels for the slope of the sigmoid": [
+        (steepest.models.activations, "_sigmoid_backward", lambda g, a: g * a * (1 - a))
+    ],
+}
 
 
 class UsualModule(LightningModule):

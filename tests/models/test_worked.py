@@ -41,8 +41,8 @@ def test_a_published_example_comes_out_digit_by_digit(mazur):
     }  # fmt: skip
     ours = values(mazur)
     for name, value in printed.items():
-        assert ours[name] == pytest.approx(value, rel=1e-8, abs=6e-10), name
-    assert mazur.loss_after.item() == pytest.approx(0.291027924, abs=1e-9)
+        assert ours[name] == pytest.approx(value, rel=1e-8, abs=6e-9), name
+    assert mazur.loss_after.item() == pytest.approx(0.291027924, abs=2e-7)  # he goes on with rounded weights
 
 
 SYNTAX = [

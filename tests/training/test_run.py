@@ -268,7 +268,8 @@ def test_a_checkpoint_loads_as_plain_data_into_its_module(train):
 
 def test_every_tag_of_an_event_file_is_in_the_table_and_every_entry_is_written(train):
     _, small = train("stop.epochs=2", name="small")
-    _, large = train("stop.epochs=2", "model=mlp", name="large")
+    watched = "callbacks=[default,audit,parity]"
+    _, large = train("stop.epochs=2", "model=mlp_manual", watched, name="large")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     tags = set(read_scalars(small)) | set(read_scalars(large))
@@ -400,3 +401,156 @@ def test_a_gpu_ends_where_the_cpu_ends(train):
     on_gpu, folder = train(*QUICK, "trainer=gpu", name="gpu")
     assert on_gpu.metrics["train"]["mse"] == pytest.approx(on_cpu.metrics["train"]["mse"], rel=1e-3)
     assert "cpu" not in json.loads((folder / "run.json").read_text())["device"]
+
+
+@pytest.mark.parametrize(
+    ("automatic", "manual"), [("model=mlp", "model=mlp_manual"), ("model=linear", "model=linear_manual")]
+)
+@pytest.mark.parametrize("more", [[], ["experiment=direction"], ["optimizer=adam", "trainer.gradient_clip_val=0.1"]])
+def test_hand_derived_models_end_with_the_automatic_ones_numbers(train, automatic, manual, more):
+    model = [o for o in more if not o.startswith("experiment")]
+    loss = ["model.loss=cross_entropy"] if model != more else []
+    ends = []
+    for name in (automatic, manual):
+        outcome, folder = train(*more, name, *loss, "stop.epochs=4", name=name.partition("=")[2])
+        ends.append((outcome.metrics, read_scalars(folder)))
+    (a, a_curves), (b, b_curves) = ends
+    assert a.keys() == b.keys()
+    for part in ("train", "val", "test"):
+        assert b[part] == pytest.approx(a[part], rel=1e-5)
+    assert (a["updates"], a["stop_reason"], a["line"]) == (b["updates"], b["stop_reason"], b["line"])
+    assert a_curves.keys() == b_curves.keys()
+    for tag in a_curves:
+        if not tag.startswith("hp"):
+            pd.testing.assert_series_equal(a_curves[tag], b_curves[tag], rtol=2e-3, atol=1e-5)
+
+
+def test_every_update_has_its_row_whatever_updates_per_step_is(train):
+    curves = []
+    for several in (1, 8, 256):
+        _, folder = train(
+            "model=mlp_manual", "stop.updates=200", f"model.updates_per_step={several}", name=str(several)
+        )
+        curves.append(read_scalars(folder))
+    for other in curves[1:]:
+        assert other.keys() == curves[0].keys()
+        for tag, curve in curves[0].items():
+            pd.testing.assert_series_equal(other[tag], curve)
+    assert list(curves[0]["train/loss"].index) == list(range(1, 201))
+
+
+def test_a_hand_derived_run_that_diverges_refuses_the_update_the_automatic_one_refuses(train):
+    reasons = []
+    for name in ("mlp", "mlp_manual"):
+        outcome, _ = train(f"model={name}", "optimizer.lr=1e30", "stop.epochs=2", name=name)
+        reasons.append((outcome.metrics["stop_reason"], outcome.metrics["updates"]))
+    assert reasons[0] == reasons[1]
+    assert "lower optimizer.lr" in reasons[0][0]
+
+
+def test_a_threshold_ends_both_kinds_at_the_same_update(train):
+    rule = ("stop=threshold", "stop.loss=0.01", "optimizer.lr=0.05")
+    ends = [train(f"model={m}", *rule, name=m)[0].metrics for m in ("mlp", "mlp_manual")]
+    assert ends[0]["updates"] == ends[1]["updates"]
+    assert "threshold" in ends[1]["stop_reason"]
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp", "mlp_manual", "linear_manual"])
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+def test_the_audit_finds_nothing_in_a_sound_run_of_either_kind(train, model, precision):
+    outcome, folder = train(
+        f"model={model}", "callbacks=[default,audit]", "callbacks.audit.every_n_updates=50", "stop.epochs=3",
+        f"trainer.precision={precision}", "trainer.gradient_clip_val=0.01",
+    )  # fmt: skip
+    assert outcome.metrics["status"] == "finished"
+    assert outcome.metrics["audit"]["updates_looked_at"] == 6
+    assert 0 < outcome.metrics["audit"]["relative_error"] < (1e-5 if precision == "32-true" else 1e-11)
+    curve = read_scalars(folder)["audit/relative_error"]
+    assert list(curve.index) == [1, 51, 101, 151, 201, 251]
+    assert curve.max() == pytest.approx(outcome.metrics["audit"]["relative_error"], rel=1e-6)
+
+
+def test_the_audit_stops_a_run_whose_gradient_is_wrong_and_names_the_parameter(train, monkeypatch):
+    from steepest.models import manual
+
+    right = manual.backward
+
+    def wrong(*arguments):
+        (dW1, db1), (dW2, db2) = right(*arguments)
+        return [(dW1, db1), (dW2, db2 * 1.01)]
+
+    monkeypatch.setattr(manual, "backward", wrong)
+    outcome, folder = train("model=mlp_manual", "callbacks=[default,audit]", "stop.epochs=3")
+    assert outcome.metrics["status"] == "failed"
+    assert outcome.metrics["stop_reason"].startswith("audit: update 1, b2: the gradient that training used is off")
+    assert outcome.metrics["updates"] == 0
+    assert json.loads((folder / "run.json").read_text())["status"] == "failed"
+
+
+def test_parity_writes_the_difference_of_two_real_trajectories(train):
+    outcome, folder = train("experiment=manual_equals_autograd", "stop.updates=130", name="both")
+    rows = pd.read_csv(folder / "parity.csv")
+    assert list(rows["update"]) == list(range(1, 131))
+    assert rows["parameter_difference"].max() <= 1e-12
+    assert rows["loss_difference"].max() <= 1e-12
+    assert outcome.metrics["parity"]["loss_difference"] == rows["loss_difference"].max()
+    assert (folder / "figures" / "parity.png").stat().st_size > 10_000
+    # The twin is no copy of the model: it is what model=mlp does by itself.
+    _, alone = train(
+        "experiment=manual_equals_autograd", "model=mlp", "callbacks=[default]", "stop.updates=130", name="alone"
+    )
+    curve = read_scalars(alone)["train/loss"]
+    np.testing.assert_array_equal(curve.to_numpy(), rows["loss_by_autograd"].astype("float32").astype(float))
+
+
+def test_parity_sees_a_wrong_gradient(train, monkeypatch):
+    from steepest.models import manual
+
+    right = manual.backward
+    monkeypatch.setattr(manual, "backward", lambda *a: [(dW * (1 + 1e-6), db) for dW, db in right(*a)])
+    outcome, _ = train("experiment=manual_equals_autograd", "callbacks=[default,parity]", "stop.updates=50")
+    assert outcome.metrics["parity"]["parameter_difference"] > 1e-9
+
+
+def test_parity_follows_clipping_schedulers_and_resuming(train):
+    how = ("model=mlp_manual", "callbacks=[default,parity]", "trainer.gradient_clip_val=0.05", "scheduler=exponential")
+    how += ("optimizer=adam", "trainer.precision=64-true")
+    outcome, _ = train(*how, "stop.epochs=3", name="run")
+    assert outcome.metrics["parity"]["parameter_difference"] < 1e-10
+    outcome, folder = train("stop.epochs=5", resume=True)
+    assert outcome.metrics["parity"]["parameter_difference"] < 1e-10
+    rows = pd.read_csv(folder / "parity.csv")
+    assert rows["update"].iloc[0] == 3 * 91 + 1
+    assert len(rows) == 2 * 91
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["callbacks=[default,parity]"], "use model=mlp_manual or model=linear_manual"),
+        (
+            ["callbacks=[default,audit]", "callbacks.audit.bound=-1"],
+            "callbacks.audit.bound=-1.0 must be a number above 0",
+        ),
+        (["model=mlp_manual", "optimizer=lbfgs"], "optimizer: L-BFGS evaluates the loss several times an update"),
+        (["model=mlp_manual", "trainer.precision=bf16-mixed"], "use 32-true or 64-true"),
+        (["model=mlp_manual", "model.updates_per_step=0"], "updates_per_step=0 must be 1 or more"),
+        (["scheduler=cosine", "stop.epochs=null", "stop.updates=5"], "scheduler.T_max=None should be"),
+    ],
+)
+def test_what_cannot_be_done_with_hand_derived_gradients_says_what_can(train, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        train(*overrides)
+
+
+@pytest.mark.parametrize("scheduler", ["step", "cosine", "exponential", "plateau"])
+def test_schedulers_give_both_kinds_the_same_steps(train, scheduler):
+    more = {"step": ["scheduler.step_size=2"], "plateau": ["scheduler.patience=0", "optimizer.lr=0.3"]}
+    rates = []
+    for model in ("mlp", "mlp_manual"):
+        _, folder = train(
+            f"model={model}", f"scheduler={scheduler}", *more.get(scheduler, []), "stop.epochs=8", name=model
+        )
+        rates.append(read_scalars(folder)["learning_rate"].to_list())
+    assert rates[0] == rates[1]
+    assert len(set(rates[0])) > 1

@@ -17,7 +17,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from steepest.models.networks import MLP, Layer, backward, forward
 from steepest.models.predictors import ActivationName, LossName, MakeOptimizer, MakeScheduler, Predictor
-from steepest.models.updates import clip, go_directly, lighten
+from steepest.models.updates import clip, go_directly, lighten, listeners
+
+BACKWARD_HOOKS = ("before_zero_grad", "before_backward", "after_backward")
 
 
 class ManualPredictor(Predictor):
@@ -85,13 +87,21 @@ class ManualPredictor(Predictor):
         optimizer, layers = self.optimizers(), self.network.layers()
         parameters = [p for layer in layers for p in layer]
         several, schedulers = self.trainer.world_size > 1, bool(self.trainer.lr_scheduler_configs)
+        # Hooks around a backward, which Lightning calls in automatic optimization only.
+        at_zero, before, after = (listeners(self.trainer, self, f"on_{hook}") for hook in BACKWARD_HOOKS)
         for number, (x_ND, y_NH, *share) in enumerate(batches, start=1):
             loss, gradients = self._loss_and_gradient(x_ND, y_NH, layers)
             self.seen(x_ND, y_NH, loss)
+            for listen in at_zero:
+                listen(optimizer)
+            for listen in before:
+                listen(loss)
             if several:
                 _average_over_devices(gradients, *share)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
+            for listen in after:
+                listen()
             optimizer.step()  # type: ignore[union-attr]
             if schedulers:
                 self._step_schedulers("step", self.trainer.fit_loop.epoch_loop.batch_idx + number)
@@ -167,7 +177,7 @@ class ManualPredictor(Predictor):
         loop._batches_that_stepped += further
 
 
-def _average_over_devices(gradients: list[Tensor], share: float) -> None:
+def _average_over_devices(gradients: list[Tensor], share: float = 1.0) -> None:
     """Each device has the mean over its share of the batch; what all need is the mean over the batch."""
     world = torch.distributed.get_world_size()
     together = torch.cat([g.flatten() for g in gradients]).mul_(share / world)

@@ -8,6 +8,7 @@ again each time. The numbers are the same to the bit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -75,6 +76,19 @@ def _with_momentum(optimizer: torch.optim.SGD, group: dict[str, Any], parameters
     return torch._foreach_add(descent, velocity, alpha=group["momentum"]) if group["nesterov"] else velocity
 
 
+def listeners(trainer: Trainer, module: LightningModule, hook: str) -> list[Callable[..., None]]:
+    """Who does something at this hook, in Lightning's order: callbacks that have one of their own, then the module."""
+    found: list[Callable[..., None]] = []
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        bound = getattr(callback, hook)
+        if getattr(bound, "__func__", None) is not getattr(Callback, hook):
+            found.append(partial(bound, trainer, module))
+    bound = getattr(module, hook)
+    if getattr(bound, "__func__", None) is not getattr(LightningModule, hook):
+        found.append(bound)
+    return found
+
+
 class Steps:
     """Takes the strategy's place behind a `LightningOptimizer`, on one device in one precision.
 
@@ -83,18 +97,12 @@ class Steps:
     """
 
     def __init__(self, trainer: Trainer, module: LightningModule) -> None:
-        self.trainer, self.module = trainer, module
-        self.watchers = [
-            callback.on_before_optimizer_step
-            for callback in trainer.callbacks  # type: ignore[attr-defined]
-            if type(callback).on_before_optimizer_step is not Callback.on_before_optimizer_step
-        ]
+        self.watchers = listeners(trainer, module, "on_before_optimizer_step")
 
     def optimizer_step(self, optimizer: torch.optim.Optimizer, closure: Callable[[], Any], **kwargs: Any) -> Any:
         """One update with the gradients in `p.grad`; `closure` has nothing to do."""
         for watch in self.watchers:
-            watch(self.trainer, self.module, optimizer)
-        self.module.on_before_optimizer_step(optimizer)
+            watch(optimizer)
         return optimizer.step()
 
 

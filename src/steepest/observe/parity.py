@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pandas as pd
@@ -40,7 +41,7 @@ class Parity(Callback):
         self.optimizer = self.twin.build_optimizer()
         if trainer.global_step:  # a resumed run: both are where the model is
             self.twin.load_state_dict(pl_module.state_dict())
-            self.optimizer.load_state_dict(trainer.optimizers[0].state_dict())
+            self.optimizer.load_state_dict(deepcopy(trainer.optimizers[0].state_dict()))  # it would share its tensors
         self.rows = []
 
     def on_before_optimizer_step(

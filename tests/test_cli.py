@@ -1,0 +1,99 @@
+"""The `steepest` command as users start it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("steepest")
+
+
+@pytest.fixture
+def steepest(tmp_path):
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(COMMAND), *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    return start
+
+
+def rows(output: str) -> dict[str, list[str]]:
+    lines = [line.strip("│ ").split("│") for line in output.splitlines() if line.startswith("│")]
+    return {cells[0].strip(): [c.strip() for c in cells[1:]] for cells in lines}
+
+
+def test_gradcheck_prints_every_error_below_1e_minus_12(steepest):
+    answer = steepest("gradcheck", "model=mlp", "model.hidden=[16,16]")
+    assert answer.returncode == 0, answer.stderr
+    table = rows(answer.stdout)
+    assert list(table) == ["W1", "b1", "W2", "b2", "W3", "b3"]
+    for shape, norm, autograd, differences, entries in table.values():
+        assert float(autograd) < 1e-12
+        assert float(differences) < 1e-12
+        assert float(norm) > 0
+        assert shape
+        assert entries
+    assert "All gradients agree" in answer.stdout
+
+
+def test_gradcheck_takes_any_models_data_loss_and_precision(steepest):
+    answer = steepest("gradcheck", "experiment=direction", "model.activation=hard_sigmoid", "--entries", "5")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert rows(answer.stdout)["W1"][-1].startswith("5 / ")
+    answer = steepest("gradcheck", "model=linear_manual", "data.window=3", "--single", "--entries", "0")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert rows(answer.stdout)["W1"][-1] == "3 / 3"
+
+
+def test_gradcheck_fails_where_a_gradient_is_wrong(monkeypatch, capsys):
+    from steepest import cli
+    from steepest.models import agreement
+
+    right = agreement.backward
+    monkeypatch.setattr(agreement, "backward", lambda *a: [(dW, db * 1.001) for dW, db in right(*a)])
+    with pytest.raises(SystemExit) as ended:
+        cli.gradcheck(["model=mlp"], entries=4)
+    assert ended.value.code == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "b1: the hand-derived gradient is off autograd's by a relative error of" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gradcheck", "model=mlpp"], "model=mlpp: there is no such choice; did you mean 'mlp'?"),
+        (["gradcheck", "data.widnow=3"], "unknown key 'data.widnow'; did you mean 'window'?"),
+        (["gradcheck", "--explain", "--example", "no.yaml"], "no.yaml cannot be read"),
+        (["gradchek"], "No such command"),
+        (["gradcheck", "--entries", "-1"], "Invalid value"),
+    ],
+)
+def test_a_users_error_is_one_message_and_exit_code_2(steepest, arguments, message):
+    answer = steepest(*arguments)
+    assert answer.returncode == 2
+    assert message in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_explain_prints_every_number_with_its_formula(steepest, tmp_path):
+    answer = steepest("gradcheck", "--explain")
+    assert answer.returncode == 0, answer.stderr
+    for line in (
+        "z1_1 = W1_11 x_1 + W1_12 x_2 + b1_1 = 0.5*1 + -0.25*(-2) + 0.1 = 1.1",
+        "dL/dz1_1 = dL/da1_1 * a1_1 (1 - a1_1) = 0.622151362 * 0.750260106 (1 - 0.750260106) = 0.116572426",
+        "W2_11 new = W2_11 - 0.5 dL/dW2_11 = 1 - 0.5*0.164136975 = 0.917931513",
+    ):
+        assert line in answer.stdout
+    (tmp_path / "net.yaml").write_text(
+        "inputs: [2]\ntargets: [1]\nlayers:\n  - {W: [[3]], b: 0.5, activation: identity}\n"
+    )
+    answer = steepest("gradcheck", "--explain", "--example", "net.yaml")
+    assert "z1_1 = W1_11 x_1 + b1 = 3*2 + 0.5 = 6.5" in answer.stdout
+    assert "dL/dW1_11 = dL/dz1_1 x_1 = 11*2 = 22" in answer.stdout
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, steepest.cli; assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
