@@ -47,7 +47,7 @@ def test_help_names_groups_and_examples(command):
     answer = command("--help")
     assert answer.returncode == 0
     for text in (
-        "model: linear, mlp",
+        "model: linear, linear_manual, mlp, mlp_manual",
         "resume=FOLDER",
         "python train.py -m model=linear,mlp",
         "longest_window",
