@@ -153,6 +153,12 @@ class Windows:
             origin_N = self.parts[part].origins(index_N)
             yield origin_N, self.gather(origin_N)
 
+    def spread(self, part: str, count: int) -> Batch:
+        """Evenly spaced samples of a part, at most so many; all of a smaller part."""
+        size = len(self.parts[part])
+        index_N = torch.arange(min(count, size), device=self.price_T.device) * size // min(count, size)
+        return self.gather(self.parts[part].origins(index_N))
+
     def actual(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
         """The true prices (N, H) that these samples predict, float64."""
         return self._after(self.price_T, origin_N)
@@ -174,6 +180,18 @@ class Windows:
         if self.transform == "log_return":
             return self.last(origin_N) * value_NH.cumsum(-1).exp()
         return value_NH
+
+    def standing_still(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
+        """What a model would have to put out (N, H) to say tomorrow = today; for plain rows, the training mean."""
+        if self.transform == "level" and self.ordered:
+            value_N = self.price_T[origin_N]
+        else:
+            value_N = torch.zeros_like(self.price_T[origin_N])  # no return; of plain rows, see below
+        series_N = self.series_T[origin_N]
+        if not self.ordered:
+            return value_N.unsqueeze(-1).expand(-1, self.horizon)  # targets have their mean taken off
+        center_N = self._value(origin_N) if self.relative else self.mean_S[series_N]
+        return ((value_N - center_N) / self.scale_S[series_N]).unsqueeze(-1).expand(-1, self.horizon)
 
     def _value(self, origin_N: Tensor) -> Tensor:
         """The transformed, unscaled value (N,) at these rows, float64."""

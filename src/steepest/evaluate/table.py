@@ -45,7 +45,8 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     console.print(table)
     counts = f"{metrics['updates']} updates, {metrics['epochs']} epochs, {metrics['seconds']:.1f} s"
     how = f"{counts}; ended by {metrics['stop_reason']}."
-    for line in (how, metrics["line"], metrics["hint"]):
+    critical = metrics.get("critical", {}).get("sentence")
+    for line in (how, metrics["line"], critical, metrics["hint"]):
         if line:
             console.print(Text(line), soft_wrap=True)
     console.print(Text(evaluation.verdict().sentence, style="bold"), soft_wrap=True)

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from steepest.models.networks import MLP, Layer, backward, forward
 from steepest.models.predictors import ActivationName, LossName, MakeOptimizer, MakeScheduler, Predictor
-from steepest.models.updates import clip, go_directly, lighten, listeners
+from steepest.models.updates import Flat, clip, go_directly, lighten, listeners
 
 BACKWARD_HOOKS = ("before_zero_grad", "before_backward", "after_backward")
 
@@ -47,6 +47,7 @@ class ManualPredictor(Predictor):
     """
 
     network: MLP
+    flat: Flat | None = None  # while it is trained on one device
 
     def __init__(
         self,
@@ -68,17 +69,19 @@ class ManualPredictor(Predictor):
         self.automatic_optimization = False
         self.updates_per_step = updates_per_step
         self.clip_bound, self.clip_algorithm = gradient_clip_val, gradient_clip_algorithm or "norm"
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.save_hyperparameters(ignore=["optimizer", "scheduler"], logger=False)
 
     def gradient(self, x_ND: Tensor, y_NH: Tensor) -> list[Tensor]:
         """The gradient of the mean loss of these samples, a tensor per parameter, in their order: by hand."""
         with torch.no_grad():
             return self._loss_and_gradient(x_ND, y_NH, self.network.layers())[1]
 
-    def _loss_and_gradient(self, x_ND: Tensor, y_NH: Tensor, layers: list[Layer]) -> tuple[Tensor, list[Tensor]]:
+    def _loss_and_gradient(
+        self, x_ND: Tensor, y_NH: Tensor, layers: list[Layer], out: list[Layer] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         trace = forward(x_ND, layers, self.network.activations)
         loss, slope_NO = self.loss.with_slope(trace.a[-1], y_NH)
-        return loss, [g for layer in backward(slope_NO, trace, layers, self.network.activations) for g in layer]
+        return loss, [g for layer in backward(slope_NO, trace, layers, self.network.activations, out) for g in layer]
 
     @torch.no_grad()
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -86,11 +89,12 @@ class ManualPredictor(Predictor):
         batches = list(batch.batches()) if hasattr(batch, "batches") else [batch]
         optimizer, layers = self.optimizers(), self.network.layers()
         parameters = [p for layer in layers for p in layer]
+        into = self.flat.layers() if self.flat is not None else None
         several, schedulers = self.trainer.world_size > 1, bool(self.trainer.lr_scheduler_configs)
         # Hooks around a backward, which Lightning calls in automatic optimization only.
         at_zero, before, after = (listeners(self.trainer, self, f"on_{hook}") for hook in BACKWARD_HOOKS)
         for number, (x_ND, y_NH, *share) in enumerate(batches, start=1):
-            loss, gradients = self._loss_and_gradient(x_ND, y_NH, layers)
+            loss, gradients = self._loss_and_gradient(x_ND, y_NH, layers, into)
             self.seen(x_ND, y_NH, loss)
             for listen in at_zero:
                 listen(optimizer)
@@ -102,6 +106,8 @@ class ManualPredictor(Predictor):
                 parameter.grad = gradient
             for listen in after:
                 listen()
+            if after and self.flat is not None:
+                self.flat.take_up()
             optimizer.step()  # type: ignore[union-attr]
             if schedulers:
                 self._step_schedulers("step", self.trainer.fit_loop.epoch_loop.batch_idx + number)
@@ -125,7 +131,7 @@ class ManualPredictor(Predictor):
                 "L-BFGS evaluates the loss several times an update, a hand-derived step once: take model=linear or "
                 "model=mlp with it, or optimizer=sgd, momentum, adam or adamw"
             )
-        lighten(optimizer)
+        lighten(optimizer, self)
         return optimizer
 
     def on_fit_start(self) -> None:
@@ -138,7 +144,12 @@ class ManualPredictor(Predictor):
 
     def on_train_start(self) -> None:
         """Step without what a step does not need."""
-        go_directly(self.trainer, self)
+        if go_directly(self.trainer, self):
+            self.flat = Flat(self.network)
+
+    def on_train_end(self) -> None:
+        """Leave nothing of a fit behind but the parameters."""
+        self.flat = None
 
     def on_train_epoch_end(self) -> None:
         """Step schedulers that look at a score, which callbacks have logged by now."""

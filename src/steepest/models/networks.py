@@ -81,14 +81,23 @@ def errors(
 
 
 def backward(
-    slope_NO: Float[Tensor, "*R N O"], trace: Trace, layers: Sequence[Layer], activations: Sequence[Activation]
+    slope_NO: Float[Tensor, "*R N O"],
+    trace: Trace,
+    layers: Sequence[Layer],
+    activations: Sequence[Activation],
+    out: Sequence[Layer] | None = None,
 ) -> list[Layer]:
     """The gradients (dL/dW_k, dL/db_k) of every layer, in the shapes of `layers`, for dL/dp (R, N, O).
 
     dL/dW_oi = sum_n g_no a_ni, dL/db_o = sum_n g_no. Nothing divides by N here: the loss's slope carries the 1/N.
+    They are written into `out` where that is given.
     """
     found = errors(slope_NO, trace, layers, activations)
-    return [(g_NO.mT @ a_NI, g_NO.sum(-2)) for g_NO, a_NI in zip(found, trace.a, strict=False)]
+    into: Sequence[tuple[Tensor | None, Tensor | None]] = out or [(None, None)] * len(layers)
+    return [
+        (torch.matmul(g_NO.mT, a_NI, out=dW_OI), torch.sum(g_NO, -2, out=db_O))
+        for g_NO, a_NI, (dW_OI, db_O) in zip(found, trace.a, into, strict=False)
+    ]
 
 
 def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor) -> Tensor:

@@ -41,12 +41,14 @@ class Predictor(LightningModule):
     Attributes:
         at_hand: the batch (x_ND, y_NH) that the update at hand is computed from, and its mean loss, a scalar, at the
             parameters before that update; for callbacks.
+        loss_at_hand: that loss as a number.
         monitor: the logged score that a `ReduceLROnPlateau` scheduler looks at.
     """
 
     monitor: str = "val/loss"
 
     at_hand: tuple[Tensor, Tensor, Tensor]
+    loss_at_hand: float
 
     def __init__(
         self, network: MLP, loss: str, optimizer: MakeOptimizer | None, scheduler: MakeScheduler | None
@@ -76,12 +78,14 @@ class Predictor(LightningModule):
         Raises:
             Diverged: for a loss that is no finite number, before the update it calls for.
         """
-        if not math.isfinite(loss.item()):
+        number = loss.item()
+        if not math.isfinite(number):
             raise Diverged(
-                f"the training loss is {loss.item()} at update {self.global_step + 1} "
+                f"the training loss is {number} at update {self.global_step + 1} "
                 f"(epoch {self.current_epoch + 1}), which was refused: lower optimizer.lr"
             )
-        object.__setattr__(self, "at_hand", (x_ND, y_NH, loss))  # past the look for parameters and submodules
+        # Past the look for parameters and submodules.
+        self.__dict__["at_hand"], self.__dict__["loss_at_hand"] = (x_ND, y_NH, loss), number
 
     def gradient(self, x_ND: Tensor, y_NH: Tensor) -> list[Tensor]:
         """The gradient of the mean loss of these samples, a tensor per parameter, in their order."""
@@ -106,6 +110,10 @@ class Predictor(LightningModule):
         if isinstance(schedule["scheduler"], ReduceLROnPlateau) and self.automatic_optimization:
             schedule["monitor"] = self.monitor  # of a manual module Lightning does not keep it
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the parameters' own numbers, not those of a larger tensor that they are views of."""
+        checkpoint["state_dict"] = {name: value.clone() for name, value in checkpoint["state_dict"].items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a checkpoint be taken up to the bit, and by either kind of optimization."""
@@ -143,7 +151,7 @@ class LinearPredictor(Predictor):
     ) -> None:
         super().__init__(Linear(inputs, outputs, seed), loss, optimizer, scheduler)
         # Plain data only: checkpoints load with weights_only=True.
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.save_hyperparameters(ignore=["optimizer", "scheduler"], logger=False)
 
 
 class MLPPredictor(Predictor):
@@ -172,7 +180,7 @@ class MLPPredictor(Predictor):
         scheduler: MakeScheduler | None = None,
     ) -> None:
         super().__init__(MLP(inputs, hidden, outputs, activation, seed), loss, optimizer, scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.save_hyperparameters(ignore=["optimizer", "scheduler"], logger=False)
 
 
 @torch.no_grad()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter, is_
 from types import MethodType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -19,7 +20,50 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 
+from steepest.models.networks import Layer
+
 EPSILON = 1e-6  # torch.nn.utils.clip_grad_norm_ adds it to the norm it divides by
+
+
+class Flat:
+    """All parameters of a network and their gradient in one tensor: one kernel where there were many.
+
+    The network's parameters become views of it, so that changing the one changes the other.
+
+    Attributes:
+        both: the parameters, in their order, then the gradient (2 P,).
+        theta: the first half (P,).
+        gradient: the second (P,).
+        gradients: the same numbers as one tensor a parameter.
+    """
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.parameters = list(network.parameters())
+        sizes = [p.numel() for p in self.parameters]
+        values = [p.detach().flatten() for p in self.parameters]
+        self.both = torch.cat([*values, *map(torch.zeros_like, values)])
+        self.theta, self.gradient = self.both.chunk(2)
+        for parameter, part in zip(self.parameters, self.theta.split(sizes), strict=True):
+            parameter.data = part.view(parameter.shape)
+        parts = self.gradient.split(sizes)
+        self.gradients = [g.view(p.shape) for p, g in zip(self.parameters, parts, strict=True)]
+
+    def layers(self) -> list[Layer]:
+        """Where the gradients (dL/dW, dL/db) of every layer belong."""
+        return list(zip(self.gradients[::2], self.gradients[1::2], strict=True))
+
+    def take_up(self) -> None:
+        """Put gradients that others have put in their place where they belong."""
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            if parameter.grad is not gradient and parameter.grad is not None:
+                parameter.grad = gradient.copy_(parameter.grad)
+
+    def in_use(self) -> bool:
+        """Whether every parameter's `grad` is the one here."""
+        return all(map(is_, map(_grad, self.parameters), self.gradients))
+
+
+_grad = attrgetter("grad")
 
 
 def clip(gradients: list[Tensor], bound: float, algorithm: str) -> None:
@@ -35,22 +79,43 @@ def clip(gradients: list[Tensor], bound: float, algorithm: str) -> None:
     torch._foreach_mul_(gradients, (bound / (norm + EPSILON)).clamp(max=1))
 
 
-def lighten(optimizer: torch.optim.Optimizer) -> None:
+class HasFlat(Protocol):
+    """What may have its parameters in one tensor."""
+
+    flat: Flat | None
+
+
+def lighten(optimizer: torch.optim.Optimizer, owner: HasFlat | None = None) -> None:
     """Let plain gradient descent and momentum step by a few kernels over all parameters; leave others as they are.
 
     Only where `torch.optim.SGD` is used as it comes: no hooks on its steps, no step size in a tensor.
+
+    Args:
+        optimizer: whose `step` is replaced.
+        owner: of the parameters, which may have them in one tensor.
     """
     plain = type(optimizer) is torch.optim.SGD and not (
         optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
     )
     if plain and all(isinstance(g["lr"], float | int) and not g["differentiable"] for g in optimizer.param_groups):
-        optimizer.step = MethodType(_gradient_descent, optimizer)  # type: ignore[method-assign]
+
+        def step(optimizer: torch.optim.SGD, closure: Callable[[], Any] | None = None) -> Any:
+            return _gradient_descent(optimizer, owner, closure)
+
+        optimizer.step = MethodType(step, optimizer)  # type: ignore[method-assign]
 
 
-def _gradient_descent(optimizer: torch.optim.SGD, closure: Callable[[], Any] | None = None) -> Any:
+def _gradient_descent(
+    optimizer: torch.optim.SGD, owner: HasFlat | None, closure: Callable[[], Any] | None = None
+) -> Any:
     """w <- w - lr v, with v = gradient + weight_decay w, or its running sum v <- momentum v + (1 - dampening) (...)."""
     result = closure() if closure is not None else None
+    flat = owner.flat if owner is not None else None
     for group in optimizer.param_groups:
+        simple = not (group["maximize"] or group["weight_decay"] or group["momentum"])
+        if simple and flat is not None and len(group["params"]) == len(flat.parameters) and flat.in_use():
+            flat.theta.add_(flat.gradient, alpha=-group["lr"])
+            continue
         parameters = [p for p in group["params"] if p.grad is not None]
         descent: Any = [p.grad for p in parameters]
         if group["maximize"]:
@@ -106,9 +171,15 @@ class Steps:
         return optimizer.step()
 
 
-def go_directly(trainer: Trainer, module: LightningModule) -> None:
-    """Put `Steps` behind the module's optimizers where nothing else has to happen between them and the parameters."""
-    if type(trainer.strategy) is SingleDeviceStrategy and type(trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
+def go_directly(trainer: Trainer, module: LightningModule) -> bool:
+    """Put `Steps` behind the module's optimizers where nothing else has to happen between them and the parameters.
+
+    Returns:
+        whether it was done.
+    """
+    direct = type(trainer.strategy) is SingleDeviceStrategy and type(trainer.profiler) is PassThroughProfiler  # type: ignore[attr-defined]
+    if direct:
         for optimizer in trainer.strategy._lightning_optimizers:
             assert isinstance(optimizer, LightningOptimizer)
             optimizer._strategy = Steps(trainer, module)  # type: ignore[assignment]
+    return direct

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from steepest.models.manual import ManualPredictor
 from steepest.models.predictors import MLPPredictor
-from steepest.observe.recorder import write_event, writer_of
+from steepest.observe.events import write_event, writer_of
 
 
 class Parity(Callback):

@@ -7,16 +7,21 @@ from contextlib import contextmanager
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from steepest.data.datamodule import windows_in_training
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import outputs_of, score_outputs, share_if_directions
+from steepest.evaluate.references import reference_losses
 from steepest.models.predictors import Predictor
+from steepest.observe.events import write_event, writer_of
 
 
 class EpochScores(Callback):
     """Logs ``train/{metric}``, ``train/full_loss``, ``val/{metric}`` and ``val/loss`` at the end of every epoch.
+
+    Beside them, as lines to compare with, the losses of baselines: ``reference/train_persistence``, ...
 
     It walks the parts itself: Lightning's validation loop does not run when a run ends inside an epoch, and costs more.
 
@@ -34,7 +39,11 @@ class EpochScores(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute once what scores of directions refer to."""
-        self.share_H = share_if_directions(windows_in_training(trainer, pl_module))
+        assert isinstance(pl_module, Predictor), "scores are of a Predictor"
+        windows = windows_in_training(trainer, pl_module)
+        self.share_H = share_if_directions(windows)
+        references = reference_losses(pl_module, windows) if writer_of(trainer) is not None else {}
+        self.references = {f"reference/{name}": loss for name, loss in references.items()}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score both parts and log."""
@@ -47,8 +56,13 @@ class EpochScores(Callback):
                 # scored the whole part: reducing takes the mean of equal numbers.)
                 pl_module.log(self.objective, values[self.objective], logger=False, sync_dist=True)
         self.history.append({"updates": float(trainer.global_step)} | values)
-        if trainer.logger is not None:
-            trainer.logger.log_metrics(values, step=trainer.global_step)
+        writer = writer_of(trainer)
+        if writer is not None:
+            shown = values | self.references
+            write_event(writer, list(shown), list(shown.values()), trainer.global_step)
+        for logger in trainer.loggers:
+            if not isinstance(logger, TensorBoardLogger):
+                logger.log_metrics(values, step=trainer.global_step)
 
     def _values(self, predictor: Predictor, windows: Windows, part: str) -> dict[str, float]:
         """The scores and the loss of a part, from one walk through it; nothing for an empty one."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -17,17 +18,21 @@ from omegaconf import DictConfig, OmegaConf
 
 from steepest.data.datamodule import Batches, WindowDataModule
 from steepest.data.windows import Batch, Windows
+from steepest.evaluate.critical import CODES
 from steepest.evaluate.evaluation import Evaluation, evaluate
 from steepest.evaluate.metrics import DIRECTION_METRICS, VALUE_METRICS, better
 from steepest.evaluate.table import extrapolation_hint, line_in_words
 from steepest.models.agreement import Disagreement
 from steepest.models.predictors import Diverged, Predictor
 from steepest.observe.audit import Audit
+from steepest.observe.curvature import Curvature
 from steepest.observe.events import read_scalars
 from steepest.observe.figures import draw_losses, draw_parity, draw_predictions
+from steepest.observe.hparams import begin_session, end_session, hyperparameters
 from steepest.observe.parity import Parity
 from steepest.observe.recorder import Recorder
 from steepest.observe.scores import EpochScores
+from steepest.observe.tags import layout
 from steepest.training.checkpoints import BestCheckpoint, LastCheckpoint
 from steepest.training.config import Checked, check
 from steepest.training.record import RunRecord, Status, device_name, write_text
@@ -117,9 +122,10 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, best, latest], **clip)
     if first:
         record.begin(checked.plain, datamodule, device_name(trainer.strategy.root_device))
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_custom_scalars(layout())
         if isinstance(logger, TensorBoardLogger) and state is None:
-            names = {"best/objective": float("nan"), "test/rmse": float("nan"), "test/skill": float("nan")}
-            logger.log_hyperparams(hyperparameters(checked.plain), names)
+            begin_session(logger.experiment, hyperparameters(checked.plain, record.overrides))
     for note in record.notes:
         log.warning("%s", note)
 
@@ -140,6 +146,9 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
         "baselines": {},
     }
     if status != "finished":
+        if isinstance(logger, TensorBoardLogger):
+            end_session(logger.experiment, status, {}, trainer.global_step)
+            logger.finalize(status)
         record.end(metrics)
         return Outcome(metrics, None)
     evaluation = evaluate_best(model, datamodule, best.best_model_path)
@@ -148,6 +157,8 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     for callback in extra:
         if isinstance(callback, Audit):
             metrics["audit"] = {"relative_error": callback.greatest, "updates_looked_at": callback.looks}
+        if isinstance(callback, Curvature) and callback.ending is not None:
+            metrics["critical"] = callback.ending.record() | {"sentence": callback.ending.sentence()}
         if isinstance(callback, Parity):
             write_text(folder / "parity.csv", callback.table().to_csv(index=False))
             draw_parity(callback.table(), folder / "figures" / "parity.png")
@@ -163,16 +174,8 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
         "hint": extrapolation_hint(model, windows),
     }
     if isinstance(logger, TensorBoardLogger):
-        test = evaluation.model["test"]
-        log_final(
-            logger,
-            {
-                "best/objective": _number(best.best_model_score),
-                "test/rmse": test.get("rmse"),
-                "test/skill": test.get("skill"),
-            },
-            trainer,
-        )
+        end_session(logger.experiment, status, final_values(metrics), trainer.global_step)
+        logger.finalize("success")
     record.end(metrics)
     log.info("%s", verdict.sentence)
     return Outcome(metrics, evaluation)
@@ -289,7 +292,7 @@ def draw(
     draw_predictions(evaluation.predictions, title, folder / "figures" / "prediction.png")
     recorder = next((c for c in callbacks if isinstance(c, Recorder)), None)
     history = pd.DataFrame(scores.history)
-    losses = torch.cat(recorder.losses).float().numpy() if recorder and recorder.losses else torch.empty(0).numpy()
+    losses = np.concatenate(recorder.losses) if recorder and recorder.losses else np.empty(0)
     if resume:  # the earlier epochs are in the event files only
         curves = read_scalars(folder)
         losses = curves["train/loss"].to_numpy() if "train/loss" in curves else losses
@@ -300,22 +303,16 @@ def draw(
     draw_losses(losses, 0, history, title, folder / "figures" / "loss.png")
 
 
-def hyperparameters(plain: dict[str, Any]) -> dict[str, Any]:
-    """The config as flat scalars for TensorBoard's HPARAMS tab: the same keys whatever their values."""
-    flat: dict[str, Any] = {"seed": plain["seed"], "model": plain["model"]["_target_"].rsplit(".", 1)[-1]}
-    for group in ("data", "model", "optimizer", "scheduler", "stop"):
-        for key, value in (plain.get(group) or {}).items():
-            if not key.startswith("_") and key not in ("path", "seed"):
-                flat[f"{group}.{key}"] = (
-                    value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-                )
-    return flat
-
-
-def log_final(logger: TensorBoardLogger, values: dict[str, float | None], trainer: Trainer) -> None:
-    """Write the numbers of the HPARAMS tab and close the event file."""
-    logger.log_metrics({k: v for k, v in values.items() if v is not None}, step=trainer.global_step)
-    logger.finalize("success")
+def final_values(metrics: dict[str, Any]) -> dict[str, float | None]:
+    """What HPARAMS shows of a finished run."""
+    values = {"best/objective": metrics["objective"]["value"]}
+    values |= {f"test/{name}": metrics["test"].get(name) for name in ("rmse", "mase", "cross_entropy", "skill")}
+    values["test/directional_accuracy"] = metrics["test"].get("directional_accuracy")
+    if "critical" in metrics:
+        names = ("gradient_norm", "greatest_eigenvalue", "smallest_eigenvalue")
+        values |= {f"critical/{name}": metrics["critical"][name] for name in names}
+        values["critical/verdict"] = float(CODES[metrics["critical"]["verdict"]])
+    return values
 
 
 def _number(score: torch.Tensor | None) -> float | None:

@@ -1,0 +1,101 @@
+"""The callback that asks how units and machine are: dead relus, saturated sigmoids, updates a second, memory."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from steepest.data.datamodule import windows_in_training
+from steepest.models.activations import ACTIVATIONS, Activation
+from steepest.models.networks import MLP, forward
+from steepest.models.predictors import Predictor
+from steepest.observe.events import write_event, writer_of
+
+# Where an output of a unit that ends at both sides has less than a twentieth of the greatest slope: sigmoid's slope is
+# a (1 - a), at most 1/4; tanh's is 1 - a^2, at most 1; the ramp's is 0 at its ends.
+SATURATED = {
+    "sigmoid": lambda a: a * (1 - a) < 0.05 / 4,
+    "tanh": lambda a: 1 - a.square() < 0.05,
+    "hard_sigmoid": lambda a: (a <= 0) | (a >= 1),
+}
+
+
+@torch.no_grad()
+def unit_health(network: MLP, x_ND: Tensor) -> dict[str, float]:
+    """For each hidden layer the share of dead relu units, or of saturated outputs, over these samples.
+
+    Returns:
+        ``dead/layer1``, ... or ``saturated/layer1``, ...
+    """
+    found = {}
+    trace = forward(x_ND, network.layers(), network.activations)
+    for number, (sigma, a_NH) in enumerate(zip(network.activations[:-1], trace.a[1:], strict=False), start=1):
+        name = _name(sigma)
+        if name == "relu":
+            found[f"dead/layer{number}"] = (a_NH <= 0).all(0).float().mean().item()
+        elif name in SATURATED:
+            found[f"saturated/layer{number}"] = SATURATED[name](a_NH).float().mean().item()
+    return found
+
+
+class Vitals(Callback):
+    """Writes, at the end of every epoch, what share of units learns nothing any more, and how fast training goes.
+
+    Args:
+        samples: evenly spaced training samples that units are looked at with.
+    """
+
+    def __init__(self, samples: int = 256) -> None:
+        if samples < 1:
+            raise ValueError(f"callbacks.vitals.samples={samples} must be 1 or more")
+        self.samples = samples
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the samples and the time."""
+        self.x_ND = windows_in_training(trainer, pl_module).spread("train", self.samples).x_ND
+        self.updates, self.seen, self.since = trainer.global_step, 0, time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count samples."""
+        self.seen += len(batch[0])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write."""
+        assert isinstance(pl_module, Predictor), "units are a Predictor's"
+        writer = writer_of(trainer)
+        if writer is None:
+            return
+        now = time.perf_counter()
+        seconds = max(now - self.since, 1e-9)
+        values = unit_health(pl_module.network, self.x_ND) | {
+            "speed/updates_per_second": (trainer.global_step - self.updates) / seconds,
+            "speed/samples_per_second": self.seen * trainer.world_size / seconds,
+        }
+        used = memory(pl_module.device)
+        if used is not None:
+            values["speed/memory"] = used
+        write_event(writer, list(values), list(values.values()), trainer.global_step)
+        self.updates, self.seen, self.since = trainer.global_step, 0, time.perf_counter()
+
+
+def memory(device: torch.device) -> float | None:
+    """MiB in use at the peak: by tensors on a GPU, by the process on a CPU; None on Windows, which does not say."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _name(sigma: Activation) -> str:
+    return next(name for name, entry in ACTIVATIONS.items() if entry is sigma)
