@@ -1,5 +1,6 @@
 """The `steepest` command as users start it."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,16 @@ def test_explain_prints_every_number_with_its_formula(steepest, tmp_path):
 def test_help_does_not_wait_for_torch():
     code = "import sys, steepest.cli; assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_board_says_a_port_that_is_taken_and_a_folder_that_is_not_there(steepest):
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = steepest("board", ".", "--port", str(port))
+    assert answer.returncode == 2
+    assert f"port {port} is taken: give another with --port" in answer.stderr
+    answer = steepest("board", "nowhere")
+    assert answer.returncode == 2
+    assert answer.stderr == "nowhere: there is no such folder; give one that holds runs, such as outputs\n"

@@ -32,11 +32,6 @@ def main() -> None:
         say_or_raise(error)
 
 
-@app.callback()
-def steepest() -> None:
-    """Keep `gradcheck` a command of its own while it is the only one."""
-
-
 @app.command()
 def gradcheck(
     overrides: Annotated[
@@ -62,6 +57,20 @@ def gradcheck(
     _print_agreement(rows, bound)
     if any(row.fault(bound) for row in rows):
         sys.exit(FAILED)
+
+
+@app.command()
+def board(
+    folder: Annotated[Path, typer.Argument(help="What to show: a run, a sweep, or all of them")] = Path("outputs"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 6006,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in")] = "localhost",
+) -> None:
+    """Open TensorBoard on runs, with every point of every curve; Ctrl-C ends it."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder; give one that holds runs, such as outputs")
+    from steepest.observe.board import serve
+
+    serve(folder, host, port, say=lambda line: typer.echo(line))
 
 
 def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agreement], float]:

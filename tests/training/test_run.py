@@ -228,7 +228,7 @@ def test_the_record_is_complete(train):
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "tfevents" not in p.name}
     assert names == {
         "config.yaml", "metrics.json", "predictions.csv", "run.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
-        "figures/prediction.png", "figures/loss.png", "hparams.yaml",
+        "figures/prediction.png", "figures/loss.png", "figures/surface.png", "figures/fit.png", "figures/fit.gif", "figures/parameters.png",
     }  # fmt: skip
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["status"] == "finished"
@@ -267,17 +267,45 @@ def test_a_checkpoint_loads_as_plain_data_into_its_module(train):
 
 
 def test_every_tag_of_an_event_file_is_in_the_table_and_every_entry_is_written(train):
-    _, small = train("stop.epochs=2", name="small")
-    watched = "callbacks=[default,audit,parity]"
-    _, large = train("stop.epochs=2", "model=mlp_manual", watched, name="large")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    tags = set(read_scalars(small)) | set(read_scalars(large))
-    events = EventAccumulator(str(large))
-    events.Reload()
-    tags |= set(events.Tags()["histograms"])
+    _, line = train("stop.epochs=2", name="line")
+    watched = "callbacks=[default,audit,parity,curvature,noise,steps]"
+    net = ("model=mlp_manual", "data.window=2", "model.hidden=[3]", "stop.epochs=2")
+    _, sigmoids = train(*net, watched, name="sigmoids")
+    _, relus = train(*net, "model.activation=relu", name="relus")
+    tags = set()
+    for folder in (line, sigmoids, relus):
+        tags |= set(read_scalars(folder))
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        tags |= {*events.Tags()["histograms"], *events.Tags()["images"]}
+        layouts = events.Tensors("custom_scalars__config__")
+        tags |= {t.removesuffix("_VERTEX") for t in events.Tags()["tensors"] if t.endswith("_VERTEX")}
+        assert len(layouts) == 1
     assert [t for t in sorted(tags) if not known(t)] == []
     assert [e.name for e in TAGS if not any(e.matches(t) for t in tags)] == []
+
+
+def test_automatic_and_manual_modules_write_the_same_tags_and_the_same_layout(train):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    kinds = []
+    for model in ("mlp", "mlp_manual"):
+        _, folder = train(
+            f"model={model}",
+            "model.hidden=[3]",
+            "stop.epochs=2",
+            "callbacks=[default,curvature,noise,steps]",
+            name=model,
+        )
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        layout = events.Tensors("custom_scalars__config__")[0].tensor_proto.SerializeToString()
+        kinds.append(
+            (set(read_scalars(folder)), set(events.Tags()["histograms"]), set(events.Tags()["images"]), layout)
+        )
+    assert kinds[0] == kinds[1]
 
 
 def test_the_curves_hold_every_update_and_the_path_of_the_parameters(train):
@@ -299,7 +327,106 @@ def test_one_run_is_one_event_directory_with_its_hyper_parameters(train):
     _, folder = train("stop.epochs=2")
     assert {p.parent for p in folder.rglob("*tfevents*")} == {folder}
     assert len(read_scalars(folder)["best/objective"].dropna()) == 1
-    assert yaml.safe_load((folder / "hparams.yaml").read_text())["optimizer.lr"] == 0.01
+
+
+def sessions(folder):
+    """What HPARAMS knows of a run: columns, metrics, values, status."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import metadata
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    found = {
+        tag: metadata.parse_experiment_plugin_data if "experiment" in tag
+        else metadata.parse_session_start_info_plugin_data if "start" in tag
+        else metadata.parse_session_end_info_plugin_data
+        for tag in events.Tags()["tensors"] if tag.startswith("_hparams_")
+    }  # fmt: skip
+    experiment, end, start = (found[tag](events.SummaryMetadata(tag).plugin_data.content) for tag in sorted(found))
+    return (
+        [info.name for info in experiment.hparam_infos], [info.name.tag for info in experiment.metric_infos],
+        {key: value.number_value or value.string_value for key, value in start.hparams.items()}, end.status,
+    )  # fmt: skip
+
+
+def test_hparams_has_the_same_columns_whatever_the_model_and_the_values_of_each_run(train):
+    runs = [
+        sessions(train(*overrides, "stop.epochs=2", name=str(number))[1])
+        for number, overrides in enumerate(
+            [("model=linear",), ("model=mlp", "optimizer=adam", "seed=3"), ("experiment=direction", "data.window=3")]
+        )
+    ]
+    assert len({(tuple(columns), tuple(metrics)) for columns, metrics, _, _ in runs}) == 1
+    columns, metrics, values, status = runs[1]
+    assert {"optimizer.lr", "optimizer.momentum", "model.hidden", "data.window", "seed"} <= set(columns)
+    assert {"best/objective", "test/skill", "critical/verdict"} <= set(metrics)
+    assert values["model.hidden"] == "[64]"
+    assert values["optimizer"] == "Adam"
+    assert values["seed"] == 3
+    assert "optimizer.momentum" not in values
+    assert status == 1  # success
+    assert runs[0][2]["optimizer.lr"] == 0.01
+
+
+def test_what_the_user_set_has_a_column(train):
+    columns, *_ = sessions(train("stop.epochs=1", "trainer.max_steps=7", "data.split=[0.8,0.1,0.1]")[1])
+    assert {"trainer.max_steps", "data.split"} <= set(columns)
+
+
+def test_a_run_that_failed_says_so_in_hparams(train):
+    _, folder = train("data=line", "optimizer.lr=1e9", "data.batch_size=null", "stop.epochs=500")
+    assert sessions(folder)[3] == 2  # failure
+
+
+def test_the_verdict_of_the_descent_is_in_the_record_and_in_hparams(train):
+    outcome, folder = train(
+        "data=line", "data.batch_size=null", "optimizer.lr=0.3", "stop.epochs=60", "trainer.precision=64-true"
+    )
+    critical = outcome.metrics["critical"]
+    assert critical["verdict"] == "local minimum"
+    assert critical["smallest_eigenvalue"] == pytest.approx(2, rel=0.05)
+    curves = read_scalars(folder)
+    assert curves["critical/verdict"].tolist() == [1.0]
+    assert curves["critical/greatest_eigenvalue"].iloc[0] == pytest.approx(critical["greatest_eigenvalue"], rel=1e-6)
+    assert curves["curvature/stability_limit"].to_numpy() == pytest.approx(1.0, rel=0.05)
+    assert "critical" not in train("model=mlp", "stop.epochs=1", name="large")[0].metrics
+    asked, _ = train("model=mlp", "stop.epochs=1", "callbacks=[default,curvature]", name="asked")
+    assert asked.metrics["critical"]["verdict"].startswith("not critical")
+
+
+def test_reference_lines_are_the_losses_of_the_baselines(train):
+    outcome, folder = train("stop.epochs=2", "data.window=3")
+    curves, (unit_free, baselines) = read_scalars(folder), (outcome.metrics["train"], outcome.metrics["baselines"])
+    # One series at its level: the training loss is the scaled squared error.
+    for name in ("least_squares", "persistence"):
+        for part in ("train", "val"):
+            line = curves[f"reference/{part}_{name}"]
+            assert line.nunique() == 1
+            assert line.iloc[0] == pytest.approx(baselines[name][part]["mse_scaled"], rel=1e-4)
+    assert curves["train/full_loss"].iloc[-1] == pytest.approx(unit_free["mse_scaled"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("data.transform=log_return",),
+        ("data.relative_to_last=true", "data.window=2"),
+        ("data.transform=return", "data.relative_to_last=true", "data.window=2"),
+        ("data.horizon=3",),
+    ],
+)
+def test_standing_still_means_tomorrow_is_today_in_every_transform(how):
+    from conftest import composed
+
+    from steepest import WindowDataModule
+    from steepest.training.config import check
+
+    module = WindowDataModule(check(composed(*how)).groups["data"]())
+    module.setup()
+    windows = module.windows
+    origin = windows.parts["val"].origins(torch.arange(50))
+    prices = windows.to_price(windows.standing_still(origin), origin)
+    torch.testing.assert_close(prices, windows.last(origin).expand_as(prices), rtol=1e-9, atol=0)
 
 
 def test_a_diverging_run_fails_and_says_what_to_lower(train):

@@ -104,7 +104,7 @@ def look(surface: Surface, theta_P: Tensor, *, exact_up_to: int, steps: int) -> 
     attainable = 0.0
     if norm > 0:
         # Seen from the gradient, the weights of Lanczos's values are the shares of its square.
-        values_M, weights_M, _ = lanczos(lambda v_P: surface.product(theta_P, v_P), gradient_P, steps)
+        values_M, weights_M, _ = lanczos(surface.products(theta_P), gradient_P, steps)
         floor = max(FLAT * max(abs(found.greatest), abs(found.smallest)), torch.finfo(values_M.dtype).tiny)
         attainable = float((weights_M * norm**2 / (2 * values_M.abs().clamp(min=floor))).sum())
     return Look(float(surface.losses(theta_P)), norm, found, attainable)

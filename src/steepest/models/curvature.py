@@ -1,7 +1,7 @@
 """How the loss curves: Hessian-vector products, the exact Hessian, and the ends of its spectrum by Lanczos.
 
-Everything is the derivative, in forward mode, of the hand-derived gradient (`networks.py`), so nothing here is known
-only approximately but Lanczos's inner eigenvalues. Float64: a smallest eigenvalue of 1e-9 is to be told from -1e-9.
+Everything is the derivative, by autograd, of the hand-derived gradient (`networks.py`), so nothing here is known only
+approximately but Lanczos's inner eigenvalues. Float64: a smallest eigenvalue of 1e-9 is to be told from -1e-9.
 
 Shapes: P numbers of all parameters, in the order W1, b1, W2, ...; N samples; M steps of Lanczos.
 """
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import jvp, vmap
 
 from steepest.models.losses import Loss
 from steepest.models.networks import MLP, backward, forward
@@ -79,15 +78,21 @@ class Surface:
         gradients = backward(slope_NO, trace, layers, self.network.activations)
         return torch.cat([g.flatten() for layer in gradients for g in layer])
 
-    def product(self, theta_P: Float[Tensor, " P"], v_P: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
-        """H v: how the hand-derived gradient changes along v, exactly (forward-mode differentiation)."""
-        return jvp(self.gradient, (theta_P,), (v_P,))[1]
+    def products(self, theta_P: Float[Tensor, " P"]) -> Product:
+        """v -> H v at a point: how the hand-derived gradient changes along v, exactly.
+
+        (The derivative of g(theta)' v, which is H' v, and H is symmetric.) One forward and backward serve all products.
+        """
+        with torch.enable_grad():
+            leaf_P = theta_P.detach().requires_grad_()
+            gradient_P = self.gradient(leaf_P)
+        return lambda v_P: torch.autograd.grad(gradient_P, leaf_P, v_P, retain_graph=True)[0]
 
     def hessian(self, theta_P: Float[Tensor, " P"]) -> Float[Tensor, "P P"]:
         """All second derivatives: H times every unit vector, made symmetric to the last bit."""
-        unit_PP = torch.eye(len(theta_P), dtype=theta_P.dtype, device=theta_P.device)
-        columns_PP = vmap(lambda v_P: self.product(theta_P, v_P), chunk_size=64)(unit_PP)
-        return (columns_PP + columns_PP.mT) / 2
+        product = self.products(theta_P)
+        rows_PP = torch.stack([product(unit_P) for unit_P in torch.eye(len(theta_P)).to(theta_P)])
+        return (rows_PP + rows_PP.mT) / 2
 
 
 def exact_spectrum(hessian_PP: Float[Tensor, "P P"]) -> Spectrum:
@@ -153,8 +158,9 @@ def lanczos_spectrum(product: Product, start_P: Float[Tensor, " P"], *, steps: i
     random = torch.Generator().manual_seed(0)
     runs = []
     for _ in range(probes):
-        signs_P = torch.randint(0, 2, start_P.shape, generator=random).to(start_P) * 2 - 1  # Rademacher: least variance
-        runs.append(lanczos(product, signs_P, steps))
+        # Normal numbers: signs alone would miss directions of units that are alike, such as (1, -1), half of the time.
+        random_P = torch.randn(start_P.shape, generator=random, dtype=start_P.dtype).to(start_P.device)
+        runs.append(lanczos(product, random_P, steps))
     greatest = max(float(values_M[-1]) for values_M, _, _ in runs)
     smallest = min(float(values_M[0]) for values_M, _, _ in runs)
     # A Ritz value near zero says nothing of a sign that is smaller than the error of the ends.
@@ -170,4 +176,4 @@ def spectrum(surface: Surface, theta_P: Float[Tensor, " P"], *, exact_up_to: int
     """The spectrum at a point: exact for up to so many parameters, by Lanczos beyond."""
     if len(theta_P) <= exact_up_to:
         return exact_spectrum(surface.hessian(theta_P))
-    return lanczos_spectrum(lambda v_P: surface.product(theta_P, v_P), theta_P, steps=steps)
+    return lanczos_spectrum(surface.products(theta_P), theta_P, steps=steps)

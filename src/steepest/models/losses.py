@@ -85,7 +85,7 @@ def cross_entropy_backward(
     """
     slope_NHC = two_classes(logits_NO).softmax(-1)
     class_NH1 = class_NH.expand(slope_NHC.shape[:-1]).unsqueeze(-1)
-    slope_NHC.scatter_add_(-1, class_NH1, slope_NHC.new_full((), -1).expand(class_NH1.shape))
+    slope_NHC = slope_NHC.scatter_add(-1, class_NH1, slope_NHC.new_full((), -1).expand(class_NH1.shape))
     return slope_NHC.div_(_count(slope_NHC[..., 0])).flatten(-2)
 
 

@@ -13,7 +13,7 @@ BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#
 
 
 def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figure:
-    """Price against prediction on the last part there is, and the model's error beneath it.
+    """Price against prediction on the last part there is, the residuals, and what the prediction was worth.
 
     `predictions` is `Evaluation.predictions`; of several series the first is drawn, of a horizon its first day.
     """
@@ -22,7 +22,7 @@ def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figur
     if "series" in rows:
         rows = rows[(rows["series"] == rows["series"].iloc[0]) & (rows["horizon"] == 1)]
         title = f"{title}: {rows['series'].iloc[0]}"
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    figure = Figure(figsize=(9, 7), layout="constrained")
     if "probability_up" in rows:
         axes = figure.subplots()
         axes.plot(rows["date"], rows["probability_up"], color=BLUE, lw=0.9, label="predicted probability of up")
@@ -30,7 +30,11 @@ def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figur
         axes.axhline(0.5, color=ORANGE, lw=0.8)
         axes.set(ylabel="probability", title=f"{title}, {part} part")
     elif "date" in rows:
-        axes, beneath = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
+        axes, middle, beneath = figure.subplots(3, 1, sharex=True, height_ratios=[2.2, 1, 1])
+        middle.plot(rows["date"], rows["actual"] - rows["prediction"], color=GREEN, lw=0.7, label="residual")
+        middle.axhline(0, color=BLACK, lw=0.6)
+        middle.set(ylabel="price - prediction")
+        finish(middle)
         axes.plot(rows["date"], rows["actual"], color=BLACK, lw=1.1, label="price")
         axes.plot(rows["date"], rows["prediction"], color=ORANGE, lw=1.1, ls="--", label="prediction")
         axes.set(ylabel="price", title=f"{title}, {part} part, next day")
@@ -44,15 +48,15 @@ def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figur
         )
         beneath.axhline(0, color=BLACK, lw=0.6)
         beneath.set(ylabel="below 0: worse")
-        _finish(beneath)
+        finish(beneath)
     else:
         axes = figure.subplots()
         axes.scatter(rows["actual"], rows["prediction"], color=BLUE, s=9, label="rows")
         ends = [float(rows["actual"].min()), float(rows["actual"].max())]
         axes.plot(ends, ends, color=BLACK, lw=0.8, label="prediction = actual")
         axes.set(xlabel="actual", ylabel="prediction", title=f"{title}, {part} part")
-    _finish(axes)
-    return _save(figure, path)
+    finish(axes)
+    return save(figure, path)
 
 
 def draw_losses(losses: np.ndarray, first_update: int, history: pd.DataFrame, title: str, path: Path) -> Figure:
@@ -80,8 +84,8 @@ def draw_losses(losses: np.ndarray, first_update: int, history: pd.DataFrame, ti
         ylabel="scaled by the training part" if metric == "mse_scaled" else "nats",
         title=title,
     )
-    _finish(axes)
-    return _save(figure, path)
+    finish(axes)
+    return save(figure, path)
 
 
 def draw_parity(rows: pd.DataFrame, path: Path) -> Figure:
@@ -95,7 +99,7 @@ def draw_parity(rows: pd.DataFrame, path: Path) -> Figure:
     axes.plot(rows["update"], rows["loss_by_hand"], color=BLACK, lw=0.8, label="gradients derived by hand")
     title = "One seed, the same batches, two ways to the gradient"
     axes.set(ylabel="loss of each update's batch", yscale="log", title=title)
-    _finish(axes)
+    finish(axes)
     gaps = {
         "loss_difference": (RED, "difference of the losses"),
         "parameter_difference": (BLUE, "greatest difference of a parameter"),
@@ -111,16 +115,48 @@ def draw_parity(rows: pd.DataFrame, path: Path) -> Figure:
     beneath.set(xlabel="updates", ylabel="gap", yscale="log", ylim=(10.0 ** (lowest - 1.3), 10.0 ** (highest + 0.3)))
     beneath.set_yticks([10.0**p for p in powers], ["0", *(f"$10^{{{p}}}$" for p in powers[1:])])
     beneath.minorticks_off()
-    _finish(beneath)
-    return _save(figure, path)
+    finish(beneath)
+    return save(figure, path)
 
 
-def _finish(axes: Axes) -> None:
+def draw_numbers(names: list[str], ends: list[list[np.ndarray]], gradients: list[np.ndarray], path: Path) -> Figure:
+    """Histograms of every parameter tensor at the start and at the end, and of its gradient at the end.
+
+    Args:
+        names: of the parameter tensors.
+        ends: all tensors at the start, and all at the end.
+        gradients: at the end.
+    """
+    figure = Figure(figsize=(9, 1.9 * len(names) + 0.6), layout="constrained")
+    for row, name in enumerate(names):
+        numbers, slopes = figure.add_subplot(len(names), 2, 2 * row + 1), figure.add_subplot(len(names), 2, 2 * row + 2)
+        start, end = (tensors[row].ravel() for tensors in ends)
+        bins = np.histogram_bin_edges(np.concatenate([start, end]), 30)
+        numbers.hist(start, bins.tolist(), color=BLUE, alpha=0.5, label="at the start")
+        numbers.hist(end, bins.tolist(), color=ORANGE, alpha=0.7, label="at the end")
+        slopes.hist(gradients[row].ravel(), 30, color=GREEN, alpha=0.8, label="gradient at the end")
+        numbers.set(ylabel=f"{name}: how many")
+        for axes in (numbers, slopes):
+            axes.locator_params(axis="x", nbins=6)
+            finish(axes)
+        if row == len(names) - 1:
+            numbers.set(xlabel="parameter")
+            slopes.set(xlabel="loss / parameter")
+    figure.suptitle("All parameters, and the gradient of the training loss", fontsize=12)
+    return save(figure, path)
+
+
+def finish(axes: Axes, solid: bool = False) -> None:
+    """Grid and legend; a solid legend is read over a filled picture."""
+    if solid:
+        axes.legend(fontsize=9, framealpha=0.85)
+        return
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=9)
 
 
-def _save(figure: Figure, path: Path) -> Figure:
+def save(figure: Figure, path: Path) -> Figure:
+    """Write it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return figure

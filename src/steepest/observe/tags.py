@@ -41,7 +41,7 @@ class Tag:
 
 
 UPDATE, EPOCH, END, LOOK = "every update", "every epoch", "at the end", "at every look"
-LOSS, SCORES = "Loss / by epoch, whole parts", "Loss / scores of whole parts"
+LOSS = "Loss / by epoch, whole parts"
 CURVATURE, STEPS, NOISE = f"{LOOK} (callbacks=curvature)", f"{UPDATE} (callbacks=steps)", f"{LOOK} (callbacks=noise)"
 TAGS = (
     Tag("train/loss", "loss of the batch that update k was computed from, before it", "loss", UPDATE, "Loss / by update, each its batch"),

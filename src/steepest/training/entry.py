@@ -158,7 +158,7 @@ def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool
     from steepest.training.run import run
 
     if not config.resume:
-        return run(config, folder, overrides)
+        return run(config, folder, overrides, alone=not sweep)
     if sweep:
         raise ValueError("resume= continues one run: leave out -m")
     if not _run_began(config.resume):

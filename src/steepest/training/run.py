@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -26,11 +24,10 @@ from steepest.models.agreement import Disagreement
 from steepest.models.predictors import Diverged, Predictor
 from steepest.observe.audit import Audit
 from steepest.observe.curvature import Curvature
-from steepest.observe.events import read_scalars
-from steepest.observe.figures import draw_losses, draw_parity, draw_predictions
+from steepest.observe.figures import draw_parity
+from steepest.observe.gallery import draw_descent, draw_scores, gathered, show
 from steepest.observe.hparams import begin_session, end_session, hyperparameters
 from steepest.observe.parity import Parity
-from steepest.observe.recorder import Recorder
 from steepest.observe.scores import EpochScores
 from steepest.observe.tags import layout
 from steepest.training.checkpoints import BestCheckpoint, LastCheckpoint
@@ -66,6 +63,7 @@ def run(
     *,
     resume: bool = False,
     trust: list[str] | None = None,
+    alone: bool = True,
 ) -> Outcome:
     """Check a config, train, evaluate and record one run in `folder`.
 
@@ -75,6 +73,7 @@ def run(
         overrides: what the user typed, for the record.
         resume: go on from the folder's last checkpoint.
         trust: packages a config may name, instead of the config's own list.
+        alone: no job of a sweep: all pictures are drawn.
 
     Raises:
         ValueError: for configs, data or options that cannot be trained on; the record then says failed.
@@ -86,14 +85,14 @@ def run(
         )
     record = RunRecord(folder, overrides, resume)
     try:
-        return _run(check(_objective_without_val(config, record), trust), folder, record, first, resume)
+        return _run(check(_objective_without_val(config, record), trust), folder, record, first, resume, alone)
     except Exception as error:
         if first:
             record.fail(f"{type(error).__name__}: {error}")
         raise
 
 
-def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume: bool) -> Outcome:
+def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume: bool, alone: bool) -> Outcome:
     seed_everything(checked.run.seed, verbose=False)
     torch.set_num_threads(checked.run.threads)
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
@@ -153,7 +152,13 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
         return Outcome(metrics, None)
     evaluation = evaluate_best(model, datamodule, best.best_model_path)
     record.predictions(evaluation.predictions)
-    draw(folder, evaluation, scores, extra, checked, resume=done > 0)
+    writer = logger.experiment if isinstance(logger, TensorBoardLogger) else None
+    windows_there = datamodule.placed("cpu", next(model.parameters()).dtype)
+    title = checked.groups["model"].target.__name__
+    descent = gathered(folder, title, model.cpu(), windows_there, evaluation, scores, extra, resumed=done > 0)
+    draw_scores(descent)
+    if alone or (descent.pictures is not None and descent.pictures.in_sweeps):
+        draw_descent(descent, writer, trainer.global_step)
     for callback in extra:
         if isinstance(callback, Audit):
             metrics["audit"] = {"relative_error": callback.greatest, "updates_looked_at": callback.looks}
@@ -163,6 +168,8 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
             write_text(folder / "parity.csv", callback.table().to_csv(index=False))
             draw_parity(callback.table(), folder / "figures" / "parity.png")
             metrics["parity"] = callback.summary()
+    if writer is not None:
+        show(folder, writer, trainer.global_step)
     verdict = evaluation.verdict()
     metrics |= evaluation.model | {
         "baselines": evaluation.baselines,
@@ -276,31 +283,6 @@ def evaluate_best(model: Predictor, datamodule: WindowDataModule, checkpoint: st
         model.load_state_dict(state["state_dict"])
     model.eval()
     return evaluate(model, datamodule.placed(model.device, next(model.parameters()).dtype))
-
-
-def draw(
-    folder: Path,
-    evaluation: Evaluation,
-    scores: EpochScores,
-    callbacks: list[Callback],
-    checked: Checked,
-    *,
-    resume: bool,
-) -> None:
-    """The run's figures: predictions of the last part, and the losses."""
-    title = f"{checked.groups['model'].target.__name__}"
-    draw_predictions(evaluation.predictions, title, folder / "figures" / "prediction.png")
-    recorder = next((c for c in callbacks if isinstance(c, Recorder)), None)
-    history = pd.DataFrame(scores.history)
-    losses = np.concatenate(recorder.losses) if recorder and recorder.losses else np.empty(0)
-    if resume:  # the earlier epochs are in the event files only
-        curves = read_scalars(folder)
-        losses = curves["train/loss"].to_numpy() if "train/loss" in curves else losses
-        history = pd.DataFrame({t: c for t, c in curves.items() if "scaled" in t or "entropy" in t}).rename_axis(
-            "updates"
-        )
-        history = history.reset_index()
-    draw_losses(losses, 0, history, title, folder / "figures" / "loss.png")
 
 
 def final_values(metrics: dict[str, Any]) -> dict[str, float | None]:

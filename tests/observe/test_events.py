@@ -1,0 +1,84 @@
+"""Events in bulk, held against TensorBoard's own writer and reader."""
+
+import struct
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+from torch.utils.tensorboard import SummaryWriter
+
+from steepest.observe.events import (
+    EventFile,
+    encode,
+    event_file,
+    read_scalars,
+    write_event,
+    write_histogram,
+    write_rows,
+)
+
+
+def tensorboards_own(tags, rows, steps, times):
+    out = b""
+    for row, step, moment in zip(rows, steps, times, strict=True):
+        values = [Summary.Value(tag=tag, simple_value=float(number)) for tag, number in zip(tags, row, strict=True)]
+        data = Event(wall_time=moment, step=step, summary=Summary(value=values)).SerializeToString()
+        length = struct.pack("<Q", len(data))
+        out += length + struct.pack("<I", masked_crc32c(length)) + data + struct.pack("<I", masked_crc32c(data))
+    return out
+
+
+@given(
+    st.lists(st.integers(1, 2**40), min_size=1, max_size=20, unique=True).map(sorted),
+    st.lists(st.text("abc/_[],01", min_size=1, max_size=60), min_size=1, max_size=6, unique=True),
+    st.integers(0, 2**31),
+)
+def test_rows_have_the_very_bytes_that_tensorboard_would_write(steps, tags, seed):
+    random = np.random.default_rng(seed)
+    rows = random.normal(size=(len(steps), len(tags))).astype(np.float32)
+    rows[random.random(rows.shape) < 0.2] = random.choice([np.nan, np.inf, -np.inf, 0.0, 1e-45])
+    times = time.time() + random.random(len(steps))
+    assert encode(tags, rows, steps, times) == tensorboards_own(tags, rows, steps, times)
+
+
+def test_tensorboard_reads_them_all_beside_what_else_is_written(tmp_path):
+    writer = SummaryWriter(str(tmp_path))
+    writer.add_scalar("own", 0.5, 1)
+    write_event(writer, ["a", "b"], [1.0, 2.0], 0)
+    rows = np.arange(600.0).reshape(300, 2)
+    write_rows(writer, ["a", "b"], rows, range(1, 301), [time.time()] * 300)
+    write_histogram(writer, "h", np.array([1.0, 2.0, 2.0, 3.0]), 300)
+    writer.add_scalar("own", 0.25, 2)
+    # No flush, no close: what is written is on disk.
+    curves = read_scalars(tmp_path)
+    assert curves["a"].tolist() == [1.0, *rows[:, 0]]
+    assert curves["b"].index.tolist() == list(range(301))
+    assert curves["own"].tolist() == [0.5, 0.25]
+    assert isinstance(event_file(writer), EventFile)
+    assert len(list(tmp_path.glob("events*"))) == 1
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    histogram = events.Histograms("h")[0].histogram_value
+    assert (histogram.min, histogram.max, histogram.num, histogram.sum, histogram.sum_squares) == (1, 3, 4, 8, 18)
+    assert sum(histogram.bucket) == 4
+    writer.close()
+
+
+def test_a_writer_that_was_closed_begins_a_new_file(tmp_path):
+    writer = SummaryWriter(str(tmp_path))
+    write_event(writer, ["a"], [1.0], 1)
+    writer.close()
+    write_event(writer, ["a"], [2.0], 2)
+    writer.close()
+    assert read_scalars(tmp_path)["a"].tolist() == [1.0, 2.0]
+
+
+def test_a_row_of_another_length_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        encode(["a", "b"], np.zeros((2, 3)), [1, 2], [0.0, 0.0])

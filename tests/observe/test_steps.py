@@ -1,0 +1,90 @@
+"""Step quality, vitals and gradient noise as callbacks: on problems whose answers are closed forms."""
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from steepest import Curve, LinearPredictor, ManualPredictor, MLPPredictor, WindowDataModule
+from steepest.models.networks import MLP
+from steepest.observe.events import read_scalars
+from steepest.observe.noise import GradientNoise
+from steepest.observe.steps import StepQuality
+from steepest.observe.vitals import Vitals, unit_health
+
+
+def fitted(folder, model, *callbacks, updates=6, **how):
+    trainer = Trainer(
+        accelerator="cpu", max_steps=updates, max_epochs=-1, logger=TensorBoardLogger(folder, name="", version=""), callbacks=list(callbacks),
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0, precision="64-true", log_every_n_steps=1,
+    )  # fmt: skip
+    trainer.fit(model, datamodule=WindowDataModule(Curve(split=[1, 0, 0], shuffle=False, **how)))
+    trainer.logger.finalize("success")
+    return trainer, read_scalars(folder)
+
+
+@pytest.mark.parametrize("kind", [LinearPredictor, ManualPredictor])
+@pytest.mark.parametrize(("rate", "position"), [(0.25, -0.5), (0.5, 0.0), (0.75, 0.5), (1.0, 1.0)])
+def test_a_step_along_a_parabola_ends_where_arithmetic_says(tmp_path, kind, rate, position):
+    """Standardised x, all samples at each update: H is 2 I, so a step of 1/2 ends at the bottom, one of 1 as high."""
+    how = {"hidden": []} if kind is ManualPredictor else {}
+    model = kind(1, 1, optimizer=lambda p: torch.optim.SGD(p, rate), **how)
+    # Where the first step ends at the bottom, the ones after it have nowhere to go.
+    _, curves = fitted(tmp_path, model, StepQuality(), updates=1 if rate == 0.5 else 4, batch_size=None)
+    assert curves["step/position"].to_numpy() == pytest.approx(position, abs=1e-6)
+    actual, predicted = curves["step/actual_decrease"], curves["step/predicted_decrease"]
+    assert list(actual.index) == list(range(1, len(actual) + 1))
+    # Of a parabola: actual = predicted (1 - rate lambda / 2) with lambda = 2.
+    assert actual.to_numpy() == pytest.approx((predicted * (1 - rate)).to_numpy(), abs=1e-6)
+
+
+def test_a_step_taken_is_judged_by_its_own_batch_whatever_comes_next(tmp_path):
+    slow, fast = (ManualPredictor(1, 1, [5], updates_per_step=k) for k in (1, 256))
+    _, one = fitted(tmp_path / "1", slow, StepQuality(), updates=9, batch_size=32)
+    _, many = fitted(tmp_path / "256", fast, StepQuality(), updates=9, batch_size=32)
+    _, automatic = fitted(tmp_path / "a", MLPPredictor(1, 1, [5]), StepQuality(), updates=9, batch_size=32)
+    for tag in ("step/actual_decrease", "step/predicted_decrease", "step/position"):
+        assert one[tag].tolist() == many[tag].tolist()
+        assert one[tag].tolist() == pytest.approx(automatic[tag].tolist(), rel=1e-5)
+        assert len(one[tag]) == 9
+
+
+def test_noise_of_the_batch_at_hand_is_written_at_its_turn(tmp_path):
+    watch = GradientNoise(every_n_updates=3)
+    _, curves = fitted(tmp_path, ManualPredictor(1, 1, [5]), watch, updates=7, batch_size=32)
+    assert curves["noise/batch_size"].to_dict() == {1: 32.0, 4: 32.0, 7: 32.0}
+    assert curves["noise/scale"].iloc[-1] == pytest.approx(watch.last.scale, rel=1e-5)
+    assert (curves["noise/sample_norm_least"] <= curves["noise/sample_norm_median"]).all()
+    assert (curves["noise/sample_norm_median"] <= curves["noise/sample_norm_greatest"]).all()
+
+
+def test_dead_relus_and_saturated_sigmoids_are_counted():
+    x = torch.linspace(-1, 1, 50)[:, None]
+    net = MLP(1, [4, 2], 1, "relu")
+    with torch.no_grad():
+        net.b1.copy_(torch.tensor([-9.0, -9.0, -9.0, 9.0]))
+        net.b2.fill_(100.0)
+    assert unit_health(net, x) == {"dead/layer1": 0.75, "dead/layer2": 0.0}
+    for activation in ("sigmoid", "tanh", "hard_sigmoid"):
+        net = MLP(1, [2], 1, activation)
+        with torch.no_grad():
+            net.b1.copy_(torch.tensor([50.0, 0.0]))
+            net.W1.fill_(0.1)
+        assert unit_health(net, x) == {"saturated/layer1": 0.5}
+    assert unit_health(MLP(1, [], 1), x) == {}
+    assert unit_health(MLP(1, [3], 1, "identity"), x) == {}
+
+
+def test_speed_and_health_are_written_every_epoch(tmp_path):
+    trainer, curves = fitted(tmp_path, MLPPredictor(1, 1, [5], "relu"), Vitals(), updates=12, batch_size=100)
+    assert {"dead/layer1", "speed/updates_per_second", "speed/samples_per_second", "speed/memory"} <= set(curves)
+    assert len(curves["dead/layer1"]) == trainer.current_epoch
+    assert (curves["speed/samples_per_second"] > curves["speed/updates_per_second"]).all()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: StepQuality(0), lambda: GradientNoise(0), lambda: GradientNoise(theta=0.0), lambda: Vitals(0)]
+)
+def test_bad_options_are_named(make):
+    with pytest.raises(ValueError, match="callbacks"):
+        make()

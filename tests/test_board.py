@@ -1,0 +1,123 @@
+"""The dashboard in a real browser: Chromium opens what `steepest board` serves, on a real run and a real sweep.
+
+Pictures of it go to outputs/screenshots/.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from steepest.observe.hparams import METRICS
+from steepest.observe.tags import layout
+
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+SCREENSHOTS = ROOT / "outputs" / "screenshots"
+WATCHED = "callbacks=[default,curvature,noise,steps]"
+
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here: apt-get install chromium")
+
+
+@pytest.fixture
+def board():
+    """`board(folder)` serves it with the steepest command and returns the address; ended like a user ends it."""
+    served = []
+
+    def start(folder):
+        command = [sys.executable, "-c", "from steepest.cli import main; main()", "board", str(folder), "--port", "0"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        served.append(process)
+        line = process.stdout.readline()
+        return re.match(r"(http://\S+?)/?#custom_scalars shows the runs of", line)[1]
+
+    yield start
+    for process in served:
+        process.send_signal(2)
+        said, _ = process.communicate(timeout=30)
+        assert said == "Ended.\n"
+        assert process.returncode == 0
+
+
+@pytest.fixture
+def page():
+    """A page of a headless Chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[test]' brings Playwright")
+    with sync_api.sync_playwright() as playwright:
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
+        yield browser.new_page(viewport={"width": 1400, "height": 1100})
+        browser.close()
+
+
+def shown(page, name):
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "model"), [("net", "model=mlp_manual"), ("automatic", "model=mlp")])
+def test_every_chart_of_the_dashboard_has_data(train, board, page, name, model):
+    relu = ["model.hidden=[4,3]", "data.window=2", "data.relative_to_last=true", "optimizer.lr=0.05"]
+    train(model, *relu, "model.activation=relu", "stop.epochs=6", WATCHED, name="relus")
+    _, folder = train(model, *relu, "stop.epochs=6", WATCHED, name="sigmoids")
+    page.goto(board(folder.parent) + "/#custom_scalars")
+    cards = page.locator("tf-custom-scalar-multi-line-chart-card")
+    cards.first.wait_for(timeout=60_000)
+    titles = [title for charts in layout().values() for title in charts]
+    for title in titles:
+        card = cards.filter(has=page.get_by_text(title, exact=True)).first
+        card.scroll_into_view_if_needed(timeout=30_000)
+        card.get_by_text(re.compile(r"Matches \([1-9]\d*\)")).wait_for(timeout=30_000)
+        # A curve is drawn: more than an axis.
+        assert card.locator("path, line").count() > 0
+    assert cards.count() == len(titles)
+    page.mouse.wheel(0, -100_000)
+    page.wait_for_timeout(3_000)
+    shown(page, f"dashboard_{name}")
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_images_tab_shows_the_surface(train, board, page):
+    _, folder = train("data.relative_to_last=false", "stop.epochs=3")
+    page.goto(board(folder) + "/#images")
+    image = page.locator("tf-image-loader", has_text="figures/surface").first
+    image.wait_for(timeout=60_000)
+    image.scroll_into_view_if_needed()
+    picture = image.locator("img").first
+    picture.wait_for(timeout=30_000)
+    page.wait_for_timeout(2_000)
+    assert picture.evaluate("element => element.naturalWidth") > 300
+    shown(page, "images")
+
+
+@needs_browser
+@pytest.mark.slow
+def test_hparams_has_one_row_a_run_with_its_objective(command, tmp_path, board, page):
+    done = command("-m", "model=linear,mlp", "optimizer.lr=0.01,0.1", "stop.epochs=2", "hydra.sweep.dir=sweep")
+    assert done.returncode == 0, done.stderr
+    page.goto(board(tmp_path / "sweep") + "/#hparams")
+    page.get_by_text("best/objective").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(3_000)
+    shown(page, "hparams")
+    text = page.evaluate(
+        "() => { const all = root => [...root.querySelectorAll('*')].flatMap("
+        " e => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);"
+        " return all(document).filter(e => e.localName.includes('vaadin-grid-cell-content')).map(e => e.innerText.trim()); }"
+    )
+    rows = [cell for cell in text if re.fullmatch(r"[0-3]", cell)]
+    assert sorted(rows) == ["0", "1", "2", "3"]
+    numbers = [float(cell) for cell in text if re.fullmatch(r"\d*\.\d+(e-\d+)?", cell)]
+    import pandas as pd
+
+    objectives = pd.read_csv(tmp_path / "sweep" / "results.csv")["objective"]
+    for objective in objectives:
+        assert any(number == pytest.approx(objective, rel=1e-3) for number in numbers)
+    assert "hp_metric" not in " ".join(text)
+    assert "best/objective" in METRICS
