@@ -6,8 +6,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from steepest.data.datamodule import windows_in_training
-from steepest.evaluate.critical import Ending, Look, judge, look
-from steepest.models.curvature import Surface
+from steepest.evaluate.critical import Ending, judge, look
+from steepest.models.curvature import Surface, spectrum
 from steepest.models.noise import noise
 from steepest.models.predictors import Predictor
 from steepest.observe.events import write_event, writer_of
@@ -37,9 +37,9 @@ class Curvature(Callback):
         self,
         looks: int = 5,
         samples: int = 512,
-        samples_at_end: int = 4096,
+        samples_at_end: int = 2048,
         steps: int = 15,
-        steps_at_end: int = 60,
+        steps_at_end: int = 40,
         exact_up_to: int = 100,
         models_up_to: int | None = None,
     ) -> None:
@@ -70,9 +70,11 @@ class Curvature(Callback):
         """Say where the descent ended."""
         if not self.active or not trainer.is_global_zero:
             return
-        surface, at = self._at(trainer, pl_module, self.samples_at_end, self.steps_at_end)
-        assert isinstance(pl_module, Predictor)
+        assert isinstance(pl_module, Predictor), "curvature is of a Predictor's loss"
+        surface = _surface(trainer, pl_module, self.samples_at_end)
         theta_P, group = surface.here(), trainer.optimizers[0].param_groups[0]
+        with torch.no_grad():
+            at = look(surface, theta_P, exact_up_to=self.exact_up_to, steps=self.steps_at_end)
         disagreement = noise(
             surface.layers(theta_P), pl_module.network.activations, pl_module.loss, surface.x_ND, surface.y_NH
         )
@@ -89,20 +91,23 @@ class Curvature(Callback):
         writer = writer_of(trainer)
         if writer is None:
             return
-        _, at = self._at(trainer, pl_module, self.samples, self.steps)
-        found = at.spectrum
-        values = [found.greatest, found.smallest, found.positive, at.gradient_norm]
+        surface = _surface(trainer, pl_module, self.samples)
+        with torch.no_grad():
+            theta_P = surface.here()
+            found = spectrum(surface, theta_P, exact_up_to=self.exact_up_to, steps=self.steps)
+            norm = float(surface.gradient(theta_P).norm())
+        values = [found.greatest, found.smallest, found.positive, norm]
         if found.greatest > 0:
             values.append(2 / found.greatest)
         tags = [f"curvature/{name}" for name in TAGS[: len(values)]]
         write_event(writer, tags, values, trainer.global_step)
 
-    def _at(self, trainer: Trainer, pl_module: LightningModule, samples: int, steps: int) -> tuple[Surface, Look]:
-        assert isinstance(pl_module, Predictor), "curvature is of a Predictor's loss"
-        batch = windows_in_training(trainer, pl_module).spread("train", samples)
-        surface = Surface(pl_module.network, pl_module.loss, batch.x_ND, batch.y_NH)
-        with torch.no_grad():
-            return surface, look(surface, surface.here(), exact_up_to=self.exact_up_to, steps=steps)
+
+def _surface(trainer: Trainer, pl_module: LightningModule, samples: int) -> Surface:
+    """The loss over so many training samples."""
+    assert isinstance(pl_module, Predictor), "curvature is of a Predictor's loss"
+    batch = windows_in_training(trainer, pl_module).spread("train", samples)
+    return Surface(pl_module.network, pl_module.loss, batch.x_ND, batch.y_NH)
 
 
 def _size(pl_module: LightningModule) -> int:

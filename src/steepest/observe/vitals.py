@@ -16,13 +16,9 @@ from steepest.models.networks import MLP, forward
 from steepest.models.predictors import Predictor
 from steepest.observe.events import write_event, writer_of
 
-# Where an output of a unit that ends at both sides has less than a twentieth of the greatest slope: sigmoid's slope is
-# a (1 - a), at most 1/4; tanh's is 1 - a^2, at most 1; the ramp's is 0 at its ends.
-SATURATED = {
-    "sigmoid": lambda a: a * (1 - a) < 0.05 / 4,
-    "tanh": lambda a: 1 - a.square() < 0.05,
-    "hard_sigmoid": lambda a: (a <= 0) | (a >= 1),
-}
+# How far from its middle an output that ends at both sides has less than a twentieth of the greatest slope, and that
+# middle: sigmoid's slope is a (1 - a) = 1/4 - (a - 1/2)^2, tanh's is 1 - a^2; the ramp's is 0 at its ends.
+SATURATED = {"sigmoid": ((0.95 / 4) ** 0.5, 0.5), "tanh": (0.95**0.5, 0.0), "hard_sigmoid": (0.5, 0.5)}
 
 
 @torch.no_grad()
@@ -37,9 +33,10 @@ def unit_health(network: MLP, x_ND: Tensor) -> dict[str, float]:
     for number, (sigma, a_NH) in enumerate(zip(network.activations[:-1], trace.a[1:], strict=False), start=1):
         name = _name(sigma)
         if name == "relu":
-            found[f"dead/layer{number}"] = (a_NH <= 0).all(0).float().mean().item()
+            found[f"dead/layer{number}"] = 1 - int(a_NH.any(0).count_nonzero()) / a_NH.shape[1]
         elif name in SATURATED:
-            found[f"saturated/layer{number}"] = SATURATED[name](a_NH).float().mean().item()
+            distance, middle = SATURATED[name]
+            found[f"saturated/layer{number}"] = int(((a_NH - middle).abs_() >= distance).count_nonzero()) / a_NH.numel()
     return found
 
 
@@ -50,7 +47,7 @@ class Vitals(Callback):
         samples: evenly spaced training samples that units are looked at with.
     """
 
-    def __init__(self, samples: int = 256) -> None:
+    def __init__(self, samples: int = 128) -> None:
         if samples < 1:
             raise ValueError(f"callbacks.vitals.samples={samples} must be 1 or more")
         self.samples = samples
