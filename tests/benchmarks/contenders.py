@@ -6,12 +6,16 @@ same initial weights, and keeps the loss of every update.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest import mock
 
 import torch
+from conftest import QUIET, composed
 from lightning.pytorch import Callback, LightningModule, Trainer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
@@ -24,6 +28,7 @@ from steepest import MLP, ManualPredictor, RandomWalk, WindowDataModule
 from steepest.data.windows import Windows
 from steepest.models.losses import LOSSES, Loss
 from steepest.observe.recorder import Recorder
+from steepest.training.run import run
 
 ROWS, INPUTS, HIDDEN, BATCH, RATE = 5_000, 28, 64, 64, 0.01
 OFF = {
@@ -103,11 +108,25 @@ def manual_without(epochs: int, *steps: str) -> Contender:
     return slow
 
 
+def watched(callbacks: str, epochs: int) -> tuple[float, float]:
+    """A run as `train.py` does it, with these instruments: seconds of an update, and seconds before and after them."""
+    options = [
+        "model=mlp_manual", f"model.hidden=[{HIDDEN}]", "data=random_walk", f"data.rows={ROWS + 1000 + INPUTS}",
+        "data.transform=log_return", f"data.window={INPUTS}", "data.split=[0.84,0.08,0.08]", f"data.batch_size={BATCH}",
+        f"stop.epochs={epochs}", f"callbacks={callbacks}", "accelerator=cpu", "threads=1",
+    ]  # fmt: skip
+    bar = [QUIET] if callbacks == "default" else []  # a bar on the screen is no instrument
+    start = time.perf_counter()
+    with TemporaryDirectory() as folder:
+        metrics = run(composed(*options, *bar), Path(folder), options).metrics
+    return metrics["seconds"] / metrics["updates"], time.perf_counter() - start - metrics["seconds"]
+
+
 MSE = LOSSES["mse"]
 STEPS: dict[str, list] = {
     "several updates a step": [],
     "Steps: only callbacks that watch are asked": [(steepest.models.manual, "go_directly", lambda *_: None)],
-    "lighten: gradient descent in one foreach kernel": [(steepest.models.manual, "lighten", lambda _: None)],
+    "lighten: gradient descent in one foreach kernel": [(steepest.models.manual, "lighten", lambda *_: None)],
     "the loss and its slope from one residual": [
         (Loss, "with_slope", lambda self, p, y: (MSE(p, y), MSE.backward(p, y)))
     ],

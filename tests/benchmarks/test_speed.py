@@ -20,6 +20,7 @@ together, `torch.inference_mode` (a tenth faster, but then no callback may chang
 
 from __future__ import annotations
 
+import gc
 import logging
 import statistics
 import time
@@ -33,6 +34,7 @@ from conftest import RATIOS
 
 pytestmark = pytest.mark.speed
 ROUNDS, EPOCHS = 15, 25
+PAIRS, LONG = 12, 200  # of watched runs: some looks are a fixed number a run
 
 
 @pytest.fixture(autouse=True)
@@ -65,27 +67,33 @@ def ratio(benchmark, request):
     """
 
     def measure(claim: str, ours: Callable, others: Callable, at_least: float) -> float:
-        times: list[float] = []
-
-        def other_first():
-            train = others(EPOCHS)
-            start = time.perf_counter()
-            updates = train()
-            times.append((time.perf_counter() - start) / updates)
-            return (ours(EPOCHS),), {}
-
-        updates = ours(1)() * EPOCHS
-        others(1)()
-        benchmark.pedantic(lambda train: train(), setup=other_first, rounds=ROUNDS)
-        ours_times = [seconds / updates for seconds in benchmark.stats.stats.data]
-        found = statistics.median(other / mine for other, mine in zip(times, ours_times, strict=True))
-        mine, theirs = statistics.median(ours_times), statistics.median(times)
-        benchmark.extra_info |= {"ratio": found, "ours_us": 1e6 * mine, "theirs_us": 1e6 * theirs}
+        found, mine, theirs = compare(benchmark, ours, others, EPOCHS, ROUNDS)
         line = f"{claim} ({1e6 * theirs:.0f} / {1e6 * mine:.0f} microseconds per update)"
-        request.config.stash.setdefault(RATIOS, []).append((line, found, at_least))
+        request.config.stash.setdefault(RATIOS, []).append((line, found, f"at least {at_least:g}"))
         return found
 
     return measure
+
+
+def compare(benchmark, ours: Callable, others: Callable, epochs: int, rounds: int) -> tuple[float, float, float]:
+    """How many times faster ours is, and the seconds per update of ours and theirs; medians over rounds."""
+    times: list[float] = []
+
+    def other_first():
+        train = others(epochs)
+        start = time.perf_counter()
+        updates = train()
+        times.append((time.perf_counter() - start) / updates)
+        return (ours(epochs),), {}
+
+    updates = ours(1)() * epochs
+    others(1)()
+    benchmark.pedantic(lambda train: train(), setup=other_first, rounds=rounds)
+    ours_times = [seconds / updates for seconds in benchmark.stats.stats.data]
+    found = statistics.median(other / mine for other, mine in zip(times, ours_times, strict=True))
+    mine, theirs = statistics.median(ours_times), statistics.median(times)
+    benchmark.extra_info |= {"ratio": found, "ours_us": 1e6 * mine, "theirs_us": 1e6 * theirs}
+    return found, mine, theirs
 
 
 def test_at_least_5_times_the_usual_lightning_module(ratio):
@@ -119,3 +127,29 @@ def test_watched_at_every_update_not_slower_than_the_plain_loop(ratio):
 def test_every_step_towards_speed_still_pays(ratio, step):
     without = partial(lambda steps, epochs: contenders.manual_without(epochs, *steps), [step])
     assert ratio(f"without {step}", contenders.manual_with_losses, without, 1) >= 0.95  # the noise
+
+
+@pytest.mark.parametrize(
+    ("instruments", "at_most"), [("default", 1.10), ("curvature", 1.25), ("noise", 0), ("steps", 0), ("audit", 0)]
+)
+def test_looking_costs_little(benchmark, request, instruments, at_most):
+    """Training with instruments takes at most so many times as long as without (0: no bound), the median over pairs."""
+    pairs: list[dict[str, tuple[float, float]]] = []
+
+    def one_after_the_other():
+        # Each is first in every second pair: what slows the machine down for a while slows both.
+        order = ("none", instruments) if len(pairs) % 2 else (instruments, "none")
+        gc.collect()
+        pairs.append({callbacks: contenders.watched(callbacks, LONG) for callbacks in order})
+
+    contenders.watched(instruments, 1)
+    benchmark.pedantic(one_after_the_other, rounds=PAIRS)
+    found = statistics.median(pair[instruments][0] / pair["none"][0] for pair in pairs)
+    with_it, without = (statistics.median(pair[name][0] for pair in pairs) for name in (instruments, "none"))
+    after = statistics.median(pair[instruments][1] - pair["none"][1] for pair in pairs)
+    line = f"callbacks={instruments} ({1e6 * with_it:.0f} / {1e6 * without:.0f} microseconds per update)"
+    line += f", and {after:.1f} s at the end of the run" if after > 0.2 else ""
+    benchmark.extra_info |= {"ratio": found, "seconds_at_the_end": after}
+    bound = f"at most {at_most:.2f}" if at_most else "no bound"
+    request.config.stash.setdefault(RATIOS, []).append((line, found, bound))
+    assert found <= (at_most or float("inf"))

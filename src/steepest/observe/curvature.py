@@ -11,6 +11,7 @@ from steepest.models.curvature import Surface, spectrum
 from steepest.models.noise import noise
 from steepest.models.predictors import Predictor
 from steepest.observe.events import write_event, writer_of
+from steepest.observe.looks import turn
 
 TAGS = ["greatest_eigenvalue", "smallest_eigenvalue", "positive_fraction", "gradient_norm", "stability_limit"]
 
@@ -62,8 +63,7 @@ class Curvature(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look, if it is one's turn."""
-        every = max(1, (trainer.max_epochs or 0) // self.looks)
-        if self.active and (trainer.current_epoch + 1) % every == 0:
+        if self.active and turn(trainer, self.looks):
             self._look(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import google_crc32c
 import numpy as np
 import pandas as pd
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.event_pb2 import Event
@@ -24,6 +24,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.writer import SummaryWriter
 
+Numbers = Sequence[int] | Sequence[float] | np.ndarray
 HEADER, FOOTER = 12, 4  # bytes of a record around its event
 
 
@@ -59,6 +60,26 @@ class EventFile:
         self.file.close()
 
 
+class Bulk(Callback):
+    """A callback that holds back what it saw, and writes much of it at once.
+
+    Nothing is held back when a run ends or breaks off, nor when a checkpoint is saved that it can be resumed from: what
+    saves that one calls `catch_up`. So a resumed run has no gap in its curves.
+    """
+
+    def catch_up(self, trainer: Trainer) -> None:
+        """Write all there is."""
+        raise NotImplementedError
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what is left."""
+        self.catch_up(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write what was seen before a run broke off."""
+        self.catch_up(trainer)
+
+
 def writer_of(trainer: Trainer) -> SummaryWriter | None:
     """The TensorBoard writer of a trainer on its first process, made quick; None without such a logger."""
     for logger in trainer.loggers:
@@ -83,7 +104,11 @@ def write_event(writer: SummaryWriter, tags: Sequence[str], values: Sequence[flo
 
 
 def write_rows(
-    writer: SummaryWriter, tags: Sequence[str], values_KC: np.ndarray, steps: Sequence[int], times: Sequence[float]
+    writer: SummaryWriter,
+    tags: Sequence[str],
+    values_KC: np.ndarray,
+    steps: Numbers,
+    times: Numbers,
 ) -> None:
     """One event for each of K rows, with a value for each of C tags.
 
@@ -107,7 +132,7 @@ def write_histogram(writer: SummaryWriter, tag: str, values: np.ndarray, step: i
     )  # fmt: skip
 
 
-def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Sequence[int], times: Sequence[float]) -> bytes:
+def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Numbers) -> bytes:
     """The records of these rows, as `write_rows` takes them.
 
     All rows' events have the same bytes but for their numbers, so one is made by protocol buffers and the numbers of

@@ -6,15 +6,17 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from steepest.data.datamodule import windows_in_training
 from steepest.models.activations import ACTIVATIONS, Activation
 from steepest.models.networks import MLP, forward
 from steepest.models.predictors import Predictor
-from steepest.observe.events import write_event, writer_of
+from steepest.observe.events import Bulk, write_rows, writer_of
+from steepest.observe.looks import turn
 
 # How far from its middle an output that ends at both sides has less than a twentieth of the greatest slope, and that
 # middle: sigmoid's slope is a (1 - a) = 1/4 - (a - 1/2)^2, tanh's is 1 - a^2; the ramp's is 0 at its ends.
@@ -40,17 +42,20 @@ def unit_health(network: MLP, x_ND: Tensor) -> dict[str, float]:
     return found
 
 
-class Vitals(Callback):
-    """Writes, at the end of every epoch, what share of units learns nothing any more, and how fast training goes.
+class Vitals(Bulk):
+    """Writes, at the end of epochs, what share of units learns nothing any more, and how fast training goes.
 
     Args:
+        looks: how many times in a run, about; at the end of every epoch of a shorter one.
         samples: evenly spaced training samples that units are looked at with.
     """
 
-    def __init__(self, samples: int = 128) -> None:
-        if samples < 1:
-            raise ValueError(f"callbacks.vitals.samples={samples} must be 1 or more")
-        self.samples = samples
+    def __init__(self, looks: int = 50, samples: int = 128) -> None:
+        for key, value in (("looks", looks), ("samples", samples)):
+            if value < 1:
+                raise ValueError(f"callbacks.vitals.{key}={value} must be 1 or more")
+        self.looks, self.samples = looks, samples
+        self.kept: list[tuple[int, float, dict[str, float]]] = []  # update, moment, values
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the samples and the time."""
@@ -66,8 +71,7 @@ class Vitals(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write."""
         assert isinstance(pl_module, Predictor), "units are a Predictor's"
-        writer = writer_of(trainer)
-        if writer is None:
+        if not turn(trainer, self.looks):
             return
         now = time.perf_counter()
         seconds = max(now - self.since, 1e-9)
@@ -78,8 +82,16 @@ class Vitals(Callback):
         used = memory(pl_module.device)
         if used is not None:
             values["speed/memory"] = used
-        write_event(writer, list(values), list(values.values()), trainer.global_step)
+        self.kept.append((trainer.global_step, time.time(), values))
         self.updates, self.seen, self.since = trainer.global_step, 0, time.perf_counter()
+
+    def catch_up(self, trainer: Trainer) -> None:
+        """As of any `Bulk`."""
+        writer, kept = writer_of(trainer), self.kept
+        self.kept = []
+        if kept and writer is not None:
+            steps, moments, values = zip(*kept, strict=True)
+            write_rows(writer, list(values[0]), np.array([list(row.values()) for row in values]), steps, moments)
 
 
 def memory(device: torch.device) -> float | None:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
+from steepest.observe.events import Bulk
+
 
 class BestCheckpoint(ModelCheckpoint):
     """Keeps the epoch with the best objective.
@@ -56,5 +58,8 @@ class LastCheckpoint(Checkpoint):
         )
         # Saving is a meeting of all processes, whose clocks differ: the first one decides.
         if trainer.strategy.broadcast(ending or time.monotonic() - self.saved >= self.pause):
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, Bulk):
+                    callback.catch_up(trainer)
             trainer.save_checkpoint(self.path)
             self.saved = time.monotonic()
