@@ -113,7 +113,7 @@ def watched(callbacks: str, epochs: int) -> tuple[float, float]:
     options = [
         "model=mlp_manual", f"model.hidden=[{HIDDEN}]", "data=random_walk", f"data.rows={ROWS + 1000 + INPUTS}",
         "data.transform=log_return", f"data.window={INPUTS}", "data.split=[0.84,0.08,0.08]", f"data.batch_size={BATCH}",
-        f"stop.epochs={epochs}", f"callbacks={callbacks}", "accelerator=cpu", "threads=1",
+        f"stop.epochs={epochs}", f"callbacks={callbacks}", "threads=1",
     ]  # fmt: skip
     bar = [QUIET] if callbacks == "default" else []  # a bar on the screen is no instrument
     start = time.perf_counter()

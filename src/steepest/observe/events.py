@@ -60,6 +60,13 @@ class EventFile:
         self.file.close()
 
 
+class EventLogger(TensorBoardLogger):
+    """Lightning's logger without its hparams.yaml: the run's config.yaml says all of that."""
+
+    def save(self) -> None:
+        """Events are on disk as they are written."""
+
+
 class Bulk(Callback):
     """A callback that holds back what it saw, and writes much of it at once.
 
