@@ -37,6 +37,7 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
 ROOT = Path(__file__).resolve().parents[1]
 # Quick runs in this process: no bar on the screen.
 QUIET = "~callbacks.progress"
+NO_PICTURES = "~callbacks.pictures"  # they take longer than most tests
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -47,16 +48,16 @@ def composed(*overrides: str) -> DictConfig:
 
 @pytest.fixture
 def train(tmp_path):
-    """`train(*overrides, folder=..., resume=...)` runs in this process and returns (outcome, folder)."""
+    """`train(*overrides, name=..., resume=..., pictures=...)` runs in this process and returns (outcome, folder)."""
     from steepest.training.entry import resumed_config
     from steepest.training.run import run
 
-    def start(*overrides: str, name: str = "run", resume: bool = False):
+    def start(*overrides: str, name: str = "run", resume: bool = False, pictures: bool = False):
         folder = tmp_path / name
         if resume:
             return run(resumed_config(folder, list(overrides)), folder, list(overrides), resume=True), folder
         folder.mkdir()
-        return run(composed(QUIET, *overrides), folder, list(overrides)), folder
+        return run(composed(QUIET, *([] if pictures else [NO_PICTURES]), *overrides), folder, list(overrides)), folder
 
     return start
 

@@ -64,8 +64,8 @@ def shown(page, name):
 @pytest.mark.parametrize(("name", "model"), [("net", "model=mlp_manual"), ("automatic", "model=mlp")])
 def test_every_chart_of_the_dashboard_has_data(train, board, page, name, model):
     relu = ["model.hidden=[4,3]", "data.window=2", "data.relative_to_last=true", "optimizer.lr=0.05"]
-    train(model, *relu, "model.activation=relu", "stop.epochs=6", WATCHED, name="relus")
-    _, folder = train(model, *relu, "stop.epochs=6", WATCHED, name="sigmoids")
+    train(model, *relu, "model.activation=relu", "stop.epochs=12", WATCHED, name="relus")
+    _, folder = train(model, *relu, "stop.epochs=12", WATCHED, name="sigmoids")
     page.goto(board(folder.parent) + "/#custom_scalars")
     cards = page.locator("tf-custom-scalar-multi-line-chart-card")
     cards.first.wait_for(timeout=60_000)
@@ -77,7 +77,7 @@ def test_every_chart_of_the_dashboard_has_data(train, board, page, name, model):
         # A curve is drawn: more than an axis.
         assert card.locator("path, line").count() > 0
     assert cards.count() == len(titles)
-    page.mouse.wheel(0, -100_000)
+    cards.first.scroll_into_view_if_needed()
     page.wait_for_timeout(3_000)
     shown(page, f"dashboard_{name}")
 
@@ -85,7 +85,7 @@ def test_every_chart_of_the_dashboard_has_data(train, board, page, name, model):
 @needs_browser
 @pytest.mark.slow
 def test_the_images_tab_shows_the_surface(train, board, page):
-    _, folder = train("data.relative_to_last=false", "stop.epochs=3")
+    _, folder = train("data.relative_to_last=false", "stop.epochs=3", pictures=True)
     page.goto(board(folder) + "/#images")
     image = page.locator("tf-image-loader", has_text="figures/surface").first
     image.wait_for(timeout=60_000)
@@ -94,6 +94,7 @@ def test_the_images_tab_shows_the_surface(train, board, page):
     picture.wait_for(timeout=30_000)
     page.wait_for_timeout(2_000)
     assert picture.evaluate("element => element.naturalWidth") > 300
+    assert "1970" not in page.locator("tf-image-loader").first.inner_text()
     shown(page, "images")
 
 

@@ -94,14 +94,16 @@ def test_the_mesh_is_whole():
 
 
 def test_snapshots_stay_few_and_evenly_spaced(train):
-    _, folder = train("data=line", "stop.epochs=50", "callbacks.pictures.most=10", "data.batch_size=50")
+    _, folder = train("data=line", "stop.epochs=50", "callbacks.pictures.most=10", "data.batch_size=50", pictures=True)
     assert (folder / "figures" / "fit.gif").exists()
     with pytest.raises(ValueError, match="callbacks.pictures.most=1 must be 2 or more"):
         Pictures(most=1)
 
 
 def test_a_line_has_its_surface_and_the_ways_losses_are_the_logged_ones(train):
-    outcome, folder = train("data=line", "stop.epochs=5", "data.batch_size=null", "trainer.precision=64-true")
+    outcome, folder = train(
+        "data=line", "stop.epochs=5", "data.batch_size=null", "trainer.precision=64-true", pictures=True
+    )
     figures = {path.name for path in (folder / "figures").iterdir()}
     assert figures == {"prediction.png", "loss.png", "surface.png", "fit.png", "fit.gif", "parameters.png"}
     with Image.open(folder / "figures" / "fit.gif") as moving:
@@ -135,11 +137,17 @@ def test_a_line_has_its_surface_and_the_ways_losses_are_the_logged_ones(train):
 
 
 def test_larger_nets_have_slices_and_nets_of_one_input_their_pieces(train):
-    _, folder = train("data=curve", "model=mlp", "model.hidden=[6]", "stop.epochs=4")
+    _, folder = train("data=curve", "model=mlp", "model.hidden=[6]", "stop.epochs=4", pictures=True)
     figures = {path.name for path in (folder / "figures").iterdir()}
     assert {"slice.png", "trajectory.png", "pieces.png", "fit.gif"} <= figures
     _, folder = train(
-        "model=mlp", "model.hidden=[4,4]", "data.window=3", "data.target=value", "stop.epochs=2", name="deep"
+        "model=mlp",
+        "model.hidden=[4,4]",
+        "data.window=3",
+        "data.target=value",
+        "stop.epochs=2",
+        name="deep",
+        pictures=True,
     )
     figures = {path.name for path in (folder / "figures").iterdir()}
     assert figures == {"prediction.png", "loss.png", "slice.png", "trajectory.png", "parameters.png"}

@@ -224,7 +224,7 @@ def test_a_checkpoint_that_is_no_plain_data_is_refused(train):
 
 
 def test_the_record_is_complete(train):
-    outcome, folder = train("stop.epochs=2", "data.window=5")
+    outcome, folder = train("stop.epochs=2", "data.window=5", pictures=True)
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "tfevents" not in p.name}
     assert names == {
         "config.yaml", "metrics.json", "predictions.csv", "run.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
@@ -269,11 +269,11 @@ def test_a_checkpoint_loads_as_plain_data_into_its_module(train):
 def test_every_tag_of_an_event_file_is_in_the_table_and_every_entry_is_written(train):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    _, line = train("stop.epochs=2", name="line")
+    _, line = train("stop.epochs=2", name="line", pictures=True)
     watched = "callbacks=[default,audit,parity,curvature,noise,steps]"
     net = ("model=mlp_manual", "data.window=2", "model.hidden=[3]", "stop.epochs=2")
-    _, sigmoids = train(*net, watched, name="sigmoids")
-    _, relus = train(*net, "model.activation=relu", name="relus")
+    _, sigmoids = train(*net, watched, name="sigmoids", pictures=True)
+    _, relus = train(*net, "model.activation=relu", name="relus", pictures=True)
     tags = set()
     for folder in (line, sigmoids, relus):
         tags |= set(read_scalars(folder))

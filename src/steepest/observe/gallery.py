@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
@@ -104,7 +105,7 @@ def show(folder: Path, writer: SummaryWriter, step: int) -> None:
             width, height = picture.size
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
         value = Summary.Value(tag=f"figures/{path.stem}{'_moving' if path.suffix == '.gif' else ''}", image=image)
-        event_file(writer).add_event(Event(step=step, summary=Summary(value=[value])))
+        event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=[value])))
 
 
 def gathered(

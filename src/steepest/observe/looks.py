@@ -106,18 +106,18 @@ class FlatLook(Look):
         done: updates before the first one that is looked at.
     """
 
-    NUMBERS = 1 << 17  # copied before their norms are taken, a fraction of a core's cache
+    NUMBERS = 1 << 18  # copied before their norms are taken: what a processor has near
     PLACES = (50, 25, 10, 5, 2)  # for copies: divisors of `BETWEEN_RATIOS`, so that a ratio is between the first two
 
     def __init__(self, flat: Flat, entries: bool, done: int = 0) -> None:
-        self.both = flat.both.numpy()
-        self.theta = self.both[: len(self.both) // 2]
+        self.both = flat.both
+        self.theta = flat.theta.numpy()
         sizes = [p.numel() for p in flat.parameters]
         self.sizes, self.starts = np.array(sizes), np.cumsum([0, *sizes[:-1]])
         self.starts_of_both = np.cumsum([0, *sizes, *sizes[:-1]])
         self.places = next(n for n in self.PLACES if n * len(self.both) <= self.NUMBERS)
-        self.copies_M2P = np.empty((self.places, len(self.both)), self.both.dtype)
-        self.copies = list(self.copies_M2P)
+        copies_M2P = torch.empty((self.places, len(self.both)), dtype=self.both.dtype)
+        self.copies_M2P, self.copies = copies_M2P.numpy(), list(copies_M2P)
         self.place = self.begun_at = done % self.places
         self.first_P: np.ndarray | None = None
         super().__init__([*flat.parameters], entries, done)
@@ -129,7 +129,7 @@ class FlatLook(Look):
 
     def take(self) -> None:
         """As of any `Look`."""
-        self.copies[self.place][:] = self.both
+        self.copies[self.place].copy_(self.both)  # NumPy's copy would cost twice as much: its code is not at hand
         self.place += 1
         if self.place == self.places:
             self._reduce()
@@ -150,9 +150,9 @@ class FlatLook(Look):
         if done_at_first % BETWEEN_RATIOS:
             return
         if self.begun_at == 0:
-            self.first_P = self.copies[0][: len(self.theta)].copy()
+            self.first_P = self.copies_M2P[0, : len(self.theta)].copy()
         if self.first_P is not None and self.place > 1:
-            step_P = self.copies[1][: len(self.theta)] - self.first_P
+            step_P = self.copies_M2P[1, : len(self.theta)] - self.first_P
             ways_T, states_T = (np.add.reduceat(np.square(v), self.starts) for v in (step_P, self.first_P))
             self.ratios.append((done_at_first + 1, np.sqrt(ways_T / states_T).tolist()))
             self.first_P = None

@@ -51,6 +51,5 @@ class Pictures(Callback):
             return
         network = pl_module.network
         assert isinstance(network, torch.nn.Module)
-        parts = [p.detach().flatten() for p in network.parameters()]
-        self.snapshots.append(torch.cat(parts).cpu().numpy().copy())
+        self.snapshots.append(torch.cat([p.detach().flatten() for p in network.parameters()]).cpu().numpy())
         self.updates.append(trainer.global_step)
