@@ -108,8 +108,11 @@ def manual_without(epochs: int, *steps: str) -> Contender:
     return slow
 
 
-def watched(callbacks: str, epochs: int) -> tuple[float, float]:
-    """A run as `train.py` does it, with these instruments: seconds of an update, and seconds before and after them."""
+def watched(callbacks: str, epochs: int, *, alone: bool = False) -> tuple[float, float]:
+    """A run as `train.py` does it, with these instruments: seconds of an update, and seconds before and after them.
+
+    The pictures at its end are drawn if it is `alone`, no job of a sweep.
+    """
     options = [
         "model=mlp_manual", f"model.hidden=[{HIDDEN}]", "data=random_walk", f"data.rows={ROWS + 1000 + INPUTS}",
         "data.transform=log_return", f"data.window={INPUTS}", "data.split=[0.84,0.08,0.08]", f"data.batch_size={BATCH}",
@@ -118,7 +121,7 @@ def watched(callbacks: str, epochs: int) -> tuple[float, float]:
     bar = [QUIET] if callbacks == "default" else []  # a bar on the screen is no instrument
     start = time.perf_counter()
     with TemporaryDirectory() as folder:
-        metrics = run(composed(*options, *bar), Path(folder), options).metrics
+        metrics = run(composed(*options, *bar), Path(folder), options, alone=alone).metrics
     return metrics["seconds"] / metrics["updates"], time.perf_counter() - start - metrics["seconds"]
 
 

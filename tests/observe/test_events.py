@@ -82,3 +82,31 @@ def test_a_writer_that_was_closed_begins_a_new_file(tmp_path):
 def test_a_row_of_another_length_is_refused(tmp_path):
     with pytest.raises(ValueError, match="could not be broadcast"):
         encode(["a", "b"], np.zeros((2, 3)), [1, 2], [0.0, 0.0])
+
+
+@pytest.mark.parametrize("values", [np.random.default_rng(0).normal(size=1000), np.full(7, 3.0), np.array([2.0])])
+def test_a_histogram_has_numpys_bins(tmp_path, values):
+    writer = SummaryWriter(str(tmp_path))
+    write_histogram(writer, "h", values, 1)
+    writer.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    mine = events.Histograms("h")[0].histogram_value
+    filled = [(limit, count) for limit, count in zip(mine.bucket_limit, mine.bucket, strict=True) if count]
+    if np.ptp(values):
+        counts, edges = np.histogram(values, 30)
+        np.testing.assert_allclose(mine.bucket_limit, edges[1:])
+        assert mine.bucket == counts.tolist()
+    else:
+        assert sum(count for _, count in filled) == len(values)
+        assert filled[0][0] >= values[0]
+
+
+def test_a_histogram_of_numbers_that_overflowed_is_left_out(tmp_path):
+    writer = SummaryWriter(str(tmp_path))
+    write_histogram(writer, "h", np.array([1.0, np.inf]), 1)
+    write_event(writer, ["a"], [1.0], 1)
+    writer.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert events.Tags()["histograms"] == []

@@ -168,7 +168,7 @@ class WindowDataModule(LightningDataModule):
 
     def _whole(self, part: str) -> Batches | list:
         windows = self._windows_in_training()
-        return Batches(windows, part, max(1, CHUNK // max(windows.inputs, 64))) if len(windows.parts[part]) else []
+        return Batches(windows, part, windows.at_once) if len(windows.parts[part]) else []
 
     def _trainer(self) -> Trainer:
         if self.trainer is None:

@@ -123,6 +123,11 @@ class Windows:
         """O, what a model has to put out for a sample."""
         return self.horizon * (2 if self.direction else 1)
 
+    @property
+    def at_once(self) -> int:
+        """How many samples' inputs are cheap to hold."""
+        return max(1, CHUNK // max(self.inputs, 64))
+
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Windows:
         """The same windows with the model's tensors on `device` in `dtype` (prices stay float64)."""
         moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
@@ -146,8 +151,7 @@ class Windows:
 
     def walk(self, part: str) -> Iterator[tuple[Tensor, Batch]]:
         """Every sample of a part once, in order, as (origins, batch) of as many samples as are cheap to hold."""
-        size = max(1, CHUNK // max(self.inputs, 64))
-        count = len(self.parts[part])
+        size, count = self.at_once, len(self.parts[part])
         for start in range(0, count, size):
             index_N = torch.arange(start, min(start + size, count), device=self.price_T.device)
             origin_N = self.parts[part].origins(index_N)

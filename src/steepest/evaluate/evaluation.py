@@ -1,24 +1,18 @@
-"""A model and its baselines, scored on every sample of every part.
-
-Every window counts: parts are walked whole, in order, so no score depends on a batch size.
-"""
+"""A model and its baselines, scored on every sample of every part."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from steepest.data.windows import PARTS, Batch, Windows
+from steepest.data.windows import PARTS, Windows
 from steepest.evaluate import baselines
-from steepest.evaluate.metrics import Scores, direction_metrics, value_metrics
+from steepest.evaluate.exam import Exam, exams
+from steepest.evaluate.metrics import Scores, numbers
 from steepest.evaluate.significance import diebold_mariano, mean_by_day
-
-Predict = Callable[[Tensor], Tensor]
-
 
 SIGNIFICANT = 0.05  # a model that is ahead has beaten its reference only if chance explains it with less than this
 
@@ -89,144 +83,76 @@ class Evaluation:
         return Verdict(True, self.p_value, f"The model beat {reference} on the test part: {figures} ({chance}).")
 
 
-def score_outputs(
-    outputs_NO: Tensor, origin_N: Tensor, target_NH: Tensor, windows: Windows, share_H: Tensor | None
-) -> Scores:
-    """Scores of a model's outputs (N, O) in model space for the samples with these origins.
+class Evaluator:
+    """Scores models on all parts of a data set; what does not depend on a model is computed once.
 
-    `share_H`, the training part's share of ups, is for directions only.
+    Args:
+        windows: where the models are, in their precision.
     """
-    if windows.direction:
-        assert share_H is not None
-        return direction_metrics(outputs_NO, target_NH, share_H)
-    return _values(windows.to_price(outputs_NO, origin_N), origin_N, windows)
+
+    def __init__(self, windows: Windows) -> None:
+        self.windows, self.exams = windows, exams(windows)
+        exact = None if windows.direction else baselines.least_squares(windows)
+        self.baselines: dict[str, dict[str, Scores]] = {}
+        for part, exam in self.exams.items():
+            for name, scores in _baseline_scores(exam, exact).items():
+                self.baselines.setdefault(name, {p: {} for p in PARTS})[part] = scores
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        """Score a model on every part."""
+        windows = self.windows
+        scores: dict[str, Scores] = {part: {} for part in PARTS}
+        by_series: dict[str, Scores] = {}
+        tables = []
+        p_value = None
+        for part, exam in self.exams.items():
+            outputs_NO = exam.outputs(lambda batch: model(batch.x_ND))
+            scores[part] = numbers(exam.score(outputs_NO))
+            tables.append(_table(outputs_NO, exam))
+            if part != "test":
+                continue
+            p_value = _p_value(outputs_NO, exam)
+            series_N = windows.series_T[exam.origin_N]
+            for number, name in enumerate(windows.names if len(windows.names) > 1 else ()):
+                its_N = series_N == number
+                if bool(its_N.any()):
+                    by_series[name] = numbers(exam.some(its_N).score(outputs_NO[its_N]))
+        reference = "majority" if windows.direction else "persistence" if windows.ordered else "mean"
+        return Evaluation(scores, self.baselines, by_series, reference, p_value, pd.concat(tables, ignore_index=True))
 
 
-@torch.inference_mode()
 def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
     """Score a model and all baselines on all parts of `windows` (placed where the model is)."""
-    share = share_if_directions(windows)
-    exact = None if windows.direction else baselines.least_squares(windows)
-    model_scores: dict[str, Scores] = {}
-    by_series: dict[str, Scores] = {}
-    others: dict[str, dict[str, Scores]] = {}
-    tables = []
-    p_value = None
-    for part in PARTS:
-        if not len(windows.parts[part]):
-            model_scores[part] = {}
-            continue
-        outputs, origins, targets = outputs_of(model, windows, part)
-        model_scores[part] = score_outputs(outputs, origins, targets, windows, share)
-        for name, scores in _baseline_scores(windows, part, origins, targets, share, exact).items():
-            others.setdefault(name, {p: {} for p in PARTS})[part] = scores
-        tables.append(_table(outputs, origins, targets, windows, part))
-        if part == "test":
-            p_value = _p_value(outputs, origins, targets, windows, share)
-        if part == "test" and len(windows.names) > 1:
-            series_N = windows.series_T[origins]
-            for number, name in enumerate(windows.names):
-                its = series_N == number
-                if bool(its.any()):
-                    by_series[name] = score_outputs(outputs[its], origins[its], targets[its], windows, share)
-    reference = "majority" if windows.direction else "persistence" if windows.ordered else "mean"
-    return Evaluation(model_scores, others, by_series, reference, p_value, pd.concat(tables, ignore_index=True))
+    return Evaluator(windows).evaluate(model)
 
 
 @torch.inference_mode()
-def outputs_of(model: nn.Module, windows: Windows, part: str) -> tuple[Tensor, Tensor, Tensor]:
-    """(outputs, origins, targets) of every sample of a part, in order."""
-    part_N = windows.parts[part]
-    origin_N = part_N.origins(torch.arange(len(part_N), device=windows.price_T.device))
-    target_NH = origin_N.new_empty(len(part_N), windows.horizon, dtype=windows.gather(origin_N[:1]).y_NH.dtype)
-    outputs_NO = _walk_into(lambda batch: model(batch.x_ND), windows, part, target_NH)
-    return outputs_NO, origin_N, target_NH
-
-
-def _walk_into(
-    predict: Callable[[Batch], Tensor], windows: Windows, part: str, target_NH: Tensor | None = None
-) -> Tensor:
-    """Predictions (N, O) for a whole part, and its targets into `target_NH` (N, H).
-
-    Results go into tensors made beforehand: small ones kept between the large ones that are freed would leave the heap
-    full of holes, and memory would grow with the window after all.
-    """
-    filled, outputs_NO = 0, None
-    for _, batch in windows.walk(part):
-        prediction_NO = predict(batch)
-        if outputs_NO is None:
-            outputs_NO = prediction_NO.new_empty(len(windows.parts[part]), prediction_NO.shape[1])
-        stop = filled + len(prediction_NO)
-        outputs_NO[filled:stop] = prediction_NO
-        if target_NH is not None:
-            target_NH[filled:stop] = batch.y_NH
-        filled = stop
-    assert outputs_NO is not None, "an empty part is not walked through"
-    return outputs_NO
-
-
-def share_if_directions(windows: Windows) -> Tensor | None:
-    """What the majority class knows, where directions are predicted."""
-    return baselines.share_of_ups(windows) if windows.direction else None
-
-
-def _values(price_NH: Tensor, origin_N: Tensor, windows: Windows) -> Scores:
-    series_N = windows.series_T[origin_N]
-    unit_N1 = windows.unit_S[series_N].unsqueeze(-1)
-    if not windows.ordered:
-        return value_metrics(price_NH, windows.actual(origin_N), baselines.mean(windows, origin_N), unit_N1=unit_N1)
-    return value_metrics(
-        price_NH,
-        windows.actual(origin_N),
-        baselines.persistence(windows, origin_N),
-        last_N1=windows.last(origin_N),
-        naive_N1=_naive(windows)[series_N].unsqueeze(-1),
-        unit_N1=unit_N1,
-    )
-
-
-def _naive(windows: Windows) -> Tensor:
-    """Mean absolute one-step change of each series' training rows (S,)."""
-    spans = zip(windows.start_S.tolist(), windows.train_stop_S.tolist(), strict=True)
-    return torch.stack([windows.price_T[start:stop].diff().abs().mean() for start, stop in spans])
-
-
-def _baseline_scores(
-    windows: Windows,
-    part: str,
-    origin_N: Tensor,
-    target_NH: Tensor,
-    share_H: Tensor | None,
-    exact: Tensor | None,
-) -> dict[str, Scores]:
+def _baseline_scores(exam: Exam, exact: Tensor | None) -> dict[str, Scores]:
+    windows, origin_N = exam.windows, exam.origin_N
     if exact is None:
-        assert share_H is not None
-        logits_NO = torch.stack([(1 - share_H).log(), share_H.log()], -1).flatten().expand(len(origin_N), -1)
-        return {"majority": direction_metrics(logits_NO, target_NH, share_H)}
-    solved = _walk_into(lambda batch: baselines.linear(exact, batch.x_ND), windows, part)
-    named: dict[str, Predict] = {
-        "persistence": lambda o: baselines.persistence(windows, o),
-        "drift": lambda o: baselines.drift(windows, o),
-    }
-    if not windows.ordered:
-        named = {"mean": lambda o: baselines.mean(windows, o)}
-    scores = {name: _values(predict(origin_N), origin_N, windows) for name, predict in named.items()}
-    return scores | {"least_squares": _values(windows.to_price(solved, origin_N), origin_N, windows)}
+        assert exam.share_H is not None
+        logits_NO = torch.stack([(1 - exam.share_H).log(), exam.share_H.log()], -1).flatten().expand(len(exam), -1)
+        return {"majority": numbers(exam.score(logits_NO))}
+    if windows.ordered:
+        made = {"persistence": exam.reference_NH, "drift": baselines.drift(windows, origin_N)}
+    else:
+        made = {"mean": exam.reference_NH}
+    solved_NO = exam.outputs(lambda batch: baselines.linear(exact, batch.x_ND))
+    made["least_squares"] = windows.to_price(solved_NO, origin_N)
+    return {name: numbers(exam.score_prices(price_NH)) for name, price_NH in made.items()}
 
 
-def _p_value(
-    outputs_NO: Tensor, origin_N: Tensor, target_NH: Tensor, windows: Windows, share_H: Tensor | None
-) -> float | None:
+def _p_value(outputs_NO: Tensor, exam: Exam) -> float | None:
     """Diebold-Mariano of the model's losses against the reference's, day by day (row by row for plain rows)."""
-    if share_H is not None:
-        wrong_NH = outputs_NO.unflatten(-1, (-1, 2)).argmax(-1) != target_NH
-        other_NH = (share_H > 0.5).long() != target_NH
+    windows, origin_N = exam.windows, exam.origin_N
+    if exam.share_H is not None:
+        wrong_NH = outputs_NO.unflatten(-1, (-1, 2)).argmax(-1) != exam.target_NH
+        other_NH = (exam.share_H > 0.5).long() != exam.target_NH
         losses = wrong_NH.double().mean(-1), other_NH.double().mean(-1)
     else:
-        reference = baselines.persistence if windows.ordered else baselines.mean
-        actual_NH = windows.actual(origin_N)
-        made = windows.to_price(outputs_NO, origin_N), reference(windows, origin_N)
-        mine, others = ((price_NH - actual_NH).square().mean(-1) for price_NH in made)
+        made = windows.to_price(outputs_NO, origin_N), exam.reference_NH
+        mine, others = ((price_NH - exam.actual_NH).square().mean(-1) for price_NH in made)
         losses = mine, others
     day_N = origin_N
     if len(windows.names) > 1:
@@ -236,11 +162,12 @@ def _p_value(
     return diebold_mariano(a_T, b_T, windows.horizon)
 
 
-def _table(outputs_NO: Tensor, origin_N: Tensor, target_NH: Tensor, windows: Windows, part: str) -> pd.DataFrame:
+def _table(outputs_NO: Tensor, exam: Exam) -> pd.DataFrame:
     """A row per sample and day of the horizon: what was predicted, in the data's units, and what came."""
+    windows, origin_N = exam.windows, exam.origin_N
     horizon = windows.horizon
     row_M = origin_N.repeat_interleave(horizon).cpu().numpy()
-    columns: dict[str, object] = {"part": part}
+    columns: dict[str, object] = {"part": exam.part}
     if windows.ordered:
         ahead_M = torch.arange(1, horizon + 1).repeat(len(origin_N)).numpy()
         target = windows.index[row_M + ahead_M]
@@ -252,8 +179,8 @@ def _table(outputs_NO: Tensor, origin_N: Tensor, target_NH: Tensor, windows: Win
         columns["row"] = windows.index[row_M]
     if windows.direction:
         columns["probability_up"] = outputs_NO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1].flatten().cpu().numpy()
-        columns["up"] = target_NH.flatten().cpu().numpy()
+        columns["up"] = exam.target_NH.flatten().cpu().numpy()
     else:
         columns["prediction"] = windows.to_price(outputs_NO, origin_N).flatten().cpu().numpy()
-        columns["actual"] = windows.actual(origin_N).flatten().cpu().numpy()
+        columns["actual"] = exam.actual_NH.flatten().cpu().numpy()
     return pd.DataFrame(columns)

@@ -1,7 +1,8 @@
 """Scores of predictions, in the data's own units. Pure functions of tensors; no model, no windows.
 
-Shapes: N samples, H horizon; everything is a mean over all N * H predictions, computed in float64.
-A score that is not defined (a percentage of a price of 0, the direction of a prediction that stands still) is None.
+Shapes: R runs (any leading dimensions, or none), N samples, H horizon; everything is a mean over all N * H predictions
+of a run, computed in float64. A score that is not defined (a percentage of a price of 0, the direction of a prediction
+that stands still) is NaN among tensors, None among numbers.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import math
 from typing import Literal
 
 import torch
-import torchmetrics.functional as tm
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steepest.models.losses import two_classes
+from steepest.models.losses import cross_entropy, two_classes
 
 HIGHER_IS_BETTER = {"directional_accuracy", "skill"}
 VALUE_METRICS = (
@@ -31,6 +31,7 @@ VALUE_METRICS = (
 DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
 
 Scores = dict[str, float | None]
+RunScores = dict[str, Tensor]  # a number a run
 
 
 def better(metric: str) -> Literal["min", "max"]:
@@ -38,14 +39,14 @@ def better(metric: str) -> Literal["min", "max"]:
     return "max" if metric.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "min"
 
 
-def value_metrics(
-    prediction_NH: Float[Tensor, "N H"],
+def value_scores(
+    prediction_NH: Float[Tensor, "*R N H"],
     actual_NH: Float[Tensor, "N H"],
     reference_NH: Float[Tensor, "N H"],
     last_N1: Float[Tensor, "N 1"] | None = None,
     naive_N1: Float[Tensor, "N 1"] | None = None,
     unit_N1: Float[Tensor, "N 1"] | None = None,
-) -> Scores:
+) -> RunScores:
     """Scores of predicted values.
 
     Args:
@@ -64,25 +65,28 @@ def value_metrics(
     """
     prediction_NH, actual_NH, reference_NH = prediction_NH.double(), actual_NH.double(), reference_NH.double()
     error_NH = prediction_NH - actual_NH
-    unit_N1 = torch.ones_like(error_NH[:, :1]) if unit_N1 is None else unit_N1
-    mse = tm.mean_squared_error(prediction_NH.reshape(-1), actual_NH.reshape(-1)).item()
-    reference = (reference_NH - actual_NH).square().mean().item()
+    size_NH = error_NH.abs()
+    unit_N1 = torch.ones_like(actual_NH[:, :1]) if unit_N1 is None else unit_N1
+    mse = _mean(error_NH.square())
+    undefined = torch.full_like(mse, math.nan)
+    reference = _mean((reference_NH - actual_NH).square())
+    moved = None if last_N1 is None else (prediction_NH - last_N1, actual_NH - last_N1)
     return {
-        "mse": _defined(mse),
-        "mae": _defined(tm.mean_absolute_error(prediction_NH.reshape(-1), actual_NH.reshape(-1)).item()),
-        "rmse": _defined(math.sqrt(mse)) if mse >= 0 else None,
-        "mape": _defined((error_NH / actual_NH).abs().mean().item()) if bool((actual_NH != 0).all()) else None,
-        "mase": None if naive_N1 is None else _defined((error_NH.abs() / naive_N1).mean().item()),
-        "directional_accuracy": None if last_N1 is None else _same_sign(prediction_NH - last_N1, actual_NH - last_N1),
-        "skill": _defined(1 - mse / reference) if reference > 0 else None,
-        "mse_scaled": _defined((error_NH / unit_N1).square().mean().item()),
-        "mae_scaled": _defined((error_NH / unit_N1).abs().mean().item()),
+        "mse": mse,
+        "mae": _mean(size_NH),
+        "rmse": mse.sqrt(),
+        "mape": _mean(size_NH / actual_NH.abs()) if bool((actual_NH != 0).all()) else undefined,
+        "mase": undefined if naive_N1 is None else _mean(size_NH / naive_N1),
+        "directional_accuracy": undefined if moved is None else _same_sign(*moved),
+        "skill": 1 - mse / reference if reference > 0 else undefined,
+        "mse_scaled": _mean((error_NH / unit_N1).square()),
+        "mae_scaled": _mean(size_NH / unit_N1),
     }
 
 
-def direction_metrics(
-    logits_NO: Float[Tensor, "N O"], up_NH: Int[Tensor, "N H"], reference_up: Float[Tensor, " H"]
-) -> Scores:
+def direction_scores(
+    logits_NO: Float[Tensor, "*R N O"], up_NH: Int[Tensor, "N H"], reference_up: Float[Tensor, " H"]
+) -> RunScores:
     """Scores of predicted directions.
 
     Args:
@@ -93,24 +97,48 @@ def direction_metrics(
     Returns:
         ``cross_entropy`` in nats; ``directional_accuracy``; ``skill`` = 1 - cross_entropy / that of the reference.
     """
-    logits_MC = two_classes(logits_NO.double()).flatten(0, 1)
-    up_M = up_NH.flatten()
-    entropy = torch.nn.functional.cross_entropy(logits_MC, up_M).item()
+    logits_NO = logits_NO.double()
+    entropy = cross_entropy(logits_NO, up_NH)
     share_NH = reference_up.double().expand(up_NH.shape)
-    reference = torch.nn.functional.binary_cross_entropy(share_NH, up_NH.double()).item()
+    reference = torch.nn.functional.binary_cross_entropy(share_NH, up_NH.double())
     return {
-        "cross_entropy": _defined(entropy),
-        "directional_accuracy": tm.accuracy(logits_MC, up_M, task="multiclass", num_classes=2).item(),
-        "skill": _defined(1 - entropy / reference) if reference > 0 else None,
+        "cross_entropy": entropy,
+        "directional_accuracy": _mean((two_classes(logits_NO).argmax(-1) == up_NH).double()),
+        "skill": 1 - entropy / reference if reference > 0 else torch.full_like(entropy, math.nan),
     }
 
 
-def _same_sign(predicted_NH: Tensor, actual_NH: Tensor) -> float | None:
-    called = (predicted_NH != 0) & (actual_NH != 0)
-    if not bool(called.any()):
-        return None
-    return (predicted_NH.sign() == actual_NH.sign())[called].double().mean().item()
+def value_metrics(
+    prediction_NH: Float[Tensor, "N H"],
+    actual_NH: Float[Tensor, "N H"],
+    reference_NH: Float[Tensor, "N H"],
+    last_N1: Float[Tensor, "N 1"] | None = None,
+    naive_N1: Float[Tensor, "N 1"] | None = None,
+    unit_N1: Float[Tensor, "N 1"] | None = None,
+) -> Scores:
+    """`value_scores` of one run as numbers; None where a score is not defined or not finite."""
+    return numbers(value_scores(prediction_NH, actual_NH, reference_NH, last_N1, naive_N1, unit_N1))
 
 
-def _defined(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+def direction_metrics(
+    logits_NO: Float[Tensor, "N O"], up_NH: Int[Tensor, "N H"], reference_up: Float[Tensor, " H"]
+) -> Scores:
+    """`direction_scores` of one run as numbers; None where a score is not defined or not finite."""
+    return numbers(direction_scores(logits_NO, up_NH, reference_up))
+
+
+def numbers(scores: RunScores) -> Scores:
+    """One run's scores as numbers; None for what is no finite one."""
+    found = torch.stack(list(scores.values())).tolist()
+    return {name: number if math.isfinite(number) else None for name, number in zip(scores, found, strict=True)}
+
+
+def _same_sign(predicted_NH: Tensor, actual_NH: Tensor) -> Tensor:
+    called_NH = (predicted_NH != 0) & (actual_NH != 0)
+    right_NH = (predicted_NH.sign() == actual_NH.sign()) & called_NH
+    # 0 / 0, where nothing moved, is NaN.
+    return right_NH.sum((-2, -1)).double() / called_NH.sum((-2, -1)).double()
+
+
+def _mean(numbers_NH: Tensor) -> Tensor:
+    return numbers_NH.mean((-2, -1))

@@ -20,7 +20,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.writer import SummaryWriter
 
@@ -130,13 +130,24 @@ def write_rows(
 
 
 def write_histogram(writer: SummaryWriter, tag: str, values: np.ndarray, step: int, bins: int = 30) -> None:
-    """A histogram of any number of values."""
+    """A histogram of any number of values, in bins of one width from the least to the greatest."""
     numbers = values.ravel().astype(float)
-    counts, edges = np.histogram(numbers, bins)
-    writer.add_histogram_raw(
-        tag, numbers.min(), numbers.max(), len(numbers), numbers.sum(), (numbers**2).sum(), edges[1:].tolist(),
-        counts.tolist(), step,
-    )  # fmt: skip
+    least, greatest = float(numbers.min()), float(numbers.max())
+    if not np.isfinite(greatest - least):
+        return  # it has no bins; that numbers overflow shows in the norms
+    width = (greatest - least or 1.0) / bins  # of a single value: bins above it
+    places = np.minimum(((numbers - least) / width).astype(int), bins - 1)
+    histogram = HistogramProto(
+        min=least,
+        max=greatest,
+        num=len(numbers),
+        sum=numbers.sum(),
+        sum_squares=numbers @ numbers,
+        bucket_limit=(least + width * np.arange(1, bins + 1)).tolist(),
+        bucket=np.bincount(places, minlength=bins).tolist(),
+    )
+    summary = Summary(value=[Summary.Value(tag=tag, histo=histogram)])
+    event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Numbers) -> bytes:

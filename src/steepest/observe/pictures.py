@@ -51,5 +51,7 @@ class Pictures(Callback):
             return
         network = pl_module.network
         assert isinstance(network, torch.nn.Module)
-        self.snapshots.append(torch.cat([p.detach().flatten() for p in network.parameters()]).cpu().numpy())
+        flat = getattr(pl_module, "flat", None)
+        theta_P = flat.theta.clone() if flat else torch.cat([p.detach().flatten() for p in network.parameters()])
+        self.snapshots.append(theta_P.cpu().numpy())
         self.updates.append(trainer.global_step)

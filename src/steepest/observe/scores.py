@@ -8,11 +8,10 @@ from contextlib import contextmanager
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
 
 from steepest.data.datamodule import windows_in_training
-from steepest.data.windows import Windows
-from steepest.evaluate.evaluation import outputs_of, score_outputs, share_if_directions
+from steepest.evaluate.exam import Exam, exams
+from steepest.evaluate.metrics import numbers
 from steepest.evaluate.references import reference_losses
 from steepest.models.predictors import Predictor
 from steepest.observe.events import write_event, writer_of
@@ -35,21 +34,20 @@ class EpochScores(Callback):
     def __init__(self, objective: str) -> None:
         self.objective = objective
         self.history: list[dict[str, float]] = []
-        self.share_H: Tensor | None = None
+        self.exams: dict[str, Exam] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute once what scores of directions refer to."""
+        """Compute once what does not depend on the model."""
         assert isinstance(pl_module, Predictor), "scores are of a Predictor"
         windows = windows_in_training(trainer, pl_module)
-        self.share_H = share_if_directions(windows)
+        self.exams = {part: exam for part, exam in exams(windows).items() if part != "test"}
         references = reference_losses(pl_module, windows) if writer_of(trainer) is not None else {}
         self.references = {f"reference/{name}": loss for name, loss in references.items()}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score both parts and log."""
         assert isinstance(pl_module, Predictor), "scores are of a Predictor"
-        windows = windows_in_training(trainer, pl_module)
-        values = self._values(pl_module, windows, "train") | self._values(pl_module, windows, "val")
+        values = {k: v for exam in self.exams.values() for k, v in _values(pl_module, exam).items()}
         if self.objective in values:
             with _double():
                 # Lightning's own book-keeping takes 0.5 ms a number, so it gets this one alone. (Every device has
@@ -64,15 +62,16 @@ class EpochScores(Callback):
             if not isinstance(logger, TensorBoardLogger):
                 logger.log_metrics(values, step=trainer.global_step)
 
-    def _values(self, predictor: Predictor, windows: Windows, part: str) -> dict[str, float]:
-        """The scores and the loss of a part, from one walk through it; nothing for an empty one."""
-        if not len(windows.parts[part]):
-            return {}
-        outputs_NO, origin_N, target_NH = outputs_of(predictor, windows, part)
-        scores = score_outputs(outputs_NO, origin_N, target_NH, windows, self.share_H)
-        values = {f"{part}/{metric}": value for metric, value in scores.items() if value is not None}
-        loss = "train/full_loss" if part == "train" else "val/loss"  # train/loss is each update's batch's
-        return values | {loss: predictor.loss(outputs_NO, target_NH).item()}
+
+@torch.no_grad()
+def _values(predictor: Predictor, exam: Exam) -> dict[str, float]:
+    """The scores and the loss of a part, from one walk through it."""
+    outputs_NO = exam.outputs(lambda batch: predictor(batch.x_ND))
+    values = {
+        f"{exam.part}/{name}": score for name, score in numbers(exam.score(outputs_NO)).items() if score is not None
+    }
+    loss = "train/full_loss" if exam.part == "train" else "val/loss"  # train/loss is each update's batch's
+    return values | {loss: predictor.loss(outputs_NO, exam.target_NH).item()}
 
 
 @contextmanager
