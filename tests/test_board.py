@@ -29,8 +29,10 @@ def board():
     served = []
 
     def start(folder):
-        command = [sys.executable, "-c", "from steepest.cli import main; main()", "board", str(folder), "--port", "0"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        command = [sys.executable, "-c", "from steepest.cli import main; main()", "board", folder.name, "--port", "0"]
+        process = subprocess.Popen(
+            command, cwd=folder.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         served.append(process)
         line = process.stdout.readline()
         return re.match(r"(http://\S+?)/?#custom_scalars shows the runs of", line)[1]
@@ -96,6 +98,10 @@ def test_the_images_tab_shows_the_surface(train, board, page):
     assert picture.evaluate("element => element.naturalWidth") > 300
     assert "1970" not in page.locator("tf-image-loader").first.inner_text()
     shown(page, "images")
+    page.get_by_text("Custom Scalars", exact=False).first.click()
+    page.locator("tf-custom-scalar-multi-line-chart-card").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(3_000)
+    shown(page, "dashboard_line")
 
 
 @needs_browser

@@ -58,21 +58,25 @@ def test_noise_of_the_batch_at_hand_is_written_at_its_turn(tmp_path):
     assert (curves["noise/sample_norm_median"] <= curves["noise/sample_norm_greatest"]).all()
 
 
+def health(net, x):
+    return {name: float(share) for name, share in unit_health(net.layers(), net.activations, x).items()}
+
+
 def test_dead_relus_and_saturated_sigmoids_are_counted():
     x = torch.linspace(-1, 1, 50)[:, None]
     net = MLP(1, [4, 2], 1, "relu")
     with torch.no_grad():
         net.b1.copy_(torch.tensor([-9.0, -9.0, -9.0, 9.0]))
         net.b2.fill_(100.0)
-    assert unit_health(net, x) == {"dead/layer1": 0.75, "dead/layer2": 0.0}
+    assert health(net, x) == {"dead/layer1": 0.75, "dead/layer2": 0.0}
     for activation in ("sigmoid", "tanh", "hard_sigmoid"):
         net = MLP(1, [2], 1, activation)
         with torch.no_grad():
             net.b1.copy_(torch.tensor([50.0, 0.0]))
             net.W1.fill_(0.1)
-        assert unit_health(net, x) == {"saturated/layer1": 0.5}
-    assert unit_health(MLP(1, [], 1), x) == {}
-    assert unit_health(MLP(1, [3], 1, "identity"), x) == {}
+        assert health(net, x) == {"saturated/layer1": 0.5}
+    assert health(MLP(1, [], 1), x) == {}
+    assert health(MLP(1, [3], 1, "identity"), x) == {}
 
 
 def test_speed_and_health_are_written_every_epoch(tmp_path):

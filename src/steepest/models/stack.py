@@ -9,8 +9,10 @@ Shapes: R runs, P numbers of all parameters of the widest network, N samples, D 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -45,6 +47,7 @@ class Stack:
         for number, network in enumerate(networks):
             for mine, given in zip(self.of(self.theta_RP, number), network.parameters(), strict=True):
                 mine.copy_(given.detach())
+        self.from_here: Tensor | None = None  # the parameters at the last look at the size of a step
         self.mask_RP: Tensor | None = None
         if any(shapes != self.shapes for shapes in self.own_shapes):
             self.mask_RP = torch.zeros_like(self.theta_RP)
@@ -72,6 +75,11 @@ class Stack:
         shaped = (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
         return [tensor[tuple(slice(n) for n in own)] for tensor, own in zip(shaped, self.own_shapes[run], strict=True)]
 
+    def into(self, network: MLP, run: int) -> None:
+        """Give a network a run's parameters."""
+        for mine, its in zip(network.parameters(), self.of(self.theta_RP, run), strict=True):
+            mine.data = its.clone()
+
     def loss_and_gradient(self, x_ND: Float[Tensor, "*#R N D"], y_NH: Tensor, loss: Loss) -> Float[Tensor, " R"]:
         """Each run's mean loss, with its gradient in `gradient_RP`; samples without runs dimension are for all."""
         trace = forward(x_ND, self.layers, self.activations)
@@ -91,7 +99,26 @@ class Stack:
         self.own_shapes = [self.own_shapes[run] for run in index_r.tolist()]
         if self.mask_RP is not None:
             self.mask_RP = self.mask_RP[index_r]
+        if self.from_here is not None:
+            self.from_here = self.from_here[index_r]
         self._view()
+
+    def part(self, index_r: Int[Tensor, " r"]) -> Stack:
+        """These runs only, as a stack of their own."""
+        other = copy(self)
+        other.keep(index_r)
+        return other
+
+    def widths(self) -> list[Int[Tensor, " R"]]:
+        """Each run's own units of each hidden layer."""
+        biases = zip(*(shapes[1:-2:2] for shapes in self.own_shapes), strict=True)
+        return [torch.tensor([shape[0] for shape in shapes], device=self.theta_RP.device) for shapes in biases]
+
+    def own_places(self, run: int) -> np.ndarray:
+        """Where a run's own numbers are among P."""
+        if self.mask_RP is None:
+            return np.arange(self.theta_RP.shape[1])
+        return np.flatnonzero(self.mask_RP[run].cpu().numpy())
 
 
 def padded_size(networks: Sequence[MLP]) -> tuple[int, int]:

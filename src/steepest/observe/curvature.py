@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from steepest.data.datamodule import windows_in_training
+from steepest.data.windows import Windows
 from steepest.evaluate.critical import Ending, judge, look
 from steepest.models.curvature import Surface, spectrum
 from steepest.models.noise import noise
@@ -57,58 +61,70 @@ class Curvature(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at where the descent begins."""
-        self.active = self.models_up_to is None or _size(pl_module) <= self.models_up_to
-        if self.active and trainer.global_step == 0:
+        if trainer.global_step == 0:
             self._look(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look, if it is one's turn."""
-        if self.active and turn(trainer, self.looks):
+        if turn(trainer, self.looks):
             self._look(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where the descent ended."""
-        if not self.active or not trainer.is_global_zero:
-            return
-        assert isinstance(pl_module, Predictor), "curvature is of a Predictor's loss"
-        surface = _surface(trainer, pl_module, self.samples_at_end)
-        theta_P, group = surface.here(), trainer.optimizers[0].param_groups[0]
-        with torch.no_grad():
-            at = look(surface, theta_P, exact_up_to=self.exact_up_to, steps=self.steps_at_end)
-        disagreement = noise(
-            surface.layers(theta_P), pl_module.network.activations, pl_module.loss, surface.x_ND, surface.y_NH
-        )
-        self.ending = judge(
-            at,
-            variance=disagreement.variance,
-            batch=len(pl_module.at_hand[0]) * trainer.world_size,
-            samples=len(surface.x_ND),
-            step=float(group["lr"]),
-            momentum=float(group.get("momentum", 0.0)),
-        )
+        if self.is_for(pl_module) and trainer.is_global_zero:
+            assert isinstance(pl_module, Predictor), "curvature is of a Predictor's loss"
+            batch = len(pl_module.at_hand[0]) * trainer.world_size
+            self.ending = self.judged(
+                pl_module, windows_in_training(trainer, pl_module), trainer.optimizers[0].param_groups[0], batch
+            )
 
     def _look(self, trainer: Trainer, pl_module: LightningModule) -> None:
         writer = writer_of(trainer)
-        if writer is None:
-            return
-        surface = _surface(trainer, pl_module, self.samples)
-        with torch.no_grad():
-            theta_P = surface.here()
-            found = spectrum(surface, theta_P, exact_up_to=self.exact_up_to, steps=self.steps)
-            norm = float(surface.gradient(theta_P).norm())
-        values = [found.greatest, found.smallest, found.positive, norm]
+        if writer is not None and self.is_for(pl_module):
+            assert isinstance(pl_module, Predictor), "curvature is of a Predictor's loss"
+            found = self.seen(pl_module, windows_in_training(trainer, pl_module))
+            write_event(writer, list(found), list(found.values()), trainer.global_step)
+
+    def is_for(self, module: torch.nn.Module) -> bool:
+        """Whether a model is small enough to be looked at."""
+        return self.models_up_to is None or sum(p.numel() for p in module.parameters()) <= self.models_up_to
+
+    @torch.no_grad()
+    def seen(self, predictor: Predictor, windows: Windows) -> dict[str, float]:
+        """One look at a model as it is: what is written of it."""
+        surface = _surface(predictor, windows, self.samples)
+        theta_P = surface.here()
+        found = spectrum(surface, theta_P, exact_up_to=self.exact_up_to, steps=self.steps)
+        values = [found.greatest, found.smallest, found.positive, float(surface.gradient(theta_P).norm())]
         if found.greatest > 0:
             values.append(2 / found.greatest)
-        tags = [f"curvature/{name}" for name in TAGS[: len(values)]]
-        write_event(writer, tags, values, trainer.global_step)
+        return {f"curvature/{name}": value for name, value in zip(TAGS, values, strict=False)}
+
+    @torch.no_grad()
+    def judged(self, predictor: Predictor, windows: Windows, options: Mapping[str, Any], batch: int) -> Ending:
+        """Where the descent of a model ended.
+
+        Args:
+            predictor: with its final parameters.
+            windows: in which it was trained.
+            options: the optimizer's.
+            batch: samples of the last update.
+        """
+        surface = _surface(predictor, windows, self.samples_at_end)
+        theta_P = surface.here()
+        at = look(surface, theta_P, exact_up_to=self.exact_up_to, steps=self.steps_at_end)
+        layers, activations = surface.layers(theta_P), predictor.network.activations
+        return judge(
+            at,
+            variance=noise(layers, activations, predictor.loss, surface.x_ND, surface.y_NH).variance,
+            batch=batch,
+            samples=len(surface.x_ND),
+            step=float(options["lr"]),
+            momentum=float(options.get("momentum", 0.0)),
+        )
 
 
-def _surface(trainer: Trainer, pl_module: LightningModule, samples: int) -> Surface:
+def _surface(predictor: Predictor, windows: Windows, samples: int) -> Surface:
     """The loss over so many training samples."""
-    assert isinstance(pl_module, Predictor), "curvature is of a Predictor's loss"
-    batch = windows_in_training(trainer, pl_module).spread("train", samples)
-    return Surface(pl_module.network, pl_module.loss, batch.x_ND, batch.y_NH)
-
-
-def _size(pl_module: LightningModule) -> int:
-    return sum(p.numel() for p in pl_module.parameters())
+    batch = windows.spread("train", samples)
+    return Surface(predictor.network, predictor.loss, batch.x_ND, batch.y_NH)

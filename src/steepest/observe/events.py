@@ -6,6 +6,9 @@ model's whole update. Here rows of scalars become events in bulk, byte for byte 
 
 from __future__ import annotations
 
+import itertools
+import os
+import socket
 import struct
 import time
 from collections.abc import Sequence
@@ -22,22 +25,40 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from torch.utils.tensorboard.summary import custom_scalars
 from torch.utils.tensorboard.writer import SummaryWriter
 
 Numbers = Sequence[int] | Sequence[float] | np.ndarray
 HEADER, FOOTER = 12, 4  # bytes of a record around its event
+_numbers = itertools.count()  # of the files of this process
 
 
 class EventFile:
-    """Goes on with an event file that TensorBoard's writer began; what is written is on disk at once.
+    """An event file whose contents are on disk as they are written.
 
-    It stands where that writer stood, behind a `SummaryWriter`.
+    Args:
+        path: of the file; what is in it stays.
     """
 
-    def __init__(self, begun: EventFileWriter) -> None:
+    def __init__(self, path: Path) -> None:
+        self.folder = str(path.parent)
+        self.file = path.open("ab")  # open as long as the run
+
+    @classmethod
+    def takes_over(cls, begun: EventFileWriter) -> EventFile:
+        """Go on with a file that TensorBoard's writer began, in that writer's place behind a `SummaryWriter`."""
         begun.close()
-        self.folder = begun.get_logdir()
-        self.file = Path(begun._file_name).open("ab")  # noqa: SIM115  # open as long as the run
+        return cls(Path(begun._file_name))
+
+    @classmethod
+    def begin(cls, folder: Path) -> EventFile:
+        """A new file, named and begun as TensorBoard does it."""
+        now = time.time()
+        number = next(_numbers)
+        name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
+        file = cls(folder / name)
+        file.add_event(Event(wall_time=now, file_version="brain.Event:2"))
+        return file
 
     def get_logdir(self) -> str:
         """The folder of the file."""
@@ -87,6 +108,9 @@ class Bulk(Callback):
         self.catch_up(trainer)
 
 
+Sink = SummaryWriter | EventFile
+
+
 def writer_of(trainer: Trainer) -> SummaryWriter | None:
     """The TensorBoard writer of a trainer on its first process, made quick; None without such a logger."""
     for logger in trainer.loggers:
@@ -96,22 +120,24 @@ def writer_of(trainer: Trainer) -> SummaryWriter | None:
     return None
 
 
-def event_file(writer: SummaryWriter) -> EventFile:
+def event_file(writer: Sink) -> EventFile:
     """The file behind a writer, made quick."""
+    if isinstance(writer, EventFile):
+        return writer
     files = writer._get_file_writer()
     if not isinstance(files.event_writer, EventFile):
-        files.event_writer = EventFile(files.event_writer)
+        files.event_writer = EventFile.takes_over(files.event_writer)
     return files.event_writer
 
 
-def write_event(writer: SummaryWriter, tags: Sequence[str], values: Sequence[float], step: int) -> None:
+def write_event(writer: Sink, tags: Sequence[str], values: Sequence[float], step: int) -> None:
     """One event that holds several values."""
     summary = Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in zip(tags, values, strict=True)])
     event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def write_rows(
-    writer: SummaryWriter,
+    writer: Sink,
     tags: Sequence[str],
     values_KC: np.ndarray,
     steps: Numbers,
@@ -129,7 +155,12 @@ def write_rows(
     event_file(writer).write(encode(tags, values_KC, steps, times))
 
 
-def write_histogram(writer: SummaryWriter, tag: str, values: np.ndarray, step: int, bins: int = 30) -> None:
+def write_layout(writer: Sink, layout: dict[str, Any]) -> None:
+    """What the Custom Scalars tab shows."""
+    event_file(writer).add_event(Event(wall_time=time.time(), summary=custom_scalars(layout)))
+
+
+def write_histogram(writer: Sink, tag: str, values: np.ndarray, step: int, bins: int = 30) -> None:
     """A histogram of any number of values, in bins of one width from the least to the greatest."""
     numbers = values.ravel().astype(float)
     least, greatest = float(numbers.min()), float(numbers.max())

@@ -10,9 +10,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
-from torch.utils.tensorboard.writer import SummaryWriter
 
-from steepest.observe.events import event_file, write_event
+from steepest.observe.events import Sink, event_file, write_event
 
 NUMBERS = (
     "seed", "data.window", "data.horizon", "data.batch_size", "model.units", "model.layers", "optimizer.lr",
@@ -54,7 +53,7 @@ def hyperparameters(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str
     return numbers | words | more
 
 
-def begin_session(writer: SummaryWriter, values: dict[str, float | str | None]) -> None:
+def begin_session(writer: Sink, values: dict[str, float | str | None]) -> None:
     """Write what the run was asked to do."""
     kinds = {
         key: api_pb2.DATA_TYPE_FLOAT64 if key in NUMBERS or isinstance(value, float | int) else api_pb2.DATA_TYPE_STRING
@@ -74,7 +73,7 @@ def begin_session(writer: SummaryWriter, values: dict[str, float | str | None]) 
     _write(writer, metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
 
 
-def end_session(writer: SummaryWriter, status: str, values: dict[str, float | None], step: int) -> None:
+def end_session(writer: Sink, status: str, values: dict[str, float | None], step: int) -> None:
     """Write what came of it, and how it ended: ``finished``, ``stopped`` or ``failed``."""
     known = {tag: value for tag, value in values.items() if value is not None}
     assert all(tag in METRICS for tag in known), "the tab shows the metrics that a session began with"
@@ -85,7 +84,7 @@ def end_session(writer: SummaryWriter, status: str, values: dict[str, float | No
     _write(writer, metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=end))
 
 
-def _write(writer: SummaryWriter, tag: str, content: HParamsPluginData) -> None:
+def _write(writer: Sink, tag: str, content: HParamsPluginData) -> None:
     # TensorBoard's own functions for this need TensorFlow.
     described = metadata.create_summary_metadata(content)
     value = Summary.Value(

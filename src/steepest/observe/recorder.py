@@ -9,8 +9,10 @@ Shapes: K updates kept, P numbers of all parameters, T parameter tensors.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +23,37 @@ from steepest.observe.events import Bulk, write_event, write_histogram, write_ro
 from steepest.observe.looks import Look, Rows, turn, way_to_look
 
 PAUSE = 2.0  # seconds; what was seen is written at least so often
+
+
+class Tags(NamedTuple):
+    """The names of what is written of a model.
+
+    Attributes:
+        small: whether each of its numbers has a curve.
+        led_to: where an update leads: norms of the parameters, and their entries if it is small.
+        update: what is written of every update: its loss, the gradient's norms, where it led.
+        ratios: what is written of some.
+        epoch: what is written of every epoch.
+    """
+
+    small: bool
+    led_to: list[str]
+    update: list[str]
+    ratios: list[str]
+    epoch: list[str]
+
+    @classmethod
+    def of(cls, shapes: Mapping[str, Sequence[int]], scalars: int) -> Tags:
+        """For parameters of these names and shapes; up to so many have a curve each."""
+        small = sum(map(prod, shapes.values())) <= scalars
+        led_to = [f"parameter_norm/{n}" for n in shapes]
+        if small:
+            led_to += [
+                f"parameter/{n}[{','.join(map(str, i))}]" for n, s in shapes.items() for i in product(*map(range, s))
+            ]
+        update = ["train/loss", *(f"gradient_norm/{n}" for n in ("total", *shapes)), *led_to]
+        spread = [f"parameter_{what}/{n}" for what in ("mean", "extreme") for n in shapes]
+        return cls(small, led_to, update, [f"update_ratio/{n}" for n in shapes], ["learning_rate", "epoch", *spread])
 
 
 class Recorder(Bulk):
@@ -45,29 +78,23 @@ class Recorder(Bulk):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Name the numbers of an update and write the parameters before the first one."""
-        self.named = named = _named_parameters(pl_module)
-        self.parameters: list[Tensor] = list(named.values())
-        self.small = sum(p.numel() for p in self.parameters) <= self.scalars
-        self.tags = ["train/loss", *(f"gradient_norm/{n}" for n in ("total", *named))]  # what an update comes from
-        self.led_to = [f"parameter_norm/{n}" for n in named]  # where it leads
-        if self.small:
-            self.led_to += [f"parameter/{n}[{','.join(map(str, i))}]" for n, p in named.items() for i in _indices(p)]
-        self.ratios = [f"update_ratio/{n}" for n in named]
-        self.by_epoch = ["learning_rate", "epoch", *(f"parameter_{w}/{n}" for w in ("mean", "extreme") for n in named)]
+        self.named = _named_parameters(pl_module)
+        self.parameters: list[Tensor] = list(self.named.values())
+        self.tags = tags = Tags.of({n: p.shape for n, p in self.named.items()}, self.scalars)
         self.several_looks = any(isinstance(o, torch.optim.LBFGS) for o in trainer.optimizers)
         self.look: Look | None = None
         self.first, self.begun, self.written = trainer.global_step, True, time.monotonic()
         self._clear()
         writer = writer_of(trainer)
         if writer is not None and trainer.global_step == 0:
-            write_event(writer, self.led_to, Look(self.parameters, self.small).now(), 0)
+            write_event(writer, tags.led_to, Look(self.parameters, tags.small).now(), 0)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Keep the loss and the gradient of the update at hand, and the parameters that the one before led to."""
         if self.look is None:  # only now a module has all that it trains with
-            self.look = way_to_look(pl_module, self.parameters, self.small, self.first)
+            self.look = way_to_look(pl_module, self.parameters, self.tags.small, self.first)
         if self.several_looks and trainer.global_step < self.first + len(self.losses_kept):
             return  # the first look is at the parameters before the update
         # Numbers and arrays only: lists of lists would keep Python's garbage collector busy.
@@ -114,17 +141,17 @@ class Recorder(Bulk):
             self.moments += [time.time()] * (len(losses_K) - len(self.moments))  # a run that broke off in a batch
             moments_K = np.array(self.moments)
             updates_K = np.arange(self.first + 1, self.first + 1 + len(losses_K))
-            blocks.append((self.tags + self.led_to, updates_K, moments_K, self._values(losses_K, found)))
+            blocks.append((self.tags.update, updates_K, moments_K, self._values(losses_K, found)))
             if found.ratios:
                 steps, ratios = map(np.array, zip(*found.ratios, strict=True))
-                blocks.append((self.ratios, steps, moments_K[steps - updates_K[0]], ratios))
+                blocks.append((self.tags.ratios, steps, moments_K[steps - updates_K[0]], ratios))
             self.losses.append(losses_K)
-            if self.small:
+            if self.tags.small:
                 self.entries.append(found.entries)
             self.first += len(losses_K)
         if self.kept_epochs:
             steps, moments, values = map(np.array, zip(*self.kept_epochs, strict=True))
-            blocks.append((self.by_epoch, steps, moments, values))
+            blocks.append((self.tags.epoch, steps, moments, values))
         if writer is not None:
             for tags, steps, moments, values in blocks:
                 write_rows(writer, tags, values, steps, moments)
@@ -136,19 +163,27 @@ class Recorder(Bulk):
     def _values(self, losses_K: np.ndarray, found: Rows) -> np.ndarray:
         """What is written of K updates, in the order of their tags."""
         assert self.look is not None
-        norms_KT, gradients_KT = np.split(found.norms, 2, axis=1)
-        # Before the next update is after this one.
-        before_KC = np.hstack([norms_KT, found.entries]) if self.small else norms_KT
-        after_KC = np.vstack([before_KC[1:], self.look.now()])
-        total_K1 = np.linalg.norm(gradients_KT, axis=1, keepdims=True)
-        return np.hstack([losses_K[:, None], total_K1, gradients_KT, after_KC])
+        before_KC = np.hstack([found.norms, found.entries]) if self.tags.small else found.norms
+        return update_rows(losses_K, before_KC, np.array(self.look.now()))
+
+
+def update_rows(losses_K: np.ndarray, before_KC: np.ndarray, after_C: np.ndarray) -> np.ndarray:
+    """What is written of K updates (K, columns), in the order of `Tags.update`.
+
+    Args:
+        losses_K: of each update's batch, before it.
+        before_KC: before each update, norms of the T parameters, norms of their gradients, and what is kept of entries.
+        after_C: after the last one, norms of the parameters, and the entries.
+    """
+    count = before_KC.shape[1] - len(after_C)  # T
+    norms_KT, gradients_KT, entries_KP = np.split(before_KC, [count, 2 * count], axis=1)
+    # Before the next update is after this one.
+    after_KC = np.vstack([np.hstack([norms_KT, entries_KP])[1:], after_C])
+    total_K1 = np.linalg.norm(gradients_KT, axis=1, keepdims=True)
+    return np.hstack([losses_K[:, None], total_K1, gradients_KT, after_KC])
 
 
 def _named_parameters(pl_module: LightningModule) -> dict[str, torch.nn.Parameter]:
     network = pl_module.network
     assert isinstance(network, torch.nn.Module), "what is recorded is the network's"
     return dict(network.named_parameters())
-
-
-def _indices(parameter: Tensor) -> list[tuple[int, ...]]:
-    return list(product(*(range(n) for n in parameter.shape)))

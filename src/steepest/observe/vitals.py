@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from steepest.data.datamodule import windows_in_training
 from steepest.models.activations import ACTIVATIONS, Activation
-from steepest.models.networks import MLP, forward
+from steepest.models.networks import Layer, forward
 from steepest.models.predictors import Predictor
 from steepest.observe.events import Bulk, write_rows, writer_of
 from steepest.observe.looks import turn
@@ -24,21 +25,30 @@ SATURATED = {"sigmoid": ((0.95 / 4) ** 0.5, 0.5), "tanh": (0.95**0.5, 0.0), "har
 
 
 @torch.no_grad()
-def unit_health(network: MLP, x_ND: Tensor) -> dict[str, float]:
+def unit_health(
+    layers: Sequence[Layer], activations: Sequence[Activation], x_ND: Tensor, units: Sequence[Tensor] | None = None
+) -> dict[str, Tensor]:
     """For each hidden layer the share of dead relu units, or of saturated outputs, over these samples.
 
+    Args:
+        layers, activations: of a network, or of R networks at once.
+        x_ND: the samples.
+        units: of each hidden layer those that count (R,), where networks are padded with units that say nothing.
+
     Returns:
-        ``dead/layer1``, ... or ``saturated/layer1``, ...
+        ``dead/layer1``, ... or ``saturated/layer1``, ...: a number, or one for each of R networks.
     """
     found = {}
-    trace = forward(x_ND, network.layers(), network.activations)
-    for number, (sigma, a_NH) in enumerate(zip(network.activations[:-1], trace.a[1:], strict=False), start=1):
+    trace = forward(x_ND, layers, activations)
+    for number, (sigma, a_NH) in enumerate(zip(activations[:-1], trace.a[1:], strict=False), start=1):
         name = _name(sigma)
+        count = a_NH.shape[-1] if units is None else units[number - 1]
         if name == "relu":
-            found[f"dead/layer{number}"] = 1 - int(a_NH.any(0).count_nonzero()) / a_NH.shape[1]
+            found[f"dead/layer{number}"] = 1 - a_NH.any(-2).sum(-1) / count
         elif name in SATURATED:
             distance, middle = SATURATED[name]
-            found[f"saturated/layer{number}"] = int(((a_NH - middle).abs_() >= distance).count_nonzero()) / a_NH.numel()
+            far_NH = (a_NH - middle).abs_() >= distance
+            found[f"saturated/layer{number}"] = far_NH.sum((-2, -1)) / (count * a_NH.shape[-2])
     return found
 
 
@@ -75,7 +85,9 @@ class Vitals(Bulk):
             return
         now = time.perf_counter()
         seconds = max(now - self.since, 1e-9)
-        values = unit_health(pl_module.network, self.x_ND) | {
+        network = pl_module.network
+        shares = unit_health(network.layers(), network.activations, self.x_ND)
+        values = {name: float(share) for name, share in shares.items()} | {
             "speed/updates_per_second": (trainer.global_step - self.updates) / seconds,
             "speed/samples_per_second": self.seen * trainer.world_size / seconds,
         }

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,20 +51,25 @@ class RunRecord:
             "stop_reason": None,
             "command": shlex.join([Path(sys.executable).name, *sys.argv]),
             "overrides": before.get("overrides", self.overrides),
-            "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in VERSIONS},
+            "versions": _versions(),
             "git": _git(),
             "started": before.get("started", _now()),
             "resumed": [*before.get("resumed", []), _now()] if self.resumed else [],
             "ended": None,
         }
 
-    def begin(self, config: dict[str, Any], datamodule: WindowDataModule, device: str) -> None:
+    def begin(self, config: dict[str, Any], data: dict[str, Any], device: str, text: str | None = None) -> None:
         """Write config.yaml and a run.json that says running.
+
+        Args:
+            config: resolved.
+            data: its `data_facts`.
+            device: in words.
+            text: of config.yaml, where it is there already.
 
         Raises:
             ValueError: when a resumed run's data are not the data it began with.
         """
-        data = data_facts(datamodule)
         before = self.facts.get("data")
         if self.resumed and before and before["sha256"] != data["sha256"]:
             raise ValueError(
@@ -77,7 +83,7 @@ class RunRecord:
             "device": device,
             "notes": self.notes,
         }
-        write_text(self.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        write_text(self.folder / "config.yaml", text or yaml.safe_dump(config, sort_keys=False))
         self._write_facts()
         (self.folder / "metrics.json").unlink(missing_ok=True)  # a run that goes on is not finished
         self.began = True
@@ -151,6 +157,12 @@ def device_name(device: torch.device) -> str:
     return f"{device.type} ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"
 
 
+@cache
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in VERSIONS}
+
+
+@cache
 def _git() -> dict[str, Any]:
     """The revision of the checkout this code runs from; nulls outside of one."""
     here = Path(__file__).resolve().parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
@@ -32,7 +33,7 @@ from steepest.observe.scores import EpochScores
 from steepest.observe.tags import layout
 from steepest.training.checkpoints import BestCheckpoint, LastCheckpoint
 from steepest.training.config import Checked, check
-from steepest.training.record import RunRecord, Status, device_name, write_text
+from steepest.training.record import RunRecord, Status, data_facts, device_name, write_text
 from steepest.training.stops import stop_reason
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
     clip = {} if model.automatic_optimization else {"gradient_clip_val": None, "gradient_clip_algorithm": None}
     trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, best, latest], **clip)
     if first:
-        record.begin(checked.plain, datamodule, device_name(trainer.strategy.root_device))
+        record.begin(checked.plain, data_facts(datamodule), device_name(trainer.strategy.root_device))
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_custom_scalars(layout())
         if isinstance(logger, TensorBoardLogger) and state is None:
@@ -170,21 +171,12 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
             metrics["parity"] = callback.summary()
     if writer is not None:
         show(folder, writer, trainer.global_step)
-    verdict = evaluation.verdict()
-    metrics |= evaluation.model | {
-        "baselines": evaluation.baselines,
-        "series": evaluation.series,
-        "verdict": verdict.sentence,
-        "beat_reference": verdict.beat,
-        "p_value": verdict.p_value,
-        "line": line_in_words(model, windows),
-        "hint": extrapolation_hint(model, windows),
-    }
+    metrics |= assessment(evaluation, model, windows)
     if isinstance(logger, TensorBoardLogger):
         end_session(logger.experiment, status, final_values(metrics), trainer.global_step)
         logger.finalize("success")
     record.end(metrics)
-    log.info("%s", verdict.sentence)
+    log.info("%s", metrics["verdict"])
     return Outcome(metrics, evaluation)
 
 
@@ -263,6 +255,7 @@ def fit(
     trainer: Trainer, model: Predictor, datamodule: WindowDataModule, rule: Any, checkpoint: Path | None
 ) -> tuple[Status, str]:
     """Fit and say how it ended."""
+    gc.freeze()  # what is there by now stays: the garbage collector need not look through it again and again
     try:
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     except Diverged as error:
@@ -273,6 +266,8 @@ def fit(
         if not trainer.interrupted:
             raise
         return "stopped", "interrupted"
+    finally:
+        gc.unfreeze()
     return "finished", stop_reason(rule, trainer)
 
 
@@ -283,6 +278,20 @@ def evaluate_best(model: Predictor, datamodule: WindowDataModule, checkpoint: st
         model.load_state_dict(state["state_dict"])
     model.eval()
     return evaluate(model, datamodule.placed(model.device, next(model.parameters()).dtype))
+
+
+def assessment(evaluation: Evaluation, model: Predictor, windows: Windows) -> dict[str, Any]:
+    """What metrics.json says of how good a finished run's model is."""
+    verdict = evaluation.verdict()
+    return evaluation.model | {
+        "baselines": evaluation.baselines,
+        "series": evaluation.series,
+        "verdict": verdict.sentence,
+        "beat_reference": verdict.beat,
+        "p_value": verdict.p_value,
+        "line": line_in_words(model, windows),
+        "hint": extrapolation_hint(model, windows),
+    }
 
 
 def final_values(metrics: dict[str, Any]) -> dict[str, float | None]:

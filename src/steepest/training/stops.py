@@ -55,12 +55,15 @@ class Threshold(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the full loss with the threshold."""
-        if (trainer.current_epoch + 1) % self.every:
-            return
-        loss = full_loss(_predictor(pl_module), _batches(trainer, pl_module)).item()
-        if loss < self.loss:
+        if (trainer.current_epoch + 1) % self.every == 0:
+            loss = full_loss(_predictor(pl_module), _batches(trainer, pl_module)).item()
+            trainer.should_stop = bool(self.verdict(trainer.current_epoch + 1, loss))
+
+    def verdict(self, epochs: int, loss: float) -> str:
+        """Why a run ends after so many epochs, at this loss of the whole training part; empty if it does not."""
+        if epochs % self.every == 0 and loss < self.loss:
             self.reason = f"threshold: training loss {loss:.6g} is below {self.loss:g}"
-            trainer.should_stop = True
+        return self.reason
 
 
 class Stationary(Callback):
@@ -82,13 +85,16 @@ class Stationary(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare the full gradient's norm with the bound."""
-        if (trainer.current_epoch + 1) % self.every:
-            return
-        gradient = full_gradient(_predictor(pl_module), _batches(trainer, pl_module))
-        norm = torch.stack([g.norm() for g in gradient]).norm().item()
-        if norm < self.gradient_norm:
+        if (trainer.current_epoch + 1) % self.every == 0:
+            gradient = full_gradient(_predictor(pl_module), _batches(trainer, pl_module))
+            norm = torch.stack([g.norm() for g in gradient]).norm().item()
+            trainer.should_stop = bool(self.verdict(trainer.current_epoch + 1, norm))
+
+    def verdict(self, epochs: int, norm: float) -> str:
+        """Why a run ends after so many epochs, at this norm of the whole part's gradient; empty if it does not."""
+        if epochs % self.every == 0 and norm < self.gradient_norm:
             self.reason = f"stationary: gradient norm {norm:.6g} is below {self.gradient_norm:g}"
-            trainer.should_stop = True
+        return self.reason
 
 
 class EarlyStop(EarlyStopping):

@@ -1,0 +1,109 @@
+"""A run's own folder, as the run by itself would have left it: record, curves, checkpoints, predictions, scores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from steepest.data.datamodule import WindowDataModule
+from steepest.evaluate.evaluation import Evaluator
+from steepest.observe.events import EventFile, encode, write_histogram, write_layout
+from steepest.observe.hparams import begin_session, end_session, hyperparameters
+from steepest.observe.tags import layout
+from steepest.sweep.batched.checkpoints import Checkpoints
+from steepest.sweep.batched.members import Block, Member
+from steepest.sweep.compose import Texts
+from steepest.training.record import RunRecord, write_text
+from steepest.training.run import assessment, final_values
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Folders:
+    """What the folders of one group's runs have in common.
+
+    Attributes:
+        datamodule: their data.
+        data: what the record says of it.
+        device: in words.
+        evaluator: scores their models.
+        checkpoints: writes them.
+    """
+
+    datamodule: WindowDataModule
+    data: dict[str, Any]
+    device: str
+    evaluator: Evaluator
+    checkpoints: Checkpoints
+    events: bool
+
+    def begin(self, member: Member, texts: Texts) -> None:
+        """Write what is known before the first update."""
+        hydra = member.folder / ".hydra"
+        hydra.mkdir(parents=True, exist_ok=True)
+        (hydra / "config.yaml").write_text(texts.asked)
+        (hydra / "hydra.yaml").write_text(texts.hydra)
+        (hydra / "overrides.yaml").write_text(texts.overrides)
+        member.record = RunRecord(member.folder, member.overrides)
+        member.record.begin(member.checked.plain, self.data, self.device, texts.resolved)
+
+    def end(self, member: Member) -> None:
+        """Write everything else."""
+        metrics = member.facts() | {"train": {}, "val": {}, "test": {}, "baselines": {}}
+        events = self._events(member) if self.events else None
+        self.checkpoints.write(member)
+        if member.ending is not None:
+            metrics["critical"] = member.ending.record() | {"sentence": member.ending.sentence()}
+        if member.status == "finished":
+            evaluation = self._evaluate(member)
+            member.record.predictions(evaluation.predictions)
+            metrics |= assessment(evaluation, member.predictor, self.datamodule.windows)
+        if events is not None:
+            values = final_values(metrics) if member.status == "finished" else {}
+            end_session(events, member.status, values, member.updates)
+            events.close()
+        member.record.end(metrics)
+        self._log(member, metrics)
+
+    def _evaluate(self, member: Member) -> Any:
+        if member.best is not None:
+            for mine, best in zip(member.predictor.network.parameters(), member.best.theta, strict=True):
+                mine.data.copy_(best)
+        return self.evaluator.evaluate(member.predictor)
+
+    def _events(self, member: Member) -> EventFile:
+        events = EventFile.begin(member.folder)
+        write_layout(events, layout())
+        begin_session(events, hyperparameters(member.checked.plain, member.overrides))
+        for tags, blocks in by_tags(member.blocks).items():
+            events.write(
+                encode(
+                    tags,
+                    np.concatenate([b.values for b in blocks]),
+                    np.concatenate([b.updates for b in blocks]),
+                    np.concatenate([b.moments for b in blocks]),
+                )
+            )
+        for tag, numbers, step in member.histograms:
+            write_histogram(events, tag, numbers, step)
+        return events
+
+    def _log(self, member: Member, metrics: dict[str, Any]) -> None:
+        now = datetime.now().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]
+        said = metrics.get("verdict") or metrics["stop_reason"]
+        lines = [f"trained together with other jobs of its sweep: {member.reason}", said]
+        write_text(member.folder / "train.log", "".join(f"[{now}][{__name__}][INFO] {line}\n" for line in lines))
+
+
+def by_tags(blocks: Sequence[Block]) -> dict[tuple[str, ...], list[Block]]:
+    """Blocks of the same columns together, in their order."""
+    found: dict[tuple[str, ...], list[Block]] = {}
+    for block in blocks:
+        found.setdefault(tuple(block.tags), []).append(block)
+    return found

@@ -1,0 +1,227 @@
+"""What is recorded of runs that are trained together: for each of them what its own callbacks would have.
+
+Shapes: R runs, P numbers of all parameters, T parameter tensors, K updates.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from steepest.data.windows import Windows
+from steepest.models.stack import Stack
+from steepest.observe.curvature import Curvature
+from steepest.observe.looks import BETWEEN_RATIOS
+from steepest.observe.recorder import Recorder, Tags, update_rows
+from steepest.observe.vitals import Vitals, memory, unit_health
+from steepest.sweep.batched.members import Block, Member
+
+
+class Look:
+    """Room for what is seen of K updates of R runs, on their device.
+
+    Args:
+        stack: the runs, before the first of these updates.
+        done: updates before it.
+        count: K.
+        entries: whether all parameters are kept.
+        norms: whether more than losses is looked at.
+
+    Attributes:
+        losses: (K, R) of each update's batches, before it.
+        norms: (K, R, 2 T) of the parameters before it, then of the gradients.
+        entries: (K, R, P) the parameters before it, if kept.
+    """
+
+    def __init__(self, stack: Stack, done: int, count: int, entries: bool, norms: bool = True) -> None:
+        self.stack, self.done, self.number = stack, done, 0
+        self.looks = norms
+        new = stack.theta_RP.new_empty
+        self.losses = new(count, len(stack))
+        self.norms = new(count, len(stack), 2 * len(stack.sizes))
+        self.entries = new(count, *stack.theta_RP.shape) if entries else None
+        self.ratios: list[tuple[int, Tensor]] = []  # the update, and |step| / |parameters| of each tensor (R, T)
+        self.parts = [*stack.theta_RP.split(stack.sizes, 1), *stack.gradient_RP.split(stack.sizes, 1)]
+
+    def take(self, loss_R: Tensor) -> None:
+        """Look at one update of all runs, before it is done."""
+        stack, number = self.stack, self.number
+        self.losses[number] = loss_R
+        self.number += 1
+        if not self.looks:
+            return
+        for column, part in enumerate(self.parts):
+            torch.linalg.vector_norm(part, dim=1, out=self.norms[number, :, column])
+        if self.entries is not None:
+            self.entries[number] = stack.theta_RP
+        updates = self.done + number
+        if updates % BETWEEN_RATIOS == 1 and stack.from_here is not None:
+            ways_RT = self._norms(stack.theta_RP - stack.from_here)
+            self.ratios.append((updates, ways_RT / self._norms(stack.from_here)))
+        if updates % BETWEEN_RATIOS == 0:
+            stack.from_here = stack.theta_RP.clone()
+
+    def _norms(self, numbers_RP: Tensor) -> Tensor:
+        parts = numbers_RP.split(self.stack.sizes, 1)
+        return torch.stack([torch.linalg.vector_norm(part, dim=1) for part in parts], 1)
+
+    def now(self) -> np.ndarray:
+        """The parameters as they are: their norms, then, if kept, their numbers (R, columns)."""
+        norms_RT = self._norms(self.stack.theta_RP)
+        kept = [norms_RT] if self.entries is None else [norms_RT, self.stack.theta_RP]
+        return torch.cat(kept, 1).cpu().numpy()
+
+
+class Watch:
+    """Turns looks at all runs into each run's rows.
+
+    Args:
+        callbacks: of one of the runs; which are there, and their options, is the same for all.
+        references: lines to hold losses against, written beside every epoch's scores.
+        epochs: of the longest run, if they are limited: how often rare looks come.
+        windows: in which they are trained.
+    """
+
+    def __init__(
+        self, callbacks: Sequence[Any], references: dict[str, float], epochs: int | None, windows: Windows
+    ) -> None:
+        self.recorder = next((c for c in callbacks if isinstance(c, Recorder)), None)
+        self.vitals = next((c for c in callbacks if isinstance(c, Vitals)), None)
+        self.curvature = next((c for c in callbacks if isinstance(c, Curvature)), None)
+        self.references, self.epochs, self.windows = references, epochs, windows
+        self.x_ND = windows.spread("train", self.vitals.samples if self.vitals else 1).x_ND
+        self.tags: dict[int, Tags] = {}
+        self.done: dict[int, tuple[int, int]] = {}  # updates and samples, when units were last looked at
+
+    def begin(self, members: Sequence[Member], stack: Stack) -> None:
+        """Name each run's numbers, and write the parameters before the first update."""
+        self.small = False
+        self.since = time.perf_counter()
+        self._curvatures(members, stack)
+        if self.recorder is None:
+            return
+        for member in members:
+            shapes = {n: p.shape for n, p in member.predictor.network.named_parameters()}
+            self.tags[member.number] = Tags.of(shapes, self.recorder.scalars)
+        self.small = any(tags.small for tags in self.tags.values())
+        now_RC = Look(stack, 0, 0, self.small).now()
+        for run, member in enumerate(members):
+            tags, now_C = self.tags[member.number], self._own(now_RC[run], member, stack, run, 1)
+            member.blocks.append(Block(tags.led_to, np.array([0]), np.array([time.time()]), now_C[None]))
+
+    def look(self, stack: Stack, done: int, count: int) -> Look:
+        """Room for what is seen of the next `count` updates."""
+        return Look(stack, done, count, self.small, norms=self.recorder is not None)
+
+    def keep(self, members: Sequence[Member], look: Look, done_R: np.ndarray, began: float) -> None:
+        """Take over what was seen; of a run that diverged, of its updates before that.
+
+        Args:
+            members: the runs looked at.
+            look: at the last updates.
+            done_R: how many of them each run has done.
+            began: the time before the first.
+        """
+        count = look.number
+        moments_K = np.linspace(began, time.time(), count + 1)[1:]
+        if self.recorder is None:
+            return
+        losses_KR, norms_KRT = look.losses.cpu().numpy(), look.norms.cpu().numpy()
+        seen_KRC = norms_KRT if look.entries is None else np.concatenate([norms_KRT, look.entries.cpu().numpy()], 2)
+        now_RC = look.now()
+        for run, member in enumerate(members):
+            done, tags = int(done_R[run]), self.tags[member.number]
+            if not done:
+                continue
+            before_KC = self._own(seen_KRC[: done + 1, run], member, look.stack, run, 2)
+            after_C = self._own(now_RC[run], member, look.stack, run, 1)
+            if done < count:  # the update that was refused was looked at, too
+                after_C = np.delete(before_KC[done], np.s_[len(tags.ratios) : 2 * len(tags.ratios)])
+            with np.errstate(over="ignore", invalid="ignore"):
+                rows_KC = update_rows(losses_KR[:done, run], before_KC[:done], after_C)
+            updates_K = np.arange(look.done + 1, look.done + done + 1)
+            member.blocks.append(Block(tags.update, updates_K, moments_K[:done], rows_KC))
+            for update, ratios_RT in look.ratios:
+                if update <= look.done + done:
+                    moment = moments_K[max(0, update - look.done - 1)]
+                    row = ratios_RT[run].cpu().numpy()
+                    member.blocks.append(Block(tags.ratios, np.array([update]), np.array([moment]), row[None]))
+
+    def _own(self, seen_C: np.ndarray, member: Member, stack: Stack, run: int, norms: int) -> np.ndarray:
+        """What is a run's own of what was seen of all: not the padding, nor entries of a model that is too large."""
+        count = norms * len(stack.sizes)
+        if not self.small:
+            return seen_C
+        if not self.tags[member.number].small:
+            return seen_C[..., :count]
+        return np.concatenate([seen_C[..., :count], seen_C[..., count:][..., stack.own_places(run)]], -1)
+
+    def epoch(self, members: Sequence[Member], stack: Stack, scores: Sequence[dict[str, float]]) -> None:
+        """Take in the end of an epoch: scores, learning rates, spread of the parameters, units, histograms."""
+        moment, turn = np.array([time.time()]), self._turn(members[0].epochs + 1)
+        found: list[dict[str, float]] = [dict(row) | self.references for row in scores]
+        health = self._health(members, stack) if self.vitals is not None and turn(self.vitals.looks) else {}
+        spreads = self._spread(stack)
+        for run, member in enumerate(members):
+            found[run] |= {name: values[run] for name, values in health.items()}
+            step = np.array([member.updates])
+            if self.recorder is not None:
+                rate = float(member.optimizer.param_groups[0]["lr"])
+                row = np.array([[rate, member.epochs + 1.0, *spreads[run]]])
+                member.blocks.append(Block(self.tags[member.number].epoch, step, moment, row))
+                if turn(self.recorder.histograms):
+                    self._histograms(member, stack, run)
+            member.blocks.append(Block(tuple(found[run]), step, moment, np.array([[*found[run].values()]])))
+        if self.curvature is not None and turn(self.curvature.looks):
+            self._curvatures(members, stack)
+
+    def _curvatures(self, members: Sequence[Member], stack: Stack) -> None:
+        for run, member in enumerate(members):
+            if self.curvature is not None and self.curvature.is_for(member.predictor):
+                stack.into(member.predictor.network, run)
+                found = self.curvature.seen(member.predictor, self.windows)
+                moment, values = np.array([time.time()]), np.array([[*found.values()]])
+                member.blocks.append(Block(tuple(found), np.array([member.updates]), moment, values))
+
+    def end(self, member: Member) -> None:
+        """Say where a run's descent ended."""
+        if self.curvature is not None and member.status == "finished" and self.curvature.is_for(member.predictor):
+            options = member.optimizer.param_groups[0]
+            member.ending = self.curvature.judged(member.predictor, self.windows, options, member.batch)
+
+    def _turn(self, epoch: int) -> Callable[[int], bool]:
+        return lambda looks: epoch % max(1, (self.epochs or 0) // looks) == 0
+
+    def _health(self, members: Sequence[Member], stack: Stack) -> dict[str, list[float]]:
+        shares = unit_health(stack.layers, stack.activations, self.x_ND, stack.widths())
+        found = {name: share_R.tolist() for name, share_R in shares.items()}
+        now = time.perf_counter()
+        seconds, self.since = max(now - self.since, 1e-9), now
+        before = [self.done.get(m.number, (0, 0)) for m in members]
+        since = [(m.updates - u, m.samples - n) for m, (u, n) in zip(members, before, strict=True)]
+        found["speed/updates_per_second"] = [updates / seconds for updates, _ in since]
+        found["speed/samples_per_second"] = [samples / seconds for _, samples in since]
+        self.done |= {m.number: (m.updates, m.samples) for m in members}
+        used = memory(stack.theta_RP.device)
+        if used is not None:
+            found["speed/memory"] = [used] * len(members)
+        return found
+
+    def _spread(self, stack: Stack) -> list[list[float]]:
+        """The mean of each parameter tensor, then the greatest absolute number of each, for every run."""
+        parts = stack.theta_RP.split(stack.sizes, 1)
+        sizes_RT = stack.theta_RP.new_tensor([[s.numel() for s in shapes] for shapes in stack.own_shapes])
+        means_RT = torch.stack([part.sum(1) for part in parts], 1) / sizes_RT
+        extremes_RT = torch.stack([torch.linalg.vector_norm(part, float("inf"), dim=1) for part in parts], 1)
+        return torch.cat([means_RT, extremes_RT], 1).tolist()
+
+    def _histograms(self, member: Member, stack: Stack, run: int) -> None:
+        for what, numbers_RP in (("parameters", stack.theta_RP), ("gradients", stack.gradient_RP)):
+            for name, tensor in zip(stack.names, stack.of(numbers_RP, run), strict=True):
+                if tensor.numel() > 1:
+                    member.histograms.append((f"{what}/{name}", tensor.cpu().numpy().copy(), member.updates))
