@@ -75,7 +75,7 @@ def errors(
     slope = slope_NO
     for k in reversed(range(len(layers))):
         if found:
-            slope = found[-1] @ layers[k + 1][0]  # dL/da_ni = sum_o g_no W_oi (R, N, in)
+            slope = _down(found[-1], layers[k + 1][0])
         found.append(activations[k].backward(slope, trace.z[k], trace.a[k + 1]))
     return found[::-1]
 
@@ -100,10 +100,18 @@ def backward(
     ]
 
 
+def _down(g_NO: Tensor, W_OI: Tensor) -> Tensor:
+    """dL/da_ni = sum_o g_no W_oi (R, N, in)."""
+    # Of a single output there is nothing to sum.
+    return g_NO * W_OI if g_NO.shape[-1] == 1 else g_NO @ W_OI
+
+
 def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor) -> Tensor:
     """sum_i W_oi a_ni + b_o (R, N, out)."""
     if W_OI.dim() == 2:
         return nn.functional.linear(a_NI, W_OI, b_O)  # one kernel
+    if W_OI.dim() == 3:
+        return torch.baddbmm(b_O.unsqueeze(-2), a_NI.expand(len(W_OI), -1, -1), W_OI.mT)
     return a_NI @ W_OI.mT + b_O.unsqueeze(-2)
 
 
