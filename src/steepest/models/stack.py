@@ -1,15 +1,16 @@
-"""R networks trained at once: their parameters in one tensor with a leading runs dimension, their gradients likewise.
+"""R networks trained at once: the numbers of all of them in one tensor, their gradients likewise.
 
 The formulas are those of `networks.py`, which broadcast. Narrower networks are padded with units whose weights are 0
 and stay 0: such a unit's outgoing weights are 0, so nothing above it sees it, and its gradients are masked.
 
-Shapes: R runs, P numbers of all parameters of the widest network, N samples, D inputs, H horizon, O outputs.
+Shapes: R runs, T parameter tensors, M = R times the numbers of the widest network, N samples, D inputs, O outputs.
+All numbers of one kind (parameters, gradients, momenta) are a tensor (M,): W1 of all runs, b1 of all runs, W2 ..., so
+that an elementwise step is one kernel and every W and b of all runs lies in one piece, as matrix products like it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +19,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from steepest.models.losses import Loss
-from steepest.models.networks import MLP, Layer, backward, forward
+from steepest.models.networks import MLP, backward, forward
+
+ROWS = 1 << 17  # numbers of a layer of all runs that are cheap to hold: what a processor has near
 
 
 class Stack:
@@ -29,9 +32,10 @@ class Stack:
         device, dtype: where they are trained, and in which precision.
 
     Attributes:
-        theta_RP: all parameters, W1, b1, W2, ... of every run.
-        gradient_RP: their gradients, as `loss_and_gradient` left them.
+        theta: all parameters.
+        gradient: their gradients, as `loss_and_gradient` left them.
         names: of the parameter tensors.
+        own_shapes: each run's, of its parameter tensors.
     """
 
     def __init__(self, networks: Sequence[MLP], device: torch.device, dtype: torch.dtype) -> None:
@@ -42,83 +46,93 @@ class Stack:
         self.own_shapes = [[p.shape for p in n.parameters()] for n in networks]
         self.shapes = [torch.Size(map(max, zip(*shapes, strict=True))) for shapes in zip(*self.own_shapes, strict=True)]
         self.sizes = [shape.numel() for shape in self.shapes]
-        self.theta_RP = torch.zeros(len(networks), sum(self.sizes), device=device, dtype=dtype)
-        self.gradient_RP = torch.zeros_like(self.theta_RP)
-        for number, network in enumerate(networks):
-            for mine, given in zip(self.of(self.theta_RP, number), network.parameters(), strict=True):
+        self.theta = torch.zeros(len(networks) * sum(self.sizes), device=device, dtype=dtype)
+        self.gradient = torch.zeros_like(self.theta)
+        for run, network in enumerate(networks):
+            for mine, given in zip(self.of(self.theta, run), network.parameters(), strict=True):
                 mine.copy_(given.detach())
-        self.from_here: Tensor | None = None  # the parameters at the last look at the size of a step
-        self.mask_RP: Tensor | None = None
+        self.mask: Tensor | None = None
         if any(shapes != self.shapes for shapes in self.own_shapes):
-            self.mask_RP = torch.zeros_like(self.theta_RP)
-            for number in range(len(networks)):
-                for mine in self.of(self.mask_RP, number):
+            self.mask = torch.zeros_like(self.theta)
+            for run in range(len(networks)):
+                for mine in self.of(self.mask, run):
                     mine.fill_(1)
         self._view()
 
     def __len__(self) -> int:
-        return len(self.theta_RP)
+        return len(self.own_shapes)
 
     def _view(self) -> None:
-        self.layers = self.layers_of(self.theta_RP)
-        self.gradients = self.layers_of(self.gradient_RP)
+        theta, gradient = self.blocks(self.theta), self.blocks(self.gradient)
+        self.layers = list(zip(theta[::2], theta[1::2], strict=True))
+        self.gradients = list(zip(gradient[::2], gradient[1::2], strict=True))
 
-    def layers_of(self, numbers_RP: Float[Tensor, "R P"]) -> list[Layer]:
-        """(W, b) of each layer, (R, out, in) and (R, out): views of all runs' numbers."""
-        parts = numbers_RP.split(self.sizes, dim=1)
-        shaped = [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
-        return list(zip(shaped[::2], shaped[1::2], strict=True))
+    def blocks(self, numbers: Float[Tensor, " M"]) -> list[Tensor]:
+        """The numbers of each parameter tensor, (R, out, in) or (R, out): views."""
+        parts = numbers.split([len(self) * size for size in self.sizes])
+        return [part.view(len(self), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
-    def of(self, numbers_RP: Float[Tensor, "R P"], run: int) -> list[Tensor]:
-        """One run's parameter tensors, in its own shapes: views of its numbers."""
-        parts = numbers_RP[run].split(self.sizes)
-        shaped = (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
-        return [tensor[tuple(slice(n) for n in own)] for tensor, own in zip(shaped, self.own_shapes[run], strict=True)]
+    def rows(self, numbers: Float[Tensor, " M"]) -> Float[Tensor, "R P"]:
+        """The numbers of each run in a row."""
+        return torch.cat([block.flatten(1) for block in self.blocks(numbers)], 1)
+
+    def spread(self, value_R: Float[Tensor, " R"]) -> Float[Tensor, " M"]:
+        """A number of each run for all of its numbers."""
+        return torch.cat([value_R.unsqueeze(1).expand(-1, size).flatten() for size in self.sizes])
+
+    def norms(self, numbers: Float[Tensor, " M"]) -> Float[Tensor, "R T"]:
+        """The Euclidean norm of each parameter tensor's numbers."""
+        return torch.stack([torch.linalg.vector_norm(b.flatten(1), dim=1) for b in self.blocks(numbers)], 1)
+
+    def of(self, numbers: Float[Tensor, " M"], run: int) -> list[Tensor]:
+        """One run's tensors, in its own shapes: views."""
+        own = self.own_shapes[run]
+        return [b[run][tuple(map(slice, shape))] for b, shape in zip(self.blocks(numbers), own, strict=True)]
+
+    def some(self, numbers: Float[Tensor, " M"], index_r: Int[Tensor, " r"]) -> Float[Tensor, " m"]:
+        """The numbers of some of the runs."""
+        return torch.cat([block[index_r].flatten() for block in self.blocks(numbers)])
 
     def into(self, network: MLP, run: int) -> None:
         """Give a network a run's parameters."""
-        for mine, its in zip(network.parameters(), self.of(self.theta_RP, run), strict=True):
+        for mine, its in zip(network.parameters(), self.of(self.theta, run), strict=True):
             mine.data = its.clone()
 
     def loss_and_gradient(self, x_ND: Float[Tensor, "*#R N D"], y_NH: Tensor, loss: Loss) -> Float[Tensor, " R"]:
-        """Each run's mean loss, with its gradient in `gradient_RP`; samples without runs dimension are for all."""
+        """Each run's mean loss, with its gradient in `gradient`; samples without runs dimension are for all."""
         trace = forward(x_ND, self.layers, self.activations)
         loss_R, slope_RNO = loss.with_slope(trace.a[-1], y_NH)
         backward(slope_RNO, trace, self.layers, self.activations, self.gradients)
-        if self.mask_RP is not None:
-            self.gradient_RP *= self.mask_RP
+        if self.mask is not None:
+            self.gradient *= self.mask
         return loss_R
 
-    def outputs(self, x_ND: Float[Tensor, "*#R N D"]) -> Float[Tensor, "R N O"]:
+    def outputs(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "R N O"]:
         """Every run's predictions in model space."""
-        return forward(x_ND, self.layers, self.activations).a[-1]
-
-    def keep(self, index_r: Int[Tensor, " r"]) -> None:
-        """Go on with these runs only."""
-        self.theta_RP, self.gradient_RP = self.theta_RP[index_r], self.gradient_RP[index_r]
-        self.own_shapes = [self.own_shapes[run] for run in index_r.tolist()]
-        if self.mask_RP is not None:
-            self.mask_RP = self.mask_RP[index_r]
-        if self.from_here is not None:
-            self.from_here = self.from_here[index_r]
-        self._view()
+        widest = max(shape[0] for shape in self.shapes)
+        pieces = x_ND.split(max(1, ROWS // (len(self) * widest)))
+        return torch.cat([forward(x_nD, self.layers, self.activations).a[-1] for x_nD in pieces], 1)
 
     def part(self, index_r: Int[Tensor, " r"]) -> Stack:
-        """These runs only, as a stack of their own."""
-        other = copy(self)
-        other.keep(index_r)
+        """These runs only."""
+        other = object.__new__(Stack)
+        other.__dict__.update(vars(self))
+        other.theta, other.gradient = (self.some(numbers, index_r) for numbers in (self.theta, self.gradient))
+        other.mask = None if self.mask is None else self.some(self.mask, index_r)
+        other.own_shapes = [self.own_shapes[run] for run in index_r.tolist()]
+        other._view()
         return other
 
     def widths(self) -> list[Int[Tensor, " R"]]:
         """Each run's own units of each hidden layer."""
         biases = zip(*(shapes[1:-2:2] for shapes in self.own_shapes), strict=True)
-        return [torch.tensor([shape[0] for shape in shapes], device=self.theta_RP.device) for shapes in biases]
+        return [torch.tensor([shape[0] for shape in shapes], device=self.theta.device) for shapes in biases]
 
     def own_places(self, run: int) -> np.ndarray:
-        """Where a run's own numbers are among P."""
-        if self.mask_RP is None:
-            return np.arange(self.theta_RP.shape[1])
-        return np.flatnonzero(self.mask_RP[run].cpu().numpy())
+        """Where a run's own numbers are in its row."""
+        if self.mask is None:
+            return np.arange(sum(self.sizes))
+        return np.flatnonzero(self.rows(self.mask)[run].cpu().numpy())
 
 
 def padded_size(networks: Sequence[MLP]) -> tuple[int, int]:

@@ -11,17 +11,20 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 Scalar = str | int | float | bool | None
 MARK = re.compile(r"steepest_value_(\d+)_here")
+JOBS_OWN = re.compile(r"^  overrides:\n.*?^  runtime:\n", re.DOTALL | re.MULTILINE)  # in .hydra/hydra.yaml
+OUTPUT_DIR = "steepest_output_dir_here"
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,49 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """One job, as far as it is known before it runs.
+
+    Attributes:
+        plain: its config, resolved.
+        overrides: what the user asked of it.
+        subfolder: of the sweep's folder.
+        texts: of the files that say what was asked.
+    """
+
+    plain: dict[str, Any]
+    overrides: list[str]
+    subfolder: str
+    texts: Texts
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A config with marks where jobs' own numbers go.
+
+    Attributes:
+        plain: resolved.
+        asked, resolved: the texts of .hydra/config.yaml and config.yaml.
+        hydra: the text of .hydra/hydra.yaml of the first job.
+    """
+
+    plain: dict[str, Any]
+    asked: str
+    resolved: str
+    hydra: str
+
+
+@dataclass(frozen=True)
 class Structure:
-    """What jobs of one kind share: the composed config, and the same with marks where their own numbers go.
+    """What jobs share that choose the same files and set the same keys.
 
     Attributes:
         composed: the first such job's config, with its `hydra` node.
-        marked: the task's config, resolved, with a mark for every number of a job's own.
-        marked_texts: the files' texts, marked likewise.
+        marked: None where a config needs Hydra to be resolved.
     """
 
     composed: DictConfig
-    marked: dict[str, Any] | None
-    marked_texts: Texts | None
+    marked: Marked | None
 
 
 @dataclass(frozen=True)
@@ -125,6 +159,31 @@ class Composer:
         OmegaConf.copy_cache(from_config=self.master, to_config=config)
         return config
 
+    def plan(self, overrides: Sequence[str], number: int) -> Planned | None:
+        """What Hydra would write for a job before it starts; None where only Hydra can say."""
+        found, parsed = self.structure(overrides)
+        if found.marked is None:
+            return None
+        config, values = found.composed, [value for _, value in parsed.leaves]
+        task = [o for o in overrides if not o.startswith("hydra.")]
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.job.id = config.hydra.job.num = number
+            config.hydra.overrides.task = task
+            config.hydra.job.override_dirname = self._dirname(config, task)
+            subfolder = str(config.hydra.sweep.subdir)
+            folder = (Path(str(config.hydra.sweep.dir)) / subfolder).absolute()
+            changed = OmegaConf.masked_copy(config.hydra, ["overrides", "job"])
+        job_part = OmegaConf.to_yaml(OmegaConf.create({"hydra": changed})).split("\n", 1)[1]
+        hydra = JOBS_OWN.sub(lambda _: f"{job_part}  runtime:\n", found.marked.hydra, count=1)
+        hydra = hydra.replace(OUTPUT_DIR, asked_scalar(str(folder)))
+        texts = Texts(
+            filled_text(found.marked.asked, values, asked_scalar),
+            OmegaConf.to_yaml(OmegaConf.create(task)),
+            hydra,
+            filled_text(found.marked.resolved, values, plain_scalar),
+        )
+        return Planned(filled(found.marked.plain, values), task, subfolder, texts)
+
     def _dirname(self, config: DictConfig, task: Sequence[str]) -> str:
         style = config.hydra.job.config.override_dirname
         return dirname([self._parse(o) for o in task], style.kv_sep, style.item_sep, list(style.exclude_keys))
@@ -137,9 +196,23 @@ def dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: 
     return get_overrides_dirname(list(overrides), kv_sep=kv_sep, item_sep=item_sep, exclude_keys=list(exclude))
 
 
+class Checker:
+    """Stands for Hydra's loader where sweepers compose every job's config only to see whether it can be."""
+
+    def __init__(self, loader: ConfigLoader, composer: Composer) -> None:
+        self.loader, self.composer = loader, composer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """A config of this job's structure; an error if there is none."""
+        return self.composer.structure(sweep_overrides)[0].composed
+
+
 def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
     """Put marks where the numbers go, and see that putting the numbers back gives what there was."""
-    task = deepcopy(composed)
+    task, values = deepcopy(composed), [value for _, value in parsed.leaves]
     with open_dict(task):
         del task["hydra"]
     asked = OmegaConf.to_yaml(task)
@@ -147,19 +220,24 @@ def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
         resolved = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
         for number, (key, _) in enumerate(parsed.leaves):
             OmegaConf.update(task, key, f"steepest_value_{number}_here", merge=True)
-        marked = OmegaConf.to_container(task, resolve=True)
+        plain = OmegaConf.to_container(task, resolve=True)
     except OmegaConfBaseException:
-        return Structure(composed, None, None)
-    values = [value for _, value in parsed.leaves]
-    texts = Texts(OmegaConf.to_yaml(task), "", "", yaml.safe_dump(marked, sort_keys=False))
-    assert isinstance(marked, dict)
-    plain = {str(k): v for k, v in marked.items()}
-    whole = (
-        filled(plain, values) == resolved
-        and filled_text(texts.asked, values, asked_scalar) == asked
-        and filled_text(texts.resolved, values, plain_scalar) == yaml.safe_dump(resolved, sort_keys=False)
+        return Structure(composed, None)
+    hydra = deepcopy(composed.hydra)
+    with read_write(hydra), open_dict(hydra):
+        hydra.runtime.output_dir = OUTPUT_DIR
+    assert isinstance(plain, dict)
+    text = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
+    marked = Marked(
+        {str(k): v for k, v in plain.items()}, OmegaConf.to_yaml(task), yaml.safe_dump(plain, sort_keys=False), text
     )
-    return Structure(composed, plain, texts) if whole else Structure(composed, None, None)
+    same = (
+        filled(marked.plain, values) == resolved
+        and filled_text(marked.asked, values, asked_scalar) == asked
+        and filled_text(marked.resolved, values, plain_scalar) == yaml.safe_dump(resolved, sort_keys=False)
+        and JOBS_OWN.search(text) is not None
+    )
+    return Structure(composed, marked if same else None)
 
 
 def filled(marked: Any, values: Sequence[Scalar]) -> Any:
@@ -183,19 +261,19 @@ def filled_text(marked: str, values: Sequence[Scalar], written: Callable[[Scalar
 
 def asked_scalar(value: Scalar) -> str:
     """A value as Hydra writes it."""
-    return _asked_scalar(value, type(value))
+    return _asked_scalar(value, type(value).__name__)
 
 
 @lru_cache(maxsize=65536)
-def _asked_scalar(value: Scalar, kind: type) -> str:  # 1, 1.0 and True are equal, but not written alike
+def _asked_scalar(value: Scalar, kind: str) -> str:  # 1, 1.0 and True are equal, but not written alike
     return OmegaConf.to_yaml(OmegaConf.create({"k": value}))[3:-1]
 
 
 def plain_scalar(value: Scalar) -> str:
     """A value as `yaml.safe_dump` writes it."""
-    return _plain_scalar(value, type(value))
+    return _plain_scalar(value, type(value).__name__)
 
 
 @lru_cache(maxsize=65536)
-def _plain_scalar(value: Scalar, kind: type) -> str:
+def _plain_scalar(value: Scalar, kind: str) -> str:
     return yaml.safe_dump({"k": value}, sort_keys=False)[3:-1]

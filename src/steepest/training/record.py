@@ -53,8 +53,8 @@ class RunRecord:
             "overrides": before.get("overrides", self.overrides),
             "versions": _versions(),
             "git": _git(),
-            "started": before.get("started", _now()),
-            "resumed": [*before.get("resumed", []), _now()] if self.resumed else [],
+            "started": before.get("started", now()),
+            "resumed": [*before.get("resumed", []), now()] if self.resumed else [],
             "ended": None,
         }
 
@@ -111,7 +111,7 @@ class RunRecord:
         part.replace(path)
 
     def _end_facts(self, status: Status, reason: str) -> None:
-        self.facts |= {"status": status, "stop_reason": reason, "ended": _now()}
+        self.facts |= {"status": status, "stop_reason": reason, "ended": now()}
         self._write_facts()
 
     def _write_facts(self) -> None:
@@ -177,5 +177,6 @@ def _git() -> dict[str, Any]:
     return {"revision": ask("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, to the second, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from steepest.observe.tags import layout
 from steepest.sweep.batched.checkpoints import Checkpoints
 from steepest.sweep.batched.members import Block, Member
 from steepest.sweep.compose import Texts
-from steepest.training.record import RunRecord, write_text
+from steepest.training.record import RunRecord, now, write_text
 from steepest.training.run import assessment, final_values
 
 log = logging.getLogger(__name__)
@@ -50,11 +51,14 @@ class Folders:
         (hydra / "config.yaml").write_text(texts.asked)
         (hydra / "hydra.yaml").write_text(texts.hydra)
         (hydra / "overrides.yaml").write_text(texts.overrides)
+        job = {"job": member.number, "overrides": member.overrides, "status": "running", "started": now()}
+        write_text(member.folder / "job.json", json.dumps(job, indent=2) + "\n")
         member.record = RunRecord(member.folder, member.overrides)
         member.record.begin(member.checked.plain, self.data, self.device, texts.resolved)
 
     def end(self, member: Member) -> None:
         """Write everything else."""
+        assert member.record is not None, "it began"
         metrics = member.facts() | {"train": {}, "val": {}, "test": {}, "baselines": {}}
         events = self._events(member) if self.events else None
         self.checkpoints.write(member)

@@ -51,7 +51,7 @@ class Training:
         self.members, self.exams, self.watch, self.ended = list(members), exams, watch, ended
         windows = exams[0].windows
         self.stack = Stack([m.predictor.network for m in members], windows.price_T.device, windows.inputs_TF.dtype)
-        self.descent = KINDS[type(members[0].optimizer)]([m.optimizer for m in members], self.stack.theta_RP)
+        self.descent = KINDS[type(members[0].optimizer)]([m.optimizer for m in members], self.stack)
         self.loss = members[0].predictor.loss
         self.epoch = 0
         self.batches = {seed: batches(seed) for seed in dict.fromkeys(m.checked.run.seed for m in members)}
@@ -68,10 +68,9 @@ class Training:
         self.seeds = seeds
         self.seed_R = torch.tensor([seeds.index(m.checked.run.seed) for m in self.members])
         bounds = [m.clip for m in self.members]
-        self.bound_R1 = None
+        self.bound_R = None
         if any(bound is not None for bound in bounds):
-            numbers = [float("inf") if bound is None else bound for bound in bounds]
-            self.bound_R1 = self.stack.theta_RP.new_tensor(numbers).unsqueeze(1)
+            self.bound_R = self.stack.theta.new_tensor([float("inf") if b is None else b for b in bounds])
 
     @torch.no_grad()
     def run(self) -> None:
@@ -106,9 +105,9 @@ class Training:
             x_ND, y_NH = self.samples.take(place_SB[0] if alike else place_SB[self.seed_R.to(place_SB.device)])
             loss_R = stack.loss_and_gradient(x_ND, y_NH, self.loss)
             look.take(loss_R)
-            if self.bound_R1 is not None:
-                self._clip()
-            descent.step(stack.theta_RP, stack.gradient_RP)
+            if self.bound_R is not None:
+                self._clip(self.bound_R)
+            descent.step(stack.theta, stack.gradient)
         losses_KR = look.losses.cpu().numpy()
         finite_KR = np.isfinite(losses_KR)
         done_R = np.where(finite_KR.all(0), stop - start, finite_KR.argmin(0))
@@ -121,10 +120,10 @@ class Training:
             if done < stop - start:
                 member.diverge(float(losses_KR[done, run]))
 
-    def _clip(self) -> None:
+    def _clip(self, bound_R: Tensor) -> None:
         """As `updates.clip` does by norm, run by run."""
-        norm_R1 = torch.linalg.vector_norm(self.stack.gradient_RP, dim=1, keepdim=True)
-        self.stack.gradient_RP *= (self.bound_R1 / (norm_R1 + EPSILON)).clamp(max=1)
+        norm_R = torch.linalg.vector_norm(self.stack.norms(self.stack.gradient), dim=1)
+        self.stack.gradient *= self.stack.spread((bound_R / (norm_R + EPSILON)).clamp(max=1))
 
     def _end_of_epoch(self, ending: list[int], whole: bool) -> None:
         members = [self.members[i] for i in ending]
@@ -148,20 +147,23 @@ class Training:
             norms = self._full_gradient_norms(stack)
         self.watch.epoch(members, stack, scores)
         for run, member in enumerate(members):
-            member.after_epoch(scores[run], norms[run], stack.of(stack.theta_RP, run), whole)
-        self.descent.refresh()
+            member.after_epoch(scores[run], norms[run], stack.of(stack.theta, run), whole)
+        self._refresh()
         if whole:
-            self.saved = {"theta": self.stack.theta_RP.clone()}
-            self.saved |= {name: numbers_RP.clone() for name, numbers_RP in self.descent.memory.items()}
+            now = {"theta": self.stack.theta} | self.descent.memory
+            self.saved = {name: numbers.clone() for name, numbers in now.items()}
+
+    def _refresh(self) -> None:
+        self.descent.refresh([m.optimizer for m in self.members], self.stack)
 
     def _full_gradient_norms(self, stack: Stack) -> list[float]:
         """The norm of the gradient of the whole training part's loss, for each run."""
-        total_RP, count = torch.zeros_like(stack.theta_RP), 0
+        total, count = torch.zeros_like(stack.theta), 0
         for _, batch in self.exams[0].walk():
             stack.loss_and_gradient(batch.x_ND, batch.y_NH, self.loss)
-            total_RP.add_(stack.gradient_RP, alpha=len(batch.x_ND))
+            total.add_(stack.gradient, alpha=len(batch.x_ND))
             count += len(batch.x_ND)
-        return torch.linalg.vector_norm(total_RP / count, dim=1).tolist()
+        return torch.linalg.vector_norm(stack.norms(total / count), dim=1).tolist()
 
     def _let_go(self) -> None:
         """Hand over the runs that have ended; go on with the others, and with them only."""
@@ -173,24 +175,23 @@ class Training:
         left = [i for i, m in enumerate(self.members) if m.status == "running"]
         self.members = [self.members[i] for i in left]
         if left:
-            index_r = torch.tensor(left, device=self.stack.theta_RP.device)
-            self.stack.keep(index_r)
-            self.descent.keep(index_r)
-            self.saved = {name: numbers_RP[index_r] for name, numbers_RP in self.saved.items()}
+            index_r, stack = torch.tensor(left, device=self.stack.theta.device), self.stack
+            for kept in (self.saved, self.descent.memory, self.watch.kept):
+                kept.update({name: stack.some(numbers, index_r) for name, numbers in kept.items()})
+            self.stack = stack.part(index_r)
+            self._refresh()
             self._align()
 
     def _hand_over(self, run: int) -> None:
         """Give a run its parameters, and what resuming it takes: from here, or from its last epoch if it diverged."""
-        member, now = self.members[run], {"theta": self.stack.theta_RP} | self.descent.memory
+        member, now = self.members[run], {"theta": self.stack.theta} | self.descent.memory
         self.stack.into(member.predictor.network, run)
         kept = now if member.status == "finished" else self.saved
         if kept:
-            theta, *memory = ([t.clone() for t in self.stack.of(numbers_RP, run)] for numbers_RP in kept.values())
-            state = optimizer_state(
-                member.optimizer, dict(zip([*kept][1:], memory, strict=True)), self.descent.states()
-            )
+            tensors = {name: [t.clone() for t in self.stack.of(numbers, run)] for name, numbers in kept.items()}
+            theta, updates = tensors.pop("theta"), int(member.history[-1]["updates"])
+            state = optimizer_state(member.optimizer, tensors, self.descent.counted(updates))
             scheduler = member.scheduler.state_dict() if member.scheduler is not None else None
-            updates = int(member.history[-1]["updates"])
             member.last = Moment(theta, member.epochs, updates, optimizer=state, scheduler=scheduler)
         self.watch.end(member)
         self.ended(member)

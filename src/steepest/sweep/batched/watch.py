@@ -29,6 +29,7 @@ class Look:
         stack: the runs, before the first of these updates.
         done: updates before it.
         count: K.
+        kept: what a look leaves for a later one.
         entries: whether all parameters are kept.
         norms: whether more than losses is looked at.
 
@@ -38,15 +39,17 @@ class Look:
         entries: (K, R, P) the parameters before it, if kept.
     """
 
-    def __init__(self, stack: Stack, done: int, count: int, entries: bool, norms: bool = True) -> None:
-        self.stack, self.done, self.number = stack, done, 0
-        self.looks = norms
-        new = stack.theta_RP.new_empty
-        self.losses = new(count, len(stack))
-        self.norms = new(count, len(stack), 2 * len(stack.sizes))
-        self.entries = new(count, *stack.theta_RP.shape) if entries else None
+    def __init__(
+        self, stack: Stack, done: int, count: int, kept: dict[str, Tensor], entries: bool, norms: bool
+    ) -> None:
+        self.stack, self.done, self.number, self.kept, self.looks = stack, done, 0, kept, norms
+        runs, new = len(stack), stack.theta.new_empty
+        self.losses = new(count, runs)
+        self.norms = new(count, runs, 2 * len(stack.sizes))
+        self.entries = new(count, runs, sum(stack.sizes)) if entries else None
         self.ratios: list[tuple[int, Tensor]] = []  # the update, and |step| / |parameters| of each tensor (R, T)
-        self.parts = [*stack.theta_RP.split(stack.sizes, 1), *stack.gradient_RP.split(stack.sizes, 1)]
+        blocks = [*stack.blocks(stack.theta), *stack.blocks(stack.gradient)]
+        self.parts = [block.flatten(1) for block in blocks]
 
     def take(self, loss_R: Tensor) -> None:
         """Look at one update of all runs, before it is done."""
@@ -55,26 +58,22 @@ class Look:
         self.number += 1
         if not self.looks:
             return
-        for column, part in enumerate(self.parts):
-            torch.linalg.vector_norm(part, dim=1, out=self.norms[number, :, column])
+        torch.stack([torch.linalg.vector_norm(part, dim=1) for part in self.parts], 1, out=self.norms[number])
         if self.entries is not None:
-            self.entries[number] = stack.theta_RP
+            self.entries[number] = stack.rows(stack.theta)
         updates = self.done + number
-        if updates % BETWEEN_RATIOS == 1 and stack.from_here is not None:
-            ways_RT = self._norms(stack.theta_RP - stack.from_here)
-            self.ratios.append((updates, ways_RT / self._norms(stack.from_here)))
+        if updates % BETWEEN_RATIOS == 1 and "from here" in self.kept:
+            before = self.kept.pop("from here")
+            self.ratios.append((updates, stack.norms(stack.theta - before) / stack.norms(before)))
         if updates % BETWEEN_RATIOS == 0:
-            stack.from_here = stack.theta_RP.clone()
-
-    def _norms(self, numbers_RP: Tensor) -> Tensor:
-        parts = numbers_RP.split(self.stack.sizes, 1)
-        return torch.stack([torch.linalg.vector_norm(part, dim=1) for part in parts], 1)
+            self.kept["from here"] = stack.theta.clone()
 
     def now(self) -> np.ndarray:
         """The parameters as they are: their norms, then, if kept, their numbers (R, columns)."""
-        norms_RT = self._norms(self.stack.theta_RP)
-        kept = [norms_RT] if self.entries is None else [norms_RT, self.stack.theta_RP]
-        return torch.cat(kept, 1).cpu().numpy()
+        stack = self.stack
+        norms_RT = stack.norms(stack.theta)
+        found = [norms_RT] if self.entries is None else [norms_RT, stack.rows(stack.theta)]
+        return torch.cat(found, 1).cpu().numpy()
 
 
 class Watch:
@@ -96,6 +95,7 @@ class Watch:
         self.references, self.epochs, self.windows = references, epochs, windows
         self.x_ND = windows.spread("train", self.vitals.samples if self.vitals else 1).x_ND
         self.tags: dict[int, Tags] = {}
+        self.kept: dict[str, Tensor] = {}  # from one look to the next
         self.done: dict[int, tuple[int, int]] = {}  # updates and samples, when units were last looked at
 
     def begin(self, members: Sequence[Member], stack: Stack) -> None:
@@ -109,14 +109,14 @@ class Watch:
             shapes = {n: p.shape for n, p in member.predictor.network.named_parameters()}
             self.tags[member.number] = Tags.of(shapes, self.recorder.scalars)
         self.small = any(tags.small for tags in self.tags.values())
-        now_RC = Look(stack, 0, 0, self.small).now()
+        now_RC = self.look(stack, 0, 0).now()
         for run, member in enumerate(members):
             tags, now_C = self.tags[member.number], self._own(now_RC[run], member, stack, run, 1)
             member.blocks.append(Block(tags.led_to, np.array([0]), np.array([time.time()]), now_C[None]))
 
     def look(self, stack: Stack, done: int, count: int) -> Look:
         """Room for what is seen of the next `count` updates."""
-        return Look(stack, done, count, self.small, norms=self.recorder is not None)
+        return Look(stack, done, count, self.kept, self.small, self.recorder is not None)
 
     def keep(self, members: Sequence[Member], look: Look, done_R: np.ndarray, began: float) -> None:
         """Take over what was seen; of a run that diverged, of its updates before that.
@@ -207,21 +207,21 @@ class Watch:
         found["speed/updates_per_second"] = [updates / seconds for updates, _ in since]
         found["speed/samples_per_second"] = [samples / seconds for _, samples in since]
         self.done |= {m.number: (m.updates, m.samples) for m in members}
-        used = memory(stack.theta_RP.device)
+        used = memory(stack.theta.device)
         if used is not None:
             found["speed/memory"] = [used] * len(members)
         return found
 
     def _spread(self, stack: Stack) -> list[list[float]]:
         """The mean of each parameter tensor, then the greatest absolute number of each, for every run."""
-        parts = stack.theta_RP.split(stack.sizes, 1)
-        sizes_RT = stack.theta_RP.new_tensor([[s.numel() for s in shapes] for shapes in stack.own_shapes])
+        parts = [block.flatten(1) for block in stack.blocks(stack.theta)]
+        sizes_RT = stack.theta.new_tensor([[s.numel() for s in shapes] for shapes in stack.own_shapes])
         means_RT = torch.stack([part.sum(1) for part in parts], 1) / sizes_RT
         extremes_RT = torch.stack([torch.linalg.vector_norm(part, float("inf"), dim=1) for part in parts], 1)
         return torch.cat([means_RT, extremes_RT], 1).tolist()
 
     def _histograms(self, member: Member, stack: Stack, run: int) -> None:
-        for what, numbers_RP in (("parameters", stack.theta_RP), ("gradients", stack.gradient_RP)):
-            for name, tensor in zip(stack.names, stack.of(numbers_RP, run), strict=True):
+        for what, numbers in (("parameters", stack.theta), ("gradients", stack.gradient)):
+            for name, tensor in zip(stack.names, stack.of(numbers, run), strict=True):
                 if tensor.numel() > 1:
                     member.histograms.append((f"{what}/{name}", tensor.cpu().numpy().copy(), member.updates))
