@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 # Shapes and types of the tensor functions are checked at every call, in tests only.
 CHECKED = ["models.activations", "models.losses", "models.networks", "evaluate.metrics", "evaluate.significance"]
-CHECKED += ["evaluate.baselines", "data.windows"]
+CHECKED += ["evaluate.baselines", "data.windows", "evaluate.exam", "models.stack", "models.descents"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

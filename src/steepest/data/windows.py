@@ -171,8 +171,8 @@ class Windows:
         """The last price (N, 1) that these samples know, float64."""
         return self.price_T[origin_N].unsqueeze(-1)
 
-    def to_price(self, prediction_NH: Float[Tensor, "N H"], origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
-        """Predictions in model space (N, H) -> prices (N, H), float64: undo relative, standardising, transform."""
+    def to_price(self, prediction_NH: Float[Tensor, "*R N H"], origin_N: Int[Tensor, " N"]) -> Float[Tensor, "*R N H"]:
+        """Predictions in model space (R, N, H) -> prices, float64: undo relative, standardising, transform."""
         series_N = self.series_T[origin_N]
         value_NH = prediction_NH.double() * self.scale_S[series_N].unsqueeze(-1)
         if self.relative:

@@ -39,7 +39,7 @@ class Descent:
         """Read the options of the runs that there are."""
         groups = [o.param_groups[0] for o in optimizers]
 
-        def read(numbers: list[float]) -> Float[Tensor, " M"]:
+        def read(numbers: Sequence[float | int]) -> Float[Tensor, " M"]:
             return stack.spread(torch.tensor(numbers, dtype=torch.float64)).to(stack.theta)
 
         self.options, self.read = groups[0], read

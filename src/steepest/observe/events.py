@@ -190,6 +190,8 @@ def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Nu
     steps_K, times_K = np.asarray(steps, np.uint64), np.asarray(times, "<f8")
     lengths_K = np.maximum(1, -(-np.ceil(np.log2(steps_K.astype(float) + 1)).astype(int) // 7))
     records = b""
+    with np.errstate(over="ignore"):  # what single precision does not hold is infinite
+        values_KC = np.asarray(values_KC, "<f4")
     for length in np.unique(lengths_K):
         rows = lengths_K == length
         records += _encode(tuple(tags), values_KC[rows], steps_K[rows], times_K[rows], int(length))

@@ -174,4 +174,9 @@ class FlatLook(Look):
 
 def turn(trainer: Trainer, looks: int) -> bool:
     """Whether this epoch's end is one of about so many evenly spaced ones of a run."""
-    return (trainer.current_epoch + 1) % max(1, (trainer.max_epochs or 0) // looks) == 0
+    return is_turn(trainer.current_epoch + 1, trainer.max_epochs, looks)
+
+
+def is_turn(epochs: int, limit: int | None, looks: int) -> bool:
+    """The same, of a run that has done so many epochs and does at most `limit`."""
+    return epochs % max(1, (limit or 0) // looks) == 0

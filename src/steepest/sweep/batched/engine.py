@@ -116,9 +116,7 @@ class Group:
         members = [self.member(job) for job in jobs]
         for member, job in zip(members, jobs, strict=True):
             self.folders.begin(member, job.texts)
-        limits = [m.rule.epochs for m in members]
-        epochs = None if None in limits else max(n for n in limits if n is not None)
-        watch = Watch(self.callbacks, self.references, epochs, self.windows)
+        watch = Watch(self.callbacks, self.references, self.windows)
         began = time.perf_counter()
 
         def finish(member: Member) -> None:

@@ -130,6 +130,7 @@ class Training:
         stack = self.stack.part(torch.tensor(ending)) if len(ending) < len(self.members) else self.stack
         if whole:
             for member in members:
+                member.optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers ask; it was stepped here
                 if member.scheduler is not None and not isinstance(member.scheduler, ReduceLROnPlateau):
                     member.scheduler.step()
         outputs = {exam.part: exam.outputs(lambda batch: stack.outputs(batch.x_ND)) for exam in self.exams}

@@ -6,7 +6,7 @@ Shapes: R runs, P numbers of all parameters, T parameter tensors, K updates.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from steepest.data.windows import Windows
 from steepest.models.stack import Stack
 from steepest.observe.curvature import Curvature
-from steepest.observe.looks import BETWEEN_RATIOS
+from steepest.observe.looks import BETWEEN_RATIOS, is_turn
 from steepest.observe.recorder import Recorder, Tags, update_rows
 from steepest.observe.vitals import Vitals, memory, unit_health
 from steepest.sweep.batched.members import Block, Member
@@ -82,27 +82,24 @@ class Watch:
     Args:
         callbacks: of one of the runs; which are there, and their options, is the same for all.
         references: lines to hold losses against, written beside every epoch's scores.
-        epochs: of the longest run, if they are limited: how often rare looks come.
         windows: in which they are trained.
     """
 
-    def __init__(
-        self, callbacks: Sequence[Any], references: dict[str, float], epochs: int | None, windows: Windows
-    ) -> None:
+    def __init__(self, callbacks: Sequence[Any], references: dict[str, float], windows: Windows) -> None:
         self.recorder = next((c for c in callbacks if isinstance(c, Recorder)), None)
         self.vitals = next((c for c in callbacks if isinstance(c, Vitals)), None)
         self.curvature = next((c for c in callbacks if isinstance(c, Curvature)), None)
-        self.references, self.epochs, self.windows = references, epochs, windows
+        self.references, self.windows = references, windows
         self.x_ND = windows.spread("train", self.vitals.samples if self.vitals else 1).x_ND
         self.tags: dict[int, Tags] = {}
         self.kept: dict[str, Tensor] = {}  # from one look to the next
-        self.done: dict[int, tuple[int, int]] = {}  # updates and samples, when units were last looked at
+        self.done: dict[int, tuple[int, int, float]] = {}  # updates, samples and time, when units were last looked at
 
     def begin(self, members: Sequence[Member], stack: Stack) -> None:
         """Name each run's numbers, and write the parameters before the first update."""
         self.small = False
-        self.since = time.perf_counter()
-        self._curvatures(members, stack)
+        self.began = time.perf_counter()
+        self._curvatures(members, stack, range(len(members)))
         if self.recorder is None:
             return
         for member in members:
@@ -163,25 +160,35 @@ class Watch:
 
     def epoch(self, members: Sequence[Member], stack: Stack, scores: Sequence[dict[str, float]]) -> None:
         """Take in the end of an epoch: scores, learning rates, spread of the parameters, units, histograms."""
-        moment, turn = np.array([time.time()]), self._turn(members[0].epochs + 1)
+        moment = np.array([time.time()])
         found: list[dict[str, float]] = [dict(row) | self.references for row in scores]
-        health = self._health(members, stack) if self.vitals is not None and turn(self.vitals.looks) else {}
-        spreads = self._spread(stack)
+        health = self._turns(members, self.vitals)
+        if health:
+            shares = self._health(members, stack, health)
+            for run in health:
+                found[run] |= {name: values[run] for name, values in shares.items()}
+        spreads, drawn = self._spread(stack), self._turns(members, self.recorder, "histograms")
         for run, member in enumerate(members):
-            found[run] |= {name: values[run] for name, values in health.items()}
             step = np.array([member.updates])
             if self.recorder is not None:
                 rate = float(member.optimizer.param_groups[0]["lr"])
                 row = np.array([[rate, member.epochs + 1.0, *spreads[run]]])
                 member.blocks.append(Block(self.tags[member.number].epoch, step, moment, row))
-                if turn(self.recorder.histograms):
-                    self._histograms(member, stack, run)
             member.blocks.append(Block(tuple(found[run]), step, moment, np.array([[*found[run].values()]])))
-        if self.curvature is not None and turn(self.curvature.looks):
-            self._curvatures(members, stack)
+        for run in drawn:
+            self._histograms(members[run], stack, run)
+        self._curvatures(members, stack, self._turns(members, self.curvature))
 
-    def _curvatures(self, members: Sequence[Member], stack: Stack) -> None:
-        for run, member in enumerate(members):
+    def _turns(self, members: Sequence[Member], callback: Any, looks: str = "looks") -> list[int]:
+        """The runs at which a callback looks at the end of this epoch."""
+        if callback is None:
+            return []
+        often = getattr(callback, looks)
+        return [run for run, m in enumerate(members) if is_turn(m.epochs + 1, m.rule.epochs, often)]
+
+    def _curvatures(self, members: Sequence[Member], stack: Stack, runs: Sequence[int]) -> None:
+        for run in runs:
+            member = members[run]
             if self.curvature is not None and self.curvature.is_for(member.predictor):
                 stack.into(member.predictor.network, run)
                 found = self.curvature.seen(member.predictor, self.windows)
@@ -194,19 +201,15 @@ class Watch:
             options = member.optimizer.param_groups[0]
             member.ending = self.curvature.judged(member.predictor, self.windows, options, member.batch)
 
-    def _turn(self, epoch: int) -> Callable[[int], bool]:
-        return lambda looks: epoch % max(1, (self.epochs or 0) // looks) == 0
-
-    def _health(self, members: Sequence[Member], stack: Stack) -> dict[str, list[float]]:
+    def _health(self, members: Sequence[Member], stack: Stack, runs: Sequence[int]) -> dict[str, list[float]]:
         shares = unit_health(stack.layers, stack.activations, self.x_ND, stack.widths())
         found = {name: share_R.tolist() for name, share_R in shares.items()}
         now = time.perf_counter()
-        seconds, self.since = max(now - self.since, 1e-9), now
-        before = [self.done.get(m.number, (0, 0)) for m in members]
-        since = [(m.updates - u, m.samples - n) for m, (u, n) in zip(members, before, strict=True)]
-        found["speed/updates_per_second"] = [updates / seconds for updates, _ in since]
-        found["speed/samples_per_second"] = [samples / seconds for _, samples in since]
-        self.done |= {m.number: (m.updates, m.samples) for m in members}
+        before = [self.done.get(m.number, (0, 0, self.began)) for m in members]
+        since = [(m.updates - u, m.samples - n, now - t) for m, (u, n, t) in zip(members, before, strict=True)]
+        found["speed/updates_per_second"] = [updates / max(seconds, 1e-9) for updates, _, seconds in since]
+        found["speed/samples_per_second"] = [samples / max(seconds, 1e-9) for _, samples, seconds in since]
+        self.done |= {members[run].number: (members[run].updates, members[run].samples, now) for run in runs}
         used = memory(stack.theta.device)
         if used is not None:
             found["speed/memory"] = [used] * len(members)
