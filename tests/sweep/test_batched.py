@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -103,6 +104,9 @@ def everything_is_the_same(pairs):
         files = [{p.name for p in f.iterdir()} - {".hydra", "figures", "train.log", "job.json"} for f in (mine, theirs)]
         files = [{n for n in names if not n.startswith("events")} for names in files]
         assert files[0] == files[1]
+        if metrics[1]["status"] == "finished":
+            tables = [pd.read_csv(f / "predictions.csv") for f in (mine, theirs)]
+            pd.testing.assert_frame_equal(*tables, rtol=1e-9)
         assert (mine / "config.yaml").read_text() == (theirs / "config.yaml").read_text()
 
 

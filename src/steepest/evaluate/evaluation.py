@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -97,6 +98,7 @@ class Evaluator:
         for part, exam in self.exams.items():
             for name, scores in _baseline_scores(exam, exact).items():
                 self.baselines.setdefault(name, {p: {} for p in PARTS})[part] = scores
+        self.known = pd.concat([_known(exam) for exam in self.exams.values()], ignore_index=True)
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> Evaluation:
@@ -104,12 +106,12 @@ class Evaluator:
         windows = self.windows
         scores: dict[str, Scores] = {part: {} for part in PARTS}
         by_series: dict[str, Scores] = {}
-        tables = []
+        predicted = []
         p_value = None
         for part, exam in self.exams.items():
             outputs_NO = exam.outputs(lambda batch: model(batch.x_ND))
             scores[part] = numbers(exam.score(outputs_NO))
-            tables.append(_table(outputs_NO, exam))
+            predicted.append(_predicted(outputs_NO, exam))
             if part != "test":
                 continue
             p_value = _p_value(outputs_NO, exam)
@@ -119,7 +121,10 @@ class Evaluator:
                 if bool(its_N.any()):
                     by_series[name] = numbers(exam.some(its_N).score(outputs_NO[its_N]))
         reference = "majority" if windows.direction else "persistence" if windows.ordered else "mean"
-        return Evaluation(scores, self.baselines, by_series, reference, p_value, pd.concat(tables, ignore_index=True))
+        table = self.known.copy(deep=False)
+        column = "probability_up" if windows.direction else "prediction"
+        table.insert(len(table.columns) - 1, column, np.concatenate(predicted))
+        return Evaluation(scores, self.baselines, by_series, reference, p_value, table)
 
 
 def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
@@ -162,8 +167,8 @@ def _p_value(outputs_NO: Tensor, exam: Exam) -> float | None:
     return diebold_mariano(a_T, b_T, windows.horizon)
 
 
-def _table(outputs_NO: Tensor, exam: Exam) -> pd.DataFrame:
-    """A row per sample and day of the horizon: what was predicted, in the data's units, and what came."""
+def _known(exam: Exam) -> pd.DataFrame:
+    """A row per sample and day of the horizon: what identifies it, and, in the last column, what came."""
     windows, origin_N = exam.windows, exam.origin_N
     horizon = windows.horizon
     row_M = origin_N.repeat_interleave(horizon).cpu().numpy()
@@ -177,10 +182,14 @@ def _table(outputs_NO: Tensor, exam: Exam) -> pd.DataFrame:
         columns["last"] = windows.price_T.cpu().numpy()[row_M]
     else:
         columns["row"] = windows.index[row_M]
-    if windows.direction:
-        columns["probability_up"] = outputs_NO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1].flatten().cpu().numpy()
-        columns["up"] = exam.target_NH.flatten().cpu().numpy()
+    came = {"up": exam.target_NH} if windows.direction else {"actual": exam.actual_NH}
+    return pd.DataFrame(columns | {name: tensor_NH.flatten().cpu().numpy() for name, tensor_NH in came.items()})
+
+
+def _predicted(outputs_NO: Tensor, exam: Exam) -> np.ndarray:
+    """For each of those rows, the price in the data's units, or the probability that it rises."""
+    if exam.windows.direction:
+        predicted_NH = outputs_NO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
     else:
-        columns["prediction"] = windows.to_price(outputs_NO, origin_N).flatten().cpu().numpy()
-        columns["actual"] = exam.actual_NH.flatten().cpu().numpy()
-    return pd.DataFrame(columns)
+        predicted_NH = exam.windows.to_price(outputs_NO, exam.origin_N)
+    return predicted_NH.flatten().cpu().numpy()

@@ -23,6 +23,7 @@ import yaml
 from steepest.data.datamodule import WindowDataModule
 
 Status = Literal["running", "finished", "stopped", "failed"]
+DIGITS = "%.10g"
 VERSIONS = ("steepest", "torch", "lightning", "hydra-core", "omegaconf", "tensorboard", "pandas", "numpy")
 
 
@@ -107,7 +108,7 @@ class RunRecord:
         """Write predictions.csv: a row per sample and day of the horizon."""
         path = self.folder / "predictions.csv"
         part = path.with_suffix(".part")
-        table.to_csv(part, index=False, float_format="%.10g")
+        table.to_csv(part, index=False, float_format=DIGITS)
         part.replace(path)
 
     def _end_facts(self, status: Status, reason: str) -> None:
@@ -120,6 +121,24 @@ class RunRecord:
     def _read(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         return json.loads(path.read_text()) if path.exists() else {}
+
+
+class PredictionsText:
+    """predictions.csv of many models on the same samples: one column differs, the others are written out once.
+
+    Args:
+        table: of one of them.
+        column: that differs.
+    """
+
+    def __init__(self, table: pd.DataFrame, column: str) -> None:
+        self.column = column
+        text = table.assign(**{column: "\x01"}).to_csv(index=False, float_format=DIGITS)
+        self.text = text.replace("%", "%%").replace("\x01", DIGITS)
+
+    def of(self, table: pd.DataFrame) -> str:
+        """The file's text, to the byte what pandas writes; of finite numbers."""
+        return self.text % tuple(table[self.column].tolist())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from steepest.data.datamodule import WindowDataModule
 from steepest.evaluate.evaluation import Evaluator
@@ -19,7 +20,7 @@ from steepest.observe.tags import layout
 from steepest.sweep.batched.checkpoints import Checkpoints
 from steepest.sweep.batched.members import Block, Member
 from steepest.sweep.compose import Texts
-from steepest.training.record import RunRecord, now, write_text
+from steepest.training.record import PredictionsText, RunRecord, now, write_text
 from steepest.training.run import assessment, final_values
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class Folders:
         device: in words.
         evaluator: scores their models.
         checkpoints: writes them.
+        events: whether there are any.
+        text: of their predictions, once there is one.
     """
 
     datamodule: WindowDataModule
@@ -43,6 +46,7 @@ class Folders:
     evaluator: Evaluator
     checkpoints: Checkpoints
     events: bool
+    text: PredictionsText | None = None
 
     def begin(self, member: Member, texts: Texts) -> None:
         """Write what is known before the first update."""
@@ -66,7 +70,7 @@ class Folders:
             metrics["critical"] = member.ending.record() | {"sentence": member.ending.sentence()}
         if member.status == "finished":
             evaluation = self._evaluate(member)
-            member.record.predictions(evaluation.predictions)
+            self._predictions(member, evaluation.predictions)
             metrics |= assessment(evaluation, member.predictor, self.datamodule.windows)
         if events is not None:
             values = final_values(metrics) if member.status == "finished" else {}
@@ -74,6 +78,16 @@ class Folders:
             events.close()
         member.record.end(metrics)
         self._log(member, metrics)
+
+    def _predictions(self, member: Member, table: pd.DataFrame) -> None:
+        column = table.columns[-2]
+        if not np.isfinite(table[column]).all():
+            assert member.record is not None
+            member.record.predictions(table)
+            return
+        if self.text is None:
+            self.text = PredictionsText(table, column)
+        write_text(member.folder / "predictions.csv", self.text.of(table))
 
     def _evaluate(self, member: Member) -> Any:
         if member.best is not None:
