@@ -60,7 +60,7 @@ class Vitals(Bulk):
         samples: evenly spaced training samples that units are looked at with.
     """
 
-    def __init__(self, looks: int = 50, samples: int = 128) -> None:
+    def __init__(self, looks: int = 20, samples: int = 128) -> None:
         for key, value in (("looks", looks), ("samples", samples)):
             if value < 1:
                 raise ValueError(f"callbacks.vitals.{key}={value} must be 1 or more")
