@@ -5,8 +5,6 @@ Shapes: K looks, P numbers of all parameters, T parameter tensors.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +95,7 @@ class Look:
 
 
 class FlatLook(Look):
-    """The same of a `Flat` on a CPU: one copy a look; a thread of its own takes the norms of many looks at once.
+    """The same of a `Flat` on a CPU: one copy a look, and the norms of many looks at once while they are in the cache.
 
     A small model's update leaves little in the processor's cache of the code that looks at it; so few different
     functions are called, and each does much.
@@ -118,14 +116,10 @@ class FlatLook(Look):
         self.sizes, self.starts = np.array(sizes), np.cumsum([0, *sizes[:-1]])
         self.starts_of_both = np.cumsum([0, *sizes, *sizes[:-1]])
         self.places = next(n for n in self.PLACES if n * len(self.both) <= self.NUMBERS)
-        # Two sets of places: while the thread reads the one, the other is written to.
-        sets = [torch.empty((self.places, len(self.both)), dtype=self.both.dtype) for _ in range(2)]
-        self.sets = cycle([(copies_M2P.numpy(), list(copies_M2P)) for copies_M2P in sets])
-        self.copies_M2P, self.copies = next(self.sets)
+        copies_M2P = torch.empty((self.places, len(self.both)), dtype=self.both.dtype)
+        self.copies_M2P, self.copies = copies_M2P.numpy(), list(copies_M2P)
         self.place = self.begun_at = done % self.places
         self.first_P: np.ndarray | None = None
-        self.thread, self.at_work = ThreadPoolExecutor(1), Future[None]()
-        self.at_work.set_result(None)
         super().__init__([*flat.parameters], entries, done)
 
     def _begin(self) -> None:
@@ -138,42 +132,35 @@ class FlatLook(Look):
         self.copies[self.place].copy_(self.both)  # NumPy's copy would cost twice as much: its code is not at hand
         self.place += 1
         if self.place == self.places:
-            self._hand_over()
+            self._reduce()
             self.place = self.begun_at = 0
 
-    def _hand_over(self) -> None:
-        """Let the thread turn the copies since the last time into what is kept of them."""
-        self.at_work.result()  # it is done with the other set
+    def _reduce(self) -> None:
+        """Turn the copies since the last time into what is kept of them."""
         looks_m2P = self.copies_M2P[self.begun_at : self.place]
-        self.at_work = self.thread.submit(self._reduce, looks_m2P, self.done)
-        self.copies_M2P, self.copies = next(self.sets)
-        self.done += len(looks_m2P)
-        self.begun_at = self.place
-
-    def _reduce(self, looks_m2P: np.ndarray, done: int) -> None:
         if self.entries:
             self.entries_kept.append(looks_m2P[:, : len(self.theta)].copy())
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # as PyTorch: infinite, and no word
-            self._ratio(looks_m2P, done)
+            self._ratio(self.done - self.begun_at)
             self.squares.append(np.add.reduceat(np.square(looks_m2P, out=looks_m2P), self.starts_of_both, axis=1))
+        self.done += len(looks_m2P)
+        self.begun_at = self.place
 
-    def _ratio(self, looks_m2P: np.ndarray, done: int) -> None:
-        """How far the update went that follows every `BETWEEN_RATIOS` ones, if these looks are before and after it."""
-        thetas_mP = looks_m2P[:, : len(self.theta)]
-        if done % BETWEEN_RATIOS == 0:
-            self.first_P, thetas_mP = thetas_mP[0].copy(), thetas_mP[1:]
-            done += 1
-        if self.first_P is not None and len(thetas_mP) and done % BETWEEN_RATIOS == 1:
-            step_P = thetas_mP[0] - self.first_P
+    def _ratio(self, done_at_first: int) -> None:
+        if done_at_first % BETWEEN_RATIOS:
+            return
+        if self.begun_at == 0:
+            self.first_P = self.copies_M2P[0, : len(self.theta)].copy()
+        if self.first_P is not None and self.place > 1:
+            step_P = self.copies_M2P[1, : len(self.theta)] - self.first_P
             ways_T, states_T = (np.add.reduceat(np.square(v), self.starts) for v in (step_P, self.first_P))
-            self.ratios.append((done, np.sqrt(ways_T / states_T).tolist()))
+            self.ratios.append((done_at_first + 1, np.sqrt(ways_T / states_T).tolist()))
             self.first_P = None
 
     def rows(self) -> Rows:
         """As of any `Look`."""
         if self.place > self.begun_at:
-            self._hand_over()
-        self.at_work.result()
+            self._reduce()
         entries_KP = np.concatenate(self.entries_kept) if self.entries else np.empty(0)
         found = Rows(np.sqrt(np.concatenate(self.squares)), entries_KP, self.ratios)
         self._begin()
