@@ -8,13 +8,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+
+from steepest.training.files import now, read_json, write_text
 
 FAILED = 1
 
@@ -28,7 +29,7 @@ class SweepRecord(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the manifest before the first job."""
-        self.started = _now()
+        self.started = now()
         self._write(config, "running")
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -39,9 +40,9 @@ class SweepRecord(Callback):
                 "job": config.hydra.job.num,
                 "overrides": overrides,
                 "status": "running",
-                "started": _now(),
+                "started": now(),
             }
-            _write_text(Path(config.hydra.runtime.output_dir) / "job.json", json.dumps(state, indent=2) + "\n")
+            write_text(Path(config.hydra.runtime.output_dir) / "job.json", json.dumps(state, indent=2) + "\n")
             self._write(config, "running")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -71,7 +72,7 @@ class SweepRecord(Callback):
         manifest = {
             "status": status,
             "started": self.started,
-            "ended": _now() if status == "finished" else None,
+            "ended": now() if status == "finished" else None,
             "objective": str(config.objective),
             "overrides": list(OmegaConf.to_container(config.hydra.overrides.task) or [])
             if status == "finished"
@@ -80,14 +81,14 @@ class SweepRecord(Callback):
                 {k: r[k] for k in ("job", "folder", "overrides", "status", "objective", "stop_reason")} for r in rows
             ],
         }
-        _write_text(folder / "sweep.json", json.dumps(manifest, indent=2) + "\n")
-        _write_text(folder / "results.csv", results_csv(rows))
+        write_text(folder / "sweep.json", json.dumps(manifest, indent=2) + "\n")
+        write_text(folder / "results.csv", results_csv(rows))
         return rows
 
 
 def read_job(folder: Path) -> dict[str, Any]:
     """One row of the results: what a job was asked and what its record says."""
-    job, run, metrics = (_read(folder / name) for name in ("job.json", "run.json", "metrics.json"))
+    job, run, metrics = (read_json(folder / name) for name in ("job.json", "run.json", "metrics.json"))
     row: dict[str, Any] = {
         "job": job["job"],
         "folder": folder.name,
@@ -161,18 +162,3 @@ def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> Non
 
 def _is_sweep(config: DictConfig) -> bool:
     return config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    part.replace(path)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +19,7 @@ import torch
 import yaml
 
 from steepest.data.datamodule import WindowDataModule
+from steepest.training.files import now, read_json, write_text
 
 Status = Literal["running", "finished", "stopped", "failed"]
 DIGITS = "%.10g"
@@ -119,8 +118,7 @@ class RunRecord:
         write_text(self.folder / "run.json", json.dumps(self.facts, indent=2, allow_nan=False) + "\n")
 
     def _read(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_json(self.folder / name)
 
 
 class PredictionsText:
@@ -139,14 +137,6 @@ class PredictionsText:
     def of(self, table: pd.DataFrame) -> str:
         """The file's text, to the byte what pandas writes; of finite numbers."""
         return self.text % tuple(table[self.column].tolist())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader finds the old one or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text)
-    part.replace(path)
 
 
 def data_facts(datamodule: WindowDataModule) -> dict[str, Any]:
@@ -194,8 +184,3 @@ def _git() -> dict[str, Any]:
 
     changes = ask("status", "--porcelain")
     return {"revision": ask("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
-
-
-def now() -> str:
-    """The time, to the second, in UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -33,7 +33,8 @@ from steepest.observe.scores import EpochScores
 from steepest.observe.tags import layout
 from steepest.training.checkpoints import BestCheckpoint, LastCheckpoint
 from steepest.training.config import Checked, check
-from steepest.training.record import RunRecord, Status, data_facts, device_name, write_text
+from steepest.training.files import write_text
+from steepest.training.record import RunRecord, Status, data_facts, device_name
 from steepest.training.stops import stop_reason
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,8 @@ from steepest.observe.tags import layout
 from steepest.sweep.batched.checkpoints import Checkpoints
 from steepest.sweep.batched.members import Block, Member
 from steepest.sweep.compose import Texts
-from steepest.training.record import PredictionsText, RunRecord, now, write_text
+from steepest.training.files import now, write_text
+from steepest.training.record import PredictionsText, RunRecord
 from steepest.training.run import assessment, final_values
 
 log = logging.getLogger(__name__)
