@@ -1,6 +1,8 @@
 """The house: rooms import downward only, and the entry stays light."""
 
 import ast
+import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -14,9 +16,7 @@ def test_a_room_imports_only_rooms_before_it(room):
     allowed = {"steepest." + r for r in ROOMS[: ROOMS.index(room) + 1]}
     if room == "models":
         allowed.remove("steepest.data")
-    if room == "sweep":
-        allowed = {"steepest.sweep"}  # read by Hydra at every start
-    for file in (SOURCE / room).glob("*.py"):
+    for file in (SOURCE / room).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             names = (
                 [node.module]
@@ -28,6 +28,12 @@ def test_a_room_imports_only_rooms_before_it(room):
             for name in names:
                 if name and name.startswith("steepest."):
                     assert ".".join(name.split(".")[:2]) in allowed, f"{file.name} imports {name}"
+
+
+def test_what_hydra_reads_at_every_start_imports_no_torch():
+    names = "steepest.sweep.record, steepest.sweep.compose, hydra_plugins.steepest_batched"
+    code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_no_source_file_wants_splitting():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from steepest.data.windows import Batch, Windows
@@ -62,8 +62,8 @@ class Exam:
         return self._held if self._held is not None else self.windows.walk(self.part)
 
     def outputs(
-        self, predict: Callable[[Batch], Float[Tensor, "*R n O"]], into: Tensor | None = None
-    ) -> Float[Tensor, "*R N O"]:
+        self, predict: Callable[[Batch], Shaped[Tensor, "*R n O"]], into: Tensor | None = None
+    ) -> Shaped[Tensor, "*R N O"]:
         """What `predict` says of every sample.
 
         Results go into a tensor made beforehand: small ones kept between the large ones that are freed would leave the

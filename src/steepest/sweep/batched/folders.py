@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -100,7 +100,7 @@ class Folders:
         events = EventFile.begin(member.folder)
         write_layout(events, layout())
         begin_session(events, hyperparameters(member.checked.plain, member.overrides))
-        for tags, blocks in by_tags(member.blocks).items():
+        for tags, blocks in in_order(member.blocks):
             events.write(
                 encode(
                     tags,
@@ -120,9 +120,15 @@ class Folders:
         write_text(member.folder / "train.log", "".join(f"[{now}][{__name__}][INFO] {line}\n" for line in lines))
 
 
-def by_tags(blocks: Sequence[Block]) -> dict[tuple[str, ...], list[Block]]:
-    """Blocks of the same columns together, in their order."""
+def in_order(blocks: Sequence[Block]) -> Iterator[tuple[tuple[str, ...], list[Block]]]:
+    """Blocks of the same columns together, so that the steps of every column go up."""
     found: dict[tuple[str, ...], list[Block]] = {}
+    known: set[str] = set()
     for block in blocks:
-        found.setdefault(tuple(block.tags), []).append(block)
-    return found
+        tags = tuple(block.tags)
+        if tags not in found and not known.isdisjoint(tags):  # a score was or was not defined, this once
+            yield from found.items()
+            found, known = {}, set()
+        found.setdefault(tags, []).append(block)
+        known |= set(tags)
+    yield from found.items()

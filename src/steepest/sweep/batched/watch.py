@@ -162,11 +162,8 @@ class Watch:
         """Take in the end of an epoch: scores, learning rates, spread of the parameters, units, histograms."""
         moment = np.array([time.time()])
         found: list[dict[str, float]] = [dict(row) | self.references for row in scores]
-        health = self._turns(members, self.vitals)
-        if health:
-            shares = self._health(members, stack, health)
-            for run in health:
-                found[run] |= {name: values[run] for name, values in shares.items()}
+        looked = self._turns(members, self.vitals)
+        shares = self._health(members, stack, looked) if looked else {}
         spreads, drawn = self._spread(stack), self._turns(members, self.recorder, "histograms")
         for run, member in enumerate(members):
             step = np.array([member.updates])
@@ -175,6 +172,9 @@ class Watch:
                 row = np.array([[rate, member.epochs + 1.0, *spreads[run]]])
                 member.blocks.append(Block(self.tags[member.number].epoch, step, moment, row))
             member.blocks.append(Block(tuple(found[run]), step, moment, np.array([[*found[run].values()]])))
+            if run in looked:
+                row = np.array([[values[run] for values in shares.values()]])
+                member.blocks.append(Block(tuple(shares), step, moment, row))
         for run in drawn:
             self._histograms(members[run], stack, run)
         self._curvatures(members, stack, self._turns(members, self.curvature))
