@@ -8,95 +8,179 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from steepest.sweep.manifest import NAME, JobState, Manifest, changed_keys, job_id, of_task
 from steepest.training.files import now, read_json, write_text
 
-FAILED = 1
+FAILED, BAD_INPUT = 1, 2
+HIGHER_IS_BETTER = ("directional_accuracy", "skill")  # as evaluate.metrics, which imports torch
 
 
 class SweepRecord(Callback):
-    """Keeps sweep.json and results.csv whole on disk from the first job to the last."""
+    """Keeps sweep.json and results.csv whole on disk from before the first job to the last.
+
+    Attributes:
+        manifest: of the sweep whose process this is; None in a job's own process.
+    """
 
     def __init__(self) -> None:
-        self.started = ""
-        self.finished: dict[str, dict[str, Any]] = {}
+        self.manifest: Manifest | None = None
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.lock = threading.Lock()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write the manifest before the first job."""
-        self.started = now()
-        self._write(config, "running")
+        """Write the manifest before the first job, or take up the one that is gone on with."""
+        folder, plain = Path(str(config.hydra.sweep.dir)), _task(config)
+        resume = bool(OmegaConf.select(config, "sweep.resume"))
+        if not (folder / NAME).exists():
+            if resume:
+                _refuse(f"{folder} holds no sweep: there is no {NAME} in it; give the folder of a sweep")
+            command = {
+                "program": sys.argv[0],
+                "folder": str(Path.cwd()),
+                "task": list(config.hydra.overrides.task),
+                "hydra": [o for o in config.hydra.overrides.hydra if not o.startswith("hydra.sweep.dir=")],
+            }
+            self.manifest = Manifest(folder, command, str(config.objective), plain, started=now())
+        elif not resume:
+            _refuse(
+                f"{folder} holds a sweep already: go on with it by steepest resume {folder}, or give another "
+                "hydra.sweep.dir"
+            )
+        else:
+            self.manifest = Manifest.read(folder)
+            changed = changed_keys(self.manifest.config, plain)
+            if changed:
+                _refuse(
+                    f"{folder}: the config has changed since the sweep began ({', '.join(changed[:5])}): what is left "
+                    "would be another sweep; bring the config back, or begin a new one"
+                )
+            self.manifest.status, self.manifest.ended = "running", None
+            self.manifest.look(over=True)
+        self.manifest.write()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Say in the job's folder that it runs, and what it was asked."""
-        if _is_sweep(config):
-            overrides = list(config.hydra.overrides.task)
-            state = {
-                "job": config.hydra.job.num,
-                "overrides": overrides,
-                "status": "running",
-                "started": now(),
-            }
-            write_text(Path(config.hydra.runtime.output_dir) / "job.json", json.dumps(state, indent=2) + "\n")
-            self._write(config, "running")
+        if is_sweep(config):
+            begin_job(
+                Path(config.hydra.runtime.output_dir), int(config.hydra.job.num), list(config.hydra.overrides.task)
+            )
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Take the job's result into the tables."""
-        if _is_sweep(config):
-            self._write(config, "running")
+        """Take the job's result into the tables, in the sweep's own process."""
+        if is_sweep(config) and self.manifest is not None:
+            self.refresh()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the final tables, print the winner; exit with 1 if a job failed."""
-        rows = self._write(config, "finished")
-        print_table(rows, str(config.objective), Path(config.hydra.sweep.dir))
-        if any(row["status"] != "finished" for row in rows):
+        manifest = self.manifest
+        if manifest is None:
+            return
+        manifest.status, manifest.ended = "finished", now()
+        self.refresh(over=True)
+        rows = self._results()
+        print_table(rows, manifest.objective, manifest.folder)
+        if manifest.count("failed", "waiting"):
             raise SystemExit(FAILED)
 
-    def _write(self, config: DictConfig, status: str) -> list[dict[str, Any]]:
-        folder = Path(config.hydra.sweep.dir)
-        rows = []
-        for job in folder.glob("*/job.json"):
-            name = job.parent.name
-            row = self.finished.get(name) or read_job(job.parent)
-            if row["status"] != "running":
-                self.finished[name] = row
-            elif status == "finished":  # it ended without a word: its process was killed
-                row["status"], row["stop_reason"] = "failed", "the job left no record of its end"
-            rows.append(row)
-        rows.sort(key=lambda row: row["job"])
-        manifest = {
-            "status": status,
-            "started": self.started,
-            "ended": now() if status == "finished" else None,
-            "objective": str(config.objective),
-            "overrides": list(OmegaConf.to_container(config.hydra.overrides.task) or [])
-            if status == "finished"
-            else None,
-            "jobs": [
-                {k: r[k] for k in ("job", "folder", "overrides", "status", "objective", "stop_reason")} for r in rows
-            ],
-        }
-        write_text(folder / "sweep.json", json.dumps(manifest, indent=2) + "\n")
-        write_text(folder / "results.csv", results_csv(rows))
-        return rows
+    def register(self, overrides: Sequence[Sequence[str]], first: int, config: DictConfig) -> list[JobState]:
+        """Take up jobs before they are launched; what an earlier try of one left behind is taken away."""
+        assert self.manifest is not None, "the sweep began"
+        subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload,index]
+        states = self.manifest.register(overrides, first, "{}" if subdir == "${hydra.job.num}" else None)
+        for state in states:
+            if state.status != "finished":
+                if state.folder is not None and state.started is not None:
+                    shutil.rmtree(self.manifest.folder / state.folder, ignore_errors=True)
+                state.status, state.started, state.ended, state.error = "waiting", None, None, None
+        self.manifest.write()
+        return states
+
+    def refresh(self, *, over: bool = False) -> None:
+        """Look at the jobs' folders; write what is new.
+
+        Args:
+            over: that no job runs any more.
+        """
+        with self.lock:
+            assert self.manifest is not None, "the sweep began"
+            self.manifest.find()
+            if self.manifest.look(over=over) or over:
+                self.manifest.write()
+                write_text(self.manifest.folder / "results.csv", results_csv(self._results()))
+
+    def _results(self) -> list[dict[str, Any]]:
+        assert self.manifest is not None
+        for job in self.manifest.jobs.values():
+            if job.status in ("finished", "failed") and job.id not in self.rows:
+                self.rows[job.id] = result(job, self.manifest.folder)
+        jobs = sorted(self.manifest.jobs.values(), key=lambda job: job.job)
+        return [self.rows.get(job.id) or result(job, self.manifest.folder) for job in jobs]
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While jobs run: the manifest follows them, and a bar shows how many are done."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        assert self.manifest is not None
+        manifest, over = self.manifest, threading.Event()
+        columns = [BarColumn(), MofNCompleteColumn(), TextColumn("jobs"), TimeElapsedColumn(), TextColumn("{task.fields[failed]}")]
+
+        def follow(progress: Progress, bar: Any) -> None:
+            pause = 0.2
+            while not over.wait(pause):
+                began = time.perf_counter()
+                self.refresh()
+                failed = manifest.count("failed")
+                progress.update(
+                    bar, completed=manifest.count("finished", "failed"), total=len(manifest.jobs),
+                    failed=f"{failed} failed" if failed else "",
+                )  # fmt: skip
+                pause = max(0.2, 20 * (time.perf_counter() - began))  # looking takes a twentieth of the time at most
+
+        with Progress(*columns, transient=True) as progress:
+            bar = progress.add_task("jobs", total=len(manifest.jobs), failed="")
+            thread = threading.Thread(target=follow, args=(progress, bar), daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                over.set()
+                thread.join()
+                self.refresh()
 
 
-def read_job(folder: Path) -> dict[str, Any]:
+def begin_job(folder: Path, number: int, overrides: list[str]) -> None:
+    """Say in a job's folder that it runs, and what it was asked."""
+    task = of_task(overrides)
+    content = {"job": number, "id": job_id(task), "overrides": task, "status": "running", "started": now()}
+    write_text(folder / "job.json", json.dumps(content, indent=2) + "\n")
+
+
+def result(job: JobState, sweep: Path) -> dict[str, Any]:
     """One row of the results: what a job was asked and what its record says."""
-    job, run, metrics = (read_json(folder / name) for name in ("job.json", "run.json", "metrics.json"))
+    folder = None if job.folder is None else sweep / job.folder
+    run, metrics = ({} if folder is None else read_json(folder / name) for name in ("run.json", "metrics.json"))
     row: dict[str, Any] = {
-        "job": job["job"],
-        "folder": folder.name,
-        "overrides": job["overrides"],
+        "job": job.job,
+        "folder": job.folder,
+        "overrides": job.overrides,
         "seed": run.get("seed"),
-        "status": run.get("status", "running"),
-        "stop_reason": run.get("stop_reason"),
-        "objective": (metrics.get("objective") or {}).get("value"),
+        "status": job.status,
+        "stop_reason": job.error or run.get("stop_reason"),
+        "objective": job.objective,
         "updates": metrics.get("updates"),
         "epochs": metrics.get("epochs"),
         "seconds": metrics.get("seconds"),
@@ -160,5 +244,22 @@ def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> Non
     console.print(f"Record: {folder}", markup=False, soft_wrap=True)
 
 
-def _is_sweep(config: DictConfig) -> bool:
+def is_sweep(config: DictConfig) -> bool:
+    """Whether this is a job of a sweep."""
     return config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN"
+
+
+def _task(config: DictConfig) -> dict[str, Any]:
+    """The jobs' config before anything is varied, as plain data; what only steers the sweep is left out."""
+    task = config.copy()
+    with open_dict(task):
+        del task["hydra"]
+        task.pop("sweep", None)
+    plain = OmegaConf.to_container(task, resolve=False)
+    return json.loads(json.dumps(plain, default=str))
+
+
+def _refuse(message: str) -> NoReturn:
+    # Hydra turns other errors of callbacks into warnings.
+    sys.stderr.write(f"{message}\n")
+    raise SystemExit(BAD_INPUT)
