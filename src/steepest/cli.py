@@ -73,6 +73,23 @@ def board(
     serve(folder, host, port, say=lambda line: typer.echo(line))
 
 
+@app.command()
+def resume(folder: Annotated[Path, typer.Argument(help="Of an interrupted or partly failed sweep")]) -> None:
+    """Go on with a sweep: jobs that finished are skipped, those that failed are tried again."""
+    import os
+    import subprocess
+
+    from steepest.sweep.manifest import Manifest
+    from steepest.sweep.record import RESUMED
+
+    command = Manifest.read(folder).command
+    arguments = [command["program"], "-m", *command["task"], *command["hydra"], f"hydra.sweep.dir={folder.absolute()}"]
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=command["folder"], env=os.environ | {RESUMED: "1"}, check=False
+    )
+    sys.exit(done.returncode)
+
+
 def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agreement], float]:
     from hydra import compose, initialize_config_dir
 

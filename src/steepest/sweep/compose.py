@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 Scalar = str | int | float | bool | None
 MARK = re.compile(r"steepest_value_(\d+)_here")
 JOBS_OWN = re.compile(r"^  overrides:\n.*?^  runtime:\n", re.DOTALL | re.MULTILINE)  # in .hydra/hydra.yaml
+SUBDIR = "hydra.sweep.subdir="
 OUTPUT_DIR = "steepest_output_dir_here"
 
 
@@ -161,7 +162,8 @@ class Composer:
 
     def plan(self, overrides: Sequence[str], number: int) -> Planned | None:
         """What Hydra would write for a job before it starts; None where only Hydra can say."""
-        found, parsed = self.structure(overrides)
+        own = [o for o in overrides if not o.startswith(SUBDIR)]  # of a job that is gone on with
+        found, parsed = self.structure(own)
         if found.marked is None:
             return None
         config, values = found.composed, [value for _, value in parsed.leaves]
@@ -171,6 +173,8 @@ class Composer:
             config.hydra.overrides.task = task
             config.hydra.job.override_dirname = self._dirname(config, task)
             subfolder = str(config.hydra.sweep.subdir)
+            for override in overrides:
+                subfolder = override.removeprefix(SUBDIR) if override.startswith(SUBDIR) else subfolder
             folder = (Path(str(config.hydra.sweep.dir)) / subfolder).absolute()
             changed = OmegaConf.masked_copy(config.hydra, ["overrides", "job"])
         job_part = OmegaConf.to_yaml(OmegaConf.create({"hydra": changed})).split("\n", 1)[1]

@@ -130,7 +130,7 @@ class Manifest:
 
     def _look_at(self, job: JobState, over: bool) -> None:
         folder = self.folder / str(job.folder)
-        began, run = read_json(folder / "job.json"), read(folder / "run.json")
+        began, run = read_json(folder / "job.json"), read_json(folder / "run.json")
         if not began:
             return
         job.status, job.started = "running", began.get("started")
@@ -155,8 +155,8 @@ def job_id(overrides: Iterable[str]) -> str:
 
 
 def of_task(overrides: Iterable[str]) -> list[str]:
-    """Overrides without Hydra's own."""
-    return [o for o in overrides if not o.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    """Overrides of the job itself: neither Hydra's own nor those that only steer the sweep."""
+    return [o for o in overrides if not o.lstrip("+~").startswith(("hydra.", "hydra/", "sweep."))]
 
 
 def changed_keys(before: Any, now: Any, at: str = "") -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shlex
 import shutil
 import sys
 import threading
@@ -17,14 +19,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hydra.core.utils import JobReturn
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
+from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from steepest.sweep.manifest import NAME, JobState, Manifest, changed_keys, job_id, of_task
+from steepest.training.entry import FIRST_FAILURE, stopped
 from steepest.training.files import now, read_json, write_text
 
 FAILED, BAD_INPUT = 1, 2
+RESUMED = "STEEPEST_RESUME"  # set by `steepest resume`: the sweep in hydra.sweep.dir is gone on with
 HIGHER_IS_BETTER = ("directional_accuracy", "skill")  # as evaluate.metrics, which imports torch
 
 
@@ -43,7 +49,7 @@ class SweepRecord(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the manifest before the first job, or take up the one that is gone on with."""
         folder, plain = Path(str(config.hydra.sweep.dir)), _task(config)
-        resume = bool(OmegaConf.select(config, "sweep.resume"))
+        resume = bool(os.environ.get(RESUMED))
         if not (folder / NAME).exists():
             if resume:
                 _refuse(f"{folder} holds no sweep: there is no {NAME} in it; give the folder of a sweep")
@@ -68,15 +74,24 @@ class SweepRecord(Callback):
                     "would be another sweep; bring the config back, or begin a new one"
                 )
             self.manifest.status, self.manifest.ended = "running", None
+            (folder / FIRST_FAILURE).unlink(missing_ok=True)
             self.manifest.look(over=True)
         self.manifest.write()
+        # Whatever launcher is asked for, with the options it has: jobs pass by here on their way to it.
+        plugins = Plugins.instance()
+        made = plugins.instantiate_launcher
+
+        def recorded(*given: Any, **named: Any) -> Any:
+            return _Recorded(made(*given, **named), self, config)
+
+        plugins.instantiate_launcher = recorded  # type: ignore[method-assign]
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Say in the job's folder that it runs, and what it was asked."""
-        if is_sweep(config):
-            begin_job(
-                Path(config.hydra.runtime.output_dir), int(config.hydra.job.num), list(config.hydra.overrides.task)
-            )
+        if is_sweep(config) and not stopped(config, Path(str(config.hydra.sweep.dir))):
+            folder = Path(config.hydra.runtime.output_dir)
+            number = folder.name if folder.name.isdigit() else config.hydra.job.num
+            begin_job(folder, int(number), list(config.hydra.overrides.task))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Take the job's result into the tables, in the sweep's own process."""
@@ -136,7 +151,13 @@ class SweepRecord(Callback):
 
         assert self.manifest is not None
         manifest, over = self.manifest, threading.Event()
-        columns = [BarColumn(), MofNCompleteColumn(), TextColumn("jobs"), TimeElapsedColumn(), TextColumn("{task.fields[failed]}")]
+        columns = [
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("jobs"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[failed]}"),
+        ]
 
         def follow(progress: Progress, bar: Any) -> None:
             pause = 0.2
@@ -160,6 +181,39 @@ class SweepRecord(Callback):
                 over.set()
                 thread.join()
                 self.refresh()
+
+
+class _Recorded:
+    """A launcher, with the sweep's record: jobs are written down before the first starts, those done are skipped."""
+
+    def __init__(self, launcher: Launcher, record: SweepRecord, config: DictConfig) -> None:
+        self.launcher, self.record, self.config = launcher, record, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run those of these jobs that are not done yet; the results of all, in their order."""
+        states = self.record.register(job_overrides, initial_job_idx, self.config)
+        if OmegaConf.select(self.config, "sweep.dry_run"):
+            _list(states)
+            raise SystemExit(0)
+        left = [i for i, state in enumerate(states) if state.status != "finished"]
+        asked = [list(job_overrides[i]) for i in left]
+        if len(left) < len(states):  # those that are left keep the numbers, and so the folders, that they had
+            asked = [[*own, f"hydra.sweep.subdir={states[i].folder}"] for own, i in zip(asked, left, strict=True)]
+        with self.record.watching():
+            returned = dict(zip(left, self.launcher.launch(asked, initial_job_idx), strict=True)) if left else {}
+        return [returned.get(i) or _known(state, job_overrides[i]) for i, state in enumerate(states)]
+
+
+def _list(states: Sequence[JobState]) -> None:
+    for state in states:
+        print(f"job {state.job} ({state.status}): python train.py {shlex.join(state.overrides)}")
+    print(f"{len(states)} jobs, of which {sum(s.status == 'finished' for s in states)} are done.")
+
+
+def _known(state: JobState, overrides: Sequence[str]) -> JobReturn:
+    returned = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
+    returned.return_value = state.objective
+    return returned
 
 
 def begin_job(folder: Path, number: int, overrides: list[str]) -> None:

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
@@ -55,6 +55,14 @@ GIVEN = {  # arguments a config leaves to the run
     "trainer": ("callbacks", "logger"),
     "logger": ("save_dir", "purge_step"),
 }
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The keys of `conf/sweep/`: how a sweep goes about its jobs."""
+
+    on_error: Literal["continue", "stop"]
+    dry_run: bool
 
 
 @dataclass(frozen=True)
@@ -103,13 +111,17 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -
     hints = typing.get_type_hints(Run)
     values = {}
     for name in map(str, plain):
-        if name not in own and name not in GROUPS:
-            faults.add(f"unknown key '{name}'{did_you_mean(name, [*own, *GROUPS])}")
+        if name not in own and name not in GROUPS and name != "sweep":
+            faults.add(f"unknown key '{name}'{did_you_mean(name, [*own, *GROUPS, 'sweep'])}")
     for key, hint in hints.items():
         if key not in plain:
             faults.add(f"key '{key}' is missing")
         else:
             values[key] = _checked_value(key, plain[key], hint, faults)
+    sweep = plain.get("sweep") or {}
+    for key, hint in typing.get_type_hints(Sweep).items():
+        if key in sweep:
+            _checked_value(f"sweep.{key}", sweep[key], hint, faults)
     faults.raise_if_any()
     run = Run(**values)
     approved = {**APPROVED, **{f"{package}.": None for package in (run.trust if trust is None else trust)}}

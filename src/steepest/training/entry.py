@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from steepest.data.faults import did_you_mean
+from steepest.training.files import write_text
 from steepest.training.trust import guard_hydra
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ _TRACEBACK = "STEEPEST_TRACEBACK"
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 # What may be changed when a run is resumed: nothing that its numbers so far depend on.
 MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")
+FIRST_FAILURE = "first_failure"  # in a sweep's folder: the job that ended it, where sweep.on_error=stop
 _LIMITS = {"stop.epochs": "trainer.max_epochs", "stop.updates": "trainer.max_steps"}
 
 
@@ -106,6 +110,10 @@ def job(config: DictConfig) -> float:
 
     _tame_lightning()
     worst = float("-inf") if better(str(config.objective)) == "max" else float("inf")
+    # Of a sweep that is gone on with, Hydra counts anew; the folder keeps the number.
+    number = int(folder.name) if folder.name.isdigit() else hydra.job.num if sweep else None
+    if sweep and stopped(config, Path(hydra.sweep.dir)):
+        return worst
     try:
         outcome = _outcome(config, folder, overrides, sweep)
     except Exception as error:
@@ -113,13 +121,15 @@ def job(config: DictConfig) -> float:
         logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
         if not sweep:
             say_or_raise(error)
-        log.error("job %s: %s", hydra.job.num, explain(error) or f"{type(error).__name__}: {error}")
+        said = explain(error) or f"{type(error).__name__}: {error}"
+        log.error("job %s: %s", number, said)
+        failed(config, folder, Path(hydra.sweep.dir), overrides, said, error)
         return worst
     if int(os.environ.get("LOCAL_RANK", "0")):
         return worst
     metrics = outcome.metrics
     if outcome.evaluation is not None:
-        _report(outcome, folder, hydra.job.num if sweep else None, overrides)
+        _report(outcome, folder, number if sweep else None, overrides)
     elif metrics["status"] == "stopped":
         log.error("The run stopped: %s. Go on with it: python train.py resume=%s", metrics["stop_reason"], folder)
         if sweep:
@@ -129,7 +139,29 @@ def job(config: DictConfig) -> float:
         log.error("The run failed: %s.", metrics["stop_reason"])
         if not sweep:
             sys.exit(FAILED)
+        failed(config, folder, Path(hydra.sweep.dir), overrides, metrics["stop_reason"])
     return worst if outcome.objective is None else outcome.objective
+
+
+def stopped(config: DictConfig, sweep: Path) -> bool:
+    """Whether no further job of a sweep is to be begun: one has failed, and sweep.on_error=stop."""
+    return OmegaConf.select(config, "sweep.on_error") == "stop" and (sweep / FIRST_FAILURE).exists()
+
+
+def failed(
+    config: DictConfig, folder: Path, sweep: Path, overrides: list[str], said: str, error: Exception | None = None
+) -> None:
+    """Leave in a failed job's folder what went wrong and how to see it again; tell the sweep, if it is to stop."""
+    lines = [
+        said,
+        "",
+        "By itself:",
+        f"  python train.py {shlex.join(o for o in overrides if not o.startswith('sweep'))}",
+    ]
+    lines += ["", *traceback.format_exception(error)] if error is not None else []
+    write_text(folder / "error.txt", "\n".join(lines) + "\n")
+    if OmegaConf.select(config, "sweep.on_error") == "stop":
+        write_text(sweep / FIRST_FAILURE, f"{folder.name}\n")
 
 
 def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[str]) -> None:

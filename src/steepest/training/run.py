@@ -29,6 +29,7 @@ from steepest.observe.figures import draw_parity
 from steepest.observe.gallery import draw_descent, draw_scores, gathered, show
 from steepest.observe.hparams import begin_session, end_session, hyperparameters
 from steepest.observe.parity import Parity
+from steepest.observe.progress import RunProgress
 from steepest.observe.scores import EpochScores
 from steepest.observe.tags import layout
 from steepest.training.checkpoints import BestCheckpoint, LastCheckpoint
@@ -118,6 +119,8 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
         BestCheckpoint(kept, objective, better(objective)),
     )
     extra: list[Callback] = [callback() for callback in checked.groups["callbacks"].values()]
+    if not alone:  # a sweep has a bar of its own
+        extra = [callback for callback in extra if not isinstance(callback, RunProgress)]
     # Lightning refuses to clip for manual optimization; such a model has been given the bound itself.
     clip = {} if model.automatic_optimization else {"gradient_clip_val": None, "gradient_clip_algorithm": None}
     trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, best, latest], **clip)

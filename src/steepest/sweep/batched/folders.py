@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from steepest.observe.tags import layout
 from steepest.sweep.batched.checkpoints import Checkpoints
 from steepest.sweep.batched.members import Block, Member
 from steepest.sweep.compose import Texts
-from steepest.training.files import now, write_text
+from steepest.sweep.record import begin_job
+from steepest.training.files import write_text
 from steepest.training.record import PredictionsText, RunRecord
 from steepest.training.run import assessment, final_values
 
@@ -56,8 +56,7 @@ class Folders:
         (hydra / "config.yaml").write_text(texts.asked)
         (hydra / "hydra.yaml").write_text(texts.hydra)
         (hydra / "overrides.yaml").write_text(texts.overrides)
-        job = {"job": member.number, "overrides": member.overrides, "status": "running", "started": now()}
-        write_text(member.folder / "job.json", json.dumps(job, indent=2) + "\n")
+        begin_job(member.folder, member.number, member.overrides)
         member.record = RunRecord(member.folder, member.overrides)
         member.record.begin(member.checked.plain, self.data, self.device, texts.resolved)
 
