@@ -265,7 +265,7 @@ def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    higher = objective.rsplit("/", 1)[-1] in ("directional_accuracy", "skill")
+    higher = objective.rsplit("/", 1)[-1] in HIGHER_IS_BETTER
     ranked = sorted(rows, key=lambda r: (r["objective"] is None, (r["objective"] or 0) * (-1 if higher else 1)))
     asked = [dict(text.split("=", 1) for text in row["overrides"] if "=" in text) for row in rows]
     varied = [k for k in dict.fromkeys(key for a in asked for key in a) if len({a.get(k) for a in asked}) > 1]
