@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 import re
 import signal
 import subprocess
@@ -155,6 +156,48 @@ def test_a_sweep_with_a_failed_job_goes_on_and_exits_with_1(command, tmp_path):
     assert "diverged" in rows[2]["stop_reason"]
     assert "Traceback" in (folder / "1" / "train.log").read_text(), "a job's own log says where it broke"
     assert "job 1 failed" in answer.stdout
+
+
+def test_no_job_is_begun_after_a_failure_where_that_is_asked(command, tmp_path):
+    answer = command("-m", "optimizer.lr=-1,0.01", "sweep.on_error=stop", "hydra.sweep.dir=s", *QUIET_QUICK)
+    assert answer.returncode == 1
+    assert [job["status"] for job in load(tmp_path / "s" / "sweep.json")["jobs"]] == ["failed", "waiting"]
+    error = (tmp_path / "s" / "0" / "error.txt").read_text()
+    assert "python train.py optimizer.lr=-1" in error
+    assert "Traceback" in error
+
+
+def test_a_dry_run_lists_the_jobs_and_runs_none(command, tmp_path):
+    answer = command("-m", "model=linear,mlp", "seed=range(3)", "sweep.dry_run=true", "hydra.sweep.dir=s")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.count("python train.py model=") == 6
+    assert not (tmp_path / "s" / "0").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "batched"])
+def test_a_sweep_that_was_killed_ends_with_the_results_of_the_uninterrupted_one(command, tmp_path, launcher):
+    asked = ["-m", f"hydra/launcher={launcher}", "model=linear,mlp_manual", "seed=range(4)", "stop.epochs=6"]
+    assert command(*asked, "hydra.sweep.dir=whole").returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *asked, "hydra.sweep.dir=part"], cwd=tmp_path, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "part").glob("*/metrics.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    load(tmp_path / "part" / "sweep.json")  # whole
+    again = subprocess.run(
+        [sys.executable, "-c", "from steepest.cli import main; main()", "resume", "part"], cwd=tmp_path,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    whole, part = (
+        [{k: v for k, v in row.items() if k != "seconds"} for row in results(tmp_path / n)] for n in ("whole", "part")
+    )
+    assert part == whole
 
 
 @pytest.mark.slow
