@@ -31,7 +31,7 @@ def test_a_room_imports_only_rooms_before_it(room):
 
 
 def test_what_hydra_reads_at_every_start_imports_no_torch():
-    names = "steepest.sweep.record, steepest.sweep.compose, hydra_plugins.steepest_batched"
+    names = "steepest.sweep.record, steepest.sweep.compose, hydra_plugins.steepest_launchers"
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
