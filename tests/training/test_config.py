@@ -18,7 +18,7 @@ GIVE = {
 CHOICES = [
     (group.name, file.stem)
     for group in sorted(CONF.iterdir())
-    if group.is_dir() and group.name not in ("hydra", "experiment", "debug")
+    if group.is_dir() and group.name not in ("hydra", "sweep", "experiment", "debug")
     for file in sorted(group.glob("*.yaml"))
 ]
 
@@ -48,7 +48,7 @@ def test_every_shipped_choice_has_the_keys_of_its_constructor(group, choice):
         assert written == set(takes), "what a constructor takes can be seen and set in its file"
 
 
-@pytest.mark.parametrize("folder", ["experiment", "debug"])
+@pytest.mark.parametrize("folder", ["sweep", "experiment", "debug"])
 def test_every_shipped_preset_passes_the_check(folder):
     for file in sorted((CONF / folder).glob("*.yaml")):
         check(composed(f"{folder}={file.stem}"))
