@@ -90,21 +90,27 @@ class Activation:
         forward: z -> a.
         backward: (dL/da, z, a) -> dL/dz.
         smooth: whether it has a derivative of every order everywhere.
+        in_place: the forward where z is not wanted any more, if one kernel puts a in its place.
     """
 
     forward: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor, Tensor, Tensor], Tensor]
     smooth: bool = True
+    in_place: Callable[[Tensor], Tensor] | None = None
 
     def __call__(self, z: Tensor) -> Tensor:
         """a = sigma(z)."""
         return self.forward(z)
 
+    def instead(self, z: Tensor) -> Tensor:
+        """a = sigma(z), in the place of z where that can be."""
+        return self.forward(z) if self.in_place is None else self.in_place(z)
+
 
 ACTIVATIONS = {
-    "sigmoid": Activation(sigmoid, sigmoid_backward),
-    "relu": Activation(relu, relu_backward, smooth=False),
-    "tanh": Activation(tanh, tanh_backward),
+    "sigmoid": Activation(sigmoid, sigmoid_backward, in_place=torch.sigmoid_),
+    "relu": Activation(relu, relu_backward, smooth=False, in_place=torch.relu_),
+    "tanh": Activation(tanh, tanh_backward, in_place=torch.tanh_),
     "hard_sigmoid": Activation(hard_sigmoid, hard_sigmoid_backward, smooth=False),
     "identity": Activation(identity, identity_backward),
 }

@@ -63,6 +63,14 @@ def forward(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activation
     return trace
 
 
+def outputs(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation]) -> Tensor:
+    """What `forward` ends with (R, N, O), where nothing on the way there is wanted."""
+    a_NI = x_ND
+    for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
+        a_NI = sigma.instead(_affine(a_NI, W_OI, b_O))
+    return a_NI
+
+
 def errors(
     slope_NO: Float[Tensor, "*R N O"], trace: Trace, layers: Sequence[Layer], activations: Sequence[Activation]
 ) -> list[Tensor]:

@@ -19,9 +19,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from steepest.models.losses import Loss
-from steepest.models.networks import MLP, backward, forward
+from steepest.models.networks import MLP, backward, forward, outputs
 
-ROWS = 1 << 17  # numbers of a layer of all runs that are cheap to hold: what a processor has near
+AT_ONCE = 1 << 17  # numbers of a layer that are cheap to hold: what a processor has near
+SAMPLES = 128  # fewer at once make slow matrix products
 
 
 class Stack:
@@ -110,8 +111,15 @@ class Stack:
     def outputs(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "R N O"]:
         """Every run's predictions in model space."""
         widest = max(shape[0] for shape in self.shapes)
-        pieces = x_ND.split(max(1, ROWS // (len(self) * widest)))
-        return torch.cat([forward(x_nD, self.layers, self.activations).a[-1] for x_nD in pieces], 1)
+        samples = max(SAMPLES, AT_ONCE // (len(self) * widest))
+        runs = max(1, AT_ONCE // (samples * widest))
+        made_RNO = x_ND.new_empty(len(self), len(x_ND), self.shapes[-1][0])
+        for some in range(0, len(self), runs):
+            layers = [(W[some : some + runs], b[some : some + runs]) for W, b in self.layers]
+            for start in range(0, len(x_ND), samples):
+                piece = outputs(x_ND[start : start + samples], layers, self.activations)
+                made_RNO[some : some + runs, start : start + samples] = piece
+        return made_RNO
 
     def part(self, index_r: Int[Tensor, " r"]) -> Stack:
         """These runs only."""

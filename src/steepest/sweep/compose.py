@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,13 @@ import yaml
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 Scalar = str | int | float | bool | None
-MARK = re.compile(r"steepest_value_(\d+)_here")
-JOBS_OWN = re.compile(r"^  overrides:\n.*?^  runtime:\n", re.DOTALL | re.MULTILINE)  # in .hydra/hydra.yaml
+MARKED = "steepest_value_{}_here"
+MARK = re.compile(MARKED.format(r"(\d+)"))
 SUBDIR = "hydra.sweep.subdir="
-OUTPUT_DIR = "steepest_output_dir_here"
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,19 @@ class Planned:
 
 @dataclass(frozen=True)
 class Marked:
-    """A config with marks where jobs' own numbers go.
+    """A config with marks where jobs' own values go: first those of their leaves, then those of `own_values`.
 
     Attributes:
         plain: resolved.
-        asked, resolved: the texts of .hydra/config.yaml and config.yaml.
-        hydra: the text of .hydra/hydra.yaml of the first job.
+        asked, resolved, hydra: the texts of .hydra/config.yaml, config.yaml and .hydra/hydra.yaml.
+        subfolder: of the sweep's folder.
     """
 
     plain: dict[str, Any]
     asked: str
     resolved: str
     hydra: str
+    subfolder: str
 
 
 @dataclass(frozen=True)
@@ -166,27 +167,20 @@ class Composer:
         found, parsed = self.structure(own)
         if found.marked is None:
             return None
-        config, values = found.composed, [value for _, value in parsed.leaves]
         task = [o for o in overrides if not o.startswith("hydra.")]
-        with read_write(config.hydra), open_dict(config.hydra):
-            config.hydra.job.id = config.hydra.job.num = number
-            config.hydra.overrides.task = task
-            config.hydra.job.override_dirname = self._dirname(config, task)
-            subfolder = str(config.hydra.sweep.subdir)
-            for override in overrides:
-                subfolder = override.removeprefix(SUBDIR) if override.startswith(SUBDIR) else subfolder
-            folder = (Path(str(config.hydra.sweep.dir)) / subfolder).absolute()
-            changed = OmegaConf.masked_copy(config.hydra, ["overrides", "job"])
-        job_part = OmegaConf.to_yaml(OmegaConf.create({"hydra": changed})).split("\n", 1)[1]
-        hydra = JOBS_OWN.sub(lambda _: f"{job_part}  runtime:\n", found.marked.hydra, count=1)
-        hydra = hydra.replace(OUTPUT_DIR, asked_scalar(str(folder)))
+        marked, values = found.marked, [value for _, value in parsed.leaves]
+        values += own_values(number, self._dirname(found.composed, task), task)
+        subfolder = str(filled(marked.subfolder, values))
+        for override in overrides:
+            subfolder = override.removeprefix(SUBDIR) if override.startswith(SUBDIR) else subfolder
+        values.append(str((Path(str(found.composed.hydra.sweep.dir)) / subfolder).absolute()))
         texts = Texts(
-            filled_text(found.marked.asked, values, asked_scalar),
-            OmegaConf.to_yaml(OmegaConf.create(task)),
-            hydra,
-            filled_text(found.marked.resolved, values, plain_scalar),
+            filled_text(marked.asked, values, asked_scalar),
+            "".join(f"- {asked_scalar(override)}\n" for override in task) or "[]\n",
+            filled_text(marked.hydra, values, asked_scalar),
+            filled_text(marked.resolved, values, plain_scalar),
         )
-        return Planned(filled(found.marked.plain, values), task, subfolder, texts)
+        return Planned(filled(marked.plain, values), task, subfolder, texts)
 
     def _dirname(self, config: DictConfig, task: Sequence[str]) -> str:
         style = config.hydra.job.config.override_dirname
@@ -214,32 +208,50 @@ class Checker:
         return self.composer.structure(sweep_overrides)[0].composed
 
 
+def own_values(number: int, dirname: str, task: Sequence[str]) -> list[Scalar]:
+    """What Hydra says of one job beside its config: its number, its id, its overrides' name, and its overrides."""
+    return [number, str(number), dirname, *task]
+
+
 def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
-    """Put marks where the numbers go, and see that putting the numbers back gives what there was."""
-    task, values = deepcopy(composed), [value for _, value in parsed.leaves]
-    with open_dict(task):
-        del task["hydra"]
-    asked = OmegaConf.to_yaml(task)
+    """Put marks where values go, and see that putting the first job's back gives what there was."""
+    marks, values = map(MARKED.format, count()), [value for _, value in parsed.leaves]
+    config = deepcopy(composed)
+    task = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    OmegaConf.set_struct(task, False)
     try:
-        resolved = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
-        for number, (key, _) in enumerate(parsed.leaves):
-            OmegaConf.update(task, key, f"steepest_value_{number}_here", merge=True)
+        asked, resolved = OmegaConf.to_yaml(task), OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
+        for key, _ in parsed.leaves:
+            OmegaConf.update(task, key, next(marks), merge=True)
         plain = OmegaConf.to_container(task, resolve=True)
+        hydra = OmegaConf.to_container(config.hydra, resolve=False, enum_to_str=True)
+        assert isinstance(plain, dict)
+        assert isinstance(hydra, dict)
+        overrides = list(hydra["overrides"]["task"])
+        values += own_values(0, hydra["job"]["override_dirname"], overrides)
+        hydra["job"] |= {"num": 0, "id": "0"}
+        hydra["runtime"]["output_dir"] = "here"
+        said = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
+        hydra["job"] |= {"num": next(marks), "id": next(marks), "override_dirname": next(marks)}
+        hydra["overrides"]["task"] = [next(marks) for _ in overrides]
+        task["hydra"] = hydra
+        subfolder = str(task.hydra.sweep.subdir)
     except OmegaConfBaseException:
         return Structure(composed, None)
-    hydra = deepcopy(composed.hydra)
-    with read_write(hydra), open_dict(hydra):
-        hydra.runtime.output_dir = OUTPUT_DIR
-    assert isinstance(plain, dict)
-    text = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
+    hydra["runtime"]["output_dir"] = next(marks)
     marked = Marked(
-        {str(k): v for k, v in plain.items()}, OmegaConf.to_yaml(task), yaml.safe_dump(plain, sort_keys=False), text
+        {str(k): v for k, v in plain.items()},
+        OmegaConf.to_yaml(OmegaConf.masked_copy(task, [key for key in task if key != "hydra"])),
+        yaml.safe_dump(plain, sort_keys=False),
+        OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
+        subfolder,
     )
+    values.append("here")
     same = (
         filled(marked.plain, values) == resolved
         and filled_text(marked.asked, values, asked_scalar) == asked
         and filled_text(marked.resolved, values, plain_scalar) == yaml.safe_dump(resolved, sort_keys=False)
-        and JOBS_OWN.search(text) is not None
+        and filled_text(marked.hydra, values, asked_scalar) == said
     )
     return Structure(composed, marked if same else None)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
@@ -106,28 +106,31 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -
             raise ValueError(f"{at} has to be given: add {at}=...") from error
         raise ValueError(f"{at}: {said.splitlines()[0]}") from error
     assert isinstance(plain, dict)
+    return check_plain({str(k): v for k, v in plain.items()}, trust)
+
+
+def check_plain(plain: dict[str, Any], trust: list[str] | None = None) -> Checked:
+    """Check a config that is resolved already, as `check` does."""
     faults = Faults("config")
-    own = {f.name: f.type for f in fields(Run)}
-    hints = typing.get_type_hints(Run)
-    values = {}
-    for name in map(str, plain):
+    own, values = list(_signature(Run)[0]), {}
+    for name in plain:
         if name not in own and name not in GROUPS and name != "sweep":
             faults.add(f"unknown key '{name}'{did_you_mean(name, [*own, *GROUPS, 'sweep'])}")
-    for key, hint in hints.items():
+    for key in own:
         if key not in plain:
             faults.add(f"key '{key}' is missing")
         else:
-            values[key] = _checked_value(key, plain[key], hint, faults)
+            values[key] = _checked_value(key, plain[key], _adapter(Run, key), faults)
     sweep = plain.get("sweep") or {}
-    for key, hint in typing.get_type_hints(Sweep).items():
+    for key in _signature(Sweep)[0]:
         if key in sweep:
-            _checked_value(f"sweep.{key}", sweep[key], hint, faults)
+            _checked_value(f"sweep.{key}", sweep[key], _adapter(Sweep, key), faults)
     faults.raise_if_any()
     run = Run(**values)
     approved = {**APPROVED, **{f"{package}.": None for package in (run.trust if trust is None else trust)}}
-    groups = {str(g): _node(plain[g], str(g), approved, faults, GIVEN.get(str(g), ())) for g in GROUPS if g in plain}
+    groups = {g: _node(plain[g], g, approved, faults, GIVEN.get(g, ())) for g in GROUPS if g in plain}
     faults.raise_if_any()
-    return Checked({str(k): v for k, v in plain.items()}, run, groups)
+    return Checked(plain, run, groups)
 
 
 def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tuple[str, ...] = ()) -> Any:
@@ -143,10 +146,9 @@ def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tup
     except ValueError as error:
         faults.add(f"{where}: {error}")
         return None
-    signature = inspect.signature(target)
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-    hints = _hints(target)
-    names = [n for n in signature.parameters if n not in ("self", *given)]
+    parameters, hints = _signature(target)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    names = [n for n in parameters if n not in ("self", *given)]
     arguments = {}
     for key, entry in value.items():
         if key in SPECIAL:
@@ -159,10 +161,10 @@ def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tup
             continue
         checked = _node(entry, f"{where}.{key}", approved, faults)
         if not _holds_node(checked) and key in hints:
-            checked = _checked_value(f"{where}.{key}", checked, hints[key], faults)
+            checked = _checked_value(f"{where}.{key}", checked, _adapter(target, str(key)), faults)
         arguments[str(key)] = checked
     for name in names:
-        parameter = signature.parameters[name]
+        parameter = parameters[name]
         needed = parameter.default is parameter.empty and parameter.kind not in (
             parameter.VAR_KEYWORD,
             parameter.VAR_POSITIONAL,
@@ -172,17 +174,26 @@ def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tup
     return Node(target, arguments, bool(value.get("_partial_", False)))
 
 
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+@cache  # a sweep asks for each of its jobs
+def _signature(target: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
+    """A constructor's parameters and annotations."""
     subject = target.__init__ if inspect.isclass(target) else target
     try:
-        return typing.get_type_hints(subject)
+        hints = typing.get_type_hints(subject)
     except NameError:  # an annotation of a trusted package that only a type checker can see
-        return {}
+        hints = {}
+    return inspect.signature(target).parameters, hints
 
 
-def _checked_value(key: str, value: Any, hint: Any, faults: Faults) -> Any:
+@cache
+def _adapter(target: Callable[..., Any], name: str) -> TypeAdapter:
+    """What holds a value against a constructor's annotation."""
+    return TypeAdapter(_signature(target)[1][name], config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def _checked_value(key: str, value: Any, adapter: TypeAdapter, faults: Faults) -> Any:
     try:
-        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        return adapter.validate_python(value)
     except ValidationError as error:
         wanted = " or ".join(
             dict.fromkeys(

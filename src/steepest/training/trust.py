@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -136,6 +136,7 @@ def _targets(node: Any, where: str) -> Iterator[tuple[str, str]]:
             yield from _targets(value, f"{where}.{key}")
 
 
+@cache  # a path that is no module is looked for in all of them
 def _imported(path: str) -> Any:
     if path in (plugins := Plugins.instance().class_name_to_class):
         return plugins[path]

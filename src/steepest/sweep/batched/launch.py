@@ -21,7 +21,7 @@ from steepest.sweep.batched.engine import Group, Job
 from steepest.sweep.batched.fits import kind_of, reason_against
 from steepest.sweep.batched.members import Member
 from steepest.sweep.compose import Composer
-from steepest.training.config import check
+from steepest.training.config import check_plain
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Sweep:
                 alone.setdefault("its config has parts that only Hydra can resolve", []).append(number)
                 continue
             try:
-                checked = check(planned.plain)
+                checked = check_plain(planned.plain)
             except ValueError:
                 alone.setdefault("its config is refused", []).append(number)
                 continue
