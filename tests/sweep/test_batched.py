@@ -11,7 +11,7 @@ import yaml
 from conftest import NO_PICTURES, QUIET, composed
 
 from steepest.observe.events import read_scalars
-from steepest.sweep.batched.engine import Group, Job
+from steepest.sweep.batched.engine import Ground, Group, Job
 from steepest.sweep.batched.fits import kind_of, reason_against
 from steepest.sweep.compose import Texts
 from steepest.training.config import check
@@ -40,7 +40,7 @@ def both(tmp_path):
             texts = Texts("", "", "", yaml.safe_dump(checked.plain, sort_keys=False))
             planned.append(Job(number, tmp_path / "together" / str(number), overrides, checked, texts))
         assert len({kind_of(job.checked) for job in planned}) == kinds
-        Group(planned).train(planned, lambda member: None)
+        Group(planned, Ground(planned[0].checked)).train(planned, lambda member: None)
         pairs = []
         for job in planned:
             folder = tmp_path / "alone" / str(job.number)

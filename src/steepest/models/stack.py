@@ -11,7 +11,6 @@ that an elementwise step is one kernel and every W and b of all runs lies in one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -141,14 +140,3 @@ class Stack:
         if self.mask is None:
             return np.arange(sum(self.sizes))
         return np.flatnonzero(self.rows(self.mask)[run].cpu().numpy())
-
-
-def padded_size(networks: Sequence[MLP]) -> tuple[int, int]:
-    """Parameters of these networks together, and of as many as wide as their widest: what padding would cost."""
-    widths = [[len(b) for _, b in n.layers()] for n in networks]
-    inputs = networks[0].layers()[0][0].shape[1]
-    widest = [inputs, *map(max, zip(*widths, strict=True))]
-    return (
-        sum(p.numel() for n in networks for p in n.parameters()),
-        len(networks) * sum((a + 1) * b for a, b in pairwise(widest)),
-    )

@@ -217,7 +217,7 @@ def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
     """Put marks where values go, and see that putting the first job's back gives what there was."""
     marks, values = map(MARKED.format, count()), [value for _, value in parsed.leaves]
     config = deepcopy(composed)
-    task = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     OmegaConf.set_struct(task, False)
     try:
         asked, resolved = OmegaConf.to_yaml(task), OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
@@ -241,7 +241,7 @@ def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
     hydra["runtime"]["output_dir"] = next(marks)
     marked = Marked(
         {str(k): v for k, v in plain.items()},
-        OmegaConf.to_yaml(OmegaConf.masked_copy(task, [key for key in task if key != "hydra"])),
+        OmegaConf.to_yaml(OmegaConf.masked_copy(task, [str(key) for key in task if key != "hydra"])),
         yaml.safe_dump(plain, sort_keys=False),
         OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
         subfolder,

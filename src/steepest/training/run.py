@@ -40,6 +40,8 @@ from steepest.training.stops import stop_reason
 
 log = logging.getLogger(__name__)
 
+KEPT = 31 << 20  # bytes: 32 MiB is the most that the C library takes
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -98,6 +100,7 @@ def run(
 def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume: bool, alone: bool) -> Outcome:
     seed_everything(checked.run.seed, verbose=False)
     torch.set_num_threads(checked.run.threads)
+    keep_freed_memory()
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
     datamodule.setup()
     windows = datamodule.windows
@@ -253,6 +256,12 @@ def check_objective(objective: str, windows: Windows) -> None:
         raise ValueError(f"objective={objective}: test metrics never choose anything; use one of {', '.join(choices)}")
     if objective not in choices:
         raise ValueError(f"objective={objective} is none of this run's scores: use one of {', '.join(choices)}")
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep memory that is freed, instead of asking for it page by page again and again."""
+    # glibc keeps what it was once given back in one piece, up to this size (mallopt(3), "dynamic mmap threshold").
+    torch.empty(KEPT, dtype=torch.uint8)
 
 
 def fit(

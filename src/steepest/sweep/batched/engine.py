@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,21 +12,19 @@ import torch
 from lightning.pytorch import Trainer
 
 from steepest.data.datamodule import Batches, WindowDataModule
+from steepest.data.sources import RowData
 from steepest.evaluate.evaluation import Evaluator
 from steepest.evaluate.references import reference_losses
-from steepest.models.networks import MLP
 from steepest.sweep.batched.checkpoints import Checkpoints
 from steepest.sweep.batched.folders import Folders
 from steepest.sweep.batched.members import Member
+from steepest.sweep.batched.sizes import fastest, padded, pieces
 from steepest.sweep.batched.training import Training
 from steepest.sweep.batched.watch import Watch
 from steepest.sweep.compose import Texts
 from steepest.training.config import Checked
 from steepest.training.record import data_facts, device_name
-from steepest.training.run import build_model, check_objective
-
-CACHE = 1 << 20  # bytes of a core's own cache, where the machine does not say
-SHARE_OF_DEVICE = 0.5  # of a GPU's free memory that a group may take
+from steepest.training.run import build_model, check_objective, keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -48,16 +46,19 @@ class Job:
     texts: Texts
 
 
-class Group:
-    """Jobs of one kind: what they share is made once.
+class Ground:
+    """What jobs on the same data, device and precision share, made once.
 
     Args:
-        jobs: of one kind (`fits.kind_of`).
+        checked: the config of one of them.
+
+    Raises:
+        ValueError: with every fault of the data, and for an objective that they do not have.
     """
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        checked = jobs[0].checked
-        torch.set_num_threads(1)  # small products lose time on more; the groups share the cores
+    def __init__(self, checked: Checked) -> None:
+        torch.set_num_threads(1)  # small products lose time on more; the processes share the cores
+        keep_freed_memory()
         self.trainer: Trainer = checked.groups["trainer"](logger=False, callbacks=[])
         self.device = self.trainer.strategy.root_device
         self.dtype = torch.float64 if self.trainer.precision == "64-true" else torch.float32
@@ -68,6 +69,21 @@ class Group:
         # Scores at the end are taken on the CPU, as of a run by itself.
         self.evaluator = Evaluator(self.datamodule.placed("cpu", self.dtype))
         self.exams = Evaluator(self.windows).exams if self.device.type != "cpu" else self.evaluator.exams
+        self.facts = data_facts(self.datamodule)
+
+
+class Group:
+    """Jobs of one kind: what they share is made once.
+
+    Args:
+        jobs: of one kind (`fits.kind_of`).
+        ground: of their data.
+    """
+
+    def __init__(self, jobs: Sequence[Job], ground: Ground) -> None:
+        checked = jobs[0].checked
+        self.ground, self.windows, self.datamodule = ground, ground.windows, ground.datamodule
+        self.device, self.dtype = ground.device, ground.dtype
         self.callbacks = [callback() for callback in checked.groups["callbacks"].values()]
         first = self.member(jobs[0])
         self.references = {
@@ -76,10 +92,10 @@ class Group:
         }
         self.folders = Folders(
             self.datamodule,
-            data_facts(self.datamodule),
+            ground.facts,
             device_name(self.device),
-            self.evaluator,
-            Checkpoints(self.trainer, len(self.batches(checked.run.seed))),
+            ground.evaluator,
+            Checkpoints(ground.trainer, len(self.batches(checked.run.seed))),
             events=bool(checked.groups["logger"]),
         )
 
@@ -125,25 +141,33 @@ class Group:
             self.folders.end(member)
             ended(member)
 
-        exams = [self.exams[part] for part in ("train", "val") if part in self.exams]
+        exams = [self.ground.exams[part] for part in ("train", "val") if part in self.ground.exams]
         Training(members, exams, self.batches, watch, finish).run()
 
-    def at_once(self, jobs: Sequence[Job]) -> int:
-        """How many of these jobs are trained at once: what their numbers take of the cache, or of the device."""
-        network = self.member(jobs[0]).predictor.network
-        need = bytes_of_a_run(network, self.batches(jobs[0].checked.run.seed).size, self.dtype.itemsize)
-        room = SHARE_OF_DEVICE * torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else cache_size()
-        return max(1, int(room / need))
+    def pieces(self, jobs: Sequence[Job], at_once: int | None) -> list[list[Job]]:
+        """Jobs of this kind in groups to be trained at once.
+
+        Args:
+            jobs: all of them.
+            at_once: most jobs of a group; None: as many as is fastest here.
+        """
+        inputs, order = self.windows.inputs, self.batches(jobs[0].checked.run.seed)
+        size = min(order.size, order.count)
+        widths = [tuple(job.checked.groups["model"].arguments.get("hidden", ())) for job in jobs]
+        if at_once is None:
+            widest = max(range(len(jobs)), key=lambda i: padded(inputs, widths[i]))
+            at_once = fastest(self.member(jobs[widest]), self.windows.gather(order.order()[:size]), len(jobs))
+        return [[jobs[i] for i in piece] for piece in pieces(widths, inputs, size, at_once)]
 
 
-def bytes_of_a_run(network: MLP, batch: int, size: int) -> int:
-    """What one run's update touches: parameters, gradient and momentum, inputs, and two numbers a unit and sample."""
-    parameters = sum(p.numel() for p in network.parameters())
-    widths = [w.shape[1] for w, _ in network.layers()], [w.shape[0] for w, _ in network.layers()]
-    return size * (3 * parameters + batch * (widths[0][0] + 2 * sum(widths[1])))
+def device_of(checked: Checked) -> torch.device:
+    """Where a job is trained."""
+    return checked.groups["trainer"](logger=False, callbacks=[]).strategy.root_device
 
 
-def cache_size() -> int:
-    """Bytes of a core's own (second-level) cache."""
-    name = "SC_LEVEL2_CACHE_SIZE"
-    return (os.sysconf(name) if name in os.sysconf_names else 0) or CACHE
+def ground_key(checked: Checked) -> str:
+    """A text that is the same for jobs on the same ground."""
+    of_rows = isinstance(checked.groups["data"].target, type) and issubclass(checked.groups["data"].target, RowData)
+    trainer = {k: v for k, v in checked.plain["trainer"].items() if k in ("accelerator", "devices", "precision")}
+    same = [checked.plain["data"], trainer, checked.run.objective, checked.run.seed if of_rows else None]
+    return json.dumps(same, sort_keys=True)
