@@ -105,6 +105,14 @@ def test_initial_weights_are_a_pure_function_of_the_seed():
     assert not torch.equal(first["W1"], other["W1"])
 
 
+def test_the_scale_of_the_initial_weights_multiplies_all_of_them():
+    usual, scaled = MLP(3, [5], 2, seed=1), MLP(3, [5], 2, seed=1, init_scale=2.5)
+    for one, other in zip(usual.parameters(), scaled.parameters(), strict=True):
+        torch.testing.assert_close(2.5 * one, other)
+    with pytest.raises(ValueError, match=r"model.init_scale=-1.0 must be 0 or more"):
+        MLP(3, [5], 2, init_scale=-1.0)
+
+
 def test_initial_weights_fill_torchs_range():
     net = MLP(100, [1000], 1)
     assert net.W1.abs().max() <= 0.1

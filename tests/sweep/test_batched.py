@@ -173,6 +173,11 @@ def test_every_schedule_steps_for_its_own_run(both, scheduler):
     everything_is_the_same(both([f"scheduler={scheduler}", "stop.epochs=5"], TWO_RATES))
 
 
+def test_seeds_and_scales_of_the_initial_weights_may_differ(both):
+    jobs = [["model.seed=3", "model.init_scale=0.5"], ["model.seed=4"], ["seed=5", "model.init_scale=3.0"]]
+    everything_is_the_same(both([], jobs))
+
+
 def test_a_run_that_diverges_stops_alone(both):
     pairs = both(
         ["model.activation=identity", "stop.epochs=40"],

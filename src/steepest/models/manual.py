@@ -34,6 +34,7 @@ class ManualPredictor(Predictor):
         activation: ``sigmoid``, ``relu``, ``tanh``, ``hard_sigmoid`` or ``identity``.
         loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
         seed: of the initial weights.
+        init_scale: of the initial weights; 1 is the usual start.
         updates_per_step: updates done in one `training_step` where the data module hands out several batches at once;
             the trajectory is the same for every number, and the Trainer's own cost is shared. A checkpoint or stop
             rule of your own that looks every few updates needs a divisor of those, or 1.
@@ -57,13 +58,14 @@ class ManualPredictor(Predictor):
         activation: ActivationName = "sigmoid",
         loss: LossName = "mse",
         seed: int = 0,
+        init_scale: float = 1.0,
         updates_per_step: int = 256,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: Literal["norm", "value"] | None = None,
         optimizer: MakeOptimizer | None = None,
         scheduler: MakeScheduler | None = None,
     ) -> None:
-        super().__init__(MLP(inputs, hidden, outputs, activation, seed), loss, optimizer, scheduler)
+        super().__init__(MLP(inputs, hidden, outputs, activation, seed, init_scale), loss, optimizer, scheduler)
         if updates_per_step < 1:
             raise ValueError(f"model.updates_per_step={updates_per_step} must be 1 or more")
         self.automatic_optimization = False

@@ -133,27 +133,36 @@ class MLP(nn.Module):
         hidden: units of each hidden layer.
         outputs: O.
         activation: a name in `ACTIVATIONS`.
-        seed: the initial weights are a pure function of it and the sizes.
+        seed: the initial weights are a pure function of it, the sizes and the scale.
+        init_scale: times which the usual bound of the initial weights is taken.
 
     Raises:
-        ValueError: for sizes below 1 and unknown activations.
+        ValueError: for sizes below 1, unknown activations and scales that are no numbers of 0 or more.
     """
 
     def __init__(
-        self, inputs: int, hidden: Sequence[int], outputs: int, activation: str = "sigmoid", seed: int = 0
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        activation: str = "sigmoid",
+        seed: int = 0,
+        init_scale: float = 1.0,
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"model.activation={activation} must be one of {', '.join(ACTIVATIONS)}")
         if any(units < 1 for units in hidden):
             raise ValueError(f"model.hidden={list(hidden)}: a layer needs 1 unit or more; [] is the linear model")
+        if not 0 <= init_scale < math.inf:
+            raise ValueError(f"model.init_scale={init_scale} must be 0 or more: 1 is the usual start")
         sizes = [inputs, *hidden, outputs]
         self.depth = len(sizes) - 1
         self.activations = [ACTIVATIONS[activation]] * (self.depth - 1) + [ACTIVATIONS["identity"]]
         random = torch.Generator().manual_seed(seed)
         for layer, (fan_in, units) in enumerate(pairwise(sizes), start=1):
             # U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases, as torch.nn.Linear starts.
-            bound = 1 / math.sqrt(fan_in)
+            bound = init_scale / math.sqrt(fan_in)
             draw = torch.rand(units, fan_in + 1, generator=random, dtype=torch.float64).to(torch.get_default_dtype())
             start = (2 * draw - 1) * bound
             self.register_parameter(f"W{layer}", nn.Parameter(start[:, :-1].clone()))
@@ -171,5 +180,5 @@ class MLP(nn.Module):
 class Linear(MLP):
     """p = W x + b. With one input and one output it is the course's line y = a x + b: W1 is a, b1 is b."""
 
-    def __init__(self, inputs: int, outputs: int, seed: int = 0) -> None:
-        super().__init__(inputs, [], outputs, "identity", seed)
+    def __init__(self, inputs: int, outputs: int, seed: int = 0, init_scale: float = 1.0) -> None:
+        super().__init__(inputs, [], outputs, "identity", seed, init_scale)

@@ -136,6 +136,7 @@ class LinearPredictor(Predictor):
         outputs: O.
         loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
         seed: of the initial weights.
+        init_scale: of the initial weights; 1 is the usual start.
         optimizer: makes the optimizer from the parameters.
         scheduler: makes what changes its step after every epoch.
     """
@@ -146,10 +147,11 @@ class LinearPredictor(Predictor):
         outputs: int,
         loss: LossName = "mse",
         seed: int = 0,
+        init_scale: float = 1.0,
         optimizer: MakeOptimizer | None = None,
         scheduler: MakeScheduler | None = None,
     ) -> None:
-        super().__init__(Linear(inputs, outputs, seed), loss, optimizer, scheduler)
+        super().__init__(Linear(inputs, outputs, seed, init_scale), loss, optimizer, scheduler)
         # Plain data only: checkpoints load with weights_only=True.
         self.save_hyperparameters(ignore=["optimizer", "scheduler"], logger=False)
 
@@ -164,6 +166,7 @@ class MLPPredictor(Predictor):
         activation: ``sigmoid``, ``relu``, ``tanh``, ``hard_sigmoid`` or ``identity``.
         loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
         seed: of the initial weights.
+        init_scale: of the initial weights; 1 is the usual start.
         optimizer: makes the optimizer from the parameters.
         scheduler: makes what changes its step after every epoch.
     """
@@ -176,10 +179,11 @@ class MLPPredictor(Predictor):
         activation: ActivationName = "sigmoid",
         loss: LossName = "mse",
         seed: int = 0,
+        init_scale: float = 1.0,
         optimizer: MakeOptimizer | None = None,
         scheduler: MakeScheduler | None = None,
     ) -> None:
-        super().__init__(MLP(inputs, hidden, outputs, activation, seed), loss, optimizer, scheduler)
+        super().__init__(MLP(inputs, hidden, outputs, activation, seed, init_scale), loss, optimizer, scheduler)
         self.save_hyperparameters(ignore=["optimizer", "scheduler"], logger=False)
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import google_crc32c
 import numpy as np
@@ -28,6 +28,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.summary import custom_scalars
 from torch.utils.tensorboard.writer import SummaryWriter
 
+Crc = TypeVar("Crc", int, np.ndarray)
 Numbers = Sequence[int] | Sequence[float] | np.ndarray
 HEADER, FOOTER = 12, 4  # bytes of a record around its event
 _numbers = itertools.count()  # of the files of this process
@@ -210,8 +211,8 @@ def _encode(tags: tuple[str, ...], values_KC: np.ndarray, steps_K: np.ndarray, t
         record_KL[:, place] = numbers.view(np.uint8)
     event_KL = record_KL[:, HEADER:-FOOTER]
     events, length = event_KL.tobytes(), event_KL.shape[1]
-    sums_K = np.array([google_crc32c.value(events[a : a + length]) for a in range(0, len(events), length)], "<u4")
-    record_KL[:, -FOOTER:] = _masked(sums_K)[:, None].view(np.uint8)
+    sums_K = np.array([google_crc32c.value(events[a : a + length]) for a in range(0, len(events), length)], "<u8")
+    record_KL[:, -FOOTER:] = _masked(sums_K).astype("<u4")[:, None].view(np.uint8)
     return record_KL.tobytes()
 
 
@@ -256,14 +257,14 @@ def _varints(steps_K: np.ndarray, size: int) -> np.ndarray:
 def _record(event: bytes) -> bytes:
     """TensorFlow's record format: the length, its checksum, the event, its checksum."""
     length = struct.pack("<Q", len(event))
-    sums = np.array([google_crc32c.value(length), google_crc32c.value(event)], "<u4")
-    length_sum, event_sum = _masked(sums)
-    return length + length_sum.tobytes() + event + event_sum.tobytes()
+    sums = (google_crc32c.value(part) for part in (length, event))
+    length_sum, event_sum = (struct.pack("<I", _masked(crc) & 0xFFFFFFFF) for crc in sums)
+    return length + length_sum + event + event_sum
 
 
-def _masked(sums: np.ndarray) -> np.ndarray:
-    """Checksums (CRC-32C) as that format masks them."""
-    return ((sums >> np.uint32(15)) | (sums << np.uint32(17))) + np.uint32(0xA282EAD8)
+def _masked(crc: Crc) -> Crc:
+    """Checksums (CRC-32C) as that format masks them: of them, the last 32 bits count."""
+    return ((crc >> 15) | (crc << 17)) + 0xA282EAD8
 
 
 def read_scalars(folder: Path) -> dict[str, pd.Series]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def known(tag: str) -> bool:
     return any(entry.matches(tag) for entry in TAGS)
 
 
+@cache  # each of a sweep's many runs has it
 def layout() -> dict[str, dict[str, list]]:
     """The Custom Scalars dashboard: category -> chart -> what it shows. The same in every run.
 

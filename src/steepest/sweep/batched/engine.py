@@ -142,7 +142,7 @@ class Group:
             ended(member)
 
         exams = [self.ground.exams[part] for part in ("train", "val") if part in self.ground.exams]
-        Training(members, exams, self.batches, watch, finish).run()
+        Training(members, exams, self.batches, watch, self.folders.write, finish).run()
 
     def pieces(self, jobs: Sequence[Job], at_once: int | None) -> list[list[Job]]:
         """Jobs of this kind in groups to be trained at once.

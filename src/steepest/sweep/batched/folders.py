@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,7 @@ class Folders:
         checkpoints: writes them.
         events: whether there are any.
         text: of their predictions, once there is one.
+        files: of the events of runs that have not ended, by number.
     """
 
     datamodule: WindowDataModule
@@ -48,6 +49,7 @@ class Folders:
     checkpoints: Checkpoints
     events: bool
     text: PredictionsText | None = None
+    files: dict[int, EventFile] = field(default_factory=dict)
 
     def begin(self, member: Member, texts: Texts) -> None:
         """Write what is known before the first update."""
@@ -64,7 +66,7 @@ class Folders:
         """Write everything else."""
         assert member.record is not None, "it began"
         metrics = member.facts() | {"train": {}, "val": {}, "test": {}, "baselines": {}}
-        events = self._events(member) if self.events else None
+        self.write(member)
         self.checkpoints.write(member)
         if member.ending is not None:
             metrics["critical"] = member.ending.record() | {"sentence": member.ending.sentence()}
@@ -72,7 +74,7 @@ class Folders:
             evaluation = self._evaluate(member)
             self._predictions(member, evaluation.predictions)
             metrics |= assessment(evaluation, member.predictor, self.datamodule.windows)
-        if events is not None:
+        if events := self.files.pop(member.number, None):
             values = final_values(metrics) if member.status == "finished" else {}
             end_session(events, member.status, values, member.updates)
             events.close()
@@ -95,28 +97,35 @@ class Folders:
                 mine.data.copy_(best)
         return self.evaluator.evaluate(member.predictor)
 
-    def _events(self, member: Member) -> EventFile:
-        events = EventFile.begin(member.folder)
-        write_layout(events, layout())
-        begin_session(events, hyperparameters(member.checked.plain, member.overrides))
-        for tags, blocks in in_order(member.blocks):
-            events.write(
-                encode(
-                    tags,
-                    np.concatenate([b.values for b in blocks]),
-                    np.concatenate([b.updates for b in blocks]),
-                    np.concatenate([b.moments for b in blocks]),
-                )
-            )
-        for tag, numbers, step in member.histograms:
-            write_histogram(events, tag, numbers, step)
-        return events
+    def write(self, member: Member) -> None:
+        """Write what is kept of a run's curves."""
+        if self.events:
+            if member.number not in self.files:
+                events = self.files[member.number] = EventFile.begin(member.folder)
+                write_layout(events, layout())
+                begin_session(events, hyperparameters(member.checked.plain, member.overrides))
+            _write(self.files[member.number], member)
+        member.written()
 
     def _log(self, member: Member, metrics: dict[str, Any]) -> None:
         now = datetime.now().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]
         said = metrics.get("verdict") or metrics["stop_reason"]
         lines = [f"trained together with other jobs of its sweep: {member.reason}", said]
         write_text(member.folder / "train.log", "".join(f"[{now}][{__name__}][INFO] {line}\n" for line in lines))
+
+
+def _write(events: EventFile, member: Member) -> None:
+    for tags, blocks in in_order(member.blocks):
+        events.write(
+            encode(
+                tags,
+                np.concatenate([b.values for b in blocks]),
+                np.concatenate([b.updates for b in blocks]),
+                np.concatenate([b.moments for b in blocks]),
+            )
+        )
+    for tag, numbers, step in member.histograms:
+        write_histogram(events, tag, numbers, step)
 
 
 def in_order(blocks: Sequence[Block]) -> Iterator[tuple[tuple[str, ...], list[Block]]]:

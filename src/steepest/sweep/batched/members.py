@@ -67,6 +67,7 @@ class Member:
         best: the best epoch by the objective.
         history: every epoch's scores, and after how many updates.
         blocks, histograms: what is to be written to TensorBoard.
+        held: numbers in the blocks.
         last: as it is to be resumed, at its end; None if it diverged in its first epoch.
         ending: where its descent ended, if that was looked at.
         record: of its folder.
@@ -92,6 +93,7 @@ class Member:
     history: list[dict[str, float]] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     histograms: list[tuple[str, np.ndarray, int]] = field(default_factory=list)
+    held: int = 0
     last: Moment | None = None
     ending: Ending | None = None
     record: RunRecord | None = None
@@ -108,6 +110,15 @@ class Member:
     def updates_left(self) -> int | None:
         """Until its limit; None without one."""
         return None if self.rule.updates == -1 else self.rule.updates - self.updates
+
+    def keep(self, block: Block) -> None:
+        """Keep rows until they are written."""
+        self.blocks.append(block)
+        self.held += block.values.size
+
+    def written(self) -> None:
+        """Forget what was kept."""
+        self.blocks, self.histograms, self.held = [], [], 0
 
     def diverge(self, loss: float) -> None:
         """End it before an update whose loss is no finite number."""

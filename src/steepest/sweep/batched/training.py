@@ -27,6 +27,7 @@ from steepest.training.stops import Stationary
 
 AT_ONCE = 256  # updates between two looks at whether a run has diverged
 HELD = 64 * CHUNK  # most numbers of inputs held at once: 256 MiB of float32
+UNWRITTEN = 1 << 24  # most numbers for TensorBoard that are kept: 128 MiB
 
 
 class Training:
@@ -37,6 +38,7 @@ class Training:
         exams: of train and, if there is one, val; on the device and in the precision of training.
         batches: seed -> the training part's batches in its order.
         watch: what is recorded.
+        write: called with runs whose blocks have become many.
         ended: called with each run as it ends, with its final parameters in its predictor.
     """
 
@@ -46,9 +48,11 @@ class Training:
         exams: Sequence[Exam],
         batches: Callable[[int], Batches],
         watch: Watch,
+        write: Callable[[Member], None],
         ended: Callable[[Member], None],
     ) -> None:
-        self.members, self.exams, self.watch, self.ended = list(members), exams, watch, ended
+        self.members, self.exams, self.watch = list(members), exams, watch
+        self.write, self.ended = write, ended
         windows = exams[0].windows
         self.stack = Stack([m.predictor.network for m in members], windows.price_T.device, windows.inputs_TF.dtype)
         self.descent = KINDS[type(members[0].optimizer)]([m.optimizer for m in members], self.stack)
@@ -92,6 +96,9 @@ class Training:
             ending = [i for i, m in enumerate(self.members) if m.status == "running" and (whole or m.updates_left == 0)]
             if ending:
                 self._end_of_epoch(ending, whole)
+            if sum(member.held for member in self.members) > UNWRITTEN:
+                for member in self.members:
+                    self.write(member)
             self._let_go()
 
     def _updates(self, order_SN: Tensor, start: int, stop: int) -> None:

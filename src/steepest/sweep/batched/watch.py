@@ -109,7 +109,7 @@ class Watch:
         now_RC = self.look(stack, 0, 0).now()
         for run, member in enumerate(members):
             tags, now_C = self.tags[member.number], self._own(now_RC[run], member, stack, run, 1)
-            member.blocks.append(Block(tags.led_to, np.array([0]), np.array([time.time()]), now_C[None]))
+            member.keep(Block(tags.led_to, np.array([0]), np.array([time.time()]), now_C[None]))
 
     def look(self, stack: Stack, done: int, count: int) -> Look:
         """Room for what is seen of the next `count` updates."""
@@ -142,12 +142,12 @@ class Watch:
             with np.errstate(over="ignore", invalid="ignore"):
                 rows_KC = update_rows(losses_KR[:done, run], before_KC[:done], after_C)
             updates_K = np.arange(look.done + 1, look.done + done + 1)
-            member.blocks.append(Block(tags.update, updates_K, moments_K[:done], rows_KC))
+            member.keep(Block(tags.update, updates_K, moments_K[:done], rows_KC))
             for update, ratios_RT in look.ratios:
                 if update <= look.done + done:
                     moment = moments_K[max(0, update - look.done - 1)]
                     row = ratios_RT[run].cpu().numpy()
-                    member.blocks.append(Block(tags.ratios, np.array([update]), np.array([moment]), row[None]))
+                    member.keep(Block(tags.ratios, np.array([update]), np.array([moment]), row[None]))
 
     def _own(self, seen_C: np.ndarray, member: Member, stack: Stack, run: int, norms: int) -> np.ndarray:
         """What is a run's own of what was seen of all: not the padding, nor entries of a model that is too large."""
@@ -170,11 +170,11 @@ class Watch:
             if self.recorder is not None:
                 rate = float(member.optimizer.param_groups[0]["lr"])
                 row = np.array([[rate, member.epochs + 1.0, *spreads[run]]])
-                member.blocks.append(Block(self.tags[member.number].epoch, step, moment, row))
-            member.blocks.append(Block(tuple(found[run]), step, moment, np.array([[*found[run].values()]])))
+                member.keep(Block(self.tags[member.number].epoch, step, moment, row))
+            member.keep(Block(tuple(found[run]), step, moment, np.array([[*found[run].values()]])))
             if run in looked:
                 row = np.array([[values[run] for values in shares.values()]])
-                member.blocks.append(Block(tuple(shares), step, moment, row))
+                member.keep(Block(tuple(shares), step, moment, row))
         for run in drawn:
             self._histograms(members[run], stack, run)
         self._curvatures(members, stack, self._turns(members, self.curvature))
@@ -193,7 +193,7 @@ class Watch:
                 stack.into(member.predictor.network, run)
                 found = self.curvature.seen(member.predictor, self.windows)
                 moment, values = np.array([time.time()]), np.array([[*found.values()]])
-                member.blocks.append(Block(tuple(found), np.array([member.updates]), moment, values))
+                member.keep(Block(tuple(found), np.array([member.updates]), moment, values))
 
     def end(self, member: Member) -> None:
         """Say where a run's descent ended."""
