@@ -108,7 +108,7 @@ def job(config: DictConfig) -> float:
 
     from steepest.evaluate.metrics import better
 
-    _tame_lightning()
+    tame_lightning()
     worst = float("-inf") if better(str(config.objective)) == "max" else float("inf")
     # Of a sweep that is gone on with, Hydra counts anew; the folder keeps the number.
     number = int(folder.name) if folder.name.isdigit() else hydra.job.num if sweep else None
@@ -240,7 +240,7 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     return f"unknown key '{error.full_key}'{did_you_mean(key, names) or '.'}{of}"
 
 
-def _tame_lightning() -> None:
+def tame_lightning() -> None:
     """Let Lightning's own lines reach the run's log instead of the screen."""
     import lightning.pytorch  # noqa: F401  # it sets its handlers up when it is imported
 

@@ -16,6 +16,7 @@ from steepest.sweep.batched.fits import kind_of, reason_against
 from steepest.sweep.batched.pool import Ended, Pool
 from steepest.sweep.compose import Composer
 from steepest.training.config import check_plain
+from steepest.training.entry import tame_lightning
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Sweep:
     ) -> list[JobReturn]:
         """Run all jobs; their results in their order."""
         setup_globals()
+        tame_lightning()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         together, alone = self.plan(job_overrides, first)
         log.info("%d jobs are trained together%s", *_counted(together))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -66,35 +69,44 @@ class Pool:
 
     def train(self, kinds: Sequence[Sequence[Job]]) -> list[Outcome]:
         """Train the jobs of these kinds."""
+        with _quiet("lightning.pytorch", "steepest.data"):  # each job says in its own folder what there is to say
+            return self._train(kinds)
+
+    def _train(self, kinds: Sequence[Sequence[Job]]) -> list[Outcome]:
         on_gpu = any(device_of(jobs[0].checked).type == "cuda" for jobs in kinds)
         count = self.workers or (1 if on_gpu else cores())
-        tasks: Sequence[Sequence[Job]] = [task for jobs in kinds for task in cut(jobs, count)]
+        tasks = [task for jobs in kinds for task in cut(jobs, count)]
         if min(count, len(tasks)) < 2 or "fork" not in multiprocessing.get_all_start_methods():
             return [self._task(task) for task in tasks]
-        outcomes = []
-        while tasks:
-            done, tasks = self._side_by_side(tasks, min(count, len(tasks)))
-            outcomes += done
-        return outcomes
+        return self._side_by_side(tasks, min(count, len(tasks)))
 
-    def _side_by_side(
-        self, tasks: Sequence[Sequence[Job]], count: int
-    ) -> tuple[list[Outcome], Sequence[Sequence[Job]]]:
-        """What came of these tasks; and those that another pool has to do, for one of this one's processes died."""
-        global _tasks, _pool
-        _tasks, _pool = tasks, self  # forked processes find them there
-        outcomes, broken = [], []
-        with ProcessPoolExecutor(count, multiprocessing.get_context("fork")) as pool:
-            futures = {pool.submit(_numbered, number): number for number in range(len(tasks))}
-            for future in as_completed(futures):
-                try:
-                    outcomes.append(future.result())
-                except BrokenProcessPool:
-                    broken.append(tasks[futures[future]])
-        begun = [task for task in broken if any((job.folder / "job.json").exists() for job in task)] or broken
-        for task in begun:
-            outcomes.append(_of_killed(task))
-        return outcomes, [task for task in broken if not any(task is b for b in begun)]
+    def _side_by_side(self, tasks: Sequence[Sequence[Job]], count: int) -> list[Outcome]:
+        """What came of these tasks, done by so many processes."""
+        waiting, outcomes = deque(tasks), []
+        busy: dict[Any, Worker] = {}
+        idle = [Worker(self, tasks) for _ in range(count)]
+        try:
+            while waiting or busy:
+                while waiting and idle:
+                    worker = idle.pop()
+                    worker.give(waiting.popleft())
+                    busy[worker.pipe] = worker
+                for worker in [busy[ready] for ready in connection.wait(busy)]:
+                    del busy[worker.pipe]
+                    try:
+                        outcomes.append(worker.pipe.recv())
+                        idle.append(worker)
+                    except (EOFError, ConnectionResetError):
+                        worker.process.join()
+                        outcome, untouched = _of_killed(worker.task, worker.process.exitcode)
+                        outcomes.append(outcome)
+                        if untouched:
+                            waiting.append(untouched)
+                        idle.append(Worker(self, tasks))
+        finally:
+            for worker in [*idle, *busy.values()]:
+                worker.end()
+        return outcomes
 
     def _task(self, jobs: Sequence[Job]) -> Outcome:
         """Train jobs of one kind."""
@@ -129,14 +141,49 @@ def cut(jobs: Sequence[Job], count: int) -> list[Sequence[Job]]:
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
-_tasks: Sequence[Sequence[Job]] = []
-_pool: Pool | None = None
+class Worker:
+    """A process that trains what it is given, one task after the other.
+
+    Args:
+        pool: whose it is.
+        tasks: all there are; a forked process has them, so their jobs are told by number.
+    """
+
+    def __init__(self, pool: Pool, tasks: Sequence[Sequence[Job]]) -> None:
+        context = multiprocessing.get_context("fork")
+        self.pipe, theirs = context.Pipe()
+        jobs = {job.number: job for task in tasks for job in task}
+        self.process = context.Process(target=_serve, args=(pool, jobs, theirs, os.getpid()), daemon=True)
+        self.process.start()
+        theirs.close()  # so that the end of the process ends what comes from it
+        self.task: Sequence[Job] = ()
+
+    def give(self, task: Sequence[Job]) -> None:
+        """Have it train these jobs."""
+        self.task = task
+        self.pipe.send([job.number for job in task])
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        self.process.terminate()
+        self.process.join()
+
+
+def _serve(pool: Pool, jobs: dict[int, Job], pipe: connection.Connection, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep's own process is asked by it, and ends this one
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    while True:
+        pipe.send(pool._task([jobs[number] for number in pipe.recv()]))
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the sweep's is no more: another one may go on with the sweep."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+
+
 _last: tuple[str, Ground] | None = None  # data of the last task: mostly those of the next one, too
-
-
-def _numbered(number: int) -> Outcome:
-    assert _pool is not None, "set before the fork"
-    return _pool._task(_tasks[number])
 
 
 def _ground(job: Job) -> Ground:
@@ -148,15 +195,33 @@ def _ground(job: Job) -> Ground:
     return _last[1]
 
 
-def _of_killed(task: Sequence[Job]) -> Outcome:
-    """What the folders say of the jobs of a process that was killed."""
-    ended = []
-    for job in task:
-        status = read_json(job.folder / "run.json").get("status")
-        objective: Any = read_json(job.folder / "metrics.json").get("objective") or {}
-        ended.append(Ended(job.number, str(status), objective.get("value")))
-    log.error("the process that trained jobs %s was killed", json.dumps([job.number for job in task]))
-    return Outcome(ended)
+def _of_killed(task: Sequence[Job], code: int | None) -> tuple[Outcome, list[Job]]:
+    """What the folders say of the jobs of a process that was killed; and the jobs that it had not begun."""
+    begun = [job for job in task if (job.folder / "job.json").exists()] or task
+    ended, lost = [], []
+    for job in begun:
+        status = str(read_json(job.folder / "run.json").get("status"))
+        objective = read_json(job.folder / "metrics.json").get("objective") or {}
+        ended.append(Ended(job.number, status, objective.get("value")))
+        if status == "running":
+            lost.append(job.number)
+    said = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+    log.error("the process that trained jobs %s together was killed (exit code %s)", said, code)
+    return Outcome(ended), [job for job in task if not any(job is b for b in begun)]
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Warnings only, of these."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def cores() -> int:
