@@ -168,9 +168,12 @@ def test_no_job_is_begun_after_a_failure_where_that_is_asked(command, tmp_path):
 
 
 def test_a_dry_run_lists_the_jobs_and_runs_none(command, tmp_path):
-    answer = command("-m", "model=linear,mlp", "seed=range(3)", "sweep.dry_run=true", "hydra.sweep.dir=s")
+    jobs = ["model=linear,mlp", "seed=range(3)", "stop.updates=10", "hydra/launcher=batched"]
+    answer = command("-m", *jobs, "sweep.dry_run=true", "hydra.sweep.dir=s")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("python train.py model=") == 6
+    assert answer.stdout.count("3 jobs are trained together") == 2
+    assert "At most 60 updates" in answer.stdout
     assert not (tmp_path / "s" / "0").exists()
 
 

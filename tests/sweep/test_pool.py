@@ -117,6 +117,6 @@ def test_runs_of_one_width_are_all_trained_at_once():
 def test_how_many_at_once_is_within_what_is_wanted(jobs):
     planned = jobs([["seed=0"], ["seed=1"]])
     group = Group(planned, Ground(planned[0].checked))
-    batch = group.windows.gather(group.batches(0).order()[:32])
+    batch = group.windows.gather(group.ground.batches(0).order()[:32])
     assert [fastest(group.member(planned[0]), batch, most) for most in (1, 3)] == [1, 3]
     assert 8 <= fastest(group.member(planned[0]), batch, 64) <= 64

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
 from steepest.sweep import record as record_module
@@ -55,7 +56,8 @@ def sweep(tmp_path, monkeypatch):
         launcher, record = Launcher(tmp_path / "s", ends), SweepRecord()
         monkeypatch.setattr(Plugins.instance(), "instantiate_launcher", lambda **_: launcher)
         record.on_multirun_start(plain)
-        results = Plugins.instance().instantiate_launcher().launch(jobs, 0)
+        context = HydraContext(config_loader=None, callbacks=None)
+        results = Plugins.instance().instantiate_launcher(hydra_context=context).launch(jobs, 0)
         code = 0
         try:
             record.on_multirun_end(plain)

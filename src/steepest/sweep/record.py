@@ -19,10 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from steepest.sweep.manifest import NAME, JobState, Manifest, changed_keys, job_id, of_task
@@ -81,10 +83,10 @@ class SweepRecord(Callback):
         plugins = Plugins.instance()
         made = plugins.instantiate_launcher
 
-        def recorded(*given: Any, **named: Any) -> Any:
-            return _Recorded(made(*given, **named), self, config)
+        def recorded(hydra_context: HydraContext, **named: Any) -> Any:
+            return _Recorded(made(hydra_context=hydra_context, **named), self, config, hydra_context.config_loader)
 
-        plugins.instantiate_launcher = recorded  # type: ignore[method-assign]
+        plugins.instantiate_launcher = recorded  # type: ignore[method-assign,assignment]
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Say in the job's folder that it runs, and what it was asked."""
@@ -186,14 +188,14 @@ class SweepRecord(Callback):
 class _Recorded:
     """A launcher, with the sweep's record: jobs are written down before the first starts, those done are skipped."""
 
-    def __init__(self, launcher: Launcher, record: SweepRecord, config: DictConfig) -> None:
-        self.launcher, self.record, self.config = launcher, record, config
+    def __init__(self, launcher: Launcher, record: SweepRecord, config: DictConfig, loader: ConfigLoader) -> None:
+        self.launcher, self.record, self.config, self.loader = launcher, record, config, loader
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run those of these jobs that are not done yet; the results of all, in their order."""
         states = self.record.register(job_overrides, initial_job_idx, self.config)
         if OmegaConf.select(self.config, "sweep.dry_run"):
-            _list(states)
+            self._describe(states, job_overrides, initial_job_idx)
             raise SystemExit(0)
         left = [i for i, state in enumerate(states) if state.status != "finished"]
         asked = [list(job_overrides[i]) for i in left]
@@ -203,11 +205,18 @@ class _Recorded:
             returned = dict(zip(left, self.launcher.launch(asked, initial_job_idx), strict=True)) if left else {}
         return [returned.get(i) or _known(state, job_overrides[i]) for i, state in enumerate(states)]
 
+    def _describe(self, states: Sequence[JobState], job_overrides: Sequence[Sequence[str]], first: int) -> None:
+        """What would be done, and about how long it would take."""
+        for state in states:
+            print(f"job {state.job} ({state.status}): python train.py {shlex.join(state.overrides)}")
+        left = [own for own, state in zip(job_overrides, states, strict=True) if state.status != "finished"]
+        print(f"{len(states)} jobs, of which {len(states) - len(left)} are done.")
+        if left:
+            from steepest.sweep.compose import Composer
+            from steepest.sweep.estimate import describe  # torch, and seconds: only where it is asked for
 
-def _list(states: Sequence[JobState]) -> None:
-    for state in states:
-        print(f"job {state.job} ({state.status}): python train.py {shlex.join(state.overrides)}")
-    print(f"{len(states)} jobs, of which {sum(s.status == 'finished' for s in states)} are done.")
+            for line in describe(Composer(self.loader, self.config), self.config, left, first):
+                print(line)
 
 
 def _known(state: JobState, overrides: Sequence[str]) -> JobReturn:

@@ -71,6 +71,17 @@ class Ground:
         self.exams = Evaluator(self.windows).exams if self.device.type != "cpu" else self.evaluator.exams
         self.facts = data_facts(self.datamodule)
 
+    def batches(self, seed: int) -> Batches:
+        """The training part's batches, in the order of (seed, epoch)."""
+        dataset = self.datamodule.dataset
+        return Batches(
+            self.windows,
+            "train",
+            dataset.batch_size,
+            seed=seed if dataset.shuffle else None,
+            one_batch=dataset.one_batch,
+        )
+
 
 class Group:
     """Jobs of one kind: what they share is made once.
@@ -95,19 +106,8 @@ class Group:
             ground.facts,
             device_name(self.device),
             ground.evaluator,
-            Checkpoints(ground.trainer, len(self.batches(checked.run.seed))),
+            Checkpoints(ground.trainer, len(ground.batches(checked.run.seed))),
             events=bool(checked.groups["logger"]),
-        )
-
-    def batches(self, seed: int) -> Batches:
-        """The training part's batches, in the order of (seed, epoch)."""
-        dataset = self.datamodule.dataset
-        return Batches(
-            self.windows,
-            "train",
-            dataset.batch_size,
-            seed=seed if dataset.shuffle else None,
-            one_batch=dataset.one_batch,
         )
 
     def member(self, job: Job) -> Member:
@@ -142,7 +142,7 @@ class Group:
             ended(member)
 
         exams = [self.ground.exams[part] for part in ("train", "val") if part in self.ground.exams]
-        Training(members, exams, self.batches, watch, self.folders.write, finish).run()
+        Training(members, exams, self.ground.batches, watch, self.folders.write, finish).run()
 
     def pieces(self, jobs: Sequence[Job], at_once: int | None) -> list[list[Job]]:
         """Jobs of this kind in groups to be trained at once.
@@ -151,7 +151,7 @@ class Group:
             jobs: all of them.
             at_once: most jobs of a group; None: as many as is fastest here.
         """
-        inputs, order = self.windows.inputs, self.batches(jobs[0].checked.run.seed)
+        inputs, order = self.windows.inputs, self.ground.batches(jobs[0].checked.run.seed)
         size = min(order.size, order.count)
         widths = [tuple(job.checked.groups["model"].arguments.get("hidden", ())) for job in jobs]
         if at_once is None:

@@ -12,10 +12,9 @@ from omegaconf import DictConfig, open_dict
 
 from steepest.evaluate.metrics import better
 from steepest.sweep.batched.engine import Job
-from steepest.sweep.batched.fits import kind_of, reason_against
+from steepest.sweep.batched.plan import plan
 from steepest.sweep.batched.pool import Ended, Pool
 from steepest.sweep.compose import Composer
-from steepest.training.config import check_plain
 from steepest.training.entry import tame_lightning
 
 log = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ class Sweep:
         setup_globals()
         tame_lightning()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        together, alone = self.plan(job_overrides, first)
+        together, alone = plan(self.composer, self.folder, job_overrides, first)
         log.info("%d jobs are trained together%s", *_counted(together))
         self._say(alone)
         outcomes = Pool(self.config, workers, at_once).train(list(together.values())) if together else []
@@ -57,30 +56,6 @@ class Sweep:
             self._run_alone(number, own) if number in by_themselves else self._returned(ended.get(number), own)
             for number, own in enumerate(job_overrides, start=first)
         ]
-
-    def plan(
-        self, job_overrides: Sequence[Sequence[str]], first: int
-    ) -> tuple[dict[str, list[Job]], dict[str, list[int]]]:
-        """Jobs by kind, and numbers of the others by the reason why they are run by themselves."""
-        together: dict[str, list[Job]] = {}
-        alone: dict[str, list[int]] = {}
-        for number, overrides in enumerate(job_overrides, start=first):
-            planned = self.composer.plan(overrides, number)
-            if planned is None:
-                alone.setdefault("its config has parts that only Hydra can resolve", []).append(number)
-                continue
-            try:
-                checked = check_plain(planned.plain)
-            except ValueError:
-                alone.setdefault("its config is refused", []).append(number)
-                continue
-            reason = reason_against(checked)
-            if reason:
-                alone.setdefault(reason, []).append(number)
-                continue
-            job = Job(number, self.folder / planned.subfolder, planned.overrides, checked, planned.texts)
-            together.setdefault(kind_of(checked), []).append(job)
-        return together, alone
 
     def _say(self, alone: dict[str, list[int]]) -> None:
         for reason, numbers in alone.items():

@@ -69,7 +69,7 @@ class Pool:
 
     def train(self, kinds: Sequence[Sequence[Job]]) -> list[Outcome]:
         """Train the jobs of these kinds."""
-        with _quiet("lightning.pytorch", "steepest.data"):  # each job says in its own folder what there is to say
+        with quiet():
             return self._train(kinds)
 
     def _train(self, kinds: Sequence[Sequence[Job]]) -> list[Outcome]:
@@ -211,9 +211,9 @@ def _of_killed(task: Sequence[Job], code: int | None) -> tuple[Outcome, list[Job
 
 
 @contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Warnings only, of these."""
-    loggers = [logging.getLogger(name) for name in names]
+def quiet() -> Iterator[None]:
+    """Of Lightning and the data, warnings only: each job says in its own folder what there is to say."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "steepest.data")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)

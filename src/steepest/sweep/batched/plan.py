@@ -1,0 +1,43 @@
+"""Which jobs of a sweep are trained together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from steepest.sweep.batched.engine import Job
+from steepest.sweep.batched.fits import kind_of, reason_against
+from steepest.sweep.compose import Composer
+from steepest.training.config import check_plain
+
+
+def plan(
+    composer: Composer, folder: Path, job_overrides: Sequence[Sequence[str]], first: int
+) -> tuple[dict[str, list[Job]], dict[str, list[int]]]:
+    """Jobs by kind, and numbers of the others by the reason why they are run by themselves.
+
+    Args:
+        composer: of their configs.
+        folder: the sweep's.
+        job_overrides: of each job.
+        first: the first one's number.
+    """
+    together: dict[str, list[Job]] = {}
+    alone: dict[str, list[int]] = {}
+    for number, overrides in enumerate(job_overrides, start=first):
+        planned = composer.plan(overrides, number)
+        if planned is None:
+            alone.setdefault("its config has parts that only Hydra can resolve", []).append(number)
+            continue
+        try:
+            checked = check_plain(planned.plain)
+        except ValueError:
+            alone.setdefault("its config is refused", []).append(number)
+            continue
+        reason = reason_against(checked)
+        if reason:
+            alone.setdefault(reason, []).append(number)
+            continue
+        job = Job(number, folder / planned.subfolder, planned.overrides, checked, planned.texts)
+        together.setdefault(kind_of(checked), []).append(job)
+    return together, alone
