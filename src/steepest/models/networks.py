@@ -103,9 +103,17 @@ def backward(
     found = errors(slope_NO, trace, layers, activations)
     into: Sequence[tuple[Tensor | None, Tensor | None]] = out or [(None, None)] * len(layers)
     return [
-        (torch.matmul(g_NO.mT, a_NI, out=dW_OI), torch.sum(g_NO, -2, out=db_O))
+        (_outer(g_NO, a_NI, dW_OI), torch.sum(g_NO, -2, out=db_O))
         for g_NO, a_NI, (dW_OI, db_O) in zip(found, trace.a, into, strict=False)
     ]
+
+
+def _outer(g_NO: Tensor, a_NI: Tensor, out: Tensor | None) -> Tensor:
+    """sum_n g_no a_ni (R, out, in), written as `out` lies."""
+    if out is not None and out.stride(-1) != 1:
+        torch.matmul(a_NI.mT, g_NO, out=out.mT)
+        return out
+    return torch.matmul(g_NO.mT, a_NI, out=out)
 
 
 def _down(g_NO: Tensor, W_OI: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ and stay 0: such a unit's outgoing weights are 0, so nothing above it sees it, a
 
 Shapes: R runs, T parameter tensors, M = R times the numbers of the widest network, N samples, D inputs, O outputs.
 All numbers of one kind (parameters, gradients, momenta) are a tensor (M,): W1 of all runs, b1 of all runs, W2 ..., so
-that an elementwise step is one kernel and every W and b of all runs lies in one piece, as matrix products like it.
+that an elementwise step is one kernel and every W and b of all runs lies in one piece, as matrix products like it. They
+like rows to be long, too: a W (out, in) with less columns than rows lies there as its transpose.
 """
 
 from __future__ import annotations
@@ -69,8 +70,14 @@ class Stack:
 
     def blocks(self, numbers: Float[Tensor, " M"]) -> list[Tensor]:
         """The numbers of each parameter tensor, (R, out, in) or (R, out): views."""
-        parts = numbers.split([len(self) * size for size in self.sizes])
-        return [part.view(len(self), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        return [
+            part.view(len(self), *reversed(shape)).mT if _lies_turned(shape) else part.view(len(self), *shape)
+            for part, shape in zip(self.pieces(numbers), self.shapes, strict=True)
+        ]
+
+    def pieces(self, numbers: Float[Tensor, " M"]) -> list[Float[Tensor, "R _"]]:
+        """The numbers of each parameter tensor in a row per run, as they lie: views."""
+        return [part.view(len(self), -1) for part in numbers.split([len(self) * size for size in self.sizes])]
 
     def rows(self, numbers: Float[Tensor, " M"]) -> Float[Tensor, "R P"]:
         """The numbers of each run in a row."""
@@ -82,7 +89,7 @@ class Stack:
 
     def norms(self, numbers: Float[Tensor, " M"]) -> Float[Tensor, "R T"]:
         """The Euclidean norm of each parameter tensor's numbers."""
-        return torch.stack([torch.linalg.vector_norm(b.flatten(1), dim=1) for b in self.blocks(numbers)], 1)
+        return torch.stack([torch.linalg.vector_norm(piece, dim=1) for piece in self.pieces(numbers)], 1)
 
     def of(self, numbers: Float[Tensor, " M"], run: int) -> list[Tensor]:
         """One run's tensors, in its own shapes: views."""
@@ -91,7 +98,7 @@ class Stack:
 
     def some(self, numbers: Float[Tensor, " M"], index_r: Int[Tensor, " r"]) -> Float[Tensor, " m"]:
         """The numbers of some of the runs."""
-        return torch.cat([block[index_r].flatten() for block in self.blocks(numbers)])
+        return torch.cat([piece[index_r].flatten() for piece in self.pieces(numbers)])
 
     def into(self, network: MLP, run: int) -> None:
         """Give a network a run's parameters."""
@@ -140,3 +147,7 @@ class Stack:
         if self.mask is None:
             return np.arange(sum(self.sizes))
         return np.flatnonzero(self.rows(self.mask)[run].cpu().numpy())
+
+
+def _lies_turned(shape: torch.Size) -> bool:
+    return len(shape) == 2 and shape[1] < shape[0]

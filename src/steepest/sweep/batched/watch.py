@@ -48,8 +48,7 @@ class Look:
         self.norms = new(count, runs, 2 * len(stack.sizes))
         self.entries = new(count, runs, sum(stack.sizes)) if entries else None
         self.ratios: list[tuple[int, Tensor]] = []  # the update, and |step| / |parameters| of each tensor (R, T)
-        blocks = [*stack.blocks(stack.theta), *stack.blocks(stack.gradient)]
-        self.parts = [block.flatten(1) for block in blocks]
+        self.pieces = [*stack.pieces(stack.theta), *stack.pieces(stack.gradient)]
 
     def take(self, loss_R: Tensor) -> None:
         """Look at one update of all runs, before it is done."""
@@ -58,7 +57,7 @@ class Look:
         self.number += 1
         if not self.looks:
             return
-        torch.stack([torch.linalg.vector_norm(part, dim=1) for part in self.parts], 1, out=self.norms[number])
+        torch.stack([torch.linalg.vector_norm(part, dim=1) for part in self.pieces], 1, out=self.norms[number])
         if self.entries is not None:
             self.entries[number] = stack.rows(stack.theta)
         updates = self.done + number
