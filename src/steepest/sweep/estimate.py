@@ -12,11 +12,12 @@ from omegaconf import DictConfig, open_dict
 
 from steepest.sweep.batched.engine import Ground, Group, Job
 from steepest.sweep.batched.plan import plan
-from steepest.sweep.batched.pool import cores, quiet
+from steepest.sweep.batched.pool import quiet
 from steepest.sweep.batched.sizes import fastest, seconds_of_an_update
 from steepest.sweep.compose import Composer
 from steepest.training.config import Checked, check
 from steepest.training.entry import tame_lightning
+from steepest.training.process import cores
 from steepest.training.run import build_model
 
 # Seconds of what a run costs beside its updates and scores, on the machine of docs/sweeps.md.

@@ -11,7 +11,7 @@ import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,6 +24,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from steepest.data.faults import did_you_mean
 from steepest.training.files import write_text
+from steepest.training.process import end_with
 from steepest.training.trust import guard_hydra
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 # What may be changed when a run is resumed: nothing that its numbers so far depend on.
 MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")
 FIRST_FAILURE = "first_failure"  # in a sweep's folder: the job that ended it, where sweep.on_error=stop
+SWEEP = "STEEPEST_SWEEP"  # of a job in a process of its own: the sweep's process
 _LIMITS = {"stop.epochs": "trainer.max_epochs", "stop.updates": "trainer.max_steps"}
 
 
@@ -48,6 +50,8 @@ def command(app: Callable[[], Any]) -> None:
         "output_subdir", lambda resume: None if _run_began(resume) else ".hydra", replace=True
     )
     guard_hydra()
+    if SWEEP in os.environ:
+        end_with(int(os.environ[SWEEP]), group=True)
     # Hydra prints errors itself and exits with 1, unless this is set; processes started by this one must still know
     # what the user wanted.
     os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
@@ -123,7 +127,7 @@ def job(config: DictConfig) -> float:
             say_or_raise(error)
         said = explain(error) or f"{type(error).__name__}: {error}"
         log.error("job %s: %s", number, said)
-        failed(config, folder, Path(hydra.sweep.dir), overrides, said, error)
+        failed(config, folder, Path(hydra.sweep.dir), overrides, said, traceback.format_exception(error))
         return worst
     if int(os.environ.get("LOCAL_RANK", "0")):
         return worst
@@ -149,17 +153,24 @@ def stopped(config: DictConfig, sweep: Path) -> bool:
 
 
 def failed(
-    config: DictConfig, folder: Path, sweep: Path, overrides: list[str], said: str, error: Exception | None = None
+    config: DictConfig, folder: Path, sweep: Path, overrides: Sequence[str], said: str, more: Sequence[str] = ()
 ) -> None:
-    """Leave in a failed job's folder what went wrong and how to see it again; tell the sweep, if it is to stop."""
+    """Leave in a failed job's folder what went wrong and how to see it again; tell the sweep, if it is to stop.
+
+    Args:
+        config: with `sweep.on_error`.
+        folder, sweep: the job's folder and the sweep's.
+        overrides: of the job.
+        said: what went wrong, in words.
+        more: lines that say where.
+    """
     lines = [
         said,
         "",
         "By itself:",
         f"  python train.py {shlex.join(o for o in overrides if not o.startswith('sweep'))}",
     ]
-    lines += ["", *traceback.format_exception(error)] if error is not None else []
-    write_text(folder / "error.txt", "\n".join(lines) + "\n")
+    write_text(folder / "error.txt", "\n".join([*lines, "", *more]).rstrip() + "\n")
     if OmegaConf.select(config, "sweep.on_error") == "stop":
         write_text(sweep / FIRST_FAILURE, f"{folder.name}\n")
 

@@ -6,8 +6,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from steepest.sweep.batched.engine import Ground, Group, Job, device_of, ground_
 from steepest.sweep.batched.members import Member
 from steepest.training.entry import failed, stopped
 from steepest.training.files import read_json
+from steepest.training.process import cores, end_with
 
 log = logging.getLogger(__name__)
 
@@ -171,16 +170,9 @@ class Worker:
 
 def _serve(pool: Pool, jobs: dict[int, Job], pipe: connection.Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep's own process is asked by it, and ends this one
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with(parent)
     while True:
         pipe.send(pool._task([jobs[number] for number in pipe.recv()]))
-
-
-def _end_with(parent: int) -> None:
-    """End this process when the sweep's is no more: another one may go on with the sweep."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(1)
 
 
 _last: tuple[str, Ground] | None = None  # data of the last task: mostly those of the next one, too
@@ -222,8 +214,3 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,41 @@
+"""`hydra/launcher=processes`: a process of its own for each job, several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class ProcessesLauncher(Launcher):
+    """Runs each job as `python train.py` would run it by itself.
+
+    Args:
+        n_jobs: most of them at a time; as many as the machine has cores when None.
+        timeout: seconds after which a job is ended; never when None.
+    """
+
+    def __init__(self, n_jobs: int | None = None, timeout: float | None = None) -> None:
+        if n_jobs is not None and n_jobs < 1:
+            raise ValueError(f"hydra.launcher.n_jobs={n_jobs} must be 1 or more, or null")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"hydra.launcher.timeout={timeout} must be above 0 seconds, or null")
+        self.n_jobs, self.timeout = n_jobs, timeout
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before the first job."""
+        from steepest.sweep.compose import Checker, Composer
+
+        self.config = config
+        self.composer = Composer(hydra_context.config_loader, config)
+        # Sweepers compose every job's config once more, only to see whether it can be.
+        hydra_context.config_loader = Checker(hydra_context.config_loader, self.composer)  # type: ignore[assignment]
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run these jobs; their results are in their order."""
+        from steepest.sweep.processes import Processes
+
+        return Processes(self.composer, self.config, self.n_jobs, self.timeout).launch(job_overrides, initial_job_idx)
