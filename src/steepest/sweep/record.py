@@ -48,6 +48,10 @@ class SweepRecord(Callback):
         self.rows: dict[str, dict[str, Any]] = {}
         self.lock = threading.Lock()
 
+    def __reduce__(self) -> Any:
+        """Jobs in other processes have a record that knows of no sweep."""
+        return SweepRecord, ()
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the manifest before the first job, or take up the one that is gone on with."""
         folder, plain = Path(str(config.hydra.sweep.dir)), _task(config)
@@ -84,6 +88,7 @@ class SweepRecord(Callback):
         made = plugins.instantiate_launcher
 
         def recorded(hydra_context: HydraContext, **named: Any) -> Any:
+            plugins.instantiate_launcher = made  # type: ignore[method-assign]  # some send the plugins to their jobs
             return _Recorded(made(hydra_context=hydra_context, **named), self, config, hydra_context.config_loader)
 
         plugins.instantiate_launcher = recorded  # type: ignore[method-assign,assignment]

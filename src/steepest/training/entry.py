@@ -43,12 +43,6 @@ _LIMITS = {"stop.epochs": "trainer.max_epochs", "stop.updates": "trainer.max_ste
 
 def command(app: Callable[[], Any]) -> None:
     """Run a Hydra app: user errors become one message and exit code 2, unless ``HYDRA_FULL_ERROR=1`` asks for more."""
-    # A run that is resumed stays in its folder, whose .hydra keeps what was asked first. (A folder without a run is
-    # refused by the job: an error in a resolver would lose its message.)
-    OmegaConf.register_new_resolver("run_dir", lambda resume, new: resume if _run_began(resume) else new, replace=True)
-    OmegaConf.register_new_resolver(
-        "output_subdir", lambda resume: None if _run_began(resume) else ".hydra", replace=True
-    )
     guard_hydra()
     if SWEEP in os.environ:
         end_with(int(os.environ[SWEEP]), group=True)
@@ -270,3 +264,12 @@ def tame_lightning() -> None:
         logger.propagate = True
     # It says at every save that a checkpoint holds the optimizer too.
     logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
+
+
+# (Here, not in `command`: jobs that a launcher runs in other processes need them there.)
+# A run that is resumed stays in its folder, whose .hydra keeps what was asked first. (A folder without a run is
+# refused by the job: an error in a resolver would lose its message.)
+OmegaConf.register_new_resolver("run_dir", lambda resume, new: resume if _run_began(resume) else new, replace=True)
+OmegaConf.register_new_resolver("output_subdir", lambda resume: None if _run_began(resume) else ".hydra", replace=True)
+# conf/hydra/launcher has files of the names that plugins give their schemas, on purpose: they are merged with those.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")

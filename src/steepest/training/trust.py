@@ -23,6 +23,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from steepest.data.faults import Faults
 
+EXTRAS = {  # plugins of others for which there is a config here, and what installs them
+    "hydra_plugins.hydra_joblib_launcher.": "joblib",
+    "hydra_plugins.hydra_submitit_launcher.": "slurm",
+    "hydra_plugins.hydra_ray_launcher.": "ray",
+}
+
 # Dotted prefix -> what the thing named has to be: a class below this one, or (None) anything defined there.
 Approved = Mapping[str, type | None]
 
@@ -51,7 +57,9 @@ def locate(path: str, approved: Approved) -> Callable[..., Any]:
         raise ValueError(f"_target_ '{path}' is no dotted name")
     found = _imported(path)
     if found is None:
-        raise ValueError(f"_target_ '{path}': there is no such thing")
+        extra = next((extra for plugin, extra in EXTRAS.items() if path.startswith(plugin)), None)
+        mend = f"; it comes with pip install 'steepest[{extra}]'" if extra else ""
+        raise ValueError(f"_target_ '{path}': there is no such thing{mend}")
     identity = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
     prefix = _prefix(identity, approved)
     if prefix is None or not (inspect.isclass(found) or inspect.isfunction(found)):
