@@ -186,7 +186,8 @@ class Composer:
             hydra,
             filled_text(found.marked.resolved, values, plain_scalar),
         )
-        return Planned(filled(found.marked.plain, values), task, subfolder, texts)
+        own = [o for o in task if not o.startswith("sweep.")]  # as training.entry has it
+        return Planned(filled(found.marked.plain, values), own, subfolder, texts)
 
     def _dirname(self, config: DictConfig, task: Sequence[str]) -> str:
         style = config.hydra.job.config.override_dirname
