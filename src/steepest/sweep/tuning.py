@@ -246,10 +246,11 @@ class Tuning:
 
     def _left_behind(self) -> tuple[list[Asked], int]:
         """Trials of this sweep that still need their jobs, and the place of the next new one."""
-        from optuna.trial import TrialState, create_trial
+        from optuna.trial import TrialState
 
         if not self.resumed:
             return [], 0
+        renumbered = False
         manifest = Manifest.read(self.folder) if (self.folder / NAME).exists() else None
         waiting: list[Asked] = []
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -270,21 +271,32 @@ class Tuning:
                 self.ended[job] = Ended(trial.value, _last(trial) if trial.state is TrialState.PRUNED else None)
             elif done and trial.state is TrialState.FAIL:
                 self.ended[job] = Ended(None)
-            elif done:
+            elif done and not renumbered:
                 waiting.append(Asked(trial.number, job, overrides))
-            else:  # once more from the beginning, with the same values: what it reported so far would be in the way
-                if trial.state is TrialState.RUNNING:
-                    self.study.tell(trial.number, state=TrialState.FAIL)
-                attributes = {k: v for k, v in trial.user_attrs.items() if k != PRUNED}
-                systems = {k: v for k, v in trial.system_attrs.items() if not k.startswith("completed_rung")}
-                again = create_trial(
-                    state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions,
-                    user_attrs=attributes, system_attrs=systems,
-                )  # fmt: skip
-                self.study.add_trial(again)
-                mine = self._own()[place]
-                waiting.append(Asked(mine.number, job, overrides))
+            else:
+                # A sampler looks at trials in the order of their numbers: after the first that is new, all are.
+                renumbered = True
+                self._begin_again(trial, reports=done)
+                waiting.append(Asked(self._own()[place].number, job, overrides))
         return waiting, len(places)
+
+    def _begin_again(self, trial: FrozenTrial, *, reports: bool) -> None:
+        """Put a new trial with the same values in a trial's place, with what it reported or without."""
+        from optuna.trial import TrialState, create_trial
+
+        if trial.state is TrialState.RUNNING:
+            self.study.tell(trial.number, state=TrialState.FAIL)
+        left_out = () if reports else (PRUNED, "completed_rung_")  # the latter are what its pruner kept of the reports
+        attributes = [
+            {k: v for k, v in kept.items() if not k.startswith(left_out)}
+            for kept in (trial.user_attrs, trial.system_attrs)
+        ]
+        again = create_trial(
+            state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions,
+            user_attrs=attributes[0], system_attrs=attributes[1],
+            intermediate_values=trial.intermediate_values if reports else {},
+        )  # fmt: skip
+        self.study.add_trial(again)
 
     def _own(self) -> dict[int, FrozenTrial]:
         """This sweep's trials by place; of a place that was begun again, the newest."""
