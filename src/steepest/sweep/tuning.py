@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -21,21 +21,20 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from steepest.sweep.manifest import NAME, Manifest, job_id, of_task
-from steepest.sweep.record import HIGHER_IS_BETTER
 from steepest.sweep.space import read_space
+from steepest.sweep.studies import PLACE, SWEEP, open_study, summary
 from steepest.training.entry import stopped
 from steepest.training.files import read_json, write_text
 from steepest.training.pruning import PRUNED, PRUNER, make, open_storage
 
 if TYPE_CHECKING:
-    from optuna import Study
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
 STUDY, JOURNAL = "study.json", "study.journal"  # in the sweep's folder
-SWEEP, PLACE, JOB, OBJECTIVE = "sweep", "place", "job", "objective"  # attributes of trials, and of the study
+JOB = "job"  # attribute of a trial: its job's number
 TOGETHER = 32  # trials of a batch where they are trained as one model
 ONE_SEQUENCE = ("GridSampler", "QMCSampler")  # samplers whose trials are points of one sequence, which a seed begins
 
@@ -95,6 +94,8 @@ class Tuning:
     def __init__(
         self, options: Options, config: DictConfig, overrides: Sequence[str], loader: ConfigLoader, launch: Launch
     ) -> None:
+        from optuna.storages import InMemoryStorage
+
         self.options, self.config, self.launch = options, config, launch
         self.folder = Path(str(config.hydra.sweep.dir))
         self.dry = bool(OmegaConf.select(config, "sweep.dry_run"))
@@ -108,7 +109,8 @@ class Tuning:
         if "://" not in self.storage:  # jobs may run elsewhere
             self.storage = str(Path(self.storage).absolute())
         self.name = str(before.get("study") or options.study_name or self.folder.name)
-        self.study = self._open()
+        self.kept = InMemoryStorage() if self.dry else open_storage(self.storage, mend=True)
+        self.study = open_study(self.kept, self.name, self.storage, self.objective, self.space.varied)
         self.identity = str(before.get(SWEEP) or uuid.uuid4().hex)
         self.offset = int(before.get("known", len(self.study.get_trials(deepcopy=False))))
         # What is wrong with them is said before anything is trained.
@@ -135,44 +137,12 @@ class Tuning:
             if stopped(self.config, self.folder):
                 break
             waiting = []
-        self._conclude()
+        from rich.console import Console
+
+        said, facts = summary(self.study, self.objective)
+        Console().print(said, markup=False, soft_wrap=True)
+        self._write(read_json(self.folder / STUDY) | facts)
         return returned
-
-    def _open(self) -> Study:
-        """The study, which may hold trials already."""
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        direction: Literal["maximize", "minimize"]
-        direction = "maximize" if self.objective.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "minimize"
-        self.kept = optuna.storages.InMemoryStorage() if self.dry else open_storage(self.storage, mend=True)
-        study = optuna.create_study(
-            study_name=self.name, storage=self.kept, direction=direction, load_if_exists=True,
-            sampler=optuna.samplers.RandomSampler(),
-        )  # fmt: skip
-        ranked_by = study.user_attrs.get(OBJECTIVE, self.objective)
-        if study.direction.name.lower() != direction or ranked_by != self.objective:
-            raise ValueError(
-                f"the study {self.name} in {self.storage} goes by {ranked_by} ({study.direction.name.lower()}), this "
-                f"sweep by {self.objective} ({direction}): give another hydra.sweeper.study_name"
-            )
-        study.set_user_attr(OBJECTIVE, self.objective)
-        for trial in study.get_trials(deepcopy=False):
-            self._refuse_other_ranges(trial)
-        return study
-
-    def _refuse_other_ranges(self, trial: FrozenTrial) -> None:
-        from optuna.distributions import check_distribution_compatibility
-
-        for key, over in self.space.varied.items():
-            if key in trial.distributions:
-                try:
-                    check_distribution_compatibility(trial.distributions[key], over)
-                except ValueError as error:
-                    raise ValueError(
-                        f"the study {self.name} in {self.storage} has {key} over {trial.distributions[key]}, this "
-                        f"sweep over {over}: give the same choices, or another hydra.sweeper.study_name"
-                    ) from error
 
     def _ask(self, place: int) -> Asked:
         """A new trial at a place of this sweep."""
@@ -190,11 +160,16 @@ class Tuning:
     def sampler_at(self, place: int) -> BaseSampler:
         """The sampler for a place: made anew, so that it carries nothing over that a killed sweep would lose."""
         import numpy as np
+        from optuna.samplers import RandomSampler
 
-        seed = self.options.seed
-        if str(self.sampler["_target_"]).rsplit(".", 1)[-1] not in ONE_SEQUENCE:
-            seed = int(np.random.SeedSequence([seed, self.offset + place]).generate_state(1)[0])
-        return make(self.sampler, "optuna.samplers.", seed=seed)
+        own = int(np.random.SeedSequence([self.options.seed, self.offset + place]).generate_state(1)[0])
+        one_sequence = str(self.sampler["_target_"]).rsplit(".", 1)[-1] in ONE_SEQUENCE
+        return make(
+            self.sampler,
+            "optuna.samplers.",
+            seed=self.options.seed if one_sequence else own,
+            independent_sampler=RandomSampler(own),  # of those that have one, for what they cannot sample
+        )
 
     def _run(self, batch: Sequence[Asked]) -> list[JobReturn]:
         """Launch the jobs of these trials that have not ended, and tell the study of all."""
@@ -303,24 +278,6 @@ class Tuning:
         trials = [t for t in self.study.get_trials(deepcopy=False) if t.user_attrs.get(SWEEP) == self.identity]
         found = {int(t.user_attrs[PLACE]): t for t in trials if PLACE in t.user_attrs}
         return dict(sorted(found.items()))
-
-    def _conclude(self) -> None:
-        """Say and write down how the study stands."""
-        from optuna.trial import TrialState
-        from rich.console import Console
-
-        # Of trials that were begun again only the newest counts.
-        newest = {(t.user_attrs.get(SWEEP), t.user_attrs.get(PLACE, -t.number)): t for t in self.study.trials}
-        counts = {s.name.lower(): sum(t.state is s for t in newest.values()) for s in TrialState}
-        said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-        best = None
-        if counts["complete"]:
-            top = self.study.best_trial
-            best = {"trial": top.number, "value": top.value, "params": top.params}
-            typed = " ".join(f"{key}={value}" for key, value in top.params.items())
-            said += f"; best {self.objective} {top.value:.6g} (trial {top.number}): {typed}"
-        Console().print(f"Study {self.name}: {len(newest)} trials: {said}", markup=False, soft_wrap=True)
-        self._write(read_json(self.folder / STUDY) | {"trials": counts, "best": best})
 
     def _write(self, facts: dict[str, Any]) -> None:
         write_text(self.folder / STUDY, json.dumps(facts, indent=1) + "\n")
