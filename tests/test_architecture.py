@@ -31,8 +31,9 @@ def test_a_room_imports_only_rooms_before_it(room):
 
 
 def test_what_hydra_reads_at_every_start_imports_no_torch():
-    names = "steepest.sweep.record, steepest.sweep.compose, hydra_plugins.steepest_launchers"
-    code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
+    names = "steepest.sweep.record, steepest.sweep.compose, steepest.sweep.tuning, steepest.training.pruning, "
+    names += "hydra_plugins.steepest_launchers, hydra_plugins.steepest_sweepers"
+    code = f"import sys, {names}; sys.exit(bool({{'torch', 'optuna'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

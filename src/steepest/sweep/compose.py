@@ -180,7 +180,8 @@ class Composer:
             filled_text(marked.hydra, values, asked_scalar),
             filled_text(marked.resolved, values, plain_scalar),
         )
-        return Planned(filled(marked.plain, values), task, subfolder, texts)
+        own = [o for o in task if not o.startswith("sweep.")]  # as training.entry has it
+        return Planned(filled(marked.plain, values), own, subfolder, texts)
 
     def _dirname(self, config: DictConfig, task: Sequence[str]) -> str:
         style = config.hydra.job.config.override_dirname

@@ -203,9 +203,11 @@ class _Recorded:
             self._describe(states, job_overrides, initial_job_idx)
             raise SystemExit(0)
         left = [i for i, state in enumerate(states) if state.status != "finished"]
-        asked = [list(job_overrides[i]) for i in left]
-        if len(left) < len(states):  # those that are left keep the numbers, and so the folders, that they had
-            asked = [[*own, f"hydra.sweep.subdir={states[i].folder}"] for own, i in zip(asked, left, strict=True)]
+        asked = []
+        for number, i in enumerate(left, start=initial_job_idx):  # all keep the folders that they had
+            folder = states[i].folder
+            pinned = [] if folder in (None, str(number)) else [f"hydra.sweep.subdir={folder}"]
+            asked.append([*job_overrides[i], *pinned])
         with self.record.watching():
             returned = dict(zip(left, self.launcher.launch(asked, initial_job_idx), strict=True)) if left else {}
         return [returned.get(i) or _known(state, job_overrides[i]) for i, state in enumerate(states)]
@@ -297,7 +299,8 @@ def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> Non
         figures = [row["objective"], row.get("train/rmse"), row.get("test/rmse"), row.get("test/skill")]
         cells = ["-" if f is None else f"{f:.5g}" for f in figures]
         style = "bold" if row is ranked[0] and row["status"] == "finished" else ""
-        table.add_row(str(row["job"]), *(asked_row.get(k, "") for k in varied), row["status"], *cells, style=style)
+        status = "pruned" if str(row["stop_reason"]).startswith("pruned") else row["status"]
+        table.add_row(str(row["job"]), *(_short(asked_row.get(k, "")) for k in varied), status, *cells, style=style)
     console = Console()
     console.print(table)
     for row in rows:
@@ -310,6 +313,14 @@ def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> Non
             soft_wrap=True,
         )
     console.print(f"Record: {folder}", markup=False, soft_wrap=True)
+
+
+def _short(typed: str) -> str:
+    """A value as the table shows it: of numbers that a sampler drew, the first digits."""
+    try:
+        return f"{float(typed):.4g}" if len(typed) > 8 else typed
+    except ValueError:
+        return typed
 
 
 def is_sweep(config: DictConfig) -> bool:

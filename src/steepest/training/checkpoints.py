@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from steepest.observe.events import Bulk
+from steepest.training.stops import ends_here
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -51,13 +52,8 @@ class LastCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save at the last epoch, or if the last time is long enough ago."""
         # Not in on_train_end: a checkpoint taken there resumes a run that ended inside an epoch at the wrong batch.
-        ending = (
-            trainer.should_stop
-            or 0 < trainer.max_steps <= trainer.global_step
-            or (trainer.max_epochs is not None and 0 < trainer.max_epochs <= trainer.current_epoch + 1)
-        )
         # Saving is a meeting of all processes, whose clocks differ: the first one decides.
-        if trainer.strategy.broadcast(ending or time.monotonic() - self.saved >= self.pause):
+        if trainer.strategy.broadcast(ends_here(trainer) or time.monotonic() - self.saved >= self.pause):
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, Bulk):
                     callback.catch_up(trainer)

@@ -63,6 +63,9 @@ class Sweep:
 
     on_error: Literal["continue", "stop"]
     dry_run: bool
+    trial: int | None
+    study: str | None
+    storage: str | None
 
 
 @dataclass(frozen=True)

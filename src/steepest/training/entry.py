@@ -101,7 +101,7 @@ def job(config: DictConfig) -> float:
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    overrides = list(hydra.overrides.task)
+    overrides = [o for o in hydra.overrides.task if not o.startswith("sweep.")]  # those steer the sweep, not the run
     sweep = hydra.mode is RunMode.MULTIRUN
 
     from steepest.evaluate.metrics import better
@@ -162,7 +162,7 @@ def failed(
         said,
         "",
         "By itself:",
-        f"  python train.py {shlex.join(o for o in overrides if not o.startswith('sweep'))}",
+        f"  python train.py {shlex.join(o for o in overrides if not o.startswith('sweep.'))}",
     ]
     write_text(folder / "error.txt", "\n".join([*lines, "", *more]).rstrip() + "\n")
     if OmegaConf.select(config, "sweep.on_error") == "stop":
@@ -194,6 +194,8 @@ def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[
 def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool) -> Outcome:
     from steepest.training.run import run
 
+    if not sweep:
+        _refuse_half_a_sweep(overrides)
     if not config.resume:
         return run(config, folder, overrides, alone=not sweep)
     if sweep:
@@ -204,6 +206,15 @@ def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool
         )
     # A folder from elsewhere may not say itself what is to be trusted.
     return run(resumed_config(folder, overrides), folder, overrides, resume=True, trust=list(config.trust))
+
+
+def _refuse_half_a_sweep(overrides: list[str]) -> None:
+    """Raise `ValueError` for a single run of a config that says what a sweep varies, as sweep=seeds does."""
+    varied = HydraConfig.get().sweeper.get("params") or {}
+    given = {o.split("=", 1)[0].lstrip("+~") for o in overrides}
+    left = [str(key).lstrip("+") for key in varied if str(key).lstrip("+") not in given]
+    if left:
+        raise ValueError(f"the config is of a sweep over {', '.join(left)}: add -m, or give one value, {left[0]}=...")
 
 
 def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,9 @@ from steepest.observe.tags import layout
 from steepest.training.checkpoints import BestCheckpoint, LastCheckpoint
 from steepest.training.config import Checked, check
 from steepest.training.files import write_text
+from steepest.training.pruning import trial_of
 from steepest.training.record import RunRecord, Status, data_facts, device_name
-from steepest.training.stops import stop_reason
+from steepest.training.stops import Pruning, stop_reason
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +128,10 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
         extra = [callback for callback in extra if not isinstance(callback, RunProgress)]
     # Lightning refuses to clip for manual optimization; such a model has been given the bound itself.
     clip = {} if model.automatic_optimization else {"gradient_clip_val": None, "gradient_clip_algorithm": None}
-    trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=[*extra, scores, rule, best, latest], **clip)
+    trial = None if resume else trial_of(checked.plain)  # a run that is gone on with by itself is no trial any more
+    pruning = [] if trial is None else [Pruning(trial, scores)]
+    callbacks = [*extra, scores, rule, *pruning, best, latest]
+    trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=callbacks, **clip)
     if first:
         record.begin(checked.plain, data_facts(datamodule), device_name(trainer.strategy.root_device))
         if isinstance(logger, TensorBoardLogger):
@@ -137,7 +142,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
         log.warning("%s", note)
 
     started = time.perf_counter()
-    status, reason = fit(trainer, model, datamodule, rule, last if state else None)
+    status, reason = fit(trainer, model, datamodule, [rule, *pruning], last if state else None)
     if not trainer.is_global_zero:
         return Outcome({"status": status, "stop_reason": reason}, None)
     metrics: dict[str, Any] = {
@@ -265,7 +270,7 @@ def keep_freed_memory() -> None:
 
 
 def fit(
-    trainer: Trainer, model: Predictor, datamodule: WindowDataModule, rule: Any, checkpoint: Path | None
+    trainer: Trainer, model: Predictor, datamodule: WindowDataModule, rules: Sequence[Any], checkpoint: Path | None
 ) -> tuple[Status, str]:
     """Fit and say how it ended."""
     gc.freeze()  # what is there by now stays: the garbage collector need not look through it again and again
@@ -281,7 +286,7 @@ def fit(
         return "stopped", "interrupted"
     finally:
         gc.unfreeze()
-    return "finished", stop_reason(rule, trainer)
+    return "finished", stop_reason(rules, trainer)
 
 
 def evaluate_best(model: Predictor, datamodule: WindowDataModule, checkpoint: str) -> Evaluation:

@@ -6,7 +6,7 @@ Every rule has the two limits `epochs` and `updates` beside its own; whichever c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -16,6 +16,8 @@ from torch import Tensor
 from steepest.data.datamodule import windows_in_training
 from steepest.evaluate.metrics import better
 from steepest.models.predictors import Predictor, full_gradient, full_loss
+from steepest.observe.scores import EpochScores
+from steepest.training.pruning import Trial
 
 
 class Epochs(Callback):
@@ -137,16 +139,46 @@ class EarlyStop(EarlyStopping):
         return f"early stopping: no better {self.monitor} than {best:.6g} for {self.patience} epochs"
 
 
+class Pruning(Callback):
+    """Ends the hopeless trial of a study, beside the run's own rule: the study's pruner is asked after every epoch.
+
+    Args:
+        trial: whose job this run is.
+        scores: of the epochs; they come before this callback.
+    """
+
+    def __init__(self, trial: Trial, scores: EpochScores) -> None:
+        self.trial, self.scores, self.reason = trial, scores, ""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report the objective; end the run if the study says so."""
+        if trainer.is_global_zero:
+            value = self.scores.history[-1].get(self.trial.objective)
+            self.reason = self.trial.report(trainer.current_epoch + 1, value, ends=ends_here(trainer))
+        self.reason = trainer.strategy.broadcast(self.reason)
+        trainer.should_stop = trainer.should_stop or bool(self.reason)
+
+
 StopRule = Epochs | Threshold | Stationary | EarlyStop
 
 
-def stop_reason(rule: StopRule, trainer: Trainer) -> str:
+def stop_reason(rules: Sequence[StopRule | Pruning], trainer: Trainer) -> str:
     """Which rule ended a finished fit, in words."""
-    if rule.reason:
-        return rule.reason
+    for rule in rules:
+        if rule.reason:
+            return rule.reason
     if 0 < trainer.max_steps <= trainer.global_step:
         return f"updates: {trainer.global_step} updates done"
     return f"epochs: {trainer.current_epoch} epochs done"
+
+
+def ends_here(trainer: Trainer) -> bool:
+    """Whether the epoch that ends now is the run's last."""
+    return (
+        trainer.should_stop
+        or 0 < trainer.max_steps <= trainer.global_step
+        or (trainer.max_epochs is not None and 0 < trainer.max_epochs <= trainer.current_epoch + 1)
+    )
 
 
 def _predictor(pl_module: LightningModule) -> Predictor:

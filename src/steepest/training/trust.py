@@ -7,7 +7,7 @@ No torch at import.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, wraps
@@ -37,7 +37,10 @@ FOR_HYDRA: Approved = {
     "steepest.": Callback,
     "hydra._internal.core_plugins.": Plugin,
     "hydra_plugins.": Plugin,
+    "optuna.samplers.": object,
+    "optuna.pruners.": object,
 }
+EXTRAS = {"optuna": "tune"}  # packages that shipped configs name and only an extra installs
 CALLED_BY_HYDRA = ("callbacks", "sweeper", "launcher")
 
 
@@ -56,6 +59,9 @@ def locate(path: str, approved: Approved) -> Callable[..., Any]:
     if not all(part.isidentifier() for part in path.split(".")):
         raise ValueError(f"_target_ '{path}' is no dotted name")
     found = _imported(path)
+    package = path.split(".")[0]
+    if found is None and package in EXTRAS and importlib.util.find_spec(package) is None:
+        raise ValueError(f"_target_ '{path}' needs {package}: pip install 'steepest[{EXTRAS[package]}]'")
     if found is None:
         extra = next((extra for plugin, extra in EXTRAS.items() if path.startswith(plugin)), None)
         mend = f"; it comes with pip install 'steepest[{extra}]'" if extra else ""

@@ -76,7 +76,7 @@ def _against_trainer(target: Any, arguments: Mapping[str, Any]) -> str | None:
 
 def kind_of(checked: Checked) -> str:
     """A text that is the same for jobs that can be trained together."""
-    plain = deepcopy({k: v for k, v in checked.plain.items() if k not in ("threads", "trust", "resume")})
+    plain = deepcopy({k: v for k, v in checked.plain.items() if k not in ("threads", "trust", "resume", "sweep")})
     model = checked.groups["model"]
     if not (isinstance(checked.groups["data"].target, type) and issubclass(checked.groups["data"].target, RowData)):
         del plain["seed"]  # of plain rows it is the split's, too

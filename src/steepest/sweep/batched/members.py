@@ -18,6 +18,7 @@ from steepest.evaluate.critical import Ending
 from steepest.evaluate.metrics import better
 from steepest.models.predictors import Predictor
 from steepest.training.config import Checked
+from steepest.training.pruning import Trial, trial_of
 from steepest.training.record import RunRecord, Status
 from steepest.training.stops import EarlyStop, Stationary, StopRule, Threshold
 
@@ -74,6 +75,7 @@ class Member:
         batch: samples of its last update.
         samples: seen by all its updates together.
         seconds: its share of the training time.
+        trial: of a study whose pruner may end it; None otherwise.
     """
 
     number: int
@@ -100,6 +102,10 @@ class Member:
     batch: int = 0
     samples: int = 0
     seconds: float = 0.0
+    trial: Trial | None = None
+
+    def __post_init__(self) -> None:
+        self.trial = trial_of(self.checked.plain)
 
     @property
     def objective(self) -> str:
@@ -151,6 +157,9 @@ class Member:
             reason = f"updates: {self.updates} updates done"
         if not reason and self.epochs == self.rule.epochs:
             reason = f"epochs: {self.epochs} epochs done"
+        if self.trial is not None:
+            pruned = self.trial.report(self.epochs, score, ends=bool(reason))
+            reason = reason or pruned
         if reason:
             self.status, self.reason = "finished", reason
 

@@ -1,0 +1,127 @@
+"""What a tuned sweep varies, from Hydra's own override syntax to Optuna's distributions and back. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Transformer
+
+if TYPE_CHECKING:
+    from optuna import Trial
+    from optuna.distributions import BaseDistribution
+
+
+@dataclass(frozen=True)
+class Space:
+    """What the jobs of a sweep have in common, and what is varied.
+
+    Attributes:
+        fixed: overrides of every job.
+        varied: key, as it is typed -> what it ranges over.
+        texts: of keys with choices: how each is typed.
+    """
+
+    fixed: list[str]
+    varied: dict[str, BaseDistribution]
+    texts: dict[str, list[str]]
+
+    def suggest(self, trial: Trial) -> None:
+        """Let the trial's sampler choose every value."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        for key, over in self.varied.items():
+            if isinstance(over, FloatDistribution):
+                trial.suggest_float(key, over.low, over.high, step=over.step, log=over.log)
+            elif isinstance(over, IntDistribution):
+                trial.suggest_int(key, over.low, over.high, step=over.step, log=over.log)
+            else:
+                trial.suggest_categorical(key, over.choices)  # type: ignore[attr-defined]
+
+    def overrides(self, values: Mapping[str, Any]) -> list[str]:
+        """A job's overrides, from a trial's values."""
+        typed = {}
+        for key, over in self.varied.items():
+            value = values[key]
+            typed[key] = self.texts[key][int(over.to_internal_repr(value))] if key in self.texts else str(value)
+        return [*self.fixed, *(f"{key}={text}" for key, text in typed.items())]
+
+
+def read_space(overrides: Sequence[str], loader: ConfigLoader | None = None) -> Space:
+    """The space that overrides span; of two with the same key the later one counts.
+
+    Args:
+        overrides: such as ``optimizer.lr=tag(log, interval(0.001, 1))``.
+        loader: Hydra's, which knows the choices of ``glob(*)``.
+
+    Raises:
+        ValueError: for a range that is empty, or not one of a logarithm; where nothing is varied.
+    """
+    found = {o.get_key_element(): o for o in OverridesParser.create(loader).parse_overrides(list(overrides))}
+    fixed = [str(o.input_line) for o in found.values() if not o.is_sweep_override()]
+    varied, texts = {}, {}
+    for key, override in found.items():
+        if override.is_choice_sweep():
+            varied[key], texts[key] = _choices(override)
+        elif override.is_sweep_override():
+            varied[key] = _numbers(override)
+    if not varied:
+        raise ValueError(
+            "hydra/sweeper=tune has nothing to vary: give it a range, such as "
+            "'optimizer.lr=tag(log, interval(0.001, 1))'"
+        )
+    return Space(fixed, varied, texts)
+
+
+def _choices(override: Override) -> tuple[BaseDistribution, list[str]]:
+    from optuna.distributions import CategoricalDistribution
+
+    asked = override.value()
+    if isinstance(asked, ChoiceSweep):
+        asked.shuffle = False  # the sampler's order is another; and a study knows its choices by their order
+    elements = list(override.sweep_iterator())
+    if not elements:
+        raise ValueError(f"{override.input_line}: there is nothing to choose among")
+    choices: list[Any] = [Transformer.encode(element) for element in elements]
+    return CategoricalDistribution(choices), [Transformer.str(element) for element in elements]
+
+
+def _numbers(override: Override) -> BaseDistribution:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    asked = override.value()
+    assert isinstance(asked, IntervalSweep | RangeSweep)
+    log = "log" in asked.tags
+    if more := asked.tags - {"log"}:
+        raise ValueError(f"{override.input_line}: the tag '{min(more)}' is not known; there is 'log'")
+    if isinstance(asked, IntervalSweep):
+        low, high, step = asked.start, asked.end, None
+    else:
+        low, high, step = _ends(asked)
+    if low is None or high is None or low > high:
+        raise ValueError(f"{override.input_line} is empty: the first number has to be the smaller one")
+    if log and low <= 0:
+        raise ValueError(f"{override.input_line}: a logarithmic range has to begin above 0")
+    if log and step not in (None, 1):
+        raise ValueError(f"{override.input_line}: a logarithmic range has no step; use interval, or int(interval(...))")
+    if isinstance(low, int) and isinstance(high, int):
+        return IntDistribution(low, high, log=log, step=int(step or 1))
+    return FloatDistribution(low, high, log=log, step=None if log else step)
+
+
+def _ends(asked: RangeSweep) -> tuple[float | None, float | None, float]:
+    """The least and the greatest number of a range, and what lies between two; Nones for an empty one."""
+    values = list(asked.range())
+    whole = all(isinstance(value, int) for value in (asked.start, asked.stop, asked.step))
+    if not values:
+        return None, None, 1
+    if whole:
+        return min(values), max(values), abs(asked.step)
+    # In the decimals that were typed: steps of binary numbers do not add up.
+    start, step = Decimal(str(asked.start)), Decimal(str(asked.step))
+    ends = float(start), float(start + step * (len(values) - 1))
+    return min(ends), max(ends), abs(float(step))

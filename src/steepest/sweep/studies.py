@@ -1,0 +1,80 @@
+"""Optuna's studies as sweeps use them: opened or refused, told apart, summed up. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from steepest.sweep.record import HIGHER_IS_BETTER
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.storages import BaseStorage
+
+SWEEP, PLACE, OBJECTIVE = "sweep", "place", "objective"  # attributes: of a trial, its sweep and place in it; of a study
+
+
+def open_study(
+    storage: BaseStorage, name: str, where: str, objective: str, varied: Mapping[str, BaseDistribution]
+) -> Study:
+    """A study, which may hold trials already.
+
+    Args:
+        storage: that keeps it.
+        name: its name there.
+        where: the storage in words.
+        objective: what its trials are told.
+        varied: what they range over.
+
+    Raises:
+        ValueError: where there is one with another objective, or other ranges.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    direction: Literal["maximize", "minimize"]
+    direction = "maximize" if objective.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "minimize"
+    study = optuna.create_study(
+        study_name=name, storage=storage, direction=direction, load_if_exists=True,
+        sampler=optuna.samplers.RandomSampler(),
+    )  # fmt: skip
+    goes_by = study.user_attrs.get(OBJECTIVE, objective)
+    if study.direction.name.lower() != direction or goes_by != objective:
+        raise ValueError(
+            f"the study {name} in {where} goes by {goes_by} ({study.direction.name.lower()}), this sweep by "
+            f"{objective} ({direction}): give another hydra.sweeper.study_name"
+        )
+    for trial in study.get_trials(deepcopy=False):
+        for key in varied.keys() & trial.distributions.keys():
+            _refuse_other(trial.distributions[key], varied[key], f"the study {name} in {where} has {key}")
+    study.set_user_attr(OBJECTIVE, objective)
+    return study
+
+
+def _refuse_other(before: BaseDistribution, now: BaseDistribution, said: str) -> None:
+    from optuna.distributions import check_distribution_compatibility
+
+    try:
+        check_distribution_compatibility(before, now)
+    except ValueError as error:
+        raise ValueError(
+            f"{said} over {before}, this sweep over {now}: give the same choices, or another hydra.sweeper.study_name"
+        ) from error
+
+
+def summary(study: Study, objective: str) -> tuple[str, dict[str, Any]]:
+    """How a study stands: in words, and as facts."""
+    from optuna.trial import TrialState
+
+    # Of trials that were begun again only the newest counts.
+    newest = {(t.user_attrs.get(SWEEP), t.user_attrs.get(PLACE, -t.number)): t for t in study.get_trials()}
+    counts = {s.name.lower(): sum(t.state is s for t in newest.values()) for s in TrialState}
+    said = f"Study {study.study_name}: {len(newest)} trials: "
+    said += ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    if not counts["complete"]:
+        return said, {"trials": counts, "best": None}
+    best = study.best_trial
+    typed = " ".join(f"{key}={value}" for key, value in best.params.items())
+    said += f"; best {objective} {best.value:.6g} (trial {best.number}): {typed}"
+    return said, {"trials": counts, "best": {"trial": best.number, "value": best.value, "params": best.params}}

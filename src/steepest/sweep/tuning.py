@@ -1,0 +1,312 @@
+"""A sweep whose jobs Optuna proposes: trials asked in batches, launched as jobs, told what came of them. No torch.
+
+What is proposed depends on the seed, the trials told so far and a trial's place in the sweep, on nothing that a process
+takes with it: a sweep that was killed goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf
+
+from steepest.sweep.manifest import NAME, Manifest, job_id, of_task
+from steepest.sweep.space import read_space
+from steepest.sweep.studies import PLACE, SWEEP, open_study, summary
+from steepest.training.entry import stopped
+from steepest.training.files import read_json, write_text
+from steepest.training.pruning import PRUNED, PRUNER, make, open_storage
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+
+STUDY, JOURNAL = "study.json", "study.journal"  # in the sweep's folder
+JOB = "job"  # attribute of a trial: its job's number
+TOGETHER = 32  # trials of a batch where they are trained as one model
+ONE_SEQUENCE = ("GridSampler", "QMCSampler")  # samplers whose trials are points of one sequence, which a seed begins
+
+
+@dataclass(frozen=True)
+class Options:
+    """The keys of conf/hydra/sweeper/tune.yaml beside the space."""
+
+    n_trials: int
+    batch: int | None
+    seed: int
+    sampler: DictConfig
+    pruner: DictConfig
+    study_name: str | None
+    storage: str | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A trial that waits for its job.
+
+    Attributes:
+        trial: its number in the study.
+        job: its number in the sweep; trials with the same values share one.
+        overrides: of the job.
+    """
+
+    trial: int
+    job: int
+    overrides: list[str]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What came of a job.
+
+    Attributes:
+        objective: None of one that failed.
+        pruned: of one that was, its last epoch (counted from 0) and that one's score.
+    """
+
+    objective: float | None
+    pruned: tuple[int, float] | None = None
+
+
+class Tuning:
+    """One sweep.
+
+    Args:
+        options: of the sweeper.
+        config: the sweep's own.
+        overrides: what is varied, and what all jobs have in common.
+        loader: Hydra's.
+        launch: runs jobs, numbered from a number on.
+    """
+
+    def __init__(
+        self, options: Options, config: DictConfig, overrides: Sequence[str], loader: ConfigLoader, launch: Launch
+    ) -> None:
+        from optuna.storages import InMemoryStorage
+
+        self.options, self.config, self.launch = options, config, launch
+        self.folder = Path(str(config.hydra.sweep.dir))
+        self.dry = bool(OmegaConf.select(config, "sweep.dry_run"))
+        self.space = read_space(overrides, loader)
+        self.size = options.batch or batch_for(config.hydra.launcher)
+        self.sampler, self.pruner = _plain(options.sampler), _plain(options.pruner)
+        self.objective = str(config.objective)
+        before = {} if self.dry else read_json(self.folder / STUDY)
+        self.resumed = bool(before)
+        self.storage = str(options.storage or self.folder / JOURNAL)
+        if "://" not in self.storage:  # jobs may run elsewhere
+            self.storage = str(Path(self.storage).absolute())
+        self.name = str(before.get("study") or options.study_name or self.folder.name)
+        self.kept = InMemoryStorage() if self.dry else open_storage(self.storage, mend=True)
+        self.study = open_study(self.kept, self.name, self.storage, self.objective, self.space.varied)
+        self.identity = str(before.get(SWEEP) or uuid.uuid4().hex)
+        self.offset = int(before.get("known", len(self.study.get_trials(deepcopy=False))))
+        # What is wrong with them is said before anything is trained.
+        self.sampler_at(0)
+        make(self.pruner, "optuna.pruners.")
+        self.ended: dict[int, Ended] = {}
+        self.job_of: dict[tuple[str, ...], int] = {}
+        if not self.dry:
+            facts = {SWEEP: self.identity, "study": self.name, "storage": options.storage, "known": self.offset}
+            self._write(facts | {"objective": self.objective})
+
+    def run(self) -> list[JobReturn]:
+        """Ask, launch and tell until there are as many trials as asked for; what the jobs returned."""
+        returned: list[JobReturn] = []
+        waiting, place = self._left_behind()
+        while waiting or place < self.options.n_trials:
+            # Batches begin at the same places whether or not the sweep was killed: what is known to a proposal is too.
+            while place < self.options.n_trials and (not waiting or place % self.size):
+                waiting.append(self._ask(place))
+                place += 1
+            if self.dry:
+                print(f"The first {len(waiting)} of {self.options.n_trials} trials; the others depend on these:")
+            returned += self._run(waiting)
+            if stopped(self.config, self.folder):
+                break
+            waiting = []
+        from rich.console import Console
+
+        said, facts = summary(self.study, self.objective)
+        Console().print(said, markup=False, soft_wrap=True)
+        self._write(read_json(self.folder / STUDY) | facts)
+        return returned
+
+    def _ask(self, place: int) -> Asked:
+        """A new trial at a place of this sweep."""
+        self.study.sampler = self.sampler_at(place)
+        trial = self.study.ask()
+        trial.set_user_attr(SWEEP, self.identity)  # first of all: a trial that is killed half asked is known as ours
+        trial.set_user_attr(PLACE, place)
+        trial.set_user_attr(PRUNER, json.dumps(self.pruner))
+        self.space.suggest(trial)
+        overrides = self.space.overrides(trial.params)
+        job = self.job_of.setdefault(tuple(overrides), len(self.job_of))
+        trial.set_user_attr(JOB, job)
+        return Asked(trial.number, job, overrides)
+
+    def sampler_at(self, place: int) -> BaseSampler:
+        """The sampler for a place: made anew, so that it carries nothing over that a killed sweep would lose."""
+        import numpy as np
+        from optuna.samplers import RandomSampler
+
+        own = int(np.random.SeedSequence([self.options.seed, self.offset + place]).generate_state(1)[0])
+        one_sequence = str(self.sampler["_target_"]).rsplit(".", 1)[-1] in ONE_SEQUENCE
+        return make(
+            self.sampler,
+            "optuna.samplers.",
+            seed=self.options.seed if one_sequence else own,
+            independent_sampler=RandomSampler(own),  # of those that have one, for what they cannot sample
+        )
+
+    def _run(self, batch: Sequence[Asked]) -> list[JobReturn]:
+        """Launch the jobs of these trials that have not ended, and tell the study of all."""
+        jobs = {asked.job: asked for asked in reversed(batch) if asked.job not in self.ended}
+        returned: list[JobReturn] = []
+        for run in _runs([jobs[job] for job in sorted(jobs)]):
+            back = self.launch([[*asked.overrides, *self._steering(asked)] for asked in run], run[0].job)
+            returned += back
+            self.ended |= {asked.job: self._end(asked, came) for asked, came in zip(run, back, strict=True)}
+        for asked in batch:
+            ended = self.ended[asked.job]
+            if ended.objective is None and stopped(self.config, self.folder):
+                continue  # most of these jobs were not begun: they wait for the sweep to be gone on with
+            self._tell(asked, ended)
+        return returned
+
+    def _steering(self, asked: Asked) -> list[str]:
+        """What a job needs to know to be pruned."""
+        if self.dry or str(self.pruner["_target_"]).endswith(".NopPruner"):
+            return []
+        study, storage = (QuotedString(text, Quote.single).with_quotes() for text in (self.name, self.storage))
+        return [f"sweep.trial={asked.trial}", f"sweep.study={study}", f"sweep.storage={storage}"]
+
+    def _end(self, asked: Asked, came: JobReturn) -> Ended:
+        value = came.return_value if came.status is JobStatus.COMPLETED else None
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            return Ended(None)
+        trial = self._trial(asked.trial)
+        return Ended(float(value), _last(trial) if PRUNED in trial.user_attrs else None)
+
+    def _tell(self, asked: Asked, ended: Ended) -> None:
+        import optuna
+        from optuna.trial import TrialState
+
+        self.study.sampler = optuna.samplers.RandomSampler()  # others would end an `optimize` that is not ours
+        if ended.objective is None:
+            self.study.tell(asked.trial, state=TrialState.FAIL)
+        elif ended.pruned is None:
+            self.study.tell(asked.trial, ended.objective)
+        else:
+            if self._trial(asked.trial).last_step is None:  # it shares the job of another trial
+                within = self.kept.get_study_id_from_name(self.name)
+                own = self.kept.get_trial_id_from_study_id_trial_number(within, asked.trial)
+                self.kept.set_trial_intermediate_value(own, *ended.pruned)
+            self.study.tell(asked.trial, state=TrialState.PRUNED)
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return next(t for t in self.study.get_trials(deepcopy=False) if t.number == number)
+
+    def _left_behind(self) -> tuple[list[Asked], int]:
+        """Trials of this sweep that still need their jobs, and the place of the next new one."""
+        from optuna.trial import TrialState
+
+        if not self.resumed:
+            return [], 0
+        renumbered = False
+        manifest = Manifest.read(self.folder) if (self.folder / NAME).exists() else None
+        waiting: list[Asked] = []
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if self.options.storage is None and SWEEP not in trial.user_attrs:  # killed before it was anybody's
+                self.study.tell(trial.number, state=TrialState.FAIL)
+        places = self._own()
+        for place, trial in places.items():
+            whole = set(trial.params) == set(self.space.varied) and JOB in trial.user_attrs
+            if trial.state is TrialState.RUNNING and not whole:
+                self.study.tell(trial.number, state=TrialState.FAIL)
+            if not whole:  # killed as it was asked: the last one
+                return waiting, place
+            overrides, job = self.space.overrides(trial.params), int(trial.user_attrs[JOB])
+            self.job_of.setdefault(tuple(overrides), job)
+            state = manifest.jobs.get(job_id(of_task(overrides))) if manifest else None
+            done = state is not None and state.status == "finished"
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+                self.ended[job] = Ended(trial.value, _last(trial) if trial.state is TrialState.PRUNED else None)
+            elif done and trial.state is TrialState.FAIL:
+                self.ended[job] = Ended(None)
+            elif done and not renumbered:
+                waiting.append(Asked(trial.number, job, overrides))
+            else:
+                # A sampler looks at trials in the order of their numbers: after the first that is new, all are.
+                renumbered = True
+                self._begin_again(trial, reports=done)
+                waiting.append(Asked(self._own()[place].number, job, overrides))
+        return waiting, len(places)
+
+    def _begin_again(self, trial: FrozenTrial, *, reports: bool) -> None:
+        """Put a new trial with the same values in a trial's place, with what it reported or without."""
+        from optuna.trial import TrialState, create_trial
+
+        if trial.state is TrialState.RUNNING:
+            self.study.tell(trial.number, state=TrialState.FAIL)
+        left_out = () if reports else (PRUNED, "completed_rung_")  # the latter are what its pruner kept of the reports
+        attributes = [
+            {k: v for k, v in kept.items() if not k.startswith(left_out)}
+            for kept in (trial.user_attrs, trial.system_attrs)
+        ]
+        again = create_trial(
+            state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions,
+            user_attrs=attributes[0], system_attrs=attributes[1],
+            intermediate_values=trial.intermediate_values if reports else {},
+        )  # fmt: skip
+        self.study.add_trial(again)
+
+    def _own(self) -> dict[int, FrozenTrial]:
+        """This sweep's trials by place; of a place that was begun again, the newest."""
+        trials = [t for t in self.study.get_trials(deepcopy=False) if t.user_attrs.get(SWEEP) == self.identity]
+        found = {int(t.user_attrs[PLACE]): t for t in trials if PLACE in t.user_attrs}
+        return dict(sorted(found.items()))
+
+    def _write(self, facts: dict[str, Any]) -> None:
+        write_text(self.folder / STUDY, json.dumps(facts, indent=1) + "\n")
+
+
+def _plain(node: DictConfig) -> dict[str, Any]:
+    return {str(key): value for key, value in OmegaConf.to_container(node, resolve=True).items()}  # type: ignore[union-attr]
+
+
+def batch_for(launcher: DictConfig) -> int:
+    """How many trials are asked for at once: as many as a launcher runs side by side."""
+    if str(launcher.get("_target_")).endswith(".BatchedLauncher"):
+        return TOGETHER
+    if "n_jobs" not in launcher:
+        return 1
+    return int(launcher.n_jobs) if (launcher.n_jobs or 0) > 0 else os.cpu_count() or 1
+
+
+def _runs(jobs: Sequence[Asked]) -> list[list[Asked]]:
+    """Jobs whose numbers follow each other: a launcher counts on from the first."""
+    runs: list[list[Asked]] = []
+    for asked in jobs:
+        if runs and runs[-1][-1].job + 1 == asked.job:
+            runs[-1].append(asked)
+        else:
+            runs.append([asked])
+    return runs
+
+
+def _last(trial: FrozenTrial) -> tuple[int, float] | None:
+    """The last epoch that a trial reported, counted from 0, and its score."""
+    return None if trial.last_step is None else (trial.last_step, trial.intermediate_values[trial.last_step])
