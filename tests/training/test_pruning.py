@@ -10,7 +10,7 @@ from conftest import NO_PICTURES, QUIET, composed
 from hydra.core.override_parser.types import Quote, QuotedString
 from optuna.trial import TrialState, create_trial
 
-from steepest.sweep.batched.engine import Group, Job
+from steepest.sweep.batched.engine import Ground, Group, Job
 from steepest.sweep.batched.fits import kind_of
 from steepest.sweep.compose import Texts
 from steepest.training.config import check
@@ -98,7 +98,7 @@ def test_a_run_is_ended_early_and_its_record_is_whole_by_itself_and_among_others
         texts = Texts("", "", "", yaml.safe_dump(checked.plain))
         jobs.append(Job(number, tmp_path / str(number), [], checked, texts))
     assert len({kind_of(job.checked) for job in jobs}) == 1, "jobs of different trials are trained together"
-    Group(jobs).train(jobs, lambda member: None)
+    Group(jobs, Ground(jobs[0].checked)).train(jobs, lambda member: None)
     alone = tmp_path / "5"
     alone.mkdir()
     outcome = run(composed(*SMALL, "optimizer.lr=0.1", *steering(where, 5)), alone, [])
