@@ -178,7 +178,7 @@ def test_a_dry_run_lists_the_jobs_and_runs_none(command, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "batched"])
+@pytest.mark.parametrize("launcher", ["basic", "batched", "processes"])
 def test_a_sweep_that_was_killed_ends_with_the_results_of_the_uninterrupted_one(command, tmp_path, launcher):
     asked = ["-m", f"hydra/launcher={launcher}", "model=linear,mlp_manual", "seed=range(4)", "stop.epochs=6"]
     assert command(*asked, "hydra.sweep.dir=whole").returncode == 0

@@ -88,7 +88,7 @@ def test_ray_takes_a_cluster_that_is_there_already(sweep):
     needs("ray")
     subprocess.run([RAY, "start", "--head", "--port", "6399", "--include-dashboard=false"], check=True)
     try:
-        answer, record, _ = sweep("s", "hydra/launcher=ray", "hydra.launcher.ray.init.address=127.0.0.1:6399")
+        answer, record, _ = sweep("s", "hydra/launcher=ray", "hydra.launcher.ray.init.address=auto")
     finally:
         subprocess.run([RAY, "stop"], check=True)
     assert "Connecting to existing Ray cluster" in answer.stderr + answer.stdout

@@ -19,10 +19,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from steepest.models.losses import Loss
-from steepest.models.networks import MLP, backward, forward, outputs
+from steepest.models.networks import MLP, Layer, backward, forward, outputs
 
 AT_ONCE = 1 << 17  # numbers of a layer that are cheap to hold: what a processor has near
-SAMPLES = 128  # fewer at once make slow matrix products
+SAMPLES = 256  # that outputs are made of at once; fewer make slow matrix products
 
 
 class Stack:
@@ -64,20 +64,24 @@ class Stack:
         return len(self.own_shapes)
 
     def _view(self) -> None:
-        theta, gradient = self.blocks(self.theta), self.blocks(self.gradient)
-        self.layers = list(zip(theta[::2], theta[1::2], strict=True))
-        self.gradients = list(zip(gradient[::2], gradient[1::2], strict=True))
+        self.layers, self.gradients = self._pairs(self.theta), self._pairs(self.gradient)
+
+    def _pairs(self, numbers: Tensor) -> list[Layer]:
+        """(W, b) of each layer: views."""
+        blocks = self.blocks(numbers)
+        return list(zip(blocks[::2], blocks[1::2], strict=True))
 
     def blocks(self, numbers: Float[Tensor, " M"]) -> list[Tensor]:
         """The numbers of each parameter tensor, (R, out, in) or (R, out): views."""
         return [
-            part.view(len(self), *reversed(shape)).mT if _lies_turned(shape) else part.view(len(self), *shape)
+            part.view(-1, *reversed(shape)).mT if _lies_turned(shape) else part.view(-1, *shape)
             for part, shape in zip(self.pieces(numbers), self.shapes, strict=True)
         ]
 
     def pieces(self, numbers: Float[Tensor, " M"]) -> list[Float[Tensor, "R _"]]:
         """The numbers of each parameter tensor in a row per run, as they lie: views."""
-        return [part.view(len(self), -1) for part in numbers.split([len(self) * size for size in self.sizes])]
+        runs = len(numbers) // sum(self.sizes)
+        return [part.view(runs, -1) for part in numbers.split([runs * size for size in self.sizes])]
 
     def rows(self, numbers: Float[Tensor, " M"]) -> Float[Tensor, "R P"]:
         """The numbers of each run in a row."""
@@ -106,25 +110,46 @@ class Stack:
             mine.data = its.clone()
 
     def loss_and_gradient(self, x_ND: Float[Tensor, "*#R N D"], y_NH: Tensor, loss: Loss) -> Float[Tensor, " R"]:
-        """Each run's mean loss, with its gradient in `gradient`; samples without runs dimension are for all."""
-        trace = forward(x_ND, self.layers, self.activations)
-        loss_R, slope_RNO = loss.with_slope(trace.a[-1], y_NH)
-        backward(slope_RNO, trace, self.layers, self.activations, self.gradients)
+        """Each run's mean loss, with its gradient in `gradient`; samples without runs dimension are for all.
+
+        A run's numbers are the same, to the bit, whoever it is trained with.
+        """
+        if len(self) > 1:
+            x_RND = x_ND.expand(len(self), -1, -1)
+            loss_R = self._loss_and_gradient(x_RND, y_NH, loss, self.layers, self.gradients)
+        else:  # the product of one pair of matrices is done by another kernel, whose last digits differ
+            theta, gradient = self._twice(self.theta), torch.empty_like(self._twice(self.gradient))
+            x_RND = x_ND.expand(2, -1, -1)
+            loss_R = self._loss_and_gradient(x_RND, y_NH, loss, self._pairs(theta), self._pairs(gradient))[:1]
+            torch.cat([piece[0] for piece in self.pieces(gradient)], out=self.gradient)
         if self.mask is not None:
             self.gradient *= self.mask
         return loss_R
 
+    def _loss_and_gradient(
+        self, x_RND: Tensor, y_NH: Tensor, loss: Loss, layers: Sequence[Layer], gradients: Sequence[Layer]
+    ) -> Tensor:
+        trace = forward(x_RND, layers, self.activations)
+        loss_R, slope_RNO = loss.with_slope(trace.a[-1], y_NH)
+        backward(slope_RNO, trace, layers, self.activations, gradients)
+        return loss_R
+
+    def _twice(self, numbers: Tensor) -> Tensor:
+        """The numbers of the one run, for two."""
+        return torch.cat([piece.expand(2, -1).flatten() for piece in self.pieces(numbers)])
+
     def outputs(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "R N O"]:
-        """Every run's predictions in model space."""
-        widest = max(shape[0] for shape in self.shapes)
-        samples = max(SAMPLES, AT_ONCE // (len(self) * widest))
-        runs = max(1, AT_ONCE // (samples * widest))
+        """Every run's predictions in model space: to the bit the same, whoever it is asked with."""
+        runs = max(2, AT_ONCE // (SAMPLES * max(shape[0] for shape in self.shapes)))
         made_RNO = x_ND.new_empty(len(self), len(x_ND), self.shapes[-1][0])
-        for some in range(0, len(self), runs):
-            layers = [(W[some : some + runs], b[some : some + runs]) for W, b in self.layers]
-            for start in range(0, len(x_ND), samples):
-                piece = outputs(x_ND[start : start + samples], layers, self.activations)
-                made_RNO[some : some + runs, start : start + samples] = piece
+        whole = self.layers if len(self) > 1 else self._pairs(self._twice(self.theta))
+        start = 0
+        for count in _shares(len(whole[0][1]), runs):
+            layers = [(W[start : start + count], b[start : start + count]) for W, b in whole]
+            for first in range(0, len(x_ND), SAMPLES):
+                piece = outputs(x_ND[first : first + SAMPLES], layers, self.activations)
+                made_RNO[start : start + count, first : first + SAMPLES] = piece[: len(self)]
+            start += count
         return made_RNO
 
     def part(self, index_r: Int[Tensor, " r"]) -> Stack:
@@ -151,3 +176,11 @@ class Stack:
 
 def _lies_turned(shape: torch.Size) -> bool:
     return len(shape) == 2 and shape[1] < shape[0]
+
+
+def _shares(count: int, most: int) -> list[int]:
+    """So many runs in shares of at most `most`, none of a single one."""
+    shares = -(-count // most)
+    if count // shares == 1:
+        shares = max(1, count // 2)
+    return [count // shares + (share < count % shares) for share in range(shares)]
