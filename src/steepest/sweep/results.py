@@ -114,13 +114,15 @@ class Spread(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        """To the digits that the deviation leaves: two of its own."""
+        """To the digits that the deviation leaves: two of its own, as 0.598 ± 0.046 or (1.5850 ± 0.0026)e-3."""
         if not self.std:
             return f"{self.mean:.5g}" if self.std is None else f"{self.mean:.5g} ± 0"
-        decimals = max(0, 1 - math.floor(math.log10(self.std)))
-        if decimals > 6 or max(abs(self.mean), self.std) >= 1e5:
-            return f"{self.mean:.3g} ± {self.std:.2g}"
-        return f"{self.mean:.{decimals}f} ± {self.std:.{decimals}f}"
+        last = math.floor(math.log10(self.std)) - 1  # the power of ten of the last digit
+        power = math.floor(math.log10(max(abs(self.mean), self.std)))
+        if power < 5 and (power > -3 or last > -6):
+            return f"{self.mean:.{max(0, -last)}f} ± {self.std:.{max(0, -last)}f}"
+        mean, std, decimals = self.mean / 10.0**power, self.std / 10.0**power, max(0, power - last)
+        return f"({mean:.{decimals}f} ± {std:.{decimals}f})e{power}"
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
@@ -167,6 +169,10 @@ class Results:
         """What each row's job was asked."""
         return [asked(row["overrides"]) for row in self.rows]
 
+    def asked_of(self, row: Row) -> dict[str, str]:
+        """What one row's job was asked."""
+        return asked(row["overrides"])
+
     @cached_property
     def varied(self) -> list[str]:
         """The keys that differ between jobs, as they were typed."""
@@ -211,7 +217,7 @@ class Results:
         """The settings, the best mean objective first; of equal ones that with more finished seeds."""
         groups: dict[tuple[str, ...], list[Row]] = {}
         for row in self.ranked:
-            own = asked(row["overrides"])
+            own = self.asked_of(row)
             groups.setdefault(tuple(own.get(key, NOT_ASKED) for key in self.keys), []).append(row)
         settings = []
         for values, rows in groups.items():
