@@ -17,6 +17,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from steepest.sweep.manifest import JobState, Manifest
 from steepest.training.files import read_json
@@ -99,10 +100,11 @@ def asked(overrides: Iterable[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=65536)
 def number(text: str) -> float | None:
-    """A typed value as a number; None of words, lists, null and booleans."""
-    if text == NOT_ASKED:
+    """A typed value as a number; None of words, lists, null, booleans and what Hydra cannot read."""
+    try:
+        value = OverridesParser.create().parse_override(f"key={text}").value()
+    except HydraException:
         return None
-    value = OverridesParser.create().parse_override(f"key={text}").value()
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from steepest.sweep.results import NOT_ASKED, Results, Row, Setting, again, spread
 
-MOST = 20  # rows, of the table and of the list of failures
+MOST, MOST_UNFINISHED = 20, 8  # rows of the table; jobs that did not finish of which it is said why
 HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
 
@@ -33,10 +33,11 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
         what = "settings" if over_seeds else "jobs"
         console.print(f"The best {MOST} of {shown} {what}; all jobs are in results.csv.", markup=False)
     unfinished = [row for row in rows if row["status"] != "finished"]
-    for row in unfinished[:MOST]:
+    for row in unfinished[:MOST_UNFINISHED]:
         console.print(f"job {row['job']} {row['status']}: {row['stop_reason']}", markup=False, soft_wrap=True)
-    if len(unfinished) > MOST:
-        console.print(f"{len(unfinished) - MOST} more did not finish: see results.csv.", markup=False)
+    if len(unfinished) > MOST_UNFINISHED:
+        more = ", ".join(str(row["job"]) for row in unfinished[MOST_UNFINISHED:])
+        console.print(f"Nor did these finish (why is in results.csv): {more}", markup=False, soft_wrap=True)
     best = results.best
     if best is not None:
         if over_seeds:

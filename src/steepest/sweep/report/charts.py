@@ -55,6 +55,10 @@ def colours(scale: ObjectiveScale) -> list[list[Any]]:
     return [[place, colour] for place, colour in zip((0.0, 0.5, 1.0), ends, strict=True)]
 
 
+def _bar(scale: ObjectiveScale) -> dict[str, Any]:
+    return {"thickness": 12, "outlinewidth": 0, "title": {"text": plain(scale.name), "side": "right"}} | scale.ticks()
+
+
 def told(results: Results, row: Row) -> str:
     """What is read at a job's point."""
     settings = "".join(f"<br>{plain(k)} = {plain(results.asked_of(row).get(k, '-'))}" for k in results.varied)
@@ -107,8 +111,7 @@ def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
             text=failed["told"].str.replace(": -", " failed", n=1),
             marker={"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": FAINT}},
         )  # fmt: skip
-    if axis.few or axis.kind == "category":
-        _means(made, known, axis, scale)
+    _means(made, known, axis, scale)
     best = results.best
     assert best is not None
     made.add_scatter(
@@ -188,7 +191,7 @@ def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
         customdata=told_YX, text=texts, xgap=2, ygap=2, hoverongaps=True,
         hovertemplate=f"{plain(across.key)} %{{x}}<br>{plain(up.key)} %{{y}}<br>%{{customdata}}<extra></extra>",
         texttemplate="%{text}" if flat.size <= WRITTEN else None,
-        colorbar={"thickness": 12, "outlinewidth": 0, "title": {"text": plain(scale.name), "side": "right"}} | scale.ticks(),
+        colorbar=_bar(scale),
     )  # fmt: skip
     for axis, layout in ((across, made.layout.xaxis), (up, made.layout.yaxis)):
         ends = [-0.5, len(axis.labels) - 0.5]
@@ -212,7 +215,7 @@ def _cloud(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
         marker={
             "size": 11, "color": scale.moved(values), "colorscale": colours(scale), "showscale": True,
             "cmin": min(scale.best, scale.worst), "cmax": max(scale.best, scale.worst),
-            "colorbar": {"thickness": 12, "outlinewidth": 0, "title": {"text": plain(scale.name), "side": "right"}} | scale.ticks(),
+            "colorbar": _bar(scale),
         },
     )  # fmt: skip
     return made

@@ -85,20 +85,15 @@ class KeyAxis:
 
     def dimension(self, order: Sequence[int]) -> dict[str, Any]:
         """Plotly's axis of parallel coordinates, for these jobs: it has no logarithmic ones, so powers are written."""
-        places, labels = self.places[order], self.labels
-        if self.kind == "log":
-            places = np.log10(places)
-            if self.few:
-                ticks = [(math.log10(self.place(t)), tick(t)) for t in labels]
-            else:
-                low, high = math.floor(places.min()), math.ceil(places.max())
-                ticks = [(float(p), f"{10.0**p:g}") for p in range(low, high + 1)]
-        else:
-            ticks = [(self.place(t), tick(t)) for t in labels] if self.kind == "category" or self.few else []
-        ends = np.array([self.place(t) for t in labels])  # also of values that no finished job has
-        low, high = (float(end) for end in (ends.min(), ends.max()))
-        if self.kind == "log":
-            low, high = math.log10(low), math.log10(high)
+        along = np.log10 if self.kind == "log" else np.asarray
+        ends = along([self.place(text) for text in self.labels])  # also of values that no finished job has
+        low, high = float(ends.min()), float(ends.max())
+        ticks: list[tuple[float, str]] = []
+        if self.kind == "category" or self.few:
+            ticks = list(zip(ends.tolist(), map(tick, self.labels), strict=True))
+        elif self.kind == "log":
+            ticks = [(float(p), f"{10.0**p:g}") for p in range(math.ceil(low), math.floor(high) + 1)]
+        places = along(self.places[order])
         dimension: dict[str, Any] = {"label": plain(self.key), "values": places, "range": [low, high]}
         return dimension | ({"tickvals": [t[0] for t in ticks], "ticktext": [t[1] for t in ticks]} if ticks else {})
 
@@ -124,10 +119,11 @@ class ObjectiveScale:
         self.name, self.higher = results.objective, results.higher
         known = sorted((v for r in results.rows if (v := results.score(r)) is not None), reverse=self.higher)
         values = np.array(known)
-        tenth, most = np.quantile(values, [0.1, 0.9])
-        self.log = bool(values.min() > 0 and max(tenth, most) >= DECADES * min(tenth, most))
+        upper = math.ceil(0.75 * (len(values) - 1))
+        best, quartile = values[0], values[upper]
+        self.log = bool(values.min() > 0 and max(best, quartile) >= DECADES * min(best, quartile))
         moved = np.log10(values) if self.log else values
-        best, quartile = moved[0], moved[math.ceil(0.75 * (len(moved) - 1))]
+        best, quartile = moved[0], moved[upper]
         fence = best + BEYOND * (quartile - best) if quartile != best else moved[-1]
         worst = max(moved[-1], fence) if self.higher else min(moved[-1], fence)
         self.best, self.worst = float(best), float(worst)
