@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,10 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
 
 
 ROOT = Path(__file__).resolve().parents[1]
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here: apt-get install chromium")
 # Quick runs in this process: no bar on the screen.
 QUIET = "~callbacks.progress"
 NO_PICTURES = "~callbacks.pictures"  # they take longer than most tests

@@ -4,23 +4,17 @@ Pictures of it go to outputs/screenshots/.
 """
 
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import BROWSER, ROOT, needs_browser
 
 from steepest.observe.hparams import METRICS
 from steepest.observe.tags import layout
 
-BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 SCREENSHOTS = ROOT / "outputs" / "screenshots"
 WATCHED = "callbacks=[default,curvature,noise,steps]"
-
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here: apt-get install chromium")
 
 
 @pytest.fixture

@@ -90,6 +90,25 @@ def resume(folder: Annotated[Path, typer.Argument(help="Of an interrupted or par
     sys.exit(done.returncode)
 
 
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A sweep's, also of one that still runs", metavar="SWEEP")],
+    out: Annotated[
+        Path | None, typer.Option(help="The page's file [default: SWEEP/report.html]", show_default=False)
+    ] = None,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser")] = False,
+) -> None:
+    """Write a sweep on one page of HTML: the winner, what each hyper-parameter did, all curves, all jobs."""
+    from steepest.sweep.report.page import write_report
+
+    page = write_report(folder, out)
+    typer.echo(f"Report: {page}")
+    if show:
+        import webbrowser
+
+        webbrowser.open(page.absolute().as_uri())
+
+
 def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agreement], float]:
     from hydra import compose, initialize_config_dir
 

@@ -188,6 +188,19 @@ def test_a_run_that_diverges_stops_alone(both):
     assert [reason.startswith("diverged") for reason in reasons] == [False, True, False]
 
 
+def test_a_run_that_diverges_in_its_first_epoch_is_no_harm_to_later_ones(both):
+    pairs = both(
+        ["model.activation=identity", "stop.epochs=40"],
+        [["optimizer.lr=0.01"], ["optimizer.lr=3"], ["optimizer.lr=1e200"]],
+    )
+    mine, theirs = (
+        [json.loads((f / "metrics.json").read_text()) for f in folders] for folders in zip(*pairs, strict=True)
+    )
+    same(mine[0], theirs[0])
+    assert [(m["status"], m["epochs"]) for m in mine] == [(t["status"], t["epochs"]) for t in theirs]
+    assert mine[2]["epochs"] == 0 < mine[1]["epochs"]
+
+
 def test_a_gradient_is_clipped_run_by_run(both):
     everything_is_the_same(
         both(["optimizer.lr=0.5"], [["trainer.gradient_clip_val=0.05"], [], ["trainer.gradient_clip_val=0.2"]])

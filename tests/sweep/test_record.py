@@ -10,9 +10,11 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
-from steepest.sweep import record as record_module
+from steepest.sweep import results as results_module
 from steepest.sweep.manifest import Manifest, changed_keys, job_id, of_task
-from steepest.sweep.record import RESUMED, SweepRecord, begin_job, print_table, results_csv
+from steepest.sweep.record import RESUMED, SweepRecord, begin_job
+from steepest.sweep.results import results_csv
+from steepest.sweep.table import print_table
 
 
 class Launcher:
@@ -166,4 +168,4 @@ def test_results_of_no_job_are_an_empty_table():
 def test_what_is_better_is_what_the_metrics_say():
     from steepest.evaluate.metrics import HIGHER_IS_BETTER
 
-    assert set(record_module.HIGHER_IS_BETTER) == HIGHER_IS_BETTER
+    assert set(results_module.HIGHER_IS_BETTER) == HIGHER_IS_BETTER

@@ -25,7 +25,8 @@ from omegaconf import DictConfig, open_dict
 
 from steepest.sweep.compose import SUBDIR, Composer
 from steepest.sweep.manifest import of_task
-from steepest.sweep.record import HIGHER_IS_BETTER, begin_job
+from steepest.sweep.record import begin_job
+from steepest.sweep.results import HIGHER_IS_BETTER
 from steepest.training.entry import SWEEP, failed, stopped
 from steepest.training.files import now, read_json, write_text
 from steepest.training.process import cores

@@ -5,8 +5,6 @@ A Hydra callback, so it works with any sweeper and launcher: it reads the folder
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import shlex
@@ -28,12 +26,13 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from steepest.sweep.manifest import NAME, JobState, Manifest, changed_keys, job_id, of_task
+from steepest.sweep.results import Row, result, results_csv
+from steepest.sweep.table import print_table
 from steepest.training.entry import FIRST_FAILURE, stopped
-from steepest.training.files import now, read_json, write_text
+from steepest.training.files import now, write_text
 
 FAILED, BAD_INPUT = 1, 2
 RESUMED = "STEEPEST_RESUME"  # set by `steepest resume`: the sweep in hydra.sweep.dir is gone on with
-HIGHER_IS_BETTER = ("directional_accuracy", "skill")  # as evaluate.metrics, which imports torch
 
 
 class SweepRecord(Callback):
@@ -45,7 +44,7 @@ class SweepRecord(Callback):
 
     def __init__(self) -> None:
         self.manifest: Manifest | None = None
-        self.rows: dict[str, dict[str, Any]] = {}
+        self.rows: dict[str, Row] = {}
         self.lock = threading.Lock()
 
     def __reduce__(self) -> Any:
@@ -113,7 +112,7 @@ class SweepRecord(Callback):
         manifest.status, manifest.ended = "finished", now()
         self.refresh(over=True)
         rows = self._results()
-        print_table(rows, manifest.objective, manifest.folder)
+        print_table(rows, manifest.objective, manifest.folder, manifest.command)
         if manifest.count("failed", "waiting"):
             raise SystemExit(FAILED)
 
@@ -143,7 +142,7 @@ class SweepRecord(Callback):
                 self.manifest.write()
                 write_text(self.manifest.folder / "results.csv", results_csv(self._results()))
 
-    def _results(self) -> list[dict[str, Any]]:
+    def _results(self) -> list[Row]:
         assert self.manifest is not None
         for job in self.manifest.jobs.values():
             if job.status in ("finished", "failed") and job.id not in self.rows:
@@ -237,90 +236,6 @@ def begin_job(folder: Path, number: int, overrides: list[str]) -> None:
     task = of_task(overrides)
     content = {"job": number, "id": job_id(task), "overrides": task, "status": "running", "started": now()}
     write_text(folder / "job.json", json.dumps(content, indent=2) + "\n")
-
-
-def result(job: JobState, sweep: Path) -> dict[str, Any]:
-    """One row of the results: what a job was asked and what its record says."""
-    folder = None if job.folder is None else sweep / job.folder
-    run, metrics = ({} if folder is None else read_json(folder / name) for name in ("run.json", "metrics.json"))
-    row: dict[str, Any] = {
-        "job": job.job,
-        "folder": job.folder,
-        "overrides": job.overrides,
-        "seed": run.get("seed"),
-        "status": job.status,
-        "stop_reason": job.error or run.get("stop_reason"),
-        "objective": job.objective,
-        "updates": metrics.get("updates"),
-        "epochs": metrics.get("epochs"),
-        "seconds": metrics.get("seconds"),
-    }
-    for part in ("train", "val", "test"):
-        row |= {f"{part}/{name}": value for name, value in metrics.get(part, {}).items()}
-    persistence = metrics.get("baselines", {}).get("persistence", {}).get("test", {})
-    return row | {f"persistence/test/{name}": value for name, value in persistence.items()}
-
-
-def results_csv(rows: list[dict[str, Any]]) -> str:
-    """A row per job: what was varied as columns of its own, then status, objective and metrics."""
-    flat = []
-    for row in rows:
-        varied = dict(text.split("=", 1) for text in row["overrides"] if "=" in text)
-        flat.append({"job": row["job"]} | varied | {k: v for k, v in row.items() if k not in ("job", "overrides")})
-    columns = list(dict.fromkeys(key for row in flat for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue()
-
-
-def print_table(rows: list[dict[str, Any]], objective: str, folder: Path) -> None:
-    """The jobs by objective, the best on top. It ranks by the objective alone; test scores are shown, never used."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    higher = objective.rsplit("/", 1)[-1] in HIGHER_IS_BETTER
-    ranked = sorted(rows, key=lambda r: (r["objective"] is None, (r["objective"] or 0) * (-1 if higher else 1)))
-    asked = [dict(text.split("=", 1) for text in row["overrides"] if "=" in text) for row in rows]
-    varied = [k for k in dict.fromkeys(key for a in asked for key in a) if len({a.get(k) for a in asked}) > 1]
-    table = Table(
-        collapse_padding=True,
-        title=f"Sweep by {objective}, best first",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for heading in ("job", *varied, "status", "objective", "train rmse", "test rmse", "test skill"):
-        table.add_column(heading, justify="left" if heading in (*varied, "status") else "right", overflow="fold")
-    for row in ranked:
-        asked_row = dict(text.split("=", 1) for text in row["overrides"] if "=" in text)
-        figures = [row["objective"], row.get("train/rmse"), row.get("test/rmse"), row.get("test/skill")]
-        cells = ["-" if f is None else f"{f:.5g}" for f in figures]
-        style = "bold" if row is ranked[0] and row["status"] == "finished" else ""
-        status = "pruned" if str(row["stop_reason"]).startswith("pruned") else row["status"]
-        table.add_row(str(row["job"]), *(_short(asked_row.get(k, "")) for k in varied), status, *cells, style=style)
-    console = Console()
-    console.print(table)
-    for row in rows:
-        if row["status"] != "finished":
-            console.print(f"job {row['job']} {row['status']}: {row['stop_reason']}", markup=False)
-    if ranked and ranked[0]["status"] == "finished":
-        console.print(
-            f"The best again: python train.py {' '.join(ranked[0]['overrides'])}",
-            markup=False,
-            soft_wrap=True,
-        )
-    console.print(f"Record: {folder}", markup=False, soft_wrap=True)
-
-
-def _short(typed: str) -> str:
-    """A value as the table shows it: of numbers that a sampler drew, the first digits."""
-    try:
-        return f"{float(typed):.4g}" if len(typed) > 8 else typed
-    except ValueError:
-        return typed
 
 
 def is_sweep(config: DictConfig) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from steepest.sweep.record import HIGHER_IS_BETTER
+from steepest.sweep.results import HIGHER_IS_BETTER
 
 if TYPE_CHECKING:
     from optuna import Study

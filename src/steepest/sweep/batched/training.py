@@ -194,7 +194,7 @@ class Training:
         """Give a run its parameters, and what resuming it takes: from here, or from its last epoch if it diverged."""
         member, now = self.members[run], {"theta": self.stack.theta} | self.descent.memory
         self.stack.into(member.predictor.network, run)
-        kept = now if member.status == "finished" else self.saved
+        kept = now if member.status == "finished" else self.saved if member.history else None
         if kept:
             tensors = {name: [t.clone() for t in self.stack.of(numbers, run)] for name, numbers in kept.items()}
             theta, updates = tensors.pop("theta"), int(member.history[-1]["updates"])

@@ -1,0 +1,221 @@
+"""What a report draws of the objective and what was varied, as Plotly's figures. Some colours are the page's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from steepest.sweep.report.scales import KeyAxis, ObjectiveScale, plain, short
+from steepest.sweep.results import SEEDS, Results, Row
+
+INK, FAINT = "var(--ink)", "var(--faint)"  # the page puts its theme's colours there
+BEST, MIDDLE, WORST = "#1a85d6", "#a9a9a9", "#d9601a"  # read on light and dark, and by colour-blind readers
+CELLS, WRITTEN = 40, 120  # most values along a heat map; most cells with numbers in them
+
+
+@dataclass
+class Chart:
+    """One place on the page, in which one of several figures is seen.
+
+    Attributes:
+        name: unique on the page.
+        figures: by what they are called where one is chosen.
+        says: what a reader who does not see it is told.
+        switch: whether its vertical axis can be linear or logarithmic.
+        columns: what it needs the width for, where it does not get narrower at will.
+    """
+
+    name: str
+    figures: dict[str, go.Figure]
+    says: str
+    switch: bool = False
+    columns: int = 0
+
+
+def figure(height: int, **layout: Any) -> go.Figure:
+    """An empty figure without Plotly's own looks."""
+    made = go.Figure(layout={"height": height, "margin": {"l": 70, "r": 20, "t": 30, "b": 60}} | layout)
+    made.layout.template = None
+    return made
+
+
+def axes_of(results: Results) -> list[KeyAxis]:
+    """An axis for each varied key, seeds last."""
+    return [KeyAxis(key, results.values(key), seed=key in SEEDS) for key in [*results.keys, *results.seeds]]
+
+
+def colours(scale: ObjectiveScale) -> list[list[Any]]:
+    """A colour scale from the lower end of the objective to the upper."""
+    ends = [WORST, MIDDLE, BEST] if scale.higher else [BEST, MIDDLE, WORST]
+    return [[place, colour] for place, colour in zip((0.0, 0.5, 1.0), ends, strict=True)]
+
+
+def _bar(scale: ObjectiveScale) -> dict[str, Any]:
+    return {"thickness": 12, "outlinewidth": 0, "title": {"text": plain(scale.name), "side": "right"}} | scale.ticks()
+
+
+def told(results: Results, row: Row) -> str:
+    """What is read at a job's point."""
+    settings = "".join(f"<br>{plain(k)} = {plain(results.asked_of(row).get(k, '-'))}" for k in results.varied)
+    return f"job {row['job']}: {short(results.score(row))}{settings}"
+
+
+def parallel(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Chart:
+    """A line a job through what it was asked, to its objective."""
+    order = [i for i, row in enumerate(results.rows) if results.score(row) is not None]
+    order.sort(key=lambda i: results.worse(results.score(results.rows[i])), reverse=True)  # the best is drawn last
+    moved = scale.moved([results.rows[i]["objective"] for i in order])
+    low, high = sorted((scale.best, scale.worst))
+    ends = [low, high] if high > low else [low - 0.5, high + 0.5]
+    dimensions = [axis.dimension(order) for axis in axes]
+    dimensions.append({"label": plain(scale.name), "values": moved, "range": ends} | scale.ticks())
+    made = figure(420, margin={"l": 90, "r": 30, "t": 60, "b": 30})
+    made.add_parcoords(
+        dimensions=dimensions,
+        labelfont={"size": 14},
+        tickfont={"size": 12},
+        line={
+            "color": moved, "cmin": ends[0], "cmax": ends[1], "colorscale": colours(scale), "showscale": True,
+            "colorbar": {"thickness": 12, "outlinewidth": 0} | scale.ticks(),
+        },
+        unselected={"line": {"color": "#888888", "opacity": 0.12}},
+    )  # fmt: skip
+    says = "Parallel coordinates: each job's hyper-parameters and its objective"
+    return Chart("parallel", {"": made}, says, columns=len(dimensions))
+
+
+def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
+    """The objective of every job over one key, and mean and deviation over all else."""
+    made = figure(340, xaxis=axis.layout(), yaxis=scale.layout(), showlegend=False, hovermode="closest")
+    table = pd.DataFrame({"place": axis.places, "objective": [results.score(row) for row in results.rows]}, dtype=float)
+    table["told"] = [told(results, row) for row in results.rows]
+    known = table.dropna()
+    cut = scale.is_cut(known["objective"].to_numpy())
+    made.add_scatter(
+        x=known["place"], y=scale.shown(known["objective"]), text=known["told"], mode="markers", hoverinfo="text",
+        marker={
+            "size": 8, "opacity": 0.65, "color": scale.moved(known["objective"]), "colorscale": colours(scale),
+            "cmin": min(scale.best, scale.worst), "cmax": max(scale.best, scale.worst),
+            "symbol": np.where(cut, "triangle-down" if scale.higher else "triangle-up", "circle"),
+        },
+    )  # fmt: skip
+    failed = table[[row["status"] == "failed" for row in results.rows]]
+    if len(failed):
+        made.add_scatter(
+            x=failed["place"], y=np.full(len(failed), scale.top), mode="markers", hoverinfo="text",
+            text=failed["told"].str.replace(": -", " failed", n=1),
+            marker={"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": FAINT}},
+        )  # fmt: skip
+    _means(made, known, axis, scale)
+    best = results.best
+    assert best is not None
+    made.add_scatter(
+        x=[axis.places[results.rows.index(best)]], y=[best["objective"]], mode="markers", text=[told(results, best)],
+        hoverinfo="text", marker={"symbol": "star", "size": 15, "color": BEST, "line": {"color": INK, "width": 1}},
+    )  # fmt: skip
+    return Chart(f"against-{axis.key}", {"": made}, f"{scale.name} of every job over {axis.key}")
+
+
+def _means(made: go.Figure, known: pd.DataFrame, axis: KeyAxis, scale: ObjectiveScale) -> None:
+    """Mean and deviation at each value of a key, of logarithms where the axis is logarithmic."""
+    moved = known.assign(moved=np.log10(known["objective"]) if scale.log else known["objective"])
+    groups = moved.groupby("place")["moved"].agg(["mean", "std", "count"])
+    if (groups["count"] < 2).all():
+        return
+    back = (lambda values: 10**values) if scale.log else (lambda values: values)
+    means = back(groups["mean"])
+    far = scale.is_cut(means)  # a mean beyond the axis is at its end, without a deviation
+    low, high = back(groups["mean"] - groups["std"]), back(groups["mean"] + groups["std"])
+    made.add_scatter(
+        x=groups.index, y=scale.shown(means), mode="markers" if axis.kind == "category" else "lines+markers",
+        line={"color": INK, "width": 1.6},
+        marker={"color": INK, "size": 8, "symbol": np.where(far, "diamond-open", "diamond")},
+        error_y={
+            "type": "data", "symmetric": False, "color": INK, "thickness": 1.2, "width": 5,
+            "array": (high - means).mask(far), "arrayminus": (means - low).mask(far),
+        },
+        text=[f"mean of {n:.0f}: {m:.5g}" for m, n in zip(means, groups["count"], strict=True)], hoverinfo="text",
+    )  # fmt: skip
+
+
+def pairs(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Chart:
+    """The objective over two keys: mean and best over all else."""
+    figures = {}
+    for across, up in combinations(axes, 2):
+        both = f"{across.key} x {up.key}"
+        if max(len(across.labels), len(up.labels)) > CELLS:
+            figures[both] = _cloud(results, across, up, scale)
+            continue
+        first, *others = ("mean", "best") if len(axes) > 2 or _repeated(across, up) else ("mean",)
+        for of in (first, *others):
+            figures[f"{both}, {of} over the rest" if others else both] = _cells(results, across, up, scale, of)
+    return Chart("pairs", figures, f"{scale.name} over two hyper-parameters")
+
+
+def _repeated(across: KeyAxis, up: KeyAxis) -> bool:
+    return len(set(zip(across.texts, up.texts, strict=True))) < len(across.texts)
+
+
+def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale, of: str) -> go.Figure:
+    table = pd.DataFrame({
+        "x": across.texts, "y": up.texts, "objective": [results.score(row) for row in results.rows],
+    }).astype({"objective": float})  # fmt: skip
+    groups = table.groupby(["y", "x"])["objective"]
+    value = groups.mean() if of == "mean" else groups.max() if scale.higher else groups.min()
+    value_YX, known_YX, asked_YX = (
+        one.unstack().reindex(index=up.labels, columns=across.labels)
+        for one in (value, groups.count(), groups.size())
+    )  # fmt: skip
+    flat = value_YX.to_numpy()
+    place_YX = np.full(flat.shape, np.nan)
+    place_YX[np.isfinite(flat)] = scale.moved(flat[np.isfinite(flat)])
+    texts = [
+        ["" if n != n else "failed" if k == 0 else f"{v:.4g}" for v, k, n in zip(*rows, strict=True)]
+        for rows in zip(flat, known_YX.to_numpy(), asked_YX.to_numpy(), strict=True)
+    ]
+    told_YX = [
+        [
+            f"{short(v)}, {k:.0f} of {n:.0f} finished" if n == n else "not asked for"
+            for v, k, n in zip(*rows, strict=True)
+        ]
+        for rows in zip(flat, known_YX.to_numpy(), asked_YX.to_numpy(), strict=True)
+    ]
+    made = figure(max(320, 110 + 36 * len(up.labels)), margin={"l": 110, "r": 20, "t": 20, "b": 70})
+    made.add_heatmap(
+        z=place_YX, zmin=min(scale.best, scale.worst), zmax=max(scale.best, scale.worst), colorscale=colours(scale),
+        customdata=told_YX, text=texts, xgap=2, ygap=2, hoverongaps=True,
+        hovertemplate=f"{plain(across.key)} %{{x}}<br>{plain(up.key)} %{{y}}<br>%{{customdata}}<extra></extra>",
+        texttemplate="%{text}" if flat.size <= WRITTEN else None,
+        colorbar=_bar(scale),
+    )  # fmt: skip
+    for axis, layout in ((across, made.layout.xaxis), (up, made.layout.yaxis)):
+        ends = [-0.5, len(axis.labels) - 0.5]
+        layout.update(axis.layout() | {"type": "linear", "range": ends, "showgrid": False, "zeroline": False})
+        layout.update(tickvals=list(range(len(axis.labels))), ticktext=[plain(t) for t in axis.labels])
+    best = results.best
+    assert best is not None
+    place = results.rows.index(best)
+    x, y = across.labels.index(across.texts[place]), up.labels.index(up.texts[place])
+    made.add_shape(type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line={"color": INK, "width": 2.5})
+    return made
+
+
+def _cloud(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale) -> go.Figure:
+    known = [i for i, row in enumerate(results.rows) if results.score(row) is not None]
+    values = [results.rows[i]["objective"] for i in known]
+    made = figure(460, xaxis=across.layout(), yaxis=up.layout(), showlegend=False, hovermode="closest")
+    made.add_scatter(
+        x=across.places[known], y=up.places[known], mode="markers", hoverinfo="text",
+        text=[told(results, results.rows[i]) for i in known],
+        marker={
+            "size": 11, "color": scale.moved(values), "colorscale": colours(scale), "showscale": True,
+            "cmin": min(scale.best, scale.worst), "cmax": max(scale.best, scale.worst),
+            "colorbar": _bar(scale),
+        },
+    )  # fmt: skip
+    return made

@@ -1,0 +1,203 @@
+"""The curves of all runs on one axis, and bands over seeds, from the jobs' event files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
+
+from steepest.observe.curves import Curve, read_curves, thinned
+from steepest.sweep.report.charts import INK, Chart, figure
+from steepest.sweep.report.scales import DECADES, KeyAxis, ObjectiveScale, plain, tick
+from steepest.sweep.results import SEEDS, Results, Row, Setting
+
+POINTS = 200  # of a curve
+MOST = 400  # curves: half of them the best, the others evenly among the rest
+COLOURED, BANDS, SEEN = 8, 24, 8  # groups of a key's values; settings with bands, and those that are seen at first
+COOL_TO_WARM = ["#3b6fd1", "#1f9bb5", "#2fa36b", "#a3a51f", "#e08a1e", "#d1495b"]
+OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8c8c8c", "#b3a600"]
+TRAIN = "train/full_loss"
+
+
+@dataclass
+class Descents:
+    """Curves of jobs.
+
+    Attributes:
+        curves: of each tag, by job.
+        left_out: how many jobs' curves were not read, there being so many.
+    """
+
+    curves: dict[str, dict[int, Curve]]
+    left_out: int
+
+
+def read_descents(results: Results, folder: Path) -> Descents:
+    """The objective's curve and the training loss's of the sweep's jobs, also of those that failed or still run."""
+    rows = [row for row in results.ranked if row["folder"] is not None]
+    chosen = rows
+    if len(rows) > MOST:
+        rest = rows[MOST // 2 :]
+        chosen = rows[: MOST // 2] + [
+            rest[i] for i in np.linspace(0, len(rest) - 1, MOST - MOST // 2).round().astype(int)
+        ]
+    tags = list(dict.fromkeys([results.objective, TRAIN]))
+    curves: dict[str, dict[int, Curve]] = {tag: {} for tag in tags}
+    for row in chosen:
+        for tag, curve in read_curves(folder / row["folder"], tags).items():
+            values = np.where(np.isfinite(curve.values), curve.values, np.nan)
+            best = None
+            if np.isfinite(values).any():
+                best = int(np.nanargmax(values) if results.higher and tag != TRAIN else np.nanargmin(values))
+            curves[tag][row["job"]] = thinned(Curve(curve.steps, values), POINTS, keep=best)
+    return Descents({tag: found for tag, found in curves.items() if found}, len(rows) - len(chosen))
+
+
+def colour_key(results: Results) -> str | None:
+    """What curves are coloured by: the learning rate if it was varied, else the first key that was."""
+    rates = [key for key in results.keys if key.rsplit(".", 1)[-1] == "lr"]
+    return next(iter([*rates, *results.keys, *results.seeds]), None)
+
+
+def all_curves(results: Results, descents: Descents) -> Chart:
+    """Every run's curve, coloured by a key, the winner's on top of all."""
+    key = colour_key(results)
+    figures = {tag: _together(results, tag, curves, key) for tag, curves in descents.curves.items()}
+    return Chart("curves", figures, "The curves of all runs by update", switch=True)
+
+
+def bands(results: Results, descents: Descents) -> Chart | None:
+    """For each setting the mean over its seeds, from the least to the greatest; None without seeds."""
+    settings = [setting for setting in results.settings if len(setting.rows) > 1]
+    if not results.seeds or not settings:
+        return None
+    figures = {tag: _bands(results, settings[:BANDS], tag, curves) for tag, curves in descents.curves.items()}
+    return Chart("bands", figures, "Mean, least and greatest over seeds by update", switch=True)
+
+
+def _together(results: Results, tag: str, curves: dict[int, Curve], key: str | None) -> go.Figure:
+    made = _axes(results, tag, curves)
+    made.layout.legend.title = {"text": plain(key or "")}
+    rows = [row for row in reversed(results.ranked) if row["job"] in curves]  # the best are drawn last
+    for label, colour, group in _groups(results, rows, key):
+        # One trace for a group, its curves parted by gaps: hundreds of traces would be slow.
+        steps = [np.append(curves[row["job"]].steps, curves[row["job"]].steps[-1]) for row in group]
+        values = [np.append(curves[row["job"]].values, np.nan) for row in group]
+        jobs = [np.full(len(own), row["job"]) for row, own in zip(group, steps, strict=True)]
+        made.add_scatter(
+            x=np.concatenate(steps).astype(np.int32), y=np.concatenate(values).astype(np.float32),
+            customdata=np.concatenate(jobs).astype(np.int32), mode="lines", name=label, connectgaps=False,
+            line={"color": colour, "width": 1.3}, opacity=0.85,
+            hovertemplate="job %{customdata}: %{y:.5g} after %{x} updates<extra></extra>",
+        )  # fmt: skip
+    best = results.best
+    if best is not None and best["job"] in curves:
+        curve = curves[best["job"]]
+        made.add_scatter(
+            x=curve.steps.astype(np.int32), y=curve.values, mode="lines", line={"color": INK, "width": 3.2},
+            name=f"the winner: job {best['job']}",
+            hovertemplate="the winner: %{y:.5g} after %{x} updates<extra></extra>",
+        )  # fmt: skip
+    return made
+
+
+def _groups(results: Results, rows: list[Row], key: str | None) -> list[tuple[str, str, list[Row]]]:
+    """Rows that get one colour: what they have in common, the colour, the rows."""
+    if key is None:
+        return [("the job", OKABE_ITO[0], rows)] if rows else []
+    axis = KeyAxis(key, results.values(key), seed=key in SEEDS)
+    parts = np.array_split(np.arange(len(axis.labels)), min(COLOURED, len(axis.labels)))
+    made = []
+    for number, part in enumerate(parts):
+        own = {axis.labels[place] for place in part}
+        first, last = tick(axis.labels[part[0]]), tick(axis.labels[part[-1]])
+        label = first + (f" to {last}" if len(part) > 1 else "")
+        group = [row for row in rows if results.asked_of(row).get(key, "-") in own]
+        if group:
+            made.append((label, _colours(len(parts), ordered=axis.kind != "category")[number], group))
+    return made
+
+
+def _bands(results: Results, settings: list[Setting], tag: str, curves: dict[int, Curve]) -> go.Figure:
+    made = _axes(results, tag, curves)
+    seen = 0
+    palette = OKABE_ITO
+    if len(results.keys) == 1:  # the colours that all runs have
+        groups = _groups(results, results.rows, colour_key(results))
+        colour_of = {row["job"]: colour for _, colour, rows in groups for row in rows}
+        palette = [colour_of[setting.rows[0]["job"]] for setting in settings]
+    for setting in settings:
+        own = [curves[row["job"]] for row in setting.rows if row["job"] in curves and len(curves[row["job"]].steps)]
+        if not own:
+            continue
+        steps, values_KR = _on_one_grid(own)
+        colour = palette[seen % len(palette)]
+        name = ", ".join(tick(value) for value in setting.asked.values()) or "all seeds"
+        common = {
+            "x": steps, "legendgroup": name, "visible": True if seen < SEEN else "legendonly", "connectgaps": False,
+        }  # fmt: skip
+        some = np.isfinite(values_KR).any(1)
+        low, high, mean = (np.full(len(steps), np.nan, np.float32) for _ in range(3))
+        low[some], high[some] = np.nanmin(values_KR[some], 1), np.nanmax(values_KR[some], 1)
+        mean[some] = np.nanmean(values_KR[some], 1)
+        edge = {"mode": "lines", "line": {"width": 0, "color": colour}, "showlegend": False, "hoverinfo": "skip"}
+        made.add_scatter(y=high, **common, **edge)
+        made.add_scatter(y=low, **common, **edge, fill="tonexty", fillcolor=_faint(colour))
+        made.add_scatter(
+            y=mean, **common, mode="lines", name=name, line={"color": colour, "width": 2.2},
+            customdata=np.stack([low, high, np.isfinite(values_KR).sum(1)], 1),
+            hovertemplate="%{y:.5g} (%{customdata[0]:.5g} to %{customdata[1]:.5g}, %{customdata[2]} seeds)",
+        )  # fmt: skip
+        seen += 1
+    made.layout.hovermode = "x unified"
+    made.layout.legend.title = {"text": plain(", ".join(results.keys)), "side": "top"}
+    return made
+
+
+def _on_one_grid(curves: list[Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """Curves at the same updates; a curve that ends earlier is not drawn on."""
+    last = max(int(curve.steps[-1]) for curve in curves)
+    longest = next(curve for curve in curves if curve.steps[-1] == last)
+    steps = longest.steps
+    values = [np.interp(steps, c.steps, c.values, left=np.nan, right=np.nan) for c in curves]
+    return steps.astype(np.int32), np.stack(values, 1)
+
+
+def _axes(results: Results, tag: str, curves: dict[int, Curve]) -> go.Figure:
+    """Empty axes on which most of what was finite is in sight; both kinds of vertical axis are kept for the switch."""
+    made = figure(460, xaxis={"title": {"text": "updates"}}, yaxis={"title": {"text": plain(tag)}})
+    made.layout.legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    made.layout.hovermode = "closest"
+    made.layout.margin.t = 60
+    # What the runs that came to something went through: those that diverged would hide all else.
+    scale = ObjectiveScale(results) if results.best is not None else None
+    fair = [r for r in results.rows if scale and (v := results.score(r)) is not None and not scale.is_cut([v])[0]]
+    known = [curves[r["job"]].values for r in fair or results.rows if r["job"] in curves]
+    values = np.concatenate(known or [np.array([1.0])])
+    values = values[np.isfinite(values)]
+    begun = [v[np.isfinite(v)][:1] for v in known]
+    low, high = float(values.min()), float(max(np.quantile(np.concatenate(begun), 0.9), np.quantile(values, 0.9)))
+    air = 0.05 * (high - low) or 1.0
+    ranges = {"linear": [low - air, high + air]}
+    if low > 0:
+        down, up = np.log10(low), np.log10(high)
+        air = 0.05 * (up - down) or 0.1
+        ranges["log"] = [float(down - air), float(up + air)]
+    kind = "log" if low > 0 and high >= DECADES * low else "linear"
+    made.layout.yaxis.update(type=kind, range=ranges[kind])
+    made.layout.meta = ranges
+    return made
+
+
+def _colours(count: int, ordered: bool) -> list[str]:
+    if not ordered:
+        return OKABE_ITO
+    return sample_colorscale(COOL_TO_WARM, np.linspace(0, 1, count).tolist()) if count > 1 else COOL_TO_WARM[:1]
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (round(part) for part in (hex_to_rgb(colour) if colour[0] == "#" else unlabel_rgb(colour)))
+    return f"rgba({red},{green},{blue},0.16)"

@@ -1,0 +1,120 @@
+"use strict";
+(() => {
+  const names = JSON.parse(document.getElementById("names").textContent);
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const chosen = new Map(names.map(name => [name, 0]));
+  const axis = new Map();
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const narrow = matchMedia("(max-width: 760px)");
+  const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const config = {
+    responsive: true, displaylogo: false, doubleClick: "autosize",
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "autoScale2d", "resetScale2d"]],
+  };
+
+  // Plotly reads no CSS variables.
+  function themed(given) {
+    if (typeof given === "string" && given.startsWith("var(--")) return colour(given.slice(4, -1));
+    if (Array.isArray(given)) return given.map(themed);
+    if (given && typeof given === "object")
+      return Object.fromEntries(Object.entries(given).map(([key, value]) => [key, themed(value)]));
+    return given;
+  }
+
+  function template() {
+    const one = {
+      gridcolor: colour("--grid"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true, minorloglabels: "complete",
+      title: { standoff: 8, font: { size: 13, color: colour("--soft") } },
+    };
+    return { layout: {
+      paper_bgcolor: colour("--card"), plot_bgcolor: colour("--card"), xaxis: one, yaxis: one,
+      font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: colour("--ink") },
+      legend: { bgcolor: "rgba(0,0,0,0)", title: { font: { size: 13, color: colour("--soft") } } },
+      hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--ink") } },
+    }, data: { heatmap: [{ colorbar: { title: { font: { size: 13 } } } }] } };
+  }
+
+  function figureOf(name) { return figures[names.indexOf(name)][chosen.get(name)]; }
+
+  function draw(name) {
+    const place = document.getElementById(name);
+    const { data, layout } = themed(figureOf(name));
+    const wanted = axis.get(name);
+    layout.template = template();
+    layout.autosize = true;
+    if (narrow.matches) {
+      layout.margin = { ...layout.margin, l: Math.min(layout.margin.l, 50), r: 8 };
+      if (layout.legend) {  // beneath, a line an entry
+        layout.height += 20 * data.filter(trace => trace.showlegend !== false).length;
+        layout.legend = { ...layout.legend, orientation: "v", y: -0.22, yanchor: "top" };
+      }
+    }
+    if (wanted && layout.meta && layout.meta[wanted]) Object.assign(layout.yaxis, { type: wanted, range: layout.meta[wanted] });
+    for (const button of document.querySelectorAll(`.switch[data-of="${CSS.escape(name)}"] button`)) {
+      button.setAttribute("aria-pressed", String(button.dataset.axis === (layout.yaxis.type || "linear")));
+      button.disabled = !(layout.meta && layout.meta[button.dataset.axis]);
+    }
+    return Plotly.react(place, data, layout, config);
+  }
+
+  async function drawAll() {
+    for (const name of names) {
+      await new Promise(requestAnimationFrame);
+      await draw(name);
+    }
+    document.body.dataset.drawn = String(names.length);
+  }
+
+  for (const select of document.querySelectorAll("select[data-of]"))
+    select.addEventListener("change", () => { chosen.set(select.dataset.of, select.selectedIndex); draw(select.dataset.of); });
+  for (const group of document.querySelectorAll(".switch"))
+    group.addEventListener("click", event => {
+      if (!event.target.dataset.axis) return;
+      axis.set(group.dataset.of, event.target.dataset.axis);
+      draw(group.dataset.of);
+    });
+
+  for (const button of document.querySelectorAll(".copy"))
+    button.addEventListener("click", async () => {
+      const code = button.previousElementSibling;
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+      } catch {  // pages from files may have no clipboard
+        getSelection().selectAllChildren(code);
+        document.execCommand("copy");
+      }
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+
+  const words = new Intl.Collator("en", { numeric: true });
+  function sort(table, column, direction) {
+    const body = table.tBodies[0];
+    const key = row => { const cell = row.cells[column]; return cell.dataset.value ?? cell.textContent; };
+    const number = text => (text.trim() === "" ? NaN : Number(text));
+    const rows = [...body.rows].map(row => [key(row), row]);
+    rows.sort(([a], [b]) => {
+      if (a === "" || b === "") return (a === "") - (b === "");  // what has no number stays at the end
+      const [x, y] = [number(a), number(b)];
+      return direction * (Number.isNaN(x) || Number.isNaN(y) ? words.compare(a, b) : x - y);
+    });
+    body.append(...rows.map(([, row]) => row));
+  }
+  for (const table of document.querySelectorAll("table.sortable"))
+    [...table.tHead.rows[0].cells].forEach((heading, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...heading.childNodes);
+      heading.append(button);
+      button.addEventListener("click", () => {
+        const up = heading.getAttribute("aria-sort") !== "ascending";
+        for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
+        heading.setAttribute("aria-sort", up ? "ascending" : "descending");
+        sort(table, column, up ? 1 : -1);
+      });
+    });
+
+  dark.addEventListener("change", drawAll);
+  narrow.addEventListener("change", drawAll);
+  drawAll();
+})();

@@ -1,0 +1,194 @@
+"""The page: what its template is given, and the file."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import plotly.offline
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from steepest.sweep.manifest import Manifest
+from steepest.sweep.report.charts import Chart, against, axes_of, pairs, parallel
+from steepest.sweep.report.descents import Descents, all_curves, bands, colour_key, read_descents
+from steepest.sweep.report.pictures import Pictures, winners_pictures
+from steepest.sweep.report.scales import ObjectiveScale, short
+from steepest.sweep.results import Results, Row, again, read_results
+from steepest.training.files import read_json, write_text
+
+HERE = Path(__file__).parent
+MOST_ROWS, MOST_FAILURES, MOST_KEYS = 2000, 100, 24
+SCORES = ("rmse", "mae", "mape", "cross_entropy", "directional_accuracy", "skill")
+CALLED = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
+
+
+def write_report(sweep: Path, out: Path | None = None) -> Path:
+    """Write a sweep's page: report.html in its folder, or `out`.
+
+    Raises:
+        ValueError: where the folder holds no sweep, or `out` is a folder.
+    """
+    manifest, results = read_results(sweep)
+    path = out or sweep / "report.html"
+    if path.is_dir():
+        raise ValueError(f"--out {path} is a folder; give the name of a file, such as {path / 'report.html'}")
+    write_text(path, page(manifest, results, path.parent))
+    return path
+
+
+def page(manifest: Manifest, results: Results, home: Path) -> str:
+    """The page's HTML.
+
+    Args:
+        manifest: of the sweep.
+        results: of the sweep.
+        home: the folder that the page will lie in, for its links.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "short": short,
+        "score": _score,
+        "when": lambda t: t.replace("T", " ").replace("+00:00", " UTC"),
+    }
+    scale = ObjectiveScale(results) if results.best is not None else None
+    descents = read_descents(results, manifest.folder)
+    charts = _charts(results, scale, descents)
+    best = results.best
+    pictures = winners_pictures(manifest.folder / str(best["folder"])) if best is not None else Pictures()
+    given = {
+        "title": _title(results),
+        "results": results,
+        "manifest": manifest,
+        "folder": str(manifest.folder.absolute()),
+        "sweep_command": shlex.join(["python", *_words(manifest)]),
+        "counts": {status: manifest.count(status) for status in ("finished", "failed", "running", "waiting")},
+        "swept": [(axis.key, _values(axis.labels), len(axis.labels)) for axis in axes_of(results)],
+        "fixed": [(k, v) for k, v in (results.asked[0] if results.asked else {}).items() if k not in results.varied],
+        "scale": scale,
+        "cut": short(scale.end) if scale is not None and scale.cut else None,
+        "winner": _winner(manifest, results, home) if best is not None else None,
+        "settings": results.settings if results.over_seeds else [],
+        "called": CALLED,
+        "columns": _columns(results),
+        "setting_columns": [one for one in _columns(results) if one[0].partition("/")[2] != "directional_accuracy"],
+        "jobs": [_job(results, row, manifest, home) for row in results.ranked[:MOST_ROWS]],
+        "more_jobs": max(0, len(results.rows) - MOST_ROWS),
+        "failures": [_job(results, r, manifest, home) for r in results.rows if r["status"] == "failed"][:MOST_FAILURES],
+        "charts": charts,
+        "by_key": [name for name in charts if name.startswith("against-")],
+        "keys_left_out": max(0, len(results.varied) - MOST_KEYS),
+        "descents": descents,
+        "coloured": colour_key(results),
+        "pictures": pictures,
+        "drawn": {chart.name: chart for chart in pictures.charts},
+        "figures": _figures([*charts.values(), *pictures.charts]),
+        "style": Markup((HERE / "page.css").read_text()),
+        "script": Markup((HERE / "page.js").read_text()),
+        "plotly": Markup(plotly.offline.get_plotlyjs()),
+    }
+    return environment.get_template("page.html.j2").render(given)
+
+
+def _charts(results: Results, scale: ObjectiveScale | None, descents: Descents) -> dict[str, Chart]:
+    charts: list[Chart] = []
+    axes = axes_of(results)[:MOST_KEYS]
+    if scale is not None and axes:
+        charts = [parallel(results, axes, scale), *(against(results, axis, scale) for axis in axes)]
+        if len(axes) > 1:
+            charts.append(pairs(results, axes, scale))
+    if descents.curves:
+        charts.append(all_curves(results, descents))
+        over_seeds = bands(results, descents)
+        charts += [over_seeds] if over_seeds is not None else []
+    return {chart.name: chart for chart in charts}
+
+
+def _figures(charts: list[Chart]) -> Markup:
+    """What the page's script draws, as JSON that may stand in HTML."""
+    parts = []
+    for chart in charts:
+        figures = ",".join(figure.to_json() or "" for figure in chart.figures.values())
+        parts.append(f"[{figures}]")
+    text = "[" + ",".join(parts) + "]"
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _title(results: Results) -> str:
+    keys = [*results.keys, *results.seeds]
+    over = "nothing varied" if not keys else " × ".join(keys[:4]) + (f" and {len(keys) - 4} more" if keys[4:] else "")
+    return f"{len(results.rows)} job{'' if len(results.rows) == 1 else 's'}: {over}"
+
+
+def _words(manifest: Manifest) -> list[str]:
+    command = manifest.command
+    hydra = [word for word in command["hydra"] if word != "hydra.mode=MULTIRUN"]
+    multirun = ["-m"] if len(hydra) < len(command["hydra"]) else []
+    return [Path(command["program"]).name, *multirun, *command["task"], *hydra]
+
+
+def _values(labels: list[str]) -> str:
+    shown = labels if len(labels) <= 8 else [*labels[:4], "…", *labels[-2:]]
+    return ", ".join(shown)
+
+
+def _columns(results: Results) -> list[tuple[str, str]]:
+    """The scores in the table of all jobs: column and heading."""
+    names = [results.column(part) for part in ("train", "val", "test")]
+    test = [f"test/{name}" for name in ("directional_accuracy", "skill")]
+    names += [name for name in test if any(row.get(name) is not None for row in results.rows)]
+    found = [name for name in names if name]
+    return [(name, " ".join(CALLED.get(word, word) for word in name.split("/"))) for name in found]
+
+
+def _score(value: float | None, column: str) -> str:
+    """A score in a cell."""
+    shares = column.endswith(("mape", "directional_accuracy"))
+    return f"{value:.2%}" if shares and value is not None else short(value)
+
+
+def _when(moment: str) -> str:
+    return moment.replace("T", " ").replace("+00:00", " UTC")
+
+
+def _link(row: Row, manifest: Manifest, home: Path) -> str | None:
+    """Of a job's folder, as seen from the page's."""
+    if row["folder"] is None:
+        return None
+    folder = os.path.relpath(manifest.folder.absolute() / row["folder"], home.absolute())
+    return quote(folder.replace(os.sep, "/")) + "/"
+
+
+def _job(results: Results, row: Row, manifest: Manifest, home: Path) -> dict[str, Any]:
+    own = results.asked_of(row)
+    return {
+        "row": row,
+        "asked": [own.get(key, "-") for key in results.varied],
+        "score": results.score(row),
+        "best": row is results.best,
+        "link": _link(row, manifest, home),
+        "again": again(row["overrides"], manifest.command),
+    }
+
+
+def _winner(manifest: Manifest, results: Results, home: Path) -> dict[str, Any]:
+    best = results.best
+    assert best is not None
+    metrics = read_json(manifest.folder / str(best["folder"]) / "metrics.json")
+    names = [n for n in SCORES if best.get(f"test/{n}") is not None or best.get(f"persistence/test/{n}") is not None]
+    setting = next(s for s in results.settings if best in s.rows)
+    return _job(results, best, manifest, home) | {
+        "names": names,
+        "model": [best.get(f"test/{name}") for name in names],
+        "persistence": [best.get(f"persistence/test/{name}") for name in names],
+        "verdict": metrics.get("verdict"),
+        "hint": metrics.get("hint"),
+        "chosen_from": sum(results.score(row) is not None for row in results.rows),
+        "setting": setting if results.over_seeds else None,
+        "in_best_setting": setting is results.settings[0],
+    }

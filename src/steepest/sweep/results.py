@@ -1,0 +1,246 @@
+"""A sweep's results: a row a job, what was varied, who is ahead, settings over their seeds. No torch.
+
+All that ranks here ranks by the objective, a score of the validation part. Scores of the test part are shown beside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from steepest.sweep.manifest import JobState, Manifest
+from steepest.training.files import read_json
+
+HIGHER_IS_BETTER = ("directional_accuracy", "skill")  # as evaluate.metrics, which imports torch
+SEEDS = ("seed", "model.seed", "data.seed")  # what is varied to see how much chance there is in a score
+NOT_ASKED = "-"  # of a key that only other jobs were asked for
+
+Row = dict[str, Any]
+
+
+def result(job: JobState, sweep: Path) -> Row:
+    """One row of the results: what a job was asked and what its record says."""
+    folder = None if job.folder is None else sweep / job.folder
+    run, metrics = ({} if folder is None else read_json(folder / name) for name in ("run.json", "metrics.json"))
+    row: Row = {
+        "job": job.job,
+        "folder": job.folder,
+        "overrides": job.overrides,
+        "seed": run.get("seed"),
+        "status": job.status,
+        "stop_reason": job.error or run.get("stop_reason"),
+        "objective": job.objective,
+        "updates": metrics.get("updates"),
+        "epochs": metrics.get("epochs"),
+        "seconds": metrics.get("seconds"),
+    }
+    for part in ("train", "val", "test"):
+        row |= {f"{part}/{name}": value for name, value in metrics.get(part, {}).items()}
+    persistence = metrics.get("baselines", {}).get("persistence", {}).get("test", {})
+    return row | {f"persistence/test/{name}": value for name, value in persistence.items()}
+
+
+def results_csv(rows: list[Row]) -> str:
+    """A row per job: what was varied as columns of its own, then status, objective and metrics."""
+    flat = []
+    for row in rows:
+        varied = dict(text.split("=", 1) for text in row["overrides"] if "=" in text)
+        flat.append({"job": row["job"]} | varied | {k: v for k, v in row.items() if k not in ("job", "overrides")})
+    columns = list(dict.fromkeys(key for row in flat for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def read_results(folder: Path) -> tuple[Manifest, Results]:
+    """A sweep's manifest and results as they stand now, whether it has ended or not.
+
+    Raises:
+        ValueError: where the folder holds no sweep.
+    """
+    manifest = Manifest.read(folder)
+    manifest.find()
+    manifest.look()
+    jobs = sorted(manifest.jobs.values(), key=lambda job: job.job)
+    return manifest, Results([result(job, folder) for job in jobs], manifest.objective)
+
+
+def again(overrides: Sequence[str], command: dict[str, Any]) -> str:
+    """What to type to run one job by itself.
+
+    Args:
+        overrides: the job's.
+        command: the manifest's. A sweep that began without ``-m`` has its mode from a config that the job names, too.
+    """
+    by_config = command and "hydra.mode=MULTIRUN" not in command["hydra"]
+    return f"python train.py {shlex.join([*overrides, *(['hydra.mode=RUN'] if by_config else [])])}"
+
+
+def asked(overrides: Iterable[str]) -> dict[str, str]:
+    """What a job was asked, by key, as it was typed."""
+    found = {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        found[key.lstrip("+")] = value
+    return found
+
+
+@lru_cache(maxsize=65536)
+def number(text: str) -> float | None:
+    """A typed value as a number; None of words, lists, null, booleans and what Hydra cannot read."""
+    try:
+        value = OverridesParser.create().parse_override(f"key={text}").value()
+    except HydraException:
+        return None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+class Spread(NamedTuple):
+    """Mean and sample standard deviation (n - 1) of n numbers; no deviation of one."""
+
+    mean: float
+    std: float | None
+    n: int
+
+    def __str__(self) -> str:
+        """To the digits that the deviation leaves: two of its own, as 0.598 ± 0.046 or (1.5850 ± 0.0026)e-3."""
+        if not self.std:
+            return f"{self.mean:.5g}" if self.std is None else f"{self.mean:.5g} ± 0"
+        last = math.floor(math.log10(self.std)) - 1  # the power of ten of the last digit
+        power = math.floor(math.log10(max(abs(self.mean), self.std)))
+        if power < 5 and (power > -3 or last > -6):
+            return f"{self.mean:.{max(0, -last)}f} ± {self.std:.{max(0, -last)}f}"
+        mean, std, decimals = self.mean / 10.0**power, self.std / 10.0**power, max(0, power - last)
+        return f"({mean:.{decimals}f} ± {std:.{decimals}f})e{power}"
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Of the finite ones among these; None where there is none."""
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    return Spread(fmean(known), stdev(known) if len(known) > 1 else None, len(known)) if known else None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Jobs that differ in their seeds only.
+
+    Attributes:
+        asked: what of the varied keys they have in common.
+        rows: of the jobs, the best first.
+        finished: those that have an objective.
+        objective: over them; None where there is none.
+    """
+
+    asked: dict[str, str]
+    rows: list[Row]
+    finished: list[Row]
+    objective: Spread | None
+
+    def over_seeds(self, column: str) -> Spread | None:
+        """Mean and deviation of a column over the finished jobs."""
+        return spread(row.get(column) for row in self.finished)
+
+
+class Results:
+    """The rows of a sweep, ranked by its objective alone.
+
+    Args:
+        rows: as `result` makes them.
+        objective: the name of the score that ranks.
+    """
+
+    def __init__(self, rows: list[Row], objective: str) -> None:
+        self.rows, self.objective = rows, objective
+        self.higher = objective.rsplit("/", 1)[-1] in HIGHER_IS_BETTER
+
+    @cached_property
+    def asked(self) -> list[dict[str, str]]:
+        """What each row's job was asked."""
+        return [asked(row["overrides"]) for row in self.rows]
+
+    def asked_of(self, row: Row) -> dict[str, str]:
+        """What one row's job was asked."""
+        return asked(row["overrides"])
+
+    @cached_property
+    def varied(self) -> list[str]:
+        """The keys that differ between jobs, as they were typed."""
+        keys = dict.fromkeys(key for one in self.asked for key in one)
+        return [key for key in keys if len({one.get(key, NOT_ASKED) for one in self.asked}) > 1]
+
+    @property
+    def seeds(self) -> list[str]:
+        """The varied keys that are seeds."""
+        return [key for key in self.varied if key in SEEDS]
+
+    @property
+    def keys(self) -> list[str]:
+        """The varied keys that are no seeds: what a setting is made of."""
+        return [key for key in self.varied if key not in SEEDS]
+
+    def values(self, key: str) -> list[str]:
+        """Each row's value of a key."""
+        return [one.get(key, NOT_ASKED) for one in self.asked]
+
+    def score(self, row: Row) -> float | None:
+        """The objective of a finished job; None of others, and where it is not finite."""
+        value = row["objective"]
+        return value if row["status"] == "finished" and value is not None and math.isfinite(value) else None
+
+    def worse(self, value: float | None) -> float:
+        """What to sort by: the greater, the worse; no objective is worst."""
+        return math.inf if value is None else -value if self.higher else value
+
+    @cached_property
+    def ranked(self) -> list[Row]:
+        """The rows, the best first; of equal ones the first to be launched."""
+        return sorted(self.rows, key=lambda row: (self.worse(self.score(row)), row["status"] != "finished", row["job"]))
+
+    @property
+    def best(self) -> Row | None:
+        """The winner; None where no job has an objective."""
+        return self.ranked[0] if self.ranked and self.score(self.ranked[0]) is not None else None
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """The settings, the best mean objective first; of equal ones that with more finished seeds."""
+        groups: dict[tuple[str, ...], list[Row]] = {}
+        for row in self.ranked:
+            own = self.asked_of(row)
+            groups.setdefault(tuple(own.get(key, NOT_ASKED) for key in self.keys), []).append(row)
+        settings = []
+        for values, rows in groups.items():
+            finished = [row for row in rows if self.score(row) is not None]
+            objective = spread(row["objective"] for row in finished)
+            settings.append(Setting(dict(zip(self.keys, values, strict=True)), rows, finished, objective))
+        return sorted(
+            settings,
+            key=lambda s: (
+                self.worse(s.objective.mean if s.objective else None),
+                -len(s.finished),
+                min(row["job"] for row in s.rows),
+            ),
+        )
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether settings were tried with more than one seed."""
+        return bool(self.seeds) and any(len(setting.rows) > 1 for setting in self.settings)
+
+    def column(self, part: str) -> str | None:
+        """The score that stands for a part in tables: in the data's units where there is one."""
+        names = [f"{part}/{name}" for name in ("rmse", "cross_entropy")]
+        return next((name for name in names if any(row.get(name) is not None for row in self.rows)), None)

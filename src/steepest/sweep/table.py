@@ -1,0 +1,119 @@
+"""The table that a sweep ends with: the best on top, by the objective alone; over seeds a row a setting. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from steepest.sweep.results import NOT_ASKED, Results, Row, Setting, again, spread
+
+MOST, MOST_UNFINISHED = 20, 8  # rows of the table; jobs that did not finish of which it is said why
+HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
+
+
+def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str, Any] | None = None) -> None:
+    """What came out, which jobs did not finish, and what to type for the best again.
+
+    Args:
+        rows: of the results.
+        objective: what ranks; test scores are shown, never used.
+        folder: the sweep's.
+        command: the manifest's.
+    """
+    results, console = Results(rows, objective), Console()
+    over_seeds = results.over_seeds and bool(results.keys)
+    console.print(_settings(results) if over_seeds else _jobs(results))
+    shown = len(results.settings if over_seeds else rows)
+    if shown > MOST:
+        what = "settings" if over_seeds else "jobs"
+        console.print(f"The best {MOST} of {shown} {what}; all jobs are in results.csv.", markup=False)
+    unfinished = [row for row in rows if row["status"] != "finished"]
+    for row in unfinished[:MOST_UNFINISHED]:
+        console.print(f"job {row['job']} {row['status']}: {row['stop_reason']}", markup=False, soft_wrap=True)
+    if len(unfinished) > MOST_UNFINISHED:
+        more = ", ".join(str(row["job"]) for row in unfinished[MOST_UNFINISHED:])
+        console.print(f"Nor did these finish (why is in results.csv): {more}", markup=False, soft_wrap=True)
+    best = results.best
+    if best is not None:
+        if over_seeds:
+            console.print(f"The best single job is {best['job']}: {objective} {best['objective']:.5g}.", markup=False)
+        console.print(f"The best again: {again(best['overrides'], command or {})}", markup=False, soft_wrap=True)
+    console.print(f"Record: {folder}", markup=False, soft_wrap=True)
+
+
+def _columns(results: Results) -> list[str]:
+    """The scores beside the objective."""
+    found = [results.column("train"), results.column("test")]
+    skill = any(row.get("test/skill") is not None for row in results.rows)
+    return [column for column in found if column] + (["test/skill"] if skill else [])
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for heading in left:
+        table.add_column(heading, overflow="fold")
+    for heading in right:
+        part, _, name = heading.partition("/")
+        table.add_column(f"{part} {HEADINGS.get(name, name)}".strip(), justify="right", overflow="fold")
+    return table
+
+
+def _jobs(results: Results) -> Table:
+    scores = _columns(results)
+    table = _table(
+        f"Sweep by {results.objective}, best first", ["job", *results.varied, "status"], ["objective", *scores]
+    )
+    table.columns[0].justify = "right"
+    asked = {row["job"]: one for row, one in zip(results.rows, results.asked, strict=True)}
+    summed_up = results.over_seeds  # with nothing but seeds varied
+    for row in results.ranked[:MOST]:
+        figures = [row["objective"], *(row.get(column) for column in scores)]
+        table.add_row(
+            str(row["job"]),
+            *(_short(asked[row["job"]].get(key, NOT_ASKED)) for key in results.varied),
+            "pruned" if str(row["stop_reason"]).startswith("pruned") else row["status"],
+            *("-" if f is None else f"{f:.5g}" for f in figures),
+            style="bold" if row is results.best else "",
+        )
+    if summed_up:
+        table.add_section()
+        (setting,) = results.settings
+        table.add_row("", *("" for _ in results.varied), _finished(setting), *_spreads(setting, ["objective", *scores]))
+    return table
+
+
+def _settings(results: Results) -> Table:
+    scores = [column for column in _columns(results) if column.startswith("test/")]
+    title = f"Sweep by {results.objective}, mean ± std over {' and '.join(results.seeds)}, best first"
+    table = _table(title, [*results.keys, "finished"], ["objective", *scores, "best job"])
+    for setting in results.settings[:MOST]:
+        table.add_row(
+            *(setting.asked[key] for key in results.keys),
+            _finished(setting),
+            *_spreads(setting, ["objective", *scores]),
+            str(setting.finished[0]["job"]) if setting.finished else "-",
+            style="bold" if setting.finished and setting is results.settings[0] else "",
+        )
+    return table
+
+
+def _short(typed: str) -> str:
+    """A value as the table shows it: of numbers that a sampler drew, the first digits."""
+    try:
+        return f"{float(typed):.4g}" if len(typed) > 8 else typed
+    except ValueError:
+        return typed
+
+
+def _finished(setting: Setting) -> str:
+    return f"{len(setting.finished)} of {len(setting.rows)}"
+
+
+def _spreads(setting: Setting, columns: Sequence[str]) -> list[str]:
+    found = [spread(row.get(column) for row in setting.finished) for column in columns]
+    return ["-" if one is None else str(one) for one in found]

@@ -1,0 +1,62 @@
+"""Curves read quickly against TensorBoard's own reader."""
+
+import numpy as np
+import pytest
+
+from steepest.observe.curves import Curve, read_curves, thinned
+from steepest.observe.events import EventFile, read_scalars, write_rows
+
+
+@pytest.fixture
+def events(tmp_path):
+    """`events(tags, values)` writes an event file of one row an update, with other tags between."""
+
+    def start(tags, values_KC, first=1):
+        file, steps = EventFile.begin(tmp_path), np.arange(first, first + len(values_KC))
+        write_rows(file, tags, values_KC, steps, steps.astype(float))
+        write_rows(file, ["noise", "val/mse_scaled_not"], values_KC[:, :2], steps, steps.astype(float))
+        file.close()
+        return max(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+
+    return start
+
+
+def test_curves_are_those_that_tensorboard_reads(events, tmp_path):
+    values = np.random.default_rng(0).normal(size=(500, 3))
+    values[7, 0] = np.inf
+    events(["val/mse", "val/mse_scaled", "train/full_loss"], values)
+    curves, oracle = read_curves(tmp_path, ["val/mse", "train/full_loss", "not there"]), read_scalars(tmp_path)
+    assert set(curves) == {"val/mse", "train/full_loss"}
+    for tag, curve in curves.items():
+        assert curve.steps.tolist() == oracle[tag].index.tolist()
+        assert curve.values.tolist() == oracle[tag].tolist()
+
+
+def test_of_a_resumed_run_the_later_word_counts(events, tmp_path):
+    events(["a", "b"], np.zeros((10, 2)))
+    events(["a", "b"], np.ones((10, 2)), first=6)
+    assert read_curves(tmp_path, ["a"])["a"].values.tolist() == [0.0] * 5 + [1.0] * 10
+
+
+def test_a_file_is_read_as_far_as_it_is_whole_and_refused_where_it_is_damaged(events, tmp_path):
+    path = events(["a", "b"], np.zeros((10, 2)))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 3])
+    assert 0 < len(read_curves(tmp_path, ["a"])["a"].steps) < 10
+    place = whole.index(b"\x01a") + 8
+    path.write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
+    with pytest.raises(ValueError, match="damaged"):
+        read_curves(tmp_path, ["a"])
+
+
+def test_no_curves_without_event_files(tmp_path):
+    assert read_curves(tmp_path, ["a"]) == {}
+
+
+def test_a_thinned_curve_keeps_its_ends_and_one_more():
+    curve = Curve(np.arange(1000), np.arange(1000.0))
+    few = thinned(curve, 200, keep=501)
+    assert len(few.steps) <= 201
+    assert {0, 501, 999} <= set(few.steps)
+    assert (few.steps == few.values).all()
+    assert thinned(few, 300) is few

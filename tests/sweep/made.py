@@ -1,0 +1,52 @@
+"""Folders of sweeps as they are left behind, without the training."""
+
+import json
+
+import numpy as np
+
+from steepest.observe.events import EventFile, write_rows
+from steepest.sweep.manifest import Manifest
+from steepest.sweep.record import begin_job
+
+PERSISTENCE = {"rmse": 4.0, "skill": 0.0}
+
+
+def make_sweep(folder, jobs, objective="val/mse_scaled", status="finished", hydra=("hydra.mode=MULTIRUN",)):
+    """A sweep of `jobs`: overrides, and a dict of what came: value, status, test, curve, reason."""
+    command = {"program": "train.py", "folder": str(folder), "task": ["a=1,2"], "hydra": list(hydra)}
+    manifest = Manifest(folder, command, objective, {}, status=status, started="2020-01-01T00:00:00+00:00")
+    for state, (_, came) in zip(manifest.register([own for own, _ in jobs], 0, "{}"), jobs, strict=True):
+        if came.get("status", "finished") == "waiting":
+            continue
+        own = folder / str(state.folder)
+        begin_job(own, state.job, state.overrides)
+        _leave(own, came, objective)
+    manifest.look(over=status == "finished")
+    manifest.ended = "2020-01-01T01:00:00+00:00" if status == "finished" else None
+    manifest.write()
+    return folder
+
+
+def _leave(folder, came, objective):
+    status = came.get("status", "finished")
+    if came.get("curve") is not None:
+        values = np.asarray(came["curve"], float)
+        file = EventFile.begin(folder)
+        steps, tags = 10 * np.arange(1, len(values) + 1), [objective, "train/full_loss", "val/loss", "noise"]
+        write_rows(file, tags, np.stack([values, 2 * values, 3 * values, 4 * values], 1), steps, steps.astype(float))
+        file.close()
+    if status == "running":
+        return
+    run = {"status": status, "seed": 0, "stop_reason": came.get("reason", "done"), "started": "2999", "ended": "2999"}
+    (folder / "run.json").write_text(json.dumps(run))
+    if status == "finished":
+        value = came.get("value")
+        scores = {"rmse": came.get("test", 5.0), "skill": 0.1}
+        metrics = {
+            "objective": {"name": objective, "value": value}, "updates": 50, "epochs": 5, "seconds": 1.5,
+            "train": {"rmse": 1.0}, "val": {"rmse": 2.0}, "test": scores, "verdict": "It did not beat persistence.",
+            "hint": None, "baselines": {"persistence": {"test": PERSISTENCE}},
+        }  # fmt: skip
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        rows = [f"test,P,2020-01-{day:02},1,{day},{day + 0.5},{day + 1}" for day in range(1, 29)]
+        (folder / "predictions.csv").write_text("\n".join(["part,series,date,horizon,last,prediction,actual", *rows]))

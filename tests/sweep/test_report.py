@@ -1,0 +1,284 @@
+"""The page of a sweep: what it says and draws. How it looks in a browser: tests/test_report_page.py."""
+
+import base64
+import json
+import math
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from made import make_sweep
+
+from steepest.sweep.report import charts, descents
+from steepest.sweep.report.page import write_report
+from steepest.sweep.report.scales import KeyAxis, ObjectiveScale
+from steepest.sweep.results import read_results
+
+
+class Page(HTMLParser):
+    """Text, attributes and tags of a page, but for what is inside scripts and styles."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.tags, self.links, self.texts, self.inside, self.ids = [], [], [], None, set()
+        self.json = {}
+        self.feed(source)
+
+    def handle_starttag(self, tag, attrs):
+        named = dict(attrs)
+        self.tags.append(tag)
+        self.ids.add(named.get("id"))
+        self.links += [named[key] for key in ("href", "src") if key in named]
+        self.inside = (tag, named.get("id")) if tag in ("script", "style") else None
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+    def handle_data(self, data):
+        if self.inside is None:
+            self.texts.append(data)
+        elif self.inside[1]:
+            self.json[self.inside[1]] = json.loads(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+    def figure(self, name, which=0):
+        return self.json["figures"][self.json["names"].index(name)][which]
+
+
+def numbers(given):
+    """An array of a figure, however Plotly wrote it."""
+    if isinstance(given, dict):
+        flat = np.frombuffer(base64.b64decode(given["bdata"]), np.dtype(given["dtype"]))
+        return flat.reshape([int(n) for n in str(given["shape"]).split(",")]) if "shape" in given else flat
+    return np.array([math.nan if v is None else v for v in given], float)
+
+
+@pytest.fixture
+def report(tmp_path):
+    """`report(jobs, ...)` makes a sweep and returns its parsed page."""
+
+    def start(jobs, **how):
+        return Page(write_report(make_sweep(tmp_path / "s", jobs, **how)).read_text())
+
+    return start
+
+
+def grid(value=lambda lr, seed: lr + seed / 100):
+    return [
+        (
+            [f"optimizer.lr={lr}", f"seed={seed}"],
+            {"value": value(lr, seed), "curve": [3 * lr + seed, 2 * lr + seed, lr]},
+        )
+        for lr, seed in product([0.001, 0.01, 0.1, 1.0], range(3))
+    ]
+
+
+def test_the_page_needs_nothing_beside_it_but_the_jobs_folders(report, tmp_path):
+    page = report(grid())
+    outside = [link for link in page.links if not link.startswith(("#", "data:"))]
+    assert set(outside) == {f"{n}/" for n in range(12)}
+    assert all((tmp_path / "s" / link).is_dir() for link in outside)
+    assert not [link for link in page.links if link.startswith(("http", "//"))]
+
+
+def test_links_hold_where_the_page_lies(tmp_path):
+    jobs = [(["a=1"], {"value": 1.0}), (["a=2"], {"status": "failed", "reason": "broke"})]
+    folder = make_sweep(tmp_path / "some sweeps" / "a=1,b#2", jobs)
+    path = write_report(folder, tmp_path / "pages" / "one.html")
+    links = [link for link in Page(path.read_text()).links if not link.startswith(("#", "data:"))]
+    assert sorted(set(links)) == sorted(f"../some%20sweeps/a%3D1%2Cb%232/{end}" for end in ("0/", "1/", "1/error.txt"))
+
+
+def test_the_winner_its_command_and_what_it_is_worth_are_said(report):
+    page = report(
+        [(["a=1", "b=[1,2]"], {"value": 0.5, "test": 9.0}), (["a=2", "b=[1,2]"], {"value": 0.75, "test": 1.0})]
+    )
+    assert "The winner: job 0" in page.text
+    assert "python train.py a=1 'b=[1,2]'" in page.text
+    assert "on the validation part alone: 0.5, the best of 2" in page.text
+    assert "It did not beat persistence." in page.text
+    assert "rmse skill the winner 9 0.1 tomorrow = today 4 0" in page.text
+
+
+def test_texts_that_users_type_are_shown_as_they_are(report):
+    plain = report([(["a=1"], {"value": 0.5, "curve": [1.0]}), (["a=2"], {"status": "failed", "reason": "b"})])
+    nasty = "</script><img src=x onerror=alert(1)>&amp;"
+    page = report([
+        ([f"a={nasty}"], {"value": 0.5, "curve": [1.0]}), (["a=2"], {"status": "failed", "reason": nasty}),
+    ])  # fmt: skip
+    assert page.tags == plain.tags
+    assert page.text.count(nasty) >= 4
+    labels = page.figure("parallel")["data"][0]["dimensions"][0]["ticktext"]
+    assert "&lt;/script&gt;" in "".join(labels), "Plotly reads HTML in labels"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "status", "says"),
+    [
+        (
+            [(["a=1"], {"status": "running"}), (["a=2"], {"status": "waiting"})],
+            "running",
+            "No job has an objective yet",
+        ),
+        ([(["a=1"], {"status": "running", "curve": [2.0, 1.0]})], "running", "This sweep has not ended. 0 of 1 jobs"),
+        ([(["a=1"], {"value": 1.0}), (["a=2"], {"status": "waiting"})], "running", "The winner: job 0"),
+        ([(["a=1"], {"status": "failed", "reason": "broke"})] * 2, "finished", "No job has an objective, so nothing"),
+        ([(["a=1"], {"status": "failed", "reason": "broke"})], "finished", "1 of 1 jobs failed ("),
+        ([(["a=1"], {"value": 1.0})], "finished", "Nothing was varied."),
+        ([([], {"value": 1.0})], "finished", "1 job: nothing varied"),
+        ([(["a=1"], {"value": None}), (["a=2"], {"value": math.inf})], "finished", "No job has an objective"),
+        ([(["a=1"], {"value": 1.0})] * 3, "finished", "3 jobs: nothing varied"),
+        ([], "running", "0 jobs: nothing varied"),
+    ],
+)
+def test_any_sweep_has_a_page(report, jobs, status, says):
+    page = report(jobs, status=status)
+    assert says in page.text
+    assert {"jobs", "descents"} <= page.ids
+    assert len(page.json["names"]) == len(page.json["figures"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["linear", "mlp"], ["[64]", "[64,64]"], ["null", "32", "64"], ["true", "false"], ["0", "1e-4", "1e-2"],
+        ["-1", "0", "1"], [f"{n / 7}" for n in range(40)], ["0.001", "1000"], ["inf", "1"], ["-1000", "1"],
+    ],
+)  # fmt: skip
+def test_keys_of_any_kind_have_an_axis(report, values):
+    jobs = [([f"key={v}", f"b={n % 2}"], {"value": 1.0 + n}) for n, v in enumerate(values)]
+    page = report(jobs)
+    assert set(page.json["names"]) >= {"parallel", "against-key", "against-b", "pairs", "predictions"}
+    for dimension in page.figure("parallel")["data"][0]["dimensions"]:
+        assert np.isfinite(numbers(dimension["values"])).all()
+        assert np.isfinite(dimension["range"]).all()
+
+
+def test_what_spans_decades_is_logarithmic_and_a_seed_never():
+    assert KeyAxis("lr", ["0.001", "0.01", "0.1"]).kind == "log"
+    assert KeyAxis("window", ["7", "28", "56"]).kind == "linear"
+    assert KeyAxis("seed", ["1", "100"], seed=True).kind == "linear"
+    assert KeyAxis("decay", ["0", "1e-4", "1e-2"]).kind == "category"
+    assert KeyAxis("decay", ["0", "1e-4", "1e-2"]).labels == ["0", "1e-4", "1e-2"]
+    assert KeyAxis("model", ["mlp", "linear"]).kind == "category"
+    dimension = KeyAxis("lr", ["0.001", "0.01", "0.1"]).dimension([2, 0])
+    np.testing.assert_allclose(dimension["values"], [-1, -3])
+    assert dimension["ticktext"] == ["0.001", "0.01", "0.1"]
+
+
+@pytest.mark.parametrize(("objective", "sign"), [("val/mse", 1), ("val/skill", -1)])
+def test_objectives_that_nearly_diverged_do_not_press_the_others_together(tmp_path, objective, sign):
+    values = [sign * v for v in (1.0, 1.1, 1.2, 1.3, 1e6)]
+    jobs = [([f"a={n}"], {"value": v}) for n, v in enumerate(values)]
+    scale = ObjectiveScale(read_results(make_sweep(tmp_path, jobs, objective=objective))[1])
+    assert scale.is_cut(values).tolist() == [False] * 4 + [True]
+    assert abs(scale.worst) < 2
+    assert scale.best == sign * 1.0
+    text = scale.ticks()["ticktext"]
+    assert text[-1 if sign > 0 else 0].startswith("≥" if sign > 0 else "≤")
+
+
+def test_the_heat_map_is_pandas_pivot_table(tmp_path):
+    jobs = [
+        ([f"a={a}", f"b={b}", f"seed={s}"], {"value": float(v)} if v < 0.9 else {"status": "failed"})
+        for (a, b, s), v in zip(product((1, 2, 3), "xy", range(4)), np.random.default_rng(1).random(24), strict=True)
+    ]
+    _, results = read_results(make_sweep(tmp_path, jobs))
+    table = pd.DataFrame([results.asked_of(r) | {"value": r["objective"]} for r in results.rows])
+    chart = charts.pairs(results, charts.axes_of(results), ObjectiveScale(results))
+    assert len(chart.figures) == 6
+    for (label, figure), how in zip(list(chart.figures.items())[:2], ("mean", "min"), strict=True):
+        assert label == f"a x b, {'best' if how == 'min' else 'mean'} over the rest"
+        expected = table.pivot_table(index="b", columns="a", values="value", aggfunc=how)
+        written = [[float(text) for text in row] for row in figure.data[0].text]
+        np.testing.assert_allclose(written, expected, rtol=1e-3)
+
+
+def test_all_runs_are_drawn_with_their_values_and_the_winner_on_top(report):
+    jobs = grid()
+    page = report(jobs)
+    figure = page.figure("curves")
+    drawn = {}
+    for trace in figure["data"][:-1]:
+        x, y, number = (numbers(trace[key]) for key in ("x", "y", "customdata"))
+        for job in np.unique(number):
+            own = (number == job) & np.isfinite(y)
+            drawn[int(job)] = (x[own].tolist(), y[own])
+    for number, (_, came) in enumerate(jobs):
+        assert drawn[number][0] == [10, 20, 30]
+        np.testing.assert_allclose(drawn[number][1], came["curve"], rtol=1e-6)
+    assert figure["data"][-1]["name"] == "the winner: job 0"
+    assert [trace["name"] for trace in figure["data"][:-1]] == ["0.001", "0.01", "0.1", "1.0"]
+
+
+def test_bands_are_mean_least_and_greatest_over_seeds_that_got_so_far(report):
+    jobs = [
+        (["lr=0.1", f"seed={s}"], {"value": s + 1.0, "curve": [4.0 + s, 2.0 + s, 1.0 + s][: 3 - s // 2]})
+        for s in range(3)
+    ]
+    high, low, mean = page_traces = report([*jobs, (["lr=1", "seed=0"], {"status": "failed"})]).figure("bands")["data"]
+    assert len(page_traces) == 3
+    np.testing.assert_allclose(numbers(high["y"]), [6, 4, 2])
+    np.testing.assert_allclose(numbers(low["y"]), [4, 2, 1])
+    np.testing.assert_allclose(numbers(mean["y"]), [5, 3, 1.5])
+    assert mean["name"] == "0.1"
+
+
+def test_of_very_many_runs_the_best_and_some_others_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(descents, "MOST", 4)
+    jobs = [([f"a={n}"], {"value": float(n), "curve": np.full(1000, n)}) for n in range(10)]
+    _, results = read_results(make_sweep(tmp_path, jobs))
+    found = descents.read_descents(results, tmp_path)
+    assert found.left_out == 6
+    assert set(found.curves["val/mse_scaled"]) == {0, 1, 2, 9}
+    assert all(len(c.steps) <= 201 for c in found.curves["train/full_loss"].values())
+
+
+def test_the_winners_own_pictures_are_on_the_page(tmp_path):
+    folder = make_sweep(tmp_path, [(["a=1"], {"value": 2.0}), (["a=2"], {"value": 1.0})])
+    picture = base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    )
+    (folder / "1" / "figures").mkdir()
+    (folder / "1" / "figures" / "loss_surface.png").write_bytes(picture)
+    source = write_report(folder).read_text()
+    assert "predictions" not in Page(source).json["names"]
+    assert "loss surface" in Page(source).text
+    (data,) = re.findall(r'<img src="data:image/png;base64,([^"]*)"', source)
+    assert base64.b64decode(data) == picture
+
+
+def test_without_pictures_price_and_prediction_are_drawn(report):
+    price, prediction, saved = report([(["a=1"], {"value": 1.0}), (["a=2"], {"value": 2.0})]).figure("predictions")[
+        "data"
+    ]
+    np.testing.assert_allclose(numbers(price["y"]), np.arange(2, 30))
+    np.testing.assert_allclose(numbers(prediction["y"]), np.arange(1, 29) + 0.5)
+    np.testing.assert_allclose(numbers(saved["y"]), 0.75 * np.arange(1, 29))  # 1 squared less 1/2 squared, a day
+
+
+def test_the_report_refuses_what_is_no_sweep_or_no_file(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no sweep: there is no sweep\.json in it; give the folder of a sweep"):
+        write_report(tmp_path)
+    with pytest.raises(ValueError, match="is a folder; give the name of a file"):
+        write_report(make_sweep(tmp_path, [(["a=1"], {"value": 1.0})]), tmp_path)
+
+
+def test_the_command_writes_the_page_and_refuses_in_one_line(tmp_path):
+    make_sweep(tmp_path / "s", [(["a=1"], {"value": 1.0})])
+    command = [sys.executable, "-c", "from steepest.cli import main; main()", "report"]
+    done = subprocess.run([*command, "s"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "Report: s/report.html\n"
+    assert "The winner: job 0" in (tmp_path / "s" / "report.html").read_text()
+    done = subprocess.run([*command, "."], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(". holds no sweep")
+    assert len(done.stderr.splitlines()) == 1

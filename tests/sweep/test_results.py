@@ -1,0 +1,143 @@
+"""What was varied, who is ahead, and settings over their seeds; pandas is the oracle."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import make_sweep
+
+from steepest.sweep.results import Results, Spread, again, number, read_results, spread
+
+
+def row(job, overrides, value, status="finished", **scores):
+    return {"job": job, "overrides": overrides, "objective": value, "status": status, "stop_reason": "said"} | scores
+
+
+def grid(values):
+    """A row for each of three widths x seeds."""
+    pairs = [(width, seed) for width in (4, 8, 16) for seed in range(len(values) // 3)]
+    return [
+        row(n, [f"model.hidden=[{w}]", f"seed={s}"], v, "finished" if v is not None else "failed", **{"test/rmse": 2.0 * n})
+        for n, ((w, s), v) in enumerate(zip(pairs, values, strict=True))
+    ]  # fmt: skip
+
+
+VALUES = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=3, max_size=24).map(lambda v: v[: len(v) // 3 * 3])
+
+
+@settings(deadline=None)
+@given(VALUES, st.sampled_from(["val/mse", "val/skill"]))
+def test_settings_over_seeds_are_pandas_groups(values, objective):
+    results = Results(grid(values), objective)
+    table = pd.DataFrame({"width": [r["overrides"][0] for r in results.rows], "value": pd.Series(values, dtype=float)})
+    table["test"] = [r["test/rmse"] if v is not None else None for r, v in zip(results.rows, values, strict=True)]
+    groups = table.groupby("width").agg(["mean", "std", "count"])
+    assert len(results.settings) == len(groups)
+    for setting in results.settings:
+        (width,) = {r["overrides"][0] for r in setting.rows}
+        for found, column in ((setting.objective, "value"), (setting.over_seeds("test/rmse"), "test")):
+            mean, std, count = groups.loc[width, column]
+            assert (found.n if found else 0) == count
+            if found:
+                assert found.mean == pytest.approx(mean, rel=1e-9, abs=1e-9)
+                assert (found.std is None) == math.isnan(std)
+                assert found.std is None or found.std == pytest.approx(std, rel=1e-9, abs=1e-9)
+    means = [s.objective.mean if s.objective else np.nan for s in results.settings]
+    expected = groups["value"]["mean"].sort_values(ascending=objective == "val/mse", na_position="last")
+    np.testing.assert_allclose(means, expected, rtol=1e-9, atol=1e-9)
+
+
+@settings(deadline=None)
+@given(st.lists(st.none() | st.sampled_from([1.0, 2.0, math.nan, math.inf, -math.inf]) | st.floats(-9, 9), max_size=12))
+@pytest.mark.parametrize("objective", ["val/mse", "val/skill", "val/directional_accuracy", "anything"])
+def test_rows_are_ranked_as_pandas_sorts_them(objective, values):
+    rows = [row(n, [f"a={n}"], v, "failed" if v is None else "finished") for n, v in enumerate(values)]
+    results = Results(rows, objective)
+    known = pd.Series(values, dtype=float).replace([np.inf, -np.inf], np.nan).dropna()
+    up = objective not in ("val/skill", "val/directional_accuracy")
+    order = known.sort_values(ascending=up, kind="stable").index.tolist()
+    assert [r["job"] for r in results.ranked][: len(order)] == order
+    assert sorted(r["job"] for r in results.ranked) == list(range(len(values)))
+    assert (results.best["job"] if results.best else None) == (order[0] if order else None)
+
+
+def test_of_settings_with_one_mean_that_with_more_finished_seeds_is_ahead():
+    rows = [row(0, ["a=1", "seed=0"], 0.5), row(1, ["a=1", "seed=1"], None, "failed")]
+    rows += [row(2, ["a=2", "seed=0"], 0.5), row(3, ["a=2", "seed=1"], 0.5)]
+    best, other = Results(rows, "val/mse").settings
+    assert (best.asked, len(best.finished), len(best.rows)) == ({"a": "2"}, 2, 2)
+    assert (other.asked, len(other.finished), len(other.rows)) == ({"a": "1"}, 1, 2)
+
+
+def test_test_scores_choose_nothing():
+    draws = np.random.default_rng(0)
+    rows = [
+        row(n, [f"a={n % 4}", f"seed={n // 4}"], float(v), **{"test/rmse": 1.0}) for n, v in enumerate(draws.random(16))
+    ]
+    other = [r | {"test/rmse": float(t), "test/skill": float(-t)} for r, t in zip(rows, draws.random(16), strict=True)]
+    one, two = Results(rows, "val/mse"), Results(other, "val/mse")
+    assert [r["job"] for r in one.ranked] == [r["job"] for r in two.ranked]
+    assert [s.asked for s in one.settings] == [s.asked for s in two.settings]
+
+
+@pytest.mark.parametrize("seed", ["seed", "model.seed", "data.seed"])
+def test_seeds_are_no_settings(seed):
+    results = Results([row(n, [f"{seed}={n}", "b=x"], 0.5) for n in range(3)], "val/mse")
+    assert (results.varied, results.seeds, results.keys) == ([seed], [seed], [])
+    assert results.over_seeds
+    assert len(results.settings) == 1
+
+
+def test_keys_are_varied_where_they_differ_or_only_some_jobs_have_them():
+    rows = [row(0, ["a=1", "b=x", "c=[1,2]"], 1.0), row(1, ["a=1", "b=y", "c=[1,2]", "+d=null"], 2.0)]
+    results = Results(rows, "val/mse")
+    assert results.varied == ["b", "d"]
+    assert results.values("d") == ["-", "null"]
+    assert not results.over_seeds
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0.1", 0.1), ("1e-3", 1e-3), ("7", 7.0), ("-2", -2.0), ("inf", math.inf), ("-", None), ("null", None)]
+    + [(text, None) for text in ("true", "[64,64]", "mlp", "'0.1'", "{a:1}", "")],
+)
+def test_what_is_typed_is_a_number_where_hydra_reads_one(text, value):
+    assert number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ((0.59844, 0.046, 8), "0.598 ± 0.046"),
+        ((1494.7, 24.0, 8), "1495 ± 24"),
+        ((0.0015936, 6.3e-6, 4), "(1.5936 ± 0.0063)e-3"),
+        ((3.878e6, 5.4e6, 2), "(3.9 ± 5.4)e6"),
+        ((-0.0001, 0.0012, 4), "-0.0001 ± 0.0012"),
+        ((0.80429226, None, 1), "0.80429"),
+        ((5.0, 0.0, 3), "5 ± 0"),
+    ],
+)
+def test_a_mean_is_written_to_the_digits_that_its_deviation_leaves(given, text):
+    assert str(Spread(*given)) == text
+
+
+def test_spread_leaves_out_what_is_not_finite():
+    assert spread([None, math.nan, math.inf]) is None
+    assert spread([1.0, None, 3.0]) == (2.0, pytest.approx(math.sqrt(2)), 2)
+
+
+def test_a_job_again_is_one_run_also_where_a_config_made_it_a_sweep():
+    assert again(["a=[1,2]"], {"hydra": ["hydra.mode=MULTIRUN"]}) == "python train.py 'a=[1,2]'"
+    assert again(["experiment=x"], {"hydra": []}) == "python train.py experiment=x hydra.mode=RUN"
+
+
+def test_results_are_read_from_a_sweep_that_goes_on(tmp_path):
+    jobs = [(["a=1"], {"value": 0.5}), (["a=2"], {"status": "running"}), (["a=3"], {"status": "waiting"})]
+    manifest, results = read_results(make_sweep(tmp_path, jobs, status="running"))
+    assert [r["status"] for r in results.rows] == ["finished", "running", "waiting"]
+    assert (manifest.status, results.best["job"]) == ("running", 0)
+    with pytest.raises(ValueError, match="holds no sweep"):
+        read_results(tmp_path / "0")

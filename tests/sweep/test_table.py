@@ -1,0 +1,62 @@
+"""What a sweep prints when it ends."""
+
+from pathlib import Path
+
+import pytest
+from test_results import row
+
+from steepest.sweep.table import print_table
+
+
+@pytest.fixture
+def said(capsys, monkeypatch):
+    """`said(rows, objective)` prints the table and returns its lines."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def start(rows, objective="val/mse", command=None):
+        print_table(rows, objective, Path("x"), command)
+        return capsys.readouterr().out.splitlines()
+
+    return start
+
+
+def test_over_seeds_a_row_a_setting_with_mean_and_deviation_the_best_on_top(said):
+    scores = {"test/rmse": 4.0, "test/skill": 0.1}
+    rows = [row(0, ["lr=1", "seed=0"], 3.0, **scores), row(1, ["lr=1", "seed=1"], 1.0, **scores)]
+    rows += [row(2, ["lr=2", "seed=0"], 1.5, **scores), row(3, ["lr=2", "seed=1"], None, "failed")]
+    lines = said(rows)
+    assert "mean ± std over seed" in lines[0]
+    table = [line.split() for line in lines if " of 2" in line]
+    assert table[0] == ["2", "1", "of", "2", "1.5", "4", "0.1", "2"]
+    assert table[1] == ["1", "2", "of", "2", *["2.0", "±", "1.4"], *["4", "±", "0"], *["0.1", "±", "0"], "1"]
+    assert "The best single job is 1: val/mse 1." in lines
+    assert "The best again: python train.py lr=1 seed=1" in lines
+    assert "job 3 failed: said" in lines
+
+
+def test_seeds_alone_are_listed_and_summed_up(said):
+    lines = said([row(n, [f"seed={n}"], v) for n, v in enumerate([3.0, 1.0, 2.0])])
+    finished = [line.split()[0] for line in lines if " finished " in line]
+    assert finished == ["1", "2", "0"]
+    assert any("3 of 3" in line and "2.0 ± 1.0" in line for line in lines)
+
+
+def test_of_a_long_sweep_the_best_twenty_are_shown(said):
+    lines = said([row(n, [f"a={n}"], float(n)) for n in range(256)])
+    assert [line.split()[0] for line in lines if " finished " in line] == [str(n) for n in range(20)]
+    assert "The best 20 of 256 jobs; all jobs are in results.csv." in lines
+
+
+def test_many_failures_are_named_and_some_explained(said):
+    lines = said([row(n, [f"a={n}"], None, "failed") for n in range(30)])
+    assert sum(line.endswith("failed: said") for line in lines) == 8
+    (rest,) = [line for line in lines if line.startswith("Nor did these finish")]
+    assert rest.endswith(": " + ", ".join(str(n) for n in range(8, 30)))
+    assert not any("The best again" in line for line in lines)
+
+
+def test_of_higher_objectives_the_highest_is_on_top(said):
+    rows = [row(n, [f"a={n}"], v) for n, v in enumerate([-0.5, 0.25, float("nan")])]
+    lines = said(rows, "val/skill", {"hydra": []})
+    assert [line.split()[0] for line in lines if " finished " in line] == ["1", "0", "2"]
+    assert "The best again: python train.py a=1 hydra.mode=RUN" in lines

@@ -1,0 +1,148 @@
+"""The page of a sweep in a real browser without a network. Pictures of it go to outputs/screenshots/."""
+
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import BROWSER, ROOT, needs_browser
+
+sys.path.insert(0, str(Path(__file__).parent / "sweep"))
+from made import make_sweep
+
+from steepest.sweep.report.page import write_report
+
+SCREENSHOTS = ROOT / "outputs" / "screenshots"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The page of a sweep over rates, nets and seeds in which some jobs failed."""
+    draws, jobs = np.random.default_rng(0), []
+    for rate, net, seed in product([0.001, 0.01, 0.1, 1.0], ["[8]", "[64,64]"], range(4)):
+        end = abs(np.log10(rate) + 2) + 0.3 * draws.random() + (0.1 if net == "[8]" else 0.0)
+        came = {"value": end, "curve": end + 3 * np.exp(-np.arange(30) * rate**0.3), "test": 5 + end}
+        failed = {"status": "failed", "reason": "diverged", "curve": [1.0, 1e3, 1e30]}
+        asked = [f"optimizer.lr={rate}", f"model.hidden={net}", f"seed={seed}"]
+        jobs.append((asked, failed if rate == 1.0 and seed % 2 else came))
+    return write_report(make_sweep(tmp_path_factory.mktemp("sweep"), jobs)).as_uri()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[test]' brings Playwright")
+    with sync_api.sync_playwright() as playwright:
+        # Parallel coordinates are drawn by WebGL, here by the processor.
+        options = ["--headless", "--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(chromium, address):
+    """`opened(width, scheme)` opens the page; what it asked the network for, or found wrong, fails the test."""
+    wrong, contexts = [], []
+
+    def start(width, scheme="light"):
+        context = chromium.new_context(viewport={"width": width, "height": 1000}, offline=True, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else wrong.append(r.url))
+        page.goto(address)
+        page.wait_for_selector("body[data-drawn]", timeout=60_000)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+NAMES = ["parallel", "against-optimizer.lr", "against-model.hidden", "against-seed", "pairs", "curves", "bands"]
+NAMES += ["predictions", "losses"]
+
+
+@needs_browser
+def test_every_chart_is_drawn(opened):
+    page = opened(1280)
+    for name in NAMES:
+        chart = page.locator(f'[id="{name}"].js-plotly-plot')
+        assert chart.count() == 1, name
+        marks = {"parallel": ".parcoords .y-axis", "pairs": ".heatmaplayer image"}.get(name, "path.js-line, path.point")
+        assert chart.locator(marks).count() > 0, name
+        assert chart.bounding_box()["width"] > 300, name
+    assert page.locator(".js-plotly-plot").count() == len(NAMES)
+    # Lines of parallel coordinates are on a canvas: one that is empty has a single colour.
+    canvas = page.locator("#parallel canvas.gl-canvas-context").first
+    assert len(set(canvas.screenshot())) > 50
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "report.png", full_page=True)
+
+
+@needs_browser
+def test_the_table_sorts_by_the_column_that_is_clicked(opened):
+    page = opened(1280)
+    heading = page.locator("#all-jobs th", has_text="test rmse")
+    place = heading.evaluate("cell => cell.cellIndex")
+
+    def column():
+        cells = page.locator("#all-jobs tbody tr").evaluate_all(f"rows => rows.map(r => r.cells[{place}].textContent)")
+        return [float(text) for text in cells if text != "-"], cells.index("-")
+
+    for direction in (1, -1):
+        heading.locator("button").click()
+        values, first_without = column()
+        assert values == sorted(values, reverse=direction < 0)
+        assert first_without == len(values) == 28
+    assert heading.get_attribute("aria-sort") == "descending"
+    page.locator("#all-jobs th", has_text="job").locator("button").click()
+    numbers = page.locator("#all-jobs tbody tr td:first-child").all_inner_texts()
+    assert numbers == [str(n) for n in range(32)]
+
+
+@needs_browser
+@pytest.mark.slow
+def test_axes_and_pairs_are_chosen(opened):
+    page = opened(1280)
+    kind = "() => document.getElementById('curves')._fullLayout.yaxis.type"
+    switch = page.locator('.switch[data-of="curves"]')
+    for axis, type_ in (("log", "log"), ("linear", "linear")):
+        switch.locator(f'[data-axis="{axis}"]').click()
+        assert page.evaluate(kind) == type_
+        assert switch.locator('[aria-pressed="true"]').get_attribute("data-axis") == axis
+    title = "() => document.getElementById('pairs')._fullLayout.yaxis.title.text"
+    assert page.evaluate(title) == "model.hidden"
+    page.locator('select[data-of="pairs"]').select_option("model.hidden x seed, best over the rest")
+    assert page.evaluate(title) == "seed"
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 380])
+def test_the_page_fits_any_width_and_both_schemes(opened, width, scheme):
+    page = opened(width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    ink, ground = page.evaluate(
+        "() => { const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]; }"
+    )
+    light = [sum(int(n) for n in colour[4:-1].split(",")) for colour in (ink, ground)]
+    assert (light[0] < light[1]) == (scheme == "light")
+    axis = page.locator('[id="against-seed"] .xtick text').first
+    assert axis.evaluate("text => getComputedStyle(text).fill") == ink
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"report_{width}_{scheme}.png", full_page=True)
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_command_is_copied(opened, chromium):
+    page = opened(1280)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#winner .copy").click()
+    page.get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#winner .command code").inner_text()
