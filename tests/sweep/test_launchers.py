@@ -32,7 +32,7 @@ def sweep(tmp_path):
 
     def start(folder, *overrides, jobs=JOBS):
         words = [sys.executable, str(ROOT / "train.py"), "-m", *jobs, f"hydra.sweep.dir={folder}", *overrides]
-        answer = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        answer = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False)
         record = json.loads((tmp_path / folder / "sweep.json").read_text())
         return answer, record, list(csv.DictReader((tmp_path / folder / "results.csv").read_text().splitlines()))
 
