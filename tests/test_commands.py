@@ -337,6 +337,9 @@ def test_every_command_of_the_readme_runs(line, tmp_path):
         stopped = line.split("resume=")[1].split()[0]
         first = f"{sys.executable} train.py stop.epochs=2 hydra.run.dir={stopped}"
         subprocess.run(first, shell=True, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    if line.startswith("steepest report"):
+        first = f"{sys.executable} train.py -m optimizer.lr=0.01,0.1 stop.epochs=2 hydra.sweep.dir={line.split()[2]}"
+        subprocess.run(first, shell=True, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     answer = subprocess.run(
         str(Path(sys.executable).parent / line),
         shell=True,

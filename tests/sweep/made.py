@@ -45,7 +45,7 @@ def _leave(folder, came, objective):
         metrics = {
             "objective": {"name": objective, "value": value}, "updates": 50, "epochs": 5, "seconds": 1.5,
             "train": {"rmse": 1.0}, "val": {"rmse": 2.0}, "test": scores, "verdict": "It did not beat persistence.",
-            "hint": None, "baselines": {"persistence": {"test": PERSISTENCE}},
+            "hint": None, "baselines": {"persistence": {"test": PERSISTENCE}, "drift": {"test": {"rmse": 4.5}}},
         }  # fmt: skip
         (folder / "metrics.json").write_text(json.dumps(metrics))
         rows = [f"test,P,2020-01-{day:02},1,{day},{day + 0.5},{day + 1}" for day in range(1, 29)]

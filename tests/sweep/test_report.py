@@ -105,7 +105,7 @@ def test_the_winner_its_command_and_what_it_is_worth_are_said(report):
     assert "python train.py a=1 'b=[1,2]'" in page.text
     assert "on the validation part alone: 0.5, the best of 2" in page.text
     assert "It did not beat persistence." in page.text
-    assert "rmse skill the winner 9 0.1 tomorrow = today 4 0" in page.text
+    assert "rmse skill the winner 9 0.1 tomorrow = today 4 0 drift 4.5 -" in page.text
 
 
 def test_texts_that_users_type_are_shown_as_they_are(report):

@@ -101,7 +101,16 @@ def test_keys_are_varied_where_they_differ_or_only_some_jobs_have_them():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("0.1", 0.1), ("1e-3", 1e-3), ("7", 7.0), ("-2", -2.0), ("inf", math.inf), ("-", None), ("null", None)]
+    [
+        ("0.1", 0.1),
+        ("1e-3", 1e-3),
+        ("7", 7.0),
+        ("-2", -2.0),
+        ("inf", math.inf),
+        ("[64]", 64.0),
+        ("-", None),
+        ("null", None),
+    ]
     + [(text, None) for text in ("true", "[64,64]", "mlp", "'0.1'", "{a:1}", "")],
 )
 def test_what_is_typed_is_a_number_where_hydra_reads_one(text, value):

@@ -100,12 +100,19 @@ def asked(overrides: Iterable[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=65536)
 def number(text: str) -> float | None:
-    """A typed value as a number; None of words, lists, null, booleans and what Hydra cannot read."""
+    """A typed value, or the only one in a list, as a number; None of words, lists, null, booleans, unreadable text."""
     try:
         value = OverridesParser.create().parse_override(f"key={text}").value()
     except HydraException:
         return None
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def shown(text: str) -> str:
+    """A typed value where there is little room: a long number to five digits."""
+    value = number(text) if len(text) > 8 else None
+    return text if value is None else f"{value:.5g}"
 
 
 class Spread(NamedTuple):

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from steepest.sweep.results import NOT_ASKED, Results, Row, Setting, again, spread
+from steepest.sweep.results import NOT_ASKED, Results, Row, Setting, again, shown, spread
 
 MOST, MOST_UNFINISHED = 20, 8  # rows of the table; jobs that did not finish of which it is said why
 HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
@@ -75,7 +75,7 @@ def _jobs(results: Results) -> Table:
         figures = [row["objective"], *(row.get(column) for column in scores)]
         table.add_row(
             str(row["job"]),
-            *(_short(asked[row["job"]].get(key, NOT_ASKED)) for key in results.varied),
+            *(shown(asked[row["job"]].get(key, NOT_ASKED)) for key in results.varied),
             "pruned" if str(row["stop_reason"]).startswith("pruned") else row["status"],
             *("-" if f is None else f"{f:.5g}" for f in figures),
             style="bold" if row is results.best else "",
@@ -93,21 +93,13 @@ def _settings(results: Results) -> Table:
     table = _table(title, [*results.keys, "finished"], ["objective", *scores, "best job"])
     for setting in results.settings[:MOST]:
         table.add_row(
-            *(setting.asked[key] for key in results.keys),
+            *(shown(setting.asked[key]) for key in results.keys),
             _finished(setting),
             *_spreads(setting, ["objective", *scores]),
             str(setting.finished[0]["job"]) if setting.finished else "-",
             style="bold" if setting.finished and setting is results.settings[0] else "",
         )
     return table
-
-
-def _short(typed: str) -> str:
-    """A value as the table shows it: of numbers that a sampler drew, the first digits."""
-    try:
-        return f"{float(typed):.4g}" if len(typed) > 8 else typed
-    except ValueError:
-        return typed
 
 
 def _finished(setting: Setting) -> str:

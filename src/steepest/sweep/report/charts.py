@@ -16,6 +16,7 @@ from steepest.sweep.results import SEEDS, Results, Row
 INK, FAINT = "var(--ink)", "var(--faint)"  # the page puts its theme's colours there
 BEST, MIDDLE, WORST = "#1a85d6", "#a9a9a9", "#d9601a"  # read on light and dark, and by colour-blind readers
 CELLS, WRITTEN = 40, 120  # most values along a heat map; most cells with numbers in them
+POINTS = 1000  # most jobs that are points of their own
 
 
 @dataclass
@@ -59,6 +60,15 @@ def _bar(scale: ObjectiveScale) -> dict[str, Any]:
     return {"thickness": 12, "outlinewidth": 0, "title": {"text": plain(scale.name), "side": "right"}} | scale.ticks()
 
 
+def some(ranked: list[Row], most: int) -> list[Row]:
+    """Not too many: of rows, the best first, half of them the best, the others evenly among the rest."""
+    if len(ranked) <= most:
+        return ranked
+    rest = ranked[most // 2 :]
+    places = np.linspace(0, len(rest) - 1, most - most // 2).round().astype(int)
+    return ranked[: most // 2] + [rest[place] for place in places]
+
+
 def told(results: Results, row: Row) -> str:
     """What is read at a job's point."""
     settings = "".join(f"<br>{plain(k)} = {plain(results.asked_of(row).get(k, '-'))}" for k in results.varied)
@@ -94,7 +104,9 @@ def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
     made = figure(340, xaxis=axis.layout(), yaxis=scale.layout(), showlegend=False, hovermode="closest")
     table = pd.DataFrame({"place": axis.places, "objective": [results.score(row) for row in results.rows]}, dtype=float)
     table["told"] = [told(results, row) for row in results.rows]
-    known = table.dropna()
+    jobs = {row["job"] for row in some(results.ranked, POINTS)}
+    chosen = table[[row["job"] in jobs for row in results.rows]]
+    known = chosen.dropna()
     cut = scale.is_cut(known["objective"].to_numpy())
     made.add_scatter(
         x=known["place"], y=scale.shown(known["objective"]), text=known["told"], mode="markers", hoverinfo="text",
@@ -104,14 +116,14 @@ def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
             "symbol": np.where(cut, "triangle-down" if scale.higher else "triangle-up", "circle"),
         },
     )  # fmt: skip
-    failed = table[[row["status"] == "failed" for row in results.rows]]
+    failed = chosen[[row["status"] == "failed" for row in results.rows if row["job"] in jobs]]
     if len(failed):
         made.add_scatter(
             x=failed["place"], y=np.full(len(failed), scale.top), mode="markers", hoverinfo="text",
             text=failed["told"].str.replace(": -", " failed", n=1),
             marker={"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": FAINT}},
         )  # fmt: skip
-    _means(made, known, axis, scale)
+    _means(made, table.dropna(), axis, scale)
     best = results.best
     assert best is not None
     made.add_scatter(
@@ -206,7 +218,8 @@ def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
 
 
 def _cloud(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale) -> go.Figure:
-    known = [i for i, row in enumerate(results.rows) if results.score(row) is not None]
+    jobs = {row["job"] for row in some(results.ranked, POINTS)}
+    known = [i for i, row in enumerate(results.rows) if row["job"] in jobs and results.score(row) is not None]
     values = [results.rows[i]["objective"] for i in known]
     made = figure(460, xaxis=across.layout(), yaxis=up.layout(), showlegend=False, hovermode="closest")
     made.add_scatter(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
 
 from steepest.observe.curves import Curve, read_curves, thinned
-from steepest.sweep.report.charts import INK, Chart, figure
-from steepest.sweep.report.scales import DECADES, KeyAxis, ObjectiveScale, plain, tick
+from steepest.sweep.report.charts import INK, Chart, figure, some
+from steepest.sweep.report.scales import DECADES, KeyAxis, ObjectiveScale, plain, powers_only, tick
 from steepest.sweep.results import SEEDS, Results, Row, Setting
 
 POINTS = 200  # of a curve
@@ -38,12 +39,7 @@ class Descents:
 def read_descents(results: Results, folder: Path) -> Descents:
     """The objective's curve and the training loss's of the sweep's jobs, also of those that failed or still run."""
     rows = [row for row in results.ranked if row["folder"] is not None]
-    chosen = rows
-    if len(rows) > MOST:
-        rest = rows[MOST // 2 :]
-        chosen = rows[: MOST // 2] + [
-            rest[i] for i in np.linspace(0, len(rest) - 1, MOST - MOST // 2).round().astype(int)
-        ]
+    chosen = some(rows, MOST)
     tags = list(dict.fromkeys([results.objective, TRAIN]))
     curves: dict[str, dict[int, Curve]] = {tag: {} for tag in tags}
     for row in chosen:
@@ -181,14 +177,14 @@ def _axes(results: Results, tag: str, curves: dict[int, Curve]) -> go.Figure:
     begun = [v[np.isfinite(v)][:1] for v in known]
     low, high = float(values.min()), float(max(np.quantile(np.concatenate(begun), 0.9), np.quantile(values, 0.9)))
     air = 0.05 * (high - low) or 1.0
-    ranges = {"linear": [low - air, high + air]}
+    kinds: dict[str, dict[str, Any]] = {"linear": {"range": [low - air, high + air]}}
     if low > 0:
         down, up = np.log10(low), np.log10(high)
         air = 0.05 * (up - down) or 0.1
-        ranges["log"] = [float(down - air), float(up + air)]
+        kinds["log"] = {"range": [float(down - air), float(up + air)]} | powers_only(down, up)
     kind = "log" if low > 0 and high >= DECADES * low else "linear"
-    made.layout.yaxis.update(type=kind, range=ranges[kind])
-    made.layout.meta = ranges
+    made.layout.yaxis.update(type=kind, **kinds[kind])
+    made.layout.meta = kinds
     return made
 
 

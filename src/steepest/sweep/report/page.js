@@ -23,7 +23,7 @@
 
   function template() {
     const one = {
-      gridcolor: colour("--grid"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true, minorloglabels: "complete",
+      gridcolor: colour("--grid"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true, minorloglabels: "complete", exponentformat: "power",
       title: { standoff: 8, font: { size: 13, color: colour("--soft") } },
     };
     return { layout: {
@@ -49,7 +49,10 @@
         layout.legend = { ...layout.legend, orientation: "v", y: -0.22, yanchor: "top" };
       }
     }
-    if (wanted && layout.meta && layout.meta[wanted]) Object.assign(layout.yaxis, { type: wanted, range: layout.meta[wanted] });
+    if (wanted && layout.meta && layout.meta[wanted]) {
+      delete layout.yaxis.dtick;
+      Object.assign(layout.yaxis, { type: wanted }, layout.meta[wanted]);
+    }
     for (const button of document.querySelectorAll(`.switch[data-of="${CSS.escape(name)}"] button`)) {
       button.setAttribute("aria-pressed", String(button.dataset.axis === (layout.yaxis.type || "linear")));
       button.disabled = !(layout.meta && layout.meta[button.dataset.axis]);

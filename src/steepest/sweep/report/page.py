@@ -13,16 +13,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from steepest.sweep.manifest import Manifest
-from steepest.sweep.report.charts import Chart, against, axes_of, pairs, parallel
+from steepest.sweep.report.charts import POINTS, Chart, against, axes_of, pairs, parallel
 from steepest.sweep.report.descents import Descents, all_curves, bands, colour_key, read_descents
 from steepest.sweep.report.pictures import Pictures, winners_pictures
 from steepest.sweep.report.scales import ObjectiveScale, short
-from steepest.sweep.results import Results, Row, again, read_results
+from steepest.sweep.results import Results, Row, again, read_results, shown
 from steepest.training.files import read_json, write_text
 
 HERE = Path(__file__).parent
-MOST_ROWS, MOST_FAILURES, MOST_KEYS = 2000, 100, 24
+MOST_ROWS, MOST_FAILURES, MOST_KEYS = 1000, 100, 24
 SCORES = ("rmse", "mae", "mape", "cross_entropy", "directional_accuracy", "skill")
+BASELINES = {"persistence": "tomorrow = today", "least_squares": "least squares"}
 CALLED = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
 
@@ -51,11 +52,7 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "short": short,
-        "score": _score,
-        "when": lambda t: t.replace("T", " ").replace("+00:00", " UTC"),
-    }
+    environment.filters.update(short=short, score=_score, when=_when, shown=shown)
     scale = ObjectiveScale(results) if results.best is not None else None
     descents = read_descents(results, manifest.folder)
     charts = _charts(results, scale, descents)
@@ -65,12 +62,13 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         "title": _title(results),
         "results": results,
         "manifest": manifest,
-        "folder": str(manifest.folder.absolute()),
+        "folder": _near(manifest.folder),
         "sweep_command": shlex.join(["python", *_words(manifest)]),
         "counts": {status: manifest.count(status) for status in ("finished", "failed", "running", "waiting")},
         "swept": [(axis.key, _values(axis.labels), len(axis.labels)) for axis in axes_of(results)],
         "fixed": [(k, v) for k, v in (results.asked[0] if results.asked else {}).items() if k not in results.varied],
         "scale": scale,
+        "points": POINTS,
         "cut": short(scale.end) if scale is not None and scale.cut else None,
         "winner": _winner(manifest, results, home) if best is not None else None,
         "settings": results.settings if results.over_seeds else [],
@@ -119,6 +117,12 @@ def _figures(charts: list[Chart]) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
+def _near(folder: Path) -> str:
+    """A folder as it is called from here."""
+    full = folder.absolute()
+    return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
+
+
 def _title(results: Results) -> str:
     keys = [*results.keys, *results.seeds]
     over = "nothing varied" if not keys else " × ".join(keys[:4]) + (f" and {len(keys) - 4} more" if keys[4:] else "")
@@ -133,8 +137,8 @@ def _words(manifest: Manifest) -> list[str]:
 
 
 def _values(labels: list[str]) -> str:
-    shown = labels if len(labels) <= 8 else [*labels[:4], "…", *labels[-2:]]
-    return ", ".join(shown)
+    some = labels if len(labels) <= 8 else [*labels[:4], "…", *labels[-2:]]
+    return ", ".join(map(shown, some))
 
 
 def _columns(results: Results) -> list[tuple[str, str]]:
@@ -180,12 +184,15 @@ def _winner(manifest: Manifest, results: Results, home: Path) -> dict[str, Any]:
     best = results.best
     assert best is not None
     metrics = read_json(manifest.folder / str(best["folder"]) / "metrics.json")
-    names = [n for n in SCORES if best.get(f"test/{n}") is not None or best.get(f"persistence/test/{n}") is not None]
+    baselines = {name: parts.get("test", {}) for name, parts in metrics.get("baselines", {}).items()}
+    scores = {"the winner": metrics.get("test", {})} | {
+        BASELINES.get(name, name): own for name, own in baselines.items()
+    }
+    names = [name for name in SCORES if any(own.get(name) is not None for own in scores.values())]
     setting = next(s for s in results.settings if best in s.rows)
     return _job(results, best, manifest, home) | {
         "names": names,
-        "model": [best.get(f"test/{name}") for name in names],
-        "persistence": [best.get(f"persistence/test/{name}") for name in names],
+        "scores": {label: [own.get(name) for name in names] for label, own in scores.items()},
         "verdict": metrics.get("verdict"),
         "hint": metrics.get("hint"),
         "chosen_from": sum(results.score(row) is not None for row in results.rows),

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from steepest.sweep.results import Results, number
+from steepest.sweep.results import Results, number, shown
 
-TICKS = 12  # most values that are each written at an axis
+TICKS, MOST_TICKS = 12, 24  # most values that are each written at an axis; most words there
 DECADES = 10.0  # from this ratio of greatest to least on, an axis is logarithmic
 BEYOND = 2.0  # times the distance from the best to the upper quartile: what is farther off is drawn at the end
 
@@ -63,6 +63,11 @@ class KeyAxis:
         """Whether each value can be written at the axis."""
         return len(self.labels) <= TICKS
 
+    @property
+    def written(self) -> list[str]:
+        """The values that are written at the axis: of many categories some."""
+        return self.labels[:: math.ceil(len(self.labels) / MOST_TICKS)]
+
     def place(self, text: str) -> float:
         """Where a value is: the number itself, or the number of its category."""
         found = self.numbers[text]
@@ -80,7 +85,9 @@ class KeyAxis:
         if self.kind == "category":
             layout |= {"range": [-0.5, len(self.labels) - 0.5]}
         if self.kind == "category" or self.few:
-            layout |= {"tickvals": [self.place(t) for t in self.labels], "ticktext": [tick(t) for t in self.labels]}
+            layout |= {"tickvals": [self.place(t) for t in self.written], "ticktext": [tick(t) for t in self.written]}
+        elif self.kind == "log":
+            layout |= powers_only(math.log10(self.places.min()), math.log10(self.places.max()))
         return layout
 
     def dimension(self, order: Sequence[int]) -> dict[str, Any]:
@@ -90,7 +97,7 @@ class KeyAxis:
         low, high = float(ends.min()), float(ends.max())
         ticks: list[tuple[float, str]] = []
         if self.kind == "category" or self.few:
-            ticks = list(zip(ends.tolist(), map(tick, self.labels), strict=True))
+            ticks = [(float(along(self.place(text))), tick(text)) for text in self.written]
         elif self.kind == "log":
             ticks = [(float(p), f"{10.0**p:g}") for p in range(math.ceil(low), math.floor(high) + 1)]
         places = along(self.places[order])
@@ -99,11 +106,14 @@ class KeyAxis:
 
 
 def tick(text: str) -> str:
-    """A typed value at an axis: numbers to four digits, words as they are, but not at any length."""
-    value = number(text)
-    if value is not None and len(text) > 8:
-        return f"{value:.4g}"
+    """A typed value at an axis, but not at any length."""
+    text = shown(text)
     return plain(text if len(text) <= 24 else f"{text[:22]}…")
+
+
+def powers_only(low: float, high: float) -> dict[str, Any]:
+    """Ticks of a logarithmic axis between powers of ten: of a long one at the powers alone."""
+    return {"dtick": 1} if high - low > 2 else {}
 
 
 class ObjectiveScale:
@@ -163,13 +173,16 @@ class ObjectiveScale:
 
     def layout(self) -> dict[str, Any]:
         """Plotly's axis."""
-        return {"title": {"text": plain(self.name)}, "type": "log" if self.log else "linear", "range": self.range}
+        layout = {"title": {"text": plain(self.name)}, "type": "log" if self.log else "linear", "range": self.range}
+        return layout | (powers_only(*self.range) if self.log else {})
 
     def ticks(self) -> dict[str, Any]:
         """For axes and colour bars that are linear in what `moved` gives."""
         low, high = sorted((self.best, self.worst))
         places = np.linspace(low, high, 5) if high > low else np.array([low])
-        texts = [f"{10**p if self.log else p:.3g}" for p in places]
+        values = (10**places if self.log else places).tolist()
+        digits = next((d for d in range(3, 9) if len({f"{v:.{d}g}" for v in values}) == len(values)), 9)
+        texts = [f"{value:.{digits}g}" for value in values]
         if self.cut:
             end = 0 if self.higher else -1
             texts[end] = ("≤ " if self.higher else "≥ ") + texts[end]
