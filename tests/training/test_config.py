@@ -104,6 +104,7 @@ def test_trust_extends_what_may_be_named(tmp_path, monkeypatch):
     config = OmegaConf.merge(composed(), {"model": {"_target_": "mine.Model"}})
     del config.model.loss
     del config.model.seed
+    del config.model.init_scale
     with pytest.raises(ValueError, match=r"trust=\[PACKAGE\]"):
         check(config)
     config.trust = ["mine"]
