@@ -64,6 +64,7 @@ class Stack:
         return len(self.own_shapes)
 
     def _view(self) -> None:
+        self._two: _Two | None = None
         self.layers, self.gradients = self._pairs(self.theta), self._pairs(self.gradient)
 
     def _pairs(self, numbers: Tensor) -> list[Layer]:
@@ -118,10 +119,11 @@ class Stack:
             x_RND = x_ND.expand(len(self), -1, -1)
             loss_R = self._loss_and_gradient(x_RND, y_NH, loss, self.layers, self.gradients)
         else:  # the product of one pair of matrices is done by another kernel, whose last digits differ
-            theta, gradient = self._twice(self.theta), torch.empty_like(self._twice(self.gradient))
+            two = self._two = self._two or _Two(self)
+            two.fill()
             x_RND = x_ND.expand(2, -1, -1)
-            loss_R = self._loss_and_gradient(x_RND, y_NH, loss, self._pairs(theta), self._pairs(gradient))[:1]
-            torch.cat([piece[0] for piece in self.pieces(gradient)], out=self.gradient)
+            loss_R = self._loss_and_gradient(x_RND, y_NH, loss, two.layers, two.gradients)[:1]
+            torch.cat(two.gradient_of_one, out=self.gradient)
         if self.mask is not None:
             self.gradient *= self.mask
         return loss_R
@@ -172,6 +174,22 @@ class Stack:
         if self.mask is None:
             return np.arange(sum(self.sizes))
         return np.flatnonzero(self.rows(self.mask)[run].cpu().numpy())
+
+
+class _Two:
+    """Room for a single run and its double: what is looked up in every update, looked up once."""
+
+    def __init__(self, stack: Stack) -> None:
+        theta = stack._twice(stack.theta)
+        gradient = torch.empty_like(theta)
+        self.both = list(zip(stack.pieces(theta), stack.pieces(stack.theta), strict=True))
+        self.layers, self.gradients = stack._pairs(theta), stack._pairs(gradient)
+        self.gradient_of_one = [piece[0] for piece in stack.pieces(gradient)]
+
+    def fill(self) -> None:
+        """Take the run's parameters as they are now."""
+        for mine, its in self.both:
+            mine.copy_(its)
 
 
 def _lies_turned(shape: torch.Size) -> bool:
