@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-ROOMS = ["data", "models", "evaluate", "observe", "training", "sweep"]  # each may import the ones before it
+ROOMS = ["data", "models", "evaluate", "observe", "training", "sweep", "course"]  # each may import the ones before it
 SOURCE = ROOT / "src" / "steepest"
 
 
@@ -32,7 +32,7 @@ def test_a_room_imports_only_rooms_before_it(room):
 
 def test_what_hydra_reads_at_every_start_imports_no_torch():
     names = "steepest.sweep.record, steepest.sweep.compose, steepest.sweep.tuning, steepest.training.pruning, "
-    names += "hydra_plugins.steepest_launchers, hydra_plugins.steepest_sweepers"
+    names += "steepest.course.lesson, hydra_plugins.steepest_launchers, hydra_plugins.steepest_sweepers"
     code = f"import sys, {names}; sys.exit(bool({{'torch', 'optuna'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

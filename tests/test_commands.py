@@ -203,21 +203,9 @@ def test_a_sweep_that_was_killed_ends_with_the_results_of_the_uninterrupted_one(
     assert part == whole
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["lecture_windows", "lecture_widths", "lecture_depths"])
-def test_the_lectures_sweeps_need_no_m(command, tmp_path, name):
-    answer = command(f"experiment={name}", *QUIET_QUICK)
-    assert answer.returncode == 0, answer.stderr
-    (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
-    rows = results(folder)
-    assert len(rows) == {"lecture_windows": 4, "lecture_widths": 3, "lecture_depths": 4}[name]
-    same_days = {(folder / r["folder"] / "predictions.csv").read_text().count("\n") for r in rows}
-    assert len(same_days) == 1, "every job is scored on the same days"
-
-
 @pytest.mark.parametrize(
     "how",
-    [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    [signal.SIGKILL, *(pytest.param(how, marks=pytest.mark.slow) for how in (signal.SIGINT, signal.SIGTERM))],
     ids=lambda s: s.name,
 )
 def test_a_run_that_was_stopped_ends_with_the_numbers_of_the_uninterrupted_one(command, tmp_path, how):
@@ -249,7 +237,7 @@ def test_a_run_that_was_stopped_ends_with_the_numbers_of_the_uninterrupted_one(c
     assert curve.equals(resumed), "the curve goes on with no doubled steps"
 
 
-@pytest.mark.parametrize("model", ["mlp", "mlp_manual"])
+@pytest.mark.parametrize("model", [pytest.param("mlp", marks=pytest.mark.slow), "mlp_manual"])
 def test_two_processes_take_the_same_steps_as_one(command, tmp_path, model):
     common = [f"model={model}", "stop.epochs=2", "data.batch_size=50"]
     assert command(*common, "hydra.run.dir=one").returncode == 0

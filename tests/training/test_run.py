@@ -47,7 +47,7 @@ def _weights_as_saved(model, folder, name="best"):
 
 def test_gradient_descent_reaches_the_certified_coefficients_of_nist_norris(learnt):
     (b1,), b0, metrics = learnt(
-        "data=table", f"data.path={ROOT / 'tests' / 'norris.csv'}", "data.inputs=[x]", "data.target=y", "data.split=[1,0,0]",
+        "data=table", f"data.path={ROOT / 'data' / 'norris.csv'}", "data.inputs=[x]", "data.target=y", "data.split=[1,0,0]",
         "data.batch_size=null", "optimizer.lr=0.1", "stop.epochs=200", "trainer.precision=64-true",
     )  # fmt: skip
     assert b1 == pytest.approx(1.00211681802045, rel=1e-9)

@@ -121,7 +121,7 @@ def draw_surface(
     """Contours of the true loss of a model with two parameters, every update's way across it, and its minimum."""
     figure = Figure(figsize=(8, 6.4), layout="constrained")
     axes = figure.subplots()
-    _contours(figure, axes, grid, "loss of the whole training part")
+    contours(figure, axes, grid, "loss of the whole training part")
     axes.plot(*path_K2.T, "-", color=ORANGE, lw=1.0, label=f"every update, its own batch ({len(path_K2) - 1} updates)")
     axes.plot(*path_K2.T, ".", color=ORANGE, ms=2.5)
     axes.plot(*full_K2.T, "--", color=BLUE, lw=1.8, label=f"all samples at each update ({len(full_K2) - 1} updates)")
@@ -139,7 +139,7 @@ def draw_slice(grid: Grid, loss: float, path: Path) -> Figure:
     """Contours of the loss around where the descent ended, along two random directions."""
     figure = Figure(figsize=(7.4, 6.2), layout="constrained")
     axes = figure.subplots()
-    _contours(figure, axes, grid, "loss of training samples")
+    contours(figure, axes, grid, "loss of training samples")
     axes.plot(0, 0, "s", color=RED, ms=7, label=f"where the descent ended, loss {loss:.4g}")
     axes.set(
         xlabel="along a random direction (1 = each row of weights' own length)",
@@ -154,7 +154,7 @@ def draw_trajectory(grid: Grid, path_K2: np.ndarray, losses_K: np.ndarray, expla
     """The way of the parameters in the plane in which it varies most, true losses on plane and path."""
     figure = Figure(figsize=(8, 6.2), layout="constrained")
     axes = figure.subplots()
-    _contours(figure, axes, grid, "loss of training samples, on the plane")
+    contours(figure, axes, grid, "loss of training samples, on the plane")
     axes.plot(*path_K2.T, "-", color=ORANGE, lw=1.4)
     axes.plot(*path_K2.T, ".", color=ORANGE, ms=5, label=f"the way, {len(path_K2)} looks at it")
     for point, mark, name in ((0, "o", "start"), (-1, "s", "end")):
@@ -192,7 +192,7 @@ def _triangles(rows: int, columns: int) -> Iterator[tuple[int, int, int]]:
             yield corner + 1, corner + columns + 1, corner + columns
 
 
-def _contours(figure: Figure, axes: Axes, grid: Grid, label: str) -> None:
+def contours(figure: Figure, axes: Axes, grid: Grid, label: str) -> None:
     """Filled contours at logarithmic distances above the least loss of the grid."""
     low, high = float(grid.loss_GG.min()), float(grid.loss_GG.max())
     rise = max(high - low, np.finfo(float).tiny)

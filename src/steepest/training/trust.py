@@ -40,7 +40,7 @@ FOR_HYDRA: Approved = {
     "optuna.samplers.": object,
     "optuna.pruners.": object,
 }
-EXTRAS = {"optuna": "tune"}  # packages that shipped configs name and only an extra installs
+PACKAGES = {"optuna": "tune"}  # packages that shipped configs name and only an extra installs
 CALLED_BY_HYDRA = ("callbacks", "sweeper", "launcher")
 
 
@@ -60,8 +60,8 @@ def locate(path: str, approved: Approved) -> Callable[..., Any]:
         raise ValueError(f"_target_ '{path}' is no dotted name")
     found = _imported(path)
     package = path.split(".")[0]
-    if found is None and package in EXTRAS and importlib.util.find_spec(package) is None:
-        raise ValueError(f"_target_ '{path}' needs {package}: pip install 'steepest[{EXTRAS[package]}]'")
+    if found is None and package in PACKAGES and importlib.util.find_spec(package) is None:
+        raise ValueError(f"_target_ '{path}' needs {package}: pip install 'steepest[{PACKAGES[package]}]'")
     if found is None:
         extra = next((extra for plugin, extra in EXTRAS.items() if path.startswith(plugin)), None)
         mend = f"; it comes with pip install 'steepest[{extra}]'" if extra else ""

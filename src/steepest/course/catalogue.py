@@ -1,0 +1,71 @@
+"""What the course consists of, in its order. No torch: the command line and Hydra read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Further chapters (the lecture's list of kinds of learning) go below as they come; a lesson's part is its chapter.
+FUNCTION, OPTIMISATION, CURVES, PRICES, INSIDE, FURTHER = (
+    "Looking for a function",
+    "Going downhill",
+    "From the line to any curve",
+    "Back to the prices",
+    "Inside the machine",
+    "Other answers than a price",
+)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One lesson of the course.
+
+    Attributes:
+        name: of ``experiment=course/NAME``, of its module and of its text.
+        part: of the course.
+        title: in words.
+        sweep: whether it is one.
+        short: what is typed besides, so that it takes seconds and still shows the same.
+    """
+
+    name: str
+    part: str
+    title: str
+    sweep: bool = False
+    short: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """What to type."""
+        return f"python train.py experiment=course/{self.name}"
+
+
+COURSE = (
+    Chapter("three_steps", FUNCTION, "Three steps: a function with unknowns, its loss, its optimisation"),
+    Chapter("learning_rate", OPTIMISATION, "The step size: too small, good, too large", sweep=True),
+    Chapter("stopping", OPTIMISATION, "When to stop", sweep=True),
+    Chapter("batch_size", OPTIMISATION, "Batch, update, epoch", sweep=True),
+    Chapter("sigmoid_shapes", CURVES, "The sigmoid: what c, b and w change"),
+    Chapter("hard_sigmoid", CURVES, "One hard sigmoid is two relus"),
+    Chapter("piecewise", CURVES, "Any curve is a constant and a sum of pieces", sweep=True),
+    Chapter("windows", PRICES, "How many days to look back", sweep=True),
+    Chapter("widths", PRICES, "More units", sweep=True),
+    Chapter("depths", PRICES, "More layers", sweep=True),
+    Chapter("deep_or_wide", PRICES, "Deep or wide, at the same number of parameters", sweep=True),
+    Chapter("backprop", INSIDE, "Forward, backward, update: every number"),
+    Chapter("local_minima", INSIDE, "Is it really a local minimum?", sweep=True),
+    Chapter("saddle", INSIDE, "A saddle, and the way out"),
+    Chapter("classification", FURTHER, "Up or down: classification", sweep=True),
+    Chapter("regression_table", FURTHER, "Plain regression, against certified numbers"),
+)
+
+
+def chapter(name: str) -> Chapter:
+    """The lesson of this name.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    for found in COURSE:
+        if found.name == name:
+            return found
+    raise ValueError(f"course: there is no lesson {name}; choose among {', '.join(c.name for c in COURSE)}")

@@ -1,0 +1,107 @@
+"""Batches of 1, 10, 100 and all days: updates in an epoch, and how noisy each batch's gradient is."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from steepest.course.lesson import Finding
+from steepest.course.runs import Run, sweep_runs
+from steepest.models.curvature import Surface
+from steepest.observe import landscape
+from steepest.observe.figures import BLUE, GREEN, ORANGE, RED, finish
+
+LOOKS = 2000  # updates whose noise is measured
+WITHIN = 0.2  # of theory: the mean square of a few hundred batches is that uncertain
+COLOURS = [BLUE, GREEN, ORANGE, RED]
+
+
+def teach(folder: Path) -> Finding:
+    """Does an epoch have ceil(N / B) updates, and does the noise fall as 1 / B?"""
+    runs = sorted(sweep_runs(folder), key=lambda run: run.asked("data", "batch_size") or math.inf)
+    surface = runs[0].surface()
+    days = len(surface.x_ND)
+    sizes = [int(run.asked("data", "batch_size") or days) for run in runs]
+    updates = [int(run.metrics["updates"]) for run in runs]
+    paths = [run.path() for run in runs]
+    per_epoch = [count / int(run.metrics["epochs"]) for run, count in zip(runs, updates, strict=True)]
+    found = [_noise(run, path, surface, size) for run, path, size in zip(runs, paths, sizes, strict=True)]
+
+    figure = Figure(figsize=(13, 4.8), layout="constrained")
+    path_axes, loss_axes, noise_axes = figure.subplots(1, 3)
+    names = [f"{size:,} (all)" if size == days else f"{size}" for size in sizes]
+    for path, size, name, colour in zip(paths, sizes, names, COLOURS, strict=False):
+        path_axes.plot(*path.T, "-" if size < days else ".-", color=colour, lw=0.8, label=f"batches of {name}")
+        every = max(1, len(path) // 400)
+        losses = landscape.losses(surface, torch.tensor(path[::every])).numpy()
+        loss_axes.plot(
+            np.arange(len(path))[::every] * size / days, losses, color=colour, lw=1.2, label=f"batches of {name}"
+        )
+    path_axes.set(xlabel="a (of scaled prices)", ylabel="b (of scaled prices)", title="The way of a and b")
+    loss_axes.set(
+        xlabel="epochs: how often each day was looked at",
+        ylabel="loss of all days",
+        yscale="log",
+        title="The same work, more or fewer updates",
+    )
+    known = [(size, measured) for size, (measured, _) in zip(sizes, found, strict=True) if size < days]
+    theory = [(size, expected) for size, (_, expected) in zip(sizes, found, strict=True) if size < days]
+    noise_axes.plot(*zip(*known, strict=True), "o", color=RED, ms=9, label="measured")
+    noise_axes.plot(*zip(*theory, strict=True), "-", color="#999999", label="theory: falls as 1 / batch size")
+    noise_axes.set(
+        xlabel="batch size",
+        ylabel="variance of the batch's gradient / of one day's",
+        xscale="log",
+        yscale="log",
+        title="Noise of one update",
+    )
+    for axes in (path_axes, loss_axes, noise_axes):
+        finish(axes)
+    ratios = {str(size): m / t for (size, m), (_, t) in zip(known, theory, strict=True)}
+    return Finding(
+        "In one epoch there are "
+        + ", ".join(f"{n:.0f} updates with batches of {name}" for n, name in zip(per_epoch, names, strict=True))
+        + "; measured noise over theory: "
+        + ", ".join(f"{r:.2f}" for r in ratios.values())
+        + ".",
+        {
+            "an epoch has ceil(N / B) updates": all(
+                n == math.ceil(days / size) for n, size in zip(per_epoch, sizes, strict=True)
+            ),
+            f"the noise is that of theory within {WITHIN:.0%}": all(abs(r - 1) < WITHIN for r in ratios.values()),
+            "with all days in the batch there is none": found[-1][0] < 1e-6 * found[0][0],
+        },
+        figure,
+        {
+            "days": days,
+            "sizes": names,
+            "per_epoch": per_epoch,
+            "ratios": ratios,
+            "epochs": int(runs[0].metrics["epochs"]),
+            "seconds": [float(run.metrics["seconds"]) for run in runs],
+        },
+    )
+
+
+def _noise(run: Run, path_K2: np.ndarray, surface: Surface, size: int) -> tuple[float, float]:
+    """Mean variance of a batch's gradient in units of one day's: measured along the path, and what theory says.
+
+    An update is the batch's gradient times the step, so the path itself tells every batch's gradient. Drawn without
+    replacement, the mean of B of N samples has variance sigma^2 / B * (N - B) / (N - 1).
+    """
+    theta_K2, days = torch.tensor(path_K2[:-1]), len(surface.x_ND)
+    drawn_K2 = torch.tensor(path_K2[:-1] - path_K2[1:]) / run.asked("optimizer", "lr")
+    chosen = np.unique(np.linspace(0, len(theta_K2) - 1, LOOKS).astype(int))
+    rows_N2 = torch.cat([surface.x_ND, torch.ones_like(surface.x_ND)], 1)
+    shares = []
+    for k in chosen:
+        error_N1 = rows_N2 @ theta_K2[k][:, None] - surface.y_NH
+        gradients_N2 = 2 * error_N1 * rows_N2
+        mean_2 = gradients_N2.mean(0)
+        one_day = (gradients_N2 - mean_2).square().sum(1).mean()
+        shares.append(float((drawn_K2[k] - mean_2).square().sum() / one_day))
+    return float(np.mean(shares)), (days - size) / (days - 1) / size

@@ -1,0 +1,13 @@
+"""One to four layers of 100 units on prices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from steepest.course.lesson import Finding
+from steepest.course.overfitting import overfitting
+
+
+def teach(folder: Path) -> Finding:
+    """What do more layers do to the training loss, and to the later one?"""
+    return overfitting(folder, "hidden layers", ["1 layer", "2 layers", "3 layers", "4 layers"])

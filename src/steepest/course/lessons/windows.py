@@ -1,0 +1,67 @@
+"""The course's table: 1, 7, 28 and 56 days looked back; training and later error, tomorrow = today beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from steepest.course.lesson import Finding
+from steepest.course.runs import over_seeds, sweep_results, sweep_runs
+from steepest.observe.figures import BLUE, GREEN, ORANGE, finish
+
+PARTS = (("train", "training days", BLUE), ("val", "the years after them", GREEN), ("test", "the last years", ORANGE))
+
+
+def teach(folder: Path) -> Finding:
+    """What do more days do to the error on the days learnt from, and on later ones?"""
+    runs, results = sweep_runs(folder), sweep_results(folder)
+    settings = sorted(results.settings, key=lambda setting: int(setting.asked["data.window"]))
+    days = [int(setting.asked["data.window"]) for setting in settings]
+    still = {part: runs[0].metrics["baselines"]["persistence"][part]["rmse"] for part, _, _ in PARTS}
+    alike = all(
+        run.metrics["baselines"]["persistence"][part]["rmse"] == still[part] for run in runs for part, _, _ in PARTS
+    )
+    errors = {part: [over_seeds(setting, f"{part}/rmse") for setting in settings] for part, _, _ in PARTS}
+    figure = Figure(figsize=(13, 4.4), layout="constrained")
+    for axes, (part, name, colour) in zip(figure.subplots(1, 3), PARTS, strict=True):
+        means, spreads = [e.mean for e in errors[part]], [e.std or 0 for e in errors[part]]
+        axes.errorbar(
+            range(len(days)),
+            means,
+            spreads,
+            fmt="o-",
+            color=colour,
+            capsize=4,
+            ms=8,
+            label="linear model, mean and deviation over seeds",
+        )
+        axes.axhline(still[part], color="black", lw=0.9, ls=":", label="tomorrow = today")
+        axes.set_xticks(range(len(days)), [str(n) for n in days])
+        low, high = min(*means, still[part]), max(*means, still[part])
+        axes.set_ylim(low - 0.4 * (high - low) - max(spreads), high + 0.9 * (high - low) + max(spreads))
+        axes.set(xlabel="days looked back", ylabel="error (root mean square, points)", title=name.capitalize())
+        finish(axes)
+    rows = [{"days": n} | {part: str(errors[part][i]) for part, _, _ in PARTS} for i, n in enumerate(days)]
+    train, test = [e.mean for e in errors["train"]], [e.mean for e in errors["test"]]
+    return Finding(
+        f"With {', '.join(map(str, days))} days the error on the days learnt from is "
+        f"{', '.join(f'{e:.3f}' for e in train)} points; on the last years "
+        f"{', '.join(f'{e:.2f}' for e in test)}, where tomorrow = today has {still['test']:.2f}.",
+        {
+            f"the table is complete: {len(days)} windows, {errors['test'][0].n} seeds each": days == [1, 7, 28, 56]
+            and len({e.n for part in errors.values() for e in part}) == 1
+            and errors["test"][0].n > 1,
+            "all windows are scored on the same days": alike,
+        },
+        figure,
+        {
+            "rows": rows,
+            "still": still,
+            "seeds": errors["test"][0].n,
+            "train": train,
+            "test": test,
+            "best_train": days[train.index(min(train))],
+            "best_test": days[test.index(min(test))],
+        },
+    )

@@ -1,0 +1,167 @@
+"""What a lesson reads: a run's folder as config, scores, curves, parameters and data; a sweep's as its runs.
+
+Shapes: K updates, P numbers of all parameters.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from steepest.data.datamodule import WindowDataModule
+from steepest.data.windows import Windows
+from steepest.models.curvature import Surface
+from steepest.models.predictors import Predictor
+from steepest.observe.curves import Curve, read_curves
+from steepest.sweep.results import Results, Setting, Spread, read_results
+from steepest.training.config import Checked, check
+from steepest.training.files import read_json
+from steepest.training.run import build_model
+
+
+class Run:
+    """A run, as its folder tells it; everything in double precision on the CPU.
+
+    Args:
+        folder: its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / "config.yaml").exists():
+            raise ValueError(f"{folder} holds no run: there is no config.yaml in it")
+        self.record, self.metrics = read_json(folder / "run.json"), read_json(folder / "metrics.json")
+
+    @cached_property
+    def checked(self) -> Checked:
+        """Its config."""
+        config = OmegaConf.load(self.folder / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return check(config)
+
+    @property
+    def status(self) -> str:
+        """``finished``, ``failed`` or ``stopped``."""
+        return str(self.record.get("status"))
+
+    def asked(self, group: str, key: str) -> Any:
+        """A value of its config."""
+        return self.checked.plain[group][key]
+
+    @cached_property
+    def datamodule(self) -> WindowDataModule:
+        """Its data."""
+        module = WindowDataModule(self.checked.groups["data"](), seed=self.checked.run.seed)
+        module.setup()
+        return module
+
+    @cached_property
+    def windows(self) -> Windows:
+        """The same as tensors."""
+        return self.datamodule.placed("cpu", torch.float64)
+
+    def predictor(self, name: str = "last") -> Predictor:
+        """Its model at its last or its best epoch; before its first update if `name` is ``start``."""
+        predictor = build_model(self.checked, self.datamodule).double()
+        if name != "start":
+            path = self.folder / "checkpoints" / f"{name}.ckpt"
+            state = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
+            predictor.load_state_dict(state)
+        return predictor
+
+    def surface(self, samples: int = 1 << 16) -> Surface:
+        """The loss of the training part, or of so many of its samples, as a function of all parameters."""
+        predictor, batch = self.predictor("start"), self.windows.spread("train", samples)
+        return Surface(predictor.network, predictor.loss, batch.x_ND, batch.y_NH)
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs (T, F) and targets (T,) of all rows, in the data's own units."""
+        windows = self.windows
+        x_TF = windows.inputs_TF * windows.input_scale_SF[0] + windows.input_mean_SF[0]
+        return x_TF.numpy(), windows.price_T.numpy()
+
+    def scaled(self, x_MF: np.ndarray) -> torch.Tensor:
+        """Inputs of plain rows (M, F) as the model is given them."""
+        windows = self.windows
+        return (torch.as_tensor(x_MF) - windows.input_mean_SF[0]) / windows.input_scale_SF[0]
+
+    @torch.no_grad()
+    def outputs(self, x_MF: np.ndarray) -> np.ndarray:
+        """What the model at its end says of rows with inputs x (M, F): (M, O), values in the data's own units."""
+        windows = self.windows
+        made_MO = self.predictor().network(self.scaled(x_MF))
+        return (made_MO if windows.direction else made_MO * windows.scale_S[0] + windows.mean_S[0]).numpy()
+
+    def curves(self, *tags: str) -> dict[str, Curve]:
+        """Some curves of its event files, those that there are."""
+        return read_curves(self.folder, tags)
+
+    def curve(self, tag: str) -> Curve:
+        """One of them.
+
+        Raises:
+            ValueError: where there is none.
+        """
+        found = self.curves(tag)
+        if tag not in found:
+            raise ValueError(f"{self.folder} has no curve {tag}: it needs callbacks=default and logger=tensorboard")
+        return found[tag]
+
+    def path(self) -> np.ndarray:
+        """All parameters before the first and after every update (K + 1, P), of a model with few of them."""
+        network = self.predictor("start").network
+        start_P = torch.cat([p.detach().flatten() for p in network.parameters()]).numpy()
+        tags = [
+            f"parameter/{n}[{','.join(map(str, i))}]"
+            for n, p in network.named_parameters()
+            for i in product(*map(range, p.shape))
+        ]
+        curves = self.curves(*tags)
+        missing = [tag for tag in tags if tag not in curves]
+        if missing:
+            raise ValueError(f"{self.folder} has no curve {missing[0]}: the lesson follows every parameter")
+        after_KP = np.stack([curves[tag].values for tag in tags], 1).astype(float)
+        return np.vstack([start_P, after_KP[curves[tags[0]].steps > 0]])
+
+    def end(self) -> torch.Tensor:
+        """All parameters at its end (P,)."""
+        return torch.cat([p.detach().flatten() for p in self.predictor().network.parameters()])
+
+
+def sweep_results(folder: Path) -> Results:
+    """A sweep's jobs and their scores."""
+    return read_results(folder)[1]
+
+
+def over_seeds(setting: Setting, column: str) -> Spread:
+    """Mean and deviation of a score over a setting's jobs.
+
+    Raises:
+        ValueError: where none has it.
+    """
+    found = setting.over_seeds(column)
+    if found is None:
+        raise ValueError(f"no job has the score {column}: the lesson compares it")
+    return found
+
+
+def sweep_runs(folder: Path, *, finished: bool = True) -> list[Run]:
+    """A sweep's runs in their order.
+
+    Raises:
+        ValueError: where one has not finished, if all should have.
+    """
+    results = sweep_results(folder)
+    rows = sorted(results.rows, key=lambda row: row["job"])
+    left = [row for row in rows if row["status"] != "finished"]
+    if finished and left:
+        raise ValueError(
+            f"job {left[0]['job']} has not finished ({left[0]['stop_reason']}): the lesson compares all of them"
+        )
+    return [Run(folder / str(row["folder"])) for row in rows]
