@@ -109,6 +109,49 @@ def report(
         webbrowser.open(page.absolute().as_uri())
 
 
+@app.command()
+def course(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Of lessons, such as three_steps saddle; all of them if none is named", show_default=False),
+    ] = None,
+    short: Annotated[
+        bool, typer.Option("--short", help="In their short form: the same ideas, coarser pictures")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="The course's folder; each lesson's run is kept in it")] = Path(
+        "outputs/course"
+    ),
+    jobs: Annotated[int, typer.Option(min=1, help="Lessons at a time")] = 2,
+) -> None:
+    """Run the course's experiments, hold what they find against what is known, and write them on one page."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from steepest.course.catalogue import COURSE, chapter
+    from steepest.course.guide import teach_course
+    from steepest.course.page import write_page
+
+    chapters = [chapter(name) for name in dict.fromkeys(names or [])] or list(COURSE)
+    console, failing = Console(), 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("lessons", total=len(chapters))
+        for taught in teach_course(chapters, out, short=short, jobs=jobs):
+            progress.advance(bar)
+            console.print(f"{taught.name} ({taught.seconds:.0f} s)", style="bold", markup=False, highlight=False)
+            if taught.found:
+                console.print(f"  {taught.found['sentence']}", markup=False, highlight=False)
+            for claim in taught.fails:
+                console.print(f"  FAILS: {claim}", style="bold red", markup=False)
+            if taught.said:
+                console.print(taught.said, markup=False, highlight=False)
+            failing += bool(taught.fails)
+    typer.echo(f"Page: {write_page(out)}")
+    if failing:
+        console.print(f"{failing} of {len(chapters)} lessons fail.", style="bold red")
+        sys.exit(FAILED)
+
+
 def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agreement], float]:
     from hydra import compose, initialize_config_dir
 

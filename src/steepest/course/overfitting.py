@@ -64,10 +64,10 @@ def overfitting(folder: Path, axis: str, labels: list[str] | None = None) -> Fin
     Args:
         folder: of the sweep.
         axis: what grows, in words.
-        labels: of the sizes; their hidden layers when None.
+        labels: of the sizes; their units when None.
     """
     found = sizes(folder)
-    labels = labels or [size.name for size in found]
+    labels = labels or [f"{size.name} units" for size in found]
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.6, 1])
     for size, label, colour in zip(found, labels, COLOURS, strict=False):

@@ -1,0 +1,68 @@
+"""The course on one page of HTML that needs nothing else: texts, pictures, numbers and commands. No torch."""
+
+from __future__ import annotations
+
+import base64
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from steepest.course.catalogue import COURSE, Chapter
+from steepest.course.guide import Taught, taught_course
+from steepest.course.lesson import MOVING, PICTURE
+from steepest.training.files import now, write_text
+
+HERE = Path(__file__).parent
+
+
+def write_page(out: Path) -> Path:
+    """Write index.html into a course's folder, from what the lessons in it found."""
+    page = out / "index.html"
+    environment = Environment(
+        loader=FileSystemLoader([HERE, HERE / "lessons"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    taught = taught_course(out)
+    lessons = [_lesson(environment, number, c, taught.get(c.name), out) for number, c in enumerate(COURSE, 1)]
+    given = {
+        "parts": [(part, list(some)) for part, some in groupby(lessons, key=lambda lesson: lesson["part"])],
+        "lessons": lessons,
+        "taught": taught,
+        "failing": [name for name, one in taught.items() if one.fails],
+        "short": any(one.short for one in taught.values()),
+        "seconds": sum(one.seconds for one in taught.values()),
+        "made": now()[:10],
+        "versions": {name: version(name) for name in ("steepest", "torch", "lightning", "hydra-core")},
+        "style": Markup((HERE / "page.css").read_text()),
+    }
+    write_text(page, environment.get_template("page.html.j2").render(given))
+    return page
+
+
+def _lesson(environment: Environment, number: int, chapter: Chapter, taught: Taught | None, out: Path) -> dict:
+    found = taught.found if taught else {}
+    text = environment.get_template(f"{chapter.name}.html.j2").render(n=found["numbers"]) if found else ""
+    figures = out / chapter.name / "figures"
+    return {
+        "number": number,
+        "name": chapter.name,
+        "part": chapter.part,
+        "title": chapter.title,
+        "command": taught.command if taught else chapter.command,
+        "taught": taught,
+        "text": Markup(text),
+        "sentence": found.get("sentence", ""),
+        "checks": found.get("checks", {}),
+        "picture": _inline(figures / PICTURE, "png") if found else "",
+        "moving": _inline(figures / MOVING, "gif") if found.get("moving") else "",
+    }
+
+
+def _inline(path: Path, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
