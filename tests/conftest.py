@@ -51,6 +51,18 @@ def composed(*overrides: str) -> DictConfig:
         return compose("train", list(overrides))
 
 
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless browser."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[test]' brings Playwright")
+    with sync_api.sync_playwright() as playwright:
+        # Parallel coordinates are drawn by WebGL, here by the processor.
+        options = ["--headless", "--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
+        yield browser
+        browser.close()
+
+
 @pytest.fixture
 def train(tmp_path):
     """`train(*overrides, name=..., resume=..., pictures=...)` runs in this process and returns (outcome, folder)."""

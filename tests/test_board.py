@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import BROWSER, ROOT, needs_browser
+from conftest import ROOT, needs_browser
 
 from steepest.observe.hparams import METRICS
 from steepest.observe.tags import layout
@@ -40,14 +40,11 @@ def board():
 
 
 @pytest.fixture
-def page():
+def page(chromium):
     """A page of a headless Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[test]' brings Playwright")
-    with sync_api.sync_playwright() as playwright:
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
-        yield browser.new_page(viewport={"width": 1400, "height": 1100})
-        browser.close()
+    page = chromium.new_page(viewport={"width": 1400, "height": 1100})
+    yield page
+    page.close()
 
 
 def shown(page, name):

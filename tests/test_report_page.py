@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BROWSER, ROOT, needs_browser
+from conftest import ROOT, needs_browser
 
 sys.path.insert(0, str(Path(__file__).parent / "sweep"))
 from made import make_sweep
@@ -27,17 +27,6 @@ def address(tmp_path_factory):
         asked = [f"optimizer.lr={rate}", f"model.hidden={net}", f"seed={seed}"]
         jobs.append((asked, failed if rate == 1.0 and seed % 2 else came))
     return write_report(make_sweep(tmp_path_factory.mktemp("sweep"), jobs)).as_uri()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[test]' brings Playwright")
-    with sync_api.sync_playwright() as playwright:
-        # Parallel coordinates are drawn by WebGL, here by the processor.
-        options = ["--headless", "--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

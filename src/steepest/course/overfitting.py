@@ -72,8 +72,8 @@ def overfitting(folder: Path, axis: str, labels: list[str] | None = None) -> Fin
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.6, 1])
     for size, label, colour in zip(found, labels, COLOURS, strict=False):
         epochs = np.arange(1, len(size.train_E) + 1)
-        left.plot(epochs, size.train_E, color=colour, lw=1.6, label=f"{label}: training days")
-        left.plot(epochs, size.later_E, color=colour, lw=1.6, ls="--", label=f"{label}: later days")
+        left.plot(epochs, size.train_E, color=colour, lw=1.6, label=label)
+        left.plot(epochs, size.later_E, color=colour, lw=1.6, ls="--")
     left.set(
         xlabel="epochs",
         ylabel="loss, of tomorrow = today's own",
@@ -98,7 +98,7 @@ def overfitting(folder: Path, axis: str, labels: list[str] | None = None) -> Fin
     for axes in (left, right):
         axes.axhline(1, color=BLACK, lw=0.8, ls=":", label="tomorrow = today")
         finish(axes)
-    left.legend(fontsize=8, ncols=2, framealpha=0.9)
+    left.legend(fontsize=8, loc="upper left", framealpha=0.9)
     train, later = [size.train.mean for size in found], [size.later.mean for size in found]
     rows = [
         {"label": label, "train": str(size.train), "later": str(size.later), "parameters": size.parameters}

@@ -64,7 +64,10 @@ def teach(folder: Path) -> Finding:
     ratios = {str(size): m / t for (size, m), (_, t) in zip(known, theory, strict=True)}
     return Finding(
         "In one epoch there are "
-        + ", ".join(f"{n:.0f} update{'' if n == 1 else 's'} with batches of {name}" for n, name in zip(per_epoch, names, strict=True))
+        + ", ".join(
+            f"{n:.0f} update{'' if n == 1 else 's'} with batches of {name}"
+            for n, name in zip(per_epoch, names, strict=True)
+        )
         + "; measured noise over theory: "
         + ", ".join(f"{r:.2f}" for r in ratios.values())
         + ".",

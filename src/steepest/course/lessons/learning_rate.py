@@ -36,7 +36,9 @@ def teach(folder: Path) -> Finding:
     for run, rate, loss_K, colour in zip(runs, rates, losses, colours, strict=False):
         end = "" if run.status == "finished" else ": diverged"
         left.plot(np.arange(len(loss_K)), loss_K, color=colour, lw=1.8, label=f"step size {rate:g}{end}")
-    left.set(xlabel="updates", ylabel="loss", yscale="log", ylim=(5e-4, 1e3), title=f"The loss at the first {FIRST} updates")
+    left.set(
+        xlabel="updates", ylabel="loss", yscale="log", ylim=(5e-4, 1e3), title=f"The loss at the first {FIRST} updates"
+    )
     left.set_xlim(0, FIRST)
     finish(left)
     # The lowest point's a, and every b: along b the loss is a parabola.

@@ -1,0 +1,34 @@
+"""The catalogue, the configs, the lessons and their texts name the same things."""
+
+import pytest
+from conftest import ROOT
+from omegaconf import OmegaConf
+
+from steepest.course.catalogue import COURSE, chapter
+
+CONFIGS = ROOT / "conf" / "experiment" / "course"
+LESSONS = ROOT / "src" / "steepest" / "course" / "lessons"
+NAMES = [c.name for c in COURSE]
+
+
+def test_each_experiment_of_the_course_has_a_chapter_a_lesson_and_a_text():
+    assert sorted(NAMES) == sorted(p.stem for p in CONFIGS.glob("*.yaml"))
+    assert sorted(NAMES) == sorted(p.stem for p in LESSONS.glob("*.py") if p.stem != "__init__")
+    assert sorted(NAMES) == sorted(p.name.split(".")[0] for p in LESSONS.glob("*.html.j2"))
+
+
+@pytest.mark.parametrize("found", COURSE, ids=NAMES)
+def test_its_config_names_its_lesson_and_is_a_sweep_where_the_chapter_says_so(found):
+    config = OmegaConf.load(CONFIGS / f"{found.name}.yaml")
+    assert config.hydra.callbacks.lesson.name == found.name
+    assert (config.hydra.get("mode") == "MULTIRUN") == found.sweep
+
+
+def test_the_code_of_a_lesson_is_no_longer_than_a_page_or_two():
+    lengths = {p.stem: len(p.read_text().splitlines()) for p in LESSONS.glob("*.py")}
+    assert {name: n for name, n in lengths.items() if n > 110} == {}
+
+
+def test_a_name_that_is_none_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match="there is no lesson sadle; choose among three_steps, "):
+        chapter("sadle")

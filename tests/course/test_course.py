@@ -1,0 +1,69 @@
+"""Every experiment of the course in its short form, its claims, and the page of all of them (`pytest -m course`).
+
+Pictures of the page go to outputs/screenshots/.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, needs_browser
+from filelock import FileLock
+
+from steepest.course.catalogue import COURSE, chapter
+from steepest.course.guide import taught_course, teach_course
+
+pytestmark = pytest.mark.course
+
+COMMAND = Path(sys.executable).with_name("steepest")
+SCREENSHOTS = ROOT / "outputs" / "screenshots"
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """The folder of `steepest course --short`, run once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    out = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "course"
+    with FileLock(f"{out}.lock"):
+        if not (out / "index.html").exists():
+            subprocess.run([COMMAND, "course", "--short", "--out", out], check=False, capture_output=True)
+    return out
+
+
+@pytest.mark.parametrize("name", [c.name for c in COURSE])
+def test_what_the_lesson_claims_holds(course, name):
+    taught = taught_course(course)[name]
+    assert taught.fails == [], taught.said
+    assert taught.found["checks"], "a lesson without a check teaches nothing"
+    assert taught.found["sentence"]
+
+
+def test_a_claim_fails_where_the_run_does_not_bear_it_out(tmp_path):
+    crawling = replace(chapter("three_steps"), short=("optimizer.lr=0.001",))
+    (taught,) = teach_course([crawling], tmp_path, short=True, jobs=1)
+    assert len(taught.fails) == 1
+    assert taught.fails[0].startswith("it is the line of the closed form within")
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_opens_in_a_browser_with_every_picture_and_fits_its_width(course, chromium, width):
+    wrong = []
+    context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True)
+    page = context.new_page()
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else wrong.append(r.url))
+    page.goto((course / "index.html").as_uri())
+    pictures = page.eval_on_selector_all("img", "all => all.map(one => [one.complete, one.naturalWidth, one.alt])")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"course_{width}.png", full_page=True)
+    beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    shown = page.locator("main section").count()
+    context.close()
+    assert wrong == []
+    assert len(pictures) == shown == len(COURSE)
+    assert all(complete and natural > 600 and alt for complete, natural, alt in pictures)
+    assert beyond <= 0
