@@ -24,6 +24,8 @@ from steepest.training.config import Checked, check
 from steepest.training.files import read_json
 from steepest.training.run import build_model
 
+WRITTEN_BY = "the lesson needs callbacks=default and logger=tensorboard"
+
 
 class Run:
     """A run, as its folder tells it; everything in double precision on the CPU.
@@ -110,7 +112,7 @@ class Run:
         """
         found = self.curves(tag)
         if tag not in found:
-            raise ValueError(f"{self.folder} has no curve {tag}: it needs callbacks=default and logger=tensorboard")
+            raise ValueError(f"{self.folder} has no curve {tag}: {WRITTEN_BY}")
         return found[tag]
 
     def path(self) -> np.ndarray:
@@ -125,7 +127,7 @@ class Run:
         curves = self.curves(*tags)
         missing = [tag for tag in tags if tag not in curves]
         if missing:
-            raise ValueError(f"{self.folder} has no curve {missing[0]}: the lesson follows every parameter")
+            raise ValueError(f"{self.folder} has no curve {missing[0]}: {WRITTEN_BY}")
         after_KP = np.stack([curves[tag].values for tag in tags], 1).astype(float)
         return np.vstack([start_P, after_KP[curves[tags[0]].steps > 0]])
 
