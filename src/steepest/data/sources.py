@@ -263,7 +263,7 @@ class Table(RowData):
     """Plain rows from a CSV or Parquet file.
 
     Attributes:
-        path: the file.
+        path: the file; where there is none, that of the checkout (``data/norris.csv`` comes with it).
         inputs: the input columns.
         target: the column to predict.
         missing: what happens to rows with missing, infinite or text entries: ``error`` or ``drop``.
@@ -273,6 +273,12 @@ class Table(RowData):
     inputs: list[str]
     target: str
     missing: Literal["error", "drop"] = "error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shipped = SHIPPED.parent / self.path
+        if not Path(self.path).exists() and shipped.exists():
+            self.path = str(shipped)
 
     def read(self) -> pd.DataFrame:
         return read_table(self.path, self.inputs, self.target, self.missing)
