@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         PriceFile,
         RandomWalk,
         ShippedPrices,
+        Sigmoid,
         Table,
         YahooPrices,
     )
@@ -36,6 +37,7 @@ _HOMES = {
         "PriceFile",
         "RandomWalk",
         "ShippedPrices",
+        "Sigmoid",
         "Table",
         "YahooPrices",
     ],
@@ -55,6 +57,7 @@ __all__ = [  # noqa: RUF022  # by room, in reading order
     "PriceFile",
     "RandomWalk",
     "ShippedPrices",
+    "Sigmoid",
     "Table",
     "YahooPrices",
     "WindowDataModule",

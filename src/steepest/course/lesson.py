@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
@@ -59,9 +59,9 @@ class Lesson(Callback):
     def __init__(self, name: str | None = None) -> None:
         self.name = name
 
-    def on_run_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         """After a run that came to its end; jobs that a sweep runs in processes of their own are the sweep's."""
-        ended = job_return.status is JobStatus.COMPLETED
+        ended = kwargs["job_return"].status is JobStatus.COMPLETED
         alone = SWEEP not in os.environ and not int(os.environ.get("LOCAL_RANK", "0"))
         if self.name is not None and ended and alone:
             code = _said(self.name, Path(str(config.hydra.runtime.output_dir)))

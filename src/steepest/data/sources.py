@@ -300,6 +300,26 @@ class Line(RowData):
         return _points(lambda x: self.a * x + self.b, self.low, self.high, self.noise, self.rows, self.seed)
 
 
+@dataclass(kw_only=True)
+class Sigmoid(RowData):
+    """Points on one sigmoid, y = c / (1 + exp(-(b + w x))) + noise e, with x uniform on [low, high]."""
+
+    c: float = 2.0
+    b: float = -1.0
+    w: float = 2.0
+    noise: float = 0.0
+    low: float = -3.0
+    high: float = 4.0
+    rows: int = 200
+    seed: int = 0
+
+    def read(self) -> pd.DataFrame:
+        def value(x: np.ndarray) -> np.ndarray:
+            return self.c / (1 + np.exp(-(self.b + self.w * x)))
+
+        return _points(value, self.low, self.high, self.noise, self.rows, self.seed)
+
+
 _CURVES: dict[str, Callable] = {
     "sine": np.sin,
     "square": np.square,
