@@ -121,6 +121,14 @@ def lanczos(
     Returns:
         values, ascending; weights; the greater of the two ends' residuals ||H y - value y||, a bound on their errors.
     """
+    basis_MP, tridiagonal_MM, left = _krylov(product, start_P, steps)
+    values_M, vectors_MM = torch.linalg.eigh(tridiagonal_MM)
+    residual = left * torch.maximum(vectors_MM[-1, 0].abs(), vectors_MM[-1, -1].abs())
+    return values_M, vectors_MM[0].square(), float(residual)
+
+
+def _krylov(product: Product, start_P: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Orthonormal vectors (M, P), H as they see it (M, M), tridiagonal, and the length of what they leave out."""
     steps = min(steps, len(start_P))
     basis = [start_P / start_P.norm()]
     diagonal: list[Tensor] = []
@@ -141,9 +149,7 @@ def lanczos(
     tridiagonal = torch.diag(torch.stack(diagonal))
     for k, number in enumerate(beside[: count - 1]):
         tridiagonal[k, k + 1] = tridiagonal[k + 1, k] = number
-    values_M, vectors_MM = torch.linalg.eigh(tridiagonal)
-    residual = left * torch.maximum(vectors_MM[-1, 0].abs(), vectors_MM[-1, -1].abs())
-    return values_M, vectors_MM[0].square(), float(residual)
+    return torch.stack(basis[:count]), tridiagonal, left
 
 
 def lanczos_spectrum(product: Product, start_P: Float[Tensor, " P"], *, steps: int = 80, probes: int = 1) -> Spectrum:
@@ -170,6 +176,30 @@ def lanczos_spectrum(product: Product, start_P: Float[Tensor, " P"], *, steps: i
         for sign in (1, -1)
     )
     return Spectrum(greatest, smallest, positive, negative, tolerance, exact=False)
+
+
+def downward(
+    surface: Surface, theta_P: Float[Tensor, " P"], *, exact_up_to: int, steps: int
+) -> tuple[float, float, Float[Tensor, " P"]]:
+    """The ends of the Hessian's spectrum at a point, and the smaller one's eigenvector.
+
+    By Lanczos for more than `exact_up_to` parameters: then what comes may be a little above the smallest, but the
+    curvature along the vector is the value (Ritz), so where it is negative the vector leads down.
+
+    Returns:
+        Smallest and greatest eigenvalue; the smallest one's vector, of length 1, its greatest number positive.
+    """
+    if len(theta_P) <= exact_up_to:
+        values_P, vectors_PP = torch.linalg.eigh(surface.hessian(theta_P))
+        ends, vector_P = values_P[[0, -1]], vectors_PP[:, 0]
+    else:
+        random_P = torch.randn(theta_P.shape, generator=torch.Generator().manual_seed(0), dtype=theta_P.dtype)
+        basis_MP, tridiagonal_MM, _ = _krylov(surface.products(theta_P), random_P.to(theta_P.device), steps)
+        values_M, vectors_MM = torch.linalg.eigh(tridiagonal_MM)
+        ends, vector_P = values_M[[0, -1]], vectors_MM[:, 0] @ basis_MP
+    size_P = vector_P.abs()
+    first = int((size_P >= (1 - 1e-9) * size_P.max()).nonzero()[0])  # of equals: rounding must not choose
+    return float(ends[0]), float(ends[1]), vector_P / vector_P.norm() * vector_P[first].sign()
 
 
 def spectrum(surface: Surface, theta_P: Float[Tensor, " P"], *, exact_up_to: int, steps: int) -> Spectrum:

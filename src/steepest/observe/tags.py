@@ -86,6 +86,7 @@ TAGS = (
     Tag("audit/relative_error", "greatest error of a gradient (callbacks=audit)", "relative", "as configured"),
     Tag("parity/loss_difference", "of update k, by hand and by autograd (callbacks=parity)", "loss", UPDATE),
     Tag("parity/parameter_difference", "greatest, after k updates (callbacks=parity)", "parameter", UPDATE),
+    Tag("escape/eigenvalue", "negative eigenvalue of the Hessian along which a saddle was left (callbacks=escape)", "loss / parameter^2", "at every escape"),
     Tag("figures/{picture}", "what is in figures/", "picture", END),
     Tag("surface", "the loss surface of a model with two parameters, to turn around", "mesh", END),
     Tag("test/{metric}", "score of the test part at the best epoch (HPARAMS)", "metric's", END),

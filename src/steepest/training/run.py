@@ -35,6 +35,7 @@ from steepest.observe.scores import EpochScores
 from steepest.observe.tags import layout
 from steepest.training.checkpoints import BestCheckpoint, LastCheckpoint
 from steepest.training.config import Checked, check
+from steepest.training.escape import Escape
 from steepest.training.files import write_text
 from steepest.training.pruning import trial_of
 from steepest.training.record import RunRecord, Status, data_facts, device_name
@@ -177,6 +178,8 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
             metrics["audit"] = {"relative_error": callback.greatest, "updates_looked_at": callback.looks}
         if isinstance(callback, Curvature) and callback.ending is not None:
             metrics["critical"] = callback.ending.record() | {"sentence": callback.ending.sentence()}
+        if isinstance(callback, Escape):
+            metrics["escapes"] = callback.escapes
         if isinstance(callback, Parity):
             write_text(folder / "parity.csv", callback.table().to_csv(index=False))
             draw_parity(callback.table(), folder / "figures" / "parity.png")
