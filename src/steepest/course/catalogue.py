@@ -64,7 +64,7 @@ COURSE = (
         short=("model.seed=range(3)", "stop.epochs=150"),
     ),
     Chapter("backprop", INSIDE, "Forward, backward, update: every number"),
-    Chapter("local_minima", INSIDE, "Is it really a local minimum?", sweep=True),
+    Chapter("local_minima", INSIDE, "Is it really a local minimum?", sweep=True, short=("model.seed=range(4)",)),
     Chapter("saddle", INSIDE, "A saddle, and the way out"),
     Chapter("classification", FURTHER, "Up or down: classification", sweep=True),
     Chapter("regression_table", FURTHER, "Plain regression, against certified numbers"),
