@@ -94,11 +94,11 @@ class Run:
         return (torch.as_tensor(x_MF) - windows.input_mean_SF[0]) / windows.input_scale_SF[0]
 
     @torch.no_grad()
-    def outputs(self, x_MF: np.ndarray) -> np.ndarray:
-        """What the model at its end says of rows with inputs x (M, F): (M, O), values in the data's own units."""
+    def outputs(self, x_MF: np.ndarray, name: str = "last") -> np.ndarray:
+        """What its model says of rows with inputs x (M, F): values (M, O) in the data's units, or logits of classes."""
         windows = self.windows
-        made_MO = self.predictor().network(self.scaled(x_MF))
-        return (made_MO if windows.direction else made_MO * windows.scale_S[0] + windows.mean_S[0]).numpy()
+        made_MO = self.predictor(name).network(self.scaled(x_MF))
+        return (made_MO if windows.classes else made_MO * windows.scale_S[0] + windows.mean_S[0]).numpy()
 
     def curves(self, *tags: str) -> dict[str, Curve]:
         """Some curves of its event files, those that there are."""

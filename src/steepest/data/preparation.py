@@ -111,7 +111,7 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
         horizon=spec.horizon,
         transform=spec.transform,
         relative=spec.relative_to_last,
-        direction=spec.target == "direction",
+        classes=spec.target == "direction",
     )
 
 
@@ -119,9 +119,17 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
     """Samples over a checked frame of plain rows (columns: inputs, then the target), dealt out to the parts by `seed`.
 
     Raises:
-        ValueError: when a part with a share gets no row, or a column stands still among the training rows.
+        ValueError: when a part with a share gets no row, a column stands still among the training rows, or a target
+            that should be a class is neither 0 nor 1.
     """
     faults = Faults(where)
+    target = frame.iloc[:, -1]
+    odd = target[~target.isin([0, 1])] if spec.classes else target[:0]
+    if len(odd):
+        faults.add(
+            f"'{target.name}' is neither 0 nor 1 in {len(odd)} of {len(frame)} rows, first {odd.iloc[0]:g} in row "
+            f"{odd.index[0]}: data.classes=true predicts class 0 or 1; leave it out to predict numbers"
+        )
     order = torch.randperm(len(frame), generator=generator(seed, "split")).numpy()
     whole = spec.split[0] == 1
     frame = frame if whole else frame.iloc[order]
@@ -154,6 +162,7 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
         input_names=[str(c) for c in frame.columns[:-1]],
         parts={p: Part(zero + a, zero + b - a) for p, a, b in zip(PARTS, [0, *stops], stops, strict=False)},
         index=frame.index,
+        classes=spec.classes,
         ordered=False,
     )
 

@@ -91,12 +91,14 @@ class RowData(ABC):
         batch_size: samples in a batch; None takes the whole training part (one update an epoch).
         shuffle: draw the order of each epoch from (seed, epoch); otherwise keep the order of the rows.
         one_batch: train on the first batch only, again and again (a debugging aid).
+        classes: the target is class 0 or 1, to be told from the inputs: classification.
     """
 
     split: list[float] = field(default_factory=lambda: [0.7, 0.15, 0.15])
     batch_size: int | None = 64
     shuffle: bool = True
     one_batch: bool = False
+    classes: bool = False
 
     def __post_init__(self) -> None:
         _at_least_one("batch_size", self.batch_size)
@@ -351,6 +353,45 @@ class Curve(RowData):
 
     def read(self) -> pd.DataFrame:
         return _points(_CURVES[self.function], self.low, self.high, self.noise, self.rows, self.seed)
+
+
+@dataclass(kw_only=True)
+class Rings(RowData):
+    """Two classes that no line parts: a disc of class 0 about the origin, and around it a ring of class 1.
+
+    Half of the rows are of each class; points are uniform over their area.
+
+    Attributes:
+        radius: of the disc.
+        inner, outer: radii of the ring.
+        rows: how many points, both classes together.
+        seed: of the points, apart from the run's seed.
+    """
+
+    radius: float = 1.0
+    inner: float = 1.5
+    outer: float = 2.0
+    rows: int = 2000
+    seed: int = 0
+    classes: bool = True
+
+    def read(self) -> pd.DataFrame:
+        if not 0 < self.radius <= self.inner < self.outer:
+            raise ValueError(
+                f"data.radius={self.radius:g}, data.inner={self.inner:g}, data.outer={self.outer:g}: "
+                "0 < radius <= inner < outer is wanted, so that the classes do not overlap"
+            )
+        if self.rows < 6:
+            raise ValueError(f"data.rows={self.rows} must be 6 or more: each part needs both classes")
+        random = np.random.default_rng(self.seed)
+        kind = np.arange(self.rows) % 2
+        angle = random.uniform(0, 2 * np.pi, self.rows)
+        low, high = np.where(kind, self.inner, 0.0), np.where(kind, self.outer, self.radius)
+        distance = np.sqrt(random.uniform(low**2, high**2))  # uniform over the area
+        return pd.DataFrame(
+            {"x1": distance * np.cos(angle), "x2": distance * np.sin(angle), VALUE: kind.astype(float)},
+            index=pd.RangeIndex(1, self.rows + 1, name="row"),
+        )
 
 
 def _points(function: Callable, low: float, high: float, noise: float, rows: int, seed: int) -> pd.DataFrame:

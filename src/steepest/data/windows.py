@@ -1,7 +1,7 @@
 """Standardised tensors of all rows, their parts in time, and windows of them by index arithmetic. No Lightning here.
 
 Shapes: T rows of all series, one under the other; S series; N samples; L look-back; F inputs a day; D = L * F;
-H horizon; O outputs (H for values, 2 H for directions: two classes a day).
+H horizon; O outputs (H for values, 2 H for classes: two a day).
 
 A sample is named by its *origin*, the row of its window's last day: its inputs are rows origin - L + 1 .. origin, its
 targets rows origin + 1 .. origin + H. (Plain rows have L = H = 1 and their target in the origin's own row.) Windows are
@@ -89,6 +89,7 @@ class Windows:
         input_names: the columns of `inputs_TF`.
         parts: train, val, test; a part that was given no share has no samples.
         index: what identifies each row outside (series and date, or row number).
+        classes: what is predicted is class 0 or 1: of prices whether they rise, of plain rows their target.
     """
 
     inputs_TF: Tensor
@@ -110,7 +111,7 @@ class Windows:
     horizon: int = 1
     transform: str = "level"
     relative: bool = False
-    direction: bool = False
+    classes: bool = False
     ordered: bool = True  # rows follow each other in time: targets lie after the origin
 
     @property
@@ -121,7 +122,7 @@ class Windows:
     @property
     def outputs(self) -> int:
         """O, what a model has to put out for a sample."""
-        return self.horizon * (2 if self.direction else 1)
+        return self.horizon * (2 if self.classes else 1)
 
     @property
     def at_once(self) -> int:
@@ -140,12 +141,13 @@ class Windows:
         """Inputs (N, D) and targets (N, H) of the samples with these origins; D runs over days, then over inputs."""
         x_NFL = self.inputs_TF.unfold(0, self.window, 1)[origin_N - (self.window - 1)]
         y_NH = self._after(self.target_T, origin_N)
-        if self.direction:
-            y_NH = (self._after(self.price_T, origin_N) > self.price_T[origin_N].unsqueeze(-1)).long()
+        if self.classes:
+            came_NH = self._after(self.price_T, origin_N)
+            y_NH = (came_NH > self.price_T[origin_N].unsqueeze(-1)).long() if self.ordered else came_NH.long()
         if self.relative:
             last_N1 = self.target_T[origin_N].unsqueeze(-1)
             x_NFL[:, 0] -= last_N1
-            if not self.direction:
+            if not self.classes:
                 y_NH = y_NH - last_N1
         return Batch(x_NFL.transpose(1, 2).flatten(1), y_NH)
 

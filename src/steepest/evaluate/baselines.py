@@ -31,10 +31,10 @@ def mean(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
     return windows.mean_S[windows.series_T[origin_N]].unsqueeze(-1).expand(-1, windows.horizon)
 
 
-def share_of_ups(windows: Windows) -> Float[Tensor, " H"]:
-    """The share of samples of the training part whose price rose (H,): what the majority baseline knows."""
-    ups = [batch.y_NH.double().sum(0) for _, batch in windows.walk("train")]
-    return torch.stack(ups).sum(0) / len(windows.parts["train"])
+def share_of_ones(windows: Windows) -> Float[Tensor, " H"]:
+    """The share of class 1 (of days, that prices rose) in the training part (H,): what the majority baseline knows."""
+    ones = [batch.y_NH.double().sum(0) for _, batch in windows.walk("train")]
+    return torch.stack(ones).sum(0) / len(windows.parts["train"])
 
 
 def least_squares(windows: Windows) -> Float[Tensor, "D1 H"]:

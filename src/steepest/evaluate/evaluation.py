@@ -12,9 +12,14 @@ from torch import Tensor, nn
 from steepest.data.windows import PARTS, Windows
 from steepest.evaluate import baselines
 from steepest.evaluate.exam import Exam, exams
-from steepest.evaluate.metrics import Scores, numbers
+from steepest.evaluate.metrics import Scores, better, numbers
 from steepest.evaluate.significance import diebold_mariano, mean_by_day
 
+JUDGED = {  # what a verdict goes by: the first that there is
+    "directional_accuracy": "share of right directions",
+    "accuracy": "share of right classes",
+    "mse": "mean squared error",
+}
 SIGNIFICANT = 0.05  # a model that is ahead has beaten its reference only if chance explains it with less than this
 
 
@@ -57,10 +62,7 @@ class Evaluation:
         reference, mine = name[self.reference], self.model["test"]
         if not mine:
             return Verdict(None, None, "There is no test part, so nothing is said about data the model has not seen.")
-        direction = "cross_entropy" in mine
-        metric, called = (
-            ("directional_accuracy", "share of right directions") if direction else ("mse", "mean squared error")
-        )
+        metric, called = next((key, words) for key, words in JUDGED.items() if key in mine)
         a, b = mine[metric], self.baselines[self.reference]["test"][metric]
         if a is None or b is None:
             return Verdict(
@@ -69,7 +71,7 @@ class Evaluation:
                 f"The model did not beat {reference} on the test part: its {called} is no finite number.",
             )
         figures = f"its {called} is {a:.6g}, against {b:.6g}"
-        ahead = a > b if direction else a < b
+        ahead = a > b if better(metric) == "max" else a < b
         if not ahead:
             return Verdict(False, self.p_value, f"The model did not beat {reference} on the test part: {figures}.")
         chance = (
@@ -93,7 +95,7 @@ class Evaluator:
 
     def __init__(self, windows: Windows) -> None:
         self.windows, self.exams = windows, exams(windows)
-        exact = None if windows.direction else baselines.least_squares(windows)
+        exact = None if windows.classes else baselines.least_squares(windows)
         self.baselines: dict[str, dict[str, Scores]] = {}
         for part, exam in self.exams.items():
             for name, scores in _baseline_scores(exam, exact).items():
@@ -120,9 +122,10 @@ class Evaluator:
                 its_N = series_N == number
                 if bool(its_N.any()):
                     by_series[name] = numbers(exam.some(its_N).score(outputs_NO[its_N]))
-        reference = "majority" if windows.direction else "persistence" if windows.ordered else "mean"
+        reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
         table = self.known.copy(deep=False)
-        column = "probability_up" if windows.direction else "prediction"
+        chance = "probability_up" if windows.ordered else "probability"
+        column = chance if windows.classes else "prediction"
         table.insert(len(table.columns) - 1, column, np.concatenate(predicted))
         return Evaluation(scores, self.baselines, by_series, reference, p_value, table)
 
@@ -182,13 +185,14 @@ def _known(exam: Exam) -> pd.DataFrame:
         columns["last"] = windows.price_T.cpu().numpy()[row_M]
     else:
         columns["row"] = windows.index[row_M]
-    came = {"up": exam.target_NH} if windows.direction else {"actual": exam.actual_NH}
+    name = "up" if windows.ordered else "class"
+    came = {name: exam.target_NH} if windows.classes else {"actual": exam.actual_NH}
     return pd.DataFrame(columns | {name: tensor_NH.flatten().cpu().numpy() for name, tensor_NH in came.items()})
 
 
 def _predicted(outputs_NO: Tensor, exam: Exam) -> np.ndarray:
-    """For each of those rows, the price in the data's units, or the probability that it rises."""
-    if exam.windows.direction:
+    """For each of those rows, the price in the data's units, or the probability of class 1 (that it rises)."""
+    if exam.windows.classes:
         predicted_NH = outputs_NO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
     else:
         predicted_NH = exam.windows.to_price(outputs_NO, exam.origin_N)

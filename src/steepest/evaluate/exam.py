@@ -14,7 +14,7 @@ from torch import Tensor
 
 from steepest.data.windows import Batch, Windows
 from steepest.evaluate import baselines
-from steepest.evaluate.metrics import RunScores, direction_scores, value_scores
+from steepest.evaluate.metrics import RunScores, class_scores, value_scores
 
 
 class Exam:
@@ -23,12 +23,12 @@ class Exam:
     Args:
         windows: where the model is, in its precision.
         part: train, val or test; it has samples.
-        share_H: the training part's share of ups, where directions are predicted.
+        share_H: the training part's share of class 1, where classes are predicted.
 
     Attributes:
         origin_N: row of each sample's last day.
         target_NH: what a model is trained to put out for it.
-        actual_NH: the prices that came; not for directions.
+        actual_NH: the prices that came; not for classes.
         reference_NH: what the reference, persistence or (of plain rows) the training mean, predicts for it.
     """
 
@@ -45,7 +45,7 @@ class Exam:
             kind = windows.gather(origin_N[:1]).y_NH
             self.target_NH = kind.new_empty(count, windows.horizon)
             self.outputs(lambda batch: batch.y_NH, self.target_NH)
-        if windows.direction:
+        if windows.classes:
             return
         reference = baselines.persistence if windows.ordered else baselines.mean
         self.actual_NH, self.reference_NH = windows.actual(origin_N), reference(windows, origin_N)
@@ -85,7 +85,7 @@ class Exam:
     def score(self, outputs_NO: Float[Tensor, "*R N O"]) -> RunScores:
         """Scores of a model's outputs in model space."""
         if self.share_H is not None:
-            return direction_scores(outputs_NO, self.target_NH, self.share_H)
+            return class_scores(outputs_NO, self.target_NH, self.share_H, ordered=self.windows.ordered)
         return self.score_prices(self.windows.to_price(outputs_NO, self.origin_N))
 
     def score_prices(self, price_NH: Float[Tensor, "*R N H"]) -> RunScores:
@@ -105,7 +105,7 @@ class Exam:
 
 def exams(windows: Windows) -> dict[str, Exam]:
     """One exam for each part that has samples."""
-    share_H = baselines.share_of_ups(windows) if windows.direction else None
+    share_H = baselines.share_of_ones(windows) if windows.classes else None
     return {name: Exam(windows, name, share_H) for name, part in windows.parts.items() if len(part)}
 
 

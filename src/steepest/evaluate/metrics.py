@@ -16,7 +16,7 @@ from torch import Tensor
 
 from steepest.models.losses import cross_entropy, two_classes
 
-HIGHER_IS_BETTER = {"directional_accuracy", "skill"}
+HIGHER_IS_BETTER = {"directional_accuracy", "accuracy", "skill"}
 VALUE_METRICS = (
     "mse",
     "mae",
@@ -29,6 +29,7 @@ VALUE_METRICS = (
     "mae_scaled",
 )
 DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
+CLASS_METRICS = ("cross_entropy", "accuracy", "skill")  # of plain rows
 
 Scores = dict[str, float | None]
 RunScores = dict[str, Tensor]  # a number a run
@@ -84,26 +85,34 @@ def value_scores(
     }
 
 
-def direction_scores(
-    logits_NO: Float[Tensor, "*R N O"], up_NH: Int[Tensor, "N H"], reference_up: Float[Tensor, " H"]
+def class_scores(
+    logits_NO: Float[Tensor, "*R N O"],
+    one_NH: Int[Tensor, "N H"],
+    reference_one: Float[Tensor, " H"],
+    *,
+    ordered: bool = True,
 ) -> RunScores:
-    """Scores of predicted directions.
+    """Scores of predicted classes, such as down and up.
 
     Args:
-        logits_NO: two logits a day, down and up, (N, 2 H).
-        up_NH: 1 where the price rose above the last one known, else 0.
-        reference_up: the constant probability of up of the reference, (H,): the training part's share of ups.
+        logits_NO: two logits a day, of class 0 and class 1, (N, 2 H).
+        one_NH: the class that came; of days 1 where the price rose above the last one known, else 0.
+        reference_one: the constant probability of class 1 of the reference, (H,): its share in the training part.
+        ordered: whether the classes are directions of days.
 
     Returns:
-        ``cross_entropy`` in nats; ``directional_accuracy``; ``skill`` = 1 - cross_entropy / that of the reference.
+        ``cross_entropy`` in nats; the share of right classes, ``directional_accuracy`` or, of plain rows, ``accuracy``;
+        ``skill`` = 1 - cross_entropy / that of the reference.
     """
     logits_NO = logits_NO.double()
-    entropy = cross_entropy(logits_NO, up_NH)
-    share_NH = reference_up.double().expand(up_NH.shape)
-    reference = torch.nn.functional.binary_cross_entropy(share_NH, up_NH.double())
+    entropy = cross_entropy(logits_NO, one_NH)
+    share_NH = reference_one.double().expand(one_NH.shape)
+    reference = torch.nn.functional.binary_cross_entropy(share_NH, one_NH.double())
     return {
         "cross_entropy": entropy,
-        "directional_accuracy": _mean((two_classes(logits_NO).argmax(-1) == up_NH).double()),
+        "directional_accuracy" if ordered else "accuracy": _mean(
+            (two_classes(logits_NO).argmax(-1) == one_NH).double()
+        ),
         "skill": 1 - entropy / reference if reference > 0 else torch.full_like(entropy, math.nan),
     }
 
@@ -123,8 +132,8 @@ def value_metrics(
 def direction_metrics(
     logits_NO: Float[Tensor, "N O"], up_NH: Int[Tensor, "N H"], reference_up: Float[Tensor, " H"]
 ) -> Scores:
-    """`direction_scores` of one run as numbers; None where a score is not defined or not finite."""
-    return numbers(direction_scores(logits_NO, up_NH, reference_up))
+    """`class_scores` of one run as numbers; None where a score is not defined or not finite."""
+    return numbers(class_scores(logits_NO, up_NH, reference_up))
 
 
 def numbers(scores: RunScores) -> Scores:

@@ -16,10 +16,10 @@ def reference_losses(predictor: Predictor, windows: Windows) -> dict[str, float]
     """The loss, in the units training sees, of each baseline on train and val: ``train_persistence``, ...
 
     Values have ``least_squares`` (under mse the best any linear model can do on the training part) and ``persistence``
-    (``mean`` for plain rows); directions have ``majority``.
+    (``mean`` for plain rows); classes have ``majority``.
     """
-    if windows.direction:
-        share_H = baselines.share_of_ups(windows)
+    if windows.classes:
+        share_H = baselines.share_of_ones(windows)
         return _mean_losses(predictor.loss, windows, {"majority": lambda _, x_ND: _logits(share_H, len(x_ND), x_ND)})
     exact = baselines.least_squares(windows)
     ways = {
@@ -43,7 +43,7 @@ def _mean_losses(loss: Loss, windows: Windows, ways: dict) -> dict[str, float]:
 
 
 def _logits(share_H: Tensor, count: int, like: Tensor) -> Tensor:
-    """Outputs (N, 2 H) of a model that always gives the shares of ups."""
+    """Outputs (N, 2 H) of a model that always gives the shares of class 1."""
     return torch.stack([(1 - share_H).log(), share_H.log()], -1).flatten().expand(count, -1).to(like.device)
 
 

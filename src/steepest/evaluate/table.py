@@ -14,7 +14,7 @@ from torch import nn
 
 from steepest.data.windows import PARTS, Windows
 from steepest.evaluate.evaluation import Evaluation
-from steepest.evaluate.metrics import DIRECTION_METRICS, Scores
+from steepest.evaluate.metrics import Scores
 from steepest.models.networks import MLP
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
@@ -23,8 +23,8 @@ HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy
 
 def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path, console: Console) -> None:
     """Print the table of a finished run, in the data's units, the verdict, and where the record lies."""
-    direction = "cross_entropy" in evaluation.model["train"]
-    columns = DIRECTION_METRICS if direction else COLUMNS
+    found = evaluation.model["train"]
+    columns = tuple(found) if "cross_entropy" in found else COLUMNS
     table = Table(
         title="Scores in the data's units, at the best epoch",
         title_justify="left",
@@ -61,7 +61,7 @@ def _cells(scores: Scores, columns: tuple[str, ...]) -> list[str]:
 def _cell(column: str, value: float | None) -> str:
     if value is None:
         return "-"
-    if column in ("mape", "directional_accuracy"):
+    if column in ("mape", "directional_accuracy", "accuracy"):
         return f"{value:.2%}"
     return f"{value:.4f}" if column == "skill" and abs(value) < 10 else f"{value:.5g}"
 
@@ -99,7 +99,7 @@ def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], 
         not isinstance(network, MLP)
         or network.depth > 1
         or windows.outputs != 1
-        or windows.direction
+        or windows.classes
         or len(windows.names) != 1
     ):
         return None

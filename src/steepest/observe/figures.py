@@ -29,6 +29,13 @@ def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figur
         axes.scatter(rows["date"], rows["up"], color=BLACK, s=4, label="what came (1 = up)")
         axes.axhline(0.5, color=ORANGE, lw=0.8)
         axes.set(ylabel="probability", title=f"{title}, {part} part")
+    elif "class" in rows:
+        axes = figure.subplots()
+        for kind, colour in ((0, BLUE), (1, ORANGE)):
+            chances = rows.loc[rows["class"] == kind, "probability"]
+            axes.hist(chances, bins=40, range=(0, 1), color=colour, alpha=0.65, label=f"rows of class {kind}")
+        axes.axvline(0.5, color=BLACK, lw=0.8)
+        axes.set(xlabel="predicted probability of class 1", ylabel="rows", title=f"{title}, {part} part")
     elif "date" in rows:
         axes, middle, beneath = figure.subplots(3, 1, sharex=True, height_ratios=[2.2, 1, 1])
         middle.plot(rows["date"], rows["actual"] - rows["prediction"], color=GREEN, lw=0.7, label="residual")

@@ -196,7 +196,7 @@ def _around(surface: Surface, way_KP: np.ndarray, figures: Path) -> None:
 
 def _one_input(windows: Windows, x_ND: torch.Tensor, y_NH: torch.Tensor) -> fits.OneInput | None:
     """The data of a function of one input in its own units; None where a picture cannot show it."""
-    plain = windows.transform == "level" and not windows.relative and not windows.direction
+    plain = windows.transform == "level" and not windows.relative and not windows.classes
     if not plain or windows.inputs != 1 or windows.outputs != 1 or len(windows.names) > 1:
         return None
     mean, scale = float(windows.mean_S[0]), float(windows.scale_S[0])

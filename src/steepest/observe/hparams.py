@@ -23,8 +23,9 @@ WORDS = (
 )  # fmt: skip
 # What came of it: the same list in every run, for TensorBoard takes one run's for all.
 METRICS = (
-    "best/objective", "test/rmse", "test/mase", "test/directional_accuracy", "test/cross_entropy", "test/skill",
-    "critical/verdict", "critical/gradient_norm", "critical/greatest_eigenvalue", "critical/smallest_eigenvalue",
+    "best/objective", "test/rmse", "test/mase", "test/directional_accuracy", "test/accuracy", "test/cross_entropy",
+    "test/skill", "critical/verdict", "critical/gradient_norm", "critical/greatest_eigenvalue",
+    "critical/smallest_eigenvalue",
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from hydra.errors import HydraException
 from steepest.sweep.manifest import JobState, Manifest
 from steepest.training.files import read_json
 
-HIGHER_IS_BETTER = ("directional_accuracy", "skill")  # as evaluate.metrics, which imports torch
+HIGHER_IS_BETTER = ("directional_accuracy", "accuracy", "skill")  # as evaluate.metrics, which imports torch
 SEEDS = ("seed", "model.seed", "data.seed")  # what is varied to see how much chance there is in a score
 NOT_ASKED = "-"  # of a key that only other jobs were asked for
 

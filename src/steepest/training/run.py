@@ -20,7 +20,7 @@ from steepest.data.datamodule import Batches, WindowDataModule
 from steepest.data.windows import Batch, Windows
 from steepest.evaluate.critical import CODES
 from steepest.evaluate.evaluation import Evaluation, evaluate
-from steepest.evaluate.metrics import DIRECTION_METRICS, VALUE_METRICS, better
+from steepest.evaluate.metrics import CLASS_METRICS, DIRECTION_METRICS, VALUE_METRICS, better
 from steepest.evaluate.table import extrapolation_hint, line_in_words
 from steepest.models.agreement import Disagreement
 from steepest.models.predictors import Diverged, Predictor
@@ -210,13 +210,16 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
     """The config's model for the data's inputs and outputs, its optimizer tried once so that bad values show early."""
     windows, model, optimizer = datamodule.windows, checked.groups["model"], checked.groups["optimizer"]
     loss = model.arguments.get("loss")
-    if windows.direction != (loss == "cross_entropy"):
-        if windows.direction:
+    if windows.classes != (loss == "cross_entropy"):
+        if windows.classes:
             raise ValueError(
-                f"data.target=direction has classes, which model.loss={loss} cannot score: use experiment=direction, "
-                "or model.loss=cross_entropy objective=val/cross_entropy"
+                f"the data's targets are classes, which model.loss={loss} cannot score: use model.loss=cross_entropy "
+                "objective=val/cross_entropy (experiment=direction has both)"
             )
-        raise ValueError("model.loss=cross_entropy scores directions: set data.target=direction, or use model.loss=mse")
+        raise ValueError(
+            "model.loss=cross_entropy scores classes: set data.target=direction (of plain rows data.classes=true), "
+            "or use model.loss=mse"
+        )
     rate = optimizer.arguments.get("lr")
     if rate is not None and not 0 < float(rate) < float("inf"):
         raise ValueError(f"optimizer.lr={rate} must be above 0: gradient descent steps against the gradient")
@@ -256,7 +259,7 @@ def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Batc
 def check_objective(objective: str, windows: Windows) -> None:
     """Raise `ValueError` for an objective that this run will not have."""
     parts = [part for part in ("val", "train") if len(windows.parts[part])]
-    metrics = DIRECTION_METRICS if windows.direction else VALUE_METRICS
+    metrics = (DIRECTION_METRICS if windows.ordered else CLASS_METRICS) if windows.classes else VALUE_METRICS
     timeless = [m for m in metrics if windows.ordered or m not in ("mase", "directional_accuracy")]
     choices = [f"{part}/{metric}" for part in parts for metric in timeless]
     choices += ["val/loss"] if "val" in parts else []
@@ -319,7 +322,7 @@ def final_values(metrics: dict[str, Any]) -> dict[str, float | None]:
     """What HPARAMS shows of a finished run."""
     values = {"best/objective": metrics["objective"]["value"]}
     values |= {f"test/{name}": metrics["test"].get(name) for name in ("rmse", "mase", "cross_entropy", "skill")}
-    values["test/directional_accuracy"] = metrics["test"].get("directional_accuracy")
+    values |= {f"test/{name}": metrics["test"].get(name) for name in ("directional_accuracy", "accuracy")}
     if "critical" in metrics:
         names = ("gradient_norm", "greatest_eigenvalue", "smallest_eigenvalue")
         values |= {f"critical/{name}": metrics["critical"][name] for name in names}

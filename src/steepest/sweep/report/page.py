@@ -22,7 +22,7 @@ from steepest.training.files import read_json, write_text
 
 HERE = Path(__file__).parent
 MOST_ROWS, MOST_FAILURES, MOST_KEYS = 1000, 100, 24
-SCORES = ("rmse", "mae", "mape", "cross_entropy", "directional_accuracy", "skill")
+SCORES = ("rmse", "mae", "mape", "cross_entropy", "directional_accuracy", "accuracy", "skill")
 BASELINES = {"persistence": "tomorrow = today", "least_squares": "least squares"}
 CALLED = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
@@ -74,7 +74,9 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         "settings": results.settings if results.over_seeds else [],
         "called": CALLED,
         "columns": _columns(results),
-        "setting_columns": [one for one in _columns(results) if one[0].partition("/")[2] != "directional_accuracy"],
+        "setting_columns": [
+            one for one in _columns(results) if one[0].partition("/")[2] not in ("directional_accuracy", "accuracy")
+        ],
         "jobs": [_job(results, row, manifest, home) for row in results.ranked[:MOST_ROWS]],
         "more_jobs": max(0, len(results.rows) - MOST_ROWS),
         "failures": [_job(results, r, manifest, home) for r in results.rows if r["status"] == "failed"][:MOST_FAILURES],
@@ -144,7 +146,7 @@ def _values(labels: list[str]) -> str:
 def _columns(results: Results) -> list[tuple[str, str]]:
     """The scores in the table of all jobs: column and heading."""
     names = [results.column(part) for part in ("train", "val", "test")]
-    test = [f"test/{name}" for name in ("directional_accuracy", "skill")]
+    test = [f"test/{name}" for name in ("directional_accuracy", "accuracy", "skill")]
     names += [name for name in test if any(row.get(name) is not None for row in results.rows)]
     found = [name for name in names if name]
     return [(name, " ".join(CALLED.get(word, word) for word in name.split("/"))) for name in found]
@@ -152,7 +154,7 @@ def _columns(results: Results) -> list[tuple[str, str]]:
 
 def _score(value: float | None, column: str) -> str:
     """A score in a cell."""
-    shares = column.endswith(("mape", "directional_accuracy"))
+    shares = column.endswith(("mape", "accuracy"))
     return f"{value:.2%}" if shares and value is not None else short(value)
 
 

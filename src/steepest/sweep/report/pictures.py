@@ -58,6 +58,8 @@ def _predictions(path: Path) -> Chart | None:
     table = table[table["part"] == part]
     if "horizon" in table:
         table = table[table["horizon"] == table["horizon"].min()]
+    if "class" in table:
+        return Chart("predictions", {"": _classes(table, part)}, f"Predicted probabilities of class 1, {part} part")
     if "series" not in table:
         return Chart("predictions", {"": _rows(table.tail(ROWS), part)}, f"Prediction against what came, {part} part")
     draw = _directions if "probability_up" in table else _prices
@@ -107,6 +109,20 @@ def _rows(rows: pd.DataFrame, part: str) -> go.Figure:
     ends = [float(rows["actual"].min()), float(rows["actual"].max())]
     made.add_scatter(x=rows["actual"], y=rows["prediction"], mode="markers", marker={"color": BEST, "opacity": 0.6})
     made.add_scatter(x=ends, y=ends, mode="lines", line={"color": INK, "width": 1})
+    return made
+
+
+def _classes(rows: pd.DataFrame, part: str) -> go.Figure:
+    made = figure(
+        420, xaxis={"title": {"text": f"predicted probability of class 1, {plain(part)} part"}},
+        yaxis={"title": {"text": "rows"}}, barmode="overlay",
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )  # fmt: skip
+    for kind, colour in ((0, BEST), (1, WORST)):
+        made.add_histogram(
+            x=rows.loc[rows["class"] == kind, "probability"], name=f"class {kind}", opacity=0.65,
+            marker={"color": colour}, xbins={"start": 0, "end": 1, "size": 0.025},
+        )  # fmt: skip
     return made
 
 
