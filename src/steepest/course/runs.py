@@ -5,7 +5,8 @@ Shapes: K updates, P numbers of all parameters.
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Iterator
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from steepest.data.datamodule import WindowDataModule
-from steepest.data.windows import Windows
+from steepest.data.datamodule import Batches, WindowDataModule
+from steepest.data.windows import Batch, Windows
 from steepest.models.curvature import Surface
 from steepest.models.predictors import Predictor
 from steepest.observe.curves import Curve, read_curves
@@ -99,6 +100,16 @@ class Run:
         windows = self.windows
         made_MO = self.predictor(name).network(self.scaled(x_MF))
         return (made_MO if windows.classes else made_MO * windows.scale_S[0] + windows.mean_S[0]).numpy()
+
+    def batches(self) -> Iterator[Batch]:
+        """The batch of each update, in the order in which the run took them."""
+        dataset, seed = self.datamodule.dataset, self.checked.run.seed
+        for epoch in range(int(self.metrics["epochs"])):
+            number = partial(int, epoch)
+            order = seed if dataset.shuffle else None
+            for batch in Batches(self.windows, "train", dataset.batch_size, seed=order, epoch=number):
+                assert isinstance(batch, Batch)
+                yield batch
 
     def curves(self, *tags: str) -> dict[str, Curve]:
         """Some curves of its event files, those that there are."""

@@ -1,0 +1,69 @@
+"""A drawing of a two-layer net of one input, two hidden units and one output, with every number of an update."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from steepest.models.worked import Worked
+from steepest.observe.figures import BLUE, RED
+
+INPUT, HIDDEN, OUTPUT = (0.0, 0.0), ((1.15, 0.62), (1.15, -0.62)), (2.3, 0.0)
+FORWARD, BACKWARD = BLUE, RED
+
+
+def draw_update(axes: Axes, worked: Worked) -> None:
+    """Forward values in blue, what the backward pass finds in orange, of a net 1-2-1 and one sample.
+
+    On a unit stand what it sums up, z, what comes out, a, and the slope of the loss in z; on a line its weight and the
+    slope of the loss in it; beside a unit its bias and the slope in that.
+    """
+    (W1_21, b1_2), (W2_12, b2_1) = worked.own
+    (dW1_21, db1_2), (dW2_12, db2_1) = worked.gradients
+    trace = worked.trace
+    for unit, place in enumerate(HIDDEN):
+        side = 1 if unit == 0 else -1
+        _line(axes, INPUT, place, f"w{unit + 1}", W1_21[unit, 0], dW1_21[unit, 0], side)
+        _line(axes, place, OUTPUT, f"c{unit + 1}", W2_12[0, unit], dW2_12[0, unit], side)
+        _unit(axes, place, [("z", trace.z[0][0, unit]), ("a", trace.a[1][0, unit])], worked.errors[0][0, unit])
+        _bias(axes, (place[0], place[1] + 0.36 * side), f"b{unit + 1}", b1_2[unit], db1_2[unit])
+    _unit(axes, INPUT, [("x", worked.x[0, 0])], None)
+    _unit(axes, OUTPUT, [("y", trace.a[2][0, 0])], worked.errors[1][0, 0])
+    _bias(axes, (OUTPUT[0], 0.36), "b", b2_1[0], db2_1[0])
+    axes.text(3.0, 0.09, f"target {float(worked.y[0, 0]):+.3f}", color=FORWARD, fontsize=9, ha="center")
+    axes.text(3.0, -0.09, f"loss {float(worked.loss):.4f}", color=FORWARD, fontsize=11, ha="center", weight="bold")
+    axes.set(xlim=(-0.35, 3.4), ylim=(-1.15, 1.15))
+    axes.axis("off")
+
+
+def _unit(axes: Axes, place: tuple[float, float], values: list[tuple[str, Tensor]], slope: Tensor | None) -> None:
+    axes.plot(*place, "o", ms=62, color="white", mec="#555555", mew=1.2, zorder=2)
+    lines = [(f"{name} {float(value):+.3f}", FORWARD) for name, value in values]
+    lines += [] if slope is None else [(f"{float(slope):+.3f}", BACKWARD)]
+    for row, (text, colour) in enumerate(lines):
+        height = place[1] + 0.083 * (len(lines) - 1 - 2 * row)
+        axes.text(place[0], height, text, color=colour, fontsize=8, ha="center", va="center", zorder=3)
+
+
+def _line(
+    axes: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    name: str,
+    weight: Tensor,
+    slope: Tensor,
+    side: int,
+) -> None:
+    axes.plot([start[0], end[0]], [start[1], end[1]], color="#999999", lw=1, zorder=1)
+    across, height = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.16 * side
+    axes.text(
+        across, height + 0.06, f"{name} {float(weight):+.3f}", color=FORWARD, fontsize=9, ha="center", va="center"
+    )
+    axes.text(across, height - 0.06, f"{float(slope):+.3f}", color=BACKWARD, fontsize=9, ha="center", va="center")
+
+
+def _bias(axes: Axes, place: tuple[float, float], name: str, bias: Tensor, slope: Tensor) -> None:
+    axes.text(
+        place[0] - 0.02, place[1], f"{name} {float(bias):+.3f}", color=FORWARD, fontsize=9, ha="right", va="center"
+    )
+    axes.text(place[0] + 0.02, place[1], f"{float(slope):+.3f}", color=BACKWARD, fontsize=9, ha="left", va="center")

@@ -1,0 +1,113 @@
+"""Forward, backward and update of a two-layer net with every number, update by update, against autograd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.figure import Figure
+
+from steepest.course.diagram import draw_update
+from steepest.course.lesson import MOVING, Finding
+from steepest.course.runs import Run
+from steepest.models.worked import Example, ExampleLayer, Worked
+from steepest.observe.figures import BLUE, ORANGE, finish
+
+EXACT = 1e-12
+FIRST, LATER = 10, 15  # moving pictures: of the first updates each, and as many evenly spaced ones after them
+
+
+def teach(folder: Path) -> Finding:
+    """Are the numbers of every update, worked out by hand, autograd's, and do they make up the run?"""
+    run = Run(folder)
+    layers = [(W.detach().double(), b.detach().double()) for W, b in run.predictor("start").network.layers()]
+    steps: list[Worked] = []
+    for batch in run.batches():
+        (W1, b1), (W2, b2) = [(W.tolist(), b.tolist()) for W, b in layers]
+        example = Example(
+            inputs=batch.x_ND.tolist(),
+            targets=batch.y_NH.tolist(),
+            step=float(run.asked("optimizer", "lr")),
+            layers=[ExampleLayer(W=W1, b=b1, activation="sigmoid"), ExampleLayer(W=W2, b=b2, activation="identity")],
+        )
+        steps.append(Worked(example))
+        layers = steps[-1].after
+    way_KP = np.array([_flat(step.own) for step in steps] + [_flat(layers)])
+    autograd = max(step.autograd_gap for step in steps)
+    end = float(np.abs(way_KP[-1] - run.end().numpy()).max())
+    between = float(np.abs(way_KP - run.path()).max())
+    surface = run.surface()
+    losses_K = surface.losses(torch.tensor(way_KP)).numpy()
+
+    later = np.linspace(FIRST, len(steps) - 1, LATER).astype(int).tolist()
+    figure, moving = Figure(figsize=(10, 7), layout="constrained"), Figure(figsize=(10, 7), layout="constrained")
+    _draw(figure, run, steps, losses_K, 0)
+    film = FuncAnimation(
+        moving, lambda k: _draw(moving, run, steps, losses_K, k), frames=[*range(FIRST), *later], init_func=lambda: None
+    )
+    (folder / "figures").mkdir(exist_ok=True)
+    film.save(folder / "figures" / MOVING, PillowWriter(fps=1), dpi=80)
+    first = steps[0]
+    return Finding(
+        f"{len(steps)} updates were worked out number by number. The gradients differ from autograd's by at most "
+        f"{autograd:.0g}; the parameters at the end from the run's by {end:.0g}. The loss fell from "
+        f"{losses_K[0]:.3f} to {losses_K[-1]:.4f}.",
+        {
+            f"at all {len(steps)} updates the gradients by hand are autograd's": autograd < EXACT,
+            "the updates by hand end at the run's own parameters": end < EXACT,
+            "and are at its parameters after every update (kept in single precision)": between < 1e-6,
+            "the loss is lower at the end": bool(losses_K[-1] < losses_K[0]),
+        },
+        figure,
+        {
+            "updates": len(steps),
+            "epochs": int(run.metrics["epochs"]),
+            "points": len(surface.x_ND),
+            "rate": first.example.step,
+            "x": float(first.x[0, 0]),
+            "target": float(first.y[0, 0]),
+            "z": first.trace.z[0][0].tolist(),
+            "a": first.trace.a[1][0].tolist(),
+            "y": float(first.trace.a[2][0, 0]),
+            "loss": float(first.loss),
+            "slope": float(first.errors[1][0, 0]),
+            "c": first.own[1][0][0].tolist(),
+            "slope_c": first.gradients[1][0][0].tolist(),
+            "slope_z": first.errors[0][0].tolist(),
+            "slope_w": first.gradients[0][0][:, 0].tolist(),
+            "after": float(first.loss_after),
+            "losses": [float(losses_K[0]), float(losses_K[-1])],
+            "autograd": autograd,
+        },
+        moving=True,
+    )
+
+
+def _flat(layers: list) -> np.ndarray:
+    return torch.cat([part.flatten() for layer in layers for part in layer]).numpy()
+
+
+def _draw(figure: Figure, run: Run, steps: list[Worked], losses_K: np.ndarray, k: int) -> None:
+    """One moment: the net at update k + 1, the loss so far, and the function that it is."""
+    figure.clear()
+    above, beneath = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.25, 1])[:, 0]
+    net = above.subplots()
+    draw_update(net, steps[k])
+    net.set_title(f"Update {k + 1}: forward in blue, slopes of the loss in orange")
+    curve, fit = beneath.subplots(1, 2)
+    curve.plot(losses_K, color="#bbbbbb", lw=1)
+    curve.plot(np.arange(k + 1), losses_K[: k + 1], color=BLUE, lw=2)
+    curve.plot(k, losses_K[k], "o", color=ORANGE)
+    curve.set(xlabel="updates", ylabel="loss of all points", yscale="log")
+    curve.grid(alpha=0.25)
+    surface = run.surface()
+    x_M = torch.linspace(float(surface.x_ND.min()) - 0.3, float(surface.x_ND.max()) + 0.3, 200, dtype=torch.float64)
+    (W1_21, b1_2), (W2_12, b2_1) = steps[k].own
+    made_M = torch.sigmoid(x_M[:, None] @ W1_21.T + b1_2) @ W2_12[0] + b2_1
+    fit.plot(surface.x_ND, surface.y_NH, "o", color="black", label="points")
+    fit.plot(steps[k].x, steps[k].y, "o", color=ORANGE, ms=11, label="the one of this update", zorder=0)
+    fit.plot(x_M, made_M, color=BLUE, lw=2, label="the net")
+    fit.set(xlabel="x (scaled)", ylabel="y (scaled)", ylim=(-2, 2.6))
+    finish(fit)
