@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from steepest.data.datamodule import WindowDataModule
     from steepest.data.files import read_prices, read_table
+    from steepest.data.formulas import Curve, Line, Rings, Sigmoid
     from steepest.data.sources import (
-        Curve,
-        Line,
         PriceFile,
         RandomWalk,
-        Rings,
         ShippedPrices,
-        Sigmoid,
         Table,
         YahooPrices,
     )
@@ -32,14 +29,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "steepest.data.datamodule": ["WindowDataModule"],
     "steepest.data.files": ["read_prices", "read_table"],
+    "steepest.data.formulas": ["Curve", "Line", "Rings", "Sigmoid"],
     "steepest.data.sources": [
-        "Curve",
-        "Line",
         "PriceFile",
         "RandomWalk",
-        "Rings",
         "ShippedPrices",
-        "Sigmoid",
         "Table",
         "YahooPrices",
     ],

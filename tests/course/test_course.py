@@ -41,6 +41,12 @@ def test_what_the_lesson_claims_holds(course, name):
     assert taught.found["sentence"]
 
 
+def test_many_starts_end_at_the_same_verdicts_when_they_are_made_again(course, tmp_path):
+    (again,) = teach_course([chapter("local_minima")], tmp_path, short=True, jobs=1)
+    before = taught_course(course)["local_minima"]
+    assert again.found["numbers"] == before.found["numbers"]
+
+
 def test_a_claim_fails_where_the_run_does_not_bear_it_out(tmp_path):
     crawling = replace(chapter("three_steps"), short=("optimizer.lr=0.001",))
     (taught,) = teach_course([crawling], tmp_path, short=True, jobs=1)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from steepest import Curve, Line, PriceFile, RandomWalk, ShippedPrices, Table, YahooPrices
+from steepest import Curve, Line, PriceFile, RandomWalk, Rings, ShippedPrices, Sigmoid, Table, YahooPrices
 
 
 def test_the_shipped_files_are_those_of_the_data_card():
@@ -87,11 +87,52 @@ def test_the_seed_of_made_data_is_its_own():
         (lambda: Line(rows=2).read(), "data.rows=2 must be 3 or more"),
         (lambda: Line(low=1, high=1).read(), "data.low=1 must lie below data.high=1"),
         (lambda: PriceFile(path="no.csv").read(), "data.path=no.csv: there is no such file"),
+        (
+            lambda: Rings(radius=1.6).read(),
+            "data.radius=1.6, data.inner=1.5, data.outer=2: 0 < radius <= inner < outer",
+        ),
+        (lambda: Rings(rows=5).read(), "data.rows=5 must be 6 or more"),
     ],
 )
 def test_impossible_options_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_sigmoid_is_that_of_scipy():
+    special = pytest.importorskip("scipy.special")
+    rows = Sigmoid(c=3, b=0.5, w=-2, rows=50).read()
+    np.testing.assert_allclose(rows["value"], 3 * special.expit(0.5 - 2 * rows["x"]), rtol=1e-12)
+    assert rows["x"].between(-3, 4).all()
+
+
+def test_rings_are_a_disc_and_a_ring_half_of_the_rows_each():
+    rows = Rings(radius=0.8, inner=1.2, outer=1.9, rows=4000).read()
+    assert list(rows.columns) == ["x1", "x2", "value"]
+    distance = np.hypot(rows["x1"], rows["x2"])
+    disc, ring = distance[rows["value"] == 0], distance[rows["value"] == 1]
+    assert len(disc) == len(ring) == 2000
+    assert disc.max() <= 0.8
+    assert ring.between(1.2, 1.9).all()
+    # uniform over the area: half of the disc lies within radius / sqrt(2)
+    assert (disc < 0.8 / 2**0.5).mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_no_line_parts_the_rings():
+    linear = pytest.importorskip("sklearn.linear_model")
+    rows = Rings(rows=4000).read()
+    inputs, kind = rows[["x1", "x2"]], rows["value"]
+    assert linear.LogisticRegression().fit(inputs, kind).score(inputs, kind) < 0.6
+
+
+def test_a_table_of_the_checkout_is_found_from_any_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    table = Table(path="data/norris.csv", inputs=["x"], target="y")
+    assert len(table.read()) == 36
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "norris.csv").write_text("x,y\n1,2\n2,3\n")
+    own = Table(path="data/norris.csv", inputs=["x"], target="y")
+    assert len(own.read()) == 2, "one's own comes first"
 
 
 class Yahoo:

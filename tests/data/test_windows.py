@@ -285,6 +285,27 @@ def test_a_part_that_gets_no_row_is_refused():
         row_windows(spec.read(), spec, "test", seed=0)
 
 
+def test_classes_of_plain_rows_are_their_targets_and_have_two_outputs():
+    spec = Line(rows=8, split=[1, 0, 0], classes=True)
+    rows = spec.read()
+    rows.iloc[:, -1] = [0, 1, 1, 0, 1, 0, 0, 1]
+    windows = row_windows(rows, spec, "test", seed=0)
+    y_NH = windows.gather(torch.arange(8)).y_NH
+    assert y_NH.dtype == torch.long
+    assert y_NH[:, 0].tolist() == [0, 1, 1, 0, 1, 0, 0, 1]
+    assert windows.outputs == 2
+
+
+def test_targets_that_are_no_classes_are_named():
+    spec = Line(rows=8, split=[1, 0, 0], classes=True)
+    rows = spec.read()
+    rows.iloc[:, -1] = [0, 1, 2.5, 0, 1, -1, 0, 1]
+    with pytest.raises(
+        ValueError, match="'value' is neither 0 nor 1 in 2 of 8 rows, first 2.5 in row 3: data.classes=true"
+    ):
+        row_windows(rows, spec, "test", seed=0)
+
+
 # A second, independent way to the same samples: plain Python over the checked frame, and series that begin and end on
 # different days.
 

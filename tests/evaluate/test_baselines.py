@@ -7,8 +7,9 @@ import torch
 from sklearn.linear_model import LinearRegression
 
 from steepest.data import windows as windows_module
+from steepest.data.formulas import Line
 from steepest.data.preparation import row_windows, series_windows
-from steepest.data.sources import Line, RandomWalk
+from steepest.data.sources import RandomWalk
 from steepest.evaluate import baselines
 
 
@@ -66,10 +67,10 @@ def test_the_mean_of_plain_rows_is_the_training_rows_mean():
     assert baselines.mean(windows, torch.tensor([99])).item() == pytest.approx(train.mean().item())
 
 
-def test_share_of_ups_is_counted_on_the_training_part():
+def test_share_of_ones_is_counted_on_the_training_part():
     windows = steps(
         [1, 2, 3, 2, 3, 4, 5, 4, 3, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2],
         target="direction",
         split=[0.5, 0.25, 0.25],
     )
-    assert baselines.share_of_ups(windows).tolist() == [5 / 9]
+    assert baselines.share_of_ones(windows).tolist() == [5 / 9]

@@ -11,7 +11,7 @@ from steepest.data.datamodule import WindowDataModule
 from steepest.data.sources import RandomWalk
 from steepest.evaluate.evaluation import Evaluator
 from steepest.evaluate.exam import exams
-from steepest.evaluate.metrics import direction_scores, numbers, value_scores
+from steepest.evaluate.metrics import class_scores, numbers, value_scores
 from steepest.models.networks import MLP
 
 
@@ -40,10 +40,10 @@ def test_scores_of_many_runs_are_each_runs_own(runs, samples, horizon, seed):
     column = torch.rand(samples, 1, generator=random) + 0.1
     together = value_scores(made, actual, reference, column, column, column)
     logits, ups = torch.rand(runs, samples, 2 * horizon, generator=random), torch.randint(2, (samples, horizon))
-    of_directions = direction_scores(logits, ups, torch.full((horizon,), 0.6))
+    of_directions = class_scores(logits, ups, torch.full((horizon,), 0.6))
     for run in range(runs):
         all_same(together, value_scores(made[run], actual, reference, column, column, column), run)
-        all_same(of_directions, direction_scores(logits[run], ups, torch.full((horizon,), 0.6)), run)
+        all_same(of_directions, class_scores(logits[run], ups, torch.full((horizon,), 0.6)), run)
 
 
 def test_scores_equal_torchmetrics():

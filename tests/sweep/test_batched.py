@@ -30,11 +30,11 @@ TWO_RATES = [["optimizer.lr=0.1", "seed=0"], ["optimizer.lr=0.02", "seed=1"]]
 def both(tmp_path):
     """`both(common, jobs)` trains jobs together and one by one; returns pairs of folders."""
 
-    def start(common, jobs, kinds=1):
+    def start(common, jobs, kinds=1, base=SMALL):
         planned = []
         for number, own in enumerate(jobs):
             net = [] if any(o.startswith("model=") for o in common) else NET
-            overrides = [*SMALL, *net, *common, *own]
+            overrides = [*base, *net, *common, *own]
             checked = check(composed(*overrides))
             assert reason_against(checked) is None
             texts = Texts("", "", "", yaml.safe_dump(checked.plain, sort_keys=False))
@@ -151,6 +151,12 @@ def test_every_loss(both, loss):
 def test_directions(both):
     common = ["data.target=direction", "data.relative_to_last=false", "model.loss=cross_entropy"]
     everything_is_the_same(both([*common, "objective=val/cross_entropy"], TWO_RATES))
+
+
+def test_classes_of_plain_rows(both):
+    rings = ["data=rings", "data.rows=90", "trainer.precision=64-true", "stop.epochs=3", QUIET, NO_PICTURES]
+    common = ["model.loss=cross_entropy", "objective=val/cross_entropy"]
+    everything_is_the_same(both(common, TWO_RATES, base=rings))
 
 
 @pytest.mark.parametrize(

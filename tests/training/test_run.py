@@ -1,6 +1,7 @@
 """Whole runs in this process, held against closed forms, certified numbers and themselves."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -279,8 +280,12 @@ def test_every_tag_of_an_event_file_is_in_the_table_and_every_entry_is_written(t
     net = ("model=mlp_manual", "data.window=2", "model.hidden=[3]", "stop.epochs=2")
     _, sigmoids = train(*net, watched, name="sigmoids", pictures=True)
     _, relus = train(*net, "model.activation=relu", name="relus", pictures=True)
+    planted = ("model=mlp_manual", "model.hidden=[1]", "model.activation=identity", "model.init_scale=0")
+    _, saddle = train(
+        *planted, "data=line", "stop.epochs=2", "data.batch_size=null", "callbacks=[default,escape]", name="saddle"
+    )
     tags = set()
-    for folder in (line, sigmoids, relus):
+    for folder in (line, sigmoids, relus, saddle):
         tags |= set(read_scalars(folder))
         events = EventAccumulator(str(folder))
         events.Reload()
@@ -448,7 +453,7 @@ def test_a_diverging_run_fails_and_says_what_to_lower(train):
     [
         (["optimizer.lr=-1"], r"optimizer.lr=-1.0 must be above 0"),
         (["optimizer.weight_decay=-1"], r"optimizer: Invalid weight_decay value"),
-        (["data.target=direction"], r"data.target=direction has classes, which model.loss=mse cannot score"),
+        (["data.target=direction"], "the data's targets are classes, which model.loss=mse cannot score"),
         (["model.loss=cross_entropy"], r"set data.target=direction"),
         (["objective=test/mse"], "test metrics never choose anything"),
         (["objective=val/msee"], "is none of this run's scores: use one of val/mse"),
@@ -494,6 +499,40 @@ def test_directions_are_scored_against_the_majority_class(train):
     assert "the majority class" in outcome.metrics["verdict"]
     table = outcome.evaluation.predictions.query("part == 'test'")
     assert ((table["probability_up"] > 0.5) == table["up"]).mean() == pytest.approx(test["directional_accuracy"])
+
+
+RINGS = ["data=rings", "model.loss=cross_entropy", "objective=val/cross_entropy", "optimizer=adam", "optimizer.lr=0.02"]
+
+
+def test_a_net_learns_classes_of_plain_rows_that_a_line_cannot(train):
+    line, _ = train(*RINGS, "stop.epochs=15", name="line")
+    net, folder = train(*RINGS, "stop.epochs=15", "model=mlp_manual", "model.hidden=[16]", name="net", pictures=True)
+    test = net.metrics["test"]
+    assert set(test) == {"cross_entropy", "accuracy", "skill"}
+    assert test["accuracy"] > 0.97
+    assert line.metrics["test"]["accuracy"] < 0.65
+    assert net.metrics["baselines"]["majority"]["test"]["accuracy"] == pytest.approx(0.5, abs=0.1)
+    assert "The model beat the majority class on the test part: its share of right classes is" in net.metrics["verdict"]
+    table = pd.read_csv(folder / "predictions.csv").query("part == 'test'")
+    assert list(table.columns) == ["part", "row", "probability", "class"]
+    assert ((table["probability"] > 0.5) == table["class"]).mean() == pytest.approx(test["accuracy"])
+    assert (folder / "figures" / "prediction.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["data=rings"],
+            "the data's targets are classes, which model.loss=mse cannot score: use model.loss=cross_entropy",
+        ),
+        (["data=line", "model.loss=cross_entropy"], "set data.target=direction (of plain rows data.classes=true)"),
+        ([*RINGS, "objective=val/directional_accuracy"], "use one of val/cross_entropy, val/accuracy, val/skill"),
+    ],
+)
+def test_a_loss_or_an_objective_that_does_not_fit_the_targets_is_refused(train, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        train(*options)
 
 
 def test_several_series_share_one_model_and_are_scored_one_by_one(train):

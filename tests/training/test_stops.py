@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from steepest.data.datamodule import WindowDataModule
-from steepest.data.sources import Line
+from steepest.data.formulas import Line
 from steepest.models.predictors import LinearPredictor
 from steepest.training.stops import EarlyStop, Epochs, Stationary, Threshold
 

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
+from steepest.models.curvature import Surface
 from steepest.models.worked import Worked
-from steepest.observe.figures import BLUE, RED
+from steepest.observe.figures import BLUE, ORANGE, RED, finish
 
 INPUT, HIDDEN, OUTPUT = (0.0, 0.0), ((1.15, 0.62), (1.15, -0.62)), (2.3, 0.0)
 FORWARD, BACKWARD = BLUE, RED
+
+
+def draw_moment(figure: Figure, surface: Surface, steps: list[Worked], losses_K: np.ndarray, k: int) -> None:
+    """One moment: a net 1-2-1 at update k + 1, the loss of all points so far (K + 1,), and the function that it is."""
+    figure.clear()
+    above, beneath = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.25, 1])[:, 0]
+    net = above.subplots()
+    draw_update(net, steps[k])
+    net.set_title(f"Update {k + 1}: forward in blue, slopes of the loss in orange")
+    curve, fit = beneath.subplots(1, 2)
+    curve.plot(losses_K, color="#bbbbbb", lw=1)
+    curve.plot(np.arange(k + 1), losses_K[: k + 1], color=BLUE, lw=2)
+    curve.plot(k, losses_K[k], "o", color=ORANGE)
+    curve.set(xlabel="updates", ylabel="loss of all points", yscale="log")
+    curve.grid(alpha=0.25)
+    x_M = torch.linspace(float(surface.x_ND.min()) - 0.3, float(surface.x_ND.max()) + 0.3, 200, dtype=torch.float64)
+    (W1_21, b1_2), (W2_12, b2_1) = steps[k].own
+    made_M = torch.sigmoid(x_M[:, None] @ W1_21.T + b1_2) @ W2_12[0] + b2_1
+    fit.plot(surface.x_ND, surface.y_NH, "o", color="black", label="points")
+    fit.plot(steps[k].x, steps[k].y, "o", color=ORANGE, ms=11, label="the one of this update", zorder=0)
+    fit.plot(x_M, made_M, color=BLUE, lw=2, label="the net")
+    fit.set(xlabel="x (scaled)", ylabel="y (scaled)", ylim=(-2, 2.6))
+    finish(fit)
 
 
 def draw_update(axes: Axes, worked: Worked) -> None:

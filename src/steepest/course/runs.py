@@ -146,6 +146,30 @@ class Run:
         """All parameters at its end (P,)."""
         return torch.cat([p.detach().flatten() for p in self.predictor().network.parameters()])
 
+    def ending_gap(self) -> float:
+        """How far what it says of its ending, gradient norm and ends of the spectrum, is from autograd's own.
+
+        The greatest difference, relative to the Hessian's greatest eigenvalue.
+        """
+        surface, network, said = self.surface(), self.predictor().network, self.metrics["critical"]
+
+        def loss(theta_P: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.mse_loss(network_by(network, theta_P, surface.x_ND), surface.y_NH)
+
+        values_P = torch.linalg.eigvalsh(torch.func.hessian(loss)(self.end()))
+        found = [torch.func.grad(loss)(self.end()).norm(), values_P[0], values_P[-1]]
+        names = ("gradient_norm", "smallest_eigenvalue", "greatest_eigenvalue")
+        gaps = [abs(float(value) - said[name]) for name, value in zip(names, found, strict=True)]
+        return max(gaps) / float(values_P.abs().max())
+
+
+def network_by(network: torch.nn.Module, theta_P: torch.Tensor, x_ND: torch.Tensor) -> torch.Tensor:
+    """The outputs (N, O) of a net with these parameters, through PyTorch's own forward, for autograd."""
+    named = dict(network.named_parameters())
+    parts = theta_P.split([p.numel() for p in named.values()])
+    shaped = {name: part.view_as(p) for (name, p), part in zip(named.items(), parts, strict=True)}
+    return torch.func.functional_call(network, shaped, x_ND)
+
 
 def sweep_results(folder: Path) -> Results:
     """A sweep's jobs and their scores."""

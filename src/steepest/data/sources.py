@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from steepest.data.files import VALUE, Duplicates, Missing, check_prices, read_prices, read_table
+from steepest.data.files import Duplicates, Missing, check_prices, read_prices, read_table
 
 log = logging.getLogger(__name__)
 
@@ -284,122 +283,3 @@ class Table(RowData):
 
     def read(self) -> pd.DataFrame:
         return read_table(self.path, self.inputs, self.target, self.missing)
-
-
-@dataclass(kw_only=True)
-class Line(RowData):
-    """Points on the course's line, y = a x + b + noise e, with x uniform on [low, high] and e standard normal."""
-
-    a: float = 2.0
-    b: float = 1.0
-    noise: float = 0.1
-    low: float = -1.0
-    high: float = 1.0
-    rows: int = 200
-    seed: int = 0
-
-    def read(self) -> pd.DataFrame:
-        return _points(lambda x: self.a * x + self.b, self.low, self.high, self.noise, self.rows, self.seed)
-
-
-@dataclass(kw_only=True)
-class Sigmoid(RowData):
-    """Points on one sigmoid, y = c / (1 + exp(-(b + w x))) + noise e, with x uniform on [low, high]."""
-
-    c: float = 2.0
-    b: float = -1.0
-    w: float = 2.0
-    noise: float = 0.0
-    low: float = -3.0
-    high: float = 4.0
-    rows: int = 200
-    seed: int = 0
-
-    def read(self) -> pd.DataFrame:
-        def value(x: np.ndarray) -> np.ndarray:
-            return self.c / (1 + np.exp(-(self.b + self.w * x)))
-
-        return _points(value, self.low, self.high, self.noise, self.rows, self.seed)
-
-
-_CURVES: dict[str, Callable] = {
-    "sine": np.sin,
-    "square": np.square,
-    "step": lambda x: np.where(x > 0, 1.0, 0.0),
-    "absolute": np.abs,
-    "piecewise": lambda x: np.interp(x, [-3, -1, 0, 1.5, 3], [0, 2, -1, 1, 0]),
-}
-
-
-@dataclass(kw_only=True)
-class Curve(RowData):
-    """Points on a function of one variable, y = f(x) + noise e, with x uniform on [low, high].
-
-    Attributes:
-        function: ``sine``, ``square``, ``step`` (1 above 0), ``absolute``, or ``piecewise`` (straight lines through
-            (-3, 0), (-1, 2), (0, -1), (1.5, 1), (3, 0)).
-        noise: standard deviation of the noise.
-        low, high: the range of x.
-        rows: how many points.
-        seed: of the points, apart from the run's seed.
-    """
-
-    function: Literal["sine", "square", "step", "absolute", "piecewise"] = "sine"
-    noise: float = 0.0
-    low: float = -3.0
-    high: float = 3.0
-    rows: int = 500
-    seed: int = 0
-
-    def read(self) -> pd.DataFrame:
-        return _points(_CURVES[self.function], self.low, self.high, self.noise, self.rows, self.seed)
-
-
-@dataclass(kw_only=True)
-class Rings(RowData):
-    """Two classes that no line parts: a disc of class 0 about the origin, and around it a ring of class 1.
-
-    Half of the rows are of each class; points are uniform over their area.
-
-    Attributes:
-        radius: of the disc.
-        inner, outer: radii of the ring.
-        rows: how many points, both classes together.
-        seed: of the points, apart from the run's seed.
-    """
-
-    radius: float = 1.0
-    inner: float = 1.5
-    outer: float = 2.0
-    rows: int = 2000
-    seed: int = 0
-    classes: bool = True
-
-    def read(self) -> pd.DataFrame:
-        if not 0 < self.radius <= self.inner < self.outer:
-            raise ValueError(
-                f"data.radius={self.radius:g}, data.inner={self.inner:g}, data.outer={self.outer:g}: "
-                "0 < radius <= inner < outer is wanted, so that the classes do not overlap"
-            )
-        if self.rows < 6:
-            raise ValueError(f"data.rows={self.rows} must be 6 or more: each part needs both classes")
-        random = np.random.default_rng(self.seed)
-        kind = np.arange(self.rows) % 2
-        angle = random.uniform(0, 2 * np.pi, self.rows)
-        low, high = np.where(kind, self.inner, 0.0), np.where(kind, self.outer, self.radius)
-        distance = np.sqrt(random.uniform(low**2, high**2))  # uniform over the area
-        return pd.DataFrame(
-            {"x1": distance * np.cos(angle), "x2": distance * np.sin(angle), VALUE: kind.astype(float)},
-            index=pd.RangeIndex(1, self.rows + 1, name="row"),
-        )
-
-
-def _points(function: Callable, low: float, high: float, noise: float, rows: int, seed: int) -> pd.DataFrame:
-    if not low < high:
-        raise ValueError(f"data.low={low:g} must lie below data.high={high:g}")
-    if rows < 3:
-        raise ValueError(f"data.rows={rows} must be 3 or more")
-    random = np.random.default_rng(seed)
-    x = random.uniform(low, high, rows)
-    y = function(x) + noise * random.normal(size=rows)
-    return pd.DataFrame({"x": x, VALUE: y}, index=pd.RangeIndex(1, rows + 1, name="row"))

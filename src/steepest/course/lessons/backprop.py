@@ -9,11 +9,10 @@ import torch
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 
-from steepest.course.diagram import draw_update
+from steepest.course.diagram import draw_moment
 from steepest.course.lesson import MOVING, Finding
 from steepest.course.runs import Run
 from steepest.models.worked import Example, ExampleLayer, Worked
-from steepest.observe.figures import BLUE, ORANGE, finish
 
 EXACT = 1e-12
 FIRST, LATER = 10, 15  # moving pictures: of the first updates each, and as many evenly spaced ones after them
@@ -43,9 +42,12 @@ def teach(folder: Path) -> Finding:
 
     later = np.linspace(FIRST, len(steps) - 1, LATER).astype(int).tolist()
     figure, moving = Figure(figsize=(10, 7), layout="constrained"), Figure(figsize=(10, 7), layout="constrained")
-    _draw(figure, run, steps, losses_K, 0)
+    draw_moment(figure, surface, steps, losses_K, 0)
     film = FuncAnimation(
-        moving, lambda k: _draw(moving, run, steps, losses_K, k), frames=[*range(FIRST), *later], init_func=lambda: None
+        moving,
+        lambda k: draw_moment(moving, surface, steps, losses_K, k),
+        frames=[*range(FIRST), *later],
+        init_func=lambda: None,
     )
     (folder / "figures").mkdir(exist_ok=True)
     film.save(folder / "figures" / MOVING, PillowWriter(fps=1), dpi=80)
@@ -87,27 +89,3 @@ def teach(folder: Path) -> Finding:
 
 def _flat(layers: list) -> np.ndarray:
     return torch.cat([part.flatten() for layer in layers for part in layer]).numpy()
-
-
-def _draw(figure: Figure, run: Run, steps: list[Worked], losses_K: np.ndarray, k: int) -> None:
-    """One moment: the net at update k + 1, the loss so far, and the function that it is."""
-    figure.clear()
-    above, beneath = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.25, 1])[:, 0]
-    net = above.subplots()
-    draw_update(net, steps[k])
-    net.set_title(f"Update {k + 1}: forward in blue, slopes of the loss in orange")
-    curve, fit = beneath.subplots(1, 2)
-    curve.plot(losses_K, color="#bbbbbb", lw=1)
-    curve.plot(np.arange(k + 1), losses_K[: k + 1], color=BLUE, lw=2)
-    curve.plot(k, losses_K[k], "o", color=ORANGE)
-    curve.set(xlabel="updates", ylabel="loss of all points", yscale="log")
-    curve.grid(alpha=0.25)
-    surface = run.surface()
-    x_M = torch.linspace(float(surface.x_ND.min()) - 0.3, float(surface.x_ND.max()) + 0.3, 200, dtype=torch.float64)
-    (W1_21, b1_2), (W2_12, b2_1) = steps[k].own
-    made_M = torch.sigmoid(x_M[:, None] @ W1_21.T + b1_2) @ W2_12[0] + b2_1
-    fit.plot(surface.x_ND, surface.y_NH, "o", color="black", label="points")
-    fit.plot(steps[k].x, steps[k].y, "o", color=ORANGE, ms=11, label="the one of this update", zorder=0)
-    fit.plot(x_M, made_M, color=BLUE, lw=2, label="the net")
-    fit.set(xlabel="x (scaled)", ylabel="y (scaled)", ylim=(-2, 2.6))
-    finish(fit)

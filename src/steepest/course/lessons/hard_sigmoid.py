@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from steepest.course.lesson import Finding
-from steepest.course.runs import Run
+from steepest.course.runs import Run, network_by
 from steepest.models.networks import MLP
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, finish
 
@@ -28,13 +28,13 @@ def teach(folder: Path) -> Finding:
     x_M = np.linspace(x_T1.min() - 1, x_T1.max() + 1, 1001)
     x_M1 = run.scaled(x_M[:, None]).requires_grad_()
 
-    values = [_by(network, theta_P, x_M1), _by(twin, _relus(theta_P), x_M1)]
+    values = [network_by(network, theta_P, x_M1), network_by(twin, _relus(theta_P), x_M1)]
     slopes = [torch.autograd.grad(y_M1.sum(), x_M1)[0] for y_M1 in values]
     start_P = torch.cat([p.detach().flatten() for p in run.predictor("start").parameters()])
     gradients = {
         when: [
-            torch.func.grad(lambda p: surface.loss(_by(network, p, surface.x_ND), surface.y_NH))(theta_P),
-            torch.func.grad(lambda p: surface.loss(_by(twin, _relus(p), surface.x_ND), surface.y_NH))(theta_P),
+            torch.func.grad(lambda p: surface.loss(network_by(network, p, surface.x_ND), surface.y_NH))(theta_P),
+            torch.func.grad(lambda p: surface.loss(network_by(twin, _relus(p), surface.x_ND), surface.y_NH))(theta_P),
         ]
         for when, theta_P in (("start", start_P), ("end", theta_P))
     }
@@ -86,13 +86,6 @@ def teach(folder: Path) -> Finding:
         figure,
         {"gaps": gaps, "bends": bends, "c": c * scale},
     )
-
-
-def _by(net: MLP, parameters_P: Tensor, x_M1: Tensor) -> Tensor:
-    """The net (M, 1) with these parameters."""
-    parts_P = parameters_P.split([p.numel() for p in net.parameters()])
-    named = {name: part.view_as(p) for (name, p), part in zip(net.named_parameters(), parts_P, strict=True)}
-    return torch.func.functional_call(net, named, x_M1)
 
 
 def _relus(theta_4: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def teach(folder: Path) -> Finding:
     finish(right)
     right.legend(fontsize=9, loc="upper center", ncols=2)
     right.set_ylim(y_T.min() - 0.2, y_T.max() + 0.9)
-    gap = max(_gap(run) for runs in nets.values() for run in runs)
+    gap = max(run.ending_gap() for runs in nets.values() for run in runs)
     return Finding(
         "; ".join(f"{name}: {_words(counts[name])}; bad local minima: {stuck[name]}" for name in nets) + ".",
         {
@@ -98,24 +98,3 @@ def _words(found: Counter[str]) -> str:
 def _verdict(run: Run) -> str:
     said = str(run.metrics["critical"]["verdict"])
     return "not there yet" if said.startswith("not critical") else said
-
-
-def _gap(run: Run) -> float:
-    """The greatest difference of a recorded gradient norm or eigenvalue from autograd's, relative to the greatest."""
-    network, surface = run.predictor().network, run.surface()
-
-    def loss(theta_P: torch.Tensor) -> torch.Tensor:
-        names = [name for name, _ in network.named_parameters()]
-        parts = [part.view_as(p) for part, p in zip(theta_P.split(surface.sizes), network.parameters(), strict=True)]
-        made_NO = torch.func.functional_call(network, dict(zip(names, parts, strict=True)), surface.x_ND)
-        return torch.nn.functional.mse_loss(made_NO, surface.y_NH)
-
-    theta_P, said = run.end(), run.metrics["critical"]
-    values_P = torch.linalg.eigvalsh(torch.func.hessian(loss)(theta_P))
-    norm, size = float(torch.func.grad(loss)(theta_P).norm()), float(values_P.abs().max())
-    gaps = (
-        norm - said["gradient_norm"],
-        float(values_P[0]) - said["smallest_eigenvalue"],
-        float(values_P[-1]) - said["greatest_eigenvalue"],
-    )
-    return max(abs(one) for one in gaps) / size

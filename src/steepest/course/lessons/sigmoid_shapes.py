@@ -64,13 +64,8 @@ def teach(folder: Path) -> Finding:
     axes[0, 0].plot(x_M, _unit(run, run.predictor("start"))(x_M), color=BLUE, label="the unit at the start")
     axes[0, 0].plot(x_M, learnt(x_M), color=ORANGE, lw=2, label="the unit at the end")
     tangent = (x_M > learnt.centre - 1 / learnt.w) & (x_M < learnt.centre + 1 / learnt.w)
-    axes[0, 0].plot(
-        x_M[tangent],
-        height + learnt.slope * (x_M - learnt.centre)[tangent],
-        color=BLACK,
-        lw=1,
-        label=f"slope c w / 4 = {learnt.slope:.3f}",
-    )
+    straight_M = height + learnt.slope * (x_M - learnt.centre)
+    axes[0, 0].plot(x_M[tangent], straight_M[tangent], color=BLACK, lw=1, label="slope c w / 4")
     axes[0, 0].set(title="Learnt: c, b and w together", ylabel="y")
     c, b, w = learnt.c, learnt.b, learnt.w
     changed = (
