@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from lightning.pytorch import LightningModule, Trainer
 
 from steepest.data.datamodule import Batches, WindowDataModule
-from steepest.data.sources import Line, PriceFile, RandomWalk
+from steepest.data.formulas import Line
+from steepest.data.sources import PriceFile, RandomWalk
 
 
 def module(**options):

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steepest.data import windows as windows_module
+from steepest.data.formulas import Line
 from steepest.data.preparation import Standardizer, row_windows, series_windows
-from steepest.data.sources import Line, RandomWalk
+from steepest.data.sources import RandomWalk
 
 
 def frame(series: dict[str, list[float]], start="2020-01-01", **features) -> pd.DataFrame:
