@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -56,12 +57,23 @@ def _lesson(environment: Environment, number: int, chapter: Chapter, taught: Tau
         "title": chapter.title,
         "command": taught.command if taught else chapter.command,
         "taught": taught,
-        "text": Markup(text),
-        "sentence": found.get("sentence", ""),
-        "checks": found.get("checks", {}),
+        "text": Markup(readable(text)),
+        "sentence": readable(found.get("sentence", "")),
+        "checks": {readable(claim): holds for claim, holds in found.get("checks", {}).items()},
         "picture": _inline(figures / PICTURE, "png") if found else "",
         "moving": _inline(figures / MOVING, "gif") if found.get("moving") else "",
     }
+
+
+def readable(text: str) -> str:
+    """A text whose powers of ten are written as in school: 9e-16 as 9 · 10⁻¹⁶."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+    def school(found: re.Match[str]) -> str:
+        factor, power = found[1], int(found[2])
+        return "0" if float(factor) == 0 else f"{factor} · 10{str(power).translate(raised)}"
+
+    return re.sub(r"\b(\d+(?:\.\d+)?)e([+-]\d+)\b", school, text)
 
 
 def _inline(path: Path, kind: str) -> str:
