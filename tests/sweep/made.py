@@ -5,8 +5,7 @@ import json
 import numpy as np
 
 from steepest.observe.events import EventFile, write_rows
-from steepest.sweep.manifest import Manifest
-from steepest.sweep.record import begin_job
+from steepest.sweep.manifest import Manifest, begin_job
 
 PERSISTENCE = {"rmse": 4.0, "skill": 0.0}
 

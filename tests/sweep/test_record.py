@@ -11,8 +11,8 @@ from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
 from steepest.sweep import results as results_module
-from steepest.sweep.manifest import Manifest, changed_keys, job_id, of_task
-from steepest.sweep.record import RESUMED, SweepRecord, begin_job
+from steepest.sweep.manifest import Manifest, begin_job, changed_keys, job_id, of_task
+from steepest.sweep.record import RESUMED, SweepRecord
 from steepest.sweep.results import results_csv
 from steepest.sweep.table import print_table
 

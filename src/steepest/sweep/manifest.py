@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from steepest.training.files import read_json, write_text
+from steepest.training.files import now, read_json, write_text
 
 State = Literal["waiting", "running", "finished", "failed"]
 NAME = "sweep.json"
@@ -165,3 +165,10 @@ def changed_keys(before: Any, now: Any, at: str = "") -> list[str]:
         keys = dict.fromkeys([*before, *now])
         return [c for k in keys for c in changed_keys(before.get(k), now.get(k), f"{at}.{k}" if at else str(k))]
     return [] if before == now else [at]
+
+
+def begin_job(folder: Path, number: int, overrides: list[str]) -> None:
+    """Say in a job's folder that it runs, and what it was asked."""
+    task = of_task(overrides)
+    content = {"job": number, "id": job_id(task), "overrides": task, "status": "running", "started": now()}
+    write_text(folder / "job.json", json.dumps(content, indent=2) + "\n")

@@ -24,8 +24,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, open_dict
 
 from steepest.sweep.compose import SUBDIR, Composer
-from steepest.sweep.manifest import of_task
-from steepest.sweep.record import begin_job
+from steepest.sweep.manifest import begin_job, of_task
 from steepest.sweep.results import HIGHER_IS_BETTER
 from steepest.training.entry import SWEEP, failed, stopped
 from steepest.training.files import now, read_json, write_text

@@ -25,7 +25,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from steepest.sweep.manifest import NAME, JobState, Manifest, changed_keys, job_id, of_task
+from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, changed_keys
 from steepest.sweep.results import Row, result, results_csv
 from steepest.sweep.table import print_table
 from steepest.training.entry import FIRST_FAILURE, stopped
@@ -229,13 +229,6 @@ def _known(state: JobState, overrides: Sequence[str]) -> JobReturn:
     returned = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
     returned.return_value = state.objective
     return returned
-
-
-def begin_job(folder: Path, number: int, overrides: list[str]) -> None:
-    """Say in a job's folder that it runs, and what it was asked."""
-    task = of_task(overrides)
-    content = {"job": number, "id": job_id(task), "overrides": task, "status": "running", "started": now()}
-    write_text(folder / "job.json", json.dumps(content, indent=2) + "\n")
 
 
 def is_sweep(config: DictConfig) -> bool:

@@ -19,7 +19,7 @@ from steepest.observe.tags import layout
 from steepest.sweep.batched.checkpoints import Checkpoints
 from steepest.sweep.batched.members import Block, Member
 from steepest.sweep.compose import Texts
-from steepest.sweep.record import begin_job
+from steepest.sweep.manifest import begin_job
 from steepest.training.files import write_text
 from steepest.training.record import PredictionsText, RunRecord
 from steepest.training.run import assessment, final_values
