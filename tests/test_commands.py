@@ -309,8 +309,9 @@ def readme_commands() -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     own = [line for line in lines if line.startswith(("python train.py", "steepest"))]
-    # The one needs the internet, the other serves until it is told to end (test_board.py).
-    return [line for line in own if "yahoo" not in line and not line.startswith("steepest board")]
+    # One needs the internet, one serves until it is told to end (test_board.py), one is what `pytest -m course` runs.
+    elsewhere = ("yahoo", "steepest board", "steepest course --short")
+    return [line for line in dict.fromkeys(own) if not any(words in line for words in elsewhere)]
 
 
 @pytest.mark.slow
