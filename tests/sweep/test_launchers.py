@@ -84,15 +84,20 @@ def test_a_sweep_by_any_launcher_is_gone_on_with(sweep, tmp_path, launcher):
     ]  # fmt: skip
 
 
-def test_ray_takes_a_cluster_that_is_there_already(sweep):
+def test_ray_takes_a_cluster_that_is_there_already_and_was_started_elsewhere(sweep, tmp_path):
     needs("ray")
-    subprocess.run([RAY, "start", "--head", "--port", "6399", "--include-dashboard=false"], check=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run([RAY, "start", "--head", "--port", "6399", "--include-dashboard=false"], cwd=elsewhere, check=True)
     try:
         answer, record, _ = sweep("s", "hydra/launcher=ray", "hydra.launcher.ray.init.address=auto")
     finally:
         subprocess.run([RAY, "stop"], check=True)
     assert "Connecting to existing Ray cluster" in answer.stderr + answer.stdout
     assert [job["status"] for job in record["jobs"]] == ["finished", "failed", "failed", "finished"]
+    assert list(elsewhere.iterdir()) == []
+    for number, names in enumerate([{"metrics.json"}, {"error.txt"}, {"error.txt"}, {"metrics.json"}]):
+        assert names <= files(tmp_path / "s" / str(number))
 
 
 def test_a_job_of_a_sweep_may_itself_take_two_processes(sweep):

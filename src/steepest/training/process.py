@@ -1,18 +1,36 @@
-"""Processes: how many go side by side, and that none outlives the sweep it belongs to. No torch."""
+"""Processes: how many go side by side, where they work, that none outlives the sweep it belongs to. No torch."""
 
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import threading
 import time
+from pathlib import Path
 
 PAUSE = 0.2  # seconds between two looks at whether the parent is there
+FOLDER = "STEEPEST_FOLDER"  # set by hydra/launcher=ray: where the sweep was started
 
 
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def enter_folder() -> None:
+    """Go where the sweep was started: processes of a cluster begin where the cluster was.
+
+    Raises:
+        FileNotFoundError: this machine of the cluster does not have that folder.
+    """
+    folder = Path(os.environ[FOLDER])
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}, where the sweep was started, is not on {platform.node()}: the machines of a cluster share one "
+            "file system; start the sweep from a folder on it"
+        )
+    os.chdir(folder)
 
 
 def end_with(parent: int, *, group: bool = False) -> None:
