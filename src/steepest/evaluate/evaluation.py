@@ -15,10 +15,10 @@ from steepest.evaluate.exam import Exam, exams
 from steepest.evaluate.metrics import Scores, better, numbers
 from steepest.evaluate.significance import diebold_mariano, mean_by_day
 
-JUDGED = {  # what a verdict goes by: the first that there is
+JUDGED = {  # what a verdict goes by: the first that there is. Of prices it is no share of right directions
+    "mse": "mean squared error",
     "directional_accuracy": "share of right directions",
     "accuracy": "share of right classes",
-    "mse": "mean squared error",
 }
 SIGNIFICANT = 0.05  # a model that is ahead has beaten its reference only if chance explains it with less than this
 
