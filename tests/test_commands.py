@@ -72,7 +72,10 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
         "The line: tomorrow =",
     ):
         assert word in answer.stdout
-    assert re.search(r"The model (beat|did not beat) persistence \(tomorrow = today\) on the test part: its mean squared error is", answer.stdout)
+    assert re.search(
+        r"The model (beat|did not beat) persistence \(tomorrow = today\) on the test part: its mean squared error is",
+        answer.stdout,
+    )
     (folder,) = (tmp_path / "outputs" / "runs").iterdir()
     assert (folder / ".hydra" / "overrides.yaml").read_text() == "- debug=quick\n"
     log = (folder / "train.log").read_text()

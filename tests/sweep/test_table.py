@@ -60,3 +60,15 @@ def test_of_higher_objectives_the_highest_is_on_top(said):
     lines = said(rows, "val/skill", {"hydra": []})
     assert [line.split()[0] for line in lines if " finished " in line] == ["1", "0", "2"]
     assert "The best again: python train.py a=1 hydra.mode=RUN" in lines
+
+
+def test_headings_too_long_for_the_screen_are_folded_at_their_dots(said, monkeypatch):
+    rows = [
+        row(n, [f"data.relative_to_last={n}", f"model.updates_per_step={n}"], 1.0, **{"test/rmse": 1.0}) for n in (0, 1)
+    ]
+    assert "data.relative_to_last  model.updates_per_step" in "\n".join(said(rows))
+    monkeypatch.setenv("COLUMNS", "88")
+    folded = "\n".join(said(rows)).split("The best")[0]
+    assert "relative_to_last" in folded
+    assert "updates_per_step" in folded
+    assert "data.relative" not in folded

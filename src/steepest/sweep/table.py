@@ -27,7 +27,11 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
     """
     results, console = Results(rows, objective), Console()
     over_seeds = results.over_seeds and bool(results.keys)
-    console.print(_settings(results) if over_seeds else _jobs(results))
+    table = _settings(results) if over_seeds else _jobs(results)
+    if console.measure(table, options=console.options.update(max_width=10_000)).maximum > console.width:
+        for column in table.columns:  # rather than anywhere
+            column.header = str(column.header).replace(".", ".\n")
+    console.print(table)
     shown = len(results.settings if over_seeds else rows)
     if shown > MOST:
         what = "settings" if over_seeds else "jobs"
