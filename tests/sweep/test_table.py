@@ -67,7 +67,7 @@ def test_headings_too_long_for_the_screen_are_folded_at_their_dots(said, monkeyp
         row(n, [f"data.relative_to_last={n}", f"model.updates_per_step={n}"], 1.0, **{"test/rmse": 1.0}) for n in (0, 1)
     ]
     assert "data.relative_to_last  model.updates_per_step" in "\n".join(said(rows))
-    monkeypatch.setenv("COLUMNS", "88")
+    monkeypatch.setenv("COLUMNS", "80")
     folded = "\n".join(said(rows)).split("The best")[0]
     assert "relative_to_last" in folded
     assert "updates_per_step" in folded
