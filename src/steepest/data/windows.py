@@ -72,6 +72,31 @@ class Part:
         return self.first_S[series_N] + index_N - (end_S - self.count_S)[series_N]
 
 
+class Pricing(NamedTuple):
+    """What turns predictions of some samples into prices.
+
+    Attributes:
+        scale_N1, center_N1: a prediction p means the value p * scale + center.
+        last_N1: the last prices known.
+        transform: what the value is of prices.
+    """
+
+    scale_N1: Float[Tensor, "N 1"]
+    center_N1: Float[Tensor, "N 1"]
+    last_N1: Float[Tensor, "N 1"]
+    transform: str
+
+    def __call__(self, prediction_NH: Float[Tensor, "*R N H"]) -> Float[Tensor, "*R N H"]:
+        """Prices, float64, for predictions in model space."""
+        value_NH = (prediction_NH * self.scale_N1).add_(self.center_N1)  # float64, as the scale is
+        if self.transform == "return":
+            return value_NH.add_(1).cumprod(-1).mul_(self.last_N1)
+        if self.transform == "log_return":
+            total_NH = value_NH if value_NH.shape[-1] == 1 else value_NH.cumsum(-1)
+            return total_NH.exp_().mul_(self.last_N1)
+        return value_NH
+
+
 @dataclass(frozen=True)
 class Windows:
     """All rows of a data set as tensors on one device, its parts, and what turns predictions into prices.
@@ -175,17 +200,14 @@ class Windows:
 
     def to_price(self, prediction_NH: Float[Tensor, "*R N H"], origin_N: Int[Tensor, " N"]) -> Float[Tensor, "*R N H"]:
         """Predictions in model space (R, N, H) -> prices, float64: undo relative, standardising, transform."""
+        return self.pricing(origin_N)(prediction_NH)
+
+    def pricing(self, origin_N: Int[Tensor, " N"]) -> Pricing:
+        """`to_price` for these samples."""
         series_N = self.series_T[origin_N]
-        value_NH = prediction_NH.double() * self.scale_S[series_N].unsqueeze(-1)
-        if self.relative:
-            value_NH = value_NH + self._value(origin_N).unsqueeze(-1)
-        else:
-            value_NH = value_NH + self.mean_S[series_N].unsqueeze(-1)
-        if self.transform == "return":
-            return self.last(origin_N) * (1 + value_NH).cumprod(-1)
-        if self.transform == "log_return":
-            return self.last(origin_N) * value_NH.cumsum(-1).exp()
-        return value_NH
+        center_N = self._value(origin_N) if self.relative else self.mean_S[series_N]
+        scale_N1 = self.scale_S[series_N].unsqueeze(-1)
+        return Pricing(scale_N1, center_N.unsqueeze(-1), self.last(origin_N), self.transform)
 
     def standing_still(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
         """What a model would have to put out (N, H) to say tomorrow = today; for plain rows, the training mean."""

@@ -147,7 +147,7 @@ def _baseline_scores(exam: Exam, exact: Tensor | None) -> dict[str, Scores]:
     else:
         made = {"mean": exam.reference_NH}
     solved_NO = exam.outputs(lambda batch: baselines.linear(exact, batch.x_ND))
-    made["least_squares"] = windows.to_price(solved_NO, origin_N)
+    made["least_squares"] = exam.to_price(solved_NO)
     return {name: numbers(exam.score_prices(price_NH)) for name, price_NH in made.items()}
 
 
@@ -159,7 +159,7 @@ def _p_value(outputs_NO: Tensor, exam: Exam) -> float | None:
         other_NH = (exam.share_H > 0.5).long() != exam.target_NH
         losses = wrong_NH.double().mean(-1), other_NH.double().mean(-1)
     else:
-        made = windows.to_price(outputs_NO, origin_N), exam.reference_NH
+        made = exam.to_price(outputs_NO), exam.reference_NH
         mine, others = ((price_NH - exam.actual_NH).square().mean(-1) for price_NH in made)
         losses = mine, others
     day_N = origin_N
@@ -195,5 +195,5 @@ def _predicted(outputs_NO: Tensor, exam: Exam) -> np.ndarray:
     if exam.windows.classes:
         predicted_NH = outputs_NO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
     else:
-        predicted_NH = exam.windows.to_price(outputs_NO, exam.origin_N)
+        predicted_NH = exam.to_price(outputs_NO)
     return predicted_NH.flatten().cpu().numpy()

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from steepest.data.windows import Batch, Windows
 from steepest.evaluate import baselines
-from steepest.evaluate.metrics import RunScores, class_scores, value_scores
+from steepest.evaluate.metrics import Measure, RunScores, class_scores
+
+AT_ONCE = 1 << 16  # predictions scored at once: what a processor has near
 
 
 class Exam:
@@ -30,6 +32,8 @@ class Exam:
         target_NH: what a model is trained to put out for it.
         actual_NH: the prices that came; not for classes.
         reference_NH: what the reference, persistence or (of plain rows) the training mean, predicts for it.
+        to_price: a model's outputs in the data's units; not for classes.
+        score_prices: scores of predictions in the data's units; not for classes.
     """
 
     def __init__(self, windows: Windows, part: str, share_H: Tensor | None) -> None:
@@ -53,6 +57,12 @@ class Exam:
         self.unit_N1 = windows.unit_S[series_N].unsqueeze(-1)
         self.last_N1 = windows.last(origin_N) if windows.ordered else None
         self.naive_N1 = _naive(windows)[series_N].unsqueeze(-1) if windows.ordered else None
+        self._ready()
+
+    def _ready(self) -> None:
+        """Make what does not hang on predictions."""
+        self.to_price = self.windows.pricing(self.origin_N)
+        self.score_prices = Measure(self.actual_NH, self.reference_NH, self.last_N1, self.naive_N1, self.unit_N1)
 
     def __len__(self) -> int:
         return len(self.origin_N)
@@ -84,22 +94,21 @@ class Exam:
 
     def score(self, outputs_NO: Float[Tensor, "*R N O"]) -> RunScores:
         """Scores of a model's outputs in model space."""
+        runs = max(1, AT_ONCE // outputs_NO.shape[-2:].numel())
+        if outputs_NO.dim() == 3 and len(outputs_NO) > runs:
+            parts = [self.score(part_rNO) for part_rNO in outputs_NO.split(runs)]
+            return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         if self.share_H is not None:
             return class_scores(outputs_NO, self.target_NH, self.share_H, ordered=self.windows.ordered)
-        return self.score_prices(self.windows.to_price(outputs_NO, self.origin_N))
-
-    def score_prices(self, price_NH: Float[Tensor, "*R N H"]) -> RunScores:
-        """Scores of predictions in the data's units."""
-        return value_scores(
-            price_NH, self.actual_NH, self.reference_NH,
-            last_N1=self.last_N1, naive_N1=self.naive_N1, unit_N1=self.unit_N1,
-        )  # fmt: skip
+        return self.score_prices(self.to_price(outputs_NO))
 
     def some(self, chosen_N: Tensor) -> Exam:
         """The same exam of some of the samples (N,), true for those that are in; for scores only."""
         other = object.__new__(Exam)
         other.__dict__.update({k: v[chosen_N] if k.partition("_")[2] in ("N", "NH", "N1") and v is not None else v
                                for k, v in vars(self).items()})  # fmt: skip
+        if not self.windows.classes:
+            other._ready()
         return other
 
 

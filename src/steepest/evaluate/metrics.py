@@ -40,6 +40,79 @@ def better(metric: str) -> Literal["min", "max"]:
     return "max" if metric.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "min"
 
 
+class Measure:
+    """What predicted values of some samples are scored against, made once, asked often.
+
+    Args:
+        actual_NH: what came.
+        reference_NH: what the reference (persistence) predicted for the same samples.
+        last_N1: the last value known; without it there is no direction.
+        naive_N1: each sample's scale for ``mase``: the mean absolute one-step change of the training rows.
+        unit_N1: each sample's unit for the ``_scaled`` scores: the standard deviation of the training rows; 1 if None.
+    """
+
+    def __init__(
+        self,
+        actual_NH: Float[Tensor, "N H"],
+        reference_NH: Float[Tensor, "N H"],
+        last_N1: Float[Tensor, "N 1"] | None = None,
+        naive_N1: Float[Tensor, "N 1"] | None = None,
+        unit_N1: Float[Tensor, "N 1"] | None = None,
+    ) -> None:
+        self.actual_NH, self.last_N1 = actual_NH.double(), last_N1
+        one_NH = torch.ones_like(self.actual_NH)
+        per_unit_NH = one_NH if unit_N1 is None else one_NH / unit_N1
+        defined = bool((self.actual_NH != 0).all())
+        per_size_NH = 1 / self.actual_NH.abs() if defined else torch.full_like(one_NH, math.nan)
+        per_naive_NH = one_NH / (math.nan if naive_N1 is None else naive_N1)
+        # Every mean is a sum of squares, or of sizes, each times a number of its sample: a product reads them once.
+        self.of_square_MW = _columns(one_NH, per_unit_NH.square())
+        self.of_size_MW = _columns(one_NH, per_unit_NH, per_size_NH, per_naive_NH)
+        if last_N1 is not None:
+            sign_NH = (self.actual_NH - last_N1).sign()
+            self.sign_MW, self.moved_MW = _columns(sign_NH), _columns(sign_NH.abs())
+        # By the same sum: a model that says what the reference says has a skill of 0, to the last digit.
+        self.reference = self._means((reference_NH.double() - self.actual_NH).square_(), self.of_square_MW)[0]
+
+    def __call__(self, prediction_NH: Float[Tensor, "*R N H"]) -> RunScores:
+        """The scores of these predictions.
+
+        Returns:
+            ``mse``; ``mae``; ``rmse`` = sqrt(mse); ``mape`` = mean |e / actual|, a fraction; ``mase`` = mean |e| /
+            naive (Hyndman & Koehler 2006); ``directional_accuracy`` = the fraction of right signs of (prediction -
+            last) among samples where both prediction and actual moved; ``skill`` = 1 - mse / mse of the reference;
+            ``mse_scaled`` and ``mae_scaled`` of e / unit.
+        """
+        prediction_NH = prediction_NH.double()
+        error_NH = prediction_NH - self.actual_NH
+        mae, mae_scaled, mape, mase = self._means(error_NH.abs_(), self.of_size_MW)
+        mse, mse_scaled = self._means(error_NH.square_(), self.of_square_MW)
+        undefined = torch.full_like(mse, math.nan)
+        direction = undefined
+        if self.last_N1 is not None:
+            direction = self._right_signs(torch.sub(prediction_NH, self.last_N1, out=error_NH).sign_())
+        return {
+            "mse": mse,
+            "mae": mae,
+            "rmse": mse.sqrt(),
+            "mape": mape,
+            "mase": mase,
+            "directional_accuracy": direction,
+            "skill": 1 - mse / self.reference if self.reference > 0 else undefined,
+            "mse_scaled": mse_scaled,
+            "mae_scaled": mae_scaled,
+        }
+
+    def _means(self, numbers_NH: Tensor, weights_MW: Tensor) -> tuple[Tensor, ...]:
+        return _sums(numbers_NH, weights_MW).div_(self.actual_NH.numel()).unbind(-1)
+
+    def _right_signs(self, sign_NH: Tensor) -> Tensor:
+        # Of signs s and t that are not 0, s t is 1 where they are equal and -1 where they are not.
+        (balance,) = _sums(sign_NH, self.sign_MW).unbind(-1)
+        (called,) = _sums(sign_NH.abs_(), self.moved_MW).unbind(-1)
+        return (called + balance) / (2 * called)  # 0 / 0, where nothing moved, is NaN
+
+
 def value_scores(
     prediction_NH: Float[Tensor, "*R N H"],
     actual_NH: Float[Tensor, "N H"],
@@ -48,41 +121,8 @@ def value_scores(
     naive_N1: Float[Tensor, "N 1"] | None = None,
     unit_N1: Float[Tensor, "N 1"] | None = None,
 ) -> RunScores:
-    """Scores of predicted values.
-
-    Args:
-        prediction_NH: predictions, in the data's units.
-        actual_NH: what came.
-        reference_NH: what the reference (persistence) predicted for the same samples.
-        last_N1: the last value known; without it there is no direction.
-        naive_N1: each sample's scale for ``mase``: the mean absolute one-step change of the training rows.
-        unit_N1: each sample's unit for the ``_scaled`` scores: the standard deviation of the training rows; 1 if None.
-
-    Returns:
-        ``mse``; ``mae``; ``rmse`` = sqrt(mse); ``mape`` = mean |e / actual|, a fraction; ``mase`` = mean |e| / naive
-        (Hyndman & Koehler 2006); ``directional_accuracy`` = the fraction of right signs of (prediction - last) among
-        samples where both prediction and actual moved; ``skill`` = 1 - mse / mse of the reference; ``mse_scaled`` and
-        ``mae_scaled`` of e / unit.
-    """
-    prediction_NH, actual_NH, reference_NH = prediction_NH.double(), actual_NH.double(), reference_NH.double()
-    error_NH = prediction_NH - actual_NH
-    size_NH = error_NH.abs()
-    unit_N1 = torch.ones_like(actual_NH[:, :1]) if unit_N1 is None else unit_N1
-    mse = _mean(error_NH.square())
-    undefined = torch.full_like(mse, math.nan)
-    reference = _mean((reference_NH - actual_NH).square())
-    moved = None if last_N1 is None else (prediction_NH - last_N1, actual_NH - last_N1)
-    return {
-        "mse": mse,
-        "mae": _mean(size_NH),
-        "rmse": mse.sqrt(),
-        "mape": _mean(size_NH / actual_NH.abs()) if bool((actual_NH != 0).all()) else undefined,
-        "mase": undefined if naive_N1 is None else _mean(size_NH / naive_N1),
-        "directional_accuracy": undefined if moved is None else _same_sign(*moved),
-        "skill": 1 - mse / reference if reference > 0 else undefined,
-        "mse_scaled": _mean((error_NH / unit_N1).square()),
-        "mae_scaled": _mean(size_NH / unit_N1),
-    }
+    """Scores of predicted values, in the data's units: see `Measure`."""
+    return Measure(actual_NH, reference_NH, last_N1, naive_N1, unit_N1)(prediction_NH)
 
 
 def class_scores(
@@ -142,11 +182,16 @@ def numbers(scores: RunScores) -> Scores:
     return {name: number if math.isfinite(number) else None for name, number in zip(scores, found, strict=True)}
 
 
-def _same_sign(predicted_NH: Tensor, actual_NH: Tensor) -> Tensor:
-    called_NH = (predicted_NH != 0) & (actual_NH != 0)
-    right_NH = (predicted_NH.sign() == actual_NH.sign()) & called_NH
-    # 0 / 0, where nothing moved, is NaN.
-    return right_NH.sum((-2, -1)).double() / called_NH.sum((-2, -1)).double()
+def _columns(*weights_NH: Tensor) -> Tensor:
+    """Numbers of each sample and day, a column a kind (N H, W)."""
+    return torch.stack([weight_NH.flatten() for weight_NH in weights_NH], -1)
+
+
+def _sums(numbers_NH: Float[Tensor, "*R N H"], weights_MW: Float[Tensor, "M W"]) -> Float[Tensor, "*R W"]:
+    """For each kind of weight the sum over all samples of the numbers times it."""
+    each_RM = numbers_NH.flatten(-2)
+    # A product of matrices also for a single run: that of a vector adds up in another order.
+    return (torch.atleast_2d(each_RM) @ weights_MW).view(*each_RM.shape[:-1], -1)
 
 
 def _mean(numbers_NH: Tensor) -> Tensor:

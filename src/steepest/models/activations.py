@@ -17,6 +17,10 @@ from torch import Tensor
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.default
 _tanh_backward = torch.ops.aten.tanh_backward.default
 _relu_backward = torch.ops.aten.threshold_backward.default
+# The same in the place of dL/da.
+_sigmoid_backward_ = torch.ops.aten.sigmoid_backward.grad_input
+_tanh_backward_ = torch.ops.aten.tanh_backward.grad_input
+_relu_backward_ = torch.ops.aten.threshold_backward.grad_input
 
 
 def identity(z: Inexact[Tensor, "*S"]) -> Inexact[Tensor, "*S"]:
@@ -91,12 +95,14 @@ class Activation:
         backward: (dL/da, z, a) -> dL/dz.
         smooth: whether it has a derivative of every order everywhere.
         in_place: the forward where z is not wanted any more, if one kernel puts a in its place.
+        backward_in_place: (dL/da, a) -> dL/dz in the place of dL/da, if one kernel does it; then z is not wanted.
     """
 
     forward: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor, Tensor, Tensor], Tensor]
     smooth: bool = True
     in_place: Callable[[Tensor], Tensor] | None = None
+    backward_in_place: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __call__(self, z: Tensor) -> Tensor:
         """a = sigma(z)."""
@@ -108,9 +114,25 @@ class Activation:
 
 
 ACTIVATIONS = {
-    "sigmoid": Activation(sigmoid, sigmoid_backward, in_place=torch.sigmoid_),
-    "relu": Activation(relu, relu_backward, smooth=False, in_place=torch.relu_),
-    "tanh": Activation(tanh, tanh_backward, in_place=torch.tanh_),
+    "sigmoid": Activation(
+        sigmoid,
+        sigmoid_backward,
+        in_place=torch.sigmoid_,
+        backward_in_place=lambda slope, a: _sigmoid_backward_(slope, a, grad_input=slope),
+    ),
+    "relu": Activation(
+        relu,
+        relu_backward,
+        smooth=False,
+        in_place=torch.relu_,
+        backward_in_place=lambda slope, a: _relu_backward_(slope, a, 0, grad_input=slope),
+    ),
+    "tanh": Activation(
+        tanh,
+        tanh_backward,
+        in_place=torch.tanh_,
+        backward_in_place=lambda slope, a: _tanh_backward_(slope, a, grad_input=slope),
+    ),
     "hard_sigmoid": Activation(hard_sigmoid, hard_sigmoid_backward, smooth=False),
     "identity": Activation(identity, identity_backward),
 }

@@ -81,9 +81,10 @@ class ManualPredictor(Predictor):
     def _loss_and_gradient(
         self, x_ND: Tensor, y_NH: Tensor, layers: list[Layer], out: list[Layer] | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        trace = forward(x_ND, layers, self.network.activations)
+        activations = self.network.activations
+        trace = forward(x_ND, layers, activations, once=True)
         loss, slope_NO = self.loss.with_slope(trace.a[-1], y_NH)
-        return loss, [g for layer in backward(slope_NO, trace, layers, self.network.activations, out) for g in layer]
+        return loss, [g for pair in backward(slope_NO, trace, layers, activations, out, once=True) for g in pair]
 
     @torch.no_grad()
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:

@@ -43,7 +43,7 @@ class Trace(NamedTuple):
     """What a forward went through, from the input up, for the backward.
 
     Attributes:
-        z: z_k (R, N, units of layer k) of every layer.
+        z: z_k (R, N, units of layer k) of every layer; where they were not to be kept, perhaps a_k.
         a: a_0 = x, and a_k of every layer; the last is the output.
     """
 
@@ -51,15 +51,22 @@ class Trace(NamedTuple):
     a: list[Tensor]
 
 
-def forward(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation]) -> Trace:
+def forward(
+    x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation], *, once: bool = False
+) -> Trace:
     """a_0 = x; z_k = W_k a_(k-1) + b_k; a_k = sigma_k(z_k).
 
     Inputs x without leading dimensions are shared by all runs.
+
+    Args:
+        x_ND, layers, activations: the inputs, and the network.
+        once: for one `backward` that is told the same: z is not kept where that can do without.
     """
     trace = Trace([], [x_ND])
     for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
         trace.z.append(_affine(trace.a[-1], W_OI, b_O))
-        trace.a.append(sigma(trace.z[-1]))
+        lean = once and sigma.backward_in_place is not None
+        trace.a.append(sigma.instead(trace.z[-1]) if lean else sigma(trace.z[-1]))
     return trace
 
 
@@ -72,19 +79,28 @@ def outputs(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activation
 
 
 def errors(
-    slope_NO: Float[Tensor, "*R N O"], trace: Trace, layers: Sequence[Layer], activations: Sequence[Activation]
+    slope_NO: Float[Tensor, "*R N O"],
+    trace: Trace,
+    layers: Sequence[Layer],
+    activations: Sequence[Activation],
+    *,
+    once: bool = False,
 ) -> list[Tensor]:
     """g_k = dL/dz_k (R, N, units) of every layer, from the input up, for dL/dp (R, N, O): back-propagation proper.
 
     From the top down: g_k = dL/da_k * sigma_k'(z_k), dL/da_(k-1) = g_k W_k, with the weights of the forward: no
-    parameter may change before all of this is done.
+    parameter may change before all of this is done. Of a trace that is used `once`, g_k takes the place of dL/da_k.
     """
     found: list[Tensor] = []
     slope = slope_NO
     for k in reversed(range(len(layers))):
         if found:
             slope = _down(found[-1], layers[k + 1][0])
-        found.append(activations[k].backward(slope, trace.z[k], trace.a[k + 1]))
+        in_place = activations[k].backward_in_place if once and found else None  # the loss's slope is not ours
+        if in_place is not None:
+            found.append(in_place(slope, trace.a[k + 1]))
+        else:
+            found.append(activations[k].backward(slope, trace.z[k], trace.a[k + 1]))
     return found[::-1]
 
 
@@ -94,13 +110,15 @@ def backward(
     layers: Sequence[Layer],
     activations: Sequence[Activation],
     out: Sequence[Layer] | None = None,
+    *,
+    once: bool = False,
 ) -> list[Layer]:
     """The gradients (dL/dW_k, dL/db_k) of every layer, in the shapes of `layers`, for dL/dp (R, N, O).
 
     dL/dW_oi = sum_n g_no a_ni, dL/db_o = sum_n g_no. Nothing divides by N here: the loss's slope carries the 1/N.
     They are written into `out` where that is given.
     """
-    found = errors(slope_NO, trace, layers, activations)
+    found = errors(slope_NO, trace, layers, activations, once=once)
     into: Sequence[tuple[Tensor | None, Tensor | None]] = out or [(None, None)] * len(layers)
     return [
         (_outer(g_NO, a_NI, dW_OI), torch.sum(g_NO, -2, out=db_O))

@@ -131,9 +131,9 @@ class Stack:
     def _loss_and_gradient(
         self, x_RND: Tensor, y_NH: Tensor, loss: Loss, layers: Sequence[Layer], gradients: Sequence[Layer]
     ) -> Tensor:
-        trace = forward(x_RND, layers, self.activations)
+        trace = forward(x_RND, layers, self.activations, once=True)
         loss_R, slope_RNO = loss.with_slope(trace.a[-1], y_NH)
-        backward(slope_RNO, trace, layers, self.activations, gradients)
+        backward(slope_RNO, trace, layers, self.activations, gradients, once=True)
         return loss_R
 
     def _twice(self, numbers: Tensor) -> Tensor:
