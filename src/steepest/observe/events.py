@@ -28,6 +28,8 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard.summary import custom_scalars
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from steepest.observe.histograms import histograms
+
 Crc = TypeVar("Crc", int, np.ndarray)
 Numbers = Sequence[int] | Sequence[float] | np.ndarray
 HEADER, FOOTER = 12, 4  # bytes of a record around its event
@@ -161,25 +163,16 @@ def write_layout(writer: Sink, layout: dict[str, Any]) -> None:
     event_file(writer).add_event(Event(wall_time=time.time(), summary=custom_scalars(layout)))
 
 
-def write_histogram(writer: Sink, tag: str, values: np.ndarray, step: int, bins: int = 30) -> None:
-    """A histogram of any number of values, in bins of one width from the least to the greatest."""
-    numbers = values.ravel().astype(float)
-    least, greatest = float(numbers.min()), float(numbers.max())
-    if not np.isfinite(greatest - least):
-        return  # it has no bins; that numbers overflow shows in the norms
-    width = (greatest - least or 1.0) / bins  # of a single value: bins above it
-    places = np.minimum(((numbers - least) / width).astype(int), bins - 1)
-    histogram = HistogramProto(
-        min=least,
-        max=greatest,
-        num=len(numbers),
-        sum=numbers.sum(),
-        sum_squares=numbers @ numbers,
-        bucket_limit=(least + width * np.arange(1, bins + 1)).tolist(),
-        bucket=np.bincount(places, minlength=bins).tolist(),
-    )
-    summary = Summary(value=[Summary.Value(tag=tag, histo=histogram)])
-    event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=summary))
+def write_histogram(writer: Sink, tag: str, values: np.ndarray, step: int) -> None:
+    """A histogram of any number of values; nothing where they have none."""
+    (histogram,) = histograms(values.reshape(1, -1))
+    if histogram is not None:
+        event_file(writer).add_event(histogram_event(tag, histogram, step))
+
+
+def histogram_event(tag: str, histogram: HistogramProto, step: int) -> Event:
+    """The event that says how numbers were spread after so many updates."""
+    return Event(wall_time=time.time(), step=step, summary=Summary(value=[Summary.Value(tag=tag, histo=histogram)]))
 
 
 def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Numbers) -> bytes:

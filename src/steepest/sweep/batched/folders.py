@@ -13,7 +13,7 @@ import pandas as pd
 
 from steepest.data.datamodule import WindowDataModule
 from steepest.evaluate.evaluation import Evaluator
-from steepest.observe.events import EventFile, encode, write_histogram, write_layout
+from steepest.observe.events import EventFile, encode, histogram_event, write_layout
 from steepest.observe.hparams import begin_session, end_session, hyperparameters
 from steepest.observe.tags import layout
 from steepest.sweep.batched.checkpoints import Checkpoints
@@ -124,8 +124,8 @@ def _write(events: EventFile, member: Member) -> None:
                 np.concatenate([b.moments for b in blocks]),
             )
         )
-    for tag, numbers, step in member.histograms:
-        write_histogram(events, tag, numbers, step)
+    for tag, histogram, step in member.histograms:
+        events.add_event(histogram_event(tag, histogram, step))
 
 
 def in_order(blocks: Sequence[Block]) -> Iterator[tuple[tuple[str, ...], list[Block]]]:

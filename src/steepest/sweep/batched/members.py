@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from tensorboard.compat.proto.summary_pb2 import HistogramProto
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -94,7 +95,7 @@ class Member:
     best: Moment | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
-    histograms: list[tuple[str, np.ndarray, int]] = field(default_factory=list)
+    histograms: list[tuple[str, HistogramProto, int]] = field(default_factory=list)
     held: int = 0
     last: Moment | None = None
     ending: Ending | None = None

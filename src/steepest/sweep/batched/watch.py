@@ -16,6 +16,7 @@ from torch import Tensor
 from steepest.data.windows import Windows
 from steepest.models.stack import Stack
 from steepest.observe.curvature import Curvature
+from steepest.observe.histograms import histograms
 from steepest.observe.looks import BETWEEN_RATIOS, is_turn
 from steepest.observe.recorder import Recorder, Tags, update_rows
 from steepest.observe.vitals import Vitals, memory, unit_health
@@ -174,8 +175,8 @@ class Watch:
             if run in looked:
                 row = np.array([[values[run] for values in shares.values()]])
                 member.keep(Block(tuple(shares), step, moment, row))
-        for run in drawn:
-            self._histograms(members[run], stack, run)
+        if drawn:
+            self._histograms(members, stack, drawn)
         self._curvatures(members, stack, self._turns(members, self.curvature))
 
     def _turns(self, members: Sequence[Member], callback: Any, looks: str = "looks") -> list[int]:
@@ -222,8 +223,14 @@ class Watch:
         extremes_RT = torch.stack([torch.linalg.vector_norm(part, float("inf"), dim=1) for part in parts], 1)
         return torch.cat([means_RT, extremes_RT], 1).tolist()
 
-    def _histograms(self, member: Member, stack: Stack, run: int) -> None:
+    def _histograms(self, members: Sequence[Member], stack: Stack, runs: Sequence[int]) -> None:
         for what, numbers in (("parameters", stack.theta), ("gradients", stack.gradient)):
-            for name, tensor in zip(stack.names, stack.of(numbers, run), strict=True):
-                if tensor.numel() > 1:
-                    member.histograms.append((f"{what}/{name}", tensor.cpu().numpy().copy(), member.updates))
+            for place, name in enumerate(stack.names):
+                if stack.mask is None:  # all runs' tensors are of one size
+                    whole = histograms(stack.pieces(numbers)[place].cpu().numpy()[runs])
+                else:
+                    own = [stack.of(numbers, run)[place].reshape(1, -1).cpu().numpy() for run in runs]
+                    whole = [histogram for row in own for histogram in histograms(row)]
+                for run, histogram in zip(runs, whole, strict=True):
+                    if histogram is not None and histogram.num > 1:
+                        members[run].histograms.append((f"{what}/{name}", histogram, members[run].updates))
