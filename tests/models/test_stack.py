@@ -6,7 +6,7 @@ import torch
 from steepest.models.descents import KINDS
 from steepest.models.losses import LOSSES
 from steepest.models.networks import MLP
-from steepest.models.stack import Stack, _shares
+from steepest.models.stack import LARGE, Stack, _shares
 
 RUNS, UPDATES = 9, 20
 
@@ -69,3 +69,15 @@ def test_no_share_is_of_a_single_run():
             shares = _shares(count, most)
             assert sum(shares) == count
             assert count == 1 or min(shares) > 1
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "hard_sigmoid"])
+@torch.no_grad()
+def test_outputs_of_many_samples_are_each_networks_own(activation):
+    x = torch.randn(LARGE // 48, 5)
+    networks = [MLP(5, [units, 16], 2, activation, seed) for seed, units in enumerate([40, 8, 40, 32])]
+    stack = Stack(networks, torch.device("cpu"), torch.float32)
+    made = stack.outputs(x)
+    for run, network in enumerate(networks):
+        torch.testing.assert_close(made[run], network(x), rtol=1e-5, atol=1e-6)
+    assert torch.equal(stack.part(torch.tensor([2, 1])).outputs(x), made[[2, 1]])
