@@ -7,7 +7,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from steepest import Curve, LinearPredictor, ManualPredictor, MLPPredictor, WindowDataModule
 from steepest.models.networks import MLP
-from steepest.observe.events import read_scalars
+from steepest.observe.eventfile import read_scalars
 from steepest.observe.noise import GradientNoise
 from steepest.observe.steps import StepQuality
 from steepest.observe.vitals import Vitals, unit_health

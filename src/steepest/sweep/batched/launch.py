@@ -11,11 +11,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from steepest.evaluate.metrics import better
-from steepest.sweep.batched.engine import Job
-from steepest.sweep.batched.plan import plan
+from steepest.sweep.batched.plan import Job, plan
 from steepest.sweep.batched.pool import Ended, Pool
 from steepest.sweep.compose import Composer
-from steepest.training.entry import tame_lightning
+from steepest.training.entry import tame_warnings
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ class Sweep:
     ) -> list[JobReturn]:
         """Run all jobs; their results in their order."""
         setup_globals()
-        tame_lightning()
+        tame_warnings()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         together, alone = plan(self.composer, self.folder, job_overrides, first)
         log.info("%d jobs are trained together%s", *_counted(together))
