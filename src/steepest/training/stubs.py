@@ -136,6 +136,23 @@ def adam(
     """As `torch.optim.Adam`."""
 
 
+def adamw(
+    params: Any,
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
+    amsgrad: bool = False,
+    *,
+    foreach: bool | None = None,
+    maximize: bool = False,
+    capturable: bool = False,
+    differentiable: bool = False,
+    fused: bool | None = None,
+) -> None:
+    """As `torch.optim.AdamW`."""
+
+
 STUBS: dict[str, Callable[..., Any]] = {
     "steepest.models.predictors.LinearPredictor": linear_predictor,
     "steepest.models.predictors.MLPPredictor": mlp_predictor,
@@ -153,7 +170,7 @@ STUBS: dict[str, Callable[..., Any]] = {
     "lightning.pytorch.trainer.trainer.Trainer": trainer,
     "torch.optim.sgd.SGD": sgd,
     "torch.optim.adam.Adam": adam,
-    "torch.optim.adamw.AdamW": adam,
+    "torch.optim.adamw.AdamW": adamw,
 }
 OTHERWISE = {  # paths that shipped configs write, and what they name
     "torch.optim.SGD": "torch.optim.sgd.SGD",

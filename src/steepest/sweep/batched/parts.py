@@ -109,10 +109,11 @@ def _is_plain(arguments: Mapping[str, Any]) -> bool:
 
 
 def import_lightning() -> None:
-    """Import it, but for warnings as quiet as the rest of the training."""
-    if "lightning.pytorch" not in sys.modules:
-        tame_lightning()
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    """Import it, as quiet as the rest of the training is."""
+    known = "lightning.pytorch" in sys.modules
+    tame_lightning()
+    if not known:
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its import says INFO
 
 
 def prepare(jobs: Sequence[Job]) -> None:

@@ -210,7 +210,8 @@ def _of_killed(task: Sequence[Job], code: int | None) -> tuple[Outcome, list[Job
 def quiet() -> Iterator[None]:
     """Of Lightning and the data, warnings only: each job says in its own folder what there is to say."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "steepest.data")]
-    levels = [logger.level for logger in loggers]
+    lightnings, data = (logger.level for logger in loggers)
+    levels = [lightnings or logging.INFO, data]  # its import, which may come in between, sets it
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
