@@ -8,6 +8,7 @@ from conftest import composed
 from lightning.pytorch import Trainer
 
 from steepest.data.datamodule import WindowDataModule
+from steepest.evaluate.metrics import better
 from steepest.models.descents import KINDS
 from steepest.sweep.batched import fits, parts
 from steepest.sweep.batched.template import asked, best_checkpoint, is_known, template
@@ -108,19 +109,24 @@ def test_the_template_is_what_the_installed_lightning_says():
     assert template() == asked()
 
 
+def test_another_version_of_lightning_is_asked(monkeypatch):
+    known = template()["loops"]
+    template.cache_clear()
+    monkeypatch.setattr("steepest.sweep.batched.template.VERSION", "another")
+    assert template()["version"] == "another"
+    assert template()["loops"] == known
+    template.cache_clear()
+
+
 @pytest.mark.parametrize("objective", ["val/mse_scaled", "train/skill", "val/loss"])
 def test_the_state_of_the_best_checkpoint_is_its_own(tmp_path, objective):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     folder = tmp_path / "link" / "checkpoints"
     key, state = best_checkpoint(folder, objective)
-    theirs = BestCheckpoint(folder, objective, parts_mode(objective))
+    theirs = BestCheckpoint(folder, objective, better(objective))
     assert key == theirs.state_key
     assert repr(state) == repr(theirs.state_dict())
-
-
-def parts_mode(objective):
-    return "max" if "skill" in objective else "min"
 
 
 def test_an_optimizer_is_made_as_ever_where_nothing_is_compiled(monkeypatch):

@@ -82,7 +82,7 @@ class Node:
     @property
     def target(self) -> Callable[..., Any]:
         """The constructor."""
-        return self.found or locate(self.path, APPROVED)
+        return locate(self.path, APPROVED) if self.found is None else self.found
 
     @property
     def name(self) -> str:

@@ -46,7 +46,7 @@ SHIPPED = {
     "use_distributed_sampler": False,
 }  # fmt: skip
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
-UNWATCHED = ("add_param_group", "state_dict")  # what is asked of an optimizer here
+ASKED = ("add_param_group", "state_dict")  # what is asked of an optimizer here
 
 
 def part(node: Node) -> Any:
@@ -103,8 +103,9 @@ def _is_plain(arguments: Mapping[str, Any]) -> bool:
         and own.pop("precision", None) in PRECISIONS
         and own.pop("gradient_clip_algorithm", None) in (None, "norm", "value")
         and not own.keys() - {"gradient_clip_val"}
-        and (epochs or 0) >= 0
+        and (epochs is None or epochs > 0)
         and (updates == -1 or updates > 0)
+        and (epochs, updates) != (None, -1)
     )
 
 
@@ -131,10 +132,10 @@ def nothing_compiled() -> Iterator[None]:
     nothing is compiled, so the methods are called as they are. (`torch._compile._disable_dynamo` looks for this
     attribute. Where a later PyTorch does not, it imports the compiler, and all else is as before.)
     """
-    methods = [getattr(getattr(Optimizer, name), "__wrapped__", None) for name in UNWATCHED]
+    methods = [getattr(getattr(Optimizer, name), "__wrapped__", None) for name in ASKED]
     bare = [m for m in methods if m is not None and not hasattr(m, "__dynamo_disable")]
     for method in bare:
-        setattr(method, "__dynamo_disable", method)  # a class would change the name
+        setattr(method, "__dynamo_disable", method)
     try:
         yield
     finally:
