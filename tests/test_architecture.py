@@ -37,6 +37,11 @@ def test_what_hydra_reads_at_every_start_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_batched_sweep_is_planned_without_torch():
+    code = "import sys, steepest.sweep.batched.plan; sys.exit(bool({'torch', 'lightning'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_no_source_file_wants_splitting():
     assert [f.name for f in SOURCE.rglob("*.py") if len(f.read_text().splitlines()) > 350] == []
 

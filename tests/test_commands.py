@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from steepest.observe.events import read_scalars
+from steepest.observe.eventfile import read_scalars
 
 QUIET_QUICK = ("debug=quick", "logger=none")
 

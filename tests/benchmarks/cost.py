@@ -22,7 +22,7 @@ import typer
 from steepest import ManualPredictor
 from steepest.data.windows import Batch
 from steepest.sweep.batched.sizes import seconds_of_an_update
-from steepest.training.run import keep_freed_memory
+from steepest.training.process import keep_freed_memory
 
 INPUTS, HIDDEN, BATCH, MOST, ROUNDS = 28, 64, 64, 4096, 12
 PRODUCTS = 2 * BATCH * (2 * INPUTS * HIDDEN + 3 * HIDDEN)  # operations: forward, and backward but for dL/dx

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch import LightningModule, Trainer
 
-from steepest.data.datamodule import Batches, WindowDataModule
+from steepest.data.batches import Batches
+from steepest.data.datamodule import WindowDataModule
 from steepest.data.formulas import Line
 from steepest.data.sources import PriceFile, RandomWalk
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steepest.observe.curves import Curve, read_curves, thinned
-from steepest.observe.events import EventFile, read_scalars, write_rows
+from steepest.observe.eventfile import EventFile, read_scalars, write_rows
 
 
 @pytest.fixture

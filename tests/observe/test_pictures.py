@@ -10,7 +10,7 @@ from steepest.models.curvature import Surface
 from steepest.models.losses import LOSSES
 from steepest.models.networks import MLP
 from steepest.observe import landscape
-from steepest.observe.events import read_scalars
+from steepest.observe.eventfile import read_scalars
 from steepest.observe.fits import spaced
 from steepest.observe.pictures import Pictures
 

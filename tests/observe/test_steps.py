@@ -7,10 +7,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from steepest import Curve, LinearPredictor, ManualPredictor, MLPPredictor, WindowDataModule
 from steepest.models.networks import MLP
-from steepest.observe.events import read_scalars
+from steepest.observe.eventfile import read_scalars
+from steepest.observe.health import unit_health
 from steepest.observe.noise import GradientNoise
 from steepest.observe.steps import StepQuality
-from steepest.observe.vitals import Vitals, unit_health
+from steepest.observe.vitals import Vitals
 
 
 def fitted(folder, model, *callbacks, updates=6, **how):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from steepest.observe.events import EventFile, write_rows
+from steepest.observe.eventfile import EventFile, write_rows
 from steepest.sweep.manifest import Manifest, begin_job
 
 PERSISTENCE = {"rmse": 4.0, "skill": 0.0}

@@ -10,9 +10,10 @@ import torch
 import yaml
 from conftest import NO_PICTURES, QUIET, composed
 
-from steepest.observe.events import read_scalars
-from steepest.sweep.batched.engine import Ground, Group, Job
+from steepest.observe.eventfile import read_scalars
+from steepest.sweep.batched.engine import Ground, Group
 from steepest.sweep.batched.fits import kind_of, reason_against
+from steepest.sweep.batched.plan import Job
 from steepest.sweep.compose import Texts
 from steepest.training.config import check
 from steepest.training.entry import resumed_config

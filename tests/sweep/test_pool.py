@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from steepest.sweep.batched import pool as pools
-from steepest.sweep.batched.engine import Ground, Group, Job
+from steepest.sweep.batched.engine import Ground, Group
+from steepest.sweep.batched.plan import Job
 from steepest.sweep.batched.pool import Pool, cut
 from steepest.sweep.batched.sizes import PADDING, fastest, padded, pieces
 from steepest.sweep.compose import Texts

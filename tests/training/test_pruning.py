@@ -10,8 +10,9 @@ from conftest import NO_PICTURES, QUIET, composed
 from hydra.core.override_parser.types import Quote, QuotedString
 from optuna.trial import TrialState, create_trial
 
-from steepest.sweep.batched.engine import Ground, Group, Job
+from steepest.sweep.batched.engine import Ground, Group
 from steepest.sweep.batched.fits import kind_of
+from steepest.sweep.batched.plan import Job
 from steepest.sweep.compose import Texts
 from steepest.training.config import check
 from steepest.training.entry import resumed_config

@@ -12,7 +12,7 @@ from conftest import ROOT
 
 from steepest import LinearPredictor, MLPPredictor
 from steepest.evaluate.table import line_coefficients
-from steepest.observe.events import read_scalars
+from steepest.observe.eventfile import read_scalars
 from steepest.observe.tags import TAGS, known
 
 QUICK = ("stop.epochs=3", "data.window=5", "model=mlp", "model.hidden=[8]", "optimizer=adam")

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from steepest.data.datamodule import Batches, WindowDataModule
+from steepest.data.batches import Batches
+from steepest.data.datamodule import WindowDataModule
 from steepest.data.windows import Batch, Windows
 from steepest.models.curvature import Surface
 from steepest.models.predictors import Predictor

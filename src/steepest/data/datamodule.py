@@ -1,103 +1,18 @@
-"""Lightning glue for the data: batches gathered on the device, no `DataLoader` workers, no per-sample Python."""
+"""Lightning glue only: the data module that hands `batches.py` to a Trainer."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from torch import Tensor
 
-from steepest.data.preparation import row_windows, series_windows
+from steepest.data.batches import Batches, PreparedData
 from steepest.data.sources import RowData, SeriesData
-from steepest.data.windows import CHUNK, Batch, Chunk, Windows, generator
+from steepest.data.windows import Windows
 
 
-class Batches:
-    """An iterable of `Batch`es over one part; each pass is one epoch.
-
-    With a `seed` the order of an epoch is a pure function of (seed, epoch); without, it is the order of the samples.
-    Under several devices every one of them takes its share of each batch, so that an update sees the same samples
-    whatever the number of devices. The position within the epoch is part of a checkpoint.
-
-    `ahead(position)` says how many batches the model wants at once from there on (of those that are left, as many as
-    are cheap to hold); two or more come as one `Chunk`. The length counts batches all the same.
-    """
-
-    def __init__(
-        self,
-        windows: Windows,
-        part: str,
-        size: int | None,
-        *,
-        seed: int | None = None,
-        one_batch: bool = False,
-        epoch: Callable[[], int] = lambda: 0,
-        ahead: Callable[[int], int] = lambda position: 1,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        self.windows, self.part, self.seed, self.epoch = windows, windows.parts[part], seed, epoch
-        self.size = min(size or len(self.part), len(self.part))
-        self.count = self.size if one_batch else len(self.part)
-        self.one_batch = one_batch
-        self.ahead = ahead
-        self.rank, self.world = rank, world
-        self.position = 0
-        self._resume_at = 0  # used once: a pass that is cut short must not shift the next one
-
-    def __len__(self) -> int:
-        return -(-self.count // self.size)
-
-    def __iter__(self) -> Iterator[Batch | Chunk]:
-        position, self._resume_at = self._resume_at % len(self), 0
-        order_N = self.order()
-        cheap = max(1, CHUNK // (self.size * max(self.windows.inputs, 64)))
-        while position < len(self):
-            count = max(1, min(self.ahead(position), len(self) - position, cheap))
-            origins = order_N[position * self.size : (position + count) * self.size].split(self.size)
-            self.position = position = position + count
-            yield self._batch(origins[0]) if count == 1 else self._chunk(origins)
-
-    def order(self) -> Tensor:
-        """Origins (N,) of this epoch's samples, in the order in which they are trained on."""
-        if self.seed is None:
-            index_N = torch.arange(self.count)
-        else:
-            key = 0 if self.one_batch else self.epoch()
-            index_N = torch.randperm(len(self.part), generator=generator(self.seed, "order", key))[: self.count]
-        return self.part.origins(index_N.to(self.windows.price_T.device))
-
-    def _batch(self, origin_N: Tensor) -> Batch:
-        mine_n, share = self._mine(origin_N)
-        return self.windows.gather(mine_n)._replace(share=share)
-
-    def _chunk(self, origins: Sequence[Tensor]) -> Chunk:
-        mine, shares = zip(*map(self._mine, origins), strict=True)
-        x_MD, y_MH, _ = self.windows.gather(torch.cat(mine))
-        return Chunk(x_MD, y_MH, len(mine[0]), shares if self.world > 1 else ())
-
-    def _mine(self, origin_N: Tensor) -> tuple[Tensor, float]:
-        """This device's samples of a batch and their share."""
-        if self.world == 1:
-            return origin_N, 1.0
-        # Gradients are averaged over devices: a mean over n of the batch's N samples must weigh n * world / N.
-        mine_n = origin_N[self.rank :: self.world]
-        share = len(mine_n) * self.world / len(origin_N)
-        return (mine_n if len(mine_n) else origin_N[:1]), share
-
-    def state_dict(self) -> dict[str, int]:
-        """The position within the epoch, for checkpoints taken in its middle."""
-        return {"position": self.position}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a checkpoint's position."""
-        self.position = self._resume_at = state["position"]
-
-
-class WindowDataModule(LightningDataModule):
+class WindowDataModule(PreparedData, LightningDataModule):
     """Reads a data set, standardises and splits it, and serves its batches from the training device.
 
     Args:
@@ -112,36 +27,8 @@ class WindowDataModule(LightningDataModule):
     """
 
     def __init__(self, dataset: SeriesData | RowData, seed: int = 0) -> None:
-        super().__init__()
-        self.dataset = dataset
-        self.seed = seed
-        self._windows: Windows | None = None
-        self._placed: tuple[torch.device, torch.dtype, Windows] | None = None
-
-    @property
-    def windows(self) -> Windows:
-        """The data set's tensors, in float64 on the CPU."""
-        if self._windows is None:
-            raise ValueError("call WindowDataModule.setup() before its windows are used")
-        return self._windows
-
-    def setup(self, stage: str | None = None) -> None:
-        """Read and prepare the data once; Lightning calls this too."""
-        if self._windows is None:
-            path = getattr(self.dataset, "path", None)
-            where = Path(path).name if path else f"data={type(self.dataset).__name__}"
-            frame = self.dataset.read()
-            if isinstance(self.dataset, RowData):
-                self._windows = row_windows(frame, self.dataset, where, self.seed)
-            else:
-                self._windows = series_windows(frame, self.dataset, where)
-
-    def placed(self, device: torch.device | str, dtype: torch.dtype) -> Windows:
-        """The windows on a device in a precision; the last answer is kept, so they are moved once."""
-        device = torch.device(device)
-        if self._placed is None or self._placed[:2] != (device, dtype):
-            self._placed = (device, dtype, self.windows.to(device, dtype))
-        return self._placed[2]
+        LightningDataModule.__init__(self)
+        PreparedData.__init__(self, dataset, seed)
 
     def train_dataloader(self) -> Batches:
         """The training batches in the order of (seed, epoch)."""

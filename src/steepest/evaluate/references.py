@@ -8,11 +8,11 @@ from torch import Tensor
 from steepest.data.windows import Windows
 from steepest.evaluate import baselines
 from steepest.models.losses import Loss
-from steepest.models.predictors import Predictor
+from steepest.models.plain import Model
 
 
 @torch.no_grad()
-def reference_losses(predictor: Predictor, windows: Windows) -> dict[str, float]:
+def reference_losses(predictor: Model, windows: Windows) -> dict[str, float]:
     """The loss, in the units training sees, of each baseline on train and val: ``train_persistence``, ...
 
     Values have ``least_squares`` (under mse the best any linear model can do on the training part) and ``persistence``

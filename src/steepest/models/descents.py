@@ -14,9 +14,6 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from steepest.models.stack import Stack
 
-# Options that a step's formula hangs on, so that runs which differ in them are no one group.
-ALIKE = ("nesterov", "maximize", "amsgrad")
-
 
 class Descent:
     """One optimizer of a kind per run, as one; options are read from theirs, whose schedulers may change them.

@@ -137,3 +137,14 @@ LOSSES = {
     "huber": Loss(huber, huber_backward, smooth=False),
     "cross_entropy": Loss(cross_entropy, cross_entropy_backward),
 }
+
+
+def loss_of(name: str) -> Loss:
+    """A loss by its name in `LOSSES`.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"model.loss={name} must be one of {', '.join(LOSSES)}")
+    return LOSSES[name]

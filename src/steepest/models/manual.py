@@ -16,8 +16,10 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from steepest.models.networks import MLP, Layer, backward, forward
+from steepest.models.plain import check_updates_per_step
 from steepest.models.predictors import ActivationName, LossName, MakeOptimizer, MakeScheduler, Predictor
-from steepest.models.updates import Flat, clip, go_directly, lighten, listeners
+from steepest.models.steps import go_directly, listeners
+from steepest.models.updates import Flat, clip, lighten
 
 BACKWARD_HOOKS = ("before_zero_grad", "before_backward", "after_backward")
 
@@ -66,8 +68,7 @@ class ManualPredictor(Predictor):
         scheduler: MakeScheduler | None = None,
     ) -> None:
         super().__init__(MLP(inputs, hidden, outputs, activation, seed, init_scale), loss, optimizer, scheduler)
-        if updates_per_step < 1:
-            raise ValueError(f"model.updates_per_step={updates_per_step} must be 1 or more")
+        check_updates_per_step(updates_per_step)
         self.automatic_optimization = False
         self.updates_per_step = updates_per_step
         self.clip_bound, self.clip_algorithm = gradient_clip_val, gradient_clip_algorithm or "norm"

@@ -16,7 +16,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from steepest.models.losses import LOSSES
+from steepest.models.losses import loss_of
 from steepest.models.networks import MLP, Linear
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
@@ -54,10 +54,8 @@ class Predictor(LightningModule):
         self, network: MLP, loss: str, optimizer: MakeOptimizer | None, scheduler: MakeScheduler | None
     ) -> None:
         super().__init__()
-        if loss not in LOSSES:
-            raise ValueError(f"model.loss={loss} must be one of {', '.join(LOSSES)}")
+        self.loss = loss_of(loss)
         self.network = network
-        self.loss = LOSSES[loss]
         self.make_optimizer = optimizer or partial(torch.optim.SGD, lr=0.01)
         self.make_scheduler = scheduler
 

@@ -7,7 +7,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from steepest.models.agreement import BOUND, Disagreement, compare
 from steepest.models.predictors import Predictor
-from steepest.observe.events import write_event, writer_of
+from steepest.observe.eventfile import write_event
+from steepest.observe.events import writer_of
 
 
 class Audit(Callback):

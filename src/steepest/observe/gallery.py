@@ -23,7 +23,7 @@ from steepest.models.curvature import Surface
 from steepest.models.losses import LOSSES
 from steepest.models.predictors import Predictor
 from steepest.observe import fits, landscape
-from steepest.observe.events import event_file, read_scalars
+from steepest.observe.eventfile import event_file, read_scalars
 from steepest.observe.figures import draw_losses, draw_numbers, draw_predictions
 from steepest.observe.pictures import Pictures
 from steepest.observe.recorder import Recorder

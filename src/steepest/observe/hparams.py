@@ -11,7 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-from steepest.observe.events import Sink, event_file, write_event
+from steepest.observe.eventfile import Sink, event_file, write_event
 
 NUMBERS = (
     "seed", "data.window", "data.horizon", "data.batch_size", "model.units", "model.layers", "optimizer.lr",

@@ -5,14 +5,16 @@ Shapes: K looks, P numbers of all parameters, T parameter tensors.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
 from torch import Tensor
 
 from steepest.models.updates import Flat
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
 
 BETWEEN_RATIOS = 50  # updates from one look at the size of a step to the next
 

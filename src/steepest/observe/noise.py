@@ -9,7 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from steepest.models.noise import Noise, noise
 from steepest.models.predictors import Predictor
-from steepest.observe.events import write_event, writer_of
+from steepest.observe.eventfile import write_event
+from steepest.observe.events import writer_of
 
 
 class GradientNoise(Callback):

@@ -11,7 +11,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from steepest.models.manual import ManualPredictor
 from steepest.models.predictors import MLPPredictor
-from steepest.observe.events import write_event, writer_of
+from steepest.observe.eventfile import write_event
+from steepest.observe.events import writer_of
 
 
 class Parity(Callback):

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from steepest.observe.settings import PicturesSettings
 
-class Pictures(Callback):
+
+class Pictures(PicturesSettings, Callback):
     """Keeps the parameters at the end of epochs, evenly spaced over the run; `gallery.py` draws them.
 
     Args:
@@ -21,10 +23,7 @@ class Pictures(Callback):
     """
 
     def __init__(self, most: int = 100, in_sweeps: bool = False, samples: int = 8192) -> None:
-        for key, value, least in (("most", most, 2), ("samples", samples, 1)):
-            if value < least:
-                raise ValueError(f"callbacks.pictures.{key}={value} must be {least} or more")
-        self.most, self.in_sweeps, self.samples = most, in_sweeps, samples
+        super().__init__(most, in_sweeps, samples)
         self.updates: list[int] = []
         self.snapshots: list[np.ndarray] = []
         self.every = 1

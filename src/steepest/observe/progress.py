@@ -18,8 +18,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from steepest.observe.settings import ProgressSettings
 
-class RunProgress(Callback):
+
+class RunProgress(ProgressSettings, Callback):
     """Updates done of all updates, the epoch, and the objective so far.
 
     Args:
@@ -28,7 +30,7 @@ class RunProgress(Callback):
     """
 
     def __init__(self, objective: str, per_second: float = 5.0) -> None:
-        self.objective, self.pause = objective, 1 / per_second
+        super().__init__(objective, per_second)
         self.progress: Progress | None = None
         self.drawn = 0.0
 

@@ -9,54 +9,23 @@ Shapes: K updates kept, P numbers of all parameters, T parameter tensors.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from itertools import product
-from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from steepest.observe.events import Bulk, write_event, write_histogram, write_rows, writer_of
+from steepest.observe.columns import Tags, update_rows
+from steepest.observe.eventfile import write_event, write_histogram, write_rows
+from steepest.observe.events import Bulk, writer_of
 from steepest.observe.looks import Look, Rows, turn, way_to_look
+from steepest.observe.settings import RecorderSettings
 
 PAUSE = 2.0  # seconds; what was seen is written at least so often
 
 
-class Tags(NamedTuple):
-    """The names of what is written of a model.
-
-    Attributes:
-        small: whether each of its numbers has a curve.
-        led_to: where an update leads: norms of the parameters, and their entries if it is small.
-        update: what is written of every update: its loss, the gradient's norms, where it led.
-        ratios: what is written of some.
-        epoch: what is written of every epoch.
-    """
-
-    small: bool
-    led_to: list[str]
-    update: list[str]
-    ratios: list[str]
-    epoch: list[str]
-
-    @classmethod
-    def of(cls, shapes: Mapping[str, Sequence[int]], scalars: int) -> Tags:
-        """For parameters of these names and shapes; up to so many have a curve each."""
-        small = sum(map(prod, shapes.values())) <= scalars
-        led_to = [f"parameter_norm/{n}" for n in shapes]
-        if small:
-            led_to += [
-                f"parameter/{n}[{','.join(map(str, i))}]" for n, s in shapes.items() for i in product(*map(range, s))
-            ]
-        update = ["train/loss", *(f"gradient_norm/{n}" for n in ("total", *shapes)), *led_to]
-        spread = [f"parameter_{what}/{n}" for what in ("mean", "extreme") for n in shapes]
-        return cls(small, led_to, update, [f"update_ratio/{n}" for n in shapes], ["learning_rate", "epoch", *spread])
-
-
-class Recorder(Bulk):
+class Recorder(RecorderSettings, Bulk):
     """Writes every update's loss, gradient norms, parameter norms and, of small models, parameters.
 
     Args:
@@ -70,7 +39,7 @@ class Recorder(Bulk):
     """
 
     def __init__(self, scalars: int = 64, histograms: int = 10, rows: int = 1024) -> None:
-        self.scalars, self.histograms, self.rows = scalars, histograms, rows
+        super().__init__(scalars, histograms, rows)
         self.begun = False
         self.first = 0
         self.losses: list[np.ndarray] = []
@@ -165,22 +134,6 @@ class Recorder(Bulk):
         assert self.look is not None
         before_KC = np.hstack([found.norms, found.entries]) if self.tags.small else found.norms
         return update_rows(losses_K, before_KC, np.array(self.look.now()))
-
-
-def update_rows(losses_K: np.ndarray, before_KC: np.ndarray, after_C: np.ndarray) -> np.ndarray:
-    """What is written of K updates (K, columns), in the order of `Tags.update`.
-
-    Args:
-        losses_K: of each update's batch, before it.
-        before_KC: before each update, norms of the T parameters, norms of their gradients, and what is kept of entries.
-        after_C: after the last one, norms of the parameters, and the entries.
-    """
-    count = before_KC.shape[1] - len(after_C)  # T
-    norms_KT, gradients_KT, entries_KP = np.split(before_KC, [count, 2 * count], axis=1)
-    # Before the next update is after this one.
-    after_KC = np.vstack([np.hstack([norms_KT, entries_KP])[1:], after_C])
-    total_K1 = np.linalg.norm(gradients_KT, axis=1, keepdims=True)
-    return np.hstack([losses_K[:, None], total_K1, gradients_KT, after_KC])
 
 
 def _named_parameters(pl_module: LightningModule) -> dict[str, torch.nn.Parameter]:

@@ -14,7 +14,8 @@ from steepest.evaluate.exam import Exam, exams
 from steepest.evaluate.metrics import numbers
 from steepest.evaluate.references import reference_losses
 from steepest.models.predictors import Predictor
-from steepest.observe.events import write_event, writer_of
+from steepest.observe.eventfile import write_event
+from steepest.observe.events import writer_of
 
 
 class EpochScores(Callback):

@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor
 
 from steepest.data.datamodule import windows_in_training
-from steepest.models.activations import ACTIVATIONS, Activation
-from steepest.models.networks import Layer, forward
 from steepest.models.predictors import Predictor
-from steepest.observe.events import Bulk, write_rows, writer_of
+from steepest.observe.eventfile import write_rows
+from steepest.observe.events import Bulk, writer_of
+from steepest.observe.health import memory, unit_health
 from steepest.observe.looks import turn
-
-# How far from its middle an output that ends at both sides has less than a twentieth of the greatest slope, and that
-# middle: sigmoid's slope is a (1 - a) = 1/4 - (a - 1/2)^2, tanh's is 1 - a^2; the ramp's is 0 at its ends.
-SATURATED = {"sigmoid": ((0.95 / 4) ** 0.5, 0.5), "tanh": (0.95**0.5, 0.0), "hard_sigmoid": (0.5, 0.5)}
+from steepest.observe.settings import VitalsSettings
 
 
-@torch.no_grad()
-def unit_health(
-    layers: Sequence[Layer], activations: Sequence[Activation], x_ND: Tensor, units: Sequence[Tensor] | None = None
-) -> dict[str, Tensor]:
-    """For each hidden layer the share of dead relu units, or of saturated outputs, over these samples.
-
-    Args:
-        layers, activations: of a network, or of R networks at once.
-        x_ND: the samples.
-        units: of each hidden layer those that count (R,), where networks are padded with units that say nothing.
-
-    Returns:
-        ``dead/layer1``, ... or ``saturated/layer1``, ...: a number, or one for each of R networks.
-    """
-    found = {}
-    trace = forward(x_ND, layers, activations)
-    for number, (sigma, a_NH) in enumerate(zip(activations[:-1], trace.a[1:], strict=False), start=1):
-        name = _name(sigma)
-        count = a_NH.shape[-1] if units is None else units[number - 1]
-        if name == "relu":
-            found[f"dead/layer{number}"] = 1 - a_NH.any(-2).sum(-1) / count
-        elif name in SATURATED:
-            distance, middle = SATURATED[name]
-            far_NH = (a_NH - middle).abs_() >= distance
-            found[f"saturated/layer{number}"] = far_NH.sum((-2, -1)) / (count * a_NH.shape[-2])
-    return found
-
-
-class Vitals(Bulk):
+class Vitals(VitalsSettings, Bulk):
     """Writes, at the end of epochs, what share of units learns nothing any more, and how fast training goes.
 
     Args:
@@ -61,10 +26,7 @@ class Vitals(Bulk):
     """
 
     def __init__(self, looks: int = 20, samples: int = 128) -> None:
-        for key, value in (("looks", looks), ("samples", samples)):
-            if value < 1:
-                raise ValueError(f"callbacks.vitals.{key}={value} must be 1 or more")
-        self.looks, self.samples = looks, samples
+        super().__init__(looks, samples)
         self.kept: list[tuple[int, float, dict[str, float]]] = []  # update, moment, values
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -104,19 +66,3 @@ class Vitals(Bulk):
         if kept and writer is not None:
             steps, moments, values = zip(*kept, strict=True)
             write_rows(writer, list(values[0]), np.array([list(row.values()) for row in values]), steps, moments)
-
-
-def memory(device: torch.device) -> float | None:
-    """MiB in use at the peak: by tensors on a GPU, by the process on a CPU; None on Windows, which does not say."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def _name(sigma: Activation) -> str:
-    return next(name for name, entry in ACTIVATIONS.items() if entry is sigma)

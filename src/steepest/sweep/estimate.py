@@ -10,8 +10,9 @@ from typing import Any
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, open_dict
 
-from steepest.sweep.batched.engine import Ground, Group, Job
-from steepest.sweep.batched.plan import plan
+from steepest.data.datamodule import WindowDataModule
+from steepest.sweep.batched.engine import Ground, Group
+from steepest.sweep.batched.plan import Job, plan
 from steepest.sweep.batched.pool import quiet
 from steepest.sweep.batched.sizes import fastest, seconds_of_an_update
 from steepest.sweep.compose import Composer
@@ -84,15 +85,16 @@ def _together(jobs: Sequence[Job]) -> tuple[int, float]:
 
 def _by_themselves(checked: Checked) -> tuple[int, float]:
     """Updates of a job that is run by itself, and its seconds: a few updates are done to see."""
-    ground = Ground(checked)
-    model = build_model(checked, ground.datamodule)
+    datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
+    ground = Ground(checked, datamodule)
+    model = build_model(checked, datamodule)
     limits = {"max_epochs": -1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
     def seconds(updates: int) -> float:
         given: dict[str, Any] = limits | {"max_steps": updates, "limit_val_batches": 0, "callbacks": []}
         trainer: Trainer = checked.groups["trainer"](**given)
         began = time.perf_counter()
-        trainer.fit(model, datamodule=ground.datamodule)
+        trainer.fit(model, datamodule=datamodule)
         return time.perf_counter() - began
 
     update = max(0.0, seconds(MANY) - seconds(FEW)) / (MANY - FEW)

@@ -1,7 +1,7 @@
 """A composed config -> checked constructors with their arguments, before anything is built.
 
-Every `_target_` passes `trust`, every key is held against the constructor's signature and annotations. All problems of
-a config are collected and raised once.
+Every `_target_` passes `trust`, every key is held against the constructor's signature and annotations, or those of its
+stub. All problems of a config are collected and raised once. No torch, no Lightning, where stubs are enough.
 """
 
 from __future__ import annotations
@@ -13,25 +13,22 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal
 
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from steepest.data.faults import Faults, did_you_mean
+from steepest.training.stubs import OTHERWISE, STUBS
 from steepest.training.trust import Approved, locate
 
 # What a config may name, and what it has to be: nothing of these opens files or evaluates text when it is made.
 APPROVED: Approved = {
     "steepest.": object,
-    "torch.optim.": Optimizer,
-    "torch.optim.lr_scheduler.": LRScheduler,
-    "lightning.pytorch.callbacks.": Callback,
-    "lightning.pytorch.loggers.": Logger,
-    "lightning.pytorch.trainer.trainer.Trainer": Trainer,
+    "torch.optim.": "torch.optim.Optimizer",
+    "torch.optim.lr_scheduler.": "torch.optim.lr_scheduler.LRScheduler",
+    "lightning.pytorch.callbacks.": "lightning.pytorch.Callback",
+    "lightning.pytorch.loggers.": "lightning.pytorch.loggers.Logger",
+    "lightning.pytorch.trainer.trainer.Trainer": "lightning.pytorch.Trainer",
 }
 SPECIAL = ("_target_", "_partial_")  # Hydra's own further keys (_args_, _convert_, ...) have no use here
 
@@ -70,16 +67,36 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Node:
-    """A checked constructor and its checked arguments; calling it builds the object."""
+    """A checked constructor and its checked arguments; calling it builds the object.
 
-    target: Callable[..., Any]
+    Attributes:
+        path: the constructor's own, whatever the config calls it.
+        found: the constructor; None where a stub was enough to check, until it is asked for.
+    """
+
+    path: str
     arguments: dict[str, Any]
     partial: bool = False
+    found: Callable[..., Any] | None = None
+
+    @property
+    def target(self) -> Callable[..., Any]:
+        """The constructor."""
+        return locate(self.path, APPROVED) if self.found is None else self.found
+
+    @property
+    def name(self) -> str:
+        """The constructor's, without its module."""
+        return self.path.rsplit(".", 1)[-1]
+
+    def values(self, **given: Any) -> dict[str, Any]:
+        """The arguments, with what the config cannot know (such as the number of inputs) given here."""
+        return {k: _built(v) for k, v in self.arguments.items()} | given
 
     def __call__(self, **given: Any) -> Any:
-        """Build it, with what the config cannot know (such as the number of inputs) given here."""
-        arguments = {k: _built(v) for k, v in self.arguments.items()} | given
-        return partial(self.target, **arguments) if self.partial else self.target(**arguments)
+        """Build it."""
+        values = self.values(**given)
+        return partial(self.target, **values) if self.partial else self.target(**values)
 
 
 @dataclass(frozen=True)
@@ -144,15 +161,35 @@ def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tup
         return value
     if "_target_" not in value:
         return {k: _node(v, f"{where}.{k}", approved, faults) for k, v in value.items()}
+    path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
+    path = OTHERWISE.get(path, path)
+    if path in STUBS:
+        silent = Faults("config")
+        arguments = _arguments(STUBS[path], value, where, approved, silent, given)
+        if not silent.found:
+            return Node(path, arguments, is_partial)
     try:
         target = locate(str(value["_target_"]), approved)
     except ValueError as error:
         faults.add(f"{where}: {error}")
         return None
+    arguments = _arguments(target, value, where, approved, faults, given)
+    return Node(f"{target.__module__}.{target.__qualname__}", arguments, is_partial, target)
+
+
+def _arguments(
+    target: Callable[..., Any],
+    value: dict[str, Any],
+    where: str,
+    approved: Approved,
+    faults: Faults,
+    given: tuple[str, ...],
+) -> dict[str, Any]:
+    """Checked copies of what a node gives its constructor."""
     parameters, hints = _signature(target)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     names = [n for n in parameters if n not in ("self", *given)]
-    arguments = {}
+    arguments: dict[str, Any] = {}
     for key, entry in value.items():
         if key in SPECIAL:
             continue
@@ -174,7 +211,7 @@ def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tup
         )
         if needed and name not in value and not value.get("_partial_"):
             faults.add(f"'{where}.{name}' is missing: {target.__name__} needs it")
-    return Node(target, arguments, bool(value.get("_partial_", False)))
+    return arguments
 
 
 @cache  # a sweep asks for each of its jobs

@@ -260,9 +260,7 @@ def tame_lightning() -> None:
     """Let Lightning's own lines reach the run's log instead of the screen."""
     import lightning.pytorch  # noqa: F401  # it sets its handlers up when it is imported
 
-    logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13, at every batch
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's own
+    tame_warnings()
     for name in (
         "lightning",
         "lightning.pytorch",
@@ -275,6 +273,13 @@ def tame_lightning() -> None:
         logger.propagate = True
     # It says at every save that a checkpoint holds the optimizer too.
     logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
+
+
+def tame_warnings() -> None:
+    """Let warnings reach the run's log; those that say nothing of the run do not."""
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13, at every batch
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's own
 
 
 # (Here, not in `command`: jobs that a launcher runs in other processes need them there.)

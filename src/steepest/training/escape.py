@@ -11,7 +11,8 @@ from steepest.data.datamodule import windows_in_training
 from steepest.evaluate.critical import FLAT
 from steepest.models.curvature import Surface, downward
 from steepest.models.predictors import Predictor
-from steepest.observe.events import write_event, writer_of
+from steepest.observe.eventfile import write_event
+from steepest.observe.events import writer_of
 
 
 class Escape(Callback):

@@ -1,4 +1,7 @@
-"""Processes: how many go side by side, where they work, that none outlives the sweep it belongs to. No torch."""
+"""Processes: how many go side by side, where they work, their memory, that none outlives its sweep.
+
+No torch at import.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import time
 from pathlib import Path
 
 PAUSE = 0.2  # seconds between two looks at whether the parent is there
+KEPT = 31 << 20  # bytes: 32 MiB is the most that the C library takes
 FOLDER = "STEEPEST_FOLDER"  # set by hydra/launcher=ray: where the sweep was started
 
 
@@ -52,3 +56,11 @@ def end_with(parent: int, *, group: bool = False) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep memory that is freed, instead of asking for it page by page again and again."""
+    import torch
+
+    # glibc keeps what it was once given back in one piece, up to this size (mallopt(3), "dynamic mmap threshold").
+    torch.empty(KEPT, dtype=torch.uint8)

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 import yaml
 
-from steepest.data.datamodule import WindowDataModule
+from steepest.data.batches import PreparedData
 from steepest.training.files import now, read_json, write_text
 
 Status = Literal["running", "finished", "stopped", "failed"]
@@ -139,7 +139,7 @@ class PredictionsText:
         return self.text % tuple(table[self.column].tolist())
 
 
-def data_facts(datamodule: WindowDataModule) -> dict[str, Any]:
+def data_facts(datamodule: PreparedData) -> dict[str, Any]:
     """What was trained on: the source, its rows and samples, and a checksum of the file (or of the numbers made)."""
     windows = datamodule.windows
     path = getattr(datamodule.dataset, "path", None)

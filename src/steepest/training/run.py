@@ -16,12 +16,11 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
-from steepest.data.datamodule import Batches, WindowDataModule
-from steepest.data.windows import Batch, Windows
-from steepest.evaluate.critical import CODES
+from steepest.data.batches import Batches
+from steepest.data.datamodule import WindowDataModule
+from steepest.data.windows import Batch
 from steepest.evaluate.evaluation import Evaluation, evaluate
-from steepest.evaluate.metrics import CLASS_METRICS, DIRECTION_METRICS, VALUE_METRICS, better
-from steepest.evaluate.table import extrapolation_hint, line_in_words
+from steepest.evaluate.metrics import better
 from steepest.models.agreement import Disagreement
 from steepest.models.predictors import Diverged, Predictor
 from steepest.observe.audit import Audit
@@ -34,16 +33,17 @@ from steepest.observe.progress import RunProgress
 from steepest.observe.scores import EpochScores
 from steepest.observe.tags import layout
 from steepest.training.checkpoints import BestCheckpoint, LastCheckpoint
+from steepest.training.checks import check_choices, check_objective
 from steepest.training.config import Checked, check
 from steepest.training.escape import Escape
 from steepest.training.files import write_text
+from steepest.training.outcome import assessment, final_values
+from steepest.training.process import keep_freed_memory
 from steepest.training.pruning import trial_of
 from steepest.training.record import RunRecord, Status, data_facts, device_name
 from steepest.training.stops import Pruning, stop_reason
 
 log = logging.getLogger(__name__)
-
-KEPT = 31 << 20  # bytes: 32 MiB is the most that the C library takes
 
 
 @dataclass(frozen=True)
@@ -208,26 +208,13 @@ def _objective_without_val(config: DictConfig, record: RunRecord) -> DictConfig:
 
 def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
     """The config's model for the data's inputs and outputs, its optimizer tried once so that bad values show early."""
-    windows, model, optimizer = datamodule.windows, checked.groups["model"], checked.groups["optimizer"]
-    loss = model.arguments.get("loss")
-    if windows.classes != (loss == "cross_entropy"):
-        if windows.classes:
-            raise ValueError(
-                f"the data's targets are classes, which model.loss={loss} cannot score: use model.loss=cross_entropy "
-                "objective=val/cross_entropy (experiment=direction has both)"
-            )
-        raise ValueError(
-            "model.loss=cross_entropy scores classes: set data.target=direction (of plain rows data.classes=true), "
-            "or use model.loss=mse"
-        )
-    rate = optimizer.arguments.get("lr")
-    if rate is not None and not 0 < float(rate) < float("inf"):
-        raise ValueError(f"optimizer.lr={rate} must be above 0: gradient descent steps against the gradient")
-    scheduler = checked.groups.get("scheduler")
-    predictor = model(
+    windows, groups = datamodule.windows, checked.groups
+    check_choices(checked, windows)
+    scheduler = groups.get("scheduler")
+    predictor = groups["model"](
         inputs=windows.inputs,
         outputs=windows.outputs,
-        optimizer=optimizer(),
+        optimizer=groups["optimizer"](),
         scheduler=scheduler() if scheduler else None,
     )
     predictor.monitor = checked.run.objective
@@ -254,25 +241,6 @@ def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Batc
     batch = next(iter(batches))
     assert isinstance(batch, Batch)
     return predictor.to(dtype=dtype), batch
-
-
-def check_objective(objective: str, windows: Windows) -> None:
-    """Raise `ValueError` for an objective that this run will not have."""
-    parts = [part for part in ("val", "train") if len(windows.parts[part])]
-    metrics = (DIRECTION_METRICS if windows.ordered else CLASS_METRICS) if windows.classes else VALUE_METRICS
-    timeless = [m for m in metrics if windows.ordered or m not in ("mase", "directional_accuracy")]
-    choices = [f"{part}/{metric}" for part in parts for metric in timeless]
-    choices += ["val/loss"] if "val" in parts else []
-    if objective.startswith("test/"):
-        raise ValueError(f"objective={objective}: test metrics never choose anything; use one of {', '.join(choices)}")
-    if objective not in choices:
-        raise ValueError(f"objective={objective} is none of this run's scores: use one of {', '.join(choices)}")
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep memory that is freed, instead of asking for it page by page again and again."""
-    # glibc keeps what it was once given back in one piece, up to this size (mallopt(3), "dynamic mmap threshold").
-    torch.empty(KEPT, dtype=torch.uint8)
 
 
 def fit(
@@ -302,32 +270,6 @@ def evaluate_best(model: Predictor, datamodule: WindowDataModule, checkpoint: st
         model.load_state_dict(state["state_dict"])
     model.eval()
     return evaluate(model, datamodule.placed(model.device, next(model.parameters()).dtype))
-
-
-def assessment(evaluation: Evaluation, model: Predictor, windows: Windows) -> dict[str, Any]:
-    """What metrics.json says of how good a finished run's model is."""
-    verdict = evaluation.verdict()
-    return evaluation.model | {
-        "baselines": evaluation.baselines,
-        "series": evaluation.series,
-        "verdict": verdict.sentence,
-        "beat_reference": verdict.beat,
-        "p_value": verdict.p_value,
-        "line": line_in_words(model, windows),
-        "hint": extrapolation_hint(model, windows),
-    }
-
-
-def final_values(metrics: dict[str, Any]) -> dict[str, float | None]:
-    """What HPARAMS shows of a finished run."""
-    values = {"best/objective": metrics["objective"]["value"]}
-    values |= {f"test/{name}": metrics["test"].get(name) for name in ("rmse", "mase", "cross_entropy", "skill")}
-    values |= {f"test/{name}": metrics["test"].get(name) for name in ("directional_accuracy", "accuracy")}
-    if "critical" in metrics:
-        names = ("gradient_norm", "greatest_eigenvalue", "smallest_eigenvalue")
-        values |= {f"critical/{name}": metrics["critical"][name] for name in names}
-        values["critical/verdict"] = float(CODES[metrics["critical"]["verdict"]])
-    return values
 
 
 def _number(score: torch.Tensor | None) -> float | None:

@@ -29,8 +29,9 @@ EXTRAS = {  # plugins of others for which there is a config here, and what insta
     "hydra_plugins.hydra_ray_launcher.": "ray",
 }
 
-# Dotted prefix -> what the thing named has to be: a class below this one, or (None) anything defined there.
-Approved = Mapping[str, type | None]
+# Dotted prefix -> what the thing named has to be: a class below this one (or below the one of this path, which is
+# imported only when it is asked), or (None) anything defined there.
+Approved = Mapping[str, type | str | None]
 
 # What Hydra's own node may name. Plugins are already imported when a config is composed.
 FOR_HYDRA: Approved = {
@@ -71,6 +72,8 @@ def locate(path: str, approved: Approved) -> Callable[..., Any]:
     if prefix is None or not (inspect.isclass(found) or inspect.isfunction(found)):
         raise ValueError(f"_target_ '{path}' is really '{identity}', which is not approved: {allowed}")
     kind = approved[prefix]
+    if isinstance(kind, str):
+        kind = _imported(kind)
     if kind is not None and not (inspect.isclass(found) and issubclass(found, kind)):
         wanted = "class" if kind is object else kind.__name__
         raise ValueError(f"_target_ '{path}' is no {wanted}: {allowed}")
@@ -101,7 +104,7 @@ def check_hydra(config: DictConfig) -> None:
         ValueError: with every target that may not be named.
     """
     faults = Faults("config")
-    trusted: dict[str, type | None] = {f"{package}.": None for package in OmegaConf.select(config, "trust") or []}
+    trusted: dict[str, type | str | None] = {f"{package}.": None for package in OmegaConf.select(config, "trust") or []}
     for part in CALLED_BY_HYDRA:
         for where, target in _targets(OmegaConf.select(config, f"hydra.{part}"), f"hydra.{part}"):
             try:

@@ -6,14 +6,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
-from lightning.pytorch import Trainer
 from torch import Tensor
 
-from steepest.evaluate.metrics import better
-from steepest.sweep.batched.members import Member, Moment
-from steepest.training.checkpoints import BestCheckpoint
+from steepest.sweep.batched.members import Member, Moment, PlainRule
+from steepest.sweep.batched.template import VERSION, best_checkpoint, template
 
 
 class Checkpoints:
@@ -23,12 +20,11 @@ class Checkpoints:
     ``save_weights_only``.
 
     Args:
-        trainer: as one of the runs would have had; for what it would count.
         batches: updates of a whole epoch.
     """
 
-    def __init__(self, trainer: Trainer, batches: int) -> None:
-        self.loops: dict[str, Any] = trainer._checkpoint_connector._get_loops_state_dict()
+    def __init__(self, batches: int) -> None:
+        self.loops: dict[str, Any] = template()["loops"]
         self.batches = batches
 
     def write(self, member: Member) -> None:
@@ -51,10 +47,10 @@ class Checkpoints:
         return {
             "epoch": at.epochs - 1,
             "global_step": at.updates,
-            "pytorch-lightning_version": lightning.__version__,
+            "pytorch-lightning_version": VERSION,
             "state_dict": dict(zip(names, at.theta, strict=True)),
-            "hparams_name": member.predictor._hparams_name,
-            "hyper_parameters": dict(member.predictor.hparams),
+            "hparams_name": "kwargs",
+            "hyper_parameters": dict(member.predictor.options),
         }
 
     def _loops(self, at: Moment) -> dict[str, Any]:
@@ -77,16 +73,17 @@ class Checkpoints:
 
     def _callbacks(self, member: Member, folder: Path) -> dict[str, Any]:
         """The states of the callbacks that have one."""
-        best = BestCheckpoint(folder, member.objective, better(member.objective))
+        rule = member.rule
+        states = {} if isinstance(rule, PlainRule) else {rule.state_key: rule.state_dict()}
+        key, best = best_checkpoint(folder, member.objective)
         if member.best is not None:
             score = torch.tensor(member.best.objective, dtype=torch.float64)
             path = str(folder / "best.ckpt")
-            best.best_model_score = best.kth_value = score
-            best.best_model_path = best.kth_best_model_path = path
-            best.best_k_models = {path: score}
-            best.current_score = torch.tensor(member.history[-1].get(member.objective, score), dtype=torch.float64)
-        states = {callback.state_key: callback.state_dict() for callback in (member.rule, best)}
-        return {key: state for key, state in states.items() if state}
+            best["best_model_score"] = best["kth_value"] = score
+            best["best_model_path"] = best["kth_best_model_path"] = path
+            best["best_k_models"] = {path: score}
+            best["current_score"] = torch.tensor(member.history[-1].get(member.objective, score), dtype=torch.float64)
+        return states | {key: best}
 
 
 def _save(content: dict[str, Any], path: Path) -> None:

@@ -5,45 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from lightning.pytorch import Trainer
 
-from steepest.data.datamodule import Batches, WindowDataModule
-from steepest.data.sources import RowData
+from steepest.data.batches import Batches, PreparedData
 from steepest.evaluate.evaluation import Evaluator
 from steepest.evaluate.references import reference_losses
+from steepest.sweep.batched import parts
 from steepest.sweep.batched.checkpoints import Checkpoints
+from steepest.sweep.batched.fits import of_rows
 from steepest.sweep.batched.folders import Folders
 from steepest.sweep.batched.members import Member
+from steepest.sweep.batched.plan import Job
 from steepest.sweep.batched.sizes import fastest, padded, pieces
 from steepest.sweep.batched.training import Training
 from steepest.sweep.batched.watch import Watch
-from steepest.sweep.compose import Texts
+from steepest.training.checks import check_objective
 from steepest.training.config import Checked
+from steepest.training.process import keep_freed_memory
 from steepest.training.record import data_facts, device_name
-from steepest.training.run import build_model, check_objective, keep_freed_memory
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job of a sweep, planned.
-
-    Attributes:
-        number: in the sweep.
-        folder: its own.
-        overrides: what the user asked of it.
-        checked: its config.
-        texts: of the files that say what was asked.
-    """
-
-    number: int
-    folder: Path
-    overrides: list[str]
-    checked: Checked
-    texts: Texts
 
 
 class Ground:
@@ -51,29 +31,28 @@ class Ground:
 
     Args:
         checked: the config of one of them.
+        data: theirs, not read yet; made from the config when None.
 
     Raises:
         ValueError: with every fault of the data, and for an objective that they do not have.
     """
 
-    def __init__(self, checked: Checked) -> None:
+    def __init__(self, checked: Checked, data: PreparedData | None = None) -> None:
         torch.set_num_threads(1)  # small products lose time on more; the processes share the cores
         keep_freed_memory()
-        self.trainer: Trainer = checked.groups["trainer"](logger=False, callbacks=[])
-        self.device = self.trainer.strategy.root_device
-        self.dtype = torch.float64 if self.trainer.precision == "64-true" else torch.float32
-        self.datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
-        self.datamodule.setup()
-        check_objective(checked.run.objective, self.datamodule.windows)
-        self.windows = self.datamodule.placed(self.device, self.dtype)
+        self.device, self.dtype = parts.placement(checked)
+        self.data = PreparedData(checked.groups["data"](), seed=checked.run.seed) if data is None else data
+        self.data.setup()
+        check_objective(checked.run.objective, self.data.windows)
+        self.windows = self.data.placed(self.device, self.dtype)
         # Scores at the end are taken on the CPU, as of a run by itself.
-        self.evaluator = Evaluator(self.datamodule.placed("cpu", self.dtype))
+        self.evaluator = Evaluator(self.data.placed("cpu", self.dtype))
         self.exams = Evaluator(self.windows).exams if self.device.type != "cpu" else self.evaluator.exams
-        self.facts = data_facts(self.datamodule)
+        self.facts = data_facts(self.data)
 
     def batches(self, seed: int) -> Batches:
         """The training part's batches, in the order of (seed, epoch)."""
-        dataset = self.datamodule.dataset
+        dataset = self.data.dataset
         return Batches(
             self.windows,
             "train",
@@ -93,20 +72,20 @@ class Group:
 
     def __init__(self, jobs: Sequence[Job], ground: Ground) -> None:
         checked = jobs[0].checked
-        self.ground, self.windows, self.datamodule = ground, ground.windows, ground.datamodule
+        self.ground, self.windows = ground, ground.windows
         self.device, self.dtype = ground.device, ground.dtype
-        self.callbacks = [callback() for callback in checked.groups["callbacks"].values()]
+        self.callbacks = [parts.part(callback) for callback in checked.groups["callbacks"].values()]
         first = self.member(jobs[0])
         self.references = {
             f"reference/{name}": loss
             for name, loss in reference_losses(first.predictor.to(self.device, self.dtype), self.windows).items()
         }
         self.folders = Folders(
-            self.datamodule,
+            ground.data,
             ground.facts,
             device_name(self.device),
             ground.evaluator,
-            Checkpoints(ground.trainer, len(ground.batches(checked.run.seed))),
+            Checkpoints(len(ground.batches(checked.run.seed))),
             events=bool(checked.groups["logger"]),
         )
 
@@ -116,15 +95,12 @@ class Group:
         Raises:
             ValueError: for what cannot be trained on.
         """
-        predictor = build_model(job.checked, self.datamodule)
-        made = predictor.configure_optimizers()
-        optimizer, scheduler = (
-            (made["optimizer"], made["lr_scheduler"]["scheduler"]) if isinstance(made, dict) else (made, None)
-        )
+        model = parts.model(job.checked, self.ground.data.windows)
+        optimizer, scheduler = parts.descent(job.checked, model)
         arguments = job.checked.groups["trainer"].arguments
         return Member(
-            job.number, job.folder, job.overrides, job.checked, predictor, optimizer, scheduler,
-            job.checked.groups["stop"](), arguments.get("gradient_clip_val") or None,
+            job.number, job.folder, job.overrides, job.checked, model, optimizer, scheduler,
+            parts.part(job.checked.groups["stop"]), arguments.get("gradient_clip_val") or None,
         )  # fmt: skip
 
     def train(self, jobs: Sequence[Job], ended: Callable[[Member], None]) -> None:
@@ -160,14 +136,8 @@ class Group:
         return [[jobs[i] for i in piece] for piece in pieces(widths, inputs, size, at_once)]
 
 
-def device_of(checked: Checked) -> torch.device:
-    """Where a job is trained."""
-    return checked.groups["trainer"](logger=False, callbacks=[]).strategy.root_device
-
-
 def ground_key(checked: Checked) -> str:
     """A text that is the same for jobs on the same ground."""
-    of_rows = isinstance(checked.groups["data"].target, type) and issubclass(checked.groups["data"].target, RowData)
     trainer = {k: v for k, v in checked.plain["trainer"].items() if k in ("accelerator", "devices", "precision")}
-    same = [checked.plain["data"], trainer, checked.run.objective, checked.run.seed if of_rows else None]
+    same = [checked.plain["data"], trainer, checked.run.objective, checked.run.seed if of_rows(checked) else None]
     return json.dumps(same, sort_keys=True)

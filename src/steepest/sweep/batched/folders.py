@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from steepest.data.datamodule import WindowDataModule
+from steepest.data.batches import PreparedData
 from steepest.evaluate.evaluation import Evaluator
-from steepest.observe.events import EventFile, encode, histogram_event, write_layout
+from steepest.observe.eventfile import EventFile, encode, histogram_event, write_layout
 from steepest.observe.hparams import begin_session, end_session, hyperparameters
 from steepest.observe.tags import layout
 from steepest.sweep.batched.checkpoints import Checkpoints
@@ -21,8 +21,8 @@ from steepest.sweep.batched.members import Block, Member
 from steepest.sweep.compose import Texts
 from steepest.sweep.manifest import begin_job
 from steepest.training.files import write_text
+from steepest.training.outcome import assessment, final_values
 from steepest.training.record import PredictionsText, RunRecord
-from steepest.training.run import assessment, final_values
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Folders:
         files: of the events of runs that have not ended, by number.
     """
 
-    datamodule: WindowDataModule
+    datamodule: PreparedData
     data: dict[str, Any]
     device: str
     evaluator: Evaluator

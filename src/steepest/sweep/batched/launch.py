@@ -1,21 +1,25 @@
-"""All jobs of a sweep: those that can be trained together are, in groups, by processes side by side."""
+"""All jobs of a sweep: those that can be trained together are, in groups, by processes side by side.
+
+No torch until they are planned.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from steepest.evaluate.metrics import better
-from steepest.sweep.batched.engine import Job
-from steepest.sweep.batched.plan import plan
-from steepest.sweep.batched.pool import Ended, Pool
+from steepest.sweep.batched.plan import Job, plan
 from steepest.sweep.compose import Composer
-from steepest.training.entry import tame_lightning
+from steepest.training.entry import tame_warnings
+
+if TYPE_CHECKING:
+    from steepest.sweep.batched.pool import Ended, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +43,12 @@ class Sweep:
     ) -> list[JobReturn]:
         """Run all jobs; their results in their order."""
         setup_globals()
-        tame_lightning()
+        tame_warnings()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         together, alone = plan(self.composer, self.folder, job_overrides, first)
         log.info("%d jobs are trained together%s", *_counted(together))
         self._say(alone)
-        outcomes = Pool(self.config, workers, at_once).train(list(together.values())) if together else []
+        outcomes = self._train(list(together.values()), workers, at_once) if together else []
         unfit: dict[str, list[int]] = {}
         for outcome in outcomes:
             if outcome.left:
@@ -57,11 +61,18 @@ class Sweep:
             for number, own in enumerate(job_overrides, start=first)
         ]
 
+    def _train(self, kinds: list[list[Job]], workers: int | None, at_once: int | None) -> list[Outcome]:
+        from steepest.sweep.batched.pool import Pool
+
+        return Pool(self.config, workers, at_once).train(kinds)
+
     def _say(self, alone: dict[str, list[int]]) -> None:
         for reason, numbers in alone.items():
             log.warning("%d by themselves (%s): %s", len(numbers), _listed(numbers), reason)
 
     def _returned(self, ended: Ended | None, overrides: Sequence[str]) -> JobReturn:
+        from steepest.evaluate.metrics import better
+
         returned = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
         worst = float("-inf") if better(str(self.config.objective)) == "max" else float("inf")
         known = ended is not None and ended.status == "finished" and ended.objective is not None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,11 +17,16 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from steepest.evaluate.critical import Ending
 from steepest.evaluate.metrics import better
-from steepest.models.predictors import Predictor
+from steepest.models.plain import PlainModel
 from steepest.training.config import Checked
 from steepest.training.pruning import Trial, trial_of
 from steepest.training.record import RunRecord, Status
-from steepest.training.stops import EarlyStop, Stationary, StopRule, Threshold
+from steepest.training.rules import Epochs, Stationary, Threshold
+
+if TYPE_CHECKING:
+    from steepest.training.stops import EarlyStop
+
+PlainRule = Epochs | Threshold | Stationary
 
 
 class Block(NamedTuple):
@@ -83,10 +88,10 @@ class Member:
     folder: Path
     overrides: list[str]
     checked: Checked
-    predictor: Predictor
+    predictor: PlainModel
     optimizer: Optimizer
     scheduler: LRScheduler | None
-    rule: StopRule
+    rule: PlainRule | EarlyStop
     clip: float | None = None
     updates: int = 0
     epochs: int = 0
@@ -176,7 +181,7 @@ class Member:
         if isinstance(rule, Stationary):
             assert gradient_norm is not None
             return rule.verdict(self.epochs, gradient_norm)
-        if isinstance(rule, EarlyStop) and rule.monitor in scores:
+        if not isinstance(rule, Epochs) and rule.monitor in scores:
             stop, _ = rule._evaluate_stopping_criteria(torch.tensor(scores[rule.monitor], dtype=torch.float64))
             if stop:
                 rule.stopped_epoch = self.epochs - 1

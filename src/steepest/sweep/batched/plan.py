@@ -1,14 +1,33 @@
-"""Which jobs of a sweep are trained together."""
+"""Which jobs of a sweep are trained together. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from steepest.sweep.batched.engine import Job
 from steepest.sweep.batched.fits import kind_of, reason_against
-from steepest.sweep.compose import Composer
-from steepest.training.config import check_plain
+from steepest.sweep.compose import Composer, Texts
+from steepest.training.config import Checked, check_plain
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep, planned.
+
+    Attributes:
+        number: in the sweep.
+        folder: its own.
+        overrides: what the user asked of it.
+        checked: its config.
+        texts: of the files that say what was asked.
+    """
+
+    number: int
+    folder: Path
+    overrides: list[str]
+    checked: Checked
+    texts: Texts
 
 
 def plan(

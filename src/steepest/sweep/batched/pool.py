@@ -16,8 +16,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from steepest.sweep.batched.engine import Ground, Group, Job, device_of, ground_key
+from steepest.sweep.batched import parts
+from steepest.sweep.batched.engine import Ground, Group, ground_key
 from steepest.sweep.batched.members import Member
+from steepest.sweep.batched.plan import Job
 from steepest.training.entry import failed, stopped
 from steepest.training.files import read_json
 from steepest.training.process import cores, end_with
@@ -72,7 +74,8 @@ class Pool:
             return self._train(kinds)
 
     def _train(self, kinds: Sequence[Sequence[Job]]) -> list[Outcome]:
-        on_gpu = any(device_of(jobs[0].checked).type == "cuda" for jobs in kinds)
+        parts.prepare([job for jobs in kinds for job in jobs])
+        on_gpu = any(parts.placement(jobs[0].checked)[0].type == "cuda" for jobs in kinds)
         count = self.workers or (1 if on_gpu else cores())
         tasks = [task for jobs in kinds for task in cut(jobs, count)]
         if min(count, len(tasks)) < 2 or "fork" not in multiprocessing.get_all_start_methods():
@@ -119,10 +122,11 @@ class Pool:
                 failed(config, member.folder, sweep, member.overrides, member.reason)
 
         try:
-            group = Group(jobs, _ground(jobs[0]))
-            for piece in group.pieces(jobs, self.at_once):
-                if not stopped(config, sweep):
-                    group.train(piece, ended)
+            with parts.nothing_compiled():
+                group = Group(jobs, _ground(jobs[0]))
+                for piece in group.pieces(jobs, self.at_once):
+                    if not stopped(config, sweep):
+                        group.train(piece, ended)
         except Exception as error:  # whatever it is: each job by itself says it of itself
             log.info("training together failed", exc_info=error)
             over = {e.number for e in outcome.ended}
@@ -206,7 +210,8 @@ def _of_killed(task: Sequence[Job], code: int | None) -> tuple[Outcome, list[Job
 def quiet() -> Iterator[None]:
     """Of Lightning and the data, warnings only: each job says in its own folder what there is to say."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "steepest.data")]
-    levels = [logger.level for logger in loggers]
+    lightnings, data = (logger.level for logger in loggers)
+    levels = [lightnings or logging.INFO, data]  # its import, which may come in between, sets it
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:

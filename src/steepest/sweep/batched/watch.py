@@ -15,11 +15,12 @@ from torch import Tensor
 
 from steepest.data.windows import Windows
 from steepest.models.stack import Stack
-from steepest.observe.curvature import Curvature
+from steepest.observe.columns import Tags, update_rows
+from steepest.observe.health import memory, unit_health
+from steepest.observe.hessian import Hessian
 from steepest.observe.histograms import histograms
 from steepest.observe.looks import BETWEEN_RATIOS, is_turn
-from steepest.observe.recorder import Recorder, Tags, update_rows
-from steepest.observe.vitals import Vitals, memory, unit_health
+from steepest.observe.settings import RecorderSettings, VitalsSettings
 from steepest.sweep.batched.members import Block, Member
 
 
@@ -86,9 +87,9 @@ class Watch:
     """
 
     def __init__(self, callbacks: Sequence[Any], references: dict[str, float], windows: Windows) -> None:
-        self.recorder = next((c for c in callbacks if isinstance(c, Recorder)), None)
-        self.vitals = next((c for c in callbacks if isinstance(c, Vitals)), None)
-        self.curvature = next((c for c in callbacks if isinstance(c, Curvature)), None)
+        self.recorder = next((c for c in callbacks if isinstance(c, RecorderSettings)), None)
+        self.vitals = next((c for c in callbacks if isinstance(c, VitalsSettings)), None)
+        self.curvature = next((c for c in callbacks if isinstance(c, Hessian)), None)
         self.references, self.windows = references, windows
         self.x_ND = windows.spread("train", self.vitals.samples if self.vitals else 1).x_ND
         self.tags: dict[int, Tags] = {}

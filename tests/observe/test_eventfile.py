@@ -12,9 +12,11 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import custom_scalars as torchs_own
 
-from steepest.observe.events import (
+from steepest.observe.eventfile import (
     EventFile,
+    custom_scalars,
     encode,
     event_file,
     read_scalars,
@@ -22,6 +24,7 @@ from steepest.observe.events import (
     write_histogram,
     write_rows,
 )
+from steepest.observe.tags import layout
 
 
 def tensorboards_own(tags, rows, steps, times):
@@ -110,3 +113,7 @@ def test_a_histogram_of_numbers_that_overflowed_is_left_out(tmp_path):
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     assert events.Tags()["histograms"] == []
+
+
+def test_the_layout_is_written_as_pytorch_writes_it():
+    assert custom_scalars(layout()) == torchs_own(layout())

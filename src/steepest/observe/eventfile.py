@@ -1,0 +1,251 @@
+"""TensorBoard's event files: many scalars written at once, and curves read back.
+
+TensorBoard's own writer takes some 80 microseconds an event, most of it for checksums in Python: more than a small
+model's whole update. Here rows of scalars become events in bulk, byte for byte what it would write. No Lightning here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+
+import google_crc32c
+import numpy as np
+import pandas as pd
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.plugins.custom_scalar import layout_pb2
+
+from steepest.observe.histograms import histograms
+
+if TYPE_CHECKING:
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+Crc = TypeVar("Crc", int, np.ndarray)
+Numbers = Sequence[int] | Sequence[float] | np.ndarray
+HEADER, FOOTER = 12, 4  # bytes of a record around its event
+_numbers = itertools.count()  # of the files of this process
+
+
+class EventFile:
+    """An event file whose contents are on disk as they are written.
+
+    Args:
+        path: of the file; what is in it stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.folder = str(path.parent)
+        self.file = path.open("ab")  # open as long as the run
+
+    @classmethod
+    def takes_over(cls, begun: EventFileWriter) -> EventFile:
+        """Go on with a file that TensorBoard's writer began, in that writer's place behind a `SummaryWriter`."""
+        begun.close()
+        return cls(Path(begun._file_name))
+
+    @classmethod
+    def begin(cls, folder: Path) -> EventFile:
+        """A new file, named and begun as TensorBoard does it."""
+        now = time.time()
+        number = next(_numbers)
+        name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
+        file = cls(folder / name)
+        file.add_event(Event(wall_time=now, file_version="brain.Event:2"))
+        return file
+
+    def get_logdir(self) -> str:
+        """The folder of the file."""
+        return self.folder
+
+    def add_event(self, event: Event) -> None:
+        """Write any event."""
+        self.write(_record(event.SerializeToString()))
+
+    def write(self, records: bytes) -> None:
+        """Write records, as `encode` makes them."""
+        self.file.write(records)
+        self.file.flush()
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """End the file."""
+        self.file.close()
+
+
+Sink: TypeAlias = "SummaryWriter | EventFile"
+
+
+def event_file(writer: Sink) -> EventFile:
+    """The file behind a writer, made quick."""
+    if isinstance(writer, EventFile):
+        return writer
+    files = writer._get_file_writer()
+    if not isinstance(files.event_writer, EventFile):
+        files.event_writer = EventFile.takes_over(files.event_writer)
+    return files.event_writer
+
+
+def write_event(writer: Sink, tags: Sequence[str], values: Sequence[float], step: int) -> None:
+    """One event that holds several values."""
+    summary = Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in zip(tags, values, strict=True)])
+    event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+
+def write_rows(
+    writer: Sink,
+    tags: Sequence[str],
+    values_KC: np.ndarray,
+    steps: Numbers,
+    times: Numbers,
+) -> None:
+    """One event for each of K rows, with a value for each of C tags.
+
+    Args:
+        writer: whose file is written to.
+        tags: the names of the columns.
+        values_KC: the values; written in single precision, as TensorBoard keeps them.
+        steps: each row's update.
+        times: each row's moment, in seconds since the epoch of the clock.
+    """
+    event_file(writer).write(encode(tags, values_KC, steps, times))
+
+
+def write_layout(writer: Sink, layout: dict[str, Any]) -> None:
+    """What the Custom Scalars tab shows: category -> chart -> ``["Multiline", tags]``."""
+    event_file(writer).add_event(Event(wall_time=time.time(), summary=custom_scalars(layout)))
+
+
+def custom_scalars(layout: dict[str, Any]) -> Summary:
+    """As `torch.utils.tensorboard.summary.custom_scalars`, whose import takes longer than a small sweep."""
+    categories = []
+    for title, charts in layout.items():
+        lines = {name: layout_pb2.MultilineChartContent(tag=tags) for name, (_, tags) in charts.items()}
+        chart = [layout_pb2.Chart(title=name, multiline=content) for name, content in lines.items()]
+        categories.append(layout_pb2.Category(title=title, chart=chart))
+    said = layout_pb2.Layout(category=categories).SerializeToString()
+    tensor = TensorProto(dtype="DT_STRING", string_val=[said], tensor_shape=TensorShapeProto())
+    metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="custom_scalars"))
+    return Summary(value=[Summary.Value(tag="custom_scalars__config__", tensor=tensor, metadata=metadata)])
+
+
+def write_histogram(writer: Sink, tag: str, values: np.ndarray, step: int) -> None:
+    """A histogram of any number of values; nothing where they have none."""
+    (histogram,) = histograms(values.reshape(1, -1))
+    if histogram is not None:
+        event_file(writer).add_event(histogram_event(tag, histogram, step))
+
+
+def histogram_event(tag: str, histogram: HistogramProto, step: int) -> Event:
+    """The event that says how numbers were spread after so many updates."""
+    return Event(wall_time=time.time(), step=step, summary=Summary(value=[Summary.Value(tag=tag, histo=histogram)]))
+
+
+def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Numbers) -> bytes:
+    """The records of these rows, as `write_rows` takes them.
+
+    All rows' events have the same bytes but for their numbers, so one is made by protocol buffers and the numbers of
+    all are put in their places. (Only a step may need more bytes than the one before it.)
+    """
+    steps_K, times_K = np.asarray(steps, np.uint64), np.asarray(times, "<f8")
+    lengths_K = np.maximum(1, -(-np.ceil(np.log2(steps_K.astype(float) + 1)).astype(int) // 7))
+    records = b""
+    with np.errstate(over="ignore"):  # what single precision does not hold is infinite
+        values_KC = np.asarray(values_KC, "<f4")
+    for length in np.unique(lengths_K):
+        rows = lengths_K == length
+        records += _encode(tuple(tags), values_KC[rows], steps_K[rows], times_K[rows], int(length))
+    return records
+
+
+def _encode(tags: tuple[str, ...], values_KC: np.ndarray, steps_K: np.ndarray, times_K: np.ndarray, size: int) -> bytes:
+    """Records of rows whose steps take `size` bytes."""
+    record, places = _template(tags, size)
+    record_KL = np.tile(record, (len(steps_K), 1))
+    for place, numbers in (
+        (places.time, times_K[:, None]),
+        (places.step, _varints(steps_K, size)),
+        (places.values, np.ascontiguousarray(values_KC, "<f4")),
+    ):
+        record_KL[:, place] = numbers.view(np.uint8)
+    event_KL = record_KL[:, HEADER:-FOOTER]
+    events, length = event_KL.tobytes(), event_KL.shape[1]
+    sums_K = np.array([google_crc32c.value(events[a : a + length]) for a in range(0, len(events), length)], "<u8")
+    record_KL[:, -FOOTER:] = _masked(sums_K).astype("<u4")[:, None].view(np.uint8)
+    return record_KL.tobytes()
+
+
+class _Places(NamedTuple):
+    """Which bytes of a record hold what."""
+
+    time: np.ndarray
+    step: np.ndarray
+    values: np.ndarray
+
+
+@lru_cache(maxsize=64)
+def _template(tags: tuple[str, ...], size: int) -> tuple[np.ndarray, _Places]:
+    """The bytes of one record, and where its numbers are: where two that differ in nothing else differ."""
+
+    def record(time: float = 1.0, step: int = 1 << (7 * size - 1), value: float = 1.0) -> np.ndarray:
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag in tags])
+        return np.frombuffer(_record(Event(wall_time=time, step=step, summary=summary).SerializeToString()), np.uint8)
+
+    def places(**kinds: Any) -> np.ndarray:
+        one, other = (record(**{name: pair[side] for name, pair in kinds.items()}) for side in (0, 1))
+        return HEADER + np.flatnonzero(one[HEADER:-FOOTER] != other[HEADER:-FOOTER])
+
+    # Pairs of numbers that have no byte in common.
+    times, values = (
+        [float(np.full(1, byte, "u1").repeat(width).view(kind)[0]) for byte in (1, 2)]
+        for width, kind in ((8, "<f8"), (4, "<f4"))
+    )
+    steps = [sum(number << (7 * k) for k in range(size)) for number in (1, 2)]
+    found = _Places(places(time=times), places(step=steps), places(value=values))
+    assert [len(place) for place in found] == [8, size, 4 * len(tags)]
+    return record(), found
+
+
+def _varints(steps_K: np.ndarray, size: int) -> np.ndarray:
+    """Steps as protocol buffers write them: seven bits a byte, the lowest first, the top bit where more follow."""
+    shifts = 7 * np.arange(size, dtype=np.uint64)
+    more = np.where(np.arange(size) < size - 1, 128, 0)
+    return ((steps_K[:, None] >> shifts) & np.uint64(127)).astype(np.uint8) | more.astype(np.uint8)
+
+
+def _record(event: bytes) -> bytes:
+    """TensorFlow's record format: the length, its checksum, the event, its checksum."""
+    length = struct.pack("<Q", len(event))
+    sums = (google_crc32c.value(part) for part in (length, event))
+    length_sum, event_sum = (struct.pack("<I", _masked(crc) & 0xFFFFFFFF) for crc in sums)
+    return length + length_sum + event + event_sum
+
+
+def _masked(crc: Crc) -> Crc:
+    """Checksums (CRC-32C) as that format masks them: of them, the last 32 bits count."""
+    return ((crc >> 15) | (crc << 17)) + 0xA282EAD8
+
+
+def read_scalars(folder: Path) -> dict[str, pd.Series]:
+    """Every scalar curve of a run's folder: tag -> values by update."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 1, "images": 1})
+    events.Reload()
+    curves = {}
+    for tag in events.Tags()["scalars"]:
+        points = events.Scalars(tag)
+        curves[tag] = pd.Series([p.value for p in points], index=[p.step for p in points], name=tag)
+    return curves
