@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_percentage_error
 
-from steepest.evaluate.metrics import better, direction_metrics, value_metrics
+from steepest.evaluate.metrics import direction_metrics, value_metrics
+from steepest.evaluate.names import better
 
 
 def column(*numbers: float) -> torch.Tensor:

@@ -8,7 +8,7 @@ from conftest import composed
 from lightning.pytorch import Trainer
 
 from steepest.data.datamodule import WindowDataModule
-from steepest.evaluate.metrics import better
+from steepest.evaluate.names import better
 from steepest.models.descents import KINDS
 from steepest.sweep.batched import fits, parts
 from steepest.sweep.batched.template import asked, best_checkpoint, is_known, template

@@ -10,7 +10,6 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
-from steepest.sweep import results as results_module
 from steepest.sweep.manifest import Manifest, begin_job, changed_keys, job_id, of_task
 from steepest.sweep.record import RESUMED, SweepRecord
 from steepest.sweep.results import results_csv
@@ -163,9 +162,3 @@ def test_a_failed_job_never_wins(capsys):
 
 def test_results_of_no_job_are_an_empty_table():
     assert results_csv([]).strip() == ""
-
-
-def test_what_is_better_is_what_the_metrics_say():
-    from steepest.evaluate.metrics import HIGHER_IS_BETTER
-
-    assert set(results_module.HIGHER_IS_BETTER) == HIGHER_IS_BETTER

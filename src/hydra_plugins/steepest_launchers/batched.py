@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class BatchedLauncher(Launcher):
@@ -26,9 +26,13 @@ class BatchedLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before the first job."""
+        from steepest.sweep.batched.beside import Beside
         from steepest.sweep.compose import Checker, Composer
 
         self.context, self.task_function, self.config = hydra_context, task_function, config
+        self.beside = Beside(config, self.workers, self.at_once)
+        if not OmegaConf.select(config, "sweep.dry_run"):
+            self.beside.start()
         self.composer = Composer(hydra_context.config_loader, config)
         # Sweepers compose every job's config once more, only to see whether it can be.
         hydra_context.config_loader = Checker(hydra_context.config_loader, self.composer)  # type: ignore[assignment]
@@ -37,5 +41,5 @@ class BatchedLauncher(Launcher):
         """Run these jobs; their results are in their order."""
         from steepest.sweep.batched.launch import Sweep
 
-        sweep = Sweep(self.composer, self.context, self.task_function, self.config)
-        return sweep.launch(job_overrides, initial_job_idx, self.workers, self.at_once)
+        sweep = Sweep(self.composer, self.beside, self.context, self.task_function, self.config)
+        return sweep.launch(job_overrides, initial_job_idx)

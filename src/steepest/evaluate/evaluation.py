@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from steepest.data.windows import PARTS, Windows
 from steepest.evaluate import baselines
 from steepest.evaluate.exam import Exam, exams
-from steepest.evaluate.metrics import Scores, better, numbers
+from steepest.evaluate.metrics import Scores, numbers
+from steepest.evaluate.names import better
 from steepest.evaluate.significance import diebold_mariano, mean_by_day
 
 JUDGED = {  # what a verdict goes by: the first that there is. Of prices it is no share of right directions

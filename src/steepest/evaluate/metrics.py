@@ -8,7 +8,6 @@ that stands still) is NaN among tensors, None among numbers.
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -16,28 +15,8 @@ from torch import Tensor
 
 from steepest.models.losses import cross_entropy, two_classes
 
-HIGHER_IS_BETTER = {"directional_accuracy", "accuracy", "skill"}
-VALUE_METRICS = (
-    "mse",
-    "mae",
-    "rmse",
-    "mape",
-    "mase",
-    "directional_accuracy",
-    "skill",
-    "mse_scaled",
-    "mae_scaled",
-)
-DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
-CLASS_METRICS = ("cross_entropy", "accuracy", "skill")  # of plain rows
-
 Scores = dict[str, float | None]
 RunScores = dict[str, Tensor]  # a number a run
-
-
-def better(metric: str) -> Literal["min", "max"]:
-    """``min`` or ``max``: which way a metric such as ``val/mse_scaled`` is better."""
-    return "max" if metric.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "min"
 
 
 class Measure:

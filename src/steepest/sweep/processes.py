@@ -23,9 +23,9 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, open_dict
 
+from steepest.evaluate.names import worst
 from steepest.sweep.compose import SUBDIR, Composer
 from steepest.sweep.manifest import begin_job, of_task
-from steepest.sweep.results import HIGHER_IS_BETTER
 from steepest.training.entry import SWEEP, failed, stopped
 from steepest.training.files import now, read_json, write_text
 from steepest.training.process import cores
@@ -72,8 +72,7 @@ class Processes:
 
     def _run(self, overrides: Sequence[str], number: int) -> JobReturn:
         returned = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
-        higher = str(self.config.objective).rsplit("/", 1)[-1] in HIGHER_IS_BETTER
-        returned.return_value = float("-inf" if higher else "inf")
+        returned.return_value = worst(str(self.config.objective))
         if self.over.is_set() or stopped(self.config, self.sweep):
             return returned
         folder = self.folder(overrides, number)

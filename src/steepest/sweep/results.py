@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from steepest.evaluate.names import better
 from steepest.sweep.manifest import JobState, Manifest
 from steepest.training.files import read_json
 
-HIGHER_IS_BETTER = ("directional_accuracy", "accuracy", "skill")  # as evaluate.metrics, which imports torch
 SEEDS = ("seed", "model.seed", "data.seed")  # what is varied to see how much chance there is in a score
 NOT_ASKED = "-"  # of a key that only other jobs were asked for
 
@@ -171,7 +171,7 @@ class Results:
 
     def __init__(self, rows: list[Row], objective: str) -> None:
         self.rows, self.objective = rows, objective
-        self.higher = objective.rsplit("/", 1)[-1] in HIGHER_IS_BETTER
+        self.higher = better(objective) == "max"
 
     @cached_property
     def asked(self) -> list[dict[str, str]]:

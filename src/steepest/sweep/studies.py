@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from steepest.sweep.results import HIGHER_IS_BETTER
+from steepest.evaluate.names import better
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -33,8 +33,7 @@ def open_study(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    direction: Literal["maximize", "minimize"]
-    direction = "maximize" if objective.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "minimize"
+    direction: Literal["maximize", "minimize"] = "maximize" if better(objective) == "max" else "minimize"
     study = optuna.create_study(
         study_name=name, storage=storage, direction=direction, load_if_exists=True,
         sampler=optuna.samplers.RandomSampler(),

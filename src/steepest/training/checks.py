@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steepest.data.windows import Windows
-from steepest.evaluate.metrics import CLASS_METRICS, DIRECTION_METRICS, VALUE_METRICS
+from steepest.evaluate.names import CLASS_METRICS, DIRECTION_METRICS, VALUE_METRICS
 from steepest.training.config import Checked
 
 

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from steepest.data.faults import did_you_mean
+from steepest.evaluate.names import worst
 from steepest.training.files import write_text
 from steepest.training.process import end_with
 from steepest.training.trust import guard_hydra
@@ -104,14 +105,12 @@ def job(config: DictConfig) -> float:
     overrides = [o for o in hydra.overrides.task if not o.startswith("sweep.")]  # those steer the sweep, not the run
     sweep = hydra.mode is RunMode.MULTIRUN
 
-    from steepest.evaluate.metrics import better
-
     tame_lightning()
-    worst = float("-inf") if better(str(config.objective)) == "max" else float("inf")
+    lost = worst(str(config.objective))
     # Of a sweep that is gone on with, Hydra counts anew; the folder keeps the number.
     number = int(folder.name) if folder.name.isdigit() else hydra.job.num if sweep else None
     if sweep and stopped(config, Path(hydra.sweep.dir)):
-        return worst
+        return lost
     try:
         outcome = _outcome(config, folder, overrides, sweep)
     except Exception as error:
@@ -122,9 +121,9 @@ def job(config: DictConfig) -> float:
         said = explain(error) or f"{type(error).__name__}: {error}"
         log.error("job %s: %s", number, said)
         failed(config, folder, Path(hydra.sweep.dir), overrides, said, traceback.format_exception(error))
-        return worst
+        return lost
     if int(os.environ.get("LOCAL_RANK", "0")):
-        return worst
+        return lost
     metrics = outcome.metrics
     if outcome.evaluation is not None:
         _report(outcome, folder, number if sweep else None, overrides)
@@ -138,7 +137,7 @@ def job(config: DictConfig) -> float:
         if not sweep:
             sys.exit(FAILED)
         failed(config, folder, Path(hydra.sweep.dir), overrides, metrics["stop_reason"])
-    return worst if outcome.objective is None else outcome.objective
+    return lost if outcome.objective is None else outcome.objective
 
 
 def stopped(config: DictConfig, sweep: Path) -> bool:

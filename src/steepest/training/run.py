@@ -20,7 +20,7 @@ from steepest.data.batches import Batches
 from steepest.data.datamodule import WindowDataModule
 from steepest.data.windows import Batch
 from steepest.evaluate.evaluation import Evaluation, evaluate
-from steepest.evaluate.metrics import better
+from steepest.evaluate.names import better
 from steepest.models.agreement import Disagreement
 from steepest.models.predictors import Diverged, Predictor
 from steepest.observe.audit import Audit

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from steepest.data.datamodule import windows_in_training
-from steepest.evaluate.metrics import better
+from steepest.evaluate.names import better
 from steepest.models.predictors import Predictor, full_gradient, full_loss
 from steepest.observe.scores import EpochScores
 from steepest.training import rules

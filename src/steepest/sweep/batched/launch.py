@@ -1,6 +1,6 @@
 """All jobs of a sweep: those that can be trained together are, in groups, by processes side by side.
 
-No torch until they are planned.
+No torch here, but for jobs that are run by themselves.
 """
 
 from __future__ import annotations
@@ -8,18 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from steepest.evaluate.names import worst
+from steepest.sweep.batched.beside import Beside
+from steepest.sweep.batched.outcomes import Ended
 from steepest.sweep.batched.plan import Job, plan
 from steepest.sweep.compose import Composer
 from steepest.training.entry import tame_warnings
-
-if TYPE_CHECKING:
-    from steepest.sweep.batched.pool import Ended, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +28,23 @@ class Sweep:
 
     Args:
         composer: of their configs.
+        beside: the process that trains them.
         context, task_function, config: Hydra's, for jobs that run by themselves.
     """
 
     def __init__(
-        self, composer: Composer, context: HydraContext, task_function: TaskFunction, config: DictConfig
+        self,
+        composer: Composer,
+        beside: Beside,
+        context: HydraContext,
+        task_function: TaskFunction,
+        config: DictConfig,
     ) -> None:
-        self.composer, self.context, self.task_function, self.config = composer, context, task_function, config
+        self.composer, self.beside = composer, beside
+        self.context, self.task_function, self.config = context, task_function, config
         self.folder = Path(str(config.hydra.sweep.dir))
 
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], first: int, workers: int | None, at_once: int | None
-    ) -> list[JobReturn]:
+    def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Run all jobs; their results in their order."""
         setup_globals()
         tame_warnings()
@@ -48,7 +52,9 @@ class Sweep:
         together, alone = plan(self.composer, self.folder, job_overrides, first)
         log.info("%d jobs are trained together%s", *_counted(together))
         self._say(alone)
-        outcomes = self._train(list(together.values()), workers, at_once) if together else []
+        if not together:
+            self.beside.end()  # the cores are for those that run by themselves
+        outcomes = self.beside.train(list(together.values())) if together else []
         unfit: dict[str, list[int]] = {}
         for outcome in outcomes:
             if outcome.left:
@@ -61,22 +67,14 @@ class Sweep:
             for number, own in enumerate(job_overrides, start=first)
         ]
 
-    def _train(self, kinds: list[list[Job]], workers: int | None, at_once: int | None) -> list[Outcome]:
-        from steepest.sweep.batched.pool import Pool
-
-        return Pool(self.config, workers, at_once).train(kinds)
-
     def _say(self, alone: dict[str, list[int]]) -> None:
         for reason, numbers in alone.items():
             log.warning("%d by themselves (%s): %s", len(numbers), _listed(numbers), reason)
 
     def _returned(self, ended: Ended | None, overrides: Sequence[str]) -> JobReturn:
-        from steepest.evaluate.metrics import better
-
         returned = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
-        worst = float("-inf") if better(str(self.config.objective)) == "max" else float("inf")
         known = ended is not None and ended.status == "finished" and ended.objective is not None
-        returned.return_value = ended.objective if known and ended is not None else worst
+        returned.return_value = ended.objective if known and ended is not None else worst(str(self.config.objective))
         return returned
 
     def _run_alone(self, number: int, overrides: Sequence[str]) -> JobReturn:

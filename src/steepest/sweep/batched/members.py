@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from steepest.evaluate.critical import Ending
-from steepest.evaluate.metrics import better
+from steepest.evaluate.names import better
 from steepest.models.plain import PlainModel
 from steepest.training.config import Checked
 from steepest.training.pruning import Trial, trial_of

@@ -9,7 +9,7 @@ import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -19,39 +19,15 @@ from omegaconf import DictConfig
 from steepest.sweep.batched import parts
 from steepest.sweep.batched.engine import Ground, Group, ground_key
 from steepest.sweep.batched.members import Member
+from steepest.sweep.batched.outcomes import Ended, Outcome, of_killed
 from steepest.sweep.batched.plan import Job
 from steepest.training.entry import failed, stopped
-from steepest.training.files import read_json
 from steepest.training.process import cores, end_with
 
 log = logging.getLogger(__name__)
 
 MOST = 256  # jobs of a task: where some end early, another process has the others
 TASKS_OF_WIDTHS = 4  # of each process, where widths differ: wide nets take longer
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a job ended."""
-
-    number: int
-    status: str
-    objective: float | None
-
-
-@dataclass
-class Outcome:
-    """What came of a task.
-
-    Attributes:
-        ended: the jobs that were trained.
-        left: numbers of those that cannot be trained together after all.
-        fault: why.
-    """
-
-    ended: list[Ended] = field(default_factory=list)
-    left: list[int] = field(default_factory=list)
-    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +76,7 @@ class Pool:
                         idle.append(worker)
                     except (EOFError, ConnectionResetError):
                         worker.process.join()
-                        outcome, untouched = _of_killed(worker.task, worker.process.exitcode)
+                        outcome, untouched = of_killed(worker.task, worker.process.exitcode)
                         outcomes.append(outcome)
                         if untouched:
                             waiting.append(untouched)
@@ -189,21 +165,6 @@ def _ground(job: Job) -> Ground:
         _last = None  # let the memory go first
         _last = (key, Ground(job.checked))
     return _last[1]
-
-
-def _of_killed(task: Sequence[Job], code: int | None) -> tuple[Outcome, list[Job]]:
-    """What the folders say of the jobs of a process that was killed; and the jobs that it had not begun."""
-    begun = [job for job in task if (job.folder / "job.json").exists()] or task
-    ended, lost = [], []
-    for job in begun:
-        status = str(read_json(job.folder / "run.json").get("status"))
-        objective = read_json(job.folder / "metrics.json").get("objective") or {}
-        ended.append(Ended(job.number, status, objective.get("value")))
-        if status == "running":
-            lost.append(job.number)
-    said = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
-    log.error("the process that trained jobs %s together was killed (exit code %s)", said, code)
-    return Outcome(ended), [job for job in task if not any(job is b for b in begun)]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from steepest.evaluate.metrics import better
+from steepest.evaluate.names import better
 
 FILE = Path(__file__).with_name("template.json")
 SCORES = {"min": "loss", "max": "skill"}  # one for each way of being better, whose name is put in

@@ -1,0 +1,31 @@
+"""What scores are called, which of them a data set has, and which way each is better. No torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+HIGHER_IS_BETTER = {"directional_accuracy", "accuracy", "skill"}
+VALUE_METRICS = (
+    "mse",
+    "mae",
+    "rmse",
+    "mape",
+    "mase",
+    "directional_accuracy",
+    "skill",
+    "mse_scaled",
+    "mae_scaled",
+)
+DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
+CLASS_METRICS = ("cross_entropy", "accuracy", "skill")  # of plain rows
+
+
+def better(metric: str) -> Literal["min", "max"]:
+    """``min`` or ``max``: which way a metric such as ``val/mse_scaled`` is better."""
+    return "max" if metric.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "min"
+
+
+def worst(metric: str) -> float:
+    """What no run's metric is worse than: what a job without one gives to a sweeper, which NaN might stop."""
+    return -math.inf if better(metric) == "max" else math.inf
