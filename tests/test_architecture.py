@@ -38,7 +38,7 @@ def test_what_hydra_reads_at_every_start_imports_no_torch():
 
 
 def test_a_batched_sweep_is_planned_without_torch():
-    code = "import sys, steepest.sweep.batched.plan; sys.exit(bool({'torch', 'lightning'} & set(sys.modules)))"
+    code = "import sys, steepest.sweep.batched.launch; sys.exit(bool({'torch', 'lightning'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
@@ -70,7 +70,11 @@ class EventFile:
 
     def add_event(self, event: Event) -> None:
         """Write any event."""
-        self.write(_record(event.SerializeToString()))
+        self.add_events([event])
+
+    def add_events(self, events: Iterable[Event]) -> None:
+        """Write any events at once."""
+        self.write(b"".join(_record(event.SerializeToString()) for event in events))
 
     def write(self, records: bytes) -> None:
         """Write records, as `encode` makes them."""
@@ -123,13 +127,11 @@ def write_rows(
     event_file(writer).write(encode(tags, values_KC, steps, times))
 
 
-def write_layout(writer: Sink, layout: dict[str, Any]) -> None:
-    """What the Custom Scalars tab shows: category -> chart -> ``["Multiline", tags]``."""
-    event_file(writer).add_event(Event(wall_time=time.time(), summary=custom_scalars(layout)))
-
-
 def custom_scalars(layout: dict[str, Any]) -> Summary:
-    """As `torch.utils.tensorboard.summary.custom_scalars`, whose import takes longer than a small sweep."""
+    """What the Custom Scalars tab shows: category -> chart -> ``["Multiline", tags]``.
+
+    As `torch.utils.tensorboard.summary.custom_scalars`, whose import takes longer than a small sweep.
+    """
     categories = []
     for title, charts in layout.items():
         lines = {name: layout_pb2.MultilineChartContent(tag=tags) for name, (_, tags) in charts.items()}

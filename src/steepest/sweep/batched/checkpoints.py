@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class Checkpoints:
     """
 
     def __init__(self, batches: int) -> None:
-        self.loops: dict[str, Any] = template()["loops"]
+        self.loops = pickle.dumps(template()["loops"])  # each run has its own, and this is how they are copied fastest
         self.batches = batches
 
     def write(self, member: Member) -> None:
@@ -55,7 +55,7 @@ class Checkpoints:
 
     def _loops(self, at: Moment) -> dict[str, Any]:
         """What Lightning's loops have counted by then."""
-        loops = deepcopy(self.loops)
+        loops = pickle.loads(self.loops)
         fit = loops["fit_loop"]
         position = at.updates - (at.epochs - 1) * self.batches
         for when, batches, epochs in (("current", position, at.epochs), ("total", at.updates, at.epochs)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 from steepest.data.batches import PreparedData
 from steepest.evaluate.evaluation import Evaluator
-from steepest.observe.eventfile import EventFile, encode, histogram_event, write_layout
+from steepest.observe.eventfile import EventFile, custom_scalars, encode, histogram_event
 from steepest.observe.hparams import begin_session, end_session, hyperparameters
 from steepest.observe.tags import layout
 from steepest.sweep.batched.checkpoints import Checkpoints
@@ -40,6 +43,7 @@ class Folders:
         events: whether there are any.
         text: of their predictions, once there is one.
         files: of the events of runs that have not ended, by number.
+        dashboard: what each of them says the Custom Scalars tab shows.
     """
 
     datamodule: PreparedData
@@ -50,6 +54,7 @@ class Folders:
     events: bool
     text: PredictionsText | None = None
     files: dict[int, EventFile] = field(default_factory=dict)
+    dashboard: Summary = field(default_factory=lambda: custom_scalars(layout()))
 
     def begin(self, member: Member, texts: Texts) -> None:
         """Write what is known before the first update."""
@@ -102,7 +107,7 @@ class Folders:
         if self.events:
             if member.number not in self.files:
                 events = self.files[member.number] = EventFile.begin(member.folder)
-                write_layout(events, layout())
+                events.add_event(Event(wall_time=time.time(), summary=self.dashboard))
                 begin_session(events, hyperparameters(member.checked.plain, member.overrides))
             _write(self.files[member.number], member)
         member.written()
@@ -124,8 +129,7 @@ def _write(events: EventFile, member: Member) -> None:
                 np.concatenate([b.moments for b in blocks]),
             )
         )
-    for tag, histogram, step in member.histograms:
-        events.add_event(histogram_event(tag, histogram, step))
+    events.add_events(histogram_event(*kept) for kept in member.histograms)
 
 
 def in_order(blocks: Sequence[Block]) -> Iterator[tuple[tuple[str, ...], list[Block]]]:
