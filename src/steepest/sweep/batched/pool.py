@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -151,6 +152,7 @@ class Worker:
 def _serve(pool: Pool, jobs: dict[int, Job], pipe: connection.Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep's own process is asked by it, and ends this one
     end_with(parent)
+    gc.freeze()  # what is there by now stays: the garbage collector need not look through it again and again
     while True:
         pipe.send(pool._task([jobs[number] for number in pipe.recv()]))
 
