@@ -134,7 +134,7 @@ STEPS: dict[str, list] = {
         (Loss, "with_slope", lambda self, p, y: (MSE(p, y), MSE.backward(p, y)))
     ],
     "fused kernels for the slope of the sigmoid": [
-        (steepest.models.activations, "_sigmoid_backward", lambda g, a: g * a * (1 - a))
+        (steepest.models.activations, "_sigmoid_backward_", lambda g, a, grad_input: g.mul_(a).mul_(1 - a))
     ],
 }
 
