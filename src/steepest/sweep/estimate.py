@@ -7,23 +7,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
 from omegaconf import DictConfig, open_dict
 
-from steepest.data.datamodule import WindowDataModule
 from steepest.sweep.batched.engine import Ground, Group
 from steepest.sweep.batched.plan import Job, plan
 from steepest.sweep.batched.pool import quiet
 from steepest.sweep.batched.sizes import fastest, seconds_of_an_update
 from steepest.sweep.compose import Composer
 from steepest.training.config import Checked, check
-from steepest.training.entry import tame_lightning
+from steepest.training.entry import tame_lightning, tame_warnings
 from steepest.training.process import cores
-from steepest.training.run import build_model
 
-# Seconds of what a run costs beside its updates and scores, on the machine of docs/sweeps.md.
-BY_ITSELF, TOGETHER, START = 1.5, 0.03, 8.0
+# Seconds, on a processor with two cores: until the first update, and as much again where Lightning is imported; of a
+# run beside its updates and scores, by itself and among others.
+START, LIGHTNING, BY_ITSELF, TOGETHER = 2.5, 2.5, 1.5, 0.015
 FEW, MANY = 50, 250  # updates: what a Trainer takes for the difference is what updates cost
+TRIES = 3  # at scoring all parts, to see how long it takes
 
 
 def describe(
@@ -37,7 +36,7 @@ def describe(
         job_overrides: of each job.
         first: the first one's number.
     """
-    tame_lightning()
+    tame_warnings()
     together: dict[str, list[Job]] = {}
     if "batched" in str(config.hydra.launcher._target_):
         together, alone = plan(composer, Path(str(config.hydra.sweep.dir)), job_overrides, first)
@@ -63,7 +62,7 @@ def describe(
         with quiet():
             done, taken = _by_themselves(check(config))
         aside = 1 if together else processes  # the batched launcher runs them one after the other
-        updates, seconds = updates + done * len(single), seconds + taken * len(single) / aside
+        updates, seconds = updates + done * len(single), seconds + LIGHTNING + taken * len(single) / aside
     yield f"At most {updates:,} updates; about {_duration(seconds)} on this machine."
 
 
@@ -75,16 +74,23 @@ def _together(jobs: Sequence[Job]) -> tuple[int, float]:
     batch = ground.windows.gather(order.order()[: order.size])
     count = fastest(member, batch, len(jobs))
     update = seconds_of_an_update(member, batch, count)
-    began = time.perf_counter()
-    for exam in ground.exams.values():
-        exam.score(exam.outputs(lambda batch: member.predictor.to(ground.device, ground.dtype)(batch.x_ND)))
-    score = time.perf_counter() - began
+    model, scores = member.predictor.to(ground.device, ground.dtype), []
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        for exam in (ground.exams[part] for part in ("train", "val") if part in ground.exams):
+            exam.score(exam.outputs(lambda batch: model(batch.x_ND)))
+        scores.append(time.perf_counter() - began)
+    score = min(scores)
     updates, epochs = zip(*(_limits(group.member(job).rule, len(order)) for job in jobs), strict=True)
     return sum(updates), sum(updates) * update + sum(epochs) * score + len(jobs) * TOGETHER
 
 
 def _by_themselves(checked: Checked) -> tuple[int, float]:
     """Updates of a job that is run by itself, and its seconds: a few updates are done to see."""
+    tame_lightning()
+    from steepest.data.datamodule import WindowDataModule
+    from steepest.training.run import build_model
+
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
     ground = Ground(checked, datamodule)
     model = build_model(checked, datamodule)
@@ -92,7 +98,7 @@ def _by_themselves(checked: Checked) -> tuple[int, float]:
 
     def seconds(updates: int) -> float:
         given: dict[str, Any] = limits | {"max_steps": updates, "limit_val_batches": 0, "callbacks": []}
-        trainer: Trainer = checked.groups["trainer"](**given)
+        trainer = checked.groups["trainer"](**given)
         began = time.perf_counter()
         trainer.fit(model, datamodule=datamodule)
         return time.perf_counter() - began
