@@ -70,3 +70,10 @@ def test_which_way_a_metric_is_better():
     assert better("val/mse_scaled") == "min"
     assert better("val/directional_accuracy") == "max"
     assert better("val/skill") == "max"
+
+
+def test_predictions_that_autograd_follows_are_scored_like_others():
+    prediction, actual, last = column(12, 9), column(10, 12), column(11, 10)
+    assert value_metrics(prediction.clone().requires_grad_(), actual, last, last) == value_metrics(
+        prediction, actual, last, last
+    )

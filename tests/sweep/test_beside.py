@@ -1,28 +1,18 @@
 """The process that trains beside the sweep's own: what it returns, raises, and takes with it when it is killed."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 
 import pytest
-import yaml
-from conftest import NO_PICTURES, QUIET, composed
+from made import killed_in_job_1, planned, statuses
 from omegaconf import OmegaConf
 
 from steepest.sweep.batched.beside import Beside
-from steepest.sweep.batched.engine import Group
-from steepest.sweep.batched.plan import Job
 from steepest.sweep.batched.pool import Pool
-from steepest.sweep.compose import Texts
-from steepest.training.config import check
 from steepest.training.files import read_json
 
-SMALL = [
-    "data=random_walk", "data.rows=150", "data.batch_size=32", "model=mlp_manual", "model.hidden=[3]", "stop.epochs=2",
-    QUIET, NO_PICTURES,
-]  # fmt: skip
 LOGGING = {
     "hydra_logging": {"version": 1, "root": {"level": "INFO"}, "disable_existing_loggers": False},
     "verbose": False,
@@ -32,12 +22,7 @@ LOGGING = {
 @pytest.fixture
 def jobs(tmp_path):
     """Four jobs, planned."""
-    planned = []
-    for number in range(4):
-        checked = check(composed(*SMALL, f"seed={number}"))
-        texts = Texts("", "", "", yaml.safe_dump(checked.plain, sort_keys=False))
-        planned.append(Job(number, tmp_path / str(number), [f"seed={number}"], checked, texts))
-    return planned
+    return planned([[f"seed={number}"] for number in range(4)], tmp_path)
 
 
 @pytest.fixture
@@ -49,10 +34,6 @@ def beside(tmp_path):
     process.end()
 
 
-def statuses(outcomes):
-    return {e.number: e.status for outcome in outcomes for e in outcome.ended}
-
-
 def test_it_trains_what_it_is_given_again_and_again(beside, jobs):
     assert statuses(beside.train([jobs[:2]])) == {0: "finished", 1: "finished"}
     first = beside.process.pid
@@ -62,15 +43,7 @@ def test_it_trains_what_it_is_given_again_and_again(beside, jobs):
 
 
 def test_when_it_is_killed_another_one_trains_the_jobs_that_it_had_not_begun(beside, jobs, monkeypatch):
-    train = Group.train
-
-    def shot(group, piece, ended):
-        if piece[0].number == 1:
-            group.folders.begin(group.member(piece[0]), piece[0].texts)
-            os.kill(os.getpid(), signal.SIGKILL)
-        train(group, piece, ended)
-
-    monkeypatch.setattr(Group, "train", shot)
+    killed_in_job_1(monkeypatch)
     assert statuses(beside.train([jobs[:3], jobs[3:]])) == {0: "finished", 1: "running", 2: "finished", 3: "finished"}
 
 

@@ -1,43 +1,23 @@
 """Processes that train groups: what is done at once, and what a failure or a killed process takes with it."""
 
-import os
-import signal
-
 import pytest
-import yaml
-from conftest import NO_PICTURES, QUIET, composed
 from hypothesis import given
 from hypothesis import strategies as st
+from made import killed_in_job_1, planned, statuses
 from omegaconf import OmegaConf
 
 from steepest.sweep.batched import pool as pools
 from steepest.sweep.batched.engine import Ground, Group
-from steepest.sweep.batched.plan import Job
 from steepest.sweep.batched.pool import Pool, cut
 from steepest.sweep.batched.sizes import PADDING, fastest, padded, pieces
-from steepest.sweep.compose import Texts
-from steepest.training.config import check
 from steepest.training.files import read_json
-
-SMALL = [
-    "data=random_walk", "data.rows=150", "data.batch_size=32", "model=mlp_manual", "model.hidden=[3]", "stop.epochs=2",
-    QUIET, NO_PICTURES,
-]  # fmt: skip
 
 
 @pytest.fixture
 def jobs(tmp_path):
     """`jobs([overrides, ...])`: planned jobs."""
 
-    def plan(asked):
-        planned = []
-        for number, own in enumerate(asked):
-            checked = check(composed(*SMALL, *own))
-            texts = Texts("", "", "", yaml.safe_dump(checked.plain, sort_keys=False))
-            planned.append(Job(number, tmp_path / str(number), [*SMALL, *own], checked, texts))
-        return planned
-
-    return plan
+    return lambda asked: planned(asked, tmp_path)
 
 
 @pytest.fixture
@@ -52,30 +32,18 @@ def pool(tmp_path, monkeypatch):
     return make
 
 
-def statuses(outcomes):
-    return {e.number: e.status for outcome in outcomes for e in outcome.ended}
-
-
 def test_a_killed_process_takes_only_the_jobs_it_had_begun(jobs, pool, monkeypatch):
-    train = Group.train
-
-    def shot(group, piece, ended):
-        if piece[0].number == 1:
-            group.folders.begin(group.member(piece[0]), piece[0].texts)
-            os.kill(os.getpid(), signal.SIGKILL)
-        train(group, piece, ended)
-
-    monkeypatch.setattr(Group, "train", shot)
-    planned = jobs([[f"seed={n}"] for n in range(6)])
-    found = statuses(pool().train([planned]))
+    killed_in_job_1(monkeypatch)
+    asked = jobs([[f"seed={n}"] for n in range(6)])
+    found = statuses(pool().train([asked]))
     assert found == {n: "running" if n == 1 else "finished" for n in range(6)}
-    assert all(read_json(job.folder / "metrics.json")["status"] == "finished" for job in planned if job.number != 1)
+    assert all(read_json(job.folder / "metrics.json")["status"] == "finished" for job in asked if job.number != 1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_group_is_begun_after_a_failure_where_that_is_asked(jobs, pool, tmp_path, workers):
-    planned = jobs([["optimizer.lr=1e30", "seed=0"], ["seed=1"], ["seed=2"], ["seed=3"]])
-    found = statuses(pool(workers, 1, "stop").train([planned[:2], planned[2:]] if workers == 1 else [planned]))
+    asked = jobs([["optimizer.lr=1e30", "seed=0"], ["seed=1"], ["seed=2"], ["seed=3"]])
+    found = statuses(pool(workers, 1, "stop").train([asked[:2], asked[2:]] if workers == 1 else [asked]))
     assert found[0] == "failed"
     assert 1 not in found
     error = (tmp_path / "0" / "error.txt").read_text()
@@ -84,15 +52,15 @@ def test_no_group_is_begun_after_a_failure_where_that_is_asked(jobs, pool, tmp_p
 
 
 def test_jobs_whose_training_fails_are_left_to_themselves_with_the_reason(jobs, pool):
-    planned = jobs([["data.window=400", "seed=0"], ["data.window=400", "seed=1"]])
-    (outcome,) = pool(1).train([planned])
+    asked = jobs([["data.window=400", "seed=0"], ["data.window=400", "seed=1"]])
+    (outcome,) = pool(1).train([asked])
     assert outcome.left == [0, 1]
     assert "data.window" in outcome.fault
 
 
 def test_jobs_of_like_widths_are_one_task(jobs):
-    planned = jobs([[f"model.hidden=[{units}]"] for units in (2, 9, 2, 9, 2, 9, 2, 9)])
-    tasks = cut(planned, 1)
+    asked = jobs([[f"model.hidden=[{units}]"] for units in (2, 9, 2, 9, 2, 9, 2, 9)])
+    tasks = cut(asked, 1)
     assert sorted(job.number for task in tasks for job in task) == list(range(8))
     widths = [[job.checked.groups["model"].arguments["hidden"][0] for job in task] for task in tasks]
     assert widths == [[9, 9], [9, 9], [2, 2], [2, 2]]
@@ -116,8 +84,8 @@ def test_runs_of_one_width_are_all_trained_at_once():
 
 
 def test_how_many_at_once_is_within_what_is_wanted(jobs):
-    planned = jobs([["seed=0"], ["seed=1"]])
-    group = Group(planned, Ground(planned[0].checked))
+    asked = jobs([["seed=0"], ["seed=1"]])
+    group = Group(asked, Ground(asked[0].checked))
     batch = group.windows.gather(group.ground.batches(0).order()[:32])
-    assert [fastest(group.member(planned[0]), batch, most) for most in (1, 3)] == [1, 3]
-    assert 8 <= fastest(group.member(planned[0]), batch, 64) <= 64
+    assert [fastest(group.member(asked[0]), batch, most) for most in (1, 3)] == [1, 3]
+    assert 8 <= fastest(group.member(asked[0]), batch, 64) <= 64

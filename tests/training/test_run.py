@@ -647,8 +647,8 @@ def test_the_audit_stops_a_run_whose_gradient_is_wrong_and_names_the_parameter(t
 
     right = manual.backward
 
-    def wrong(*arguments):
-        (dW1, db1), (dW2, db2) = right(*arguments)
+    def wrong(*arguments, **options):
+        (dW1, db1), (dW2, db2) = right(*arguments, **options)
         return [(dW1, db1), (dW2, db2 * 1.01)]
 
     monkeypatch.setattr(manual, "backward", wrong)
@@ -679,7 +679,7 @@ def test_parity_sees_a_wrong_gradient(train, monkeypatch):
     from steepest.models import manual
 
     right = manual.backward
-    monkeypatch.setattr(manual, "backward", lambda *a: [(dW * (1 + 1e-6), db) for dW, db in right(*a)])
+    monkeypatch.setattr(manual, "backward", lambda *a, **o: [(dW * (1 + 1e-6), db) for dW, db in right(*a, **o)])
     outcome, _ = train("experiment=manual_equals_autograd", "callbacks=[default,parity]", "stop.updates=50")
     assert outcome.metrics["parity"]["parameter_difference"] > 1e-9
 

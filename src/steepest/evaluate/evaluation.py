@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,8 @@ class Evaluation:
         series: series -> scores of the model on the test part.
         reference: the baseline that skill and verdict refer to.
         p_value: of the test that model and reference are equally good on the test part.
-        predictions: a row per sample and day of the horizon, in the data's units.
+        known: a row per sample and day of the horizon: what there is to say of it beside the prediction.
+        column, predicted_M: the prediction's name, and its value in each of those rows, in the data's units.
     """
 
     model: dict[str, Scores]
@@ -51,7 +53,16 @@ class Evaluation:
     series: dict[str, Scores]
     reference: str
     p_value: float | None
-    predictions: pd.DataFrame
+    known: pd.DataFrame
+    column: str
+    predicted_M: np.ndarray
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """A row per sample and day of the horizon, with the prediction before what came."""
+        table = self.known.copy(deep=False)
+        table.insert(len(table.columns) - 1, self.column, self.predicted_M)
+        return table
 
     def verdict(self) -> Verdict:
         """Did the model beat the reference on the test part?"""
@@ -124,11 +135,10 @@ class Evaluator:
                 if bool(its_N.any()):
                     by_series[name] = numbers(exam.some(its_N).score(outputs_NO[its_N]))
         reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
-        table = self.known.copy(deep=False)
         chance = "probability_up" if windows.ordered else "probability"
         column = chance if windows.classes else "prediction"
-        table.insert(len(table.columns) - 1, column, np.concatenate(predicted))
-        return Evaluation(scores, self.baselines, by_series, reference, p_value, table)
+        made_M = np.concatenate(predicted)
+        return Evaluation(scores, self.baselines, by_series, reference, p_value, self.known, column, made_M)
 
 
 def evaluate(model: nn.Module, windows: Windows) -> Evaluation:

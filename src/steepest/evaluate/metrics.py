@@ -62,7 +62,7 @@ class Measure:
             last) among samples where both prediction and actual moved; ``skill`` = 1 - mse / mse of the reference;
             ``mse_scaled`` and ``mae_scaled`` of e / unit.
         """
-        prediction_NH = prediction_NH.double()
+        prediction_NH = prediction_NH.detach().double()
         error_NH = prediction_NH - self.actual_NH
         mae, mae_scaled, mape, mase = self._means(error_NH.abs_(), self.of_size_MW)
         mse, mse_scaled = self._means(error_NH.square_(), self.of_square_MW)

@@ -166,6 +166,8 @@ def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Nu
     records = b""
     with np.errstate(over="ignore"):  # what single precision does not hold is infinite
         values_KC = np.asarray(values_KC, "<f4")
+    if values_KC.shape != (len(steps_K), len(tags)):
+        raise ValueError(f"values of shape {values_KC.shape} are no {len(steps_K)} rows of {len(tags)} tags")
     for length in np.unique(lengths_K):
         rows = lengths_K == length
         records += _encode(tuple(tags), values_KC[rows], steps_K[rows], times_K[rows], int(length))
@@ -175,13 +177,13 @@ def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Nu
 def _encode(tags: tuple[str, ...], values_KC: np.ndarray, steps_K: np.ndarray, times_K: np.ndarray, size: int) -> bytes:
     """Records of rows whose steps take `size` bytes."""
     record, places = _template(tags, size)
-    record_KL = np.tile(record, (len(steps_K), 1))
-    for place, numbers in (
-        (places.time, times_K[:, None]),
-        (places.step, _varints(steps_K, size)),
-        (places.values, np.ascontiguousarray(values_KC, "<f4")),
-    ):
-        record_KL[:, place] = numbers.view(np.uint8)
+    record_KL = np.empty((len(steps_K), len(record)), np.uint8)
+    record_KL[:] = record
+    values_KV = np.ascontiguousarray(values_KC, "<f4").view(np.uint8)
+    numbers = [(places.time, times_K[:, None].view(np.uint8)), (places.step, _varints(steps_K, size))]
+    numbers += [(start, values_KV[:, 4 * column : 4 * column + 4]) for column, start in enumerate(places.values)]
+    for start, bytes_KB in numbers:
+        record_KL[:, start : start + bytes_KB.shape[1]] = bytes_KB
     event_KL = record_KL[:, HEADER:-FOOTER]
     events, length = event_KL.tobytes(), event_KL.shape[1]
     sums_K = np.array([google_crc32c.value(events[a : a + length]) for a in range(0, len(events), length)], "<u8")
@@ -190,11 +192,11 @@ def _encode(tags: tuple[str, ...], values_KC: np.ndarray, steps_K: np.ndarray, t
 
 
 class _Places(NamedTuple):
-    """Which bytes of a record hold what."""
+    """Where in a record the bytes of each number begin."""
 
-    time: np.ndarray
-    step: np.ndarray
-    values: np.ndarray
+    time: int
+    step: int
+    values: list[int]
 
 
 @lru_cache(maxsize=64)
@@ -215,9 +217,9 @@ def _template(tags: tuple[str, ...], size: int) -> tuple[np.ndarray, _Places]:
         for width, kind in ((8, "<f8"), (4, "<f4"))
     )
     steps = [sum(number << (7 * k) for k in range(size)) for number in (1, 2)]
-    found = _Places(places(time=times), places(step=steps), places(value=values))
+    found = places(time=times), places(step=steps), places(value=values)
     assert [len(place) for place in found] == [8, size, 4 * len(tags)]
-    return record(), found
+    return record(), _Places(int(found[0][0]), int(found[1][0]), found[2][::4].tolist())
 
 
 def _varints(steps_K: np.ndarray, size: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, open_dict
 
 from steepest.sweep.batched.engine import Ground, Group
@@ -66,6 +67,7 @@ def describe(
     yield f"At most {updates:,} updates; about {_duration(seconds)} on this machine."
 
 
+@torch.no_grad()
 def _together(jobs: Sequence[Job]) -> tuple[int, float]:
     """Updates of these jobs, and seconds of one process for them."""
     ground = Ground(jobs[0].checked)

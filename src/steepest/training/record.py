@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
@@ -130,13 +131,12 @@ class PredictionsText:
     """
 
     def __init__(self, table: pd.DataFrame, column: str) -> None:
-        self.column = column
         text = table.assign(**{column: "\x01"}).to_csv(index=False, float_format=DIGITS)
         self.text = text.replace("%", "%%").replace("\x01", DIGITS)
 
-    def of(self, table: pd.DataFrame) -> str:
-        """The file's text, to the byte what pandas writes; of finite numbers."""
-        return self.text % tuple(table[self.column].tolist())
+    def of(self, predicted_M: np.ndarray) -> str:
+        """The file's text, to the byte what pandas writes, for these numbers in that column; they are finite."""
+        return self.text % tuple(predicted_M.tolist())
 
 
 def data_facts(datamodule: PreparedData) -> dict[str, Any]:

@@ -10,12 +10,11 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from steepest.data.batches import PreparedData
-from steepest.evaluate.evaluation import Evaluator
+from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.observe.eventfile import EventFile, custom_scalars, encode, histogram_event
 from steepest.observe.hparams import begin_session, end_session, hyperparameters
 from steepest.observe.tags import layout
@@ -77,7 +76,7 @@ class Folders:
             metrics["critical"] = member.ending.record() | {"sentence": member.ending.sentence()}
         if member.status == "finished":
             evaluation = self._evaluate(member)
-            self._predictions(member, evaluation.predictions)
+            self._predictions(member, evaluation)
             metrics |= assessment(evaluation, member.predictor, self.datamodule.windows)
         if events := self.files.pop(member.number, None):
             values = final_values(metrics) if member.status == "finished" else {}
@@ -86,17 +85,16 @@ class Folders:
         member.record.end(metrics)
         self._log(member, metrics)
 
-    def _predictions(self, member: Member, table: pd.DataFrame) -> None:
-        column = table.columns[-2]
-        if not np.isfinite(table[column]).all():
+    def _predictions(self, member: Member, evaluation: Evaluation) -> None:
+        if not np.isfinite(evaluation.predicted_M).all():
             assert member.record is not None
-            member.record.predictions(table)
+            member.record.predictions(evaluation.predictions)
             return
         if self.text is None:
-            self.text = PredictionsText(table, column)
-        write_text(member.folder / "predictions.csv", self.text.of(table))
+            self.text = PredictionsText(evaluation.predictions, evaluation.column)
+        write_text(member.folder / "predictions.csv", self.text.of(evaluation.predicted_M))
 
-    def _evaluate(self, member: Member) -> Any:
+    def _evaluate(self, member: Member) -> Evaluation:
         if member.best is not None:
             for mine, best in zip(member.predictor.network.parameters(), member.best.theta, strict=True):
                 mine.data.copy_(best)
