@@ -77,8 +77,8 @@ def test_a_wrong_gradient_in_use_is_named(parameter, wrong):
 def test_a_wrong_formula_is_off_both_others(monkeypatch):
     right = agreement.backward
 
-    def mutant(*arguments):
-        return [(dW * 1.5 if k == 1 else dW, db) for k, (dW, db) in enumerate(right(*arguments))]
+    def mutant(*arguments, **options):
+        return [(dW * 1.5 if k == 1 else dW, db) for k, (dW, db) in enumerate(right(*arguments, **options))]
 
     monkeypatch.setattr(agreement, "backward", mutant)
     rows = {row.parameter: row for row in compare(*case())}

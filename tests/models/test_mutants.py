@@ -34,6 +34,21 @@ MUTANTS = {
         "return _sigmoid_backward(slope_a, a)",
         "return _sigmoid_backward(slope_a, z)",
     ),
+    "a slope that takes its place is missing": (
+        "networks.py",
+        "found.append(in_place(slope, trace.a[k + 1]))",
+        "found.append(slope)",
+    ),
+    "the slope of the tanh that takes its place is the sigmoid's": (
+        "activations.py",
+        "_tanh_backward_(slope, a, grad_input=slope)",
+        "_sigmoid_backward_(slope, a, grad_input=slope)",
+    ),
+    "the 2/N is missing where loss and slope are one computation": (
+        "losses.py",
+        "slope_NH = residual_NH * (2 / _count(residual_NH))",
+        "slope_NH = residual_NH * 2",
+    ),
     "the hard sigmoid's slope is open at 3": (
         "activations.py",
         "_relu_backward(sixth, z / 6 - 0.5, 0)",

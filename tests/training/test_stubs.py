@@ -57,7 +57,9 @@ def test_a_value_that_a_stub_lets_pass_is_what_its_constructor_would_have_made_o
         adapters = [TypeAdapter(h[name], config=ConfigDict(arbitrary_types_allowed=True)) for h in (real, stub)]
         for value in VALUES:
             theirs, mine = (answer(adapter, value) for adapter in adapters)
-            assert repr(theirs) == repr(mine), (name, value)
+            # True may become 1 or 1.0: typing keeps one order of Union[int, float] for all that are equal to it.
+            assert theirs == mine, (name, value)
+            assert isinstance(theirs, bool) is isinstance(mine, bool), (name, value)
 
 
 def answer(adapter, value):

@@ -86,6 +86,7 @@ def compare(
     """
     layers = [(W.detach(), b.detach()) for W, b in network.layers()]
     hand, scale = _by_hand(network, layers, loss, x_ND, y_NH)
+    trained = _as_trained(network, layers, loss, x_ND, y_NH)
     auto = _by_autograd(network, loss, x_ND, y_NH)
     double = [(W.double(), b.double()) for W, b in layers]
     wide = (x_ND.double(), y_NH.double() if y_NH.is_floating_point() else y_NH)
@@ -105,7 +106,7 @@ def compare(
                 name,
                 tuple(parameter.shape),
                 hand[number].norm().item(),
-                _relative(hand[number] - auto[number], scale[number]),
+                max(_relative(way[number] - auto[number], scale[number]) for way in (hand, trained)),
                 _relative(off_E, exact_scale[number].cpu()) if len(off_E) else None,
                 len(off_E),
                 None if used is None else _relative(used[number] - auto[number], scale[number]),
@@ -129,6 +130,14 @@ def _by_hand(
         for s in ((g_NO.abs().mT @ a_NI.abs()).max(), g_NO.abs().sum(-2).max())
     ]
     return [g for layer in gradients for g in layer], scales
+
+
+def _as_trained(network: MLP, layers: Sequence[Layer], loss: Loss, x_ND: Tensor, y_NH: Tensor) -> list[Tensor]:
+    """The same gradients, by the kernels that an update uses: losses with their slopes, a and dL/dz in place."""
+    with torch.no_grad():
+        trace = forward(x_ND, layers, network.activations, once=True)
+        _, slope = loss.with_slope(trace.a[-1], y_NH)
+        return [g for layer in backward(slope, trace, layers, network.activations, once=True) for g in layer]
 
 
 def _by_autograd(network: MLP, loss: Loss, x_ND: Tensor, y_NH: Tensor) -> list[Tensor]:

@@ -15,9 +15,10 @@ from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from steepest.models.names import ActivationName, LossName
 from steepest.models.networks import MLP, Layer, backward, forward
 from steepest.models.plain import check_updates_per_step
-from steepest.models.predictors import ActivationName, LossName, MakeOptimizer, MakeScheduler, Predictor
+from steepest.models.predictors import MakeOptimizer, MakeScheduler, Predictor
 from steepest.models.steps import go_directly, listeners
 from steepest.models.updates import Flat, clip, lighten
 

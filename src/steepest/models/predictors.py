@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -17,12 +17,11 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from steepest.models.losses import loss_of
+from steepest.models.names import ActivationName, LossName
 from steepest.models.networks import MLP, Linear
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 MakeScheduler = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
-LossName = Literal["mse", "mae", "huber", "cross_entropy"]
-ActivationName = Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity"]
 
 
 class Diverged(ArithmeticError):

@@ -149,19 +149,20 @@ class Stack:
     def outputs(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "R N O"]:
         """Every run's predictions in model space: to the bit the same, whoever it is asked with."""
         made_RNO = x_ND.new_empty(len(self), len(x_ND), self.shapes[-1][0])
-        large = [run for run, shapes in enumerate(self.own_shapes) if self._is_large(x_ND, shapes)]
+        large = self._large(x_ND)
         if len(large) < len(self):
             self._outputs_together(x_ND, made_RNO)
         if large:
             self._outputs_one_by_one(x_ND, large, made_RNO)
         return made_RNO
 
-    def _is_large(self, x_ND: Tensor, shapes: Sequence[torch.Size]) -> bool:
-        """Whether a run's outputs are made faster by themselves."""
-        units = sum(shape[0] for shape in shapes[:-2:2])
+    def _large(self, x_ND: Tensor) -> list[int]:
+        """The runs whose outputs are made faster one by one."""
         known = x_ND.dtype == torch.float32 and all(sigma.in_place for sigma in self.activations[:-1])
-        there = x_ND.device.type == "cpu" and torch.backends.mkldnn.is_available()
-        return there and known and len(x_ND) * units >= LARGE
+        if not (known and x_ND.device.type == "cpu" and torch.backends.mkldnn.is_available()):
+            return []
+        units = [sum(shape[0] for shape in shapes[:-2:2]) for shapes in self.own_shapes]
+        return [run for run, count in enumerate(units) if len(x_ND) * count >= LARGE]
 
     def _outputs_one_by_one(self, x_ND: Tensor, runs: Sequence[int], made_RNO: Tensor) -> None:
         """By oneDNN: its products use the widest instructions of every maker's processor, MKL's only of Intel's."""

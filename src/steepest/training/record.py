@@ -139,10 +139,10 @@ class PredictionsText:
         return self.text % tuple(predicted_M.tolist())
 
 
-def data_facts(datamodule: PreparedData) -> dict[str, Any]:
+def data_facts(data: PreparedData) -> dict[str, Any]:
     """What was trained on: the source, its rows and samples, and a checksum of the file (or of the numbers made)."""
-    windows = datamodule.windows
-    path = getattr(datamodule.dataset, "path", None)
+    windows = data.windows
+    path = getattr(data.dataset, "path", None)
     if path is not None:
         with Path(path).open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
@@ -150,7 +150,7 @@ def data_facts(datamodule: PreparedData) -> dict[str, Any]:
         checksum = hashlib.sha256(windows.price_T.numpy().tobytes()).hexdigest()
     empty = [p for p, part in windows.parts.items() if not len(part)]
     return {
-        "source": Path(path).name if path else type(datamodule.dataset).__name__,
+        "source": Path(path).name if path else type(data.dataset).__name__,
         "sha256": checksum,
         "rows": len(windows.price_T),
         "series": windows.names,

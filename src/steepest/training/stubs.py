@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from steepest.models.names import ActivationName, LossName
 from steepest.observe import settings
 from steepest.training import rules
 
-LossName = Literal["mse", "mae", "huber", "cross_entropy"]
-ActivationName = Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity"]
 Precision = (
     Literal[64, 32, 16]
     | Literal[

@@ -59,7 +59,7 @@ class Beside:
         try:
             self.pipe.send(kinds)
             answer = self.pipe.recv()
-        except (EOFError, OSError):
+        except (EOFError, BrokenPipeError, ConnectionResetError):
             return self._after_its_end(kinds)
         if isinstance(answer, Exception):
             raise answer

@@ -81,7 +81,7 @@ class Group:
             for name, loss in reference_losses(first.predictor.to(self.device, self.dtype), self.windows).items()
         }
         self.folders = Folders(
-            ground.data,
+            ground.data.windows,
             ground.facts,
             device_name(self.device),
             ground.evaluator,

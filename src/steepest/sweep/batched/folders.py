@@ -13,7 +13,7 @@ import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from steepest.data.batches import PreparedData
+from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.observe.eventfile import EventFile, custom_scalars, encode, histogram_event
 from steepest.observe.hparams import begin_session, end_session, hyperparameters
@@ -34,7 +34,7 @@ class Folders:
     """What the folders of one group's runs have in common.
 
     Attributes:
-        datamodule: their data.
+        windows: of their data.
         data: what the record says of it.
         device: in words.
         evaluator: scores their models.
@@ -45,7 +45,7 @@ class Folders:
         dashboard: what each of them says the Custom Scalars tab shows.
     """
 
-    datamodule: PreparedData
+    windows: Windows
     data: dict[str, Any]
     device: str
     evaluator: Evaluator
@@ -77,7 +77,7 @@ class Folders:
         if member.status == "finished":
             evaluation = self._evaluate(member)
             self._predictions(member, evaluation)
-            metrics |= assessment(evaluation, member.predictor, self.datamodule.windows)
+            metrics |= assessment(evaluation, member.predictor, self.windows)
         if events := self.files.pop(member.number, None):
             values = final_values(metrics) if member.status == "finished" else {}
             end_session(events, member.status, values, member.updates)

@@ -50,5 +50,8 @@ def of_killed(task: Sequence[Job], code: int | None) -> tuple[Outcome, list[Job]
         if status == "running":
             lost.append(job.number)
     said = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
-    log.error("the process that trained jobs %s together was killed (exit code %s)", said, code)
+    what = (
+        f"trained jobs {said} together was killed" if lost else "was to train jobs together ended before it began any"
+    )
+    log.error("the process that %s (exit code %s); steepest resume tries them again", what, code)
     return Outcome(ended), [job for job in task if not any(job is b for b in begun)]

@@ -227,7 +227,7 @@ class Watch:
     def _histograms(self, members: Sequence[Member], stack: Stack, runs: Sequence[int]) -> None:
         for what, numbers in (("parameters", stack.theta), ("gradients", stack.gradient)):
             for place, name in enumerate(stack.names):
-                if stack.mask is None:  # all runs' tensors are of one size
+                if not stack.padded:  # all runs' tensors are of one size
                     whole = histograms(stack.pieces(numbers)[place].cpu().numpy()[runs])
                 else:
                     own = [stack.of(numbers, run)[place].reshape(1, -1).cpu().numpy() for run in runs]
