@@ -53,7 +53,7 @@ def test_gradcheck_fails_where_a_gradient_is_wrong(monkeypatch, capsys):
     from steepest.models import agreement
 
     right = agreement.backward
-    monkeypatch.setattr(agreement, "backward", lambda *a: [(dW, db * 1.001) for dW, db in right(*a)])
+    monkeypatch.setattr(agreement, "backward", lambda *a, **o: [(dW, db * 1.001) for dW, db in right(*a, **o)])
     with pytest.raises(SystemExit) as ended:
         cli.gradcheck(["model=mlp"], entries=4)
     assert ended.value.code == 1

@@ -88,6 +88,18 @@ def test_a_wrong_formula_is_off_both_others(monkeypatch):
     assert "W2: the hand-derived gradient is off autograd's" in (rows["W2"].fault(1e-12) or "")
 
 
+def test_a_fault_of_the_kernels_that_an_update_uses_alone_is_seen(monkeypatch):
+    right = agreement.backward
+
+    def mutant(*arguments, once=False):
+        return [(dW * 1.5 if once else dW, db) for dW, db in right(*arguments, once=once)]
+
+    monkeypatch.setattr(agreement, "backward", mutant)
+    rows = {row.parameter: row for row in compare(*case())}
+    assert "W1: the hand-derived gradient is off autograd's" in (rows["W1"].fault(1e-12) or "")
+    assert rows["b1"].fault(1e-12) is None
+
+
 def test_entries_are_spread_over_a_parameter():
     network, loss, x, y = case(hidden=(40,))
     assert [r.entries for r in compare(network, loss, x, y, entries=7)] == [7, 7, 7, 2]

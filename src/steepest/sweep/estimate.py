@@ -23,7 +23,7 @@ from steepest.training.process import cores
 # run beside its updates and scores, by itself and among others.
 START, LIGHTNING, BY_ITSELF, TOGETHER = 2.5, 2.5, 1.5, 0.015
 FEW, MANY = 50, 250  # updates: what a Trainer takes for the difference is what updates cost
-TRIES = 3  # at scoring all parts, to see how long it takes
+TRIES = 3  # at scoring train and val, to see how long it takes
 
 
 def describe(

@@ -38,7 +38,8 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
         console.print(f"The best {MOST} of {shown} {what}; all jobs are in results.csv.", markup=False)
     unfinished = [row for row in rows if row["status"] != "finished"]
     for row in unfinished[:MOST_UNFINISHED]:
-        console.print(f"job {row['job']} {row['status']}: {row['stop_reason']}", markup=False, soft_wrap=True)
+        why = row["stop_reason"] or "it was not begun; steepest resume goes on with it"
+        console.print(f"job {row['job']} {row['status']}: {why}", markup=False, soft_wrap=True)
     if len(unfinished) > MOST_UNFINISHED:
         more = ", ".join(str(row["job"]) for row in unfinished[MOST_UNFINISHED:])
         console.print(f"Nor did these finish (why is in results.csv): {more}", markup=False, soft_wrap=True)
