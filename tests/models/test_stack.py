@@ -3,12 +3,18 @@
 import pytest
 import torch
 
+from steepest.models import products
 from steepest.models.descents import KINDS
 from steepest.models.losses import LOSSES
 from steepest.models.networks import MLP
-from steepest.models.stack import LARGE, Stack, _shares
+from steepest.models.stack import Stack, _shares
 
 RUNS, UPDATES = 9, 20
+
+
+@pytest.fixture(autouse=True, params=["PyTorch's products", "NumPy's products"])
+def library(request, monkeypatch):
+    monkeypatch.setattr(products, "numpys_are_wider", lambda: request.param.startswith("NumPy"))
 
 
 def trained(networks, x_RUBD, y_RUBH, loss):
@@ -16,7 +22,7 @@ def trained(networks, x_RUBD, y_RUBH, loss):
     descent = KINDS[torch.optim.SGD]([torch.optim.SGD(n.parameters(), 0.05, momentum=0.5) for n in networks], stack)
     losses = []
     for update in range(UPDATES):
-        losses.append(stack.loss_and_gradient(x_RUBD[:, update], y_RUBH[:, update], loss))
+        losses.append(stack.loss_and_gradient(stack.with_one(x_RUBD[:, update]), y_RUBH[:, update], loss))
         descent.step(stack.theta, stack.gradient)
     return stack, torch.stack(losses)
 
@@ -38,13 +44,16 @@ def test_a_networks_numbers_do_not_hang_on_who_it_is_trained_with(inputs, hidden
         assert torch.equal(left.outputs(score_on), part.outputs(score_on))
 
 
+@pytest.mark.parametrize("batches", [1, 2, 3])
+@pytest.mark.parametrize("units", [10, 4])
 @torch.no_grad()
-def test_samples_that_all_share_are_as_if_each_had_its_own():
-    networks = [MLP(6, [10], 1, seed=seed) for seed in range(4)]
-    x, y = torch.randn(16, 6), torch.randn(16, 1)
+def test_batches_that_runs_share_are_as_if_each_had_its_own(batches, units):
+    networks = [MLP(6, [units], 1, seed=seed) for seed in range(6)]
     shared, own = (Stack(networks, torch.device("cpu"), torch.float32) for _ in range(2))
-    shared.loss_and_gradient(x, y, LOSSES["mse"])
-    own.loss_and_gradient(x.repeat(4, 1, 1), y.repeat(4, 1, 1), LOSSES["mse"])
+    x, y = shared.with_one(torch.randn(batches, 16, 6)), torch.randn(batches, 16, 1)
+    losses = shared.loss_and_gradient(x, y, LOSSES["mse"])
+    each = 6 // batches
+    assert torch.equal(losses, own.loss_and_gradient(*(t.repeat_interleave(each, 0) for t in (x, y)), LOSSES["mse"]))
     assert torch.equal(shared.gradient, own.gradient)
 
 
@@ -54,7 +63,7 @@ def test_gradients_are_autograds_whichever_way_weights_lie():
         networks = [MLP(inputs, hidden, 2, "sigmoid", seed).double() for seed in range(3)]
         x, y = torch.randn(3, 11, inputs, dtype=torch.float64), torch.randn(3, 11, 2, dtype=torch.float64)
         stack = Stack(networks, torch.device("cpu"), torch.float64)
-        stack.loss_and_gradient(x, y, LOSSES["huber"])
+        stack.loss_and_gradient(stack.with_one(x), y, LOSSES["huber"])
         for run, network in enumerate(networks):
             with torch.enable_grad():
                 loss = torch.nn.functional.huber_loss(network(x[run]), y[run])
@@ -74,7 +83,7 @@ def test_no_share_is_of_a_single_run():
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "hard_sigmoid"])
 @torch.no_grad()
 def test_outputs_of_many_samples_are_each_networks_own(activation):
-    x = torch.randn(LARGE // 48, 5)
+    x = torch.randn(1500, 5)
     networks = [MLP(5, [units, 16], 2, activation, seed) for seed, units in enumerate([40, 8, 40, 32])]
     stack = Stack(networks, torch.device("cpu"), torch.float32)
     made = stack.outputs(x)

@@ -36,9 +36,9 @@ def beside(tmp_path):
 
 def test_it_trains_what_it_is_given_again_and_again(beside, jobs):
     assert statuses(beside.train([jobs[:2]])) == {0: "finished", 1: "finished"}
-    first = beside.process.pid
+    first = beside.running[0].pid
     assert statuses(beside.train([jobs[2:3], jobs[3:]])) == {2: "finished", 3: "finished"}
-    assert beside.process.pid == first != os.getpid()
+    assert beside.running[0].pid == first != os.getpid()
     assert all(read_json(job.folder / "metrics.json")["status"] == "finished" for job in jobs)
 
 
@@ -65,7 +65,7 @@ from omegaconf import OmegaConf
 from steepest.sweep.batched.beside import Beside
 beside = Beside(OmegaConf.create({{"hydra": {LOGGING!r}}}), 1, None)
 beside.start()
-print(beside.process.pid, flush=True)
+print(beside.running[0].pid, flush=True)
 time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -35,8 +35,10 @@ from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
 from steepest.models.activations import ACTIVATIONS, Activation
+from steepest.models.products import by_numpy, multiply
 
 Layer = tuple[Tensor, Tensor]  # W (R, out, in), b (R, out)
+Whole = tuple[Tensor, Tensor | None]  # the same; None where b is the last column of W, the weights of an input 1
 
 
 class Trace(NamedTuple):
@@ -52,7 +54,7 @@ class Trace(NamedTuple):
 
 
 def forward(
-    x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation], *, once: bool = False
+    x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Whole], activations: Sequence[Activation], *, once: bool = False
 ) -> Trace:
     """a_0 = x; z_k = W_k a_(k-1) + b_k; a_k = sigma_k(z_k).
 
@@ -70,7 +72,7 @@ def forward(
     return trace
 
 
-def outputs(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation]) -> Tensor:
+def outputs(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Whole], activations: Sequence[Activation]) -> Tensor:
     """What `forward` ends with (R, N, O), where nothing on the way there is wanted."""
     a_NI = x_ND
     for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
@@ -81,7 +83,7 @@ def outputs(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activation
 def errors(
     slope_NO: Float[Tensor, "*R N O"],
     trace: Trace,
-    layers: Sequence[Layer],
+    layers: Sequence[Whole],
     activations: Sequence[Activation],
     *,
     once: bool = False,
@@ -107,9 +109,9 @@ def errors(
 def backward(
     slope_NO: Float[Tensor, "*R N O"],
     trace: Trace,
-    layers: Sequence[Layer],
+    layers: Sequence[Whole],
     activations: Sequence[Activation],
-    out: Sequence[Layer] | None = None,
+    out: Sequence[Whole] | None = None,
     *,
     once: bool = False,
 ) -> list[Layer]:
@@ -120,32 +122,38 @@ def backward(
     """
     found = errors(slope_NO, trace, layers, activations, once=once)
     into: Sequence[tuple[Tensor | None, Tensor | None]] = out or [(None, None)] * len(layers)
-    return [
-        (_outer(g_NO, a_NI, dW_OI), torch.sum(g_NO, -2, out=db_O))
-        for g_NO, a_NI, (dW_OI, db_O) in zip(found, trace.a, into, strict=False)
-    ]
+    gradients = []
+    for g_NO, a_NI, (_, b_O), (dW_OI, db_O) in zip(found, trace.a, layers, into, strict=False):
+        dW_OI = _outer(g_NO, a_NI, dW_OI)
+        gradients.append((dW_OI, dW_OI[..., -1] if b_O is None else torch.sum(g_NO, -2, out=db_O)))
+    return gradients
 
 
 def _outer(g_NO: Tensor, a_NI: Tensor, out: Tensor | None) -> Tensor:
     """sum_n g_no a_ni (R, out, in), written as `out` lies."""
     if out is not None and out.stride(-1) != 1:
-        torch.matmul(a_NI.mT, g_NO, out=out.mT)
+        multiply(a_NI.mT, g_NO, out.mT)
         return out
-    return torch.matmul(g_NO.mT, a_NI, out=out)
+    return multiply(g_NO.mT, a_NI, out)
 
 
 def _down(g_NO: Tensor, W_OI: Tensor) -> Tensor:
     """dL/da_ni = sum_o g_no W_oi (R, N, in)."""
     # Of a single output there is nothing to sum.
-    return g_NO * W_OI if g_NO.shape[-1] == 1 else g_NO @ W_OI
+    return g_NO * W_OI if g_NO.shape[-1] == 1 else multiply(g_NO, W_OI)
 
 
-def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor) -> Tensor:
+def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor | None) -> Tensor:
     """sum_i W_oi a_ni + b_o (R, N, out)."""
+    if b_O is None:
+        return multiply(a_NI, W_OI.mT)
     if W_OI.dim() == 2:
         return nn.functional.linear(a_NI, W_OI, b_O)  # one kernel
     if W_OI.dim() == 3:
-        return torch.baddbmm(b_O.unsqueeze(-2), a_NI.expand(len(W_OI), -1, -1), W_OI.mT)
+        a_RNI = a_NI.expand(len(W_OI), -1, -1)
+        if by_numpy(a_RNI, W_OI):
+            return multiply(a_RNI, W_OI.mT).add_(b_O.unsqueeze(-2))
+        return torch.baddbmm(b_O.unsqueeze(-2), a_RNI, W_OI.mT)
     return a_NI @ W_OI.mT + b_O.unsqueeze(-2)
 
 

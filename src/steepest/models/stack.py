@@ -6,7 +6,9 @@ and stay 0: such a unit's outgoing weights are 0, so nothing above it sees it, a
 Shapes: R runs, T parameter tensors, M = R times the numbers of the widest network, N samples, D inputs, O outputs.
 All numbers of one kind (parameters, gradients, momenta) are a tensor (M,): W1 of all runs, b1 of all runs, W2 ..., so
 that an elementwise step is one kernel and every W and b of all runs lies in one piece, as matrix products like it. They
-like rows to be long, too: a W (out, in) with less columns than rows lies there as its transpose.
+like rows to be long, too: a W (out, in) with less columns than rows lies there as its transpose. If W1 does, each run's
+b1 lies after its W1, as one more row: z1 is one product where x has one more input that is always 1, and dL/db1 comes
+with dL/dW1.
 """
 
 from __future__ import annotations
@@ -15,15 +17,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from steepest.models.losses import Loss
-from steepest.models.networks import MLP, Layer, backward, forward, outputs
+from steepest.models.networks import MLP, Layer, Whole, backward, forward, outputs
 
-AT_ONCE = 1 << 17  # numbers of a layer that are cheap to hold: what a processor has near
+AT_ONCE = 1 << 18  # numbers of a layer that are cheap to hold: what a processor has near
 SAMPLES = 256  # that outputs are made of at once; fewer make slow matrix products
-LARGE = 1 << 17  # samples times hidden units of a run whose outputs are made by themselves
 
 
 class Stack:
@@ -67,12 +68,30 @@ class Stack:
 
     def _view(self) -> None:
         self._two: _Two | None = None
-        self.layers, self.gradients = self._pairs(self.theta), self._pairs(self.gradient)
+        self.layers = self._pairs(self.theta)
+        self.wholes, self.gradients = self._wholes(self.theta), self._wholes(self.gradient)
 
     def _pairs(self, numbers: Tensor) -> list[Layer]:
         """(W, b) of each layer: views."""
         blocks = self.blocks(numbers)
         return list(zip(blocks[::2], blocks[1::2], strict=True))
+
+    def _wholes(self, numbers: Tensor) -> list[Whole]:
+        """The same, the lowest as (W and b, None) where they lie as one matrix."""
+        pairs: list[Whole] = [*self._pairs(numbers)]
+        if self.takes_one:
+            units, inputs = self.shapes[0]
+            pairs[0] = (self._spans(numbers)[0].view(-1, inputs + 1, units).mT, None)
+        return pairs
+
+    @property
+    def takes_one(self) -> bool:
+        """Whether `loss_and_gradient` wants inputs `with_one`."""
+        return _lies_turned(self.shapes[0])
+
+    def with_one(self, x_ND: Float[Tensor, "*S N D"]) -> Float[Tensor, "*S N I"]:
+        """Inputs as `loss_and_gradient` wants them: with one more that is always 1, where b1 lies as its weights."""
+        return torch.cat([x_ND, x_ND.new_ones(*x_ND.shape[:-1], 1)], -1) if self.takes_one else x_ND
 
     def blocks(self, numbers: Float[Tensor, " M"]) -> list[Tensor]:
         """The numbers of each parameter tensor, (R, out, in) or (R, out): views."""
@@ -83,8 +102,17 @@ class Stack:
 
     def pieces(self, numbers: Float[Tensor, " M"]) -> list[Float[Tensor, "R _"]]:
         """The numbers of each parameter tensor in a row per run, as they lie: views."""
-        runs = len(numbers) // sum(self.sizes)
-        return [part.view(runs, -1) for part in numbers.split([runs * size for size in self.sizes])]
+        first, *others = self._spans(numbers)
+        return [*first.split(self.sizes[:2], 1), *others] if self.takes_one else [first, *others]
+
+    def _spans(self, numbers: Float[Tensor, " M"]) -> list[Float[Tensor, "R _"]]:
+        """The same, views that lie in one piece each: W1 and b1 are one where each run's lie together."""
+        sizes = self._span_sizes()
+        runs = len(numbers) // sum(sizes)
+        return [part.view(runs, -1) for part in numbers.split([runs * size for size in sizes])]
+
+    def _span_sizes(self) -> list[int]:
+        return [sum(self.sizes[:2]), *self.sizes[2:]] if self.takes_one else self.sizes
 
     def rows(self, numbers: Float[Tensor, " M"]) -> Float[Tensor, "R P"]:
         """The numbers of each run in a row."""
@@ -92,7 +120,7 @@ class Stack:
 
     def spread(self, value_R: Float[Tensor, " R"]) -> Float[Tensor, " M"]:
         """A number of each run for all of its numbers."""
-        return torch.cat([value_R.unsqueeze(1).expand(-1, size).flatten() for size in self.sizes])
+        return torch.cat([value_R.unsqueeze(1).expand(-1, size).flatten() for size in self._span_sizes()])
 
     def norms(self, numbers: Float[Tensor, " M"]) -> Float[Tensor, "R T"]:
         """The Euclidean norm of each parameter tensor's numbers."""
@@ -109,80 +137,64 @@ class Stack:
 
     def some(self, numbers: Float[Tensor, " M"], index_r: Int[Tensor, " r"]) -> Float[Tensor, " m"]:
         """The numbers of some of the runs."""
-        return torch.cat([piece[index_r].flatten() for piece in self.pieces(numbers)])
+        return torch.cat([part[index_r].flatten() for part in self._spans(numbers)])
 
     def into(self, network: MLP, run: int) -> None:
         """Give a network a run's parameters."""
         for mine, its in zip(network.parameters(), self.of(self.theta, run), strict=True):
             mine.data = its.clone()
 
-    def loss_and_gradient(self, x_ND: Float[Tensor, "*#R N D"], y_NH: Tensor, loss: Loss) -> Float[Tensor, " R"]:
-        """Each run's mean loss, with its gradient in `gradient`; samples without runs dimension are for all.
+    def loss_and_gradient(self, x_SNI: Float[Tensor, "S N I"], y_SNH: Shaped[Tensor, "S N H"], loss: Loss) -> Tensor:
+        """Each run's mean loss (R,), with its gradient in `gradient`.
 
         A run's numbers are the same, to the bit, whoever it is trained with.
+
+        Args:
+            x_SNI: inputs `with_one`, of S batches: each of the next R / S runs.
+            y_SNH: targets.
+            loss: of all runs.
         """
+        each = len(self) // len(x_SNI)
+        y_RNH = y_SNH.repeat_interleave(each, 0) if each > 1 else y_SNH
+        if not self.takes_one and each > 1:
+            x_SNI = x_SNI.repeat_interleave(each, 0)
         if len(self) > 1:
-            x_RND = x_ND.expand(len(self), -1, -1)
-            loss_R = self._loss_and_gradient(x_RND, y_NH, loss, self.layers, self.gradients)
+            loss_R = self._loss_and_gradient(x_SNI, y_RNH, loss, self.wholes, self.gradients)
         else:  # the product of one pair of matrices is done by another kernel, whose last digits differ
             two = self._two = self._two or _Two(self)
             two.fill()
-            x_RND = x_ND.expand(2, -1, -1)
-            loss_R = self._loss_and_gradient(x_RND, y_NH, loss, two.layers, two.gradients)[:1]
+            loss_R = self._loss_and_gradient(x_SNI.expand(2, -1, -1), y_RNH, loss, two.wholes, two.gradients)[:1]
             torch.cat(two.gradient_of_one, out=self.gradient)
         if self.mask is not None:
             self.gradient *= self.mask
         return loss_R
 
     def _loss_and_gradient(
-        self, x_RND: Tensor, y_NH: Tensor, loss: Loss, layers: Sequence[Layer], gradients: Sequence[Layer]
+        self, x_SNI: Tensor, y_RNH: Tensor, loss: Loss, layers: Sequence[Whole], gradients: Sequence[Whole]
     ) -> Tensor:
-        trace = forward(x_RND, layers, self.activations, once=True)
-        loss_R, slope_RNO = loss.with_slope(trace.a[-1], y_NH)
+        trace = forward(x_SNI, layers, self.activations, once=True)
+        loss_R, slope_RNO = loss.with_slope(trace.a[-1], y_RNH)
         backward(slope_RNO, trace, layers, self.activations, gradients, once=True)
         return loss_R
 
     def _twice(self, numbers: Tensor) -> Tensor:
         """The numbers of the one run, for two."""
-        return torch.cat([piece.expand(2, -1).flatten() for piece in self.pieces(numbers)])
+        return torch.cat([part.expand(2, -1).flatten() for part in self._spans(numbers)])
 
     def outputs(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "R N O"]:
         """Every run's predictions in model space: to the bit the same, whoever it is asked with."""
         made_RNO = x_ND.new_empty(len(self), len(x_ND), self.shapes[-1][0])
-        large = self._large(x_ND)
-        if len(large) < len(self):
-            self._outputs_together(x_ND, made_RNO)
-        if large:
-            self._outputs_one_by_one(x_ND, large, made_RNO)
-        return made_RNO
-
-    def _large(self, x_ND: Tensor) -> list[int]:
-        """The runs whose outputs are made faster one by one."""
-        known = x_ND.dtype == torch.float32 and all(sigma.in_place for sigma in self.activations[:-1])
-        if not (known and x_ND.device.type == "cpu" and torch.backends.mkldnn.is_available()):
-            return []
-        units = [sum(shape[0] for shape in shapes[:-2:2]) for shapes in self.own_shapes]
-        return [run for run, count in enumerate(units) if len(x_ND) * count >= LARGE]
-
-    def _outputs_one_by_one(self, x_ND: Tensor, runs: Sequence[int], made_RNO: Tensor) -> None:
-        """By oneDNN: its products use the widest instructions of every maker's processor, MKL's only of Intel's."""
-        blocked_ND, blocks = x_ND.to_mkldnn(), self.blocks(self.theta)
-        for run in runs:
-            own, a_NI = self._own(blocks, run), blocked_ND
-            for W_OI, b_O, sigma in zip(own[::2], own[1::2], self.activations, strict=True):
-                a_NI = sigma.instead(torch.nn.functional.linear(a_NI, W_OI.contiguous(), b_O))
-            made_RNO[run] = a_NI.to_dense()
-
-    def _outputs_together(self, x_ND: Tensor, made_RNO: Tensor) -> None:
         runs = max(2, AT_ONCE // (SAMPLES * max(shape[0] for shape in self.shapes)))
-        whole = self.layers if len(self) > 1 else self._pairs(self._twice(self.theta))
-        start = 0
-        for count in _shares(len(whole[0][1]), runs):
-            layers = [(W[start : start + count], b[start : start + count]) for W, b in whole]
+        wholes = self.wholes if len(self) > 1 else self._wholes(self._twice(self.theta))
+        x_NI, start = self.with_one(x_ND), 0
+        for count in _shares(max(2, len(self)), runs):
+            layers = [(W[start : start + count], None if b is None else b[start : start + count]) for W, b in wholes]
             for first in range(0, len(x_ND), SAMPLES):
-                piece = outputs(x_ND[first : first + SAMPLES], layers, self.activations)
+                x_1NI = x_NI[None, first : first + SAMPLES]
+                piece = outputs(x_1NI, layers, self.activations)
                 made_RNO[start : start + count, first : first + SAMPLES] = piece[: len(self)]
             start += count
+        return made_RNO
 
     def part(self, index_r: Int[Tensor, " r"]) -> Stack:
         """These runs only."""
@@ -212,9 +224,9 @@ class _Two:
     def __init__(self, stack: Stack) -> None:
         theta = stack._twice(stack.theta)
         gradient = torch.empty_like(theta)
-        self.both = list(zip(stack.pieces(theta), stack.pieces(stack.theta), strict=True))
-        self.layers, self.gradients = stack._pairs(theta), stack._pairs(gradient)
-        self.gradient_of_one = [piece[0] for piece in stack.pieces(gradient)]
+        self.both = list(zip(stack._spans(theta), stack._spans(stack.theta), strict=True))
+        self.wholes, self.gradients = stack._wholes(theta), stack._wholes(gradient)
+        self.gradient_of_one = [part[0] for part in stack._spans(gradient)]
 
     def fill(self) -> None:
         """Take the run's parameters as they are now."""

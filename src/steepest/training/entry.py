@@ -5,6 +5,8 @@ No torch at import: `python train.py --help` answers at once.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import shlex
@@ -44,6 +46,7 @@ _LIMITS = {"stop.epochs": "trainer.max_epochs", "stop.updates": "trainer.max_ste
 
 def command(app: Callable[[], Any]) -> None:
     """Run a Hydra app: user errors become one message and exit code 2, unless ``HYDRA_FULL_ERROR=1`` asks for more."""
+    atexit.register(gc.freeze)  # what is there at the end goes with the process: nothing is to be collected
     guard_hydra()
     if SWEEP in os.environ:
         end_with(int(os.environ[SWEEP]), group=True)

@@ -6,6 +6,8 @@ No torch here, nor wherever a sweep's own process passes: what takes a second is
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -24,7 +26,53 @@ from steepest.training.process import end_with
 
 if TYPE_CHECKING:
     from steepest.sweep.batched.plan import Job
-    from steepest.sweep.batched.pool import Pool
+
+
+Running = tuple[multiprocessing.process.BaseProcess, connection.Connection]  # a process, and the pipe to it
+_begun: Running | None = None  # nobody's yet
+BATCHED = "hydra/launcher=batched"
+
+
+def begin(words: Sequence[str]) -> None:
+    """Let a process begin to import as soon as a command's words say that it will be wanted, before Hydra reads them.
+
+    It is a guess: of a sweep whose launcher is named in a file, the process begins with `Beside.start`.
+    """
+    global _begun
+    if BATCHED in words and not {"-m", "--multirun"}.isdisjoint(words) and _begun is None:
+        _begun = _fork()
+        atexit.register(_end_begun)
+
+
+def _end_begun() -> None:
+    if (running := _taken()) is not None:
+        _end(running)
+
+
+def _taken() -> Running | None:
+    global _begun
+    running, _begun = _begun, None
+    return running
+
+
+def _fork() -> Running | None:
+    """A process that imports, then trains what it is told; None where processes cannot be forked."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return None
+    context = multiprocessing.get_context("fork")
+    pipe, theirs = context.Pipe()
+    # No daemon in Python's sense, for those may not have processes of their own.
+    process = context.Process(target=_serve, args=(theirs, os.getpid()))
+    process.start()
+    theirs.close()  # so that its end ends what comes from it
+    return process, pipe
+
+
+def _end(running: Running) -> None:
+    process, pipe = running
+    process.terminate()
+    process.join()
+    pipe.close()
 
 
 class Beside:
@@ -33,42 +81,41 @@ class Beside:
     Args:
         config: the sweep's.
         workers, at_once: as for `pool.Pool`.
+
+    Attributes:
+        running: it; None where there is none.
     """
 
     def __init__(self, config: DictConfig, workers: int | None, at_once: int | None) -> None:
         self.asked = config, workers, at_once
-        self.process: multiprocessing.process.BaseProcess | None = None
+        self.running: Running | None = None
 
     def start(self) -> None:
-        """Let it begin to import; where processes cannot be forked there is none."""
-        if self.process is not None or "fork" not in multiprocessing.get_all_start_methods():
-            return
-        context = multiprocessing.get_context("fork")
-        self.pipe, theirs = context.Pipe()
-        # No daemon in Python's sense, for those may not have processes of their own.
-        self.process = context.Process(target=_serve, args=(*self.asked, theirs, os.getpid()))
-        self.process.start()
-        theirs.close()  # so that its end ends what comes from it
-        atexit.register(self.end)
+        """Let it begin to import, if it has not; where processes cannot be forked there is none."""
+        if self.running is None:
+            self.running = _taken() or _fork()
+            atexit.register(self.end)
 
     def train(self, kinds: Sequence[Sequence[Job]]) -> list[Outcome]:
         """Train the jobs of these kinds: what `Pool.train` returns, or raises."""
         self.start()
-        if self.process is None:
-            return _pool(*self.asked).train(kinds)
+        if self.running is None:
+            return _train(*self.asked, kinds)
+        process, pipe = self.running
         try:
-            self.pipe.send(kinds)
-            answer = self.pipe.recv()
+            pipe.send((*self.asked, kinds))
+            answer = pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            return self._after_its_end(kinds)
+            return self._after_its_end(process, kinds)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _after_its_end(self, kinds: Sequence[Sequence[Job]]) -> list[Outcome]:
-        assert self.process is not None, "it was started"
-        self.process.join()
-        outcome, untouched = of_killed([job for jobs in kinds for job in jobs], self.process.exitcode)
+    def _after_its_end(
+        self, process: multiprocessing.process.BaseProcess, kinds: Sequence[Sequence[Job]]
+    ) -> list[Outcome]:
+        process.join()
+        outcome, untouched = of_killed([job for jobs in kinds for job in jobs], process.exitcode)
         self.end()
         numbers = {job.number for job in untouched}
         left = [[job for job in jobs if job.number in numbers] for jobs in kinds]
@@ -76,34 +123,35 @@ class Beside:
 
     def end(self) -> None:
         """End it, whatever it does."""
-        if self.process is not None:
+        if self.running is not None:
             atexit.unregister(self.end)
-            self.process.terminate()
-            self.process.join()
-            self.pipe.close()
-            self.process = None
+            _end(self.running)
+            self.running = None
 
 
-def _pool(config: DictConfig, workers: int | None, at_once: int | None) -> Pool:
+def _train(
+    config: DictConfig, workers: int | None, at_once: int | None, kinds: Sequence[Sequence[Job]]
+) -> list[Outcome]:
     from steepest.sweep.batched.pool import Pool
 
-    return Pool(config, workers, at_once)
+    return Pool(config, workers, at_once).train(kinds)
 
 
-def _serve(
-    config: DictConfig, workers: int | None, at_once: int | None, pipe: connection.Connection, parent: int
-) -> None:
+def _serve(pipe: connection.Connection, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep's own process is asked by it, and ends this one
     end_with(parent)
     setup_globals()
     tame_warnings()
-    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    pool = _pool(config, workers, at_once)
+    gc.disable()  # imports make much, and leave next to nothing to be collected
+    importlib.import_module("steepest.sweep.batched.pool")
+    gc.freeze()
+    gc.enable()
     while True:
-        kinds = pipe.recv()
+        config, workers, at_once, kinds = pipe.recv()
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
         answer: list[Outcome] | Exception
         try:
-            answer = pool.train(kinds)
+            answer = _train(config, workers, at_once, kinds)
         except Exception as error:  # whatever it is: the sweep's own process says it
             error.add_note(traceback.format_exc())
             answer = _to_send(error)

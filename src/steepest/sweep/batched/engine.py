@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from steepest.data.batches import Batches, PreparedData
 from steepest.evaluate.evaluation import Evaluator
@@ -39,6 +40,7 @@ class Ground:
 
     def __init__(self, checked: Checked, data: PreparedData | None = None) -> None:
         torch.set_num_threads(1)  # small products lose time on more; the processes share the cores
+        threadpool_limits(1, "blas")
         keep_freed_memory()
         self.device, self.dtype = parts.placement(checked)
         self.data = PreparedData(checked.groups["data"](), seed=checked.run.seed) if data is None else data

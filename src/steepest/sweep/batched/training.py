@@ -7,6 +7,7 @@ batch, D inputs, H horizon.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -51,26 +52,29 @@ class Training:
         write: Callable[[Member], None],
         ended: Callable[[Member], None],
     ) -> None:
-        self.members, self.exams, self.watch = list(members), exams, watch
+        # Of one seed side by side, for they share their batches.
+        self.members = sorted(members, key=lambda member: member.checked.run.seed)
+        self.exams, self.watch = exams, watch
         self.write, self.ended = write, ended
         windows = exams[0].windows
-        self.stack = Stack([m.predictor.network for m in members], windows.price_T.device, windows.inputs_TF.dtype)
-        self.descent = KINDS[type(members[0].optimizer)]([m.optimizer for m in members], self.stack)
-        self.loss = members[0].predictor.loss
+        self.stack = Stack([m.predictor.network for m in self.members], windows.price_T.device, windows.inputs_TF.dtype)
+        self.descent = KINDS[type(self.members[0].optimizer)]([m.optimizer for m in self.members], self.stack)
+        self.loss = self.members[0].predictor.loss
         self.epoch = 0
-        self.batches = {seed: batches(seed) for seed in dict.fromkeys(m.checked.run.seed for m in members)}
+        self.batches = {seed: batches(seed) for seed in dict.fromkeys(m.checked.run.seed for m in self.members)}
         for order in self.batches.values():
             order.epoch = lambda: self.epoch
         self.size = next(iter(self.batches.values())).size
-        self.samples = Samples(exams[0])
+        self.samples = Samples(exams[0], self.stack)
         self.saved: dict[str, Tensor] = {}  # as it was at the end of the last whole epoch
         self._align()
 
     def _align(self) -> None:
         """What is kept for each run that is left, in the order of the runs."""
-        seeds = list(dict.fromkeys(m.checked.run.seed for m in self.members))
-        self.seeds = seeds
-        self.seed_R = torch.tensor([seeds.index(m.checked.run.seed) for m in self.members])
+        runs = Counter(m.checked.run.seed for m in self.members)
+        alike = len(set(runs.values())) == 1
+        # Of which order each batch is: one for all runs of a seed, where there are as many of each.
+        self.seeds = list(runs) if alike else [m.checked.run.seed for m in self.members]
         bounds = [m.clip for m in self.members]
         self.bound_R = None
         if any(bound is not None for bound in bounds):
@@ -85,7 +89,8 @@ class Training:
             self.epoch += 1
 
     def _one_epoch(self) -> None:
-        order_SN = torch.stack([self.samples.places(self.batches[seed].order()) for seed in self.seeds])
+        orders = {seed: self.samples.places(self.batches[seed].order()) for seed in dict.fromkeys(self.seeds)}
+        order_SN = torch.stack([orders[seed] for seed in self.seeds])
         count, done = len(self.batches[self.seeds[0]]), 0
         while done < count and self.members:
             left = [m.updates_left for m in self.members]
@@ -105,12 +110,10 @@ class Training:
         """Updates `start` to `stop` of the epoch, for all runs; those that diverge are ended."""
         stack, descent, size = self.stack, self.descent, self.size
         look = self.watch.look(stack, self.members[0].updates, stop - start)
-        alike = len(order_SN) == 1
         began = time.time()
         for k in range(start, stop):
             place_SB = order_SN[:, k * size : (k + 1) * size]
-            x_ND, y_NH = self.samples.take(place_SB[0] if alike else place_SB[self.seed_R.to(place_SB.device)])
-            loss_R = stack.loss_and_gradient(x_ND, y_NH, self.loss)
+            loss_R = stack.loss_and_gradient(*self.samples.take(place_SB), self.loss)
             look.take(loss_R)
             if self.bound_R is not None:
                 self._clip(self.bound_R)
@@ -168,7 +171,7 @@ class Training:
         """The norm of the gradient of the whole training part's loss, for each run."""
         total, count = torch.zeros_like(stack.theta), 0
         for _, batch in self.exams[0].walk():
-            stack.loss_and_gradient(batch.x_ND, batch.y_NH, self.loss)
+            stack.loss_and_gradient(stack.with_one(batch.x_ND[None]), batch.y_NH[None], self.loss)
             total.add_(stack.gradient, alpha=len(batch.x_ND))
             count += len(batch.x_ND)
         return torch.linalg.vector_norm(stack.norms(total / count), dim=1).tolist()
@@ -206,27 +209,32 @@ class Training:
 
 
 class Samples:
-    """The training part's samples by number, held as they are or gathered from their windows."""
+    """The training part's samples by number, held as they are or gathered from their windows.
 
-    def __init__(self, exam: Exam) -> None:
-        self.exam, self.windows = exam, exam.windows
+    Args:
+        exam: of that part.
+        stack: which wants their inputs `with_one`.
+    """
+
+    def __init__(self, exam: Exam, stack: Stack) -> None:
+        self.exam, self.windows, self.stack = exam, exam.windows, stack
         rows = len(self.windows.price_T)
         self.number_T = torch.zeros(rows, dtype=torch.long, device=self.windows.price_T.device)
         self.number_T[exam.origin_N] = torch.arange(len(exam), device=self.number_T.device)
-        self.x_ND: Tensor | None = None
+        self.x_NI: Tensor | None = None
         if len(exam) * self.windows.inputs <= HELD:
-            self.x_ND = torch.cat([batch.x_ND for _, batch in exam.walk()])
+            self.x_NI = torch.cat([stack.with_one(batch.x_ND) for _, batch in exam.walk()])
 
     def places(self, origin_N: Tensor) -> Tensor:
         """Numbers of the samples with these origins."""
         return self.number_T[origin_N]
 
-    def take(self, number_RB: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs (R, B, D) and targets (R, B, H) of these samples; without R where `number_RB` has none."""
-        number_M = number_RB.flatten()
-        if self.x_ND is not None:
-            x_MD = self.x_ND.index_select(0, number_M)
+    def take(self, number_SB: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (S, B, I), `with_one`, and targets (S, B, H) of these samples."""
+        number_M = number_SB.flatten()
+        if self.x_NI is not None:
+            x_MI = self.x_NI.index_select(0, number_M)
         else:
-            x_MD = self.windows.gather(self.exam.origin_N[number_M]).x_ND
+            x_MI = self.stack.with_one(self.windows.gather(self.exam.origin_N[number_M]).x_ND)
         y_MH = self.exam.target_NH.index_select(0, number_M)
-        return x_MD.view(*number_RB.shape, -1), y_MH.view(*number_RB.shape, -1)
+        return x_MI.view(*number_SB.shape, -1), y_MH.view(*number_SB.shape, -1)

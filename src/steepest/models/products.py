@@ -1,0 +1,58 @@
+"""Matrix products of many models, by the library whose are faster on this processor: PyTorch's or NumPy's.
+
+PyTorch's come from MKL, which uses the widest instructions (AVX-512) of Intel's processors only; NumPy's come from
+OpenBLAS, which uses them on every processor that has them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_info
+from torch import Tensor
+
+WIDE = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # what OpenBLAS calls its kernels of AVX-512
+
+
+@cache
+def numpys_are_wider() -> bool:
+    """Whether NumPy's products use AVX-512, and PyTorch's do not."""
+    kernels = {found["architecture"] for found in threadpool_info() if found["internal_api"] == "openblas"}
+    return bool(kernels) and kernels <= WIDE and torch.backends.mkl.is_available() and not is_intels()
+
+
+def is_intels(described: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether Linux describes the processor as Intel's."""
+    return described.is_file() and "GenuineIntel" in described.read_text()
+
+
+def by_numpy(a: Tensor, b: Tensor) -> bool:
+    """Whether NumPy multiplies these: matrices of several models, on the CPU, that autograd does not follow."""
+    return (
+        a.dim() == b.dim() == 3
+        and numpys_are_wider()
+        and a.device.type == "cpu"
+        and a.dtype in (torch.float32, torch.float64)
+        and not (a.requires_grad or b.requires_grad)
+    )
+
+
+def multiply(a_SIJ: Tensor, b_RJK: Tensor, out: Tensor | None = None) -> Tensor:
+    """sum_j a_ij b_jk (R, I, K) of R models; written into `out` where that is given.
+
+    Each of the S first factors is that of the next R / S models. Both may be without models.
+    """
+    each = len(b_RJK) // len(a_SIJ) if a_SIJ.dim() == b_RJK.dim() == 3 else 1
+    if not by_numpy(a_SIJ, b_RJK):
+        return torch.matmul(a_SIJ.repeat_interleave(each, 0) if each > 1 else a_SIJ, b_RJK, out=out)
+    if out is None:
+        out = b_RJK.new_empty(len(b_RJK), a_SIJ.shape[1], b_RJK.shape[2])
+    if each > 1:
+        a_SIJ, b, into = a_SIJ.unsqueeze(1), b_RJK.unflatten(0, (-1, each)), out.unflatten(0, (-1, each))
+        np.matmul(a_SIJ.numpy(), b.numpy(), out=into.numpy())
+    else:
+        np.matmul(a_SIJ.numpy(), b_RJK.numpy(), out=out.numpy())
+    return out
