@@ -101,3 +101,11 @@ def command(tmp_path):
 def plain():
     """A composed config as plain data."""
     return lambda *overrides: OmegaConf.to_container(composed(*overrides), resolve=True)
+
+
+@pytest.fixture(params=["PyTorch's products", "NumPy's products"])
+def library(request, monkeypatch):
+    """Whose matrix products networks that are trained together take: both, whatever this processor is."""
+    from steepest.models import products
+
+    monkeypatch.setattr(products, "numpys_are_wider", lambda: request.param.startswith("NumPy"))

@@ -11,8 +11,8 @@ from conftest import ROOT
 MUTANTS = {
     "a layer is updated before its error is propagated": (
         "networks.py",
-        "slope = _down(found[-1], layers[k + 1][0])",
-        "slope = _down(found[-1], layers[k + 1][0] - 0.01 * found[-1].mT @ trace.a[k + 1])",
+        "slope = _down(found[-1], layers[k + 1][0], once)",
+        "slope = _down(found[-1], layers[k + 1][0] - 0.01 * found[-1].mT @ trace.a[k + 1], once)",
     ),
     "the 2/N of the squared error is missing": (
         "losses.py",
@@ -26,8 +26,8 @@ MUTANTS = {
     ),
     "a weight is transposed": (
         "networks.py",
-        "slope = _down(found[-1], layers[k + 1][0])",
-        "slope = _down(found[-1], (lambda W: W.mT if W.shape[-1] == W.shape[-2] else W)(layers[k + 1][0]))",
+        "slope = _down(found[-1], layers[k + 1][0], once)",
+        "slope = _down(found[-1], (lambda W: W.mT if W.shape[-1] == W.shape[-2] else W)(layers[k + 1][0]), once)",
     ),
     "the slope of the sigmoid is taken at z": (
         "activations.py",

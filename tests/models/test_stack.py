@@ -3,18 +3,14 @@
 import pytest
 import torch
 
-from steepest.models import products
 from steepest.models.descents import KINDS
 from steepest.models.losses import LOSSES
 from steepest.models.networks import MLP
 from steepest.models.stack import Stack, _shares
 
+pytestmark = pytest.mark.usefixtures("library")
+
 RUNS, UPDATES = 9, 20
-
-
-@pytest.fixture(autouse=True, params=["PyTorch's products", "NumPy's products"])
-def library(request, monkeypatch):
-    monkeypatch.setattr(products, "numpys_are_wider", lambda: request.param.startswith("NumPy"))
 
 
 def trained(networks, x_RUBD, y_RUBH, loss):

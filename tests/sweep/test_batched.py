@@ -139,6 +139,7 @@ def test_betas_of_adam_may_differ_between_runs(both):
     everything_is_the_same(both(["optimizer=adam"], runs))
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "hard_sigmoid", "identity"])
 def test_every_activation_and_depth(both, activation):
     everything_is_the_same(both([f"model.activation={activation}", "model.hidden=[5,3]"], TWO_RATES))
@@ -185,6 +186,7 @@ def test_seeds_and_scales_of_the_initial_weights_may_differ(both):
     everything_is_the_same(both([], jobs))
 
 
+@pytest.mark.usefixtures("library")
 def test_a_run_that_diverges_stops_alone(both):
     pairs = both(
         ["model.activation=identity", "stop.epochs=40"],
@@ -193,6 +195,16 @@ def test_a_run_that_diverges_stops_alone(both):
     everything_is_the_same(pairs)
     reasons = [json.loads((mine / "metrics.json").read_text())["stop_reason"] for mine, _ in pairs]
     assert [reason.startswith("diverged") for reason in reasons] == [False, True, False]
+
+
+@pytest.mark.usefixtures("library")
+def test_runs_of_one_seed_share_their_batches_until_one_of_them_diverges(both):
+    jobs = [[f"optimizer.lr={rate}", f"seed={seed}"] for rate in (0.01, 0.1) for seed in (3, 1)]
+    jobs[3] = ["optimizer.lr=3", "seed=1"]
+    pairs = both(["model.activation=identity", "stop.epochs=40"], jobs)
+    everything_is_the_same(pairs)
+    ended = [json.loads((mine / "metrics.json").read_text())["status"] for mine, _ in pairs]
+    assert ended == ["finished", "finished", "finished", "failed"]
 
 
 def test_a_run_that_diverges_in_its_first_epoch_is_no_harm_to_later_ones(both):
@@ -214,6 +226,7 @@ def test_a_gradient_is_clipped_run_by_run(both):
     )
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("activation", ["sigmoid", "relu", "tanh", "hard_sigmoid"])
 def test_widths_are_padded(both, activation):
     widths = [["model.hidden=[2,5]"], ["model.hidden=[7,3]"], ["model.hidden=[1,1]"]]

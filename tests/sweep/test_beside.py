@@ -6,10 +6,12 @@ import sys
 import time
 
 import pytest
+from conftest import ROOT
 from made import killed_in_job_1, planned, statuses
 from omegaconf import OmegaConf
 
-from steepest.sweep.batched.beside import Beside
+from steepest.sweep.batched import beside as beside_module
+from steepest.sweep.batched.beside import Beside, begin
 from steepest.sweep.batched.pool import Pool
 from steepest.training.files import read_json
 
@@ -58,11 +60,40 @@ def test_an_error_there_is_raised_here_with_its_own_words_and_place(beside, jobs
     assert "in refuse" in raised.value.__notes__[0]
 
 
+def test_the_process_begins_before_the_launcher_is_made_and_is_its_own(beside, jobs):
+    begin(["train.py", "-m", "hydra/launcher=batched"])
+    process, _ = beside_module._begun
+    beside.start()
+    assert beside.running[0] is process
+    assert beside_module._begun is None
+    assert statuses(beside.train([jobs[:1]])) == {0: "finished"}
+
+
+@pytest.mark.parametrize(
+    "words", [["hydra/launcher=batched"], ["-m", "seed=1,2"], ["-m", "hydra/launcher=batched", "sweep.dry_run=true"]]
+)
+def test_nothing_begins_where_nothing_is_trained_together(words):
+    begin(["train.py", *words])
+    assert beside_module._begun is None
+
+
+def test_a_process_that_nobody_takes_ends_with_the_command(tmp_path):
+    words = ["-m", "hydra/launcher=batched", "seed=1,2", "no_such_key=1", f"hydra.sweep.dir={tmp_path}"]
+    answer = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *words], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert answer.returncode == 2
+    assert "no_such_key" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_it_does_not_outlive_the_sweeps_own_process():
     code = f"""
 import time
 from omegaconf import OmegaConf
-from steepest.sweep.batched.beside import Beside
+from steepest.sweep.batched import beside as beside_module
+from steepest.sweep.batched.beside import Beside, begin
 beside = Beside(OmegaConf.create({{"hydra": {LOGGING!r}}}), 1, None)
 beside.start()
 print(beside.running[0].pid, flush=True)

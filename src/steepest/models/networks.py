@@ -62,21 +62,22 @@ def forward(
 
     Args:
         x_ND, layers, activations: the inputs, and the network.
-        once: for one `backward` that is told the same: z is not kept where that can do without.
+        once: for one `backward` that is told the same, and not for autograd: z is not kept where that can do without,
+            and the products of several models are whose are fastest.
     """
     trace = Trace([], [x_ND])
     for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
-        trace.z.append(_affine(trace.a[-1], W_OI, b_O))
+        trace.z.append(_affine(trace.a[-1], W_OI, b_O, once))
         lean = once and sigma.backward_in_place is not None
         trace.a.append(sigma.instead(trace.z[-1]) if lean else sigma(trace.z[-1]))
     return trace
 
 
 def outputs(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Whole], activations: Sequence[Activation]) -> Tensor:
-    """What `forward` ends with (R, N, O), where nothing on the way there is wanted."""
+    """What `forward` ends with (R, N, O), where nothing on the way there is wanted, not by autograd either."""
     a_NI = x_ND
     for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
-        a_NI = sigma.instead(_affine(a_NI, W_OI, b_O))
+        a_NI = sigma.instead(_affine(a_NI, W_OI, b_O, once=True))
     return a_NI
 
 
@@ -97,7 +98,7 @@ def errors(
     slope = slope_NO
     for k in reversed(range(len(layers))):
         if found:
-            slope = _down(found[-1], layers[k + 1][0])
+            slope = _down(found[-1], layers[k + 1][0], once)
         in_place = activations[k].backward_in_place if once and found else None  # the loss's slope is not ours
         if in_place is not None:
             found.append(in_place(slope, trace.a[k + 1]))
@@ -124,26 +125,29 @@ def backward(
     into: Sequence[tuple[Tensor | None, Tensor | None]] = out or [(None, None)] * len(layers)
     gradients = []
     for g_NO, a_NI, (_, b_O), (dW_OI, db_O) in zip(found, trace.a, layers, into, strict=False):
-        dW_OI = _outer(g_NO, a_NI, dW_OI)
+        dW_OI = _outer(g_NO, a_NI, dW_OI, once)
         gradients.append((dW_OI, dW_OI[..., -1] if b_O is None else torch.sum(g_NO, -2, out=db_O)))
     return gradients
 
 
-def _outer(g_NO: Tensor, a_NI: Tensor, out: Tensor | None) -> Tensor:
+def _outer(g_NO: Tensor, a_NI: Tensor, out: Tensor | None, once: bool) -> Tensor:
     """sum_n g_no a_ni (R, out, in), written as `out` lies."""
+    product = multiply if once else torch.matmul
     if out is not None and out.stride(-1) != 1:
-        multiply(a_NI.mT, g_NO, out.mT)
+        product(a_NI.mT, g_NO, out=out.mT)
         return out
-    return multiply(g_NO.mT, a_NI, out)
+    return product(g_NO.mT, a_NI, out=out)
 
 
-def _down(g_NO: Tensor, W_OI: Tensor) -> Tensor:
+def _down(g_NO: Tensor, W_OI: Tensor, once: bool) -> Tensor:
     """dL/da_ni = sum_o g_no W_oi (R, N, in)."""
     # Of a single output there is nothing to sum.
-    return g_NO * W_OI if g_NO.shape[-1] == 1 else multiply(g_NO, W_OI)
+    if g_NO.shape[-1] == 1:
+        return g_NO * W_OI
+    return multiply(g_NO, W_OI) if once else g_NO @ W_OI
 
 
-def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor | None) -> Tensor:
+def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor | None, once: bool) -> Tensor:
     """sum_i W_oi a_ni + b_o (R, N, out)."""
     if b_O is None:
         return multiply(a_NI, W_OI.mT)
@@ -151,7 +155,7 @@ def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor | None) -> Tensor:
         return nn.functional.linear(a_NI, W_OI, b_O)  # one kernel
     if W_OI.dim() == 3:
         a_RNI = a_NI.expand(len(W_OI), -1, -1)
-        if by_numpy(a_RNI, W_OI):
+        if once and by_numpy(a_RNI, W_OI):
             return multiply(a_RNI, W_OI.mT).add_(b_O.unsqueeze(-2))
         return torch.baddbmm(b_O.unsqueeze(-2), a_RNI, W_OI.mT)
     return a_NI @ W_OI.mT + b_O.unsqueeze(-2)

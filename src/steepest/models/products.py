@@ -30,18 +30,13 @@ def is_intels(described: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def by_numpy(a: Tensor, b: Tensor) -> bool:
-    """Whether NumPy multiplies these: matrices of several models, on the CPU, that autograd does not follow."""
-    return (
-        a.dim() == b.dim() == 3
-        and numpys_are_wider()
-        and a.device.type == "cpu"
-        and a.dtype in (torch.float32, torch.float64)
-        and not (a.requires_grad or b.requires_grad)
-    )
+    """Whether NumPy multiplies these: matrices of several models, on the CPU."""
+    kinds = (torch.float32, torch.float64)
+    return a.dim() == b.dim() == 3 and a.device.type == "cpu" and a.dtype in kinds and numpys_are_wider()
 
 
 def multiply(a_SIJ: Tensor, b_RJK: Tensor, out: Tensor | None = None) -> Tensor:
-    """sum_j a_ij b_jk (R, I, K) of R models; written into `out` where that is given.
+    """sum_j a_ij b_jk (R, I, K) of R models, which autograd does not follow; written into `out` where that is given.
 
     Each of the S first factors is that of the next R / S models. Both may be without models.
     """
@@ -50,9 +45,8 @@ def multiply(a_SIJ: Tensor, b_RJK: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.matmul(a_SIJ.repeat_interleave(each, 0) if each > 1 else a_SIJ, b_RJK, out=out)
     if out is None:
         out = b_RJK.new_empty(len(b_RJK), a_SIJ.shape[1], b_RJK.shape[2])
-    if each > 1:
-        a_SIJ, b, into = a_SIJ.unsqueeze(1), b_RJK.unflatten(0, (-1, each)), out.unflatten(0, (-1, each))
-        np.matmul(a_SIJ.numpy(), b.numpy(), out=into.numpy())
-    else:
-        np.matmul(a_SIJ.numpy(), b_RJK.numpy(), out=out.numpy())
+    factors = (a_SIJ.unsqueeze(1), *(t.unflatten(0, (len(a_SIJ), each)) for t in (b_RJK, out)))
+    a, b, product = (t.numpy() for t in factors)
+    with np.errstate(all="ignore"):  # as PyTorch: whoever trains looks at the losses
+        np.matmul(a, b, out=product)
     return out

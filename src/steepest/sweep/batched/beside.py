@@ -27,7 +27,6 @@ from steepest.training.process import end_with
 if TYPE_CHECKING:
     from steepest.sweep.batched.plan import Job
 
-
 Running = tuple[multiprocessing.process.BaseProcess, connection.Connection]  # a process, and the pipe to it
 _begun: Running | None = None  # nobody's yet
 BATCHED = "hydra/launcher=batched"
@@ -39,7 +38,8 @@ def begin(words: Sequence[str]) -> None:
     It is a guess: of a sweep whose launcher is named in a file, the process begins with `Beside.start`.
     """
     global _begun
-    if BATCHED in words and not {"-m", "--multirun"}.isdisjoint(words) and _begun is None:
+    wanted = BATCHED in words and not {"-m", "--multirun"}.isdisjoint(words)
+    if wanted and "sweep.dry_run=true" not in words and _begun is None:
         _begun = _fork()
         atexit.register(_end_begun)
 
