@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steepest.models import products
 from steepest.models.products import is_intels, multiply, numpys_are_wider
 
 
+@settings(deadline=None)
 @given(
     groups=st.integers(1, 3), each=st.integers(1, 3), sizes=st.tuples(*[st.integers(1, 9)] * 3), turned=st.booleans(),
     wide=st.booleans(), seed=st.integers(0, 99),

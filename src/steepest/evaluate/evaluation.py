@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from steepest.data.windows import PARTS, Windows
 from steepest.evaluate import baselines
 from steepest.evaluate.exam import Exam, exams
-from steepest.evaluate.metrics import Scores, numbers
+from steepest.evaluate.metrics import Scores, numbers, numbers_of_runs
 from steepest.evaluate.names import better
 from steepest.evaluate.significance import diebold_mariano, mean_by_day
 
@@ -114,31 +116,46 @@ class Evaluator:
                 self.baselines.setdefault(name, {p: {} for p in PARTS})[part] = scores
         self.known = pd.concat([_known(exam) for exam in self.exams.values()], ignore_index=True)
 
-    @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> Evaluation:
         """Score a model on every part."""
+        (evaluation,) = self.evaluate_runs(lambda x_ND: model(x_ND).unsqueeze(0))
+        return evaluation
+
+    @torch.inference_mode()
+    def evaluate_runs(self, predict: Callable[[Tensor], Shaped[Tensor, "R N O"]]) -> list[Evaluation]:
+        """Score several models on every part, by what `predict` says all of them put out for inputs (N, D)."""
+        outputs = {part: exam.outputs(lambda batch: predict(batch.x_ND)) for part, exam in self.exams.items()}
+        scores = {part: numbers_of_runs(exam.score(outputs[part])) for part, exam in self.exams.items()}
+        made_RM = np.concatenate([_predicted(outputs[part], exam) for part, exam in self.exams.items()], 1)
+        p_values: list[float | None] = [None] * len(made_RM)
+        by_series: list[dict[str, Scores]] = [{} for _ in made_RM]
+        if "test" in self.exams:
+            p_values = [_p_value(outputs_NO, self.exams["test"]) for outputs_NO in outputs["test"]]
+            by_series = self._by_series(outputs["test"], self.exams["test"])
         windows = self.windows
-        scores: dict[str, Scores] = {part: {} for part in PARTS}
-        by_series: dict[str, Scores] = {}
-        predicted = []
-        p_value = None
-        for part, exam in self.exams.items():
-            outputs_NO = exam.outputs(lambda batch: model(batch.x_ND))
-            scores[part] = numbers(exam.score(outputs_NO))
-            predicted.append(_predicted(outputs_NO, exam))
-            if part != "test":
-                continue
-            p_value = _p_value(outputs_NO, exam)
-            series_N = windows.series_T[exam.origin_N]
-            for number, name in enumerate(windows.names if len(windows.names) > 1 else ()):
-                its_N = series_N == number
-                if bool(its_N.any()):
-                    by_series[name] = numbers(exam.some(its_N).score(outputs_NO[its_N]))
         reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
         chance = "probability_up" if windows.ordered else "probability"
         column = chance if windows.classes else "prediction"
-        made_M = np.concatenate(predicted)
-        return Evaluation(scores, self.baselines, by_series, reference, p_value, self.known, column, made_M)
+        return [
+            Evaluation(
+                {part: scores[part][run] if part in scores else {} for part in PARTS},
+                self.baselines, by_series[run], reference, p_values[run], self.known, column, made_M,
+            )
+            for run, made_M in enumerate(made_RM)
+        ]  # fmt: skip
+
+    def _by_series(self, outputs_RNO: Tensor, exam: Exam) -> list[dict[str, Scores]]:
+        """Of each run, where there are several series: series -> its scores."""
+        windows = self.windows
+        series_N = windows.series_T[exam.origin_N]
+        found: list[dict[str, Scores]] = [{} for _ in outputs_RNO]
+        for number, name in enumerate(windows.names if len(windows.names) > 1 else ()):
+            its_N = series_N == number
+            if bool(its_N.any()):
+                scores = numbers_of_runs(exam.some(its_N).score(outputs_RNO[:, its_N]))
+                for mine, its in zip(found, scores, strict=True):
+                    mine[name] = its
+        return found
 
 
 def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
@@ -201,10 +218,10 @@ def _known(exam: Exam) -> pd.DataFrame:
     return pd.DataFrame(columns | {name: tensor_NH.flatten().cpu().numpy() for name, tensor_NH in came.items()})
 
 
-def _predicted(outputs_NO: Tensor, exam: Exam) -> np.ndarray:
-    """For each of those rows, the price in the data's units, or the probability of class 1 (that it rises)."""
+def _predicted(outputs_RNO: Tensor, exam: Exam) -> np.ndarray:
+    """For each run and row, the price in the data's units, or the probability of class 1 (that it rises): (R, M)."""
     if exam.windows.classes:
-        predicted_NH = outputs_NO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
+        predicted_RNH = outputs_RNO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
     else:
-        predicted_NH = exam.to_price(outputs_NO)
-    return predicted_NH.flatten().cpu().numpy()
+        predicted_RNH = exam.to_price(outputs_RNO)
+    return predicted_RNH.flatten(1).cpu().numpy()

@@ -157,8 +157,16 @@ def direction_metrics(
 
 def numbers(scores: RunScores) -> Scores:
     """One run's scores as numbers; None for what is no finite one."""
-    found = torch.stack(list(scores.values())).tolist()
-    return {name: number if math.isfinite(number) else None for name, number in zip(scores, found, strict=True)}
+    (found,) = numbers_of_runs({name: score.unsqueeze(0) for name, score in scores.items()})
+    return found
+
+
+def numbers_of_runs(scores_R: RunScores) -> list[Scores]:
+    """Each run's scores as numbers; None for what is no finite one."""
+    return [
+        {name: number if math.isfinite(number) else None for name, number in zip(scores_R, row, strict=True)}
+        for row in torch.stack(list(scores_R.values()), -1).tolist()
+    ]
 
 
 def _columns(*weights_NH: Tensor) -> Tensor:

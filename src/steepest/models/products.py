@@ -40,13 +40,14 @@ def multiply(a_SIJ: Tensor, b_RJK: Tensor, out: Tensor | None = None) -> Tensor:
 
     Each of the S first factors is that of the next R / S models. Both may be without models.
     """
-    each = len(b_RJK) // len(a_SIJ) if a_SIJ.dim() == b_RJK.dim() == 3 else 1
+    each = b_RJK.shape[0] // a_SIJ.shape[0] if a_SIJ.dim() == b_RJK.dim() == 3 else 1
     if not by_numpy(a_SIJ, b_RJK):
         return torch.matmul(a_SIJ.repeat_interleave(each, 0) if each > 1 else a_SIJ, b_RJK, out=out)
     if out is None:
-        out = b_RJK.new_empty(len(b_RJK), a_SIJ.shape[1], b_RJK.shape[2])
-    factors = (a_SIJ.unsqueeze(1), *(t.unflatten(0, (len(a_SIJ), each)) for t in (b_RJK, out)))
-    a, b, product = (t.numpy() for t in factors)
+        out = b_RJK.new_empty(b_RJK.shape[0], a_SIJ.shape[1], b_RJK.shape[2])
+    a, b, product = a_SIJ.numpy(), b_RJK.numpy(), out.numpy()
+    if each > 1:  # views, whatever lies between two models
+        a, b, product = a[:, None], b.reshape(-1, each, *b.shape[1:]), product.reshape(-1, each, *product.shape[1:])
     with np.errstate(all="ignore"):  # as PyTorch: whoever trains looks at the losses
         np.matmul(a, b, out=product)
     return out

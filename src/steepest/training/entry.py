@@ -48,7 +48,7 @@ def command(app: Callable[[], Any]) -> None:
     """Run a Hydra app: user errors become one message and exit code 2, unless ``HYDRA_FULL_ERROR=1`` asks for more."""
     atexit.register(gc.freeze)  # what is there at the end goes with the process: nothing is to be collected
     guard_hydra()
-    if SWEEP in os.environ:
+    if os.environ.get(SWEEP) == str(os.getppid()):  # the children of a job inherit its environment
         end_with(int(os.environ[SWEEP]), group=True)
     # Hydra prints errors itself and exits with 1, unless this is set; processes started by this one must still know
     # what the user wanted.

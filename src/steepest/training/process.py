@@ -41,12 +41,9 @@ def end_with(parent: int, *, group: bool = False) -> None:
     """End this process when its parent is no more: another one may go on with the sweep, in the same folders.
 
     Args:
-        parent: whose child this process is; nothing is done if it is not (the children of a job inherit its
-            environment).
+        parent: whose child this process is; if it is not any more, it ends at once.
         group: end the processes of its group, too: those that a job started.
     """
-    if os.getppid() != parent:
-        return
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -113,11 +113,11 @@ class Group:
         watch = Watch(self.callbacks, self.references, self.windows)
         began = time.perf_counter()
 
-        def finish(member: Member) -> None:
-            member.seconds = (time.perf_counter() - began) / len(members)
-            member.predictor.to("cpu")
-            self.folders.end(member)
-            ended(member)
+        def finish(some: Sequence[Member]) -> None:
+            for member in some:
+                member.seconds = (time.perf_counter() - began) / len(members)
+                member.predictor.to("cpu")
+            self.folders.end(some, ended)
 
         exams = [self.ground.exams[part] for part in ("train", "val") if part in self.ground.exams]
         Training(members, exams, self.ground.batches, watch, self.folders.write, finish).run()

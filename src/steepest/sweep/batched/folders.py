@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation, Evaluator
+from steepest.models.stack import Stack
 from steepest.observe.eventfile import EventFile, custom_scalars, encode, histogram_event
 from steepest.observe.hparams import begin_session, end_session, hyperparameters
 from steepest.observe.tags import layout
@@ -27,6 +28,8 @@ from steepest.training.outcome import assessment, final_values
 from steepest.training.record import PredictionsText, RunRecord
 
 log = logging.getLogger(__name__)
+
+SCORED = 1 << 24  # most predictions, of all runs and parts, that are held at once: 64 MiB of float32
 
 
 @dataclass
@@ -66,20 +69,42 @@ class Folders:
         member.record = RunRecord(member.folder, member.overrides)
         member.record.begin(member.checked.plain, self.data, self.device, texts.resolved)
 
-    def end(self, member: Member) -> None:
-        """Write everything else."""
+    def end(self, members: Sequence[Member], written: Callable[[Member], None]) -> None:
+        """Write everything else of runs that have ended; `written` is called with each as its folder is whole."""
+        rows = sum(len(exam) for exam in self.evaluator.exams.values())
+        at_once = max(1, SCORED // rows)
+        for start in range(0, len(members), at_once):
+            some = members[start : start + at_once]
+            evaluations = self._evaluations([member for member in some if member.status == "finished"])
+            for member in some:
+                self._end(member, evaluations.get(member.number))
+                written(member)
+
+    def _evaluations(self, members: Sequence[Member]) -> dict[int, Evaluation]:
+        """Of the best epoch of runs that have finished, by number."""
+        for member in members:
+            if member.best is not None:
+                for mine, best in zip(member.predictor.network.parameters(), member.best.theta, strict=True):
+                    mine.data.copy_(best)
+        if not members:
+            return {}
+        windows = self.evaluator.windows
+        stack = Stack([m.predictor.network for m in members], windows.price_T.device, windows.inputs_TF.dtype)
+        made = self.evaluator.evaluate_runs(stack.outputs)
+        return {member.number: evaluation for member, evaluation in zip(members, made, strict=True)}
+
+    def _end(self, member: Member, evaluation: Evaluation | None) -> None:
         assert member.record is not None, "it began"
         metrics = member.facts() | {"train": {}, "val": {}, "test": {}, "baselines": {}}
         self.write(member)
         self.checkpoints.write(member)
         if member.ending is not None:
             metrics["critical"] = member.ending.record() | {"sentence": member.ending.sentence()}
-        if member.status == "finished":
-            evaluation = self._evaluate(member)
+        if evaluation is not None:
             self._predictions(member, evaluation)
             metrics |= assessment(evaluation, member.predictor, self.windows)
         if events := self.files.pop(member.number, None):
-            values = final_values(metrics) if member.status == "finished" else {}
+            values = final_values(metrics) if evaluation is not None else {}
             end_session(events, member.status, values, member.updates)
             events.close()
         member.record.end(metrics)
@@ -93,12 +118,6 @@ class Folders:
         if self.text is None:
             self.text = PredictionsText(evaluation.predictions, evaluation.column)
         write_text(member.folder / "predictions.csv", self.text.of(evaluation.predicted_M))
-
-    def _evaluate(self, member: Member) -> Evaluation:
-        if member.best is not None:
-            for mine, best in zip(member.predictor.network.parameters(), member.best.theta, strict=True):
-                mine.data.copy_(best)
-        return self.evaluator.evaluate(member.predictor)
 
     def write(self, member: Member) -> None:
         """Write what is kept of a run's curves."""

@@ -40,7 +40,7 @@ class Training:
         batches: seed -> the training part's batches in its order.
         watch: what is recorded.
         write: called with runs whose blocks have become many.
-        ended: called with each run as it ends, with its final parameters in its predictor.
+        ended: called with runs as they end, with their final parameters in their predictors.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Training:
         batches: Callable[[int], Batches],
         watch: Watch,
         write: Callable[[Member], None],
-        ended: Callable[[Member], None],
+        ended: Callable[[Sequence[Member]], None],
     ) -> None:
         # Of one seed side by side, for they share their batches.
         self.members = sorted(members, key=lambda member: member.checked.run.seed)
@@ -182,7 +182,8 @@ class Training:
         if not over:
             return
         for run in over:
-            self._hand_over(run)
+            self._take_along(run)
+        self.ended([self.members[run] for run in over])
         left = [i for i, m in enumerate(self.members) if m.status == "running"]
         self.members = [self.members[i] for i in left]
         if left:
@@ -193,7 +194,7 @@ class Training:
             self._refresh()
             self._align()
 
-    def _hand_over(self, run: int) -> None:
+    def _take_along(self, run: int) -> None:
         """Give a run its parameters, and what resuming it takes: from here, or from its last epoch if it diverged."""
         member, now = self.members[run], {"theta": self.stack.theta} | self.descent.memory
         self.stack.into(member.predictor.network, run)
@@ -205,7 +206,6 @@ class Training:
             scheduler = member.scheduler.state_dict() if member.scheduler is not None else None
             member.last = Moment(theta, member.epochs, updates, optimizer=state, scheduler=scheduler)
         self.watch.end(member)
-        self.ended(member)
 
 
 class Samples:
