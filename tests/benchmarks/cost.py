@@ -1,6 +1,8 @@
 """What an update of one run costs when R runs are updated at once, for R from 1 to 4,096.
 
-    python tests/benchmarks/cost.py docs/cost_of_a_run.png [--device cuda]
+    env -u OPENBLAS_CORETYPE python tests/benchmarks/cost.py docs/cost_of_a_run.png [--device cuda]
+
+(That variable, where an environment sets it, holds NumPy's products to the kernels of another processor.)
 
 The two-layer net 28-64-1, sigmoid, batch 64, gradient descent, one thread. Beside it the floor: the arithmetic of its
 matrix products at the rate of the largest one of them that is measured here.
@@ -18,9 +20,11 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import torch
 import typer
+from threadpoolctl import threadpool_limits
 
 from steepest import ManualPredictor
 from steepest.data.windows import Batch
+from steepest.models.products import multiply
 from steepest.sweep.batched.sizes import seconds_of_an_update
 from steepest.training.process import keep_freed_memory
 
@@ -34,7 +38,7 @@ def rate(device: torch.device) -> float:
     best = float("inf")
     for _ in range(200):
         began = time.perf_counter()
-        torch.bmm(x, w)
+        multiply(x, w)
         if device.type == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - began)
@@ -44,6 +48,7 @@ def rate(device: torch.device) -> float:
 def main(path: Path, device: Annotated[str, typer.Option()] = "cpu") -> None:
     """Measure, print and draw."""
     torch.set_num_threads(1)
+    threadpool_limits(1, "blas")
     keep_freed_memory()
     where = torch.device(device)
     model = ManualPredictor(INPUTS, 1, [HIDDEN], optimizer=lambda p: torch.optim.SGD(p, 0.01))
