@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from steepest.sweep.batched.beside import begin
-from steepest.training.entry import command, job
+from steepest.entry import command, job
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

@@ -14,8 +14,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 # Shapes and types of the tensor functions are checked at every call, in tests only.
-CHECKED = ["models.activations", "models.losses", "models.networks", "evaluate.metrics", "evaluate.significance"]
-CHECKED += ["evaluate.baselines", "data.windows", "evaluate.exam", "models.stack", "models.descents"]
+CHECKED = ["nets.activations", "nets.losses", "nets.networks", "evaluate.metrics", "evaluate.significance"]
+CHECKED += ["evaluate.baselines", "data.windows", "evaluate.exam", "nets.stack", "nets.descents"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,8 +66,8 @@ def chromium():
 @pytest.fixture
 def train(tmp_path):
     """`train(*overrides, name=..., resume=..., pictures=...)` runs in this process and returns (outcome, folder)."""
-    from steepest.training.entry import resumed_config
-    from steepest.training.run import run
+    from steepest.entry import resumed_config
+    from steepest.lightning.run import run
 
     def start(*overrides: str, name: str = "run", resume: bool = False, pictures: bool = False):
         folder = tmp_path / name
@@ -106,6 +106,6 @@ def plain():
 @pytest.fixture(params=["PyTorch's products", "NumPy's products"])
 def library(request, monkeypatch):
     """Whose matrix products networks that are trained together take: both, whatever this processor is."""
-    from steepest.models import products
+    from steepest.nets import products
 
     monkeypatch.setattr(products, "numpys_are_wider", lambda: request.param.startswith("NumPy"))

@@ -7,14 +7,14 @@ import sys
 import pytest
 from conftest import ROOT
 
-ROOMS = ["data", "models", "evaluate", "observe", "training", "sweep", "course"]  # each may import the ones before it
+ROOMS = ["data", "nets", "engine", "evaluate", "observe", "runs", "lightning", "sweep", "course"]  # each may import the ones before it
 SOURCE = ROOT / "src" / "steepest"
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_only_rooms_before_it(room):
     allowed = {"steepest." + r for r in ROOMS[: ROOMS.index(room) + 1]}
-    if room == "models":
+    if room == "nets":
         allowed.remove("steepest.data")
     for file in (SOURCE / room).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -31,7 +31,7 @@ def test_a_room_imports_only_rooms_before_it(room):
 
 
 def test_what_hydra_reads_at_every_start_imports_no_torch():
-    names = "steepest.sweep.record, steepest.sweep.compose, steepest.sweep.tuning, steepest.training.pruning, "
+    names = "steepest.sweep.record, steepest.sweep.compose, steepest.sweep.tuning, steepest.runs.pruning, "
     names += "steepest.course.lesson, hydra_plugins.steepest_launchers, hydra_plugins.steepest_sweepers"
     code = f"import sys, {names}; sys.exit(bool({{'torch', 'optuna'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -50,7 +50,7 @@ def test_shapes_are_checked_under_pytest():
     import jaxtyping
     import torch
 
-    from steepest.models.networks import Linear
+    from steepest.nets.networks import Linear
 
     with pytest.raises(jaxtyping.TypeCheckError):
         Linear(2, 1)(torch.zeros(3))

@@ -50,7 +50,7 @@ def test_gradcheck_takes_any_models_data_loss_and_precision(steepest):
 
 def test_gradcheck_fails_where_a_gradient_is_wrong(monkeypatch, capsys):
     from steepest import cli
-    from steepest.models import agreement
+    from steepest.nets import agreement
 
     right = agreement.backward
     monkeypatch.setattr(agreement, "backward", lambda *a, **o: [(dW, db * 1.001) for dW, db in right(*a, **o)])

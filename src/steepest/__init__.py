@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from steepest.data.datamodule import WindowDataModule
+    from steepest.lightning.datamodule import WindowDataModule
     from steepest.data.files import read_prices, read_table
     from steepest.data.formulas import Curve, Line, Rings, Sigmoid
     from steepest.data.sources import (
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
         YahooPrices,
     )
     from steepest.evaluate.metrics import direction_metrics, value_metrics
-    from steepest.models.losses import cross_entropy, huber, mae, mse
-    from steepest.models.manual import ManualPredictor
-    from steepest.models.networks import MLP, Linear
-    from steepest.models.predictors import LinearPredictor, MLPPredictor
+    from steepest.nets.losses import cross_entropy, huber, mae, mse
+    from steepest.lightning.manual import ManualPredictor
+    from steepest.nets.networks import MLP, Linear
+    from steepest.lightning.predictors import LinearPredictor, MLPPredictor
 
 _HOMES = {
-    "steepest.data.datamodule": ["WindowDataModule"],
+    "steepest.lightning.datamodule": ["WindowDataModule"],
     "steepest.data.files": ["read_prices", "read_table"],
     "steepest.data.formulas": ["Curve", "Line", "Rings", "Sigmoid"],
     "steepest.data.sources": [
@@ -38,10 +38,10 @@ _HOMES = {
         "YahooPrices",
     ],
     "steepest.evaluate.metrics": ["direction_metrics", "value_metrics"],
-    "steepest.models.losses": ["cross_entropy", "huber", "mae", "mse"],
-    "steepest.models.manual": ["ManualPredictor"],
-    "steepest.models.networks": ["MLP", "Linear"],
-    "steepest.models.predictors": ["LinearPredictor", "MLPPredictor"],
+    "steepest.nets.losses": ["cross_entropy", "huber", "mae", "mse"],
+    "steepest.lightning.manual": ["ManualPredictor"],
+    "steepest.nets.networks": ["MLP", "Linear"],
+    "steepest.lightning.predictors": ["LinearPredictor", "MLPPredictor"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steepest.training.entry import FAILED, INTERRUPTED, say_or_raise
+from steepest.entry import FAILED, INTERRUPTED, say_or_raise
 
 if TYPE_CHECKING:
-    from steepest.models.agreement import Agreement
+    from steepest.nets.agreement import Agreement
 
 app = typer.Typer(
     help="steepest: choose a function, define its loss, descend its gradient. (To train: python train.py --help)",
@@ -155,8 +155,8 @@ def course(
 def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agreement], float]:
     from hydra import compose, initialize_config_dir
 
-    from steepest.training.conf import conf_folder
-    from steepest.training.trust import guard_hydra
+    from steepest.runs.conf import conf_folder
+    from steepest.runs.trust import guard_hydra
 
     guard_hydra()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
@@ -164,8 +164,8 @@ def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agr
 
     import torch
 
-    from steepest.models.agreement import BOUND, compare
-    from steepest.training.run import first_batch
+    from steepest.nets.agreement import BOUND, compare
+    from steepest.lightning.run import first_batch
 
     logging.getLogger("steepest").setLevel(logging.WARNING)
     dtype = torch.float32 if single else torch.float64
@@ -180,7 +180,7 @@ def _print_agreement(rows: list[Agreement], bound: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from steepest.models.agreement import BOUND_OF_DIFFERENCES
+    from steepest.nets.agreement import BOUND_OF_DIFFERENCES
 
     limits = f"autograd {bound:g}, finite differences {max(bound, BOUND_OF_DIFFERENCES):g}"
     table = Table(title="The hand-derived gradient", caption=f"greatest relative errors; bounds: {limits}")
@@ -209,7 +209,7 @@ def _explain(path: Path | None) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from steepest.models.worked import DEFAULT, Worked, read_example
+    from steepest.nets.worked import DEFAULT, Worked, read_example
 
     worked = Worked(read_example(path) if path else DEFAULT)
     console = Console()

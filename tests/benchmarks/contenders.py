@@ -22,13 +22,13 @@ from sklearn.neural_network import MLPRegressor
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import steepest.models.activations
-import steepest.models.manual
+import steepest.nets.activations
+import steepest.lightning.manual
 from steepest import MLP, ManualPredictor, RandomWalk, WindowDataModule
 from steepest.data.windows import Windows
-from steepest.models.losses import LOSSES, Loss
+from steepest.nets.losses import LOSSES, Loss
 from steepest.observe.recorder import Recorder
-from steepest.training.run import run
+from steepest.lightning.run import run
 
 ROWS, INPUTS, HIDDEN, BATCH, RATE = 5_000, 28, 64, 64, 0.01
 OFF = {
@@ -128,13 +128,13 @@ def watched(callbacks: str, epochs: int, *, alone: bool = False) -> tuple[float,
 MSE = LOSSES["mse"]
 STEPS: dict[str, list] = {
     "several updates a step": [],
-    "Steps: only callbacks that watch are asked": [(steepest.models.manual, "go_directly", lambda *_: None)],
-    "lighten: gradient descent in one foreach kernel": [(steepest.models.manual, "lighten", lambda *_: None)],
+    "Steps: only callbacks that watch are asked": [(steepest.lightning.manual, "go_directly", lambda *_: None)],
+    "lighten: gradient descent in one foreach kernel": [(steepest.lightning.manual, "lighten", lambda *_: None)],
     "the loss and its slope from one residual": [
         (Loss, "with_slope", lambda self, p, y: (MSE(p, y), MSE.backward(p, y)))
     ],
     "fused kernels for the slope of the sigmoid": [
-        (steepest.models.activations, "_sigmoid_backward_", lambda g, a, grad_input: g.mul_(a).mul_(1 - a))
+        (steepest.nets.activations, "_sigmoid_backward_", lambda g, a, grad_input: g.mul_(a).mul_(1 - a))
     ],
 }
 

@@ -24,9 +24,9 @@ from threadpoolctl import threadpool_limits
 
 from steepest import ManualPredictor
 from steepest.data.windows import Batch
-from steepest.models.products import multiply
+from steepest.nets.products import multiply
 from steepest.sweep.batched.sizes import seconds_of_an_update
-from steepest.training.process import keep_freed_memory
+from steepest.runs.process import keep_freed_memory
 
 INPUTS, HIDDEN, BATCH, MOST, ROUNDS = 28, 64, 64, 4096, 12
 PRODUCTS = 2 * BATCH * (2 * INPUTS * HIDDEN + 3 * HIDDEN)  # operations: forward, and backward but for dL/dx

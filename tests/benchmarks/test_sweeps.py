@@ -52,8 +52,8 @@ def arrays(tmp_path_factory):
     """A file of the same samples for those who want arrays."""
     from conftest import composed
 
-    from steepest.data.datamodule import WindowDataModule
-    from steepest.training.config import check
+    from steepest.lightning.datamodule import WindowDataModule
+    from steepest.runs.config import check
 
     module = WindowDataModule(check(composed(*DATA)).groups["data"]())
     module.setup()

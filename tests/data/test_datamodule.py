@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lightning.pytorch import LightningModule, Trainer
 
 from steepest.data.batches import Batches
-from steepest.data.datamodule import WindowDataModule
+from steepest.lightning.datamodule import WindowDataModule
 from steepest.data.formulas import Line
 from steepest.data.sources import PriceFile, RandomWalk
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from steepest.evaluate.critical import judge, look
-from steepest.models.curvature import Surface
-from steepest.models.losses import LOSSES
-from steepest.models.networks import MLP
+from steepest.nets.curvature import Surface
+from steepest.nets.losses import LOSSES
+from steepest.nets.networks import MLP
 
 
 def judged(surface, theta, *, step=0.01, batch=None, variance=0.0, **how):

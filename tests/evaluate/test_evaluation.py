@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from steepest.data.datamodule import WindowDataModule
+from steepest.lightning.datamodule import WindowDataModule
 from steepest.data.formulas import Rings
 from steepest.data.sources import PriceFile, RandomWalk, Table
 from steepest.evaluate.evaluation import Evaluator

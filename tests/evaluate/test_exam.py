@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steepest.data import windows as windows_module
-from steepest.data.datamodule import WindowDataModule
+from steepest.lightning.datamodule import WindowDataModule
 from steepest.data.sources import RandomWalk
 from steepest.evaluate.evaluation import Evaluator
 from steepest.evaluate.exam import exams
 from steepest.evaluate.metrics import class_scores, numbers, value_scores
-from steepest.models.networks import MLP
+from steepest.nets.networks import MLP
 
 
 def prepared(**options):

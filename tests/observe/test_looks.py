@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steepest.models.networks import MLP
-from steepest.models.updates import Flat
+from steepest.nets.networks import MLP
+from steepest.lightning.updates import Flat
 from steepest.observe.looks import BETWEEN_RATIOS, FlatLook, Look, way_to_look
 
 

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from steepest.models.curvature import Surface
-from steepest.models.losses import LOSSES
-from steepest.models.networks import MLP
+from steepest.nets.curvature import Surface
+from steepest.nets.losses import LOSSES
+from steepest.nets.networks import MLP
 from steepest.observe import landscape
 from steepest.observe.eventfile import read_scalars
 from steepest.observe.fits import spaced
@@ -121,7 +121,7 @@ def test_a_line_has_its_surface_and_the_ways_losses_are_the_logged_ones(train):
     curves = read_scalars(folder)
     from conftest import composed
 
-    from steepest.training.config import check
+    from steepest.runs.config import check
 
     dataset = check(composed("data=line", "data.batch_size=null")).groups["data"]()
     from steepest import WindowDataModule
@@ -156,7 +156,7 @@ def test_larger_nets_have_slices_and_nets_of_one_input_their_pieces(train):
 def test_jobs_of_a_sweep_draw_predictions_and_losses_only(tmp_path):
     from conftest import QUIET, composed
 
-    from steepest.training.run import run
+    from steepest.lightning.run import run
 
     for more, name in ([], "few"), (["callbacks.pictures.in_sweeps=true"], "all"):
         run(composed(QUIET, "data=line", "stop.epochs=2", *more), tmp_path / name, [], alone=False)

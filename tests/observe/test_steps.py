@@ -6,7 +6,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from steepest import Curve, LinearPredictor, ManualPredictor, MLPPredictor, WindowDataModule
-from steepest.models.networks import MLP
+from steepest.nets.networks import MLP
 from steepest.observe.eventfile import read_scalars
 from steepest.observe.health import unit_health
 from steepest.observe.noise import GradientNoise

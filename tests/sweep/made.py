@@ -13,7 +13,7 @@ from steepest.sweep.batched.engine import Group
 from steepest.sweep.batched.plan import Job
 from steepest.sweep.compose import Texts
 from steepest.sweep.manifest import Manifest, begin_job
-from steepest.training.config import check
+from steepest.runs.config import check
 
 SMALL = [
     "data=random_walk", "data.rows=150", "data.batch_size=32", "model=mlp_manual", "model.hidden=[3]", "stop.epochs=2",

@@ -15,9 +15,9 @@ from steepest.sweep.batched.engine import Ground, Group
 from steepest.sweep.batched.fits import kind_of, reason_against
 from steepest.sweep.batched.plan import Job
 from steepest.sweep.compose import Texts
-from steepest.training.config import check
-from steepest.training.entry import resumed_config
-from steepest.training.run import run
+from steepest.runs.config import check
+from steepest.entry import resumed_config
+from steepest.lightning.run import run
 
 SMALL = [
     "data=random_walk", "data.rows=230", "data.window=3", "data.relative_to_last=true", "data.batch_size=32",

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from steepest.sweep.batched import beside as beside_module
 from steepest.sweep.batched.beside import Beside, begin
 from steepest.sweep.batched.pool import Pool
-from steepest.training.files import read_json
+from steepest.runs.files import read_json
 
 LOGGING = {
     "hydra_logging": {"version": 1, "root": {"level": "INFO"}, "disable_existing_loggers": False},

@@ -7,14 +7,14 @@ import torch
 from conftest import composed
 from lightning.pytorch import Trainer
 
-from steepest.data.datamodule import WindowDataModule
+from steepest.lightning.datamodule import WindowDataModule
 from steepest.evaluate.names import better
-from steepest.models.descents import KINDS
+from steepest.nets.descents import KINDS
 from steepest.sweep.batched import fits, parts
 from steepest.sweep.batched.template import asked, best_checkpoint, is_known, template
-from steepest.training.checkpoints import BestCheckpoint
-from steepest.training.config import check
-from steepest.training.run import build_model
+from steepest.lightning.checkpoints import BestCheckpoint
+from steepest.runs.config import check
+from steepest.lightning.run import build_model
 
 DATA = ["data=random_walk", "data.rows=120", "data.window=3"]
 MODELS = {
@@ -99,7 +99,7 @@ def test_what_a_trainer_has_to_say_of_its_options_is_said(override):
 
 def test_every_part_that_fits_is_known():
     assert {path for path in fits.CALLBACKS if path not in parts.WITHOUT_LIGHTNING} == set()
-    assert {path for path in fits.RULES if path not in parts.WITHOUT_LIGHTNING} == {"steepest.training.stops.EarlyStop"}
+    assert {path for path in fits.RULES if path not in parts.WITHOUT_LIGHTNING} == {"steepest.lightning.stops.EarlyStop"}
     assert {f"{kind.__module__}.{kind.__qualname__}" for kind in KINDS} == set(fits.OPTIMIZERS)
     assert f"{Trainer.__module__}.{Trainer.__qualname__}" == fits.TRAINER
 

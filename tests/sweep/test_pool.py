@@ -10,7 +10,7 @@ from steepest.sweep.batched import pool as pools
 from steepest.sweep.batched.engine import Ground, Group
 from steepest.sweep.batched.pool import Pool, cut
 from steepest.sweep.batched.sizes import PADDING, fastest, padded, pieces
-from steepest.training.files import read_json
+from steepest.runs.files import read_json
 
 
 @pytest.fixture

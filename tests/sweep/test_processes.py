@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from steepest.sweep import processes as module
 from steepest.sweep.processes import Processes, quoted
-from steepest.training.files import read_json
+from steepest.runs.files import read_json
 
 # Stands for train.py: does what its override asks, in the folder it is given.
 PROGRAM = """

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from steepest.sweep.manifest import JobState, Manifest, job_id, of_task
 from steepest.sweep.tuning import Options, Tuning, batch_for
-from steepest.training.pruning import Trial, make, open_storage
+from steepest.runs.pruning import Trial, make, open_storage
 
 SPACE = ["fixed=1", "a=interval(-1, 1)", "b=int(interval(0, 3))", "c=x,y"]
 CONF = ROOT / "conf" / "hydra" / "sweeper"

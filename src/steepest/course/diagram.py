@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from steepest.models.curvature import Surface
-from steepest.models.worked import Worked
+from steepest.nets.curvature import Surface
+from steepest.nets.worked import Worked
 from steepest.observe.figures import BLUE, ORANGE, RED, finish
 
 INPUT, HIDDEN, OUTPUT = (0.0, 0.0), ((1.15, 0.62), (1.15, -0.62)), (2.3, 0.0)

@@ -17,8 +17,8 @@ from typing import Any
 
 from steepest.course.catalogue import COURSE, Chapter
 from steepest.course.lesson import NAME
-from steepest.training.conf import conf_folder
-from steepest.training.files import read_json, write_text
+from steepest.runs.conf import conf_folder
+from steepest.runs.files import read_json, write_text
 
 RECORD, OUTPUT = "course.json", "output.txt"
 TAIL = 12  # lines of output shown of a lesson that did not come to its end

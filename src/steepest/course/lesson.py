@@ -21,8 +21,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from steepest.course.catalogue import chapter
-from steepest.training.entry import SWEEP, explain
-from steepest.training.files import write_text
+from steepest.entry import SWEEP, explain
+from steepest.runs.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

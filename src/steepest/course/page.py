@@ -14,7 +14,7 @@ from markupsafe import Markup
 from steepest.course.catalogue import COURSE, Chapter
 from steepest.course.guide import Taught, taught_course
 from steepest.course.lesson import MOVING, PICTURE
-from steepest.training.files import now, write_text
+from steepest.runs.files import now, write_text
 
 HERE = Path(__file__).parent
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from steepest.models.curvature import Spectrum, Surface, lanczos, spectrum
+from steepest.nets.curvature import Spectrum, Surface, lanczos, spectrum
 
 Word = Literal["local minimum", "saddle", "plateau", "not critical: still moving", "not critical: bouncing"]
 CODES: dict[Word, int] = {

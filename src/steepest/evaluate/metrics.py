@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steepest.models.losses import cross_entropy, two_classes
+from steepest.nets.losses import cross_entropy, two_classes
 
 Scores = dict[str, float | None]
 RunScores = dict[str, Tensor]  # a number a run

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from steepest.data.windows import Windows
 from steepest.evaluate import baselines
-from steepest.models.losses import Loss
-from steepest.models.plain import Model
+from steepest.nets.losses import Loss
+from steepest.nets.plain import Model
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from torch import nn
 from steepest.data.windows import PARTS, Windows
 from steepest.evaluate.evaluation import Evaluation
 from steepest.evaluate.metrics import Scores
-from steepest.models.networks import MLP
+from steepest.nets.networks import MLP
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
 HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}

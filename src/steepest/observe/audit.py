@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from steepest.models.agreement import BOUND, Disagreement, compare
-from steepest.models.predictors import Predictor
+from steepest.nets.agreement import BOUND, Disagreement, compare
+from steepest.lightning.predictors import Predictor
 from steepest.observe.eventfile import write_event
 from steepest.observe.events import writer_of
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from steepest.data.datamodule import windows_in_training
+from steepest.lightning.datamodule import windows_in_training
 from steepest.evaluate.critical import Ending
-from steepest.models.predictors import Predictor
+from steepest.lightning.predictors import Predictor
 from steepest.observe.eventfile import write_event
 from steepest.observe.events import writer_of
 from steepest.observe.hessian import Hessian

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from steepest.models.curvature import Surface
-from steepest.models.networks import forward
+from steepest.nets.curvature import Surface
+from steepest.nets.networks import forward
 from steepest.observe.figures import BLACK, BLUE, ORANGE, finish, save
 
 POINTS, FRAMES, DOTS = 300, 30, 1500

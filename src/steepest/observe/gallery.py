@@ -19,9 +19,9 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from steepest.data.windows import Windows
 from steepest.evaluate.baselines import least_squares
 from steepest.evaluate.evaluation import Evaluation
-from steepest.models.curvature import Surface
-from steepest.models.losses import LOSSES
-from steepest.models.predictors import Predictor
+from steepest.nets.curvature import Surface
+from steepest.nets.losses import LOSSES
+from steepest.lightning.predictors import Predictor
 from steepest.observe import fits, landscape
 from steepest.observe.eventfile import event_file, read_scalars
 from steepest.observe.figures import draw_losses, draw_numbers, draw_predictions

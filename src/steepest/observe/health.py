@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from steepest.models.activations import ACTIVATIONS, Activation
-from steepest.models.networks import Layer, forward
+from steepest.nets.activations import ACTIVATIONS, Activation
+from steepest.nets.networks import Layer, forward
 
 # How far from its middle an output that ends at both sides has less than a twentieth of the greatest slope, and that
 # middle: sigmoid's slope is a (1 - a) = 1/4 - (a - 1/2)^2, tanh's is 1 - a^2; the ramp's is 0 at its ends.

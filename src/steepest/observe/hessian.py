@@ -9,9 +9,9 @@ import torch
 
 from steepest.data.windows import Windows
 from steepest.evaluate.critical import Ending, judge, look
-from steepest.models.curvature import Surface, spectrum
-from steepest.models.noise import noise
-from steepest.models.plain import Model
+from steepest.nets.curvature import Surface, spectrum
+from steepest.nets.noise import noise
+from steepest.nets.plain import Model
 from steepest.observe.settings import CurvatureSettings
 
 TAGS = ["greatest_eigenvalue", "smallest_eigenvalue", "positive_fraction", "gradient_norm", "stability_limit"]

@@ -17,7 +17,7 @@ from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from steepest.models.curvature import Surface
+from steepest.nets.curvature import Surface
 from steepest.observe.figures import BLACK, BLUE, ORANGE, RED, finish, save
 
 HELD = 2**22  # numbers of a layer's outputs held at once

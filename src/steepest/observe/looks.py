@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steepest.models.updates import Flat
+from steepest.lightning.updates import Flat
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer

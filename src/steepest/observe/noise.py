@@ -7,8 +7,8 @@ import math
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from steepest.models.noise import Noise, noise
-from steepest.models.predictors import Predictor
+from steepest.nets.noise import Noise, noise
+from steepest.lightning.predictors import Predictor
 from steepest.observe.eventfile import write_event
 from steepest.observe.events import writer_of
 

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from steepest.models.manual import ManualPredictor
-from steepest.models.predictors import MLPPredictor
+from steepest.lightning.manual import ManualPredictor
+from steepest.lightning.predictors import MLPPredictor
 from steepest.observe.eventfile import write_event
 from steepest.observe.events import writer_of
 

@@ -9,11 +9,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from steepest.data.datamodule import windows_in_training
+from steepest.lightning.datamodule import windows_in_training
 from steepest.evaluate.exam import Exam, exams
 from steepest.evaluate.metrics import numbers
 from steepest.evaluate.references import reference_losses
-from steepest.models.predictors import Predictor
+from steepest.lightning.predictors import Predictor
 from steepest.observe.eventfile import write_event
 from steepest.observe.events import writer_of
 

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from steepest.models.predictors import Predictor
+from steepest.lightning.predictors import Predictor
 from steepest.observe.eventfile import write_event
 from steepest.observe.events import writer_of
 

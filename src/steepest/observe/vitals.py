@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
-from steepest.data.datamodule import windows_in_training
-from steepest.models.predictors import Predictor
+from steepest.lightning.datamodule import windows_in_training
+from steepest.lightning.predictors import Predictor
 from steepest.observe.eventfile import write_rows
 from steepest.observe.events import Bulk, writer_of
 from steepest.observe.health import memory, unit_health

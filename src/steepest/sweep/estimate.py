@@ -15,9 +15,9 @@ from steepest.sweep.batched.plan import Job, plan
 from steepest.sweep.batched.pool import quiet
 from steepest.sweep.batched.sizes import fastest, seconds_of_an_update
 from steepest.sweep.compose import Composer
-from steepest.training.config import Checked, check
-from steepest.training.entry import tame_lightning, tame_warnings
-from steepest.training.process import cores
+from steepest.runs.config import Checked, check
+from steepest.entry import tame_lightning, tame_warnings
+from steepest.runs.process import cores
 
 # Seconds, on a processor with two cores: until the first update, and as much again where Lightning is imported; of a
 # run beside its updates and scores, by itself and among others.
@@ -90,8 +90,8 @@ def _together(jobs: Sequence[Job]) -> tuple[int, float]:
 def _by_themselves(checked: Checked) -> tuple[int, float]:
     """Updates of a job that is run by itself, and its seconds: a few updates are done to see."""
     tame_lightning()
-    from steepest.data.datamodule import WindowDataModule
-    from steepest.training.run import build_model
+    from steepest.lightning.datamodule import WindowDataModule
+    from steepest.lightning.run import build_model
 
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
     ground = Ground(checked, datamodule)

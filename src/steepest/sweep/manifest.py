@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from steepest.training.files import now, read_json, write_text
+from steepest.runs.files import now, read_json, write_text
 
 State = Literal["waiting", "running", "finished", "failed"]
 NAME = "sweep.json"

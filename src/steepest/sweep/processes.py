@@ -26,9 +26,9 @@ from omegaconf import DictConfig, open_dict
 from steepest.evaluate.names import worst
 from steepest.sweep.compose import SUBDIR, Composer
 from steepest.sweep.manifest import begin_job, of_task
-from steepest.training.entry import SWEEP, failed, stopped
-from steepest.training.files import now, read_json, write_text
-from steepest.training.process import cores
+from steepest.entry import SWEEP, failed, stopped
+from steepest.runs.files import now, read_json, write_text
+from steepest.runs.process import cores
 
 log = logging.getLogger(__name__)
 

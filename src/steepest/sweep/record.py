@@ -28,8 +28,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, changed_keys
 from steepest.sweep.results import Row, result, results_csv
 from steepest.sweep.table import print_table
-from steepest.training.entry import FIRST_FAILURE, stopped
-from steepest.training.files import now, write_text
+from steepest.entry import FIRST_FAILURE, stopped
+from steepest.runs.files import now, write_text
 
 FAILED, BAD_INPUT = 1, 2
 RESUMED = "STEEPEST_RESUME"  # set by `steepest resume`: the sweep in hydra.sweep.dir is gone on with

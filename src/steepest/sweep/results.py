@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 
 from steepest.evaluate.names import better
 from steepest.sweep.manifest import JobState, Manifest
-from steepest.training.files import read_json
+from steepest.runs.files import read_json
 
 SEEDS = ("seed", "model.seed", "data.seed")  # what is varied to see how much chance there is in a score
 NOT_ASKED = "-"  # of a key that only other jobs were asked for

@@ -23,9 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 from steepest.sweep.manifest import NAME, Manifest, job_id, of_task
 from steepest.sweep.space import read_space
 from steepest.sweep.studies import PLACE, SWEEP, open_study, summary
-from steepest.training.entry import stopped
-from steepest.training.files import read_json, write_text
-from steepest.training.pruning import PRUNED, PRUNER, make, open_storage
+from steepest.entry import stopped
+from steepest.runs.files import read_json, write_text
+from steepest.runs.pruning import PRUNED, PRUNER, make, open_storage
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

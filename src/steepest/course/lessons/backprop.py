@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from steepest.course.diagram import draw_moment
 from steepest.course.lesson import MOVING, Finding
 from steepest.course.runs import Run
-from steepest.models.worked import Example, ExampleLayer, Worked
+from steepest.nets.worked import Example, ExampleLayer, Worked
 
 EXACT = 1e-12
 FIRST, LATER = 10, 15  # moving pictures: of the first updates each, and as many evenly spaced ones after them

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from steepest.course.lesson import Finding
 from steepest.course.runs import Run, sweep_runs
-from steepest.models.curvature import Surface
+from steepest.nets.curvature import Surface
 from steepest.observe import landscape
 from steepest.observe.figures import BLUE, GREEN, ORANGE, RED, finish
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from steepest.course.lesson import Finding
 from steepest.course.runs import Run, network_by
-from steepest.models.networks import MLP
+from steepest.nets.networks import MLP
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, finish
 
 PRECISION = 1e-14  # of numbers around 1 in double precision, after a dozen operations

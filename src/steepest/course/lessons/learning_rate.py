@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from steepest.course.lesson import Finding
 from steepest.course.runs import Run, sweep_runs
-from steepest.models.curvature import exact_spectrum
+from steepest.nets.curvature import exact_spectrum
 from steepest.observe import landscape
 from steepest.observe.figures import BLUE, GREEN, ORANGE, RED, finish
 

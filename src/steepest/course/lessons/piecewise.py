@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from steepest.course.lesson import Finding
 from steepest.course.runs import Run, sweep_runs
-from steepest.models.networks import forward
+from steepest.nets.networks import forward
 from steepest.observe.figures import BLUE, ORANGE, finish
 
 COLOURS = {"sigmoid": BLUE, "relu": ORANGE}

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from steepest.course.lesson import Finding
 from steepest.course.runs import Run
-from steepest.models.predictors import Predictor
+from steepest.lightning.predictors import Predictor
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, finish
 
 NEAR = 1e-3  # of the known c, b and w, relative

@@ -21,8 +21,8 @@ from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig
 
 from steepest.sweep.batched.outcomes import Outcome, of_killed
-from steepest.training.entry import tame_warnings
-from steepest.training.process import end_with
+from steepest.entry import tame_warnings
+from steepest.runs.process import end_with
 
 if TYPE_CHECKING:
     from steepest.sweep.batched.plan import Job

@@ -21,10 +21,10 @@ from steepest.sweep.batched.plan import Job
 from steepest.sweep.batched.sizes import fastest, padded, pieces
 from steepest.sweep.batched.training import Training
 from steepest.sweep.batched.watch import Watch
-from steepest.training.checks import check_objective
-from steepest.training.config import Checked
-from steepest.training.process import keep_freed_memory
-from steepest.training.record import data_facts, device_name
+from steepest.runs.checks import check_objective
+from steepest.runs.config import Checked
+from steepest.runs.process import keep_freed_memory
+from steepest.runs.record import data_facts, device_name
 
 
 class Ground:

@@ -6,17 +6,17 @@ import json
 from copy import deepcopy
 
 from steepest.data.sources import RowData
-from steepest.training.config import Checked, Node
+from steepest.runs.config import Checked, Node
 
 MODELS = (
-    "steepest.models.predictors.LinearPredictor",
-    "steepest.models.predictors.MLPPredictor",
-    "steepest.models.manual.ManualPredictor",
+    "steepest.lightning.predictors.LinearPredictor",
+    "steepest.lightning.predictors.MLPPredictor",
+    "steepest.lightning.manual.ManualPredictor",
 )
 OPTIMIZERS = ("torch.optim.sgd.SGD", "torch.optim.adam.Adam", "torch.optim.adamw.AdamW")
 # Options that a step's formula hangs on, so that runs which differ in them are no one group.
 ALIKE = ("nesterov", "maximize", "amsgrad")
-RULES = tuple(f"steepest.training.stops.{name}" for name in ("Epochs", "Threshold", "Stationary", "EarlyStop"))
+RULES = tuple(f"steepest.lightning.stops.{name}" for name in ("Epochs", "Threshold", "Stationary", "EarlyStop"))
 CALLBACKS = (
     "steepest.observe.recorder.Recorder",
     "steepest.observe.vitals.Vitals",

@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation, Evaluator
-from steepest.models.stack import Stack
+from steepest.nets.stack import Stack
 from steepest.observe.eventfile import EventFile, custom_scalars, encode, histogram_event
 from steepest.observe.hparams import begin_session, end_session, hyperparameters
 from steepest.observe.tags import layout
@@ -23,9 +23,9 @@ from steepest.sweep.batched.checkpoints import Checkpoints
 from steepest.sweep.batched.members import Block, Member
 from steepest.sweep.compose import Texts
 from steepest.sweep.manifest import begin_job
-from steepest.training.files import write_text
-from steepest.training.outcome import assessment, final_values
-from steepest.training.record import PredictionsText, RunRecord
+from steepest.runs.files import write_text
+from steepest.runs.outcome import assessment, final_values
+from steepest.runs.record import PredictionsText, RunRecord
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from steepest.sweep.batched.beside import Beside
 from steepest.sweep.batched.outcomes import Ended
 from steepest.sweep.batched.plan import Job, plan
 from steepest.sweep.compose import Composer
-from steepest.training.entry import tame_warnings
+from steepest.entry import tame_warnings
 
 log = logging.getLogger(__name__)
 

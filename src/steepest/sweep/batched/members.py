@@ -17,14 +17,14 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from steepest.evaluate.critical import Ending
 from steepest.evaluate.names import better
-from steepest.models.plain import PlainModel
-from steepest.training.config import Checked
-from steepest.training.pruning import Trial, trial_of
-from steepest.training.record import RunRecord, Status
-from steepest.training.rules import Epochs, Stationary, Threshold
+from steepest.nets.plain import PlainModel
+from steepest.runs.config import Checked
+from steepest.runs.pruning import Trial, trial_of
+from steepest.runs.record import RunRecord, Status
+from steepest.runs.rules import Epochs, Stationary, Threshold
 
 if TYPE_CHECKING:
-    from steepest.training.stops import EarlyStop
+    from steepest.lightning.stops import EarlyStop
 
 PlainRule = Epochs | Threshold | Stationary
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from steepest.training.files import read_json
+from steepest.runs.files import read_json
 
 if TYPE_CHECKING:
     from steepest.sweep.batched.plan import Job

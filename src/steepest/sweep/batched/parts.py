@@ -18,21 +18,21 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from steepest.data.windows import Windows
-from steepest.models.plain import PlainModel
+from steepest.nets.plain import PlainModel
 from steepest.observe import settings
 from steepest.observe.hessian import Hessian
 from steepest.sweep.batched.plan import Job
 from steepest.sweep.batched.template import is_known, template
-from steepest.training import rules
-from steepest.training.checks import check_choices
-from steepest.training.config import Checked, Node
-from steepest.training.entry import tame_lightning
-from steepest.training.stubs import STUBS
+from steepest.runs import rules
+from steepest.runs.checks import check_choices
+from steepest.runs.config import Checked, Node
+from steepest.entry import tame_lightning
+from steepest.runs.stubs import STUBS
 
 WITHOUT_LIGHTNING: dict[str, Callable[..., Any]] = {
-    "steepest.training.stops.Epochs": rules.Epochs,
-    "steepest.training.stops.Threshold": rules.Threshold,
-    "steepest.training.stops.Stationary": rules.Stationary,
+    "steepest.lightning.stops.Epochs": rules.Epochs,
+    "steepest.lightning.stops.Threshold": rules.Threshold,
+    "steepest.lightning.stops.Stationary": rules.Stationary,
     "steepest.observe.recorder.Recorder": settings.RecorderSettings,
     "steepest.observe.vitals.Vitals": settings.VitalsSettings,
     "steepest.observe.curvature.Curvature": Hessian,

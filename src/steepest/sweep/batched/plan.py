@@ -8,7 +8,7 @@ from pathlib import Path
 
 from steepest.sweep.batched.fits import kind_of, reason_against
 from steepest.sweep.compose import Composer, Texts
-from steepest.training.config import Checked, check_plain
+from steepest.runs.config import Checked, check_plain
 
 
 @dataclass(frozen=True)

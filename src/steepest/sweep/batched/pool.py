@@ -22,8 +22,8 @@ from steepest.sweep.batched.engine import Ground, Group, ground_key
 from steepest.sweep.batched.members import Member
 from steepest.sweep.batched.outcomes import Ended, Outcome, of_killed
 from steepest.sweep.batched.plan import Job
-from steepest.training.entry import failed, stopped
-from steepest.training.process import cores, end_with
+from steepest.entry import failed, stopped
+from steepest.runs.process import cores, end_with
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from itertools import pairwise
 import torch
 
 from steepest.data.windows import Batch
-from steepest.models.descents import KINDS
-from steepest.models.networks import MLP
-from steepest.models.stack import Stack
+from steepest.nets.descents import KINDS
+from steepest.nets.networks import MLP
+from steepest.nets.stack import Stack
 from steepest.sweep.batched.members import Member
 
 SHARE = 0.25  # of a device's memory that a group's updates may take

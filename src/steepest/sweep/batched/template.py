@@ -42,7 +42,7 @@ def asked() -> dict[str, Any]:
     """The same, from Lightning itself: the state of a Trainer's loops before training, and of `BestCheckpoint`."""
     from lightning.pytorch import Trainer
 
-    from steepest.training.checkpoints import BestCheckpoint
+    from steepest.lightning.checkpoints import BestCheckpoint
 
     trainer = Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, max_epochs=1)
     best = {}

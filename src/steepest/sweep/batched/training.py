@@ -18,13 +18,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from steepest.data.batches import Batches
 from steepest.data.windows import CHUNK
 from steepest.evaluate.exam import Exam
-from steepest.models.descents import KINDS
-from steepest.models.stack import Stack
-from steepest.models.updates import EPSILON
+from steepest.nets.descents import KINDS
+from steepest.nets.stack import Stack
+from steepest.lightning.updates import EPSILON
 from steepest.sweep.batched.checkpoints import optimizer_state
 from steepest.sweep.batched.members import Member, Moment
 from steepest.sweep.batched.watch import Watch
-from steepest.training.rules import Stationary
+from steepest.runs.rules import Stationary
 
 AT_ONCE = 256  # updates between two looks at whether a run has diverged
 HELD = 64 * CHUNK  # most numbers of inputs held at once: 256 MiB of float32

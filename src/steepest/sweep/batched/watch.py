@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from steepest.data.windows import Windows
-from steepest.models.stack import Stack
+from steepest.nets.stack import Stack
 from steepest.observe.columns import Tags, update_rows
 from steepest.observe.health import memory, unit_health
 from steepest.observe.hessian import Hessian

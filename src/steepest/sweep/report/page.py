@@ -18,7 +18,7 @@ from steepest.sweep.report.descents import Descents, all_curves, bands, colour_k
 from steepest.sweep.report.pictures import Pictures, winners_pictures
 from steepest.sweep.report.scales import ObjectiveScale, short
 from steepest.sweep.results import Results, Row, again, read_results, shown
-from steepest.training.files import read_json, write_text
+from steepest.runs.files import read_json, write_text
 
 HERE = Path(__file__).parent
 MOST_ROWS, MOST_FAILURES, MOST_KEYS = 1000, 100, 24

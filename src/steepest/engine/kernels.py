@@ -1,0 +1,442 @@
+"""The hand-derived formulas of `nets/` once more, as compiled loops: K updates of one run in one call.
+
+All compiled code stands in this one file, because Numba's disk cache does not notice an edited helper in another one.
+Nothing here imports torch, so it can be compiled while torch is imported elsewhere.
+
+Shapes: T rows of the data, F inputs a day, L look-back, D = L * F inputs, B samples of a batch, H horizon, O outputs,
+K updates, P numbers of all parameters, Q parameter tensors (W1, b1, W2, ...). All parameters of a run are one array
+(P,), layers are views of it. `units` holds D and then the units of every layer, the last of them O.
+
+A product of matrices is BLAS's; every other step is a plain loop over a contiguous array, which LLVM vectorises.
+`error_model="numpy"` is what lets a division vectorise. `fastmath` leaves out `nnan` and `ninf`, under which
+`isfinite` would always be true.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic, overload
+
+from steepest.engine import cache
+
+IDENTITY, SIGMOID, RELU, TANH, HARD_SIGMOID = range(5)
+MSE, MAE, HUBER, CROSS_ENTROPY = range(4)
+SGD, ADAM, ADAMW = range(3)
+NO_CLIP, CLIP_NORM, CLIP_VALUE = range(3)
+# Places in the array of an optimizer's options.
+MOMENTUM, DAMPENING, NESTEROV, DECAY, BETA1, BETA2, EPSILON, MAXIMIZE = range(8)
+CLIP_EPSILON = 1e-6  # torch.nn.utils.clip_grad_norm_ adds it to the norm it divides by
+ROWS = 256  # of a block of predictions: the result of a row depends on how many are multiplied at once
+
+_OPTIONS = {"fastmath": {"contract", "reassoc", "nsz", "arcp", "afn"}, "error_model": "numpy", "nogil": True}
+_loop = njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # never called from Python
+
+
+@intrinsic
+def _power_of_two(context, n):
+    """2^n for an integral float n, by writing n into a float's exponent. (Numba widens int32 arithmetic to int64.)"""
+    bits, exponent = {types.float32: (types.int32, (127, 23)), types.float64: (types.int64, (1023, 52))}[n]
+
+    def write(context, builder, signature, arguments):
+        kind = context.get_value_type(bits)
+        bias, place = (context.get_constant(bits, number) for number in exponent)
+        integer = builder.shl(builder.add(builder.fptosi(arguments[0], kind), bias), place)
+        return builder.bitcast(integer, context.get_value_type(n))
+
+    return n(n), write
+
+
+def _exp(x):
+    """exp(x), clamped to where it is a normal number: |x| <= 87 in single precision, 708 in double.
+
+    x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) by a polynomial (single: Cephes's expf, to 1e-7; double: Taylor's to
+    degree 13, to 3e-16), 2^n by writing n into the exponent's bits. Numba's own exp does not vectorise.
+    """
+
+
+@overload(_exp, jit_options=_OPTIONS)
+def _exp_by_precision(x):
+    if x == types.float32:
+
+        def single(x):
+            x = min(max(x, np.float32(-87)), np.float32(87))
+            n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+            r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+            p = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
+            p = p * r + np.float32(8.3334519073e-3)
+            p = p * r + np.float32(4.1665795894e-2)
+            p = p * r + np.float32(1.6666665459e-1)
+            p = p * r + np.float32(5.0000001201e-1)
+            return (p * r * r + r + np.float32(1)) * _power_of_two(n)
+
+        return single
+
+    def double(x):
+        x = min(max(x, -708.0), 708.0)
+        n = np.floor(x * 1.4426950408889634 + 0.5)
+        r = x - n * 6.93145751953125e-1 - n * 1.42860682030941723212e-6
+        p = 1.0 / 6227020800 * r + 1.0 / 479001600
+        p = p * r + 1.0 / 39916800
+        p = p * r + 1.0 / 3628800
+        p = p * r + 1.0 / 362880
+        p = p * r + 1.0 / 40320
+        p = p * r + 1.0 / 5040
+        p = p * r + 1.0 / 720
+        p = p * r + 1.0 / 120
+        p = p * r + 1.0 / 24
+        p = p * r + 1.0 / 6
+        p = p * r + 0.5
+        return (p * r * r + r + 1.0) * _power_of_two(n)
+
+    return double
+
+
+@_loop
+def _tanh(z):
+    """tanh(z) = 2 / (1 + exp(-2 z)) - 1; near 0, where that cancels, its Taylor series."""
+    kind = type(z)
+    s = z * z
+    series = kind(-1382.0 / 155925) + s * kind(21844.0 / 6081075)
+    series = kind(62.0 / 2835) + s * series
+    series = kind(-17.0 / 315) + s * series
+    series = kind(2.0 / 15) + s * series
+    series = kind(-1.0 / 3) + s * series
+    whole = kind(2) / (kind(1) + _exp(kind(-2) * z)) - kind(1)
+    return z + z * s * series if s < kind(1e-3) else whole
+
+
+@_loop
+def _activate(kind, z_M, a_M):
+    """a = sigma(z), elementwise: `nets/activations.py`."""
+    if kind == SIGMOID:
+        for i in range(z_M.size):
+            a_M[i] = z_M.dtype.type(1) / (z_M.dtype.type(1) + _exp(-z_M[i]))
+    elif kind == TANH:
+        for i in range(z_M.size):
+            a_M[i] = _tanh(z_M[i])
+    elif kind == RELU:
+        for i in range(z_M.size):
+            a_M[i] = max(z_M[i], z_M.dtype.type(0))
+    elif kind == HARD_SIGMOID:
+        low, sixth, half, one = z_M.dtype.type(0), z_M.dtype.type(1.0 / 6), z_M.dtype.type(0.5), z_M.dtype.type(1)
+        for i in range(z_M.size):
+            a_M[i] = min(max(z_M[i] * sixth + half, low), one)
+    else:
+        for i in range(z_M.size):
+            a_M[i] = z_M[i]
+
+
+@_loop
+def _to_slope_of_z(kind, g_M, z_M, a_M):
+    """dL/da -> dL/dz = dL/da * sigma'(z), in place: the backwards of `nets/activations.py`, kinks as there."""
+    zero, one = g_M.dtype.type(0), g_M.dtype.type(1)
+    if kind == SIGMOID:
+        for i in range(g_M.size):
+            g_M[i] *= a_M[i] * (one - a_M[i])
+    elif kind == TANH:
+        for i in range(g_M.size):
+            g_M[i] *= one - a_M[i] * a_M[i]
+    elif kind == RELU:
+        for i in range(g_M.size):
+            g_M[i] *= one if z_M[i] > zero else zero
+    elif kind == HARD_SIGMOID:
+        edge, sixth = g_M.dtype.type(3), g_M.dtype.type(1.0 / 6)
+        for i in range(g_M.size):
+            g_M[i] *= (sixth if z_M[i] > -edge else zero) - (sixth if z_M[i] > edge else zero)
+
+
+@_loop
+def _loss_and_slope(kind, p_NO, y_NH, g_NO):
+    """The mean loss of these predictions, and dL/dp into `g_NO`: `nets/losses.py`. Here is the 1/N of all gradients."""
+    rows, horizon = y_NH.shape
+    count = rows * horizon
+    zero, one, half = p_NO.dtype.type(0), p_NO.dtype.type(1), p_NO.dtype.type(0.5)
+    scale, total = p_NO.dtype.type(1.0 / count), 0.0
+    for n in range(rows):
+        for h in range(horizon):
+            if kind == CROSS_ENTROPY:
+                down, up = p_NO[n, 2 * h], p_NO[n, 2 * h + 1]
+                gap = up - down if y_NH[n, h] == zero else down - up  # the wrong logit above the right one
+                # log softmax of the right class = -log(1 + exp(gap)), without overflow
+                small = math.exp(-abs(gap))
+                total += max(gap, zero) + math.log1p(small)
+                wrong = (one if gap > zero else small) / (one + small)  # the wrong class's softmax
+                sign = scale if y_NH[n, h] == zero else -scale
+                g_NO[n, 2 * h], g_NO[n, 2 * h + 1] = -sign * wrong, sign * wrong
+            else:
+                e = p_NO[n, h] - y_NH[n, h]
+                if kind == MSE:
+                    total += e * e
+                    g_NO[n, h] = (e + e) * scale
+                elif kind == MAE:
+                    total += abs(e)
+                    g_NO[n, h] = scale if e > zero else -scale if e < zero else e  # NaN stays NaN
+                elif abs(e) <= one:
+                    total += half * e * e
+                    g_NO[n, h] = e * scale
+                else:
+                    total += abs(e) - half
+                    g_NO[n, h] = scale if e > zero else -scale if e < zero else e
+    return total / count
+
+
+@_loop
+def _gather(rows, origin_N, x_ND, y_NH):
+    """Inputs and targets of the samples with these origins: `data/windows.py`. A window is a slice of the rows.
+
+    `rows` is (inputs (T, F), targets (T,), prices (T,), look-back, whether relative, whether classes, whether ordered).
+    """
+    inputs_TF, target_T, price_T, window, relative, classes, ordered = rows
+    width = inputs_TF.shape[1]
+    flat = inputs_TF.reshape(-1)
+    after = 1 if ordered else 0
+    for n in range(origin_N.size):
+        origin = origin_N[n]
+        start = (origin - window + 1) * width
+        source_D, x_D = flat[start : start + window * width], x_ND[n]
+        for d in range(x_D.size):  # slices: an index that may be negative does not vectorise
+            x_D[d] = source_D[d]
+        for h in range(y_NH.shape[1]):
+            row = origin + after + h
+            if not classes:
+                y_NH[n, h] = target_T[row]
+            elif ordered:
+                y_NH[n, h] = 1 if price_T[row] > price_T[origin] else 0
+            else:
+                y_NH[n, h] = 1 if price_T[row] != 0 else 0
+        if relative:
+            last = target_T[origin]
+            for day in range(window):
+                x_ND[n, day * width] -= last
+            if not classes:
+                for h in range(y_NH.shape[1]):
+                    y_NH[n, h] -= last
+
+
+@_loop
+def _forward(theta_P, units, sigma, x_ND, z_M, a_M):
+    """z_k = W_k a_(k-1) + b_k, a_k = sigma_k(z_k) for every layer, one after the other in `z_M` and `a_M`."""
+    count = x_ND.shape[0]
+    below_NI, place, used = x_ND, 0, 0
+    for k in range(units.size - 1):
+        inputs, outputs = units[k], units[k + 1]
+        W_OI = theta_P[place : place + outputs * inputs].reshape(outputs, inputs)
+        b_O = theta_P[place + outputs * inputs : place + outputs * (inputs + 1)]
+        z_m = z_M[used : used + count * outputs]
+        z_NO = z_m.reshape(count, outputs)
+        np.dot(below_NI, W_OI.T, z_NO)
+        for n in range(count):
+            for o in range(outputs):
+                z_NO[n, o] += b_O[o]
+        a_m = a_M[used : used + count * outputs]
+        _activate(sigma if k < units.size - 2 else IDENTITY, z_m, a_m)
+        below_NI = a_m.reshape(count, outputs)
+        place += outputs * (inputs + 1)
+        used += count * outputs
+
+
+@_loop
+def _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P):
+    """The gradients of all parameters for dL/dp at the end of `g_M`: `nets/networks.py`, from the top layer down."""
+    count, last = x_ND.shape[0], units.size - 2
+    used = count * (np.sum(units) - units[0])
+    place = theta_P.size
+    for k in range(last, -1, -1):
+        inputs, outputs = units[k], units[k + 1]
+        used -= count * outputs
+        place -= outputs * (inputs + 1)
+        g_m = g_M[used : used + count * outputs]
+        if k < last:
+            _to_slope_of_z(sigma, g_m, z_M[used : used + count * outputs], a_M[used : used + count * outputs])
+        g_NO = g_m.reshape(count, outputs)
+        below = used - count * inputs
+        below_NI = a_M[below:used].reshape(count, inputs) if k > 0 else x_ND
+        np.dot(g_NO.T, below_NI, gradient_P[place : place + outputs * inputs].reshape(outputs, inputs))
+        db_O = gradient_P[place + outputs * inputs : place + outputs * (inputs + 1)]
+        db_O[:] = 0
+        for n in range(count):
+            for o in range(outputs):
+                db_O[o] += g_NO[n, o]
+        if k > 0:
+            W_OI = theta_P[place : place + outputs * inputs].reshape(outputs, inputs)
+            slope_NI = g_M[below:used].reshape(count, inputs)
+            if outputs == 1:  # nothing to sum
+                for n in range(count):
+                    for i in range(inputs):
+                        slope_NI[n, i] = g_NO[n, 0] * W_OI[0, i]
+            else:
+                np.dot(g_NO, W_OI, slope_NI)
+
+
+@_loop
+def _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P):
+    """The mean loss of a batch, its gradient into `gradient_P`. `room` holds x, y, z, a and g."""
+    x_BD, y_BH, z_M, a_M, g_M = room
+    count, outputs = origin_N.size, units[units.size - 1]
+    x_ND, y_NH = x_BD[:count], y_BH[:count]
+    _gather(rows, origin_N, x_ND, y_NH)
+    _forward(theta_P, units, sigma, x_ND, z_M, a_M)
+    total = count * (np.sum(units) - units[0])
+    top = total - count * outputs
+    p_NO, g_NO = a_M[top:total].reshape(count, outputs), g_M[top:total].reshape(count, outputs)
+    found = _loss_and_slope(loss, p_NO, y_NH, g_NO)
+    _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P)
+    return found
+
+
+@_loop
+def _norms(numbers_P, stops_Q, norm_Q):
+    """The Euclidean norm of each parameter tensor's numbers."""
+    start = 0
+    for q in range(stops_Q.size):
+        part = numbers_P[start : stops_Q[q]]
+        total = np.float64(np.dot(part, part))
+        if not math.isfinite(total):  # in single precision squares overflow from 1e19 on
+            total = 0.0
+            for number in part:
+                total += np.float64(number) * np.float64(number)
+        norm_Q[q] = math.sqrt(total)
+        start = stops_Q[q]
+
+
+@_loop
+def _clip(kind, bound, gradient_P, norm):
+    """As `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_`."""
+    limit = gradient_P.dtype.type(bound)
+    if kind == CLIP_NORM:
+        share = gradient_P.dtype.type(min(1.0, bound / (norm + CLIP_EPSILON)))
+        for i in range(gradient_P.size):
+            gradient_P[i] *= share
+    elif kind == CLIP_VALUE:
+        for i in range(gradient_P.size):
+            gradient_P[i] = min(max(gradient_P[i], -limit), limit)
+
+
+@_loop
+def _step(optimizer, options, rate, done, first, theta_P, g_P, mean_P, square_P):
+    """One step as PyTorch's optimizers of this name take it (see `engine/optimizers.py` for the formulas).
+
+    `done` counts the steps before this one; `first` is 1 where there is no momentum yet.
+    """
+    kind = theta_P.dtype.type
+    decay, lr = kind(options[DECAY]), kind(rate)
+    one = kind(1)
+    if options[MAXIMIZE] != 0:
+        for i in range(g_P.size):
+            g_P[i] = -g_P[i]
+    if optimizer == ADAMW:
+        keep = kind(1.0 - rate * options[DECAY])
+        for i in range(g_P.size):
+            theta_P[i] *= keep
+    elif options[DECAY] != 0:
+        for i in range(g_P.size):
+            g_P[i] += decay * theta_P[i]
+    if optimizer == SGD:
+        momentum, fresh, nesterov = kind(options[MOMENTUM]), kind(1.0 - options[DAMPENING]), options[NESTEROV] != 0
+        if options[MOMENTUM] == 0:
+            for i in range(g_P.size):
+                theta_P[i] -= lr * g_P[i]
+        else:
+            for i in range(g_P.size):
+                v = g_P[i] if first else momentum * mean_P[i] + fresh * g_P[i]
+                mean_P[i] = v
+                theta_P[i] -= lr * (g_P[i] + momentum * v if nesterov else v)
+    else:
+        b1, b2 = options[BETA1], options[BETA2]
+        new1, old2, new2, eps = kind(1.0 - b1), kind(b2), kind(1.0 - b2), kind(options[EPSILON])
+        size = kind(rate / (1.0 - b1 ** (done + 1)))
+        root = kind(math.sqrt(1.0 - b2 ** (done + 1)))
+        for i in range(g_P.size):
+            m = mean_P[i] + new1 * (g_P[i] - mean_P[i])
+            v = old2 * square_P[i] + new2 * g_P[i] * g_P[i]
+            mean_P[i], square_P[i] = m, v
+            theta_P[i] -= size * m / (np.sqrt(v) / root + eps)
+        _ = one
+
+
+@_loop
+def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, rates_K, method, room, found):
+    """K updates, or as many as are finite: an update whose loss or gradient is not finite is refused.
+
+    Args:
+        theta_P, mean_P, square_P: parameters, momentum or first moments, second moments; changed in place.
+        gradient_P: left with the last update's gradient.
+        net: (units, activation, loss).
+        rows: as `_gather` takes them.
+        order_N: origins of the samples, the batches one after the other; only the last one may be shorter.
+        batch: samples of a batch.
+        rates_K: the step size of each update.
+        method: (optimizer, options, steps done before, whether there is no momentum yet, clip, bound).
+        room: as `_loss_and_gradient` takes it.
+        found: (losses (K,), gradient norms (K, Q), parameter norms (K, Q), parameters (K, P) or (0, P), step norms
+            relative to the parameters' (K, Q), updates between two of those, stops (Q,), before (P,)); parameters and
+            their norms are those that the update led to.
+
+    Returns:
+        How many updates were done; the refused one's loss and gradient norms are in the next row.
+    """
+    units, sigma, loss = net
+    optimizer, options, done, first, clip, bound = method
+    losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, between, stops_Q, before_P = found
+    for k in range(rates_K.size):
+        origin_N = order_N[k * batch : min((k + 1) * batch, order_N.size)]
+        losses_K[k] = _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P)
+        _norms(gradient_P, stops_Q, gradients_KQ[k])
+        total = 0.0
+        for q in range(stops_Q.size):
+            total += gradients_KQ[k, q] * gradients_KQ[k, q]
+        if not (math.isfinite(losses_K[k]) and math.isfinite(total)):
+            return k
+        if clip != NO_CLIP:
+            _clip(clip, bound, gradient_P, math.sqrt(total))
+        look = (done + k) % between == 0
+        if look:
+            before_P[:] = theta_P
+        _step(optimizer, options, rates_K[k], done + k, first and k == 0, theta_P, gradient_P, mean_P, square_P)
+        _norms(theta_P, stops_Q, norms_KQ[k])
+        if look:
+            start = 0
+            for q in range(stops_Q.size):
+                way, size = 0.0, 0.0
+                for i in range(start, stops_Q[q]):
+                    way += (np.float64(theta_P[i]) - np.float64(before_P[i])) ** 2
+                    size += np.float64(before_P[i]) ** 2
+                ratios_KQ[k, q] = math.sqrt(way / size)
+                start = stops_Q[q]
+        if entries_KP.shape[0] > 0:
+            entries_KP[k] = theta_P
+    return rates_K.size
+
+
+@_loop
+def _predict(theta_P, units, sigma, rows, origin_N, room, out_NO):
+    """Outputs of these samples, in blocks of `ROWS`, the last one filled up with its first sample."""
+    x_BD, y_BH, z_M, a_M, _ = room
+    outputs = units[units.size - 1]
+    total = ROWS * (np.sum(units) - units[0])
+    p_BO = a_M[total - ROWS * outputs : total].reshape(ROWS, outputs)
+    block = np.empty(ROWS, np.int64)
+    for start in range(0, origin_N.size, ROWS):
+        count = min(ROWS, origin_N.size - start)
+        for i in range(ROWS):
+            block[i] = origin_N[start + i if i < count else start]
+        _gather(rows, block, x_BD, y_BH)
+        _forward(theta_P, units, sigma, x_BD, z_M, a_M)
+        out_NO[start : start + count] = p_BO[:count]
+
+
+def _entry(function):
+    """An entry point: compiled once on a machine, then read from disk."""
+    place = cache.folder()
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(place or "")
+    try:
+        return njit(**_OPTIONS, cache=place is not None)(function.py_func)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+descend, predict, loss_and_gradient = map(_entry, (_descend, _predict, _loss_and_gradient))

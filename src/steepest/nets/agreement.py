@@ -1,0 +1,154 @@
+"""Three ways to one gradient: by hand, by autograd, by finite differences, and how far they are from each other.
+
+Shapes as in `networks.py`. An error of a parameter is its greatest absolute difference, over the greatest sum of the
+samples' absolute contributions to one of its numbers, max_oi sum_n |g_no| |a_ni|. That is the size in which rounding is
+bounded, and unlike the gradient itself it does not vanish where contributions cancel, as they do at a minimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from steepest.nets.activations import ACTIVATIONS
+from steepest.nets.differences import EXACT, finite_differences
+from steepest.nets.losses import LOSSES, Loss
+from steepest.nets.networks import MLP, Layer, backward, errors, forward
+
+# What the errors must be below, by the precision of the gradient that is compared.
+BOUND = {torch.float64: 1e-12, torch.float32: 1e-5}
+BOUND_OF_DIFFERENCES = 1e-11 if EXACT else 1e-7
+
+
+class Disagreement(ArithmeticError):
+    """A hand-derived gradient is not the gradient."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the gradient of one parameter came out.
+
+    Attributes:
+        parameter: its name, W1, b1, ...
+        shape: its shape.
+        norm: Euclidean norm of the hand-derived gradient.
+        autograd: error of the hand-derived against PyTorch's, in the network's precision.
+        differences: error of the hand-derived, in double precision, against finite differences; None if no entry
+            could be taken.
+        entries: numbers of this parameter that finite differences were taken for.
+        used: error of the gradient that training used against PyTorch's; None if none was given.
+    """
+
+    parameter: str
+    shape: tuple[int, ...]
+    norm: float
+    autograd: float
+    differences: float | None
+    entries: int
+    used: float | None = None
+
+    def greatest(self) -> float:
+        """The greatest of its errors."""
+        return max(self.autograd, self.differences or 0.0, self.used or 0.0)
+
+    def fault(self, bound: float) -> str | None:
+        """What is wrong, if an error is not below its bound (NaN is not)."""
+        for error, limit, against in (
+            (self.autograd, bound, "the hand-derived gradient is off autograd's"),
+            (self.used, bound, "the gradient that training used is off autograd's"),
+            (self.differences, max(bound, BOUND_OF_DIFFERENCES), "the hand-derived gradient is off finite differences"),
+        ):
+            if error is not None and not error < limit:
+                return f"{self.parameter}: {against} by a relative error of {error:.3g}; the bound is {limit:g}"
+        return None
+
+
+def compare(
+    network: MLP,
+    loss: Loss,
+    x_ND: Tensor,
+    y_NH: Tensor,
+    *,
+    entries: int | None = None,
+    used: Sequence[Tensor] | None = None,
+) -> list[Agreement]:
+    """Compare the gradients of the mean loss of these samples, parameter by parameter.
+
+    Args:
+        network: at its parameters, in its precision.
+        loss: of `LOSSES`.
+        x_ND, y_NH: samples, in the network's precision.
+        entries: numbers of each parameter to take finite differences for, spread evenly; all when None.
+        used: gradients from elsewhere, in the order of the parameters, to be compared too.
+    """
+    layers = [(W.detach(), b.detach()) for W, b in network.layers()]
+    hand, scale = _by_hand(network, layers, loss, x_ND, y_NH)
+    trained = _as_trained(network, layers, loss, x_ND, y_NH)
+    auto = _by_autograd(network, loss, x_ND, y_NH)
+    double = [(W.double(), b.double()) for W, b in layers]
+    wide = (x_ND.double(), y_NH.double() if y_NH.is_floating_point() else y_NH)
+    exact, exact_scale = _by_hand(network, double, loss, *wide)
+    arrays = [p.cpu().numpy() for layer in double for p in layer]
+    kinds, called = [_name(ACTIVATIONS, sigma) for sigma in network.activations], _name(LOSSES, loss)
+    rows = []
+    for number, (name, parameter) in enumerate(network.named_parameters()):
+        step = max(1, -(-parameter.numel() // entries)) if entries else 1
+        index_E = torch.arange(0, parameter.numel(), step)
+        slope_E, sound_E = finite_differences(
+            arrays, kinds, called, wide[0].cpu().numpy(), wide[1].cpu().numpy(), number, index_E.numpy()
+        )
+        off_E = (torch.tensor(slope_E) - exact[number].cpu().flatten()[index_E]).abs()[torch.tensor(sound_E)]
+        rows.append(
+            Agreement(
+                name,
+                tuple(parameter.shape),
+                hand[number].norm().item(),
+                max(_relative(way[number] - auto[number], scale[number]) for way in (hand, trained)),
+                _relative(off_E, exact_scale[number].cpu()) if len(off_E) else None,
+                len(off_E),
+                None if used is None else _relative(used[number] - auto[number], scale[number]),
+            )
+        )
+    return rows
+
+
+def _by_hand(
+    network: MLP, layers: Sequence[Layer], loss: Loss, x_ND: Tensor, y_NH: Tensor
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The gradients, and for each the greatest sum of absolute contributions to one of its numbers."""
+    with torch.no_grad():
+        trace = forward(x_ND, layers, network.activations)
+        slope = loss.backward(trace.a[-1], y_NH)
+        found = errors(slope, trace, layers, network.activations)
+        gradients = backward(slope, trace, layers, network.activations)
+    scales = [
+        s
+        for g_NO, a_NI in zip(found, trace.a, strict=False)
+        for s in ((g_NO.abs().mT @ a_NI.abs()).max(), g_NO.abs().sum(-2).max())
+    ]
+    return [g for layer in gradients for g in layer], scales
+
+
+def _as_trained(network: MLP, layers: Sequence[Layer], loss: Loss, x_ND: Tensor, y_NH: Tensor) -> list[Tensor]:
+    """The same gradients, by the kernels that an update uses: losses with their slopes, a and dL/dz in place."""
+    with torch.no_grad():
+        trace = forward(x_ND, layers, network.activations, once=True)
+        _, slope = loss.with_slope(trace.a[-1], y_NH)
+        return [g for layer in backward(slope, trace, layers, network.activations, once=True) for g in layer]
+
+
+def _by_autograd(network: MLP, loss: Loss, x_ND: Tensor, y_NH: Tensor) -> list[Tensor]:
+    with torch.enable_grad():
+        return list(torch.autograd.grad(loss(network(x_ND), y_NH), list(network.parameters())))
+
+
+def _relative(difference: Tensor, scale: Tensor) -> float:
+    """The greatest number of a difference over a scale; 0 over 0 is no error."""
+    return (difference.abs().max() / scale.clamp(min=torch.finfo(scale.dtype).tiny)).item()
+
+
+def _name(table: dict, value: object) -> str:
+    return next(name for name, entry in table.items() if entry is value)

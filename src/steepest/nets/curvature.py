@@ -1,0 +1,209 @@
+"""How the loss curves: Hessian-vector products, the exact Hessian, and the ends of its spectrum by Lanczos.
+
+Everything is the derivative, by autograd, of the hand-derived gradient (`networks.py`), so nothing here is known only
+approximately but Lanczos's inner eigenvalues. Float64: a smallest eigenvalue of 1e-9 is to be told from -1e-9.
+
+Shapes: P numbers of all parameters, in the order W1, b1, W2, ...; N samples; M steps of Lanczos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steepest.nets.losses import Loss
+from steepest.nets.networks import MLP, backward, forward
+
+Product = Callable[[Tensor], Tensor]  # v (P,) -> H v (P,)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues of a Hessian.
+
+    Attributes:
+        greatest, smallest: the ends; the smallest is the most negative one, if any is negative.
+        positive, negative: shares of eigenvalues above and below `tolerance`; estimates where not `exact`.
+        tolerance: below this, an eigenvalue is zero within rounding and the accuracy of the ends.
+        exact: whether all eigenvalues were computed.
+    """
+
+    greatest: float
+    smallest: float
+    positive: float
+    negative: float
+    tolerance: float
+    exact: bool
+
+
+class Surface:
+    """The mean loss of some samples, with its gradient and curvature, as a function of all parameters in one vector.
+
+    Args:
+        network: whose shapes and activations are meant.
+        loss: of `LOSSES`.
+        x_ND, y_NH: the samples; inputs and float targets are turned to float64.
+    """
+
+    def __init__(self, network: MLP, loss: Loss, x_ND: Tensor, y_NH: Tensor) -> None:
+        self.network, self.loss = network, loss
+        self.x_ND, self.y_NH = x_ND.double(), y_NH.double() if y_NH.is_floating_point() else y_NH
+        self.shapes = [p.shape for p in network.parameters()]
+        self.sizes = [p.numel() for p in network.parameters()]
+
+    def here(self) -> Float[Tensor, " P"]:
+        """The network's parameters as they are."""
+        return torch.cat([p.detach().double().flatten() for p in self.network.parameters()])
+
+    def layers(self, theta_RP: Float[Tensor, "*R P"]) -> list[tuple[Tensor, Tensor]]:
+        """(W, b) of each layer, with the leading dimensions of `theta_RP`."""
+        parts = theta_RP.split(self.sizes, dim=-1)
+        shaped = [p.reshape(*theta_RP.shape[:-1], *shape) for p, shape in zip(parts, self.shapes, strict=True)]
+        return list(zip(shaped[::2], shaped[1::2], strict=True))
+
+    @torch.no_grad()
+    def losses(self, theta_RP: Float[Tensor, "*R P"]) -> Float[Tensor, "*R"]:
+        """The loss at each of R points."""
+        return self.loss(forward(self.x_ND, self.layers(theta_RP), self.network.activations).a[-1], self.y_NH)
+
+    def gradient(self, theta_P: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
+        """The hand-derived gradient."""
+        layers = self.layers(theta_P)
+        trace = forward(self.x_ND, layers, self.network.activations)
+        slope_NO = self.loss.backward(trace.a[-1], self.y_NH)
+        gradients = backward(slope_NO, trace, layers, self.network.activations)
+        return torch.cat([g.flatten() for layer in gradients for g in layer])
+
+    def products(self, theta_P: Float[Tensor, " P"]) -> Product:
+        """v -> H v at a point: how the hand-derived gradient changes along v, exactly.
+
+        (The derivative of g(theta)' v, which is H' v, and H is symmetric.) One forward and backward serve all products.
+        """
+        with torch.enable_grad():
+            leaf_P = theta_P.detach().requires_grad_()
+            gradient_P = self.gradient(leaf_P)
+        return lambda v_P: torch.autograd.grad(gradient_P, leaf_P, v_P, retain_graph=True)[0]
+
+    def hessian(self, theta_P: Float[Tensor, " P"]) -> Float[Tensor, "P P"]:
+        """All second derivatives: H times every unit vector, made symmetric to the last bit."""
+        product = self.products(theta_P)
+        rows_PP = torch.stack([product(unit_P) for unit_P in torch.eye(len(theta_P)).to(theta_P)])
+        return (rows_PP + rows_PP.mT) / 2
+
+
+def exact_spectrum(hessian_PP: Float[Tensor, "P P"]) -> Spectrum:
+    """All eigenvalues of a symmetric matrix."""
+    values_P = torch.linalg.eigvalsh(hessian_PP)
+    size = float(values_P.abs().max())
+    tolerance = 1e-10 * size
+    return Spectrum(
+        float(values_P[-1]),
+        float(values_P[0]),
+        float((values_P > tolerance).double().mean()),
+        float((values_P < -tolerance).double().mean()),
+        tolerance,
+        exact=True,
+    )
+
+
+def lanczos(
+    product: Product, start_P: Float[Tensor, " P"], steps: int
+) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"], float]:
+    """Eigenvalues (M,) of the symmetric matrix as it is seen from a vector, and the weight of each in that vector.
+
+    Lanczos's recursion with full reorthogonalisation (Golub & Van Loan, section 10.3). The outermost values converge
+    first, at both ends alike. The weights sum to 1 and are a quadrature of the spectrum (Golub & Welsch 1969).
+
+    Returns:
+        values, ascending; weights; the greater of the two ends' residuals ||H y - value y||, a bound on their errors.
+    """
+    basis_MP, tridiagonal_MM, left = _krylov(product, start_P, steps)
+    values_M, vectors_MM = torch.linalg.eigh(tridiagonal_MM)
+    residual = left * torch.maximum(vectors_MM[-1, 0].abs(), vectors_MM[-1, -1].abs())
+    return values_M, vectors_MM[0].square(), float(residual)
+
+
+def _krylov(product: Product, start_P: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Orthonormal vectors (M, P), H as they see it (M, M), tridiagonal, and the length of what they leave out."""
+    steps = min(steps, len(start_P))
+    basis = [start_P / start_P.norm()]
+    diagonal: list[Tensor] = []
+    beside: list[Tensor] = []
+    left = torch.zeros((), dtype=start_P.dtype)
+    for _ in range(steps):
+        image_P = product(basis[-1])
+        diagonal.append(image_P @ basis[-1])
+        known_MP = torch.stack(basis)
+        for _ in range(2):  # twice is enough (Parlett & Kahan)
+            image_P = image_P - known_MP.mT @ (known_MP @ image_P)
+        left = image_P.norm()
+        if left <= 1e-12 * max(torch.stack(diagonal).abs().max(), torch.tensor(1e-300)):
+            break  # the vector spans nothing more
+        beside.append(left)
+        basis.append(image_P / left)
+    count = len(diagonal)
+    tridiagonal = torch.diag(torch.stack(diagonal))
+    for k, number in enumerate(beside[: count - 1]):
+        tridiagonal[k, k + 1] = tridiagonal[k + 1, k] = number
+    return torch.stack(basis[:count]), tridiagonal, left
+
+
+def lanczos_spectrum(product: Product, start_P: Float[Tensor, " P"], *, steps: int = 80, probes: int = 1) -> Spectrum:
+    """The ends of a large Hessian's spectrum, and estimates of its positive and negative shares.
+
+    Args:
+        product: H v.
+        start_P: gives number, precision and device of the parameters; its values do not matter.
+        steps: products with H from each random start, at most.
+        probes: random starts; the shares are means over them.
+    """
+    random = torch.Generator().manual_seed(0)
+    runs = []
+    for _ in range(probes):
+        # Normal numbers: signs alone would miss directions of units that are alike, such as (1, -1), half of the time.
+        random_P = torch.randn(start_P.shape, generator=random, dtype=start_P.dtype).to(start_P.device)
+        runs.append(lanczos(product, random_P, steps))
+    greatest = max(float(values_M[-1]) for values_M, _, _ in runs)
+    smallest = min(float(values_M[0]) for values_M, _, _ in runs)
+    # A Ritz value near zero says nothing of a sign that is smaller than the error of the ends.
+    tolerance = max(1e-6 * max(abs(greatest), abs(smallest)), *(residual for _, _, residual in runs))
+    positive, negative = (
+        sum(float(weights_M[sign * values_M > tolerance].sum()) for values_M, weights_M, _ in runs) / len(runs)
+        for sign in (1, -1)
+    )
+    return Spectrum(greatest, smallest, positive, negative, tolerance, exact=False)
+
+
+def downward(
+    surface: Surface, theta_P: Float[Tensor, " P"], *, exact_up_to: int, steps: int
+) -> tuple[float, float, Float[Tensor, " P"]]:
+    """The ends of the Hessian's spectrum at a point, and the smaller one's eigenvector.
+
+    By Lanczos for more than `exact_up_to` parameters: then what comes may be a little above the smallest, but the
+    curvature along the vector is the value (Ritz), so where it is negative the vector leads down.
+
+    Returns:
+        Smallest and greatest eigenvalue; the smallest one's vector, of length 1, its greatest number positive.
+    """
+    if len(theta_P) <= exact_up_to:
+        values_P, vectors_PP = torch.linalg.eigh(surface.hessian(theta_P))
+        ends, vector_P = values_P[[0, -1]], vectors_PP[:, 0]
+    else:
+        random_P = torch.randn(theta_P.shape, generator=torch.Generator().manual_seed(0), dtype=theta_P.dtype)
+        basis_MP, tridiagonal_MM, _ = _krylov(surface.products(theta_P), random_P.to(theta_P.device), steps)
+        values_M, vectors_MM = torch.linalg.eigh(tridiagonal_MM)
+        ends, vector_P = values_M[[0, -1]], vectors_MM[:, 0] @ basis_MP
+    size_P = vector_P.abs()
+    first = int((size_P >= (1 - 1e-9) * size_P.max()).nonzero()[0])  # of equals: rounding must not choose
+    return float(ends[0]), float(ends[1]), vector_P / vector_P.norm() * vector_P[first].sign()
+
+
+def spectrum(surface: Surface, theta_P: Float[Tensor, " P"], *, exact_up_to: int, steps: int) -> Spectrum:
+    """The spectrum at a point: exact for up to so many parameters, by Lanczos beyond."""
+    if len(theta_P) <= exact_up_to:
+        return exact_spectrum(surface.hessian(theta_P))
+    return lanczos_spectrum(surface.products(theta_P), theta_P, steps=steps)

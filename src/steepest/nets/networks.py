@@ -1,0 +1,222 @@
+"""The functions with unknowns, the linear model and the fully connected net, and their gradients derived by hand.
+
+Shapes: R runs (any leading dimensions, or none: one model or R models by the same code), N samples, D inputs, H units
+of a hidden layer, O outputs. A layer's weights are W (out, in), its biases b (out,); the parameters are called W1, b1,
+W2, b2, ... from the input up, in TensorBoard and in checkpoints too.
+
+The two-layer net by hand. Forward, for each sample n (sums run over the letters that the left side lacks):
+
+    z1_nh = sum_d W1_hd x_nd + b1_h      a1_nh = sigma(z1_nh)
+    p_no  = sum_h W2_oh a1_nh + b2_o     L = mean over n, o of l(p_no, y_no)
+
+Backward, from the loss down; every line is the chain rule on one line of the forward:
+
+    g2_no   = dL/dp_no                               the loss's slope; here, and only here, is the 1/(N O)
+    dL/dW2_oh = sum_n g2_no a1_nh                    since dp_no/dW2_oh = a1_nh
+    dL/db2_o  = sum_n g2_no                          since dp_no/db2_o = 1
+    dL/da1_nh = sum_o g2_no W2_oh                    since dp_no/da1_nh = W2_oh
+    g1_nh   = dL/dz1_nh = dL/da1_nh sigma'(z1_nh)
+    dL/dW1_hd = sum_n g1_nh x_nd
+    dL/db1_h  = sum_n g1_nh
+
+A deeper net repeats the last four lines downward; the linear model is the first three alone. Each layer takes one
+matrix product forward, two backward (the lowest only one: nothing below it needs dL/dx).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Inexact
+from torch import Tensor, nn
+
+from steepest.nets.activations import ACTIVATIONS, Activation
+from steepest.nets.products import by_numpy, multiply
+
+Layer = tuple[Tensor, Tensor]  # W (R, out, in), b (R, out)
+Whole = tuple[Tensor, Tensor | None]  # the same; None where b is the last column of W, the weights of an input 1
+
+
+class Trace(NamedTuple):
+    """What a forward went through, from the input up, for the backward.
+
+    Attributes:
+        z: z_k (R, N, units of layer k) of every layer; where they were not to be kept, perhaps a_k.
+        a: a_0 = x, and a_k of every layer; the last is the output.
+    """
+
+    z: list[Tensor]
+    a: list[Tensor]
+
+
+def forward(
+    x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Whole], activations: Sequence[Activation], *, once: bool = False
+) -> Trace:
+    """a_0 = x; z_k = W_k a_(k-1) + b_k; a_k = sigma_k(z_k).
+
+    Inputs x without leading dimensions are shared by all runs.
+
+    Args:
+        x_ND, layers, activations: the inputs, and the network.
+        once: for one `backward` that is told the same, and not for autograd: z is not kept where that can do without,
+            and the products of several models are whose are fastest.
+    """
+    trace = Trace([], [x_ND])
+    for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
+        trace.z.append(_affine(trace.a[-1], W_OI, b_O, once))
+        lean = once and sigma.backward_in_place is not None
+        trace.a.append(sigma.instead(trace.z[-1]) if lean else sigma(trace.z[-1]))
+    return trace
+
+
+def outputs(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Whole], activations: Sequence[Activation]) -> Tensor:
+    """What `forward` ends with (R, N, O), where nothing on the way there is wanted, not by autograd either."""
+    a_NI = x_ND
+    for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
+        a_NI = sigma.instead(_affine(a_NI, W_OI, b_O, once=True))
+    return a_NI
+
+
+def errors(
+    slope_NO: Float[Tensor, "*R N O"],
+    trace: Trace,
+    layers: Sequence[Whole],
+    activations: Sequence[Activation],
+    *,
+    once: bool = False,
+) -> list[Tensor]:
+    """g_k = dL/dz_k (R, N, units) of every layer, from the input up, for dL/dp (R, N, O): back-propagation proper.
+
+    From the top down: g_k = dL/da_k * sigma_k'(z_k), dL/da_(k-1) = g_k W_k, with the weights of the forward: no
+    parameter may change before all of this is done. Of a trace that is used `once`, g_k takes the place of dL/da_k.
+    """
+    found: list[Tensor] = []
+    slope = slope_NO
+    for k in reversed(range(len(layers))):
+        if found:
+            slope = _down(found[-1], layers[k + 1][0], once)
+        in_place = activations[k].backward_in_place if once and found else None  # the loss's slope is not ours
+        if in_place is not None:
+            found.append(in_place(slope, trace.a[k + 1]))
+        else:
+            found.append(activations[k].backward(slope, trace.z[k], trace.a[k + 1]))
+    return found[::-1]
+
+
+def backward(
+    slope_NO: Float[Tensor, "*R N O"],
+    trace: Trace,
+    layers: Sequence[Whole],
+    activations: Sequence[Activation],
+    out: Sequence[Whole] | None = None,
+    *,
+    once: bool = False,
+) -> list[Layer]:
+    """The gradients (dL/dW_k, dL/db_k) of every layer, in the shapes of `layers`, for dL/dp (R, N, O).
+
+    dL/dW_oi = sum_n g_no a_ni, dL/db_o = sum_n g_no. Nothing divides by N here: the loss's slope carries the 1/N.
+    They are written into `out` where that is given.
+    """
+    found = errors(slope_NO, trace, layers, activations, once=once)
+    into: Sequence[tuple[Tensor | None, Tensor | None]] = out or [(None, None)] * len(layers)
+    gradients = []
+    for g_NO, a_NI, (_, b_O), (dW_OI, db_O) in zip(found, trace.a, layers, into, strict=False):
+        dW_OI = _outer(g_NO, a_NI, dW_OI, once)
+        gradients.append((dW_OI, dW_OI[..., -1] if b_O is None else torch.sum(g_NO, -2, out=db_O)))
+    return gradients
+
+
+def _outer(g_NO: Tensor, a_NI: Tensor, out: Tensor | None, once: bool) -> Tensor:
+    """sum_n g_no a_ni (R, out, in), written as `out` lies."""
+    product = multiply if once else torch.matmul
+    if out is not None and out.stride(-1) != 1:
+        product(a_NI.mT, g_NO, out=out.mT)
+        return out
+    return product(g_NO.mT, a_NI, out=out)
+
+
+def _down(g_NO: Tensor, W_OI: Tensor, once: bool) -> Tensor:
+    """dL/da_ni = sum_o g_no W_oi (R, N, in)."""
+    # Of a single output there is nothing to sum.
+    if g_NO.shape[-1] == 1:
+        return g_NO * W_OI
+    return multiply(g_NO, W_OI) if once else g_NO @ W_OI
+
+
+def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor | None, once: bool) -> Tensor:
+    """sum_i W_oi a_ni + b_o (R, N, out)."""
+    if b_O is None:
+        return multiply(a_NI, W_OI.mT)
+    if W_OI.dim() == 2:
+        return nn.functional.linear(a_NI, W_OI, b_O)  # one kernel
+    if W_OI.dim() == 3:
+        a_RNI = a_NI.expand(len(W_OI), -1, -1)
+        if once and by_numpy(a_RNI, W_OI):
+            return multiply(a_RNI, W_OI.mT).add_(b_O.unsqueeze(-2))
+        return torch.baddbmm(b_O.unsqueeze(-2), a_RNI, W_OI.mT)
+    return a_NI @ W_OI.mT + b_O.unsqueeze(-2)
+
+
+class MLP(nn.Module):
+    """z1 = W1 x + b1, a1 = sigma(z1), ..., p = Wk a(k-1) + bk: hidden layers with an activation, a linear output.
+
+    With one hidden layer this is the course's two-layer net; with none it is the linear model p = W1 x + b1.
+
+    Args:
+        inputs: D.
+        hidden: units of each hidden layer.
+        outputs: O.
+        activation: a name in `ACTIVATIONS`.
+        seed: the initial weights are a pure function of it, the sizes and the scale.
+        init_scale: times which the usual bound of the initial weights is taken.
+
+    Raises:
+        ValueError: for sizes below 1, unknown activations and scales that are no numbers of 0 or more.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        activation: str = "sigmoid",
+        seed: int = 0,
+        init_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"model.activation={activation} must be one of {', '.join(ACTIVATIONS)}")
+        if any(units < 1 for units in hidden):
+            raise ValueError(f"model.hidden={list(hidden)}: a layer needs 1 unit or more; [] is the linear model")
+        if not 0 <= init_scale < math.inf:
+            raise ValueError(f"model.init_scale={init_scale} must be 0 or more: 1 is the usual start")
+        sizes = [inputs, *hidden, outputs]
+        self.depth = len(sizes) - 1
+        self.activations = [ACTIVATIONS[activation]] * (self.depth - 1) + [ACTIVATIONS["identity"]]
+        random = torch.Generator().manual_seed(seed)
+        for layer, (fan_in, units) in enumerate(pairwise(sizes), start=1):
+            # U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases, as torch.nn.Linear starts.
+            bound = init_scale / math.sqrt(fan_in)
+            draw = torch.rand(units, fan_in + 1, generator=random, dtype=torch.float64).to(torch.get_default_dtype())
+            start = (2 * draw - 1) * bound
+            self.register_parameter(f"W{layer}", nn.Parameter(start[:, :-1].clone()))
+            self.register_parameter(f"b{layer}", nn.Parameter(start[:, -1].clone()))
+
+    def layers(self) -> list[Layer]:
+        """(W, b) of each layer, from the input up."""
+        return [(getattr(self, f"W{k}"), getattr(self, f"b{k}")) for k in range(1, self.depth + 1)]
+
+    def forward(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N O"]:
+        """Predictions (N, O) for inputs (N, D)."""
+        return forward(x_ND, self.layers(), self.activations).a[-1]
+
+
+class Linear(MLP):
+    """p = W x + b. With one input and one output it is the course's line y = a x + b: W1 is a, b1 is b."""
+
+    def __init__(self, inputs: int, outputs: int, seed: int = 0, init_scale: float = 1.0) -> None:
+        super().__init__(inputs, [], outputs, "identity", seed, init_scale)

@@ -1,0 +1,294 @@
+"""A net small enough to follow on paper: every number of a forward, a backward and an update, each with its formula.
+
+The numbers are those of `networks.forward`, `networks.errors` and `networks.backward`; here they are only written down.
+Names: x_i inputs, z2_1 what unit 1 of layer 2 sums up, a2_1 what comes out of it, W2_12 the weight from unit 2 below to
+unit 1, y_1 a target. With several samples n, x_n,i and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor
+
+from steepest.nets.activations import ACTIVATIONS
+from steepest.nets.losses import LOSSES
+from steepest.nets.networks import Layer, backward, errors, forward
+
+Numbers = Annotated[list[float], Field(min_length=1)]
+SHOWN = "{:.9g}"
+FORMULA = {
+    "identity": "{z}",
+    "sigmoid": "1 / (1 + exp(-{z}))",
+    "tanh": "tanh({z})",
+    "relu": "max(0, {z})",
+    "hard_sigmoid": "relu({z}/6 + 1/2) - relu({z}/6 - 1/2)",
+}
+SLOPE = {
+    "identity": "1",
+    "sigmoid": "{a} (1 - {a})",
+    "tanh": "1 - {a}^2",
+    "relu": "[{z} > 0]",
+    "hard_sigmoid": "[-3 < {z} <= 3] / 6",
+}
+TERM = {"mse": "({p} - {y})^2", "mae": "|{p} - {y}|", "huber": "huber({p} - {y})"}
+TERM_SLOPE = {"mse": "2 ({p} - {y})", "mae": "sign({p} - {y})", "huber": "clip({p} - {y}, -1, 1)"}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ExampleLayer(_Strict):
+    """One layer of an example.
+
+    Attributes:
+        W: a row of weights for each unit.
+        b: a bias for each unit, or one number that all units share.
+        activation: a name in `ACTIVATIONS`.
+        fixed_bias: leave b as it is.
+    """
+
+    W: Annotated[list[Numbers], Field(min_length=1)]
+    b: Numbers | float
+    activation: Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity"] = "sigmoid"
+    fixed_bias: bool = False
+
+
+class Example(_Strict):
+    """A net, samples and a step; what a YAML file for `steepest gradcheck --explain` holds.
+
+    Attributes:
+        inputs: a sample, or a list of samples.
+        targets: its targets, or a list of them.
+        step: the step size of the update.
+        loss: ``mse``, ``mae`` or ``huber``, each the mean over samples and outputs.
+        layers: from the input up.
+    """
+
+    inputs: Numbers | list[Numbers]
+    targets: Numbers | list[Numbers]
+    step: Annotated[float, Field(gt=0)] = 0.5
+    loss: Literal["mse", "mae", "huber"] = "mse"
+    layers: Annotated[list[ExampleLayer], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Example:
+        x, y = _rows(self.inputs), _rows(self.targets)
+        if len(x) != len(y) or len({len(row) for row in x}) > 1 or len({len(row) for row in y}) > 1:
+            raise ValueError(f"inputs ({len(x)} samples) and targets ({len(y)}) must be equally many, of equal lengths")
+        width = len(x[0])
+        for k, layer in enumerate(self.layers, start=1):
+            if any(len(row) != width for row in layer.W):
+                raise ValueError(f"layer {k}: each row of W needs {width} numbers, one for each input of the layer")
+            width = len(layer.W)
+            if isinstance(layer.b, list) and len(layer.b) != width:
+                raise ValueError(f"layer {k}: b needs {width} numbers, one a unit, or one number for all")
+        if len(y[0]) != width:
+            raise ValueError(f"targets needs {width} numbers a sample, one for each unit of the last layer")
+        return self
+
+
+def read_example(path: Path) -> Example:
+    """The example in a YAML file.
+
+    Raises:
+        ValueError: naming the file and what is wrong with which key.
+    """
+    try:
+        text = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read as YAML: {error}") from error
+    try:
+        return Example.model_validate(text)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'example'}: {e['msg']}" for e in error.errors()]
+        raise ValueError("\n".join([f"{path}:", *dict.fromkeys(lines)])) from error
+
+
+class Worked:
+    """An example, worked out in double precision.
+
+    Attributes:
+        trace: the forward.
+        loss: L before the update.
+        errors: dL/dz of every layer.
+        gradients: (dL/dW, dL/db) of every layer; b's summed where the units share it.
+        after: (W, b) of every layer after the update.
+        loss_after: L after the update.
+        autograd_gap: the greatest difference between a gradient and autograd's.
+    """
+
+    def __init__(self, example: Example) -> None:
+        self.example = example
+        double = {"dtype": torch.float64}
+        self.x = torch.tensor(_rows(example.inputs), **double)  # type: ignore[arg-type]
+        self.y = torch.tensor(_rows(example.targets), **double)  # type: ignore[arg-type]
+        # A shared bias is one number: its gradient is the sum of those of the units.
+        self.own = [
+            (torch.tensor(layer.W, **double), torch.tensor(layer.b, **double))  # type: ignore[arg-type]
+            for layer in example.layers
+        ]
+        kinds = [ACTIVATIONS[layer.activation] for layer in example.layers]
+        loss = LOSSES[example.loss]
+        layers = _spread(self.own)
+        self.trace = forward(self.x, layers, kinds)
+        slope = loss.backward(self.trace.a[-1], self.y)
+        self.slope, self.loss = slope, loss(self.trace.a[-1], self.y)
+        self.errors = errors(slope, self.trace, layers, kinds)
+        self.gradients = [
+            (dW, db if b.dim() else db.sum())
+            for (dW, db), (_, b) in zip(backward(slope, self.trace, layers, kinds), self.own, strict=True)
+        ]
+        self.after = [
+            (W - example.step * dW, b if layer.fixed_bias else b - example.step * db)
+            for (W, b), (dW, db), layer in zip(self.own, self.gradients, example.layers, strict=True)
+        ]
+        self.loss_after = loss(forward(self.x, _spread(self.after), kinds).a[-1], self.y)
+        leaves = [(W.clone().requires_grad_(), b.clone().requires_grad_()) for W, b in self.own]
+        value = loss(forward(self.x, _spread(leaves), kinds).a[-1], self.y)
+        auto = torch.autograd.grad(value, [p for layer in leaves for p in layer])
+        mine = [g for layer in self.gradients for g in layer]
+        self.autograd_gap = max((a - b).abs().max().item() for a, b in zip(mine, auto, strict=True))
+
+    def lines(self) -> Iterator[tuple[str, str, str]]:
+        """(name, formula with its numbers, value) of every step; a name alone is a heading."""
+        yield "Forward", "", ""
+        yield from self._forward()
+        yield "Backward: the chain rule, from the loss down", "", ""
+        yield from self._backward()
+        yield f"Update: every parameter against its gradient, step {_show(self.example.step)}", "", ""
+        yield from self._update()
+
+    def _forward(self) -> Iterator[tuple[str, str, str]]:
+        for k, (layer, (W, b)) in enumerate(zip(self.example.layers, self.own, strict=True), start=1):
+            for n, unit in product(range(len(self.x)), range(len(W))):
+                below, at = self.trace.a[k - 1][n], f"{self._n(n)}{unit + 1}"
+                bias = (f"b{k}_{unit + 1}", b[unit]) if b.dim() else (f"b{k}", b)
+                terms = [
+                    (f"W{k}_{unit + 1}{i + 1} {self._a(k - 1, n, i)}", f"{_show(W[unit, i])}*{_wrap(below[i])}")
+                    for i in range(len(below))
+                ]
+                z, a = self.trace.z[k - 1][n, unit], self.trace.a[k][n, unit]
+                yield f"z{k}_{at}", _sum([*terms, (bias[0], _wrap(bias[1]))]), _show(z)
+                formula = FORMULA[layer.activation].format(z=_wrap(z))
+                yield self._a(k, n, unit), f"{layer.activation}(z{k}_{at}) = {formula}", _show(a)
+        words, numbers = zip(*(pair for _, _, pair in self._pairs(TERM)), strict=True)
+        count = self.y.numel()
+        yield "L", f"[{' + '.join(words)}] / {count} = [{' + '.join(numbers)}] / {count}", _show(self.loss)
+
+    def _backward(self) -> Iterator[tuple[str, str, str]]:
+        top, count = len(self.own), self.y.numel()
+        for n, o, (words, numbers) in self._pairs(TERM_SLOPE):
+            yield f"dL/d{self._a(top, n, o)}", f"{words} / {count} = {numbers} / {count}", _show(self.slope[n, o])
+        incoming = self.slope
+        for k in range(top, 0, -1):
+            if k < top:
+                incoming = self.errors[k] @ self.own[k][0]
+                yield from self._through_weights(k, incoming)
+            yield from self._through_activation(k, incoming)
+            yield from self._slopes_of_parameters(k)
+
+    def _through_weights(self, k: int, incoming: Tensor) -> Iterator[tuple[str, str, str]]:
+        above = self.own[k][0]
+        for n, unit in product(range(len(self.x)), range(above.shape[1])):
+            terms = [
+                (
+                    f"dL/dz{k + 1}_{self._n(n)}{o + 1} W{k + 1}_{o + 1}{unit + 1}",
+                    f"{_wrap(self.errors[k][n, o])}*{_wrap(above[o, unit])}",
+                )
+                for o in range(len(above))
+            ]
+            yield f"dL/d{self._a(k, n, unit)}", _sum(terms), _show(incoming[n, unit])
+
+    def _through_activation(self, k: int, incoming: Tensor) -> Iterator[tuple[str, str, str]]:
+        slope = SLOPE[self.example.layers[k - 1].activation]
+        for n, unit in product(range(len(self.x)), range(incoming.shape[1])):
+            z, a, at = self.trace.z[k - 1][n, unit], self.trace.a[k][n, unit], f"z{k}_{self._n(n)}{unit + 1}"
+            name = self._a(k, n, unit)
+            formula = f"dL/d{name} * {slope.format(a=name, z=at)}"
+            numbers = f"{_show(incoming[n, unit])} * {slope.format(a=_wrap(a), z=_wrap(z))}"
+            yield f"dL/d{at}", f"{formula} = {numbers}", _show(self.errors[k - 1][n, unit])
+
+    def _slopes_of_parameters(self, k: int) -> Iterator[tuple[str, str, str]]:
+        (W, b), (dW, db), error = self.own[k - 1], self.gradients[k - 1], self.errors[k - 1]
+        samples = range(len(self.x))
+        for unit, i in product(*map(range, W.shape)):
+            terms = [
+                (
+                    f"dL/dz{k}_{self._n(n)}{unit + 1} {self._a(k - 1, n, i)}",
+                    f"{_wrap(error[n, unit])}*{_wrap(self.trace.a[k - 1][n, i])}",
+                )
+                for n in samples
+            ]
+            yield f"dL/dW{k}_{unit + 1}{i + 1}", _sum(terms), _show(dW[unit, i])
+        shared = [(f"b{k}", range(len(W)), db)]
+        for name, units, value in shared if not b.dim() else [(f"b{k}_{u + 1}", [u], db[u]) for u in range(len(W))]:
+            terms = [(f"dL/dz{k}_{self._n(n)}{u + 1}", _wrap(error[n, u])) for n in samples for u in units]
+            yield f"dL/d{name}", _sum(terms), _show(value)
+
+    def _update(self) -> Iterator[tuple[str, str, str]]:
+        step = _show(self.example.step)
+        for k, layer in enumerate(self.example.layers, start=1):
+            for old, slope, new, letter in zip(
+                self.own[k - 1], self.gradients[k - 1], self.after[k - 1], "Wb", strict=True
+            ):
+                for index in product(*map(range, old.shape)):
+                    name = f"{letter}{k}" + ("_" + "".join(str(i + 1) for i in index) if index else "")
+                    formula = f"{name} - {step} dL/d{name} = {_show(old[index])} - {step}*{_wrap(slope[index])}"
+                    fixed = letter == "b" and layer.fixed_bias
+                    yield f"{name} new", f"{name}, which is fixed" if fixed else formula, _show(new[index])
+
+    def _pairs(self, template: dict[str, str]) -> Iterator[tuple[int, int, tuple[str, str]]]:
+        """(n, o, a formula of p and y in letters and in numbers) for every output and its target."""
+        formula, top = template[self.example.loss], len(self.own)
+        for n, o in product(*map(range, self.y.shape)):
+            letters = formula.format(p=self._a(top, n, o), y=f"y_{self._n(n)}{o + 1}")
+            yield n, o, (letters, formula.format(p=_show(self.trace.a[-1][n, o]), y=_wrap(self.y[n, o])))
+
+    def _a(self, layer: int, n: int, unit: int) -> str:
+        return f"{'x' if layer == 0 else f'a{layer}'}_{self._n(n)}{unit + 1}"
+
+    def _n(self, n: int) -> str:
+        return f"{n + 1}," if len(self.x) > 1 else ""
+
+
+def _sum(terms: list[tuple[str, str]]) -> str:
+    """Terms in letters, then in numbers."""
+    letters, numbers = zip(*terms, strict=True)
+    return f"{' + '.join(letters)} = {' + '.join(numbers)}"
+
+
+def _spread(layers: list[Layer]) -> list[Layer]:
+    """Layers whose shared biases are one number a unit."""
+    return [(W, b if b.dim() else b.expand(len(W))) for W, b in layers]
+
+
+def _rows(values: list) -> list[list[float]]:
+    return values if isinstance(values[0], list) else [values]
+
+
+def _show(value: Tensor | float) -> str:
+    return SHOWN.format(float(value))
+
+
+def _wrap(value: Tensor | float) -> str:
+    """A number that may stand after an operator."""
+    return _show(value) if float(value) >= 0 else f"({_show(value)})"
+
+
+DEFAULT = Example(
+    inputs=[1.0, -2.0],
+    targets=[0.5, -1.0],
+    step=0.5,
+    layers=[
+        ExampleLayer(W=[[0.5, -0.25], [-1.0, 0.75]], b=[0.1, -0.2], activation="sigmoid"),
+        ExampleLayer(W=[[1.0, -0.5], [0.25, 2.0]], b=[0.0, 0.3], activation="identity"),
+    ],
+)

@@ -1,0 +1,38 @@
+"""What a config asks against the data it asks it of, before a model is built. No Lightning here."""
+
+from __future__ import annotations
+
+from steepest.data.windows import Windows
+from steepest.evaluate.names import CLASS_METRICS, DIRECTION_METRICS, VALUE_METRICS
+from steepest.runs.config import Checked
+
+
+def check_choices(checked: Checked, windows: Windows) -> None:
+    """Raise `ValueError` for a loss that cannot score the targets, and for a step that leads nowhere."""
+    loss = checked.groups["model"].arguments.get("loss")
+    if windows.classes != (loss == "cross_entropy"):
+        if windows.classes:
+            raise ValueError(
+                f"the data's targets are classes, which model.loss={loss} cannot score: use model.loss=cross_entropy "
+                "objective=val/cross_entropy (experiment=direction has both)"
+            )
+        raise ValueError(
+            "model.loss=cross_entropy scores classes: set data.target=direction (of plain rows data.classes=true), "
+            "or use model.loss=mse"
+        )
+    rate = checked.groups["optimizer"].arguments.get("lr")
+    if rate is not None and not 0 < float(rate) < float("inf"):
+        raise ValueError(f"optimizer.lr={rate} must be above 0: gradient descent steps against the gradient")
+
+
+def check_objective(objective: str, windows: Windows) -> None:
+    """Raise `ValueError` for an objective that this run will not have."""
+    parts = [part for part in ("val", "train") if len(windows.parts[part])]
+    metrics = (DIRECTION_METRICS if windows.ordered else CLASS_METRICS) if windows.classes else VALUE_METRICS
+    timeless = [m for m in metrics if windows.ordered or m not in ("mase", "directional_accuracy")]
+    choices = [f"{part}/{metric}" for part in parts for metric in timeless]
+    choices += ["val/loss"] if "val" in parts else []
+    if objective.startswith("test/"):
+        raise ValueError(f"objective={objective}: test metrics never choose anything; use one of {', '.join(choices)}")
+    if objective not in choices:
+        raise ValueError(f"objective={objective} is none of this run's scores: use one of {', '.join(choices)}")

@@ -1,0 +1,262 @@
+"""A composed config -> checked constructors with their arguments, before anything is built.
+
+Every `_target_` passes `trust`, every key is held against the constructor's signature and annotations, or those of its
+stub. All problems of a config are collected and raised once. No torch, no Lightning, where stubs are enough.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from steepest.data.faults import Faults, did_you_mean
+from steepest.runs.stubs import OTHERWISE, STUBS
+from steepest.runs.trust import Approved, locate
+
+# What a config may name, and what it has to be: nothing of these opens files or evaluates text when it is made.
+APPROVED: Approved = {
+    "steepest.": object,
+    "torch.optim.": "torch.optim.Optimizer",
+    "torch.optim.lr_scheduler.": "torch.optim.lr_scheduler.LRScheduler",
+    "lightning.pytorch.callbacks.": "lightning.pytorch.Callback",
+    "lightning.pytorch.loggers.": "lightning.pytorch.loggers.Logger",
+    "lightning.pytorch.trainer.trainer.Trainer": "lightning.pytorch.Trainer",
+}
+SPECIAL = ("_target_", "_partial_")  # Hydra's own further keys (_args_, _convert_, ...) have no use here
+
+
+@dataclass(frozen=True)
+class Run:
+    """The keys of `conf/train.yaml` beside the groups."""
+
+    seed: int
+    threads: int
+    objective: str
+    resume: str | None
+    trust: list[str]
+
+
+GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "callbacks", "trainer", "logger")
+GIVEN = {  # arguments a config leaves to the run
+    "model": ("inputs", "outputs", "optimizer", "scheduler"),
+    "optimizer": ("params",),
+    "scheduler": ("optimizer",),
+    "trainer": ("callbacks", "logger"),
+    "logger": ("save_dir", "purge_step"),
+}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The keys of `conf/sweep/`: how a sweep goes about its jobs."""
+
+    on_error: Literal["continue", "stop"]
+    dry_run: bool
+    trial: int | None
+    study: str | None
+    storage: str | None
+
+
+@dataclass(frozen=True)
+class Node:
+    """A checked constructor and its checked arguments; calling it builds the object.
+
+    Attributes:
+        path: the constructor's own, whatever the config calls it.
+        found: the constructor; None where a stub was enough to check, until it is asked for.
+    """
+
+    path: str
+    arguments: dict[str, Any]
+    partial: bool = False
+    found: Callable[..., Any] | None = None
+
+    @property
+    def target(self) -> Callable[..., Any]:
+        """The constructor."""
+        return locate(self.path, APPROVED) if self.found is None else self.found
+
+    @property
+    def name(self) -> str:
+        """The constructor's, without its module."""
+        return self.path.rsplit(".", 1)[-1]
+
+    def values(self, **given: Any) -> dict[str, Any]:
+        """The arguments, with what the config cannot know (such as the number of inputs) given here."""
+        return {k: _built(v) for k, v in self.arguments.items()} | given
+
+    def __call__(self, **given: Any) -> Any:
+        """Build it."""
+        values = self.values(**given)
+        return partial(self.target, **values) if self.partial else self.target(**values)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A whole config, checked: plain data for the record, and what it builds."""
+
+    plain: dict[str, Any]
+    run: Run
+    groups: dict[str, Any]
+
+
+def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -> Checked:
+    """Resolve and check a config.
+
+    Args:
+        config: as Hydra composes it.
+        trust: packages approved beside `APPROVED`; the config's own `trust` when None.
+
+    Raises:
+        ValueError: with every problem, each naming its key.
+    """
+    try:
+        plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        at, said = str(getattr(error, "full_key", None) or "config"), str(error)
+        if "Missing mandatory value" in said:
+            raise ValueError(f"{at} has to be given: add {at}=...") from error
+        raise ValueError(f"{at}: {said.splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return check_plain({str(k): v for k, v in plain.items()}, trust)
+
+
+def check_plain(plain: dict[str, Any], trust: list[str] | None = None) -> Checked:
+    """Check a config that is resolved already, as `check` does."""
+    faults = Faults("config")
+    own, values = list(_signature(Run)[0]), {}
+    for name in plain:
+        if name not in own and name not in GROUPS and name != "sweep":
+            faults.add(f"unknown key '{name}'{did_you_mean(name, [*own, *GROUPS, 'sweep'])}")
+    for key in own:
+        if key not in plain:
+            faults.add(f"key '{key}' is missing")
+        else:
+            values[key] = _checked_value(key, plain[key], _adapter(Run, key), faults)
+    sweep = plain.get("sweep") or {}
+    for key in _signature(Sweep)[0]:
+        if key in sweep:
+            _checked_value(f"sweep.{key}", sweep[key], _adapter(Sweep, key), faults)
+    faults.raise_if_any()
+    run = Run(**values)
+    approved = {**APPROVED, **{f"{package}.": None for package in (run.trust if trust is None else trust)}}
+    groups = {g: _node(plain[g], g, approved, faults, GIVEN.get(g, ())) for g in GROUPS if g in plain}
+    faults.raise_if_any()
+    return Checked(plain, run, groups)
+
+
+def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tuple[str, ...] = ()) -> Any:
+    """Checked copy of a config node: dicts with a `_target_` become `Node`s, wherever they stand."""
+    if isinstance(value, list):
+        return [_node(v, f"{where}[{i}]", approved, faults) for i, v in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if "_target_" not in value:
+        return {k: _node(v, f"{where}.{k}", approved, faults) for k, v in value.items()}
+    path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
+    path = OTHERWISE.get(path, path)
+    if path in STUBS:
+        silent = Faults("config")
+        arguments = _arguments(STUBS[path], value, where, approved, silent, given)
+        if not silent.found:
+            return Node(path, arguments, is_partial)
+    try:
+        target = locate(str(value["_target_"]), approved)
+    except ValueError as error:
+        faults.add(f"{where}: {error}")
+        return None
+    arguments = _arguments(target, value, where, approved, faults, given)
+    return Node(f"{target.__module__}.{target.__qualname__}", arguments, is_partial, target)
+
+
+def _arguments(
+    target: Callable[..., Any],
+    value: dict[str, Any],
+    where: str,
+    approved: Approved,
+    faults: Faults,
+    given: tuple[str, ...],
+) -> dict[str, Any]:
+    """Checked copies of what a node gives its constructor."""
+    parameters, hints = _signature(target)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    names = [n for n in parameters if n not in ("self", *given)]
+    arguments: dict[str, Any] = {}
+    for key, entry in value.items():
+        if key in SPECIAL:
+            continue
+        if key not in names and not (open_ended and not str(key).startswith("_")):
+            faults.add(
+                f"unknown key '{where}.{key}'{did_you_mean(str(key), names)}; "
+                f"{target.__name__} takes {', '.join(names)}"
+            )
+            continue
+        checked = _node(entry, f"{where}.{key}", approved, faults)
+        if not _holds_node(checked) and key in hints:
+            checked = _checked_value(f"{where}.{key}", checked, _adapter(target, str(key)), faults)
+        arguments[str(key)] = checked
+    for name in names:
+        parameter = parameters[name]
+        needed = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_KEYWORD,
+            parameter.VAR_POSITIONAL,
+        )
+        if needed and name not in value and not value.get("_partial_"):
+            faults.add(f"'{where}.{name}' is missing: {target.__name__} needs it")
+    return arguments
+
+
+@cache  # a sweep asks for each of its jobs
+def _signature(target: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
+    """A constructor's parameters and annotations."""
+    subject = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = typing.get_type_hints(subject)
+    except NameError:  # an annotation of a trusted package that only a type checker can see
+        hints = {}
+    return inspect.signature(target).parameters, hints
+
+
+@cache
+def _adapter(target: Callable[..., Any], name: str) -> TypeAdapter:
+    """What holds a value against a constructor's annotation."""
+    return TypeAdapter(_signature(target)[1][name], config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def _checked_value(key: str, value: Any, adapter: TypeAdapter, faults: Faults) -> Any:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        wanted = " or ".join(
+            dict.fromkeys(
+                e["msg"].removeprefix("Input should be ") for e in error.errors() if "instance of" not in e["msg"]
+            )
+        )
+        faults.add(f"{key}={value!r} should be {wanted}")
+        return value
+
+
+def _holds_node(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_node, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_node, value))
+    return isinstance(value, Node)
+
+
+def _built(value: Any) -> Any:
+    if isinstance(value, Node):
+        return value()
+    if isinstance(value, dict):
+        return {k: _built(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_built(v) for v in value]
+    return value

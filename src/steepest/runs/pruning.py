@@ -1,0 +1,172 @@
+"""A job that is a trial of an Optuna study: it reports every epoch, and is told when to give up. No torch.
+
+The job may run in any process of any machine that reaches the study's storage: it connects when it first reports.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steepest.data.faults import did_you_mean
+from steepest.runs.trust import locate
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.storages import BaseStorage
+    from optuna.storages.journal._file import BaseJournalFileLock
+
+PRUNER, PRUNED = "pruner", "pruned"  # attributes of a trial: what decides on it, why it was ended
+LOCKED = 10  # seconds until the lock of a process that was killed is broken; it is held for milliseconds
+
+
+class Trial:
+    """One trial, as its job sees it.
+
+    Args:
+        storage: as for `open_storage`.
+        study: its name.
+        number: of the trial.
+        objective: the score that is reported.
+    """
+
+    def __init__(self, storage: str, study: str, number: int, objective: str) -> None:
+        self.storage, self.study, self.number, self.objective = storage, study, number, objective
+        self._pruner: BasePruner | None = None
+
+    def report(self, epochs: int, value: float | None, *, ends: bool) -> str:
+        """Take in the objective after so many epochs.
+
+        Args:
+            epochs: done.
+            value: None, or no finite number, where the objective is not defined.
+            ends: that the run ends by itself now: it is reported, and not pruned.
+
+        Returns:
+            Why the run is to end; empty if it is not.
+        """
+        if value is None or not math.isfinite(value):
+            return ""
+        storage, study = _study_here(self.storage, self.study, os.getpid())
+        within = storage.get_study_id_from_name(self.study)
+        trial = storage.get_trial_id_from_study_id_trial_number(within, self.number)
+        storage.set_trial_intermediate_value(trial, epochs - 1, value)  # pruners count from 0
+        if ends:
+            return ""
+        frozen = storage.get_trial(trial)
+        if self._pruner is None:
+            self._pruner = make(json.loads(frozen.user_attrs[PRUNER]), "optuna.pruners.")
+        if not self._pruner.prune(study, frozen):
+            return ""
+        reason = (
+            f"pruned: {self.objective} {value:.6g} after {epochs} epochs is hopeless beside earlier trials "
+            f"({type(self._pruner).__name__})"
+        )
+        storage.set_trial_user_attr(trial, PRUNED, reason)
+        return reason
+
+
+def trial_of(plain: Mapping[str, Any]) -> Trial | None:
+    """The trial that a job's config says it is; None for one that nobody prunes."""
+    sweep = plain.get("sweep") or {}
+    if sweep.get("trial") is None:
+        return None
+    return Trial(str(sweep["storage"]), str(sweep["study"]), int(sweep["trial"]), str(plain["objective"]))
+
+
+def open_storage(where: str, *, mend: bool = False) -> BaseStorage:
+    """Where studies are kept: an URL as SQLAlchemy has them, or the path of a journal, which is made if need be.
+
+    Args:
+        where: URL or path.
+        mend: take off a journal's last line if it was not written to its end; the next would be written behind it.
+
+    Raises:
+        ValueError: for what is no such place.
+    """
+    from optuna.storages import JournalStorage, RDBStorage, get_storage
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+    if "://" in where:
+        from sqlalchemy.exc import SQLAlchemyError
+        from sqlalchemy.pool import NullPool
+
+        try:
+            # No connection outlives its use: processes that are forked later must not share one.
+            return get_storage(RDBStorage(where, engine_kwargs={"poolclass": NullPool}))
+        except (SQLAlchemyError, ImportError) as error:
+            raise ValueError(f"hydra.sweeper.storage={where}: {str(error).splitlines()[0]}") from error
+    path = Path(where).absolute()  # the lock is a link to it, beside it
+    if not path.parent.is_dir():
+        raise ValueError(f"hydra.sweeper.storage={where}: there is no folder {path.parent}; make it first")
+    lock = JournalFileSymlinkLock(str(path), grace_period=LOCKED)
+    try:
+        if mend and path.exists():
+            _mend(path, lock)
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"hydra.sweeper.storage={where} is no journal of Optuna's ({error}): give another path, or an URL such as "
+            f"sqlite:///{where}"
+        ) from error
+
+
+def _mend(journal: Path, lock: BaseJournalFileLock) -> None:
+    lock.acquire()
+    try:
+        content = journal.read_bytes()
+        if content and not content.startswith(b"{"):
+            raise ValueError("it holds something else")
+        if not content.endswith(b"\n"):
+            os.truncate(journal, content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
+
+
+@lru_cache(maxsize=8)
+def _study_here(where: str, name: str, process: int) -> tuple[BaseStorage, Study]:
+    """One connection for all trials of a process; never one that its parent opened."""
+    import optuna
+
+    storage = open_storage(where)
+    return storage, optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
+
+
+def make(node: Mapping[str, Any], below: str, **given: Any) -> Any:
+    """Build a sampler or a pruner from its node.
+
+    Args:
+        node: `_target_` and arguments.
+        below: the only package that it may name, with a dot at its end.
+        given: arguments that it gets if it takes them, and the node does not have them.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    target = locate(str(node["_target_"]), {below: object})
+    takes = list(inspect.signature(target).parameters)
+    arguments = {name: value for name, value in given.items() if name in takes}
+    for key, value in node.items():
+        if key == "_target_":
+            continue
+        if key not in takes:
+            raise ValueError(
+                f"{target.__name__} has no '{key}'{did_you_mean(str(key), takes) or '.'} It takes {', '.join(takes)}"
+            )
+        arguments[str(key)] = make(value, below) if isinstance(value, Mapping) and "_target_" in value else value
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".* is experimental")  # it was asked for by name
+            return target(**arguments)
+    except ImportError as error:
+        raise ValueError(f"{target.__name__} needs {error.name}: pip install 'steepest[tune]'") from error
+    except TypeError as error:
+        raise ValueError(f"{target.__name__}: {error}") from error

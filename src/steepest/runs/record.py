@@ -1,0 +1,186 @@
+"""What a run leaves behind: config.yaml, run.json, metrics.json, predictions.csv. Every file is whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from steepest.data.batches import PreparedData
+from steepest.runs.files import now, read_json, write_text
+
+Status = Literal["running", "finished", "stopped", "failed"]
+DIGITS = "%.10g"
+VERSIONS = ("steepest", "torch", "lightning", "hydra-core", "omegaconf", "tensorboard", "pandas", "numpy")
+
+
+@dataclass
+class RunRecord:
+    """The record of one run in its folder; `begin` and `end` write it.
+
+    Attributes:
+        folder: the run's folder.
+        overrides: what the user typed after `train.py`.
+        resumed: whether an earlier part of this run is in the folder already.
+        notes: what the user should know of decisions taken, such as an objective that had to change.
+    """
+
+    folder: Path
+    overrides: list[str] = field(default_factory=list)
+    resumed: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        before = self._read("run.json") if self.resumed else {}
+        self.began = False
+        self.seconds_before = float(self._read("metrics.json").get("seconds", 0.0)) if self.resumed else 0.0
+        self.facts: dict[str, Any] = before | {
+            "status": "running",
+            "stop_reason": None,
+            "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+            "overrides": before.get("overrides", self.overrides),
+            "versions": _versions(),
+            "git": _git(),
+            "started": before.get("started", now()),
+            "resumed": [*before.get("resumed", []), now()] if self.resumed else [],
+            "ended": None,
+        }
+
+    def begin(self, config: dict[str, Any], data: dict[str, Any], device: str, text: str | None = None) -> None:
+        """Write config.yaml and a run.json that says running.
+
+        Args:
+            config: resolved.
+            data: its `data_facts`.
+            device: in words.
+            text: of config.yaml, where it is there already.
+
+        Raises:
+            ValueError: when a resumed run's data are not the data it began with.
+        """
+        before = self.facts.get("data")
+        if self.resumed and before and before["sha256"] != data["sha256"]:
+            raise ValueError(
+                f"resume={self.folder}: the data changed since the run began (sha256 {before['sha256'][:12]}, now "
+                f"{data['sha256'][:12]}): bring back {before['source']}, or start a new run"
+            )
+        self.facts |= {
+            "seed": config["seed"],
+            "objective": config["objective"],
+            "data": data,
+            "device": device,
+            "notes": self.notes,
+        }
+        write_text(self.folder / "config.yaml", text or yaml.safe_dump(config, sort_keys=False))
+        self._write_facts()
+        (self.folder / "metrics.json").unlink(missing_ok=True)  # a run that goes on is not finished
+        self.began = True
+
+    def end(self, metrics: dict[str, Any]) -> None:
+        """Write metrics.json (the seconds of earlier parts of the run are added) and the final run.json."""
+        metrics["seconds"] = round(metrics["seconds"] + self.seconds_before, 3)
+        write_text(self.folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+        self._end_facts(metrics["status"], metrics["stop_reason"])
+
+    def fail(self, reason: str) -> None:
+        """Say in run.json that the run failed before it could be scored; no metrics.json is left.
+
+        Of a run whose resuming was refused the record stays as it was.
+        """
+        if self.began or not self.resumed:
+            (self.folder / "metrics.json").unlink(missing_ok=True)
+            self._end_facts("failed", reason)
+
+    def predictions(self, table: pd.DataFrame) -> None:
+        """Write predictions.csv: a row per sample and day of the horizon."""
+        path = self.folder / "predictions.csv"
+        part = path.with_suffix(".part")
+        table.to_csv(part, index=False, float_format=DIGITS)
+        part.replace(path)
+
+    def _end_facts(self, status: Status, reason: str) -> None:
+        self.facts |= {"status": status, "stop_reason": reason, "ended": now()}
+        self._write_facts()
+
+    def _write_facts(self) -> None:
+        write_text(self.folder / "run.json", json.dumps(self.facts, indent=2, allow_nan=False) + "\n")
+
+    def _read(self, name: str) -> dict[str, Any]:
+        return read_json(self.folder / name)
+
+
+class PredictionsText:
+    """predictions.csv of many models on the same samples: one column differs, the others are written out once.
+
+    Args:
+        table: of one of them.
+        column: that differs.
+    """
+
+    def __init__(self, table: pd.DataFrame, column: str) -> None:
+        text = table.assign(**{column: "\x01"}).to_csv(index=False, float_format=DIGITS)
+        self.text = text.replace("%", "%%").replace("\x01", DIGITS)
+
+    def of(self, predicted_M: np.ndarray) -> str:
+        """The file's text, to the byte what pandas writes, for these numbers in that column; they are finite."""
+        return self.text % tuple(predicted_M.tolist())
+
+
+def data_facts(data: PreparedData) -> dict[str, Any]:
+    """What was trained on: the source, its rows and samples, and a checksum of the file (or of the numbers made)."""
+    windows = data.windows
+    path = getattr(data.dataset, "path", None)
+    if path is not None:
+        with Path(path).open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    else:
+        checksum = hashlib.sha256(windows.price_T.numpy().tobytes()).hexdigest()
+    empty = [p for p, part in windows.parts.items() if not len(part)]
+    return {
+        "source": Path(path).name if path else type(data.dataset).__name__,
+        "sha256": checksum,
+        "rows": len(windows.price_T),
+        "series": windows.names,
+        "samples": {p: len(part) for p, part in windows.parts.items()},
+        "skipped_parts": empty,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in VERSIONS}
+
+
+@cache
+def _git() -> dict[str, Any]:
+    """The revision of the checkout this code runs from; nulls outside of one."""
+    here = Path(__file__).resolve().parent
+
+    def ask(*words: str) -> str | None:
+        try:
+            return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return None
+
+    changes = ask("status", "--porcelain")
+    return {"revision": ask("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}

@@ -1,0 +1,67 @@
+"""The LightningModules: usable with any iterable of pairs, refusing what is not finite, loadable as plain data."""
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, TensorDataset
+
+from steepest import LinearPredictor, MLPPredictor
+from steepest.lightning.predictors import Diverged, full_gradient, full_loss
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a `validation_step`")
+
+
+def plain_trainer(epochs: int) -> Trainer:
+    off = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    return Trainer(max_epochs=epochs, accelerator="cpu", **off)
+
+
+def test_a_predictor_fits_any_loader_of_pairs():
+    x = torch.linspace(-1, 1, 32).unsqueeze(1)
+    loader = DataLoader(TensorDataset(x, 3 * x - 1), batch_size=8)
+    model = LinearPredictor(1, 1, optimizer=lambda p: torch.optim.SGD(p, lr=0.3))
+    trainer = plain_trainer(100)
+    trainer.fit(model, loader, loader)
+    assert model.network.W1.item() == pytest.approx(3, abs=1e-4)
+    assert model.network.b1.item() == pytest.approx(-1, abs=1e-4)
+    assert trainer.callback_metrics["val/loss"].item() < 1e-8
+
+
+def test_a_loss_that_is_not_finite_refuses_the_update():
+    model = MLPPredictor(1, 1, hidden=[3])
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    loader = DataLoader(TensorDataset(torch.ones(2, 1), torch.full((2, 1), float("inf"))), batch_size=2)
+    trainer = plain_trainer(1)
+    with pytest.raises(Diverged, match="loss is inf at update 1 .*lower optimizer.lr"):
+        trainer.fit(model, loader)
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+
+
+def test_a_batchs_share_weighs_its_loss():
+    model = LinearPredictor(1, 1)
+    model.trainer = plain_trainer(1)
+    x, y = torch.ones(4, 1), torch.zeros(4, 1)
+    whole = model.training_step((x, y), 0)
+    assert model.training_step((x, y, 0.25), 0).item() == pytest.approx(whole.item() / 4)
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(ValueError, match="model.loss=mqe must be one of mse, mae"):
+        LinearPredictor(1, 1, loss="mqe")  # type: ignore[arg-type]
+
+
+def test_full_loss_and_gradient_equal_autograd_on_all_samples_at_once():
+    model = MLPPredictor(3, 2, hidden=[5]).double()
+    x, y = torch.randn(50, 3, dtype=torch.float64), torch.randn(50, 2, dtype=torch.float64)
+    parts = list(zip(x.split(16), y.split(16), strict=True))
+    loss = model.loss(model(x), y)
+    expected = torch.autograd.grad(loss, list(model.network.parameters()))
+    torch.testing.assert_close(full_loss(model, parts), loss.detach(), rtol=1e-14, atol=0)
+    for ours, theirs in zip(full_gradient(model, parts), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-15)
+    assert all(p.grad is None for p in model.parameters())

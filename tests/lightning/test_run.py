@@ -1,0 +1,728 @@
+"""Whole runs in this process, held against closed forms, certified numbers and themselves."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+
+from steepest import LinearPredictor, MLPPredictor
+from steepest.evaluate.table import line_coefficients
+from steepest.observe.eventfile import read_scalars
+from steepest.observe.tags import TAGS, known
+
+QUICK = ("stop.epochs=3", "data.window=5", "model=mlp", "model.hidden=[8]", "optimizer=adam")
+
+
+@pytest.fixture
+def learnt(train):
+    """Run, and read the learnt line in the data's own units: (coefficients, constant, metrics)."""
+
+    def start(*overrides):
+        from conftest import composed
+
+        from steepest.lightning.datamodule import WindowDataModule
+        from steepest.runs.config import check
+
+        outcome, folder = train(*overrides)
+        data = WindowDataModule(check(composed(*overrides)).groups["data"](), seed=0)
+        data.setup()
+        model = LinearPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
+        model = _weights_as_saved(model, folder, "last")  # where the descent ended: best.ckpt is its first equal
+        coefficients, constant = line_coefficients(model, data.windows)
+        return coefficients, constant, outcome.metrics
+
+    return start
+
+
+def _weights_as_saved(model, folder, name="best"):
+    """A module is made in single precision: load the weights once more into a double one."""
+    state = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+    model.double().load_state_dict(state)
+    return model
+
+
+def test_gradient_descent_reaches_the_certified_coefficients_of_nist_norris(learnt):
+    (b1,), b0, metrics = learnt(
+        "data=table", f"data.path={ROOT / 'data' / 'norris.csv'}", "data.inputs=[x]", "data.target=y", "data.split=[1,0,0]",
+        "data.batch_size=null", "optimizer.lr=0.1", "stop.epochs=200", "trainer.precision=64-true",
+    )  # fmt: skip
+    assert b1 == pytest.approx(1.00211681802045, rel=1e-9)
+    assert b0 == pytest.approx(-0.262323073774029, rel=1e-9)
+    assert metrics["train"]["mse"] == pytest.approx(26.6173985294224 / 36, rel=1e-9)
+    assert metrics["baselines"]["least_squares"]["train"]["mse"] == pytest.approx(26.6173985294224 / 36, rel=1e-9)
+    assert metrics["test"] == {}
+    assert "nothing is said" in metrics["verdict"]
+
+
+@pytest.mark.parametrize(
+    "extra", [(), ("data.window=3", "data.relative_to_last=true"), ("data.window=4", "data.transform=return")]
+)
+def test_linear_regression_reaches_least_squares_to_6_digits(train, extra):
+    outcome, _ = train("data=random_walk", "data.batch_size=null", "optimizer.lr=0.1", "stop.epochs=400", "trainer.precision=64-true", *extra,
+                       "objective=train/mse_scaled")  # fmt: skip
+    metrics = outcome.metrics
+    for part in ("train", "val", "test"):
+        assert metrics[part]["mse"] == pytest.approx(metrics["baselines"]["least_squares"][part]["mse"], rel=1e-6)
+
+
+def test_the_line_is_said_in_the_datas_own_units(learnt):
+    coefficients, constant, metrics = learnt(
+        "data=line", "data.noise=0", "data.a=3", "data.b=-2", "optimizer.lr=0.1", "stop.epochs=100"
+    )
+    assert coefficients == pytest.approx([3], abs=1e-4)
+    assert constant == pytest.approx(-2, abs=1e-4)
+    assert metrics["line"].startswith("The line: target = ")
+
+
+@pytest.mark.parametrize("relative", ["true", "false"])
+def test_the_lines_coefficients_predict_what_the_model_predicts(train, relative):
+    from conftest import composed
+
+    from steepest.lightning.datamodule import WindowDataModule
+    from steepest.runs.config import check
+
+    overrides = (
+        "data.window=3",
+        f"data.relative_to_last={relative}",
+        "stop.epochs=2",
+        "trainer.precision=64-true",
+    )
+    _, folder = train(*overrides)
+    data = WindowDataModule(check(composed(*overrides)).groups["data"]())
+    data.setup()
+    model = LinearPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    model = _weights_as_saved(model, folder)
+    coefficients, constant = line_coefficients(model, data.windows)
+    table = pd.read_csv(folder / "predictions.csv").query("part == 'test'")
+    price = data.windows.price_T
+    origin = data.windows.parts["test"].first_S.item()
+    expected = sum(c * price[origin - 2 + k].item() for k, c in enumerate(coefficients)) + constant
+    assert table["prediction"].iloc[0] == pytest.approx(expected, rel=1e-8)  # ten digits are written
+
+
+def test_scores_are_identical_for_any_evaluation_chunk(train, monkeypatch):
+    from steepest.data import windows
+
+    whole, _ = train(*QUICK, name="whole")
+    monkeypatch.setattr(windows, "CHUNK", 64 * 97)
+    pieces, _ = train(*QUICK, name="pieces")
+    for part in ("train", "val", "test"):
+        assert pieces.metrics[part] == pytest.approx(whole.metrics[part], rel=1e-5)
+    assert len(whole.evaluation.predictions) == len(pieces.evaluation.predictions)
+
+
+def test_scores_of_a_model_are_identical_for_any_batch_size():
+    from steepest.lightning.datamodule import WindowDataModule
+    from steepest.data.sources import RandomWalk
+    from steepest.evaluate.evaluation import evaluate
+
+    model = MLPPredictor(5, 1, hidden=[8])
+    found = []
+    for size in (1, 64, 97, None):
+        data = WindowDataModule(RandomWalk(window=5, batch_size=size))
+        data.setup()
+        found.append(evaluate(model, data.placed("cpu", torch.float32)))
+    assert all(other.model == found[0].model and other.baselines == found[0].baselines for other in found[1:])
+
+
+def test_every_window_counts_whatever_the_batch_size(train):
+    counts = []
+    for size in ("64", "1000", "null"):
+        outcome, _ = train("stop.updates=1", "data.window=5", f"data.batch_size={size}", name=f"b{size}")
+        counts.append(outcome.evaluation.predictions["part"].value_counts().to_dict())
+    assert counts[0] == counts[1] == counts[2]
+    assert counts[0]["test"] == 8313 - int(8313 * 0.85) - 1 - 5 - 1 + 1  # rows, less gap, window and horizon
+
+
+def test_two_runs_of_one_seed_are_bit_identical_and_seed_0_is_a_seed(train):
+    runs = {name: train(*QUICK, f"seed={seed}", name=name) for name, seed in [("a", 0), ("b", 0), ("c", 1)]}
+    weights = {
+        n: torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for n, (_, f) in runs.items()
+    }
+    assert all(torch.equal(weights["a"][k], weights["b"][k]) for k in weights["a"])
+    assert not torch.equal(weights["a"]["network.W1"], weights["c"]["network.W1"])
+    texts = {n: (f / "predictions.csv").read_text() for n, (_, f) in runs.items()}
+    assert texts["a"] == texts["b"] != texts["c"]
+    assert json.loads((runs["a"][1] / "run.json").read_text())["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "whole"),
+    [("stop.epochs=2", "stop.epochs=5"), ("stop.updates=130", "stop.updates=300")],
+    ids=["between epochs", "inside an epoch"],
+)
+@pytest.mark.parametrize(
+    ("moved", "kind"),
+    [
+        (False, []),
+        (True, []),
+        (False, ["trainer.precision=64-true"]),
+        (False, ["model=mlp_manual"]),
+        (False, ["model=mlp_manual", "trainer.precision=64-true", "scheduler=cosine"]),
+    ],
+)
+def test_a_resumed_run_ends_with_the_numbers_of_the_uninterrupted_one(train, part, whole, moved, kind):
+    common = [o for o in QUICK if not o.startswith("stop")] + kind + (["scheduler.T_max=5"] if len(kind) == 3 else [])
+    _, expected = train(*common, whole, name="whole")
+    _, folder = train(*common, part, name="part")
+    if moved:
+        folder = folder.rename(folder.with_name("moved"))
+    train(whole, name=folder.name, resume=True)
+    a, b = (json.loads((f / "metrics.json").read_text()) for f in (expected, folder))
+    assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+    for name in ("last", "best"):
+        one, other = (torch.load(f / f"checkpoints/{name}.ckpt", weights_only=True) for f in (expected, folder))
+        assert all(torch.equal(one["state_dict"][k], other["state_dict"][k]) for k in one["state_dict"])
+    assert (expected / "predictions.csv").read_text() == (folder / "predictions.csv").read_text()
+    curves, resumed = read_scalars(expected), read_scalars(folder)
+    for tag, curve in resumed.items():
+        assert curve.index.is_unique, f"{tag} has doubled steps"
+        assert curve.index.is_monotonic_increasing, tag
+    for tag, curve in curves.items():
+        if tag.startswith(("train/loss", "gradient_norm/", "parameter/", "parameter_norm/", "update_ratio/")):
+            pd.testing.assert_series_equal(curve, resumed[tag], rtol=1e-6)
+    assert len(json.loads((folder / "run.json").read_text())["resumed"]) == 1
+
+
+def test_resuming_refuses_what_would_make_it_another_run(train):
+    train(*QUICK)
+    with pytest.raises(ValueError, match=r"optimizer.lr=0.5 would make it another run"):
+        train("optimizer.lr=0.5", resume=True)
+    with pytest.raises(ValueError, match=r"model=linear would make it another run"):
+        train("model=linear", resume=True)
+
+
+def test_resuming_refuses_data_that_changed(train, tmp_path):
+    path = tmp_path / "prices.csv"
+    frame = pd.read_csv(ROOT / "data" / "sp500.csv.gz").tail(300)
+    frame.to_csv(path, index=False)
+    train("data=csv", f"data.path={path}", "stop.epochs=2")
+    frame.iloc[:-1].to_csv(path, index=False)
+    before = {n: (tmp_path / "run" / n).read_text() for n in ("run.json", "metrics.json", "config.yaml")}
+    with pytest.raises(ValueError, match="the data changed since the run began"):
+        train("stop.epochs=3", resume=True)
+    for name, text in before.items():
+        assert (tmp_path / "run" / name).read_text() == text, "a refused resume leaves the record as it was"
+
+
+def test_a_resumed_run_keeps_its_own_limit_unless_it_is_raised(train):
+    train("data=line", "trainer.max_epochs=2")
+    outcome, _ = train(resume=True)
+    assert outcome.metrics["epochs"] == 2
+    outcome, _ = train("trainer.max_epochs=3", resume=True)
+    assert outcome.metrics["epochs"] == 3
+    outcome, _ = train("stop.epochs=4", resume=True)
+    assert outcome.metrics["epochs"] == 4
+
+
+def test_a_checkpoint_that_is_no_plain_data_is_refused(train):
+    _, folder = train(*QUICK)
+    path = folder / "checkpoints" / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    torch.save(state | {"planted": pd.DataFrame()}, path)
+    with pytest.raises(Exception, match="[Ww]eights.only"):
+        train("stop.epochs=4", resume=True)
+
+
+def test_the_record_is_complete(train):
+    outcome, folder = train("stop.epochs=2", "data.window=5", pictures=True)
+    names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "tfevents" not in p.name}
+    assert names == {
+        "config.yaml", "metrics.json", "predictions.csv", "run.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+        "figures/prediction.png", "figures/loss.png", "figures/slice.png", "figures/trajectory.png", "figures/parameters.png",
+    }  # fmt: skip
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["status"] == "finished"
+    keys = {"mse", "mae", "rmse", "mape", "mase", "directional_accuracy", "skill", "mse_scaled", "mae_scaled"}
+    for part in ("train", "val", "test"):
+        assert set(metrics[part]) == keys
+        for baseline in ("persistence", "drift", "least_squares"):
+            assert set(metrics["baselines"][baseline][part]) == keys
+    assert metrics["baselines"]["persistence"]["test"]["skill"] == 0
+    run = json.loads((folder / "run.json").read_text())
+    assert run["status"] == "finished"
+    assert run["data"]["sha256"] == "894c34431c284f86aa64a467e176e2a3c9b697c857eb9ab35006c2dd55d3fdf2"
+    assert {"seed", "versions", "git", "data", "command", "device", "started", "ended", "stop_reason"} <= set(run)
+    assert "${" not in (folder / "config.yaml").read_text()
+    assert yaml.safe_load((folder / "config.yaml").read_text())["data"]["window"] == 5
+    table = pd.read_csv(folder / "predictions.csv")
+    test = table[table["part"] == "test"]
+    assert ((test["prediction"] - test["actual"]) ** 2).mean() == pytest.approx(metrics["test"]["mse"], rel=1e-6)
+    assert ((test["last"] - test["actual"]) ** 2).mean() == pytest.approx(
+        metrics["baselines"]["persistence"]["test"]["mse"]
+    )
+    assert outcome.metrics["verdict"] == metrics["verdict"]
+
+
+def test_the_objective_chooses_the_best_checkpoint(train):
+    outcome, folder = train("data.window=5", "stop.epochs=8", "optimizer.lr=0.05")
+    curve = read_scalars(folder)["val/mse_scaled"]
+    assert outcome.objective == pytest.approx(curve.min(), rel=1e-6)
+    assert outcome.metrics["val"]["mse_scaled"] == pytest.approx(curve.min(), rel=1e-5)
+
+
+def test_a_checkpoint_loads_as_plain_data_into_its_module(train):
+    _, folder = train(*QUICK)
+    model = MLPPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert [p.shape for p in model.network.parameters()] == [(8, 5), (8,), (1, 8), (1,)]
+
+
+def test_every_tag_of_an_event_file_is_in_the_table_and_every_entry_is_written(train):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, line = train("stop.epochs=2", name="line", pictures=True)
+    watched = "callbacks=[default,audit,parity,curvature,noise,steps]"
+    net = ("model=mlp_manual", "data.window=2", "model.hidden=[3]", "stop.epochs=2")
+    _, sigmoids = train(*net, watched, name="sigmoids", pictures=True)
+    _, relus = train(*net, "model.activation=relu", name="relus", pictures=True)
+    planted = ("model=mlp_manual", "model.hidden=[1]", "model.activation=identity", "model.init_scale=0")
+    _, saddle = train(
+        *planted, "data=line", "stop.epochs=2", "data.batch_size=null", "callbacks=[default,escape]", name="saddle"
+    )
+    tags = set()
+    for folder in (line, sigmoids, relus, saddle):
+        tags |= set(read_scalars(folder))
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        tags |= {*events.Tags()["histograms"], *events.Tags()["images"]}
+        layouts = events.Tensors("custom_scalars__config__")
+        tags |= {t.removesuffix("_VERTEX") for t in events.Tags()["tensors"] if t.endswith("_VERTEX")}
+        assert len(layouts) == 1
+    assert [t for t in sorted(tags) if not known(t)] == []
+    assert [e.name for e in TAGS if not any(e.matches(t) for t in tags)] == []
+
+
+def test_automatic_and_manual_modules_write_the_same_tags_and_the_same_layout(train):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    kinds = []
+    for model in ("mlp", "mlp_manual"):
+        _, folder = train(
+            f"model={model}",
+            "model.hidden=[3]",
+            "stop.epochs=2",
+            "callbacks=[default,curvature,noise,steps]",
+            name=model,
+        )
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        layout = events.Tensors("custom_scalars__config__")[0].tensor_proto.SerializeToString()
+        kinds.append(
+            (set(read_scalars(folder)), set(events.Tags()["histograms"]), set(events.Tags()["images"]), layout)
+        )
+    assert kinds[0] == kinds[1]
+
+
+def test_the_curves_hold_every_update_and_the_path_of_the_parameters(train):
+    outcome, folder = train("data=line", "data.batch_size=50", "stop.epochs=4", "optimizer.lr=0.1")
+    curves = read_scalars(folder)
+    assert list(curves["train/loss"].index) == list(range(1, outcome.metrics["updates"] + 1))
+    a = curves["parameter/W1[0,0]"]
+    assert list(a.index) == list(range(outcome.metrics["updates"] + 1))
+    # a step is the learning rate times the gradient, so the parameters' path and the norms belong together
+    steps = np.hypot(np.diff(a.to_numpy()), np.diff(curves["parameter/b1[0]"].to_numpy()))
+    np.testing.assert_allclose(steps, 0.1 * curves["gradient_norm/total"].to_numpy(), rtol=1e-3, atol=1e-6)
+    total = curves["gradient_norm/total"] ** 2
+    pd.testing.assert_series_equal(
+        total, curves["gradient_norm/W1"] ** 2 + curves["gradient_norm/b1"] ** 2, check_names=False, rtol=1e-5
+    )
+
+
+def test_one_run_is_one_event_directory_with_its_hyper_parameters(train):
+    _, folder = train("stop.epochs=2")
+    assert {p.parent for p in folder.rglob("*tfevents*")} == {folder}
+    assert len(read_scalars(folder)["best/objective"].dropna()) == 1
+
+
+def sessions(folder):
+    """What HPARAMS knows of a run: columns, metrics, values, status."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import metadata
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    found = {
+        tag: metadata.parse_experiment_plugin_data if "experiment" in tag
+        else metadata.parse_session_start_info_plugin_data if "start" in tag
+        else metadata.parse_session_end_info_plugin_data
+        for tag in events.Tags()["tensors"] if tag.startswith("_hparams_")
+    }  # fmt: skip
+    experiment, end, start = (found[tag](events.SummaryMetadata(tag).plugin_data.content) for tag in sorted(found))
+    return (
+        [info.name for info in experiment.hparam_infos], [info.name.tag for info in experiment.metric_infos],
+        {key: value.number_value or value.string_value for key, value in start.hparams.items()}, end.status,
+    )  # fmt: skip
+
+
+def test_hparams_has_the_same_columns_whatever_the_model_and_the_values_of_each_run(train):
+    runs = [
+        sessions(train(*overrides, "stop.epochs=2", name=str(number))[1])
+        for number, overrides in enumerate(
+            [("model=linear",), ("model=mlp", "optimizer=adam", "seed=3"), ("experiment=direction", "data.window=3")]
+        )
+    ]
+    assert len({(tuple(columns), tuple(metrics)) for columns, metrics, _, _ in runs}) == 1
+    columns, metrics, values, status = runs[1]
+    assert {"optimizer.lr", "optimizer.momentum", "model.hidden", "data.window", "seed"} <= set(columns)
+    assert {"best/objective", "test/skill", "critical/verdict"} <= set(metrics)
+    assert values["model.hidden"] == "[64]"
+    assert values["optimizer"] == "Adam"
+    assert values["seed"] == 3
+    assert "optimizer.momentum" not in values
+    assert status == 1  # success
+    assert runs[0][2]["optimizer.lr"] == 0.01
+
+
+def test_what_the_user_set_has_a_column(train):
+    columns, *_ = sessions(train("stop.epochs=1", "trainer.max_steps=7", "data.split=[0.8,0.1,0.1]")[1])
+    assert {"trainer.max_steps", "data.split"} <= set(columns)
+
+
+def test_a_run_that_failed_says_so_in_hparams(train):
+    _, folder = train("data=line", "optimizer.lr=1e9", "data.batch_size=null", "stop.epochs=500")
+    assert sessions(folder)[3] == 2  # failure
+
+
+def test_the_verdict_of_the_descent_is_in_the_record_and_in_hparams(train):
+    outcome, folder = train(
+        "data=line", "data.batch_size=null", "optimizer.lr=0.3", "stop.epochs=60", "trainer.precision=64-true"
+    )
+    critical = outcome.metrics["critical"]
+    assert critical["verdict"] == "local minimum"
+    assert critical["smallest_eigenvalue"] == pytest.approx(2, rel=0.05)
+    curves = read_scalars(folder)
+    assert curves["critical/verdict"].tolist() == [1.0]
+    assert curves["critical/greatest_eigenvalue"].iloc[0] == pytest.approx(critical["greatest_eigenvalue"], rel=1e-6)
+    assert curves["curvature/stability_limit"].to_numpy() == pytest.approx(1.0, rel=0.05)
+    assert "critical" not in train("model=mlp", "stop.epochs=1", name="large")[0].metrics
+    asked, _ = train("model=mlp", "stop.epochs=1", "callbacks=[default,curvature]", name="asked")
+    assert asked.metrics["critical"]["verdict"].startswith("not critical")
+
+
+def test_reference_lines_are_the_losses_of_the_baselines(train):
+    outcome, folder = train("stop.epochs=2", "data.window=3")
+    curves, (unit_free, baselines) = read_scalars(folder), (outcome.metrics["train"], outcome.metrics["baselines"])
+    # One series at its level: the training loss is the scaled squared error.
+    for name in ("least_squares", "persistence"):
+        for part in ("train", "val"):
+            line = curves[f"reference/{part}_{name}"]
+            assert line.nunique() == 1
+            assert line.iloc[0] == pytest.approx(baselines[name][part]["mse_scaled"], rel=1e-4)
+    assert curves["train/full_loss"].iloc[-1] == pytest.approx(unit_free["mse_scaled"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("data.transform=log_return",),
+        ("data.relative_to_last=true", "data.window=2"),
+        ("data.transform=return", "data.relative_to_last=true", "data.window=2"),
+        ("data.horizon=3",),
+    ],
+)
+def test_standing_still_means_tomorrow_is_today_in_every_transform(how):
+    from conftest import composed
+
+    from steepest import WindowDataModule
+    from steepest.runs.config import check
+
+    module = WindowDataModule(check(composed(*how)).groups["data"]())
+    module.setup()
+    windows = module.windows
+    origin = windows.parts["val"].origins(torch.arange(50))
+    prices = windows.to_price(windows.standing_still(origin), origin)
+    torch.testing.assert_close(prices, windows.last(origin).expand_as(prices), rtol=1e-9, atol=0)
+
+
+def test_a_diverging_run_fails_and_says_what_to_lower(train):
+    outcome, folder = train("optimizer.lr=1000")
+    assert outcome.metrics["status"] == "failed"
+    assert "diverged: the training loss is " in outcome.metrics["stop_reason"]
+    assert "lower optimizer.lr" in outcome.metrics["stop_reason"]
+    assert json.loads((folder / "metrics.json").read_text())["test"] == {}
+    assert not (folder / "predictions.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["optimizer.lr=-1"], r"optimizer.lr=-1.0 must be above 0"),
+        (["optimizer.weight_decay=-1"], r"optimizer: Invalid weight_decay value"),
+        (["data.target=direction"], "the data's targets are classes, which model.loss=mse cannot score"),
+        (["model.loss=cross_entropy"], r"set data.target=direction"),
+        (["objective=test/mse"], "test metrics never choose anything"),
+        (["objective=val/msee"], "is none of this run's scores: use one of val/mse"),
+        (["data=line", "objective=val/mase"], "is none of this run's scores"),
+        (["data.window=0"], "data.window=0 must be 1 or more"),
+        (["data.split=[0.5,0.2,0.2]"], "sum to 1, these sum to 0.9"),
+        (["data.window=2000"], r"data.window=2000 needs at least 2001 rows"),
+    ],
+)
+def test_bad_input_leaves_nothing_that_looks_like_a_finished_run(train, tmp_path, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        train(*overrides)
+    folder = tmp_path / "run"
+    assert not (folder / "metrics.json").exists()
+    assert json.loads((folder / "run.json").read_text())["status"] == "failed"
+
+
+def test_a_folder_holds_one_run(train, tmp_path):
+    train("debug=quick")
+    from conftest import composed
+
+    from steepest.lightning.run import run
+
+    with pytest.raises(ValueError, match="holds a run already: go on with it by resume="):
+        run(composed("debug=quick"), tmp_path / "run", [])
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+def test_an_empty_part_is_skipped_and_the_record_says_so(train):
+    outcome, folder = train("data=line", "data.split=[0.8,0,0.2]", "stop.epochs=2")
+    run = json.loads((folder / "run.json").read_text())
+    assert run["data"]["skipped_parts"] == ["val"]
+    assert run["objective"] == "train/mse_scaled"
+    assert any("no val part" in note for note in run["notes"])
+    assert outcome.metrics["val"] == {}
+
+
+def test_directions_are_scored_against_the_majority_class(train):
+    outcome, _ = train("experiment=direction", "stop.epochs=2", "data.horizon=2")
+    test, majority = outcome.metrics["test"], outcome.metrics["baselines"]["majority"]["test"]
+    assert set(test) == {"cross_entropy", "directional_accuracy", "skill"}
+    assert majority["skill"] == pytest.approx(0, abs=1e-9)
+    assert "the majority class" in outcome.metrics["verdict"]
+    table = outcome.evaluation.predictions.query("part == 'test'")
+    assert ((table["probability_up"] > 0.5) == table["up"]).mean() == pytest.approx(test["directional_accuracy"])
+
+
+RINGS = ["data=rings", "model.loss=cross_entropy", "objective=val/cross_entropy", "optimizer=adam", "optimizer.lr=0.02"]
+
+
+def test_a_net_learns_classes_of_plain_rows_that_a_line_cannot(train):
+    line, _ = train(*RINGS, "stop.epochs=15", name="line")
+    net, folder = train(*RINGS, "stop.epochs=15", "model=mlp_manual", "model.hidden=[16]", name="net", pictures=True)
+    test = net.metrics["test"]
+    assert set(test) == {"cross_entropy", "accuracy", "skill"}
+    assert test["accuracy"] > 0.97
+    assert line.metrics["test"]["accuracy"] < 0.65
+    assert net.metrics["baselines"]["majority"]["test"]["accuracy"] == pytest.approx(0.5, abs=0.1)
+    assert "The model beat the majority class on the test part: its share of right classes is" in net.metrics["verdict"]
+    table = pd.read_csv(folder / "predictions.csv").query("part == 'test'")
+    assert list(table.columns) == ["part", "row", "probability", "class"]
+    assert ((table["probability"] > 0.5) == table["class"]).mean() == pytest.approx(test["accuracy"])
+    assert (folder / "figures" / "prediction.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["data=rings"],
+            "the data's targets are classes, which model.loss=mse cannot score: use model.loss=cross_entropy",
+        ),
+        (["data=line", "model.loss=cross_entropy"], "set data.target=direction (of plain rows data.classes=true)"),
+        ([*RINGS, "objective=val/directional_accuracy"], "use one of val/cross_entropy, val/accuracy, val/skill"),
+    ],
+)
+def test_a_loss_or_an_objective_that_does_not_fit_the_targets_is_refused(train, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        train(*options)
+
+
+def test_several_series_share_one_model_and_are_scored_one_by_one(train):
+    outcome, _ = train(
+        "data=stocks", "data.series=[AAPL,KO]", "data.transform=log_return", "data.window=3", "stop.epochs=1"
+    )
+    assert set(outcome.metrics["series"]) == {"AAPL", "KO"}
+    rows = outcome.evaluation.predictions.query("part == 'test'")
+    ko = rows[rows["series"] == "KO"]
+    assert outcome.metrics["series"]["KO"]["mae"] == pytest.approx((ko["prediction"] - ko["actual"]).abs().mean())
+
+
+def test_overfitting_one_batch_drives_its_loss_to_nothing(train):
+    _, folder = train("debug=overfit")
+    losses = read_scalars(folder)["train/loss"]
+    assert losses.iloc[0] > 0.01
+    assert losses.iloc[-1] < 1e-8
+
+
+def test_a_random_walk_is_not_beaten(train):
+    outcome, _ = train("data=random_walk", "data.window=5", "data.transform=log_return", "stop.epochs=5")
+    assert outcome.metrics["beat_reference"] is False
+    assert outcome.metrics["verdict"].startswith(
+        "The model did not beat persistence (tomorrow = today) on the test part: its mean squared error is "
+    )
+
+
+def test_lbfgs_trains_through_its_closure(train):
+    outcome, _ = train("data=line", "optimizer=lbfgs", "data.batch_size=null", "stop.epochs=5")
+    exact = outcome.metrics["baselines"]["least_squares"]["train"]["mse"]
+    assert outcome.metrics["train"]["mse"] == pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_ends_where_the_cpu_ends(train):
+    on_cpu, _ = train(*QUICK, name="cpu")
+    on_gpu, folder = train(*QUICK, "trainer=gpu", name="gpu")
+    assert on_gpu.metrics["train"]["mse"] == pytest.approx(on_cpu.metrics["train"]["mse"], rel=1e-3)
+    assert "cpu" not in json.loads((folder / "run.json").read_text())["device"]
+
+
+@pytest.mark.parametrize(
+    ("automatic", "manual"), [("model=mlp", "model=mlp_manual"), ("model=linear", "model=linear_manual")]
+)
+@pytest.mark.parametrize("more", [[], ["experiment=direction"], ["optimizer=adam", "trainer.gradient_clip_val=0.1"]])
+def test_hand_derived_models_end_with_the_automatic_ones_numbers(train, automatic, manual, more):
+    model = [o for o in more if not o.startswith("experiment")]
+    loss = ["model.loss=cross_entropy"] if model != more else []
+    ends = []
+    for name in (automatic, manual):
+        outcome, folder = train(*more, name, *loss, "stop.epochs=4", name=name.partition("=")[2])
+        ends.append((outcome.metrics, read_scalars(folder)))
+    (a, a_curves), (b, b_curves) = ends
+    assert a.keys() == b.keys()
+    for part in ("train", "val", "test"):
+        assert b[part] == pytest.approx(a[part], rel=1e-5)
+    assert (a["updates"], a["stop_reason"], a["line"]) == (b["updates"], b["stop_reason"], b["line"])
+    assert a_curves.keys() == b_curves.keys()
+    for tag in a_curves:
+        if not tag.startswith("speed/"):
+            pd.testing.assert_series_equal(a_curves[tag], b_curves[tag], rtol=2e-3, atol=1e-5)
+
+
+def test_every_update_has_its_row_whatever_updates_per_step_is(train):
+    curves = []
+    for several in (1, 8, 256):
+        _, folder = train(
+            "model=mlp_manual", "stop.updates=200", f"model.updates_per_step={several}", name=str(several)
+        )
+        curves.append(read_scalars(folder))
+    for other in curves[1:]:
+        assert other.keys() == curves[0].keys()
+        for tag, curve in curves[0].items():
+            if not tag.startswith("speed/"):
+                pd.testing.assert_series_equal(other[tag], curve)
+    assert list(curves[0]["train/loss"].index) == list(range(1, 201))
+
+
+def test_a_hand_derived_run_that_diverges_refuses_the_update_the_automatic_one_refuses(train):
+    reasons = []
+    for name in ("mlp", "mlp_manual"):
+        outcome, _ = train(f"model={name}", "optimizer.lr=1e30", "stop.epochs=2", name=name)
+        reasons.append((outcome.metrics["stop_reason"], outcome.metrics["updates"]))
+    assert reasons[0] == reasons[1]
+    assert "lower optimizer.lr" in reasons[0][0]
+
+
+def test_a_threshold_ends_both_kinds_at_the_same_update(train):
+    rule = ("stop=threshold", "stop.loss=0.01", "optimizer.lr=0.05")
+    ends = [train(f"model={m}", *rule, name=m)[0].metrics for m in ("mlp", "mlp_manual")]
+    assert ends[0]["updates"] == ends[1]["updates"]
+    assert "threshold" in ends[1]["stop_reason"]
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp", "mlp_manual", "linear_manual"])
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+def test_the_audit_finds_nothing_in_a_sound_run_of_either_kind(train, model, precision):
+    outcome, folder = train(
+        f"model={model}", "callbacks=[default,audit]", "callbacks.audit.every_n_updates=50", "stop.epochs=3",
+        f"trainer.precision={precision}", "trainer.gradient_clip_val=0.01",
+    )  # fmt: skip
+    assert outcome.metrics["status"] == "finished"
+    assert outcome.metrics["audit"]["updates_looked_at"] == 6
+    assert 0 < outcome.metrics["audit"]["relative_error"] < (1e-5 if precision == "32-true" else 1e-11)
+    curve = read_scalars(folder)["audit/relative_error"]
+    assert list(curve.index) == [1, 51, 101, 151, 201, 251]
+    assert curve.max() == pytest.approx(outcome.metrics["audit"]["relative_error"], rel=1e-6)
+
+
+def test_the_audit_stops_a_run_whose_gradient_is_wrong_and_names_the_parameter(train, monkeypatch):
+    from steepest.lightning import manual
+
+    right = manual.backward
+
+    def wrong(*arguments, **options):
+        (dW1, db1), (dW2, db2) = right(*arguments, **options)
+        return [(dW1, db1), (dW2, db2 * 1.01)]
+
+    monkeypatch.setattr(manual, "backward", wrong)
+    outcome, folder = train("model=mlp_manual", "callbacks=[default,audit]", "stop.epochs=3")
+    assert outcome.metrics["status"] == "failed"
+    assert outcome.metrics["stop_reason"].startswith("audit: update 1, b2: the gradient that training used is off")
+    assert outcome.metrics["updates"] == 0
+    assert json.loads((folder / "run.json").read_text())["status"] == "failed"
+
+
+def test_parity_writes_the_difference_of_two_real_trajectories(train):
+    outcome, folder = train("experiment=manual_equals_autograd", "stop.updates=130", name="both")
+    rows = pd.read_csv(folder / "parity.csv")
+    assert list(rows["update"]) == list(range(1, 131))
+    assert rows["parameter_difference"].max() <= 1e-12
+    assert rows["loss_difference"].max() <= 1e-12
+    assert outcome.metrics["parity"]["loss_difference"] == rows["loss_difference"].max()
+    assert (folder / "figures" / "parity.png").stat().st_size > 10_000
+    # The twin is no copy of the model: it is what model=mlp does by itself.
+    _, alone = train(
+        "experiment=manual_equals_autograd", "model=mlp", "callbacks=[default]", "stop.updates=130", name="alone"
+    )
+    curve = read_scalars(alone)["train/loss"]
+    np.testing.assert_array_equal(curve.to_numpy(), rows["loss_by_autograd"].astype("float32").astype(float))
+
+
+def test_parity_sees_a_wrong_gradient(train, monkeypatch):
+    from steepest.lightning import manual
+
+    right = manual.backward
+    monkeypatch.setattr(manual, "backward", lambda *a, **o: [(dW * (1 + 1e-6), db) for dW, db in right(*a, **o)])
+    outcome, _ = train("experiment=manual_equals_autograd", "callbacks=[default,parity]", "stop.updates=50")
+    assert outcome.metrics["parity"]["parameter_difference"] > 1e-9
+
+
+def test_parity_follows_clipping_schedulers_and_resuming(train):
+    how = ("model=mlp_manual", "callbacks=[default,parity]", "trainer.gradient_clip_val=0.05", "scheduler=exponential")
+    how += ("optimizer=adam", "trainer.precision=64-true")
+    outcome, _ = train(*how, "stop.epochs=3", name="run")
+    assert outcome.metrics["parity"]["parameter_difference"] < 1e-10
+    outcome, folder = train("stop.epochs=5", resume=True)
+    assert outcome.metrics["parity"]["parameter_difference"] < 1e-10
+    rows = pd.read_csv(folder / "parity.csv")
+    assert rows["update"].iloc[0] == 3 * 91 + 1
+    assert len(rows) == 2 * 91
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["callbacks=[default,parity]"], "use model=mlp_manual or model=linear_manual"),
+        (
+            ["callbacks=[default,audit]", "callbacks.audit.bound=-1"],
+            "callbacks.audit.bound=-1.0 must be a number above 0",
+        ),
+        (["model=mlp_manual", "optimizer=lbfgs"], "optimizer: L-BFGS evaluates the loss several times an update"),
+        (["model=mlp_manual", "trainer.precision=bf16-mixed"], "use 32-true or 64-true"),
+        (["model=mlp_manual", "model.updates_per_step=0"], "updates_per_step=0 must be 1 or more"),
+        (["scheduler=cosine", "stop.epochs=null", "stop.updates=5"], "scheduler.T_max=None should be"),
+    ],
+)
+def test_what_cannot_be_done_with_hand_derived_gradients_says_what_can(train, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        train(*overrides)
+
+
+@pytest.mark.parametrize("scheduler", ["step", "cosine", "exponential", "plateau"])
+def test_schedulers_give_both_kinds_the_same_steps(train, scheduler):
+    more = {"step": ["scheduler.step_size=2"], "plateau": ["scheduler.patience=0", "optimizer.lr=0.3"]}
+    rates = []
+    for model in ("mlp", "mlp_manual"):
+        _, folder = train(
+            f"model={model}", f"scheduler={scheduler}", *more.get(scheduler, []), "stop.epochs=8", name=model
+        )
+        rates.append(read_scalars(folder)["learning_rate"].to_list())
+    assert rates[0] == rates[1]
+    assert len(set(rates[0])) > 1

@@ -1,0 +1,84 @@
+"""Each stop rule ends the run by itself, at the right moment, and says so."""
+
+import math
+
+import pytest
+import torch
+
+from steepest.lightning.datamodule import WindowDataModule
+from steepest.data.formulas import Line
+from steepest.lightning.predictors import LinearPredictor
+from steepest.lightning.stops import EarlyStop, Epochs, Stationary, Threshold
+
+LINE = ("data=line", "data.split=[1,0,0]", "data.batch_size=null", "optimizer.lr=0.1")
+
+
+def test_epochs_and_updates_are_counted_in_the_courses_words(train):
+    outcome, _ = train("data=line", "data.batch_size=30", "stop.epochs=3", name="epochs")
+    assert outcome.metrics["stop_reason"] == "epochs: 3 epochs done"
+    assert outcome.metrics["updates"] == 3 * math.ceil(140 / 30)
+    outcome, _ = train("data=line", "data.batch_size=30", "stop.updates=7", name="updates")
+    assert (outcome.metrics["stop_reason"], outcome.metrics["updates"]) == ("updates: 7 updates done", 7)
+
+
+def test_threshold_ends_at_the_first_epoch_whose_full_loss_is_below(train):
+    outcome, folder = train(*LINE, "stop=threshold", "stop.loss=0.05", "trainer.precision=64-true")
+    assert outcome.metrics["status"] == "finished"
+    assert outcome.metrics["stop_reason"].startswith("threshold: training loss 0.0")
+    # Oracle: gradient descent by the closed form of the quadratic; full batch, so an epoch is an update.
+    data = WindowDataModule(Line(split=[1, 0, 0], batch_size=None))
+    data.setup()
+    x, y = (torch.cat(p) for p in zip(*((b.x_ND, b.y_NH) for _, b in data.windows.walk("train")), strict=True))
+    start = LinearPredictor(1, 1).network
+    theta = torch.tensor([start.W1.item(), start.b1.item()], dtype=torch.float64)
+    rows = torch.cat([x, torch.ones_like(x)], 1)
+    updates = 0
+    while (rows @ theta - y[:, 0]).square().mean() >= 0.05:
+        theta -= 0.1 * 2 * rows.T @ (rows @ theta - y[:, 0]) / len(rows)
+        updates += 1
+    assert outcome.metrics["updates"] == updates
+
+
+def test_stationary_ends_where_the_gradient_is_as_good_as_zero(train):
+    outcome, _ = train(*LINE, "stop=stationary", "stop.gradient_norm=1e-6", "trainer.precision=64-true")
+    assert outcome.metrics["stop_reason"].startswith("stationary: gradient norm ")
+    ours, exact = (
+        outcome.metrics["train"]["mse"],
+        outcome.metrics["baselines"]["least_squares"]["train"]["mse"],
+    )
+    assert ours == pytest.approx(exact, rel=1e-9)
+
+
+def test_early_stopping_ends_when_the_objective_stands_still(train):
+    outcome, _ = train("data=line", "stop=early", "stop.patience=4", "optimizer.lr=0.3")
+    assert outcome.metrics["stop_reason"].startswith("early stopping: no better val/mse_scaled than")
+    assert outcome.metrics["epochs"] < 1000
+
+
+def test_early_stopping_follows_an_objective_that_is_better_when_higher(train):
+    outcome, _ = train("data=line", "stop=early", "stop.patience=4", "optimizer.lr=0.02", "objective=val/skill")
+    assert outcome.metrics["stop_reason"].startswith("early stopping: no better val/skill than 0.99")
+    assert outcome.metrics["epochs"] > 20, "skill rises for many epochs, which is no standing still"
+    assert outcome.objective > 0.99
+
+
+def test_a_limit_ends_a_rule_that_never_comes_true(train):
+    outcome, _ = train(*LINE, "stop=threshold", "stop.loss=1e-9", "stop.epochs=5")
+    assert outcome.metrics["stop_reason"] == "epochs: 5 epochs done"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Epochs(0), "stop.epochs=0 must be 1 or more"),
+        (lambda: Epochs(None), "a run needs one limit"),
+        (lambda: Epochs(5, 0), "stop.updates=0"),
+        (lambda: Threshold(-1.0), "stop.loss=-1.0 must be a number above 0"),
+        (lambda: Stationary(float("nan")), "stop.gradient_norm=nan"),
+        (lambda: EarlyStop("val/mse", patience=0), "stop.patience=0"),
+        (lambda: Threshold(1.0, every_n_epochs=0), "stop.every_n_epochs=0"),
+    ],
+)
+def test_impossible_rules_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

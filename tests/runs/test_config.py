@@ -1,0 +1,126 @@
+"""Configs: every shipped file mirrors its constructor, every problem is named, nothing unapproved is called."""
+
+import inspect
+
+import pytest
+from conftest import ROOT, composed
+from omegaconf import OmegaConf
+
+from steepest.runs.config import APPROVED, GIVEN, check
+from steepest.runs.trust import locate
+
+CONF = ROOT / "conf"
+GIVE = {
+    "csv": ["data.path=x.csv"],
+    "table": ["data.path=x.csv", "data.inputs=[a]", "data.target=b"],
+    "yahoo": ["data.symbol=A"],
+}
+CHOICES = [
+    (group.name, file.stem)
+    for group in sorted(CONF.iterdir())
+    if group.is_dir() and group.name not in ("hydra", "sweep", "experiment", "debug")
+    for file in sorted(group.glob("*.yaml"))
+]
+
+
+def overrides(group: str, choice: str) -> list[str]:
+    named = f"callbacks=[{choice}]" if group == "callbacks" else f"{group}={choice}"
+    return [named, *GIVE.get(choice, []), *(["stop.loss=0.1"] if choice == "threshold" else [])]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_shipped_choice_composes_and_passes_the_check(group, choice):
+    checked = check(composed(*overrides(group, choice)))
+    assert group in checked.groups
+
+
+@pytest.mark.parametrize(
+    ("group", "choice"), [c for c in CHOICES if c[0] not in ("callbacks", "logger") and c != ("scheduler", "none")]
+)
+def test_every_shipped_choice_has_the_keys_of_its_constructor(group, choice):
+    node = OmegaConf.to_container(composed(*overrides(group, choice)))[group]
+    target = locate(node["_target_"], APPROVED)
+    takes = {n: p for n, p in inspect.signature(target).parameters.items() if n not in GIVEN.get(group, ())}
+    written = {k for k in node if not k.startswith("_")}
+    assert written <= set(takes)
+    assert {n for n, p in takes.items() if p.default is p.empty} <= written
+    if target.__module__.startswith("steepest.") and group != "stop":
+        assert written == set(takes), "what a constructor takes can be seen and set in its file"
+
+
+@pytest.mark.parametrize("folder", ["sweep", "experiment", "debug"])
+def test_every_shipped_preset_passes_the_check(folder):
+    for file in sorted((CONF / folder).glob("*.yaml")):
+        check(composed(f"{folder}={file.stem}"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.max_epochs=abc", r"trainer.max_epochs='abc' should be a valid integer"),
+        ("data.window=1.5", r"data.window=1.5 should be a valid integer"),
+        ("data.transform=returns", r"data.transform='returns' should be 'level', 'return' or 'log_return'"),
+        ("model.seed=null", r"model.seed=None should be a valid integer"),
+        ("optimizer.lr=fast", r"optimizer.lr='fast' should be a valid number"),
+        ("+data.widnow=3", r"unknown key 'data.widnow'; did you mean 'window'\?"),
+        ("+sed=3", r"unknown key 'sed'; did you mean 'seed'\?"),
+        ("+trainer.max_epoch=3", r"did you mean 'max_epochs'\?"),
+        ("seed=abc", r"seed='abc' should be a valid integer"),
+    ],
+)
+def test_a_wrong_value_or_key_is_named(override, message):
+    with pytest.raises(ValueError, match=message):
+        check(composed(override))
+
+
+def test_all_problems_of_a_config_are_reported_together():
+    with pytest.raises(ValueError, match="2 faults") as caught:
+        check(composed("data.window=x", "optimizer.lr=y"))
+    assert "data.window" in str(caught.value)
+    assert "optimizer.lr" in str(caught.value)
+
+
+def test_a_value_that_has_to_be_given_is_asked_for():
+    with pytest.raises(ValueError, match=r"data.path has to be given: add data.path=\.\.\."):
+        check(composed("data=csv"))
+
+
+def test_a_target_hidden_in_an_argument_is_found():
+    config = OmegaConf.merge(composed("data=csv", "data.path=x"), {"data": {"path": {"_target_": "os.getcwd"}}})
+    with pytest.raises(ValueError, match=r"data.path: _target_ 'os.getcwd' is not approved"):
+        check(config)
+
+
+def test_a_target_made_by_a_resolver_cannot_slip_through():
+    config = composed("data=csv", r"data.path='\${oc.create:{_target_:os.getcwd}}'")
+    checked = check(config)
+    built = checked.groups["data"]()
+    assert isinstance(built.path, str), "what was checked is what is built: nothing is resolved a second time"
+
+
+def test_trust_extends_what_may_be_named(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("class Model:\n    def __init__(self, size: int = 1): self.size = size\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = OmegaConf.merge(composed(), {"model": {"_target_": "mine.Model"}})
+    del config.model.loss
+    del config.model.seed
+    del config.model.init_scale
+    with pytest.raises(ValueError, match=r"trust=\[PACKAGE\]"):
+        check(config)
+    config.trust = ["mine"]
+    assert check(config).groups["model"]().size == 1
+    with pytest.raises(ValueError, match="not approved"):
+        check(config, trust=[])  # as when a folder from elsewhere is resumed
+
+
+def test_the_approved_classes_are_what_the_shipped_files_need_and_lightnings_own():
+    used = set()
+    for group, choice in CHOICES:
+        node = OmegaConf.to_container(composed(*overrides(group, choice)), resolve=True)[group]
+        nodes = node.values() if group == "callbacks" else [node]
+        used |= {n["_target_"] for n in nodes if isinstance(n, dict) and "_target_" in n}
+    assert used
+    assert {p for p in APPROVED if any(u.startswith(p) for u in used)} == set(APPROVED) - {
+        "lightning.pytorch.callbacks.",
+        "lightning.pytorch.loggers.",  # a run may name Lightning's, the shipped files name ours
+    }
