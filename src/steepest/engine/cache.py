@@ -1,6 +1,6 @@
-"""Where compiled code is kept between processes. Imports neither torch nor Numba.
+"""Where compiled code is kept between processes, and who compiles it. Imports neither torch nor, by itself, Numba.
 
-The folder's name holds a hash of the kernel's source and of the versions that compiled it, so an edit or an upgrade
+The folder's name holds a hash of the kernel's source and of the versions that compile it, so an edit or an upgrade
 never meets stale code. One process compiles at a time; the others wait for its result instead of writing over it.
 """
 
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import logging
 import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("kernels.py")
 
@@ -44,15 +46,33 @@ def is_compiled(precision: str) -> bool:
     return found is not None and (found / precision).exists()
 
 
-@contextmanager
-def compiling(precision: str) -> Iterator[None]:
-    """Hold the cache while it is filled; other processes wait, and find it filled."""
+@cache
+def ready(precision: str) -> None:
+    """Have the kernel compiled for this precision; it is said where that takes seconds."""
     found = folder()
-    if found is None or is_compiled(precision):
-        yield
-        return
-    from filelock import FileLock
+    if found is None:
+        log.warning(
+            "compiling the training kernel, at every start: neither %s nor ~/.cache can be written", SOURCE.parent
+        )
+        _compile(precision)
+    elif is_compiled(precision):
+        _compile(precision)
+    else:
+        from filelock import FileLock
 
-    with FileLock(found / "lock"):
-        yield
-        (found / precision).touch()
+        log.warning("compiling the training kernel for %s, once on this machine", precision)
+        with FileLock(found / "lock"):
+            _compile(precision)
+            (found / precision).touch()
+
+
+def compile_beside(precision: str) -> None:
+    """Let another process compile the kernel while this one imports torch and Lightning; `ready` waits for it."""
+    if folder() is not None and not is_compiled(precision):
+        subprocess.Popen([sys.executable, "-m", "steepest.engine", precision], stderr=subprocess.DEVNULL)
+
+
+def _compile(precision: str) -> None:
+    from steepest.engine import kernels
+
+    kernels.compile_for(precision)

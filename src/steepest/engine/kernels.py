@@ -373,15 +373,15 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
         method: (optimizer, options, steps done before, whether there is no momentum yet, clip, bound).
         room: as `_loss_and_gradient` takes it.
         found: (losses (K,), gradient norms (K, Q), parameter norms (K, Q), parameters (K, P) or (0, P), step norms
-            relative to the parameters' (K, Q), updates between two of those, stops (Q,), before (P,)); parameters and
-            their norms are those that the update led to.
+            relative to the parameters' (K, Q), updates between two of those, updates of the run before these, stops (Q,),
+            room for parameters (P,)); parameters and their norms are those that the update led to.
 
     Returns:
         How many updates were done; the refused one's loss and gradient norms are in the next row.
     """
     units, sigma, loss = net
     optimizer, options, done, first, clip, bound = method
-    losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, between, stops_Q, before_P = found
+    losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, between, updates, stops_Q, before_P = found
     for k in range(rates_K.size):
         origin_N = order_N[k * batch : min((k + 1) * batch, order_N.size)]
         losses_K[k] = _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P)
@@ -393,7 +393,7 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
             return k
         if clip != NO_CLIP:
             _clip(clip, bound, gradient_P, math.sqrt(total))
-        look = (done + k) % between == 0
+        look = (updates + k) % between == 0
         if look:
             before_P[:] = theta_P
         _step(optimizer, options, rates_K[k], done + k, first and k == 0, theta_P, gradient_P, mean_P, square_P)
@@ -440,3 +440,17 @@ def _entry(function):
 
 
 descend, predict, loss_and_gradient = map(_entry, (_descend, _predict, _loss_and_gradient))
+
+
+def compile_for(precision: str) -> None:
+    """Compile every entry point for ``float32`` or ``float64``, or read it from disk, on the smallest problem."""
+    kind = np.dtype(precision)
+    inputs_TF, numbers, two = np.zeros((2, 1), kind), np.zeros(2, kind), np.array([1, 1])
+    rows, origin_N = (inputs_TF, numbers, np.zeros(2), 1, False, False, True), np.zeros(1, np.int64)
+    room = (np.zeros((ROWS, 1), kind), np.zeros((ROWS, 1), kind), *(np.zeros(ROWS, kind) for _ in range(3)))
+    found = (np.zeros(1), *(np.zeros((1, 2)) for _ in range(2)), np.zeros((0, 2), kind), np.zeros((1, 2)), 50, 0, two, numbers)
+    method = (SGD, np.zeros(8), 0, True, NO_CLIP, 0.0)
+    net = (two, IDENTITY, MSE)
+    descend(numbers, numbers.copy(), numbers.copy(), numbers.copy(), net, rows, origin_N, 1, np.zeros(1), method, room, found)
+    loss_and_gradient(numbers, *net, rows, origin_N, room, numbers.copy())
+    predict(numbers, two, IDENTITY, rows, origin_N, room, np.zeros((1, 1), kind))

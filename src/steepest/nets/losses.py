@@ -17,7 +17,7 @@ from torch import Tensor
 
 def mse(prediction_NH: Inexact[Tensor, "*R N H"], target_NH: Inexact[Tensor, "*#R N H"]) -> Inexact[Tensor, "*R"]:
     """Mean squared error, L = sum_nh (p_nh - y_nh)^2 / (N H)."""
-    _same_shape(prediction_NH, target_NH)
+    _check_shapes(prediction_NH, target_NH)
     return (prediction_NH - target_NH).square().mean((-2, -1))
 
 
@@ -25,44 +25,34 @@ def mse_backward(
     prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]
 ) -> Float[Tensor, "*R N H"]:
     """dL/dp_nh = 2 (p_nh - y_nh) / (N H)."""
-    return (prediction_NH - target_NH).mul_(2 / _count(prediction_NH))
-
-
-def mse_with_slope(
-    prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]
-) -> tuple[Float[Tensor, "*R"], Float[Tensor, "*R N H"]]:
-    """Both from one residual e = p - y: dL/dp = 2 e / (N H), and L = sum e^2 / (N H) = sum e * dL/dp / 2."""
-    residual_NH = prediction_NH - target_NH
-    slope_NH = residual_NH * (2 / _count(residual_NH))
-    return (residual_NH * slope_NH).sum((-2, -1)) / 2, slope_NH
+    return (prediction_NH - target_NH) * (2 / _count(prediction_NH))
 
 
 def mae(prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]) -> Float[Tensor, "*R"]:
     """Mean absolute error, L = sum_nh |p_nh - y_nh| / (N H)."""
-    _same_shape(prediction_NH, target_NH)
+    _check_shapes(prediction_NH, target_NH)
     return (prediction_NH - target_NH).abs().mean((-2, -1))
 
 
 def mae_backward(
     prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]
 ) -> Float[Tensor, "*R N H"]:
-    """dL/dp_nh = sign(p_nh - y_nh) / (N H); 0 at the kink p = y, as PyTorch does."""
-    return (prediction_NH - target_NH).sign_().div_(_count(prediction_NH))
+    """dL/dp_nh = sign(p_nh - y_nh) / (N H); at the kink p = y it is 0, as PyTorch takes it."""
+    return (prediction_NH - target_NH).sign() / _count(prediction_NH)
 
 
 def huber(prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]) -> Float[Tensor, "*R"]:
     """Mean Huber loss with delta 1: e^2 / 2 where |e| <= 1, |e| - 1/2 beyond, with e = p - y (Huber 1964)."""
-    _same_shape(prediction_NH, target_NH)
-    return torch.nn.functional.huber_loss(prediction_NH, target_NH.expand_as(prediction_NH), reduction="none").mean(
-        (-2, -1)
-    )
+    _check_shapes(prediction_NH, target_NH)
+    loss_NH = torch.nn.functional.huber_loss(prediction_NH, target_NH.expand_as(prediction_NH), reduction="none")
+    return loss_NH.mean((-2, -1))
 
 
 def huber_backward(
     prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]
 ) -> Float[Tensor, "*R N H"]:
-    """dL/dp_nh = clip(e_nh, -1, 1) / (N H): e inside, its sign outside, and both agree at |e| = 1."""
-    return (prediction_NH - target_NH).clamp_(-1, 1).div_(_count(prediction_NH))
+    """dL/dp_nh = clip(e_nh, -1, 1) / (N H): e inside, its sign outside; both agree at |e| = 1."""
+    return (prediction_NH - target_NH).clamp(-1, 1) / _count(prediction_NH)
 
 
 def cross_entropy(logits_NO: Float[Tensor, "*R N O"], class_NH: Int[Tensor, "*#R N H"]) -> Float[Tensor, "*R"]:
@@ -71,7 +61,7 @@ def cross_entropy(logits_NO: Float[Tensor, "*R N O"], class_NH: Int[Tensor, "*#R
     The O = 2 H outputs are two logits for each day of the horizon: down (class 0), up (class 1).
     """
     logits_NHC = two_classes(logits_NO)
-    _same_shape(logits_NHC[..., 0], class_NH)
+    _check_shapes(logits_NHC[..., 0], class_NH)
     class_NH1 = class_NH.expand(logits_NHC.shape[:-1]).unsqueeze(-1)
     return -logits_NHC.log_softmax(-1).gather(-1, class_NH1).squeeze(-1).mean((-2, -1))
 
@@ -83,10 +73,9 @@ def cross_entropy_backward(
 
     From log softmax(l)_k = l_k - log sum_c exp(l_c), whose derivative by l_c is [c = k] - softmax(l)_c.
     """
-    slope_NHC = two_classes(logits_NO).softmax(-1)
-    class_NH1 = class_NH.expand(slope_NHC.shape[:-1]).unsqueeze(-1)
-    slope_NHC = slope_NHC.scatter_add(-1, class_NH1, slope_NHC.new_full((), -1).expand(class_NH1.shape))
-    return slope_NHC.div_(_count(slope_NHC[..., 0])).flatten(-2)
+    share_NHC = two_classes(logits_NO).softmax(-1)
+    is_class_NHC = class_NH.expand(share_NHC.shape[:-1]).unsqueeze(-1) == torch.arange(2, device=class_NH.device)
+    return ((share_NHC - is_class_NHC.to(share_NHC.dtype)) / _count(share_NHC[..., 0])).flatten(-2)
 
 
 def two_classes(logits_NO: Float[Tensor, "*R N O"]) -> Float[Tensor, "*R N H 2"]:
@@ -98,10 +87,10 @@ def _count(targets_NH: Tensor) -> int:
     return targets_NH.shape[-2] * targets_NH.shape[-1]
 
 
-def _same_shape(prediction: Tensor, target: Tensor) -> None:
+def _check_shapes(prediction: Tensor, target: Tensor) -> None:
     # (N, 1) minus (N,) would broadcast to (N, N) without a word.
     if prediction.shape[-2:] != target.shape[-2:] or target.dim() < 2:
-        raise ValueError(f"a prediction of shape {tuple(prediction.shape)} has no loss against {tuple(target.shape)}")
+        raise ValueError(f"shapes differ: prediction {tuple(prediction.shape)}, target {tuple(target.shape)}")
 
 
 @dataclass(frozen=True)
@@ -109,33 +98,30 @@ class Loss:
     """One loss: calling it is the forward.
 
     Attributes:
+        name: as `model.loss` takes it.
         forward: (p, y) -> L, a number a run.
         backward: (p, y) -> dL/dp, in the shape of p.
         smooth: whether it has a derivative of every order everywhere.
-        together: (p, y) -> (L, dL/dp), where one computation is cheaper than two.
     """
 
+    name: str
     forward: Callable[[Tensor, Tensor], Tensor]
     backward: Callable[[Tensor, Tensor], Tensor]
     smooth: bool = True
-    together: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """L(p, y)."""
         return self.forward(prediction, target)
 
-    def with_slope(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """L(p, y) and dL/dp."""
-        if self.together is not None:
-            return self.together(prediction, target)
-        return self.forward(prediction, target), self.backward(prediction, target)
-
 
 LOSSES = {
-    "mse": Loss(mse, mse_backward, together=mse_with_slope),
-    "mae": Loss(mae, mae_backward, smooth=False),
-    "huber": Loss(huber, huber_backward, smooth=False),
-    "cross_entropy": Loss(cross_entropy, cross_entropy_backward),
+    loss.name: loss
+    for loss in (
+        Loss("mse", mse, mse_backward),
+        Loss("mae", mae, mae_backward, smooth=False),
+        Loss("huber", huber, huber_backward, smooth=False),
+        Loss("cross_entropy", cross_entropy, cross_entropy_backward),
+    )
 }
 
 

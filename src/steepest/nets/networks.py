@@ -35,17 +35,15 @@ from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
 from steepest.nets.activations import ACTIVATIONS, Activation
-from steepest.nets.products import by_numpy, multiply
 
 Layer = tuple[Tensor, Tensor]  # W (R, out, in), b (R, out)
-Whole = tuple[Tensor, Tensor | None]  # the same; None where b is the last column of W, the weights of an input 1
 
 
 class Trace(NamedTuple):
     """What a forward went through, from the input up, for the backward.
 
     Attributes:
-        z: z_k (R, N, units of layer k) of every layer; where they were not to be kept, perhaps a_k.
+        z: z_k (R, N, units of layer k) of every layer.
         a: a_0 = x, and a_k of every layer; the last is the output.
     """
 
@@ -54,111 +52,45 @@ class Trace(NamedTuple):
 
 
 def forward(
-    x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Whole], activations: Sequence[Activation], *, once: bool = False
+    x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation]
 ) -> Trace:
     """a_0 = x; z_k = W_k a_(k-1) + b_k; a_k = sigma_k(z_k).
 
     Inputs x without leading dimensions are shared by all runs.
-
-    Args:
-        x_ND, layers, activations: the inputs, and the network.
-        once: for one `backward` that is told the same, and not for autograd: z is not kept where that can do without,
-            and the products of several models are whose are fastest.
     """
     trace = Trace([], [x_ND])
     for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
-        trace.z.append(_affine(trace.a[-1], W_OI, b_O, once))
-        lean = once and sigma.backward_in_place is not None
-        trace.a.append(sigma.instead(trace.z[-1]) if lean else sigma(trace.z[-1]))
+        trace.z.append(trace.a[-1] @ W_OI.mT + b_O.unsqueeze(-2))
+        trace.a.append(sigma(trace.z[-1]))
     return trace
 
 
-def outputs(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Whole], activations: Sequence[Activation]) -> Tensor:
-    """What `forward` ends with (R, N, O), where nothing on the way there is wanted, not by autograd either."""
-    a_NI = x_ND
-    for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
-        a_NI = sigma.instead(_affine(a_NI, W_OI, b_O, once=True))
-    return a_NI
-
-
 def errors(
-    slope_NO: Float[Tensor, "*R N O"],
-    trace: Trace,
-    layers: Sequence[Whole],
-    activations: Sequence[Activation],
-    *,
-    once: bool = False,
+    slope_NO: Float[Tensor, "*R N O"], trace: Trace, layers: Sequence[Layer], activations: Sequence[Activation]
 ) -> list[Tensor]:
     """g_k = dL/dz_k (R, N, units) of every layer, from the input up, for dL/dp (R, N, O): back-propagation proper.
 
     From the top down: g_k = dL/da_k * sigma_k'(z_k), dL/da_(k-1) = g_k W_k, with the weights of the forward: no
-    parameter may change before all of this is done. Of a trace that is used `once`, g_k takes the place of dL/da_k.
+    parameter may change before all of this is done.
     """
     found: list[Tensor] = []
     slope = slope_NO
     for k in reversed(range(len(layers))):
         if found:
-            slope = _down(found[-1], layers[k + 1][0], once)
-        in_place = activations[k].backward_in_place if once and found else None  # the loss's slope is not ours
-        if in_place is not None:
-            found.append(in_place(slope, trace.a[k + 1]))
-        else:
-            found.append(activations[k].backward(slope, trace.z[k], trace.a[k + 1]))
+            slope = found[-1] @ layers[k + 1][0]
+        found.append(activations[k].backward(slope, trace.z[k], trace.a[k + 1]))
     return found[::-1]
 
 
 def backward(
-    slope_NO: Float[Tensor, "*R N O"],
-    trace: Trace,
-    layers: Sequence[Whole],
-    activations: Sequence[Activation],
-    out: Sequence[Whole] | None = None,
-    *,
-    once: bool = False,
+    slope_NO: Float[Tensor, "*R N O"], trace: Trace, layers: Sequence[Layer], activations: Sequence[Activation]
 ) -> list[Layer]:
     """The gradients (dL/dW_k, dL/db_k) of every layer, in the shapes of `layers`, for dL/dp (R, N, O).
 
     dL/dW_oi = sum_n g_no a_ni, dL/db_o = sum_n g_no. Nothing divides by N here: the loss's slope carries the 1/N.
-    They are written into `out` where that is given.
     """
-    found = errors(slope_NO, trace, layers, activations, once=once)
-    into: Sequence[tuple[Tensor | None, Tensor | None]] = out or [(None, None)] * len(layers)
-    gradients = []
-    for g_NO, a_NI, (_, b_O), (dW_OI, db_O) in zip(found, trace.a, layers, into, strict=False):
-        dW_OI = _outer(g_NO, a_NI, dW_OI, once)
-        gradients.append((dW_OI, dW_OI[..., -1] if b_O is None else torch.sum(g_NO, -2, out=db_O)))
-    return gradients
-
-
-def _outer(g_NO: Tensor, a_NI: Tensor, out: Tensor | None, once: bool) -> Tensor:
-    """sum_n g_no a_ni (R, out, in), written as `out` lies."""
-    product = multiply if once else torch.matmul
-    if out is not None and out.stride(-1) != 1:
-        product(a_NI.mT, g_NO, out=out.mT)
-        return out
-    return product(g_NO.mT, a_NI, out=out)
-
-
-def _down(g_NO: Tensor, W_OI: Tensor, once: bool) -> Tensor:
-    """dL/da_ni = sum_o g_no W_oi (R, N, in)."""
-    # Of a single output there is nothing to sum.
-    if g_NO.shape[-1] == 1:
-        return g_NO * W_OI
-    return multiply(g_NO, W_OI) if once else g_NO @ W_OI
-
-
-def _affine(a_NI: Tensor, W_OI: Tensor, b_O: Tensor | None, once: bool) -> Tensor:
-    """sum_i W_oi a_ni + b_o (R, N, out)."""
-    if b_O is None:
-        return multiply(a_NI, W_OI.mT)
-    if W_OI.dim() == 2:
-        return nn.functional.linear(a_NI, W_OI, b_O)  # one kernel
-    if W_OI.dim() == 3:
-        a_RNI = a_NI.expand(len(W_OI), -1, -1)
-        if once and by_numpy(a_RNI, W_OI):
-            return multiply(a_RNI, W_OI.mT).add_(b_O.unsqueeze(-2))
-        return torch.baddbmm(b_O.unsqueeze(-2), a_RNI, W_OI.mT)
-    return a_NI @ W_OI.mT + b_O.unsqueeze(-2)
+    found = errors(slope_NO, trace, layers, activations)
+    return [(g_NO.mT @ a_NI, g_NO.sum(-2)) for g_NO, a_NI in zip(found, trace.a, strict=False)]
 
 
 class MLP(nn.Module):

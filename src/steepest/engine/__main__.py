@@ -1,0 +1,9 @@
+"""`python -m steepest.engine float32`: compile the kernel for a precision, if that has not been done on this machine."""
+
+import sys
+
+from steepest.engine.cache import ready
+
+if __name__ == "__main__":
+    for precision in sys.argv[1:] or ["float32"]:
+        ready(precision)

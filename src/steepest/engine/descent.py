@@ -1,0 +1,282 @@
+"""`Descent`: K updates of one run per call, and the log of what each of them did. Nothing of Lightning.
+
+A run's network and optimizer stay PyTorch's own. While it is trained here their numbers are views of flat arrays, which
+the kernel changes in place: `state_dict()` of either is up to date after every call, and loading one is noticed.
+
+Shapes as in `kernels.py`: K updates, P numbers of all parameters, Q parameter tensors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache as once
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from steepest.data.windows import Windows
+from steepest.engine.cache import ready
+from steepest.nets.activations import ACTIVATIONS
+from steepest.nets.losses import LOSSES, Loss
+from steepest.nets.networks import MLP
+
+BETWEEN_RATIOS = 50  # updates from one look at the size of a step to the next
+SECONDS = 0.2  # a call is over by then, about: Ctrl-C, the bar and `max_time` wait no longer
+FLOPS = 2e10  # a second, of a processor nobody has measured yet: for the first call alone
+SINGLE, DOUBLE = torch.float32, torch.float64
+OPTIMIZERS: list[type[Optimizer]] = [SGD, Adam, AdamW]  # numbered as in `kernels.py`
+# What each keeps for a parameter tensor, by PyTorch's names: in the kernel's `mean_P` and `square_P`.
+MEMORY = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("exp_avg", "exp_avg_sq")}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A bound on gradients: ``norm`` scales all of them by min(1, bound / |g|), ``value`` cuts each number."""
+
+    bound: float
+    algorithm: str = "norm"
+
+    def __call__(self, gradients: Sequence[Tensor]) -> None:
+        """Bound gradients in place, as `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_` do."""
+        if self.algorithm == "value":
+            for gradient in gradients:
+                gradient.clamp_(-self.bound, self.bound)
+            return
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+        for gradient in gradients:
+            gradient.mul_((self.bound / (norm + 1e-6)).clamp(max=1))
+
+
+@dataclass(frozen=True)
+class UpdateLog:
+    """What K updates of a run did.
+
+    Attributes:
+        done: updates before the first of these.
+        losses_K: of each update's batch, at the parameters before it.
+        gradient_norms_KQ: Euclidean norm of each tensor's gradient, before clipping.
+        parameter_norms_KQ: of each parameter tensor after the update.
+        entries_KP: all parameters after the update; None where they are not kept.
+        ratios: updates done, and |step| / |parameters before it| of each tensor (Q,), of every 50th update.
+        moments_K: when each was done, in seconds since the epoch of the clock.
+        samples: of all these updates together.
+        batch: samples of the last one.
+        refused: why an update was not made after these; None if none was refused.
+    """
+
+    done: int
+    losses_K: np.ndarray
+    gradient_norms_KQ: np.ndarray
+    parameter_norms_KQ: np.ndarray
+    entries_KP: np.ndarray | None
+    ratios: list[tuple[int, np.ndarray]]
+    moments_K: np.ndarray
+    samples: int
+    batch: int
+    refused: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.losses_K)
+
+
+def reason_against(network: torch.nn.Module, loss: Loss, optimizer: Optimizer) -> str | None:
+    """Why the kernel cannot train this; None if it can."""
+    if type(network) is not MLP and not (isinstance(network, MLP) and type(network).forward is MLP.forward):
+        return f"network {type(network).__name__} is not an MLP"
+    sigmas = network.activations
+    if any(ACTIVATIONS.get(s.name) is not s for s in sigmas) or len({s.name for s in sigmas[:-1]}) > 1:
+        return "the network has activations of its own"
+    if LOSSES.get(loss.name) is not loss:
+        return f"loss {loss.name} has no compiled form"
+    parameters = list(network.parameters())
+    if any(p.device.type != "cpu" for p in parameters):
+        return f"the device is {parameters[0].device.type}"
+    if {p.dtype for p in parameters} not in ({SINGLE}, {DOUBLE}):
+        return f"the precision is {parameters[0].dtype}"
+    if type(optimizer) not in OPTIMIZERS:
+        return f"optimizer {type(optimizer).__name__} is not one of SGD, Adam and AdamW"
+    groups = optimizer.param_groups
+    if len(groups) != 1 or list(map(id, groups[0]["params"])) != list(map(id, parameters)):
+        return "the optimizer has parameter groups of its own"
+    for option in ("amsgrad", "differentiable", "capturable"):
+        if groups[0].get(option):
+            return f"optimizer.{option} is PyTorch's own"
+    if any(isinstance(groups[0].get(name), Tensor) for name in ("lr", "betas")):
+        return "optimizer.lr is a tensor"
+    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+        return "the optimizer has hooks on its steps"
+    return None
+
+
+class Descent:
+    """Gradient descent of one run by the compiled kernel.
+
+    Args:
+        network: trained in place.
+        loss: of `LOSSES`.
+        optimizer: over the network's parameters; its options are read at every call, its state is kept up to date.
+        windows: on the CPU, in the network's precision.
+        clip: bound on the gradients.
+        entries: whether the log keeps all parameters after every update.
+    """
+
+    def __init__(
+        self,
+        network: MLP,
+        loss: Loss,
+        optimizer: Optimizer,
+        windows: Windows,
+        clip: Clip | None = None,
+        *,
+        entries: bool = False,
+    ) -> None:
+        reason = reason_against(network, loss, optimizer)
+        assert reason is None, reason
+        self.parameters, self.optimizer, self.windows = list(network.parameters()), optimizer, windows
+        self.clip, self.entries = clip, entries
+        dtype = self.parameters[0].dtype
+        ready(str(dtype).removeprefix("torch."))
+        share_threads(torch.get_num_threads())
+        from steepest.engine import kernels
+
+        self.kernels = kernels
+        units = np.array([network.layers()[0][0].shape[1], *(len(b) for _, b in network.layers())])
+        sigma = list(ACTIVATIONS).index(network.activations[0].name)
+        kinds = [kernels.SIGMOID, kernels.RELU, kernels.TANH, kernels.HARD_SIGMOID, kernels.IDENTITY]
+        self.net = (units, kinds[sigma], list(LOSSES).index(loss.name))
+        self.rows = (
+            windows.inputs_TF.contiguous().numpy(), windows.target_T.contiguous().numpy(), windows.price_T.numpy(),
+            windows.window, windows.relative, windows.classes, windows.ordered,
+        )  # fmt: skip
+        sizes = [p.numel() for p in self.parameters]
+        self.stops_Q = np.cumsum(sizes)
+        self.flat = {name: torch.zeros(sum(sizes), dtype=dtype) for name in ("theta", "mean", "square", "gradient")}
+        self.arrays = {name: tensor.numpy() for name, tensor in self.flat.items()}
+        self.views = {
+            name: [part.view_as(p) for part, p in zip(flat.split(sizes), self.parameters, strict=True)]
+            for name, flat in self.flat.items()
+        }
+        self.room: tuple[np.ndarray, ...] = ()
+        self.before_P = np.empty_like(self.arrays["theta"])
+        self.rate = FLOPS / (6 * sum(sizes))  # samples a second
+
+    def advance(self, order_N: np.ndarray, batch: int, updates: int, done: int) -> UpdateLog:
+        """Make updates; fewer than asked if one would take too long or is refused.
+
+        Args:
+            order_N: origins of the samples, batch after batch; only the last one may be shorter.
+            batch: samples of a batch.
+            updates: at most.
+            done: updates of the run before these.
+        """
+        count = max(1, min(updates, int(SECONDS * self.rate / batch)))
+        order_N = order_N[: count * batch]
+        rates_K = np.full(count, float(self.optimizer.param_groups[0]["lr"]))
+        theta_P, mean_P, square_P, gradient_P = (self.arrays[n] for n in ("theta", "mean", "square", "gradient"))
+        steps, first = self._bind()
+        group, tensors = self.optimizer.param_groups[0], len(self.stops_Q)
+        betas = group.get("betas", (0.0, 0.0))
+        options = np.array([
+            group.get("momentum", 0.0), group.get("dampening", 0.0), group.get("nesterov", False),
+            group["weight_decay"], *betas, group.get("eps", 0.0), group["maximize"],
+        ], float)  # fmt: skip
+        kinds = {"norm": self.kernels.CLIP_NORM, "value": self.kernels.CLIP_VALUE}
+        clip = (self.kernels.NO_CLIP, 0.0) if self.clip is None else (kinds[self.clip.algorithm], self.clip.bound)
+        losses_K, (gradients_KQ, norms_KQ, ratios_KQ) = np.empty(count), np.empty((3, count, tensors))
+        entries_KP = np.empty((count if self.entries else 0, len(theta_P)), theta_P.dtype)
+        began, clock = time.time(), time.perf_counter()
+        # Momentum's buffer begins at the first step with momentum; moments are corrected for the steps they have seen.
+        method = (OPTIMIZERS.index(type(self.optimizer)), options, steps, first, *clip)
+        made = self.kernels.descend(
+            theta_P, mean_P, square_P, gradient_P, self.net, self.rows, order_N, batch, rates_K, method,
+            self._room(batch), (
+                losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, BETWEEN_RATIOS, done, self.stops_Q,
+                self.before_P,
+            ),
+        )  # fmt: skip
+        took = time.perf_counter() - clock
+        if made:
+            self.rate = made * batch / max(took, 1e-9)
+        self._count(steps + made, momentum=group.get("momentum", 0.0) != 0)
+        refused = None
+        if made < count:
+            what = "training loss" if not np.isfinite(losses_K[made]) else "gradient's norm"
+            value = losses_K[made] if what == "training loss" else np.linalg.norm(gradients_KQ[made])
+            refused = f"the {what} is {value:g}"
+        looked = range(-done % BETWEEN_RATIOS, made, BETWEEN_RATIOS)
+        return UpdateLog(
+            done, losses_K[:made], gradients_KQ[:made], norms_KQ[:made], entries_KP[:made] if self.entries else None,
+            [(done + k + 1, ratios_KQ[k]) for k in looked], np.linspace(began, began + took, made + 1)[1:],
+            min(made * batch, len(order_N)), min(batch, len(order_N) - (made - 1) * batch) if made else 0, refused,
+        )  # fmt: skip
+
+    def gradient(self, origin_N: np.ndarray) -> tuple[float, list[Tensor]]:
+        """The mean loss of these samples and its gradient, a view per parameter, valid until the next call."""
+        self._bind()
+        loss = self.kernels.loss_and_gradient(
+            self.arrays["theta"], *self.net, self.rows, origin_N, self._room(len(origin_N)), self.arrays["gradient"]
+        )
+        return loss, self.views["gradient"]
+
+    def predict(self, origin_N: np.ndarray) -> Tensor:
+        """Outputs (N, O) in model space; a sample's do not depend on which others are asked for."""
+        self._bind()
+        out_NO = torch.empty(len(origin_N), int(self.net[0][-1]), dtype=self.flat["theta"].dtype)
+        units, sigma, _ = self.net
+        self.kernels.predict(self.arrays["theta"], units, sigma, self.rows, origin_N, self._room(0), out_NO.numpy())
+        return out_NO
+
+    def _room(self, batch: int) -> tuple[np.ndarray, ...]:
+        """Arrays to compute in, for a batch of this size or a block of predictions."""
+        units = self.net[0]
+        rows = max(batch, self.kernels.ROWS)
+        if not self.room or len(self.room[0]) < rows:
+            kind = self.arrays["theta"].dtype
+            shapes: Any = [(rows, units[0]), (rows, self.windows.horizon), *[rows * int(units[1:].sum())] * 3]
+            self.room = tuple(np.empty(shape, kind) for shape in shapes)
+        return self.room
+
+    def _bind(self) -> tuple[int, bool]:
+        """Take in parameters and states that were put in the place of ours; steps done, and whether momentum is new."""
+        for parameter, view in zip(self.parameters, self.views["theta"], strict=True):
+            if parameter.data_ptr() != view.data_ptr():
+                view.copy_(parameter.detach())
+                parameter.data = view
+        state, first = self.optimizer.state, True
+        for flat, name in zip(("mean", "square"), MEMORY[type(self.optimizer)], strict=False):
+            for parameter, view in zip(self.parameters, self.views[flat], strict=True):
+                kept = state[parameter].get(name)
+                first = first and kept is None
+                if kept is not None and kept.data_ptr() != view.data_ptr():
+                    view.copy_(kept)
+                    state[parameter][name] = view
+        steps = state[self.parameters[0]].get("step", 0.0)
+        return int(steps), first
+
+    def _count(self, steps: int, *, momentum: bool) -> None:
+        """Leave the optimizer's state as if it had made the steps itself."""
+        kind = type(self.optimizer)
+        self.optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers ask whether it has stepped
+        if kind is SGD and not momentum:
+            return
+        for flat, name in zip(("mean", "square"), MEMORY[kind], strict=False):
+            for parameter, view in zip(self.parameters, self.views[flat], strict=True):
+                self.optimizer.state[parameter][name] = view
+        if kind is not SGD:
+            for parameter in self.parameters:
+                self.optimizer.state[parameter]["step"] = torch.tensor(float(steps))
+
+
+@once
+def share_threads(count: int) -> None:
+    """Let the BLAS behind NumPy and SciPy use as many threads as PyTorch: small products lose time on more."""
+    import scipy.linalg.cython_blas  # noqa: F401  # Numba's products are its: it must be there to be limited
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(count, "blas")
+
