@@ -1,11 +1,8 @@
 """Train a predictor: `python train.py [overrides]`, sweep: `python train.py -m [overrides]`; see `--help`."""
 
-import sys
-
 import hydra
 from omegaconf import DictConfig
 
-from steepest.sweep.batched.beside import begin
 from steepest.entry import command, job
 
 
@@ -15,5 +12,4 @@ def train(config: DictConfig) -> float:
 
 
 if __name__ == "__main__":
-    begin(sys.argv)  # of a batched sweep, what takes a second to import
     command(train)

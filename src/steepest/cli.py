@@ -23,7 +23,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """What the `steepest` console script runs: user errors are one message and exit code 2."""
+    """The entry point of the `steepest` console script: a user error is one message and exit code 2."""
     try:
         app()
     except KeyboardInterrupt:
@@ -36,17 +36,18 @@ def main() -> None:
 def gradcheck(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="As for train.py, such as model=mlp model.hidden=[16,16]", show_default=False),
+        typer.Argument(help="The same as for train.py, such as model=mlp model.hidden=[16,16]", show_default=False),
     ] = None,
     entries: Annotated[
-        int, typer.Option(min=0, help="Numbers of each parameter to take finite differences for; 0 takes all")
+        int, typer.Option(min=0, help="Entries of each parameter that finite differences check; 0 checks all")
     ] = 64,
-    single: Annotated[bool, typer.Option("--single", help="In single precision instead of double")] = False,
+    single: Annotated[bool, typer.Option("--single", help="Use single precision instead of double")] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Print a 2-2-2 net's forward, backward and update, every number")
+        bool,
+        typer.Option("--explain", help="Print every number of a 2-2-2 net's forward, backward and update"),
     ] = False,
     example: Annotated[
-        Path | None, typer.Option(help="With --explain: a YAML file with a net of your own", show_default=False)
+        Path | None, typer.Option(help="With --explain: a YAML file that describes your own net", show_default=False)
     ] = None,
 ) -> None:
     """Compare a model's hand-derived gradients with autograd and finite differences, on its first batch."""
@@ -61,11 +62,11 @@ def gradcheck(
 
 @app.command()
 def board(
-    folder: Annotated[Path, typer.Argument(help="What to show: a run, a sweep, or all of them")] = Path("outputs"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 6006,
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in")] = "localhost",
+    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or a folder of them")] = Path("outputs"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port")] = 6006,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines connect")] = "localhost",
 ) -> None:
-    """Open TensorBoard on runs, with every point of every curve; Ctrl-C ends it."""
+    """Open TensorBoard with every point of every curve; Ctrl-C stops it."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: there is no such folder; give one that holds runs, such as outputs")
     from steepest.observe.board import serve
@@ -74,31 +75,40 @@ def board(
 
 
 @app.command()
-def resume(folder: Annotated[Path, typer.Argument(help="Of an interrupted or partly failed sweep")]) -> None:
-    """Go on with a sweep: jobs that finished are skipped, those that failed are tried again."""
+def resume(folder: Annotated[Path, typer.Argument(help="The folder of an interrupted or partly failed sweep")]) -> None:
+    """Continue a sweep: skip the jobs that finished, run those that failed or never ran."""
     import os
     import subprocess
 
-    from steepest.sweep.manifest import Manifest
+    from steepest.runs.quoting import hydra_quoted
+    from steepest.sweep.manifest import NAME, Manifest
     from steepest.sweep.record import RESUMED
 
     command = Manifest.read(folder).command
-    arguments = [command["program"], "-m", *command["task"], *command["hydra"], f"hydra.sweep.dir={folder.absolute()}"]
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=command["folder"], env=os.environ | {RESUMED: "1"}, check=False
-    )
+    missing = [key for key in ("program", "folder", "task", "hydra") if key not in command]
+    if missing:
+        raise ValueError(f"{folder / NAME}: command has no {', '.join(missing)}: restore the file from a copy")
+    directory = Path(command["folder"])
+    if not (directory / command["program"]).exists():
+        raise ValueError(
+            f"the sweep was started as {command['program']} in {directory}, which is no longer there: put it back, or "
+            f"change command.program and command.folder in {folder / NAME}"
+        )
+    where = f"hydra.sweep.dir={hydra_quoted(str(folder.absolute()))}"
+    arguments = [command["program"], "-m", *command["task"], *command["hydra"], where]
+    done = subprocess.run([sys.executable, *arguments], cwd=directory, env=os.environ | {RESUMED: "1"}, check=False)
     sys.exit(done.returncode)
 
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A sweep's, also of one that still runs", metavar="SWEEP")],
+    folder: Annotated[Path, typer.Argument(help="The folder of a sweep, which may still be running", metavar="SWEEP")],
     out: Annotated[
-        Path | None, typer.Option(help="The page's file [default: SWEEP/report.html]", show_default=False)
+        Path | None, typer.Option(help="The file to write [default: SWEEP/report.html]", show_default=False)
     ] = None,
-    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser")] = False,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser")] = False,
 ) -> None:
-    """Write a sweep on one page of HTML: the winner, what each hyper-parameter did, all curves, all jobs."""
+    """Write one HTML page about a sweep: the winner, the effect of each hyper-parameter, all curves, all jobs."""
     from steepest.sweep.report.page import write_report
 
     page = write_report(folder, out)
@@ -113,17 +123,15 @@ def report(
 def course(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Of lessons, such as three_steps saddle; all of them if none is named", show_default=False),
+        typer.Argument(help="The lessons, such as three_steps saddle; without names, all of them", show_default=False),
     ] = None,
     short: Annotated[
-        bool, typer.Option("--short", help="In their short form: the same ideas, coarser pictures")
+        bool, typer.Option("--short", help="Run the short form: the same ideas, coarser pictures")
     ] = False,
-    out: Annotated[Path, typer.Option(help="The course's folder; each lesson's run is kept in it")] = Path(
-        "outputs/course"
-    ),
-    jobs: Annotated[int, typer.Option(min=1, help="Lessons at a time")] = 2,
+    out: Annotated[Path, typer.Option(help="The folder for the page and each lesson's run")] = Path("outputs/course"),
+    jobs: Annotated[int, typer.Option(min=1, help="Lessons to run at a time")] = 2,
 ) -> None:
-    """Run the course's experiments, hold what they find against what is known, and write them on one page."""
+    """Run the course's experiments, check their results against theory, and write them on one page."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -164,8 +172,8 @@ def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agr
 
     import torch
 
-    from steepest.nets.agreement import BOUND, compare
     from steepest.lightning.run import first_batch
+    from steepest.nets.agreement import BOUND, compare
 
     logging.getLogger("steepest").setLevel(logging.WARNING)
     dtype = torch.float32 if single else torch.float64

@@ -9,7 +9,6 @@ import atexit
 import gc
 import logging
 import os
-import shlex
 import sys
 import traceback
 import warnings
@@ -26,8 +25,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from steepest.data.faults import did_you_mean
 from steepest.evaluate.names import worst
-from steepest.runs.files import write_text
+from steepest.runs.files import read_json, write_text
 from steepest.runs.process import end_with
+from steepest.runs.quoting import resume_run_command, train_command
 from steepest.runs.trust import guard_hydra
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")
 FIRST_FAILURE = "first_failure"  # in a sweep's folder: the job that ended it, where sweep.on_error=stop
 SWEEP = "STEEPEST_SWEEP"  # of a job in a process of its own: the sweep's process
-_LIMITS = {"stop.epochs": "trainer.max_epochs", "stop.updates": "trainer.max_steps"}
+_LIMITS = {"stop.epochs": "trainer.max_epochs"}
 
 
 def command(app: Callable[[], Any]) -> None:
@@ -110,8 +110,8 @@ def job(config: DictConfig) -> float:
 
     tame_lightning()
     lost = worst(str(config.objective))
-    # Of a sweep that is gone on with, Hydra counts anew; the folder keeps the number.
-    number = int(folder.name) if folder.name.isdigit() else hydra.job.num if sweep else None
+    # In a resumed sweep Hydra counts jobs anew; job.json keeps the number.
+    number = read_json(folder / "job.json").get("job", hydra.job.num) if sweep else None
     if sweep and stopped(config, Path(hydra.sweep.dir)):
         return lost
     try:
@@ -131,11 +131,11 @@ def job(config: DictConfig) -> float:
     if outcome.evaluation is not None:
         _report(outcome, folder, number if sweep else None, overrides)
     elif metrics["status"] == "stopped":
-        log.error("The run stopped: %s. Go on with it: python train.py resume=%s", metrics["stop_reason"], folder)
+        log.error("The run stopped: %s. To continue it: %s", metrics["stop_reason"], resume_run_command(folder))
         if sweep:
             raise KeyboardInterrupt
         sys.exit(INTERRUPTED)
-    else:
+    elif metrics["status"] == "failed":
         log.error("The run failed: %s.", metrics["stop_reason"])
         if not sweep:
             sys.exit(FAILED)
@@ -163,8 +163,8 @@ def failed(
     lines = [
         said,
         "",
-        "By itself:",
-        f"  python train.py {shlex.join(o for o in overrides if not o.startswith('sweep.'))}",
+        "To run it by itself:",
+        f"  {train_command(o for o in overrides if not o.startswith('sweep.'))}",
     ]
     write_text(folder / "error.txt", "\n".join([*lines, "", *more]).rstrip() + "\n")
     if OmegaConf.select(config, "sweep.on_error") == "stop":

@@ -1,16 +1,19 @@
-"""Baselines against scikit-learn and by hand."""
+"""Baselines and their losses against scikit-learn and by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import log_loss, mean_squared_error
 
 from steepest.data import windows as windows_module
 from steepest.data.formulas import Line
 from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import RandomWalk
 from steepest.evaluate import baselines
+from steepest.evaluate.references import reference_losses
+from steepest.nets.losses import LOSSES
 
 
 def walk(**options):
@@ -26,12 +29,17 @@ def steps(values, **options):
     return series_windows(pd.DataFrame({"value": np.asarray(values, float)}, index=index), spec, "test")
 
 
+def samples(windows, part):
+    batch = windows.gather(windows.parts[part].origins(torch.arange(len(windows.parts[part]))))
+    return batch.x_ND, batch.y_NH
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"window": 7}, {"window": 5, "horizon": 3}, {"window": 4, "transform": "return"}]
 )
 def test_least_squares_equals_scikit_learns(options, monkeypatch):
     windows = walk(**options)
-    x, y = (torch.cat(parts) for parts in zip(*((b.x_ND, b.y_NH) for _, b in windows.walk("train")), strict=True))
+    x, y = samples(windows, "train")
     oracle = LinearRegression().fit(x.numpy(), y.numpy())
     monkeypatch.setattr(windows_module, "CHUNK", 64 * 13)  # many chunks, the last one smaller
     found = baselines.least_squares(windows)
@@ -74,3 +82,37 @@ def test_share_of_ones_is_counted_on_the_training_part():
         split=[0.5, 0.25, 0.25],
     )
     assert baselines.share_of_ones(windows).tolist() == [5 / 9]
+
+
+def test_the_majority_always_gives_the_training_share():
+    logits = baselines.majority(torch.tensor([0.75, 0.5]), 3)
+    assert logits.unflatten(-1, (2, 2)).softmax(-1)[..., 1].tolist() == [pytest.approx([0.75, 0.5])] * 3
+
+
+@pytest.mark.parametrize("options", [{"window": 3}, {"window": 4, "horizon": 2, "transform": "log_return"}])
+def test_reference_losses_of_values_are_those_of_their_predictions(options):
+    windows = walk(**options)
+    losses = reference_losses(LOSSES["mse"], windows)
+    assert sorted(losses) == ["train_least_squares", "train_persistence", "val_least_squares", "val_persistence"]
+    x, y = samples(windows, "train")
+    exact = LinearRegression().fit(x.numpy(), y.numpy())
+    for part in ("train", "val"):
+        x, y = samples(windows, part)
+        assert losses[f"{part}_least_squares"] == pytest.approx(mean_squared_error(y, exact.predict(x.numpy())))
+        origin = windows.parts[part].origins(torch.arange(len(x)))
+        still = windows.standing_still(origin)
+        assert losses[f"{part}_persistence"] == pytest.approx(mean_squared_error(y, still))
+        prices = windows.to_price(still, origin)
+        np.testing.assert_allclose(prices, baselines.persistence(windows, origin), rtol=1e-12)
+
+
+def test_reference_losses_of_plain_rows_and_of_classes():
+    spec = Line(rows=100)
+    rows = row_windows(spec.read(), spec, "test", seed=0)
+    assert reference_losses(LOSSES["mse"], rows)["train_mean"] == pytest.approx(1)  # targets are standardised
+    windows = walk(target="direction", split=[0.8, 0.2, 0])
+    losses = reference_losses(LOSSES["cross_entropy"], windows)
+    ups = [samples(windows, part)[1].flatten() for part in ("train", "val")]
+    share = ups[0].double().mean().item()
+    expected = {f"{p}_majority": log_loss(up, [share] * len(up)) for p, up in zip(("train", "val"), ups, strict=True)}
+    assert losses == pytest.approx(expected)

@@ -1,4 +1,4 @@
-"""Verdicts on planted points: every one of them is known beforehand."""
+"""Verdicts on constructed points whose kind is known in advance."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_the_origin_between_two_valleys_is_a_saddle(exact_up_to):
     assert ending.smallest_eigenvalue == pytest.approx(-2)
     assert ending.greatest_eigenvalue == pytest.approx(2)
     assert ending.stability_limit == pytest.approx(1)
-    assert "a way down that the gradient does not see" in ending.sentence()
+    assert "the loss falls in a direction that the gradient does not show" in ending.sentence()
 
 
 def line(x=(-1.0, 0.0, 1.0), y=(-0.9, 0.2, 1.1)):
@@ -38,6 +38,7 @@ def line(x=(-1.0, 0.0, 1.0), y=(-0.9, 0.2, 1.1)):
 def test_the_bottom_of_a_line_is_a_local_minimum():
     ending = judged(line(), [1.0, 0.4 / 3])
     assert ending.verdict == "local minimum"
+    assert ending.sentence().endswith("step 0.01; stable below 1.")
     assert (ending.positive_fraction, ending.negative_fraction, ending.exact) == (1.0, 0.0, True)
     assert ending.greatest_eigenvalue == pytest.approx(2.0)
     assert ending.smallest_eigenvalue == pytest.approx(4 / 3)
@@ -49,11 +50,19 @@ def test_a_net_of_dead_units_ends_on_a_plateau():
     assert judged(surface, [1.0, 1.0, -9.0, -9.0, 1.0, 1.0, 0.0]).verdict == "plateau"
 
 
+def test_without_positive_curvature_the_sentence_gives_the_step_and_no_limit():
+    x = torch.linspace(-1, 1, 20)[:, None]
+    mae = Surface(MLP(1, [], 1).double(), LOSSES["mae"], x, x)  # piecewise linear
+    ending = judged(mae, [0.0, 5.0])
+    assert ending.stability_limit is None
+    assert ending.sentence().endswith("step 0.01; no positive curvature, so no stability limit.")
+
+
 def test_half_way_down_it_is_still_moving():
     ending = judged(line(), [0.0, 0.5])
     assert ending.verdict == "not critical: still moving"
     assert "not at a critical point: still moving" in ending.sentence()
-    # All of the excess over the closed-form minimum is left to win: the loss is its own second-order picture.
+    # The loss is quadratic, so the second-order model attains all of the excess over the closed-form minimum.
     surface = line()
     excess = surface.losses(torch.tensor([0.0, 0.5]).double()) - surface.losses(torch.tensor([1.0, 0.4 / 3]).double())
     at = look(surface, torch.tensor([0.0, 0.5]).double(), exact_up_to=100, steps=40)

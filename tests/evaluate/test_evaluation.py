@@ -1,6 +1,7 @@
-"""What is said of a model: by which score, against which reference, and when being ahead is no more than chance."""
+"""Verdicts: by which score, against which reference, and when a lead is no more than chance. Threads and tables."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from steepest.lightning.datamodule import WindowDataModule
 from steepest.data.formulas import Rings
-from steepest.data.sources import PriceFile, RandomWalk, Table
-from steepest.evaluate.evaluation import Evaluator
+from steepest.data.preparation import row_windows, series_windows
+from steepest.data.sources import PriceFile, RandomWalk, RowData, Table
+from steepest.evaluate.blocks import outputs_in_blocks
+from steepest.evaluate.evaluation import Evaluator, evaluate
 
 
 class Model(nn.Module):
@@ -25,15 +27,21 @@ class Model(nn.Module):
         return self.outputs(x_ND)
 
 
+def windows_of(source):
+    if isinstance(source, RowData):
+        windows = row_windows(source.read(), source, "test", seed=0)
+    else:
+        windows = series_windows(source.read(), source, "test")
+    return windows.to("cpu", torch.float64)
+
+
 def evaluation(source, outputs):
-    data = WindowDataModule(source)
-    data.setup()
-    return Evaluator(data.placed("cpu", torch.float64)).evaluate(Model(outputs))
+    return evaluate(Model(outputs), windows_of(source))
 
 
 @pytest.fixture
 def swinging(tmp_path):
-    """A price that is above 100 on one day and below it on the next, by a hair more or less."""
+    """A price that alternates between about 101 and about 99."""
     random = np.random.default_rng(0)
     price = 100 + (-1.0) ** np.arange(400) + random.normal(0, 0.1, 400)
     path = tmp_path / "swinging.csv"
@@ -61,8 +69,8 @@ def test_prices_are_judged_by_the_mean_squared_error(swinging):
     assert verdict.p_value == pytest.approx(0, abs=1e-6)
 
 
-def test_a_worse_model_has_not_beaten_even_with_more_directions_right(swinging):
-    found = evaluation(swinging(), lambda x_ND: -9 * x_ND)  # the right way, and much too far
+def test_a_worse_model_does_not_beat_the_reference_even_if_every_direction_is_right(swinging):
+    found = evaluation(swinging(), lambda x_ND: -9 * x_ND)  # the right direction, but much too far
     verdict = found.verdict()
     assert found.model["test"]["directional_accuracy"] == 1
     assert mse(found) > mse(found, "last")
@@ -73,7 +81,7 @@ def test_a_worse_model_has_not_beaten_even_with_more_directions_right(swinging):
     assert figures(verdict.sentence) == pytest.approx([mse(found), mse(found, "last")], rel=1e-5)
 
 
-def test_a_model_that_is_ahead_by_chance_has_not_beaten():
+def test_a_model_that_leads_by_chance_does_not_beat_the_reference():
     walk = RandomWalk(rows=400, seed=3, transform="log_return")
     tries = [evaluation(walk, lambda x_ND, a=a: a * x_ND).verdict() for a in (0.05, -0.05)]
     (ahead,) = [verdict for verdict in tries if "no more than chance" in verdict.sentence]
@@ -82,7 +90,7 @@ def test_a_model_that_is_ahead_by_chance_has_not_beaten():
     assert f"Diebold-Mariano p = {ahead.p_value:.2g}" in ahead.sentence
 
 
-def test_numbers_that_are_none_are_said_to_be_none(swinging):
+def test_the_verdict_on_a_model_without_finite_scores_says_so(swinging):
     verdict = evaluation(swinging(), lambda x_ND: x_ND * float("nan")).verdict()
     assert verdict.beat is False
     assert verdict.sentence.endswith("on the test part: its mean squared error is no finite number.")
@@ -108,7 +116,7 @@ def test_directions_are_judged_by_their_right_share_against_the_majority(swingin
 
 
 def test_classes_are_judged_by_their_right_share_against_the_majority():
-    def disc(x_ND):  # rows are scaled each by each: a circle stays about one
+    def disc(x_ND):  # each column is scaled alone: a circle stays almost a circle
         return torch.stack([torch.zeros(len(x_ND)), x_ND.square().sum(1) - 1.2], dim=1)
 
     verdict = (found := evaluation(Rings(), disc)).verdict()
@@ -122,3 +130,68 @@ def test_without_a_test_part_nothing_is_said():
     verdict = evaluation(RandomWalk(rows=300, split=[0.8, 0.2, 0]), lambda x_ND: x_ND).verdict()
     assert verdict.beat is None
     assert "nothing is said" in verdict.sentence
+
+
+@pytest.fixture
+def three_series(tmp_path):
+    """A file of three series and their windows."""
+    random = np.random.default_rng(0)
+    wide = pd.DataFrame({name: 100 + random.normal(size=300).cumsum() for name in "ABC"})
+    wide.insert(0, "date", pd.bdate_range("2020-01-01", periods=300))
+    wide.to_csv(tmp_path / "wide.csv", index=False)
+    return lambda **options: windows_of(PriceFile(path=str(tmp_path / "wide.csv"), **options))
+
+
+def test_the_table_has_a_row_per_sample_and_day_with_the_price_of_the_file(three_series, tmp_path):
+    windows = three_series(window=3, horizon=2)
+    table = evaluate(Model(lambda x_ND: x_ND[:, -2:]), windows).predictions
+    assert list(table) == ["part", "series", "date", "horizon", "last", "prediction", "actual"]
+    assert len(table) == 2 * sum(len(part) for part in windows.parts.values())
+    file = pd.read_csv(tmp_path / "wide.csv", index_col="date", parse_dates=True).stack()
+    actual = file.loc[list(zip(table["date"], table["series"], strict=True))]
+    np.testing.assert_allclose(table["actual"], actual, rtol=1e-12)
+
+
+def test_scores_by_series_are_those_of_the_series_rows(three_series):
+    found = evaluate(Model(lambda x_ND: x_ND), three_series())
+    rows = found.predictions.query("part == 'test'")
+    assert list(found.series) == ["A", "B", "C"]
+    for series, scores in found.series.items():
+        its = rows[rows["series"] == series]
+        errors = its["prediction"] - its["actual"]
+        assert scores["mse"] == pytest.approx((errors**2).mean(), rel=1e-12)
+        assert scores["skill"] == pytest.approx(
+            1 - (errors**2).mean() / ((its["last"] - its["actual"]) ** 2).mean(), rel=1e-9
+        )
+    directions = evaluate(Model(lambda x_ND: torch.cat([x_ND, -x_ND], 1)), three_series(target="direction"))
+    rows = directions.predictions.query("part == 'test'")
+    right = (rows["probability_up"] > 0.5) == rows["up"]
+    assert {series: scores["directional_accuracy"] for series, scores in directions.series.items()} == pytest.approx(
+        right.groupby(rows["series"]).mean().to_dict()
+    )
+
+
+def test_a_single_series_has_no_scores_by_series():
+    assert evaluation(RandomWalk(rows=300), lambda x_ND: x_ND).series == {}
+
+
+def test_the_skill_of_the_reference_is_exactly_0(three_series):
+    for windows, name in [(three_series(horizon=3), "persistence"), (three_series(target="direction"), "majority")]:
+        scores = Evaluator(windows).baselines[name]
+        assert [scores[part]["skill"] for part in ("train", "val", "test")] == [0, 0, 0]
+
+
+def test_threads_can_share_an_evaluator(three_series):
+    windows = three_series(window=3)
+    evaluator = Evaluator(windows)
+    outputs = [
+        {part: outputs_in_blocks(lambda x_ND, a=a: a * x_ND[:, -1:], windows, part) for part in windows.parts}
+        for a in np.linspace(0, 2, 16)
+    ]
+    alone = [evaluator.evaluate(o) for o in outputs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(evaluator.evaluate, outputs))
+    for mine, other in zip(alone, together, strict=True):
+        assert (mine.model, mine.series, mine.p_value) == (other.model, other.series, other.p_value)
+        pd.testing.assert_frame_equal(mine.predictions, other.predictions)
+    assert len({found.model["test"]["mse"] for found in alone}) == len(alone)

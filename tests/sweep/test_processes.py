@@ -1,18 +1,17 @@
-"""Jobs in processes of their own: what each leaves behind, however it ends, and that no other notices."""
+"""Jobs in their own processes: what each one leaves behind, however it ends, without affecting the others."""
 
 import json
 import sys
 import time
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
-from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from steepest.sweep import processes as module
-from steepest.sweep.processes import Processes, quoted
 from steepest.runs.files import read_json
+from steepest.runs.quoting import hydra_quoted
+from steepest.sweep import processes as module
+from steepest.sweep.compose import Preview
+from steepest.sweep.processes import Processes
 
 # Stands for train.py: does what its override asks, in the folder it is given.
 PROGRAM = """
@@ -23,16 +22,19 @@ folder = Path(asked["hydra.run.dir"].strip("'"))
 def write(name, content): (folder / name).write_text(json.dumps(content))
 started = json.loads((folder / "job.json").read_text())["started"]
 write("run.json", {"status": "running", "started": started, "asked": sys.argv[1:], "rank": os.environ.get("LOCAL_RANK")})
-print("begun")
+print("started")
 how = asked.get("how", "well")
 if how == "hangs":
     if asked.get("stubborn"): signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(60)
 if how == "killed": os.kill(os.getpid(), signal.SIGKILL)
 if how == "exit 7": os._exit(7)
+if how == "damaged":
+    (folder / "run.json").write_text("{")
+    sys.exit(0)
 if how == "raises": raise RuntimeError("broken")
 if how == "refused":
-    print("bad value: mend it", file=sys.stderr)
+    print("bad value: fix it", file=sys.stderr)
     sys.exit(2)
 time.sleep(float(asked.get("seconds", 0)))
 write("metrics.json", {"objective": {"name": "val/mse", "value": float(asked.get("value", 1))}})
@@ -41,10 +43,10 @@ write("run.json", {"status": "finished", "started": started, "asked": sys.argv[1
 
 
 class Composer:
-    """Tells each job's folder: its number."""
+    """Names each job's folder after its number."""
 
-    def plan(self, overrides, number):
-        return type("Planned", (), {"subfolder": str(number)})()
+    def preview(self, overrides, number):
+        return Preview("s", str(number), {})
 
 
 @pytest.fixture
@@ -76,19 +78,19 @@ def test_objectives_come_back_in_the_order_of_the_jobs(launch):
     ("how", "said"),
     [
         ("raises", "RuntimeError: broken"),
-        ("refused", "bad value: mend it"),
+        ("refused", "bad value: fix it"),
         ("killed", "its process was killed by SIGKILL"),
         ("exit 7", "its process ended with exit code 7"),
     ],
 )
-def test_a_job_that_ends_badly_says_so_in_its_own_folder_and_takes_no_other_with_it(launch, how, said):
+def test_a_failed_job_is_recorded_in_its_own_folder_and_no_other_job_fails(launch, how, said):
     found, folders = launch([["value=1"], [f"how={how}"], ["value=2"]])
     assert found == [1, float("inf"), 2]
     run, error = read_json(folders[1] / "run.json"), (folders[1] / "error.txt").read_text()
     assert (run["status"], run["stop_reason"]) == ("failed", said)
     assert error.startswith(said)
     assert "python train.py" in error
-    assert "begun" in error
+    assert "started" in error
     assert ("Traceback" in error) == (how == "raises")
     assert [read_json(f / "run.json")["status"] for f in (folders[0], folders[2])] == ["finished"] * 2
 
@@ -102,16 +104,16 @@ def test_a_job_that_hangs_is_ended_after_the_timeout(launch, more):
     run = read_json(folders[0] / "run.json")
     assert run["status"] == "failed"
     assert "not done after hydra.launcher.timeout=2 seconds" in run["stop_reason"]
-    assert "null for no limit" in run["stop_reason"]
+    assert "or set it to null for none" in run["stop_reason"]
 
 
-def test_no_job_is_begun_after_a_failure_where_that_is_asked(launch):
+def test_no_job_starts_after_a_failure_with_on_error_stop(launch):
     found, folders = launch([["how=refused"], ["value=2"]], n_jobs=1, on_error="stop")
     assert found == [float("inf")] * 2
     assert not folders[1].exists()
 
 
-def test_the_worst_is_the_least_where_more_is_better(launch):
+def test_a_failed_job_returns_minus_infinity_if_a_higher_objective_is_better(launch):
     assert launch([["how=refused"]], objective="val/skill")[0] == [float("-inf")]
 
 
@@ -123,19 +125,26 @@ def test_fifty_jobs_side_by_side_mix_no_files(launch):
         asked = read_json(folder / "run.json")["asked"]
         assert asked[:2] == [f"value={number}", f"name=job {number}, 'quoted'"]
         assert json.loads((folder / "job.json").read_text())["job"] == number
-        assert (folder / "output.txt").read_text() == "begun\n"
+        assert (folder / "output.txt").read_text() == "started\n"
 
 
-def test_a_job_is_asked_its_own_overrides_and_what_was_asked_of_hydra_but_for_the_sweep(launch, monkeypatch):
+def test_a_job_gets_its_own_overrides_and_hydras_but_not_those_of_the_sweep(launch, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     hydra = ["hydra.verbose=true", "hydra/launcher=processes", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=s"]
     _, (folder,) = launch([["+new.key=[1,2]", "~gone", "value=1", "hydra.sweep.subdir=0"][2:]], hydra=hydra)
     run = read_json(folder / "run.json")
-    assert run["asked"] == ["value=1", "hydra.verbose=true", f"hydra.run.dir={quoted(str(folder))}"]
-    assert run["rank"] is None, "a job is no part of a run that its sweep was started by"
+    assert run["asked"] == ["value=1", "hydra.verbose=true", f"hydra.run.dir={hydra_quoted(str(folder))}"]
+    assert run["rank"] is None, "a job does not inherit the rank of the sweep's process"
 
 
-@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1).filter(lambda t: "$" not in t))
-def test_any_folder_can_be_asked_for(name):
-    path = f"/a/{name}/b"
-    assert OverridesParser.create().parse_override(f"hydra.run.dir={quoted(path)}").value() == path
+def test_hydras_overrides_reach_a_job_as_they_were_typed(launch):
+    _, (folder,) = launch([["value=1"]], hydra=["hydra.job.name='${nosuch}'"])
+    assert "hydra.job.name='${nosuch}'" in read_json(folder / "run.json")["asked"]
+
+
+def test_a_job_whose_run_json_is_damaged_has_failed(launch):
+    found, folders = launch([["how=damaged"], ["value=2"]])
+    assert found == [float("inf"), 2]
+    run = read_json(folders[0] / "run.json")
+    assert run["status"] == "failed"
+    assert run["stop_reason"].startswith(f"{folders[0] / 'run.json'} cannot be read")

@@ -1,34 +1,39 @@
-"""The sweep's record from the folders of its jobs: what is done, what is left, and the tables."""
+"""The sweep's record from the folders of its jobs: what is done, what is left, the tables, and what is refused."""
 
 import csv
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
+from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
-from steepest.sweep.manifest import Manifest, begin_job, changed_keys, job_id, of_task
+from steepest.sweep import record as module
+from steepest.sweep.compose import Preview, pinned_subfolder
+from steepest.sweep.manifest import JobState, Manifest, begin_job, changed_keys, job_id, job_number, of_task
 from steepest.sweep.record import RESUMED, SweepRecord
+from steepest.sweep.requirements import check_folders, processes
 from steepest.sweep.results import results_csv
 from steepest.sweep.table import print_table
 
 
 class Launcher:
-    """Runs jobs as `ends` says: folder's name -> (status, value); a job that is not there is killed."""
+    """Ends jobs as `ends` says: folder's name -> (status, value); a job that is not in it is killed."""
 
-    def __init__(self, folder, ends):
-        self.folder, self.ends, self.asked = folder, ends, []
+    def __init__(self, folder, ends, composer):
+        self.folder, self.ends, self.asked, self.composer = folder, ends, [], composer
 
     def launch(self, job_overrides, initial_job_idx):
         returned = []
         for number, overrides in enumerate(job_overrides, start=initial_job_idx):
-            named = [o.split("=")[1] for o in overrides if o.startswith("hydra.sweep.subdir=")]
-            folder = self.folder / (named[0] if named else str(number))
+            folder = self.folder / (pinned_subfolder(overrides) or str(number))
             self.asked.append(folder.name)
-            begin_job(folder, int(folder.name), list(overrides))
+            begin_job(folder, number, list(overrides))
             status, value = self.ends.get(folder.name, ("killed", None))
             if status != "killed":
                 run = {"status": status, "seed": 7, "stop_reason": "said", "started": "2999", "ended": "2999"}
@@ -40,21 +45,33 @@ class Launcher:
         return returned
 
 
+class Composer:
+    """Names folders by a pattern of the job's number and overrides; every job has the same trainer."""
+
+    def __init__(self, sweep, pattern, trainer):
+        self.sweep, self.pattern, self.trainer = str(sweep), pattern, trainer
+
+    def preview(self, overrides, number):
+        return Preview(self.sweep, self.pattern.format(number=number, overrides=",".join(overrides)), self.trainer)
+
+
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
     """`sweep(jobs, ends, ...)` runs a sweep of these overrides; returns (launcher, results, record)."""
 
-    def start(jobs, ends, objective="val/mse", resume=False, **config):
+    def start(jobs, ends, objective="val/mse", resume=False, pattern=None, trainer=(), target="Basic", **config):
         if resume:
             monkeypatch.setenv(RESUMED, "1")
         overrides = {"task": ["a=1,2"], "hydra": []}
         hydra = {
-            "sweep": {"dir": str(tmp_path / "s"), "subdir": "${hydra.job.num}"},
+            "sweep": {"dir": str(tmp_path / "s"), "subdir": "${hydra.job.num}" if pattern is None else "${any}"},
             "overrides": overrides,
             "mode": None,
+            "launcher": {"_target_": f"x.{target}Launcher"},
         }
         plain = OmegaConf.create({"objective": objective, "hydra": hydra} | config)
-        launcher, record = Launcher(tmp_path / "s", ends), SweepRecord()
+        composer = Composer(tmp_path / "s", pattern or "{number}", dict(trainer))
+        launcher, record = Launcher(tmp_path / "s", ends, composer), SweepRecord()
         monkeypatch.setattr(Plugins.instance(), "instantiate_launcher", lambda **_: launcher)
         record.on_multirun_start(plain)
         context = HydraContext(config_loader=None, callbacks=None)
@@ -99,7 +116,7 @@ def test_all_jobs_are_written_down_before_the_first_one_starts(sweep, tmp_path, 
     assert seen == ["waiting"] * 3
 
 
-def test_a_sweep_that_is_gone_on_with_skips_what_is_finished_and_keeps_the_numbers(sweep, tmp_path):
+def test_a_resumed_sweep_skips_finished_jobs_and_keeps_the_numbers(sweep, tmp_path):
     jobs = [["a=1"], ["a=2"], ["a=3"], ["a=4"]]
     sweep(jobs, {"0": ("finished", 0.5), "1": ("failed", None), "2": ("finished", 0.25)})
     (tmp_path / "s" / "1" / "left.txt").write_text("from the first try")
@@ -112,7 +129,7 @@ def test_a_sweep_that_is_gone_on_with_skips_what_is_finished_and_keeps_the_numbe
     assert code == 0
 
 
-def test_a_sweeps_folder_is_not_begun_twice_nor_gone_on_with_by_another_config(sweep, capsys):
+def test_a_sweeps_folder_is_neither_used_twice_nor_resumed_with_another_config(sweep, capsys):
     sweep([["a=1"]], {"0": ("finished", 0.5)}, lr=0.1)
     with pytest.raises(SystemExit) as end:
         sweep([["a=1"]], {}, lr=0.1)
@@ -121,16 +138,16 @@ def test_a_sweeps_folder_is_not_begun_twice_nor_gone_on_with_by_another_config(s
     with pytest.raises(SystemExit) as end:
         sweep([["a=1"]], {}, lr=0.2, resume=True)
     assert end.value.code == 2
-    assert "the config has changed since the sweep began (lr)" in capsys.readouterr().err
+    assert "the config has changed since the sweep started (lr)" in capsys.readouterr().err
 
 
-def test_jobs_are_known_by_what_is_asked_of_them():
+def test_a_jobs_id_depends_on_its_own_overrides_alone():
     assert job_id(["a=1", "b=2"]) == job_id(["a=1", "b=2"]) != job_id(["a=1", "b=3"])
     asked = ["a=1", "hydra.sweep.dir=x", "hydra/launcher=basic", "sweep.on_error=stop", "+c=1", "~d"]
     assert of_task(asked) == ["a=1", "+c=1", "~d"]
 
 
-def test_a_job_that_is_asked_for_twice_is_two_jobs(sweep, tmp_path):
+def test_the_same_overrides_twice_are_two_jobs(sweep, tmp_path):
     _, results, _ = sweep([["a=1"], ["a=1"]], {"0": ("finished", 0.5), "1": ("finished", 0.25)})
     assert [r.return_value for r in results] == [0.5, 0.25]
     assert len(states(tmp_path)) == 2
@@ -162,3 +179,189 @@ def test_a_failed_job_never_wins(capsys):
 
 def test_results_of_no_job_are_an_empty_table():
     assert results_csv([]).strip() == ""
+
+
+def test_jobs_in_named_folders_are_recorded_and_resumed_there(sweep, tmp_path):
+    jobs, pattern = [["a='x y'"], ["a=2"], ["a=3"]], "{overrides}"
+    _, _, code = sweep(jobs, {"a='x y'": ("finished", 0.5), "a=3": ("failed", None)}, pattern=pattern)
+    assert code == 1
+    assert [job.folder for job in Manifest.read(tmp_path / "s").jobs.values()] == ["a='x y'", "a=2", "a=3"]
+    ends = {"a=2": ("finished", 0.25), "a=3": ("finished", 1.0)}
+    launcher, results, code = sweep(jobs, ends, resume=True, pattern=pattern)
+    assert launcher.asked == ["a=2", "a=3"]
+    assert [r.return_value for r in results] == [0.5, 0.25, 1.0]
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("same", "the same folder to jobs 0, 1, 2 ("),
+        ("x/../same", "the same folder to jobs 0, 1, 2 ("),
+        (".", "puts jobs 0, 1, 2 into"),
+        ("../{number}", "puts job 0 into"),
+        ("y" * 256 + "{number}", "gives the folder of job 0 a name of 257 bytes, and the limit is 255"),
+    ],
+)
+def test_folders_that_jobs_cannot_have_are_refused_before_any_job(sweep, tmp_path, pattern, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        sweep([["a=1"], ["a=2"], ["a=3"]], {}, pattern=pattern)
+    assert "hydra.sweep.subdir" in str(error.value)
+    assert not (tmp_path / "s").exists(), "a sweep that is refused leaves no folder"
+
+
+def test_a_jobs_folder_inside_another_jobs_is_refused(sweep):
+    with pytest.raises(ValueError, match=r"puts the folder of job 1 inside that of job 0 .*x"):
+        sweep([["x"], ["x/y"]], {}, pattern="{overrides}")
+
+
+def test_a_refused_sweep_keeps_a_folder_that_was_there_before(sweep, tmp_path):
+    (tmp_path / "s").mkdir()
+    with pytest.raises(ValueError, match="the same folder"):
+        sweep([["a=1"], ["a=2"]], {}, pattern="same")
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+def test_a_sweeps_folder_that_differs_between_jobs_is_refused(sweep, tmp_path):
+    with pytest.raises(ValueError, match=r"hydra\.sweep\.dir differs between jobs .*hydra\.sweep\.subdir"):
+        check_folders(Manifest(tmp_path / "s", {}, "val/mse", {}), {0: str(tmp_path / "s"), 1: str(tmp_path / "t")})
+
+
+DDP = {"devices": 2, "strategy": "ddp", "accelerator": "cpu"}
+
+
+def test_jobs_of_several_processes_are_refused_by_all_launchers_but_processes(sweep, tmp_path):
+    for strategy in ("ddp", "ddp_spawn", "auto"):
+        with pytest.raises(ValueError, match=r"jobs 0, 1: trainer\.devices=2 .*add hydra/launcher=processes"):
+            sweep([["a=1"], ["a=2"]], {}, trainer=DDP | {"strategy": strategy})
+        assert not (tmp_path / "s").exists()
+    _, _, code = sweep([["a=1"]], {"0": ("finished", 1.0)}, trainer=DDP, target="Processes")
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("trainer", "number"),
+    [
+        ({}, 1),
+        ({"devices": 1, "strategy": "ddp"}, 1),
+        ({"devices": 2}, 2),
+        ({"devices": "3"}, 3),
+        ({"devices": [0, 1]}, 2),
+        ({"devices": "0,1"}, 2),
+        ({"devices": "0,"}, 1),
+        ({"devices": 2, "num_nodes": 3}, 6),
+        ({"devices": "auto", "accelerator": "cpu"}, 1),
+    ],
+)
+def test_the_processes_of_a_trainer_are_counted(trainer, number):
+    assert processes(trainer) == number
+
+
+def broken(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("hook", ["on_multirun_start", "on_job_start", "on_job_end", "on_multirun_end"])
+def test_an_error_in_any_hook_ends_the_process_with_a_message(tmp_path, capsys, monkeypatch, hook):
+    config = OmegaConf.create(
+        {
+            "objective": "val/mse",
+            "hydra": {
+                "mode": None, "job": {"num": 0}, "overrides": {"task": [], "hydra": []},
+                "runtime": {"cwd": str(tmp_path), "output_dir": str(tmp_path / "s" / "0")},
+                "sweep": {"dir": "s", "subdir": "0"},
+            },
+        }
+    )  # fmt: skip
+    for name in ("_task", "begin_job", "results_csv"):
+        monkeypatch.setattr(module, name, broken)
+    monkeypatch.setattr(module, "is_sweep", lambda config: True)
+    sweeps_record = SweepRecord()
+    sweeps_record.manifest = Manifest(tmp_path / "s", {}, "val/mse", {})
+    monkeypatch.setattr(Manifest, "look", lambda self, over=False: True)
+    callbacks = Callbacks()
+    callbacks.callbacks = [sweeps_record]  # as Hydra calls them
+    more = {"on_job_start": {"task_function": None}, "on_job_end": {"job_return": JobReturn()}}
+    with pytest.raises(SystemExit) as end:
+        getattr(callbacks, hook)(config=config, **more.get(hook, {}))
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert f"The sweep's record failed ({hook}): OSError: [Errno 28] No space left on device" in said
+
+
+def test_a_users_error_in_a_hook_is_one_message_and_exit_code_2(sweep, capsys):
+    with pytest.raises(SystemExit) as end:
+        sweep([["a=1"]], {}, objective="${nosuch}")
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "nosuch" in said
+    assert "Traceback" not in said
+
+
+def test_an_error_while_jobs_are_watched_is_raised(sweep, monkeypatch):
+    monkeypatch.setattr(module, "results_csv", broken)
+    with pytest.raises(OSError, match="No space left"):
+        sweep([["a=1"]], {"0": ("finished", 0.5)})
+
+
+def test_a_job_that_exits_with_0_does_not_end_the_sweep_with_0(sweep, monkeypatch, capsys):
+    monkeypatch.setattr(Launcher, "launch", lambda self, jobs, first: sys.exit(0))
+    with pytest.raises(SystemExit) as end:
+        sweep([["a=1"], ["a=2"]], {})
+    assert end.value.code == 1
+    assert "A job called sys.exit()" in capsys.readouterr().err
+
+
+def test_overrides_are_recorded_as_they_were_typed(tmp_path):
+    config = OmegaConf.create(
+        {
+            "objective": "val/mse",
+            "hydra": {
+                "sweep": {"dir": str(tmp_path / "s"), "subdir": "x"},
+                "overrides": {"task": ["b=${nosuch}"], "hydra": ["hydra.sweep.subdir=${hydra.job.num}_x"]},
+            },
+        }
+    )
+    sweeps_record = SweepRecord()
+    launcher = Plugins.instance().instantiate_launcher
+    try:
+        sweeps_record.on_multirun_start(config)
+    finally:
+        Plugins.instance().instantiate_launcher = launcher
+    command = sweeps_record.manifest.command
+    assert (command["task"], command["hydra"]) == (["b=${nosuch}"], ["hydra.sweep.subdir=${hydra.job.num}_x"])
+
+
+DAMAGED = {
+    "no JSON": "{",
+    "no object": "[]",
+    "no jobs": "{}",
+    "a job without a number": '{"command": {}, "objective": "o", "config": {}, "jobs": [{"id": "x", "overrides": []}]}',
+    "jobs of another type": '{"command": {}, "objective": "o", "config": {}, "jobs": 3}',
+    "a status of another kind": '{"command": {}, "objective": "o", "config": {}, "jobs": [{"job": 0, "id": "x", "overrides": [], "status": "?"}]}',
+    "no text": b"\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_sweep_json_is_one_message_with_the_file_and_the_fix(tmp_path, content):
+    path = tmp_path / "sweep.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(
+        ValueError, match=r"sweep\.json cannot be read \(.+\)\. Restore it from a copy, or start"
+    ) as error:
+        Manifest.read(tmp_path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_sweep_json_that_is_a_folder_is_one_message(tmp_path):
+    (tmp_path / "sweep.json").mkdir()
+    with pytest.raises(ValueError, match=r"cannot be read \(Is a directory\)"):
+        Manifest.read(tmp_path)
+
+
+def test_a_jobs_number_is_that_of_its_folder(tmp_path):
+    jobs = {"x": JobState(3, "x", [], folder="lr=1/a"), "y": JobState(4, "y", [], folder="64")}
+    Manifest(tmp_path, {}, "val/mse", {}, jobs=jobs).write()
+    assert [job_number(tmp_path, tmp_path / name, 9) for name in ("lr=1/a", "64", "65")] == [3, 4, 9]

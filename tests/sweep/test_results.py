@@ -150,3 +150,12 @@ def test_results_are_read_from_a_sweep_that_goes_on(tmp_path):
     assert (manifest.status, results.best["job"]) == ("running", 0)
     with pytest.raises(ValueError, match="holds no sweep"):
         read_results(tmp_path / "0")
+
+
+def test_a_damaged_file_of_one_job_does_not_hide_the_other_results(tmp_path):
+    folder = make_sweep(tmp_path, [(["a=1"], {"value": 0.5}), (["a=2"], {"value": 0.25})])
+    (folder / "1" / "metrics.json").write_text('{"objective": {')
+    _, results = read_results(folder)
+    assert [r["status"] for r in results.rows] == ["finished", "finished"]
+    assert results.rows[1]["stop_reason"].startswith(f"{folder / '1' / 'metrics.json'} cannot be read")
+    assert results.rows[0]["train/rmse"] == 1.0

@@ -5,15 +5,17 @@ No Lightning here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import RowData, SeriesData
-from steepest.data.windows import CHUNK, Batch, Chunk, Windows, generator
+from steepest.data.windows import Batch, Order, Windows, generator
 
 
 class Batches:
@@ -23,8 +25,8 @@ class Batches:
     Under several devices every one of them takes its share of each batch, so that an update sees the same samples
     whatever the number of devices. The position within the epoch is part of a checkpoint.
 
-    `ahead(position)` says how many batches the model wants at once from there on (of those that are left, as many as
-    are cheap to hold); two or more come as one `Chunk`. The length counts batches all the same.
+    `ahead(position)` says how many batches the engine takes at once from there on: they come as one `Order` of their
+    samples' origins, which it gathers itself. 0 asks for one `Batch`. The length counts batches all the same.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class Batches:
         seed: int | None = None,
         one_batch: bool = False,
         epoch: Callable[[], int] = lambda: 0,
-        ahead: Callable[[int], int] = lambda position: 1,
+        ahead: Callable[[int], int] = lambda position: 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -52,15 +54,18 @@ class Batches:
     def __len__(self) -> int:
         return -(-self.count // self.size)
 
-    def __iter__(self) -> Iterator[Batch | Chunk]:
-        position, self._resume_at = self._resume_at % len(self), 0
+    def __iter__(self) -> Iterator[Batch | Order]:
+        self.position, self._resume_at = self._resume_at % len(self), 0
         order_N = self.order()
-        cheap = max(1, CHUNK // (self.size * max(self.windows.inputs, 64)))
-        while position < len(self):
-            count = max(1, min(self.ahead(position), len(self) - position, cheap))
-            origins = order_N[position * self.size : (position + count) * self.size].split(self.size)
-            self.position = position = position + count
-            yield self._batch(origins[0]) if count == 1 else self._chunk(origins)
+        while self.position < len(self):
+            start, count = self.position, min(self.ahead(self.position), len(self) - self.position)
+            self.position += max(1, count)
+            origin_N = order_N[start * self.size : self.position * self.size]
+            yield Order(origin_N, self.size) if count else self._batch(origin_N)
+
+    def give_back(self, batches: int) -> None:
+        """The engine has made so many updates less than it was handed batches: hand them out again."""
+        self.position -= batches
 
     def order(self) -> Tensor:
         """Origins (N,) of this epoch's samples, in the order in which they are trained on."""
@@ -74,11 +79,6 @@ class Batches:
     def _batch(self, origin_N: Tensor) -> Batch:
         mine_n, share = self._mine(origin_N)
         return self.windows.gather(mine_n)._replace(share=share)
-
-    def _chunk(self, origins: Sequence[Tensor]) -> Chunk:
-        mine, shares = zip(*map(self._mine, origins), strict=True)
-        x_MD, y_MH, _ = self.windows.gather(torch.cat(mine))
-        return Chunk(x_MD, y_MH, len(mine[0]), shares if self.world > 1 else ())
 
     def _mine(self, origin_N: Tensor) -> tuple[Tensor, float]:
         """This device's samples of a batch and their share."""
@@ -135,6 +135,21 @@ class PreparedData:
                 self._windows = row_windows(frame, self.dataset, where, self.seed)
             else:
                 self._windows = series_windows(frame, self.dataset, where)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a model that was trained on the data needs to predict: how they are scaled and cut; plain data."""
+        windows = self.windows
+        scaler = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S")
+        cut = ("names", "input_names", "window", "horizon", "transform", "relative", "classes", "ordered")
+        spec = {key: value for key, value in asdict(self.dataset).items()} | {"kind": type(self.dataset).__name__}
+        return {
+            "scaler": {name: getattr(windows, name).clone() for name in scaler},
+            "windows": {name: getattr(windows, name) for name in cut},
+            "spec": spec,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing is taken from a checkpoint: the data are read and scaled anew, to the same numbers."""
 
     def placed(self, device: torch.device | str, dtype: torch.dtype) -> Windows:
         """The windows on a device in a precision; the last answer is kept, so they are moved once."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,24 +32,11 @@ class Batch(NamedTuple):
     share: float = 1.0
 
 
-class Chunk(NamedTuple):
-    """Several batches of an epoch, gathered at once: the samples of each under those of the one before.
+class Order(NamedTuple):
+    """Origins of the samples of several batches of an epoch, one batch after the other: each of `size`, perhaps fewer."""
 
-    Attributes:
-        x_MD: inputs.
-        y_MH: targets.
-        size: samples of every batch but perhaps the last.
-        shares: each batch's `Batch.share`; empty where all are 1.
-    """
-
-    x_MD: Float[Tensor, "M D"]
-    y_MH: Shaped[Tensor, "M H"]
+    origin_N: Int[Tensor, " N"]
     size: int
-    shares: tuple[float, ...]
-
-    def batches(self) -> Iterator[Batch]:
-        """The batches in their order; views, nothing is copied."""
-        return map(Batch, self.x_MD.split(self.size), self.y_MH.split(self.size), self.shares or repeat(1.0))
 
 
 @dataclass(frozen=True)

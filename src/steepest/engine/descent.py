@@ -261,6 +261,8 @@ class Descent:
     def _count(self, steps: int, *, momentum: bool) -> None:
         """Leave the optimizer's state as if it had made the steps itself."""
         kind = type(self.optimizer)
+        for parameter, gradient in zip(self.parameters, self.views["gradient"], strict=True):
+            parameter.grad = gradient
         self.optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers ask whether it has stepped
         if kind is SGD and not momentum:
             return

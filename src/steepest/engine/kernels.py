@@ -323,39 +323,32 @@ def _step(optimizer, options, rate, done, first, theta_P, g_P, mean_P, square_P)
     `done` counts the steps before this one; `first` is 1 where there is no momentum yet.
     """
     kind = theta_P.dtype.type
-    decay, lr = kind(options[DECAY]), kind(rate)
-    one = kind(1)
-    if options[MAXIMIZE] != 0:
-        for i in range(g_P.size):
-            g_P[i] = -g_P[i]
-    if optimizer == ADAMW:
-        keep = kind(1.0 - rate * options[DECAY])
-        for i in range(g_P.size):
-            theta_P[i] *= keep
-    elif options[DECAY] != 0:
-        for i in range(g_P.size):
-            g_P[i] += decay * theta_P[i]
+    lr, sign = kind(rate), kind(-1.0 if options[MAXIMIZE] != 0 else 1.0)
+    decay, keep = kind(options[DECAY]), kind(1)
+    if optimizer == ADAMW:  # off the parameters, not onto the gradient
+        decay, keep = kind(0), kind(1.0 - rate * options[DECAY])
     if optimizer == SGD:
         momentum, fresh, nesterov = kind(options[MOMENTUM]), kind(1.0 - options[DAMPENING]), options[NESTEROV] != 0
         if options[MOMENTUM] == 0:
             for i in range(g_P.size):
-                theta_P[i] -= lr * g_P[i]
+                theta_P[i] -= lr * (sign * g_P[i] + decay * theta_P[i])
         else:
             for i in range(g_P.size):
-                v = g_P[i] if first else momentum * mean_P[i] + fresh * g_P[i]
+                g = sign * g_P[i] + decay * theta_P[i]
+                v = g if first else momentum * mean_P[i] + fresh * g
                 mean_P[i] = v
-                theta_P[i] -= lr * (g_P[i] + momentum * v if nesterov else v)
+                theta_P[i] -= lr * (g + momentum * v if nesterov else v)
     else:
         b1, b2 = options[BETA1], options[BETA2]
         new1, old2, new2, eps = kind(1.0 - b1), kind(b2), kind(1.0 - b2), kind(options[EPSILON])
         size = kind(rate / (1.0 - b1 ** (done + 1)))
         root = kind(math.sqrt(1.0 - b2 ** (done + 1)))
         for i in range(g_P.size):
-            m = mean_P[i] + new1 * (g_P[i] - mean_P[i])
-            v = old2 * square_P[i] + new2 * g_P[i] * g_P[i]
+            g = sign * g_P[i] + decay * theta_P[i]
+            m = mean_P[i] + new1 * (g - mean_P[i])
+            v = old2 * square_P[i] + new2 * g * g
             mean_P[i], square_P[i] = m, v
-            theta_P[i] -= size * m / (np.sqrt(v) / root + eps)
-        _ = one
+            theta_P[i] = keep * theta_P[i] - size * m / (np.sqrt(v) / root + eps)
 
 
 @_loop

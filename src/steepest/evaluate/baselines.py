@@ -1,6 +1,6 @@
-"""Predictions that cost nothing, to stand beside every score: persistence, drift, mean, majority, least squares.
+"""Simple predictions to compare every model with: persistence, drift, mean, majority, least squares.
 
-Shapes: N samples, D inputs, H horizon, S series.
+Shapes: N samples, D inputs, H horizon, O = 2 H logits, S series.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from steepest.data.windows import Windows
+from steepest.evaluate.blocks import targets
 
 
 def persistence(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
-    """Tomorrow = today: the last price known, for every day of the horizon (N, H)."""
+    """Tomorrow = today: the last known price, for every day of the horizon (N, H)."""
     return windows.last(origin_N).expand(-1, windows.horizon)
 
 
 def drift(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
-    """The last price known plus h times the series' mean daily change over its training rows (N, H)."""
+    """The last known price plus h times the series' mean daily change over its training rows (N, H)."""
     first_S = windows.price_T[windows.start_S]
     last_S = windows.price_T[windows.train_stop_S - 1]
     slope_S = (last_S - first_S) / (windows.train_stop_S - 1 - windows.start_S).clamp(min=1)
@@ -27,34 +28,39 @@ def drift(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]
 
 
 def mean(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
-    """The mean target of the training rows (N, H): the reference where rows have no yesterday."""
+    """The mean target of the training rows (N, H): the reference for plain rows, which have no last price."""
     return windows.mean_S[windows.series_T[origin_N]].unsqueeze(-1).expand(-1, windows.horizon)
 
 
 def share_of_ones(windows: Windows) -> Float[Tensor, " H"]:
-    """The share of class 1 (of days, that prices rose) in the training part (H,): what the majority baseline knows."""
-    ones = [batch.y_NH.double().sum(0) for _, batch in windows.walk("train")]
-    return torch.stack(ones).sum(0) / len(windows.parts["train"])
+    """The share of class 1 (for prices: of rises) in the training part, for each day of the horizon (H,), float64."""
+    return targets(windows, "train").double().mean(0)
+
+
+def majority(share_H: Float[Tensor, " H"], count: int) -> Float[Tensor, "N O"]:
+    """For `count` samples, the logits (N, 2 H) of a model that always gives class 1 the probability `share_H`."""
+    return torch.stack([(1 - share_H).log(), share_H.log()], -1).flatten().expand(count, -1)
 
 
 def least_squares(windows: Windows) -> Float[Tensor, "D1 H"]:
     """The exact optimum of the linear model under mse on the training windows: (D + 1, H), the bias last, float64.
 
-    It minimises ||X B - Y||^2 with X = [x, 1] (N, D + 1). X is never held whole: each chunk is stacked under the
-    triangle R of the chunks before it and factorised again (a tall-skinny QR), which loses no accuracy as the normal
-    equations would; the triangle is then solved by singular values, so collinear inputs get the shortest solution.
+    It minimises ||X B - Y||^2 with X = [x, 1] (N, D + 1). X is never in memory as a whole: each chunk is stacked under
+    the triangle R of the chunks before it and factorised again (a tall-skinny QR), which keeps the accuracy that the
+    normal equations would lose. The triangle is solved by singular values, so collinear inputs get the shortest
+    solution.
     """
     inputs = windows.inputs
     triangle: Tensor | None = None
-    for _, (x_ND, y_NH, _) in windows.walk("train"):
-        rows = torch.cat([x_ND, torch.ones_like(x_ND[:, :1]), y_NH], 1).double().cpu()
+    for _, batch in windows.walk("train"):
+        rows = torch.cat([batch.x_ND, torch.ones_like(batch.x_ND[:, :1]), batch.y_NH], 1).double().cpu()
         stacked = rows if triangle is None else torch.cat([triangle, rows])
         triangle = torch.linalg.qr(stacked, mode="r").R
-    assert triangle is not None, "the training part has samples: checked when it was cut"
+    assert triangle is not None, "the training part has samples: checked when the data were split"
     left, right = triangle[:, : inputs + 1], triangle[:, inputs + 1 :]
     return torch.linalg.lstsq(left, right, driver="gelsd").solution.to(windows.price_T.device)
 
 
 def linear(coefficients: Float[Tensor, "D1 H"], x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N H"]:
-    """Predictions (N, H) in model space of `least_squares`' coefficients (D + 1, H)."""
+    """Predictions (N, H) in model space of the coefficients (D + 1, H) that `least_squares` returns."""
     return x_ND.double() @ coefficients[:-1] + coefficients[-1]

@@ -1,8 +1,7 @@
-"""Scores of predictions, in the data's own units. Pure functions of tensors; no model, no windows.
+"""Scores of one model's predictions. Pure functions of tensors; no model, no windows.
 
-Shapes: R runs (any leading dimensions, or none), N samples, H horizon; everything is a mean over all N * H predictions
-of a run, computed in float64. A score that is not defined (a percentage of a price of 0, the direction of a prediction
-that stands still) is NaN among tensors, None among numbers.
+Shapes: N samples, H horizon, O = 2 H logits. Every score is computed in float64 from all N * H predictions. A score
+that is undefined or not finite (a percentage of a price of 0, the skill against a perfect reference) is None.
 """
 
 from __future__ import annotations
@@ -13,127 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steepest.nets.losses import cross_entropy, two_classes
+from steepest.nets.losses import two_classes
 
 Scores = dict[str, float | None]
-RunScores = dict[str, Tensor]  # a number a run
-
-
-class Measure:
-    """What predicted values of some samples are scored against, made once, asked often.
-
-    Args:
-        actual_NH: what came.
-        reference_NH: what the reference (persistence) predicted for the same samples.
-        last_N1: the last value known; without it there is no direction.
-        naive_N1: each sample's scale for ``mase``: the mean absolute one-step change of the training rows.
-        unit_N1: each sample's unit for the ``_scaled`` scores: the standard deviation of the training rows; 1 if None.
-    """
-
-    def __init__(
-        self,
-        actual_NH: Float[Tensor, "N H"],
-        reference_NH: Float[Tensor, "N H"],
-        last_N1: Float[Tensor, "N 1"] | None = None,
-        naive_N1: Float[Tensor, "N 1"] | None = None,
-        unit_N1: Float[Tensor, "N 1"] | None = None,
-    ) -> None:
-        self.actual_NH, self.last_N1 = actual_NH.double(), last_N1
-        one_NH = torch.ones_like(self.actual_NH)
-        per_unit_NH = one_NH if unit_N1 is None else one_NH / unit_N1
-        defined = bool((self.actual_NH != 0).all())
-        per_size_NH = 1 / self.actual_NH.abs() if defined else torch.full_like(one_NH, math.nan)
-        per_naive_NH = one_NH / (math.nan if naive_N1 is None else naive_N1)
-        # Every mean is a sum of squares, or of sizes, each times a number of its sample: a product reads them once.
-        self.of_square_MW = _columns(one_NH, per_unit_NH.square())
-        self.of_size_MW = _columns(one_NH, per_unit_NH, per_size_NH, per_naive_NH)
-        if last_N1 is not None:
-            sign_NH = (self.actual_NH - last_N1).sign()
-            self.sign_MW, self.moved_MW = _columns(sign_NH), _columns(sign_NH.abs())
-        # By the same sum: a model that says what the reference says has a skill of 0, to the last digit.
-        self.reference = self._means((reference_NH.double() - self.actual_NH).square_(), self.of_square_MW)[0]
-
-    def __call__(self, prediction_NH: Float[Tensor, "*R N H"]) -> RunScores:
-        """The scores of these predictions.
-
-        Returns:
-            ``mse``; ``mae``; ``rmse`` = sqrt(mse); ``mape`` = mean |e / actual|, a fraction; ``mase`` = mean |e| /
-            naive (Hyndman & Koehler 2006); ``directional_accuracy`` = the fraction of right signs of (prediction -
-            last) among samples where both prediction and actual moved; ``skill`` = 1 - mse / mse of the reference;
-            ``mse_scaled`` and ``mae_scaled`` of e / unit.
-        """
-        prediction_NH = prediction_NH.detach().double()
-        error_NH = prediction_NH - self.actual_NH
-        mae, mae_scaled, mape, mase = self._means(error_NH.abs_(), self.of_size_MW)
-        mse, mse_scaled = self._means(error_NH.square_(), self.of_square_MW)
-        undefined = torch.full_like(mse, math.nan)
-        direction = undefined
-        if self.last_N1 is not None:
-            direction = self._right_signs(torch.sub(prediction_NH, self.last_N1, out=error_NH).sign_())
-        return {
-            "mse": mse,
-            "mae": mae,
-            "rmse": mse.sqrt(),
-            "mape": mape,
-            "mase": mase,
-            "directional_accuracy": direction,
-            "skill": 1 - mse / self.reference if self.reference > 0 else undefined,
-            "mse_scaled": mse_scaled,
-            "mae_scaled": mae_scaled,
-        }
-
-    def _means(self, numbers_NH: Tensor, weights_MW: Tensor) -> tuple[Tensor, ...]:
-        return _sums(numbers_NH, weights_MW).div_(self.actual_NH.numel()).unbind(-1)
-
-    def _right_signs(self, sign_NH: Tensor) -> Tensor:
-        # Of signs s and t that are not 0, s t is 1 where they are equal and -1 where they are not.
-        (balance,) = _sums(sign_NH, self.sign_MW).unbind(-1)
-        (called,) = _sums(sign_NH.abs_(), self.moved_MW).unbind(-1)
-        return (called + balance) / (2 * called)  # 0 / 0, where nothing moved, is NaN
-
-
-def value_scores(
-    prediction_NH: Float[Tensor, "*R N H"],
-    actual_NH: Float[Tensor, "N H"],
-    reference_NH: Float[Tensor, "N H"],
-    last_N1: Float[Tensor, "N 1"] | None = None,
-    naive_N1: Float[Tensor, "N 1"] | None = None,
-    unit_N1: Float[Tensor, "N 1"] | None = None,
-) -> RunScores:
-    """Scores of predicted values, in the data's units: see `Measure`."""
-    return Measure(actual_NH, reference_NH, last_N1, naive_N1, unit_N1)(prediction_NH)
-
-
-def class_scores(
-    logits_NO: Float[Tensor, "*R N O"],
-    one_NH: Int[Tensor, "N H"],
-    reference_one: Float[Tensor, " H"],
-    *,
-    ordered: bool = True,
-) -> RunScores:
-    """Scores of predicted classes, such as down and up.
-
-    Args:
-        logits_NO: two logits a day, of class 0 and class 1, (N, 2 H).
-        one_NH: the class that came; of days 1 where the price rose above the last one known, else 0.
-        reference_one: the constant probability of class 1 of the reference, (H,): its share in the training part.
-        ordered: whether the classes are directions of days.
-
-    Returns:
-        ``cross_entropy`` in nats; the share of right classes, ``directional_accuracy`` or, of plain rows, ``accuracy``;
-        ``skill`` = 1 - cross_entropy / that of the reference.
-    """
-    logits_NO = logits_NO.double()
-    entropy = cross_entropy(logits_NO, one_NH)
-    share_NH = reference_one.double().expand(one_NH.shape)
-    reference = torch.nn.functional.binary_cross_entropy(share_NH, one_NH.double())
-    return {
-        "cross_entropy": entropy,
-        "directional_accuracy" if ordered else "accuracy": _mean(
-            (two_classes(logits_NO).argmax(-1) == one_NH).double()
-        ),
-        "skill": 1 - entropy / reference if reference > 0 else torch.full_like(entropy, math.nan),
-    }
 
 
 def value_metrics(
@@ -144,42 +25,121 @@ def value_metrics(
     naive_N1: Float[Tensor, "N 1"] | None = None,
     unit_N1: Float[Tensor, "N 1"] | None = None,
 ) -> Scores:
-    """`value_scores` of one run as numbers; None where a score is not defined or not finite."""
-    return numbers(value_scores(prediction_NH, actual_NH, reference_NH, last_N1, naive_N1, unit_N1))
+    """Scores of predicted values. In the formulas, e = prediction - actual, and every mean is over all N * H values.
+
+    Args:
+        prediction_NH: what the model predicts, in the data's units.
+        actual_NH: the actual values.
+        reference_NH: what the reference (persistence, or the training mean) predicts for the same samples.
+        last_N1: each sample's last known value; without it, there is no directional accuracy.
+        naive_N1: the scale of ``mase``: the mean absolute one-step change of the training rows; None: no ``mase``.
+        unit_N1: the unit of the ``_scaled`` scores: the standard deviation of the training rows; None: 1.
+
+    Returns:
+        ``mse`` = mean e^2; ``mae`` = mean |e|; ``rmse`` = sqrt(mse); ``mape`` = mean |e / actual|, a fraction;
+        ``mase`` = mean |e| / naive (Hyndman & Koehler 2006, Int. J. Forecasting 22(4)); ``directional_accuracy`` = the
+        fraction of predictions whose prediction - last has the sign of actual - last, among those where neither is 0;
+        ``skill`` = 1 - mse / mse of the reference, exactly 0 for the reference itself; ``mse_scaled`` and
+        ``mae_scaled``: the mse and mae of e / unit.
+
+    Raises:
+        ValueError: the shapes of prediction, actual and reference differ.
+    """
+    if not prediction_NH.shape == actual_NH.shape == reference_NH.shape:
+        raise ValueError(
+            f"shapes differ: prediction {tuple(prediction_NH.shape)}, actual {tuple(actual_NH.shape)}, "
+            f"reference {tuple(reference_NH.shape)}"
+        )
+    prediction_NH, actual_NH = prediction_NH.detach().double(), actual_NH.double()
+    error_NH = prediction_NH - actual_NH
+    size_NH = error_NH.abs()
+    terms = {
+        "mse": error_NH.square(),
+        "reference": (reference_NH.double() - actual_NH).square(),
+        "mae": size_NH,
+        "mape": size_NH / actual_NH.abs(),
+    }
+    if naive_N1 is not None:
+        terms["mase"] = size_NH / naive_N1
+    if unit_N1 is not None:
+        terms["mae_scaled"] = size_NH / unit_N1
+        terms["mse_scaled"] = terms["mae_scaled"].square()
+    if last_N1 is not None:
+        # 1 where both signs are equal, -1 where they differ, 0 where the prediction or the price stands still.
+        terms["agreement"] = (prediction_NH - last_N1).sign() * (actual_NH - last_N1).sign()
+        terms["moved"] = terms["agreement"].abs()
+    # One sum over all terms: a torch call costs more than the arithmetic, and the model's mse and the reference's
+    # add up in the same order.
+    sums = dict(zip(terms, torch.stack(list(terms.values())).sum((1, 2)).tolist(), strict=True))
+    mean = {name: _ratio(total, error_NH.numel()) for name, total in sums.items()}
+    return _finite(
+        {
+            "mse": mean["mse"],
+            "mae": mean["mae"],
+            "rmse": math.sqrt(mean["mse"]),
+            "mape": mean["mape"],
+            "mase": mean.get("mase", math.nan),
+            "directional_accuracy": _ratio(sums["moved"] + sums["agreement"], 2 * sums["moved"])
+            if last_N1 is not None
+            else math.nan,
+            "skill": 1 - _ratio(mean["mse"], mean["reference"]),
+            "mse_scaled": mean.get("mse_scaled", mean["mse"]),
+            "mae_scaled": mean.get("mae_scaled", mean["mae"]),
+        }
+    )
 
 
 def direction_metrics(
     logits_NO: Float[Tensor, "N O"], up_NH: Int[Tensor, "N H"], reference_up: Float[Tensor, " H"]
 ) -> Scores:
-    """`class_scores` of one run as numbers; None where a score is not defined or not finite."""
-    return numbers(class_scores(logits_NO, up_NH, reference_up))
+    """Scores of predicted directions: `class_metrics` where class 1 means that the price rises."""
+    return class_metrics(logits_NO, up_NH, reference_up, ordered=True)
 
 
-def numbers(scores: RunScores) -> Scores:
-    """One run's scores as numbers; None for what is no finite one."""
-    (found,) = numbers_of_runs({name: score.unsqueeze(0) for name, score in scores.items()})
-    return found
+def class_metrics(
+    logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "N H"], reference_one: Float[Tensor, " H"], ordered: bool
+) -> Scores:
+    """Scores of predicted classes.
+
+    Args:
+        logits_NO: two logits for each day of the horizon, of class 0 and of class 1, (N, 2 H).
+        class_NH: the actual classes, 0 or 1.
+        reference_one: the reference's constant probability of class 1 for each day, (H,): its share of the training
+            part.
+        ordered: whether rows follow each other in time, so that the classes are directions.
+
+    Returns:
+        ``cross_entropy``, a mean in nats; the fraction of right classes, called ``directional_accuracy`` if `ordered`,
+        else ``accuracy``; ``skill`` = 1 - cross_entropy / cross_entropy of the reference, exactly 0 for the reference
+        itself. As in `torch.nn.functional.binary_cross_entropy`, the reference's log probabilities are at least -100.
+
+    Raises:
+        ValueError: there are not two logits for each class.
+    """
+    if logits_NO.shape != (class_NH.shape[0], 2 * class_NH.shape[1]):
+        raise ValueError(f"shapes differ: logits {tuple(logits_NO.shape)}, two for each class {tuple(class_NH.shape)}")
+    logits_NHC = two_classes(logits_NO.detach().double())
+    gap_NH = logits_NHC[..., 1] - logits_NHC[..., 0]
+    share_H = reference_one.double()
+    reference_gap_NH = (share_H.log() - (1 - share_H).log()).expand_as(gap_NH)
+    # log softmax of the actual class = log sigmoid(its logit - the other logit)
+    log_2NH = torch.nn.functional.logsigmoid(torch.stack([gap_NH, reference_gap_NH]) * (2 * class_NH - 1))
+    log_2NH[1].clamp_(min=-100)
+    entropy, reference = (-log_2NH.sum((1, 2))).tolist()
+    right = ((gap_NH > 0) == class_NH).sum().item()
+    count = class_NH.numel()
+    return _finite(
+        {
+            "cross_entropy": _ratio(entropy, count),
+            "directional_accuracy" if ordered else "accuracy": _ratio(right, count),
+            "skill": 1 - _ratio(entropy, reference),
+        }
+    )
 
 
-def numbers_of_runs(scores_R: RunScores) -> list[Scores]:
-    """Each run's scores as numbers; None for what is no finite one."""
-    return [
-        {name: number if math.isfinite(number) else None for name, number in zip(scores_R, row, strict=True)}
-        for row in torch.stack(list(scores_R.values()), -1).tolist()
-    ]
+def _ratio(numerator: int | float, denominator: int | float) -> float:
+    return numerator / denominator if denominator > 0 else math.nan
 
 
-def _columns(*weights_NH: Tensor) -> Tensor:
-    """Numbers of each sample and day, a column a kind (N H, W)."""
-    return torch.stack([weight_NH.flatten() for weight_NH in weights_NH], -1)
-
-
-def _sums(numbers_NH: Float[Tensor, "*R N H"], weights_MW: Float[Tensor, "M W"]) -> Float[Tensor, "*R W"]:
-    """For each kind of weight the sum over all samples of the numbers times it."""
-    each_RM = numbers_NH.flatten(-2)
-    # A product of matrices also for a single run: that of a vector adds up in another order.
-    return (torch.atleast_2d(each_RM) @ weights_MW).view(*each_RM.shape[:-1], -1)
-
-
-def _mean(numbers_NH: Tensor) -> Tensor:
-    return numbers_NH.mean((-2, -1))
+def _finite(scores: dict[str, float]) -> Scores:
+    return {name: score if math.isfinite(score) else None for name, score in scores.items()}

@@ -1,4 +1,4 @@
-"""What scores are called, which of them a data set has, and which way each is better. No torch."""
+"""The names of the scores, which of them a data set has, and whether lower or higher is better. No torch."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CLASS_METRICS = ("cross_entropy", "accuracy", "skill")  # of plain rows
 
 
 def better(metric: str) -> Literal["min", "max"]:
-    """``min`` or ``max``: which way a metric such as ``val/mse_scaled`` is better."""
+    """``min`` or ``max``: whether a lower or a higher value of a metric such as ``val/mse_scaled`` is better."""
     return "max" if metric.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "min"
 
 
 def worst(metric: str) -> float:
-    """What no run's metric is worse than: what a job without one gives to a sweeper, which NaN might stop."""
+    """The worst possible value of a metric: what a job that has none returns to a sweeper, which NaN might stop."""
     return -math.inf if better(metric) == "max" else math.inf

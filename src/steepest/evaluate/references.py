@@ -1,4 +1,4 @@
-"""What the training loss would be for predictions that cost nothing: lines to hold a loss curve against."""
+"""The training loss of each baseline: horizontal lines to compare a loss curve with."""
 
 from __future__ import annotations
 
@@ -7,45 +7,31 @@ from torch import Tensor
 
 from steepest.data.windows import Windows
 from steepest.evaluate import baselines
+from steepest.evaluate.blocks import outputs_in_blocks, targets
 from steepest.nets.losses import Loss
-from steepest.nets.plain import Model
 
 
-@torch.no_grad()
-def reference_losses(predictor: Model, windows: Windows) -> dict[str, float]:
-    """The loss, in the units training sees, of each baseline on train and val: ``train_persistence``, ...
+@torch.inference_mode()
+def reference_losses(loss: Loss, windows: Windows) -> dict[str, float]:
+    """The loss of each baseline, as training computes it, on train and val: ``train_persistence``, ...
 
-    Values have ``least_squares`` (under mse the best any linear model can do on the training part) and ``persistence``
-    (``mean`` for plain rows); classes have ``majority``.
+    For values: ``least_squares``, under mse the lowest training loss of any linear model, and ``persistence`` (for
+    plain rows, ``mean``). For classes: ``majority``.
     """
-    if windows.classes:
-        share_H = baselines.share_of_ones(windows)
-        return _mean_losses(predictor.loss, windows, {"majority": lambda _, x_ND: _logits(share_H, len(x_ND), x_ND)})
-    exact = baselines.least_squares(windows)
-    ways = {
-        "least_squares": lambda _, x_ND: baselines.linear(exact, x_ND),
-        "persistence" if windows.ordered else "mean": lambda origin_N, _: windows.standing_still(origin_N),
-    }
-    return _mean_losses(predictor.loss, windows, ways)
-
-
-def _mean_losses(loss: Loss, windows: Windows, ways: dict) -> dict[str, float]:
-    found = {}
+    share_H = baselines.share_of_ones(windows) if windows.classes else None
+    exact = None if windows.classes else baselines.least_squares(windows)
+    losses: dict[str, float] = {}
     for part in ("train", "val"):
         count = len(windows.parts[part])
-        for name, outputs in ways.items() if count else ():
-            total = sum(
-                len(origin_N) * loss(outputs(origin_N, x_ND).double(), _wide(y_NH)).item()
-                for origin_N, (x_ND, y_NH, _) in windows.walk(part)
-            )
-            found[f"{part}_{name}"] = total / count
-    return found
-
-
-def _logits(share_H: Tensor, count: int, like: Tensor) -> Tensor:
-    """Outputs (N, 2 H) of a model that always gives the shares of class 1."""
-    return torch.stack([(1 - share_H).log(), share_H.log()], -1).flatten().expand(count, -1).to(like.device)
-
-
-def _wide(y_NH: Tensor) -> Tensor:
-    return y_NH.double() if y_NH.is_floating_point() else y_NH
+        if count == 0:
+            continue
+        target_NH, outputs = targets(windows, part), dict[str, Tensor]()
+        if share_H is not None:
+            outputs["majority"] = baselines.majority(share_H, count)
+        if exact is not None:
+            target_NH = target_NH.double()
+            origin_N = windows.parts[part].origins(torch.arange(count, device=windows.price_T.device))
+            outputs["least_squares"] = outputs_in_blocks(lambda x_BD: baselines.linear(exact, x_BD), windows, part)
+            outputs["persistence" if windows.ordered else "mean"] = windows.standing_still(origin_N)
+        losses |= {f"{part}_{name}": loss(outputs_NO, target_NH).item() for name, outputs_NO in outputs.items()}
+    return losses

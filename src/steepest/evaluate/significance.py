@@ -1,4 +1,4 @@
-"""Is a difference in score more than chance?"""
+"""Whether a difference between two forecasts' losses is more than chance: the Diebold-Mariano test."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from torch import Tensor
 def diebold_mariano(loss_a_T: Float[Tensor, " T"], loss_b_T: Float[Tensor, " T"], horizon: int) -> float | None:
     """Two-sided p-value of the Diebold-Mariano test that two forecasts are equally good.
 
-    The mean of d_t = loss_a - loss_b over days t is set against its standard error, which allows for the
-    autocorrelation of overlapping forecasts and of volatile times: Newey & West's weights (Bartlett) over
-    max(horizon - 1, floor(4 (T / 100)^(2/9))) lags. The statistic is standard normal if the forecasts are equally good.
+    The statistic is the mean of d_t = loss_a - loss_b over days t, divided by its standard error. The standard error
+    accounts for the autocorrelation that overlapping forecasts and volatile periods cause, by Newey & West's (Bartlett)
+    weights over max(horizon - 1, floor(4 (T / 100)^(2/9))) lags. The statistic is asymptotically standard normal if
+    the forecasts are equally good.
 
     Args:
-        loss_a_T, loss_b_T: the two forecasts' losses of each of T days, in the order of time.
-        horizon: H, days predicted at once.
+        loss_a_T, loss_b_T: the two forecasts' losses on each of T days, in time order.
+        horizon: H, the number of days predicted at once.
 
     Returns:
-        The p-value; None with fewer than 10 days or where the losses never differ.
+        The p-value; None with fewer than 10 days or if the losses never differ.
 
     Diebold & Mariano (1995), J. Business & Economic Statistics 13(3); Newey & West (1987, 1994).
     """
@@ -42,7 +43,7 @@ def diebold_mariano(loss_a_T: Float[Tensor, " T"], loss_b_T: Float[Tensor, " T"]
 
 
 def mean_by_day(loss_N: Float[Tensor, " N"], day_N: Int[Tensor, " N"]) -> Float[Tensor, " T"]:
-    """The mean loss of each day (T,), in the order of days: samples of one day (several series) are not independent."""
+    """The mean loss of each day (T,), in time order: samples of several series on one day are not independent."""
     day_T, inverse_N = torch.unique(day_N, return_inverse=True)
     total_T = torch.zeros(len(day_T), dtype=torch.float64, device=loss_N.device)
     total_T.index_add_(0, inverse_N, loss_N.double())

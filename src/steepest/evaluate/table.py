@@ -1,4 +1,4 @@
-"""What a run says at its end: one table, the line that was learnt, and one plain sentence."""
+"""The summary printed at the end of a run: a table of scores, the learned line, hints, and the verdict."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy
 
 
 def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path, console: Console) -> None:
-    """Print the table of a finished run, in the data's units, the verdict, and where the record lies."""
-    found = evaluation.model["train"]
-    columns = tuple(found) if "cross_entropy" in found else COLUMNS
+    """Print a finished run's scores in the data's units, the verdict, and the folder of the record."""
+    scores = evaluation.model["train"]
+    columns = tuple(scores) if "cross_entropy" in scores else COLUMNS
     table = Table(
         title="Scores in the data's units, at the best epoch",
         title_justify="left",
@@ -40,13 +40,13 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
         if not evaluation.model[part]:
             continue
         table.add_row(part, "model", *_cells(evaluation.model[part], columns), style="bold")
-        for name, scores in evaluation.baselines.items():
-            table.add_row("", name, *_cells(scores[part], columns), end_section=name == list(evaluation.baselines)[-1])
+        for name, parts in evaluation.baselines.items():
+            table.add_row("", name, *_cells(parts[part], columns), end_section=name == list(evaluation.baselines)[-1])
     console.print(table)
     counts = f"{metrics['updates']} updates, {metrics['epochs']} epochs, {metrics['seconds']:.1f} s"
-    how = f"{counts}; ended by {metrics['stop_reason']}."
+    ending = f"{counts}; ended by {metrics['stop_reason']}."
     critical = metrics.get("critical", {}).get("sentence")
-    for line in (how, metrics["line"], critical, metrics["hint"]):
+    for line in (ending, metrics["line"], critical, metrics["hint"]):
         if line:
             console.print(Text(line), soft_wrap=True)
     console.print(Text(evaluation.verdict().sentence, style="bold"), soft_wrap=True)
@@ -67,7 +67,7 @@ def _cell(column: str, value: float | None) -> str:
 
 
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
-    """What to try when a net is asked about prices beyond those it was trained on; None when it is not."""
+    """What to try if a net has to predict from prices outside the range it was trained on; None if it does not."""
     network = getattr(model, "network", None)
     if (isinstance(network, MLP) and network.depth == 1) or not windows.ordered:
         return None
@@ -84,15 +84,16 @@ def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
         return None
     return (
         f"{outside:.0%} of the test windows end at prices outside the training part's range, "
-        "where a net has learnt nothing: try data.relative_to_last=true data.window=28, or data.transform=log_return"
+        "where a net has learned nothing: try data.relative_to_last=true data.window=28, or data.transform=log_return"
     )
 
 
 def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], float] | None:
-    """A linear model's coefficients in the data's own units: (one per input, oldest day first), constant.
+    """A linear model's coefficients in the data's units, (one per input, oldest day first), and its constant.
 
-    Standardising is undone: prediction = mean_y + scale_y (W (x - mean_x) / scale_x + b). Of a relative model the
-    last value is added back to its own coefficient. None for other models, several series or horizons.
+    This undoes standardising: prediction = mean_y + scale_y (W (x - mean_x) / scale_x + b). For a model relative to
+    the last value, that value is added back through its coefficient. None for other models, for several series and for
+    a horizon above 1.
     """
     network = getattr(model, "network", None)
     if (
@@ -112,14 +113,14 @@ def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], 
     constant = scale * (bias_O.detach().double().cpu()[0] - (weight_D * mean_D / scale_D).sum()) + mean
     if windows.relative:
         width = len(windows.input_mean_SF[0])
-        # (u - last) has no mean, so what was taken off for the value's mean comes back, and last itself is added.
+        # The mean cancels in u - last, so what was subtracted for it is added back; then last itself is added.
         constant = constant - mean + (own_D[::width] * mean_D[::width]).sum()
         own_D[-width] += 1 - own_D[::width].sum()
     return own_D.tolist(), constant.item()
 
 
 def line_in_words(model: nn.Module, windows: Windows) -> str | None:
-    """The function that was learnt, if it is a line short enough to read."""
+    """The learned function as a sentence, if it is a line with at most four coefficients."""
     found = line_coefficients(model, windows)
     if found is None or len(found[0]) > 4:
         return None

@@ -1,22 +1,23 @@
-"""Lightning glue only: the data module that hands `batches.py` to a Trainer."""
+"""Lightning glue only: the data module that hands `data/batches.py` to a Trainer."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 
 from steepest.data.batches import Batches, PreparedData
 from steepest.data.sources import RowData, SeriesData
 from steepest.data.windows import Windows
+from steepest.lightning.internals import updates_until_checkpoint
 
 
 class WindowDataModule(PreparedData, LightningDataModule):
     """Reads a data set, standardises and splits it, and serves its batches from the training device.
 
     Args:
-        dataset: what to read and how to cut it (`sources.py`).
+        dataset: what to read and how to cut it (`data/sources.py`).
         seed: of the order of the batches, and of the split of plain rows.
 
     Attributes:
@@ -69,25 +70,26 @@ class WindowDataModule(PreparedData, LightningDataModule):
 
 
 def updates_ahead(trainer: Trainer, position: int) -> int:
-    """How many updates the model may do at once from this batch of the epoch on.
+    """How many updates the kernel may make from this batch of the epoch on; 0 where it does not train the run.
 
-    As many as it says (`updates_per_step`), but nothing that the trainer does between two batches may fall among them:
-    its last update, the end of a shortened epoch, a validation.
+    As many as the model says (`updates_per_step`), but nothing that somebody does between two updates may fall among
+    them: a look, the run's last update, a checkpoint, a validation, the end of a shortened epoch.
     """
-    limits = [int(getattr(trainer.lightning_module, "updates_per_step", 1))]
+    module = trainer.lightning_module
+    if getattr(module, "descent", None) is None:
+        return 0
+    limits = [module.updates_per_step]
+    if module.tracker is not None:
+        limits += [module.tracker.updates_ahead(), module.tracker.updates_left()]
     if trainer.max_steps > 0:
         limits.append(trainer.max_steps - trainer.global_step)
+    if (until := updates_until_checkpoint(trainer)) is not None:
+        limits.append(until)
     if math.isfinite(trainer.num_training_batches):
         limits.append(int(trainer.num_training_batches) - position)
+    if any(config.interval == "step" for config in trainer.lr_scheduler_configs):
+        limits.append(1)
     if trainer.enable_validation and trainer.val_check_batch:
         every = trainer.val_check_batch if trainer.check_val_every_n_epoch else 1  # None: counted across epochs
         limits.append(int(every - position % every) if math.isfinite(every) else 1)
-    return min(limits)
-
-
-def windows_in_training(trainer: Trainer, module: LightningModule) -> Windows:
-    """The windows a `Trainer` trains on, where its module is and in its precision: what callbacks look at."""
-    datamodule = getattr(trainer, "datamodule", None)
-    if not isinstance(datamodule, WindowDataModule):
-        raise ValueError("this callback looks at the windows of a WindowDataModule: trainer.fit(model, datamodule=...)")
-    return datamodule.placed(module.device, next(module.parameters()).dtype)
+    return max(1, min(limits))

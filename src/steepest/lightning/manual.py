@@ -1,28 +1,36 @@
 """The LightningModule whose gradients are derived by hand: no autograd anywhere in its step.
 
-The derivation is in `networks.py`, `activations.py` and `losses.py`. Here it meets Lightning's manual optimization: the
-gradients are put in `p.grad` and the optimizer steps through Lightning, once an update, so that everything that counts,
-watches or ends updates works as with `predictors.py`.
+The derivation is in `nets/`. On the CPU in one process the step is the compiled kernel of the same formulas (`engine/`):
+one `training_step` makes many updates, and tells the Trainer so. Elsewhere, and where somebody must see every update,
+it is the textbook itself, one update a step: gradients are put in `p.grad` and the optimizer steps through Lightning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch.loops.progress import _ProcessedTracker
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, Timer
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from steepest.nets.names import ActivationName, LossName
-from steepest.nets.networks import MLP, Layer, backward, forward
-from steepest.nets.plain import check_updates_per_step
-from steepest.lightning.predictors import MakeOptimizer, MakeScheduler, Predictor
-from steepest.lightning.steps import go_directly, listeners
-from steepest.lightning.updates import Flat, clip, lighten
+from steepest.data.windows import Order
+from steepest.engine.descent import Descent, UpdateLog, reason_against
+from steepest.lightning.datamodule import WindowDataModule
+from steepest.lightning.internals import count_updates, is_last_batch, overriding
+from steepest.lightning.predictors import Diverged, MakeOptimizer, MakeScheduler, Predictor
+from steepest.nets.networks import backward, forward
+from steepest.runs.build import clip_of, network_of
+from steepest.runs.specs import ManualModel
 
-BACKWARD_HOOKS = ("before_zero_grad", "before_backward", "after_backward")
+if TYPE_CHECKING:
+    from steepest.runs.tracker import Tracker
+
+BACKWARD_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward")
+UPDATE_HOOKS = (*BACKWARD_HOOKS, "on_before_optimizer_step", "on_train_batch_start", "on_train_batch_end")
+BETWEEN_CALLS = (ModelCheckpoint, ProgressBar, Timer)  # Lightning's, which are content with the ends of calls
 
 
 class ManualPredictor(Predictor):
@@ -31,102 +39,101 @@ class ManualPredictor(Predictor):
     Its parameters, and so its checkpoints, are those of `LinearPredictor` and `MLPPredictor`.
 
     Args:
-        inputs: D.
-        outputs: O.
-        hidden: units of each hidden layer.
-        activation: ``sigmoid``, ``relu``, ``tanh``, ``hard_sigmoid`` or ``identity``.
-        loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
-        seed: of the initial weights.
-        init_scale: of the initial weights; 1 is the usual start.
-        updates_per_step: updates done in one `training_step` where the data module hands out several batches at once;
-            the trajectory is the same for every number, and the Trainer's own cost is shared. A checkpoint or stop
-            rule of your own that looks every few updates needs a divisor of those, or 1.
-        gradient_clip_val: bound on the gradient's Euclidean norm, or on each of its numbers; none when None.
-        gradient_clip_algorithm: ``norm`` (default) or ``value``.
+        inputs, outputs, hidden, ...: the fields of `runs.specs.ManualModel`.
         optimizer: makes the optimizer from the parameters.
         scheduler: makes what changes its step after every epoch.
 
+    Attributes:
+        kept: set it to a list to have every update's log appended there.
+
     Raises:
-        ValueError: for an optimizer that needs the loss several times an update (L-BFGS), and for mixed precision.
+        ValueError: for an optimizer that needs the loss several times an update (L-BFGS), for mixed precision, and for
+            ``engine="kernel"`` where the kernel cannot train the run.
     """
 
-    network: MLP
-    flat: Flat | None = None  # while it is trained on one device
+    descent: Descent | None = None  # while the kernel trains it
+    tracker: Tracker | None = None  # of a run that `train.py` began
+    kept: list[UpdateLog] | None = None
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        hidden: Sequence[int] = (64,),
-        activation: ActivationName = "sigmoid",
-        loss: LossName = "mse",
-        seed: int = 0,
-        init_scale: float = 1.0,
-        updates_per_step: int = 256,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: Literal["norm", "value"] | None = None,
-        optimizer: MakeOptimizer | None = None,
-        scheduler: MakeScheduler | None = None,
+        self, *sizes: Any, optimizer: MakeOptimizer | None = None, scheduler: MakeScheduler | None = None, **options: Any
     ) -> None:
-        super().__init__(MLP(inputs, hidden, outputs, activation, seed, init_scale), loss, optimizer, scheduler)
-        check_updates_per_step(updates_per_step)
+        self.spec = spec = ManualModel(*sizes, **options)
+        super().__init__(spec, network_of(spec), optimizer, scheduler)
         self.automatic_optimization = False
-        self.updates_per_step = updates_per_step
-        self.clip_bound, self.clip_algorithm = gradient_clip_val, gradient_clip_algorithm or "norm"
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"], logger=False)
+        self.updates_per_step = spec.updates_per_step
+        self.clip = clip_of(spec)
 
-    def gradient(self, x_ND: Tensor, y_NH: Tensor) -> list[Tensor]:
-        """The gradient of the mean loss of these samples, a tensor per parameter, in their order: by hand."""
+    def gradient(self, x_ND: Tensor, y_NH: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The mean loss of these samples and its gradient, a tensor per parameter, by the textbook."""
         with torch.no_grad():
-            return self._loss_and_gradient(x_ND, y_NH, self.network.layers())[1]
-
-    def _loss_and_gradient(
-        self, x_ND: Tensor, y_NH: Tensor, layers: list[Layer], out: list[Layer] | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
-        activations = self.network.activations
-        trace = forward(x_ND, layers, activations, once=True)
-        loss, slope_NO = self.loss.with_slope(trace.a[-1], y_NH)
-        return loss, [g for pair in backward(slope_NO, trace, layers, activations, out, once=True) for g in pair]
+            layers, activations = self.network.layers(), self.network.activations
+            trace = forward(x_ND, layers, activations)
+            slope_NO = self.loss.backward(trace.a[-1], y_NH)
+            pairs = backward(slope_NO, trace, layers, activations)
+            return self.loss(trace.a[-1], y_NH), [g for pair in pairs for g in pair]
 
     @torch.no_grad()
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """One update for a batch (x, y), one for each of a chunk's batches; returns the last one's loss."""
-        batches = list(batch.batches()) if hasattr(batch, "batches") else [batch]
-        optimizer, layers = self.optimizers(), self.network.layers()
-        parameters = [p for layer in layers for p in layer]
-        into = self.flat.layers() if self.flat is not None else None
-        several, schedulers = self.trainer.world_size > 1, bool(self.trainer.lr_scheduler_configs)
-        # Hooks around a backward, which Lightning calls in automatic optimization only.
-        at_zero, before, after = (listeners(self.trainer, self, f"on_{hook}") for hook in BACKWARD_HOOKS)
-        for number, (x_ND, y_NH, *share) in enumerate(batches, start=1):
-            loss, gradients = self._loss_and_gradient(x_ND, y_NH, layers, into)
-            self.seen(x_ND, y_NH, loss)
-            for listen in at_zero:
-                listen(optimizer)
-            for listen in before:
-                listen(loss)
-            if several:
-                _average_over_devices(gradients, *share)
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
-            for listen in after:
-                listen()
-            if after and self.flat is not None:
-                self.flat.take_up()
-            optimizer.step()  # type: ignore[union-attr]
-            if schedulers:
-                self._step_schedulers("step", self.trainer.fit_loop.epoch_loop.batch_idx + number)
-        self._count(len(batches) - 1)
-        if self.trainer.fit_loop.epoch_loop._num_ready_batches_reached():
-            self._step_schedulers("epoch", self.current_epoch + 1)
+        """As many updates as an `Order` has batches, by the kernel; or one, of a batch (x, y). Returns the last loss."""
+        loss = self._by_kernel(batch) if isinstance(batch, Order) else self._by_textbook(*batch)
+        if self.trainer.lr_scheduler_configs:
+            self._step_schedulers("step", self.trainer.fit_loop.epoch_loop.batch_idx + 1)
+            if is_last_batch(self.trainer):
+                self._step_schedulers("epoch", self.current_epoch + 1)
         return loss
+
+    def _by_kernel(self, order: Order) -> Tensor:
+        descent, done = self.descent, self.global_step
+        assert descent is not None, "orders are handed out while the kernel trains"
+        origin_N, asked = order.origin_N.numpy(), -(-len(order.origin_N) // order.size)
+        if self.tracker is not None and self.tracker.updates_ahead() == 0:
+            batch = descent.windows.gather(order.origin_N)
+            self.tracker.look(batch.x_ND, batch.y_NH, *descent.gradient(origin_N))
+        log = descent.advance(origin_N, order.size, asked, done)
+        if self.tracker is not None:
+            self.tracker.log(log)
+        if self.kept is not None:
+            self.kept.append(log)
+        if log.refused:
+            raise Diverged.at(log.refused, done + len(log) + 1, self.current_epoch + 1)
+        if len(log) < asked:
+            self.trainer.train_dataloader.give_back(asked - len(log))  # type: ignore[union-attr]
+        count_updates(self.trainer, len(log))
+        return torch.tensor(log.losses_K[-1])
+
+    def _by_textbook(self, x_ND: Tensor, y_NH: Tensor, share: float = 1.0) -> Tensor:
+        optimizer = self.optimizers()
+        loss, gradients = self.gradient(x_ND, y_NH)
+        self.check_finite(x_ND, y_NH, loss)
+        # Hooks around a backward, which Lightning calls in automatic optimization only.
+        at_zero, before, after = (self._listeners(hook) for hook in BACKWARD_HOOKS)
+        for listen in at_zero:
+            listen(optimizer)
+        for listen in before:
+            listen(loss)
+        if self.trainer.world_size > 1:
+            _average_over_devices(gradients, share)
+        for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        for listen in after:
+            listen()
+        optimizer.step()  # type: ignore[union-attr]
+        return loss
+
+    def _listeners(self, hook: str) -> list[Callable[..., None]]:
+        """What is called at a hook, in Lightning's order: callbacks that have one of their own, then the module."""
+        found: list[Callable[..., None]] = []
+        for callback in overriding(self.trainer, hook):
+            found.append(lambda *given, bound=getattr(callback, hook): bound(self.trainer, self, *given))
+        if getattr(type(self), hook) is not getattr(LightningModule, hook):
+            found.append(getattr(self, hook))
+        return found
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient where Lightning clips that of an automatic module: after callbacks have seen it."""
-        if self.clip_bound is not None and self.clip_bound > 0:
-            clip(
-                [p.grad for p in self.network.parameters() if p.grad is not None], self.clip_bound, self.clip_algorithm
-            )
+        if self.clip is not None:
+            self.clip([p.grad for p in self.network.parameters() if p.grad is not None])
 
     def build_optimizer(self) -> torch.optim.Optimizer:
         """The optimizer over the network's parameters."""
@@ -136,29 +143,24 @@ class ManualPredictor(Predictor):
                 "L-BFGS evaluates the loss several times an update, a hand-derived step once: take model=linear or "
                 "model=mlp with it, or optimizer=sgd, momentum, adam or adamw"
             )
-        lighten(optimizer, self)
         return optimizer
 
     def on_fit_start(self) -> None:
         """Refuse precisions in which forward and backward would not be one computation."""
-        if self.trainer.precision not in ("32-true", "64-true"):
-            raise ValueError(
-                f"trainer.precision={self.trainer.precision}: hand-derived gradients are computed in one precision; "
-                "use 32-true or 64-true"
-            )
+        check_precision(self.trainer)
 
     def on_train_start(self) -> None:
-        """Step without what a step does not need."""
-        if go_directly(self.trainer, self):
-            self.flat = Flat(self.network)
-
-    def on_train_end(self) -> None:
-        """Leave nothing of a fit behind but the parameters."""
-        self.flat = None
+        """Take the kernel where it can train this run."""
+        optimizer = self.trainer.optimizers[0]
+        if choose_engine(self, self.trainer, optimizer)[0] == "kernel":
+            datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
+            windows = datamodule.placed("cpu", next(self.parameters()).dtype)
+            entries = self.tracker is not None and self.tracker.wants_entries
+            self.descent = Descent(self.network, self.loss, optimizer, windows, self.clip, entries=entries)
 
     def on_train_epoch_end(self) -> None:
         """Step schedulers that look at a score, which callbacks have logged by now."""
-        if self.trainer.fit_loop.epoch_loop._num_ready_batches_reached():
+        if is_last_batch(self.trainer):
             self._step_schedulers("epoch", self.current_epoch + 1, plateau=True)
 
     def _step_schedulers(self, interval: str, after: int, plateau: bool = False) -> None:
@@ -172,28 +174,47 @@ class ManualPredictor(Predictor):
             else:
                 config.scheduler.step()
 
-    def _count(self, further: int) -> None:
-        """Let Lightning know that this step was so many batches more than the one it counts.
 
-        Then epochs end, progress shows, validation comes and checkpoints resume as if it had handed out each.
-        """
-        if further == 0:
-            return
-        loop, fetcher = self.trainer.fit_loop.epoch_loop, self.trainer.fit_loop._data_fetcher
-        assert fetcher is not None
-        assert fetcher.length is not None, "chunks come from a loader with a length"
-        for progress in (loop.batch_progress.current, loop.batch_progress.total):
-            assert isinstance(progress, _ProcessedTracker)
-            progress.ready += further
-            progress.started += further
-            progress.processed += further
-            progress.completed += further
-        fetcher.fetched += further
-        fetcher.done = loop.batch_progress.is_last_batch = fetcher.fetched >= fetcher.length
-        loop._batches_that_stepped += further
+def choose_engine(module: ManualPredictor, trainer: Trainer, optimizer: torch.optim.Optimizer) -> tuple[str, str]:
+    """``kernel`` or ``textbook``, and why the kernel cannot train this run (empty where it can).
+
+    Raises:
+        ValueError: for ``model.engine=kernel`` where it cannot.
+    """
+    asked = module.spec.engine
+    reason = "model.engine=textbook" if asked == "textbook" else _against_kernel(module, trainer, optimizer)
+    if reason and asked == "kernel":
+        raise ValueError(f"model.engine=kernel: {reason}; use model.engine=auto, or change that")
+    return ("textbook", reason) if reason else ("kernel", "")
 
 
-def _average_over_devices(gradients: list[Tensor], share: float = 1.0) -> None:
+def _against_kernel(module: ManualPredictor, trainer: Trainer, optimizer: torch.optim.Optimizer) -> str:
+    if trainer.world_size > 1:
+        return f"{trainer.world_size} processes train the run together"
+    if trainer.strategy.root_device.type != "cpu":
+        return f"the device is {trainer.strategy.root_device.type}"
+    datamodule = getattr(trainer, "datamodule", None)
+    if datamodule is not None and not isinstance(datamodule, WindowDataModule):
+        return "the batches do not come from a WindowDataModule"
+    for callback in overriding(trainer, *UPDATE_HOOKS):
+        if not (type(callback).__module__.startswith("steepest.lightning.") or isinstance(callback, BETWEEN_CALLS)):
+            return f"callback {type(callback).__name__} looks at every update"
+    own = [hook for hook in UPDATE_HOOKS if getattr(type(module), hook) is not getattr(ManualPredictor, hook)]
+    if own or type(module).training_step is not ManualPredictor.training_step:
+        return f"{type(module).__name__} has its own {', '.join(own) or 'training_step'}"
+    return reason_against(module.network, module.loss, optimizer) or ""
+
+
+def check_precision(trainer: Trainer) -> None:
+    """Raise `ValueError` for mixed precision."""
+    if trainer.precision not in ("32-true", "64-true"):
+        raise ValueError(
+            f"trainer.precision={trainer.precision}: hand-derived gradients are computed in one precision; "
+            "use 32-true or 64-true"
+        )
+
+
+def _average_over_devices(gradients: list[Tensor], share: float) -> None:
     """Each device has the mean over its share of the batch; what all need is the mean over the batch."""
     world = torch.distributed.get_world_size()
     together = torch.cat([g.flatten() for g in gradients]).mul_(share / world)

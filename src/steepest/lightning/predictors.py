@@ -1,62 +1,68 @@
 """LightningModules that train a network on batches (x, y) with PyTorch's gradients; `manual.py` has those by hand.
 
-Thin on purpose: the functions are in `networks.py`, the losses in `losses.py`; what is watched and scored is done by
-callbacks. Any Lightning `Trainer` can fit these, with any loader of (x, y) pairs.
+Thin on purpose: the functions are in `nets/networks.py`, the losses in `nets/losses.py`; what is watched and scored is
+done by callbacks. Any Lightning `Trainer` can fit these, with any loader of (x, y) pairs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from steepest.lightning.internals import loops_at, name_hyperparameters
 from steepest.nets.losses import loss_of
-from steepest.nets.names import ActivationName, LossName
 from steepest.nets.networks import MLP, Linear
+from steepest.runs.build import network_of
+from steepest.runs.specs import LinearModel, MLPModel
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
-MakeScheduler = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
+MakeScheduler = Callable[[torch.optim.Optimizer], LRScheduler]
 
 
 class Diverged(ArithmeticError):
-    """The training loss is not a finite number; the update it called for was refused."""
+    """The training loss, or its gradient, is not a finite number; the update it called for was refused."""
+
+    @classmethod
+    def at(cls, what: str, update: int, epoch: int) -> Diverged:
+        """For an update and an epoch, counted from 1."""
+        return cls(f"{what} at update {update} (epoch {epoch}), which was refused: lower optimizer.lr")
 
 
 class Predictor(LightningModule):
     """What the predictors share; use `LinearPredictor`, `MLPPredictor` or `ManualPredictor`.
 
     Args:
+        spec: its options; they are a checkpoint's hyper-parameters.
         network: the function, (N, D) -> (N, O).
-        loss: a name in `LOSSES`.
         optimizer: makes the optimizer from the parameters; gradient descent with step 0.01 when None.
         scheduler: makes from the optimizer what changes its step after every epoch; nothing when None.
 
     Attributes:
-        at_hand: the batch (x_ND, y_NH) that the update at hand is computed from, and its mean loss, a scalar, at the
+        at_hand: inputs, targets and mean loss (a number) of the batch that the update at hand is computed from, at the
             parameters before that update; for callbacks.
-        loss_at_hand: that loss as a number.
         monitor: the logged score that a `ReduceLROnPlateau` scheduler looks at.
     """
 
     monitor: str = "val/loss"
-
-    at_hand: tuple[Tensor, Tensor, Tensor]
-    loss_at_hand: float
+    at_hand: tuple[Tensor, Tensor, float]
 
     def __init__(
-        self, network: MLP, loss: str, optimizer: MakeOptimizer | None, scheduler: MakeScheduler | None
+        self, spec: LinearModel | MLPModel, network: MLP, optimizer: MakeOptimizer | None, scheduler: MakeScheduler | None
     ) -> None:
         super().__init__()
-        self.loss = loss_of(loss)
+        self.loss = loss_of(spec.loss)
         self.network = network
         self.make_optimizer = optimizer or partial(torch.optim.SGD, lr=0.01)
         self.make_scheduler = scheduler
+        name_hyperparameters(self, asdict(spec))
 
     def forward(self, x_ND: Tensor) -> Tensor:
         """Predictions (N, O) in model space for inputs (N, D)."""
@@ -66,28 +72,19 @@ class Predictor(LightningModule):
         """The batch's loss, weighed by its share of the update's samples where several devices split a batch."""
         x_ND, y_NH, *share = batch
         loss = self.loss(self(x_ND), y_NH)
-        self.seen(x_ND, y_NH, loss.detach())
+        self.check_finite(x_ND, y_NH, loss.detach())
         return loss * share[0] if share else loss
 
-    def seen(self, x_ND: Tensor, y_NH: Tensor, loss: Tensor) -> None:
+    def check_finite(self, x_ND: Tensor, y_NH: Tensor, loss: Tensor) -> None:
         """Keep what the next update is computed from.
 
         Raises:
-            Diverged: for a loss that is no finite number, before the update it calls for.
+            Diverged: for a loss that is not a finite number, before the update it calls for.
         """
         number = loss.item()
         if not math.isfinite(number):
-            raise Diverged(
-                f"the training loss is {number} at update {self.global_step + 1} "
-                f"(epoch {self.current_epoch + 1}), which was refused: lower optimizer.lr"
-            )
-        # Past the look for parameters and submodules.
-        self.__dict__["at_hand"], self.__dict__["loss_at_hand"] = (x_ND, y_NH, loss), number
-
-    def gradient(self, x_ND: Tensor, y_NH: Tensor) -> list[Tensor]:
-        """The gradient of the mean loss of these samples, a tensor per parameter, in their order."""
-        with torch.enable_grad():
-            return list(torch.autograd.grad(self.loss(self(x_ND), y_NH), list(self.network.parameters())))
+            raise Diverged.at(f"the training loss is {number}", self.global_step + 1, self.current_epoch + 1)
+        self.__dict__["at_hand"] = (x_ND, y_NH, number)  # past the look for parameters and submodules
 
     def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Log ``val/loss``, the mean over all samples, where a Trainer validates."""
@@ -109,96 +106,47 @@ class Predictor(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the parameters' own numbers, not those of a larger tensor that they are views of."""
+        """Save the parameters' own numbers, not those of a larger tensor that they are views of; count batches."""
         checkpoint["state_dict"] = {name: value.clone() for name, value in checkpoint["state_dict"].items()}
+        if math.isfinite(self.trainer.num_training_batches):
+            checkpoint["batches"] = int(self.trainer.num_training_batches)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let a checkpoint be taken up to the bit, and by either kind of optimization."""
+        """Let a checkpoint be taken up to the bit, by either kind of optimization, whichever driver wrote it."""
         # Lightning loads it before it turns the module to double: the digits beyond single would be lost.
         self.to(dtype=next(iter(checkpoint["state_dict"].values())).dtype)
-        # Each kind counts its updates elsewhere.
-        if "loops" not in checkpoint:
-            return
-        loop = checkpoint["loops"]["fit_loop"]
-        steps = {"ready": checkpoint["global_step"], "completed": checkpoint["global_step"]}
-        loop["epoch_loop.manual_optimization.optim_step_progress"]["total"].update(steps)
-        loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"].update(steps)
+        if self._trainer is not None and "batches" in checkpoint and "optimizer_states" in checkpoint:
+            checkpoint["loops"] = loops_at(self.trainer, checkpoint["global_step"], checkpoint["batches"])
 
 
 class LinearPredictor(Predictor):
     """p = W x + b by gradient descent.
 
     Args:
-        inputs: D.
-        outputs: O.
-        loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
-        seed: of the initial weights.
-        init_scale: of the initial weights; 1 is the usual start.
+        inputs, outputs, loss, seed, init_scale: the fields of `runs.specs.LinearModel`.
         optimizer: makes the optimizer from the parameters.
         scheduler: makes what changes its step after every epoch.
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        loss: LossName = "mse",
-        seed: int = 0,
-        init_scale: float = 1.0,
-        optimizer: MakeOptimizer | None = None,
-        scheduler: MakeScheduler | None = None,
+        self, *sizes: Any, optimizer: MakeOptimizer | None = None, scheduler: MakeScheduler | None = None, **options: Any
     ) -> None:
-        super().__init__(Linear(inputs, outputs, seed, init_scale), loss, optimizer, scheduler)
-        # Plain data only: checkpoints load with weights_only=True.
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"], logger=False)
+        spec = LinearModel(*sizes, **options)
+        super().__init__(spec, Linear(spec.inputs, spec.outputs, spec.seed, spec.init_scale), optimizer, scheduler)
 
 
 class MLPPredictor(Predictor):
     """A fully connected net by gradient descent; one hidden layer is the two-layer net.
 
     Args:
-        inputs: D.
-        outputs: O.
-        hidden: units of each hidden layer.
-        activation: ``sigmoid``, ``relu``, ``tanh``, ``hard_sigmoid`` or ``identity``.
-        loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
-        seed: of the initial weights.
-        init_scale: of the initial weights; 1 is the usual start.
+        inputs, outputs, hidden, activation, loss, seed, init_scale: the fields of `runs.specs.MLPModel`.
         optimizer: makes the optimizer from the parameters.
         scheduler: makes what changes its step after every epoch.
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        hidden: Sequence[int] = (64,),
-        activation: ActivationName = "sigmoid",
-        loss: LossName = "mse",
-        seed: int = 0,
-        init_scale: float = 1.0,
-        optimizer: MakeOptimizer | None = None,
-        scheduler: MakeScheduler | None = None,
+        self, *sizes: Any, optimizer: MakeOptimizer | None = None, scheduler: MakeScheduler | None = None, **options: Any
     ) -> None:
-        super().__init__(MLP(inputs, hidden, outputs, activation, seed, init_scale), loss, optimizer, scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"], logger=False)
+        spec = MLPModel(*sizes, **options)
+        super().__init__(spec, network_of(spec), optimizer, scheduler)
 
-
-@torch.no_grad()
-def full_loss(predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """The mean loss over all samples of `batches` of (x_ND, y_NH), at the current parameters; a scalar."""
-    sums, count = [], 0
-    for x_ND, y_NH in batches:
-        sums.append(predictor.loss(predictor(x_ND), y_NH) * len(x_ND))
-        count += len(x_ND)
-    return torch.stack(sums).sum() / count
-
-
-def full_gradient(predictor: Predictor, batches: Iterable[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """The gradient of `full_loss`, a tensor per parameter, in their order; ``p.grad`` is left alone."""
-    total = [torch.zeros_like(p) for p in predictor.network.parameters()]
-    count = 0
-    for x_ND, y_NH in batches:
-        torch._foreach_add_(total, predictor.gradient(x_ND, y_NH), alpha=len(x_ND))
-        count += len(x_ND)
-    return [g / count for g in total]

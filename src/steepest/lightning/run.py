@@ -1,4 +1,4 @@
-"""One run, from a checked config to its record: build, fit, evaluate on the best epoch, write, say how good it is."""
+"""One run, from a checked config to its record: build, fit, score the best epoch, write, draw."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,31 +17,34 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
 from steepest.data.batches import Batches
-from steepest.lightning.datamodule import WindowDataModule
 from steepest.data.windows import Batch
-from steepest.evaluate.evaluation import Evaluation, evaluate
-from steepest.evaluate.names import better
-from steepest.nets.agreement import Disagreement
+from steepest.evaluate.blocks import outputs_in_blocks
+from steepest.evaluate.evaluation import Evaluation, Evaluator
+from steepest.evaluate.references import reference_losses
+from steepest.evaluate.scoring import part_scorers
+from steepest.lightning.callbacks import CheckpointFiles, Tracking
+from steepest.lightning.datamodule import WindowDataModule
+from steepest.lightning.manual import ManualPredictor, check_precision, choose_engine
 from steepest.lightning.predictors import Diverged, Predictor
-from steepest.observe.audit import Audit
-from steepest.observe.curvature import Curvature
+from steepest.nets.agreement import Disagreement
+from steepest.observe.eventfile import event_file
 from steepest.observe.figures import draw_parity
 from steepest.observe.gallery import draw_descent, draw_scores, gathered, show
-from steepest.observe.hparams import begin_session, end_session, hyperparameters
+from steepest.observe.hparams import begin_session, hyperparameters
+from steepest.observe.instrument import Instrument
 from steepest.observe.parity import Parity
+from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
-from steepest.observe.scores import EpochScores
 from steepest.observe.tags import layout
-from steepest.lightning.checkpoints import BestCheckpoint, LastCheckpoint
+from steepest.runs.checkpoints import TRACKER, load
 from steepest.runs.checks import check_choices, check_objective
 from steepest.runs.config import Checked, check
-from steepest.lightning.escape import Escape
-from steepest.runs.files import write_text
-from steepest.runs.outcome import assessment, final_values
+from steepest.runs.files import read_json
+from steepest.runs.finish import end_early, finish
 from steepest.runs.process import keep_freed_memory
 from steepest.runs.pruning import trial_of
 from steepest.runs.record import RunRecord, Status, data_facts, device_name
-from steepest.lightning.stops import Pruning, stop_reason
+from steepest.runs.stops import Epochs, is_verdict
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ class Outcome:
 
     Attributes:
         metrics: what metrics.json says, ``status`` and ``stop_reason`` first.
-        evaluation: the scores, if the run finished.
+        evaluation: the scores, if the run finished now.
     """
 
     metrics: dict[str, Any]
@@ -61,7 +64,7 @@ class Outcome:
     @property
     def objective(self) -> float | None:
         """The objective at the best epoch of a finished run."""
-        return self.metrics["objective"]["value"] if self.evaluation else None
+        return self.metrics["objective"]["value"] if self.metrics["status"] == "finished" else None
 
 
 def run(
@@ -79,7 +82,7 @@ def run(
         config: as Hydra composes it.
         folder: the run's own.
         overrides: what the user typed, for the record.
-        resume: go on from the folder's last checkpoint.
+        resume: continue from the folder's last checkpoint.
         trust: packages a config may name, instead of the config's own list.
         alone: no job of a sweep: all pictures are drawn.
 
@@ -88,19 +91,17 @@ def run(
     """
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if first and not resume and (folder / "run.json").exists():
-        raise ValueError(
-            f"{folder} holds a run already: go on with it by resume={folder}, or give another hydra.run.dir"
-        )
+        raise ValueError(f"{folder} holds a run already: continue it with resume={folder}, or give another hydra.run.dir")
     record = RunRecord(folder, overrides, resume)
     try:
-        return _run(check(_objective_without_val(config, record), trust), folder, record, first, resume, alone)
+        return _run(check(_objective_without_val(config, record), trust), folder, record, resume, alone)
     except Exception as error:
         if first:
             record.fail(f"{type(error).__name__}: {error}")
         raise
 
 
-def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume: bool, alone: bool) -> Outcome:
+def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone: bool) -> Outcome:
     seed_everything(checked.run.seed, verbose=False)
     torch.set_num_threads(checked.run.threads)
     keep_freed_memory()
@@ -111,88 +112,148 @@ def _run(checked: Checked, folder: Path, record: RunRecord, first: bool, resume:
         record.notes.append(f"the {part} part is empty (data.split) and is skipped")
     model = build_model(checked, datamodule)
     check_objective(checked.run.objective, windows)
-    rule = checked.groups["stop"]()
     last = folder / "checkpoints" / "last.ckpt"
-    # Never a pickle: a checkpoint holds plain data, and one that does not is refused.
-    state = torch.load(last, weights_only=True, map_location="cpu") if resume and last.exists() else None
-    done = int(state["global_step"]) if state else 0
+    state = load(last) if resume and last.exists() else None
+    if resume and state is None:
+        remove_curves(folder)  # it was killed before its first checkpoint, and begins anew
+    rule, extra, instruments = _parts(checked, alone)
+    if state is not None and (over := _already_finished(state, rule, folder)) is not None:
+        return over
+    trial = None if resume else trial_of(checked.plain)  # a run that is continued by itself is no trial any more
     logger = checked.groups["logger"]
+    done = int(state["global_step"]) if state else 0
     logger = logger(save_dir=str(folder), purge_step=done + 1 if state else None) if logger else False
-    objective, kept = checked.run.objective, folder / "checkpoints"
-    scores, latest, best = (
-        EpochScores(objective),
-        LastCheckpoint(kept),
-        BestCheckpoint(kept, objective, better(objective)),
-    )
-    extra: list[Callback] = [callback() for callback in checked.groups["callbacks"].values()]
-    if not alone:  # a sweep has a bar of its own
-        extra = [callback for callback in extra if not isinstance(callback, RunProgress)]
+    dtype = torch.float64 if checked.groups["trainer"].arguments.get("precision") == "64-true" else torch.float32
+    evaluator = Evaluator(datamodule.placed("cpu", dtype))
+    tracking = Tracking(
+        checked.run.objective, rule, instruments,
+        scorers=lambda: evaluator.scorers if model.device.type == "cpu" else part_scorers(datamodule.placed(model.device, dtype)),
+        references=lambda: reference_losses(model.loss, evaluator.windows),
+        data=datamodule, folder=folder / "checkpoints", trial=trial,
+    )  # fmt: skip
     # Lightning refuses to clip for manual optimization; such a model has been given the bound itself.
     clip = {} if model.automatic_optimization else {"gradient_clip_val": None, "gradient_clip_algorithm": None}
-    trial = None if resume else trial_of(checked.plain)  # a run that is gone on with by itself is no trial any more
-    pruning = [] if trial is None else [Pruning(trial, scores)]
-    callbacks = [*extra, scores, rule, *pruning, best, latest]
-    trainer: Trainer = checked.groups["trainer"](logger=logger, callbacks=callbacks, **clip)
-    if first:
-        record.begin(checked.plain, data_facts(datamodule), device_name(trainer.strategy.root_device))
+    trainer: Trainer = checked.groups["trainer"](
+        logger=logger, callbacks=[tracking, *extra], enable_checkpointing=False, plugins=[CheckpointFiles()], **clip
+    )
+    engine, why = _engine(model, trainer)
+    _check_same_engine(record, engine)
+    # A process that Lightning starts itself runs all of this again, but for what only the first one does.
+    if trainer.is_global_zero:
+        record.begin(checked.plain, data_facts(datamodule), device_name(trainer.strategy.root_device), engine, why)
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_custom_scalars(layout())
-        if isinstance(logger, TensorBoardLogger) and state is None:
-            begin_session(logger.experiment, hyperparameters(checked.plain, record.overrides))
+            if state is None:
+                begin_session(event_file(logger.experiment), hyperparameters(checked.plain, record.overrides))
     for note in record.notes:
         log.warning("%s", note)
 
     started = time.perf_counter()
-    status, reason = fit(trainer, model, datamodule, [rule, *pruning], last if state else None)
-    if not trainer.is_global_zero:
-        return Outcome({"status": status, "stop_reason": reason}, None)
-    metrics: dict[str, Any] = {
-        "status": status,
-        "stop_reason": reason,
-        "updates": trainer.global_step,
-        "epochs": trainer.current_epoch,
-        "seconds": time.perf_counter() - started,
-        "objective": {"name": checked.run.objective, "value": _number(best.best_model_score)},
-        "train": {},
-        "val": {},
-        "test": {},
-        "baselines": {},
-    }
-    if status != "finished":
-        if isinstance(logger, TensorBoardLogger):
-            end_session(logger.experiment, status, {}, trainer.global_step)
-            logger.finalize(status)
-        record.end(metrics)
-        return Outcome(metrics, None)
-    evaluation = evaluate_best(model, datamodule, best.best_model_path)
-    record.predictions(evaluation.predictions)
-    writer = logger.experiment if isinstance(logger, TensorBoardLogger) else None
-    windows_there = datamodule.placed("cpu", next(model.parameters()).dtype)
-    title = checked.groups["model"].target.__name__
-    descent = gathered(folder, title, model.cpu(), windows_there, evaluation, scores, extra, resumed=done > 0)
-    draw_scores(descent)
-    if alone or (descent.pictures is not None and descent.pictures.in_sweeps):
-        draw_descent(descent, writer, trainer.global_step)
-    for callback in extra:
-        if isinstance(callback, Audit):
-            metrics["audit"] = {"relative_error": callback.greatest, "updates_looked_at": callback.looks}
-        if isinstance(callback, Curvature) and callback.ending is not None:
-            metrics["critical"] = callback.ending.record() | {"sentence": callback.ending.sentence()}
-        if isinstance(callback, Escape):
-            metrics["escapes"] = callback.escapes
-        if isinstance(callback, Parity):
-            write_text(folder / "parity.csv", callback.table().to_csv(index=False))
-            draw_parity(callback.table(), folder / "figures" / "parity.png")
-            metrics["parity"] = callback.summary()
-    if writer is not None:
-        show(folder, writer, trainer.global_step)
-    metrics |= assessment(evaluation, model, windows)
+    bar = next((i for i in instruments.values() if isinstance(i, RunProgress)), None)
+    try:
+        status, reason = fit(trainer, model, datamodule, last if state else None)
+        tracker = tracking.tracker
+        if not trainer.is_global_zero:
+            return Outcome({"status": status, "stop_reason": reason}, None)
+        if tracker is None:
+            raise ValueError("trainer.fast_dev_run or limit_train_batches=0: there was nothing to train on")
+        seconds = time.perf_counter() - started
+        if status != "finished":
+            return Outcome(end_early(tracker, record, status, reason, seconds), None)
+        model.cpu()
+        outputs = tracker.outputs
+        if engine != "kernel":
+            model.eval()
+            outputs = lambda scorer: outputs_in_blocks(model, evaluator.windows, scorer.part)  # noqa: E731
+        metrics, evaluation = finish(tracker, model, evaluator, outputs, record, seconds)
+        if isinstance(model, ManualPredictor):
+            model.descent = model.tracker = None
+        if bar is not None:
+            bar.say("drawing")
+        title = checked.groups["model"].name
+        history = gathered(
+            folder, title, model, evaluator.windows, evaluation, tracker.history, list(instruments.values()),
+            resumed=done > 0,
+        )  # fmt: skip
+        writer = logger.experiment if isinstance(logger, TensorBoardLogger) else None
+        with _pictures_never_fail_a_run():
+            draw_scores(history)
+            pictures = next((i for i in instruments.values() if isinstance(i, Pictures)), None)
+            if alone or (pictures is not None and pictures.in_sweeps):
+                draw_descent(history, writer, tracker.view.updates)
+            for instrument in instruments.values():
+                if isinstance(instrument, Parity):
+                    draw_parity(instrument.table(), folder / "figures" / "parity.png")
+            if writer is not None:
+                show(folder, writer, tracker.view.updates)
+    finally:
+        if bar is not None:
+            bar.close()
     if isinstance(logger, TensorBoardLogger):
-        end_session(logger.experiment, status, final_values(metrics), trainer.global_step)
         logger.finalize("success")
-    record.end(metrics)
     log.info("%s", metrics["verdict"])
     return Outcome(metrics, evaluation)
+
+
+class _pictures_never_fail_a_run(suppress):  # noqa: N801  # a context manager
+    """Whatever goes wrong while pictures are drawn, the run's record stands: it is said, with where it happened."""
+
+    def __init__(self) -> None:
+        super().__init__(Exception)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        if error is not None and isinstance(error, Exception):
+            log.error("a picture could not be drawn (%s: %s); the run's scores are not affected", kind.__name__, error)
+            logging.getLogger("steepest.traceback").info("drawing failed", exc_info=error)
+        return bool(super().__exit__(kind, error, trace))
+
+
+def remove_curves(folder: Path) -> None:
+    """Take the event files of a run away that begins anew."""
+    for path in folder.glob("events.out.tfevents.*"):
+        path.unlink()
+
+
+def _parts(checked: Checked, alone: bool) -> tuple[Epochs, list[Callback], dict[str, Instrument]]:
+    """The stop rule, Lightning's own callbacks and this project's instruments, by their names."""
+    stop = checked.groups["stop"]()
+    built = {name: callback() for name, callback in checked.groups["callbacks"].items()}
+    extra = [callback for callback in built.values() if isinstance(callback, Callback)]
+    instruments = {name: one for name, one in built.items() if isinstance(one, Instrument)}
+    if not alone:  # a sweep has a bar of its own
+        instruments = {name: one for name, one in instruments.items() if not isinstance(one, RunProgress)}
+    if isinstance(stop, Epochs):
+        return stop, extra, instruments
+    return Epochs(checked.groups["trainer"].arguments.get("max_epochs") or 1000), [*extra, stop], instruments
+
+
+def _already_finished(state: dict[str, Any], rule: Epochs, folder: Path) -> Outcome | None:
+    """The outcome of a run that has nothing left to do; None where it can continue."""
+    kept, run_json = state["callbacks"].get(TRACKER), read_json(folder / "run.json")
+    metrics = read_json(folder / "metrics.json")
+    if kept is None or run_json.get("status") != "finished" or metrics.get("status") != "finished":
+        return None
+    if not (rule.limit(kept["updates"] // kept["batches"], kept["updates"]) or is_verdict(kept["reason"])):
+        return None
+    log.warning("%s has finished already (%s): there is nothing to do", folder, metrics["stop_reason"])
+    return Outcome(metrics, None)
+
+
+def _engine(model: Predictor, trainer: Trainer) -> tuple[str, str]:
+    """What will make the updates, and why it is not the kernel."""
+    if not isinstance(model, ManualPredictor):
+        return "autograd", ""
+    check_precision(trainer)
+    return choose_engine(model, trainer, model.build_optimizer())
+
+
+def _check_same_engine(record: RunRecord, engine: str) -> None:
+    before = record.facts.get("engine")
+    if record.resumed and before not in (None, engine):
+        raise ValueError(
+            f"resume={record.folder}: the run was trained by the {before}, and would now be by the {engine}, whose last "
+            f"digits differ: resume it as it began, or start a new run"
+        )
 
 
 def _objective_without_val(config: DictConfig, record: RunRecord) -> DictConfig:
@@ -225,8 +286,8 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
     return predictor
 
 
-def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Batch]:
-    """A config's model at its initial weights, and the first batch it would be trained on, on the CPU.
+def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Batch, WindowDataModule]:
+    """A config's model at its initial weights, the first batch it would be trained on, on the CPU, and its data.
 
     Raises:
         ValueError: as `run` does.
@@ -240,13 +301,11 @@ def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Batc
     )
     batch = next(iter(batches))
     assert isinstance(batch, Batch)
-    return predictor.to(dtype=dtype), batch
+    return predictor.to(dtype=dtype), batch, datamodule
 
 
-def fit(
-    trainer: Trainer, model: Predictor, datamodule: WindowDataModule, rules: Sequence[Any], checkpoint: Path | None
-) -> tuple[Status, str]:
-    """Fit and say how it ended."""
+def fit(trainer: Trainer, model: Predictor, datamodule: WindowDataModule, checkpoint: Path | None) -> tuple[Status, str]:
+    """Fit; the status, and the reason of one that is not ``finished``."""
     gc.freeze()  # what is there by now stays: the garbage collector need not look through it again and again
     try:
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
@@ -260,17 +319,4 @@ def fit(
         return "stopped", "interrupted"
     finally:
         gc.unfreeze()
-    return "finished", stop_reason(rules, trainer)
-
-
-def evaluate_best(model: Predictor, datamodule: WindowDataModule, checkpoint: str) -> Evaluation:
-    """Load the best epoch's parameters into the model and score it on every part."""
-    if checkpoint:
-        state = torch.load(checkpoint, weights_only=True, map_location=model.device)
-        model.load_state_dict(state["state_dict"])
-    model.eval()
-    return evaluate(model, datamodule.placed(model.device, next(model.parameters()).dtype))
-
-
-def _number(score: torch.Tensor | None) -> float | None:
-    return None if score is None else float(score)
+    return "finished", ""

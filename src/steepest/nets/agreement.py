@@ -53,15 +53,19 @@ class Agreement:
         """The greatest of its errors."""
         return max(self.autograd, self.differences or 0.0, self.used or 0.0)
 
-    def fault(self, bound: float) -> str | None:
-        """What is wrong, if an error is not below its bound (NaN is not)."""
-        for error, limit, against in (
-            (self.autograd, bound, "the hand-derived gradient is off autograd's"),
-            (self.used, bound, "the gradient that training used is off autograd's"),
-            (self.differences, max(bound, BOUND_OF_DIFFERENCES), "the hand-derived gradient is off finite differences"),
+    def fault(self, bound: float, engine: str = "engine") -> str | None:
+        """What is wrong, if an error is not below its bound (NaN is not); `engine` is what made the gradient `used`."""
+        for error, limit, whose in (
+            (self.autograd, bound, "the hand-derived gradient differs from autograd's"),
+            (self.used, bound, f"the {engine}'s gradient differs from autograd's"),
+            (
+                self.differences,
+                max(bound, BOUND_OF_DIFFERENCES),
+                "the hand-derived gradient differs from finite differences",
+            ),
         ):
             if error is not None and not error < limit:
-                return f"{self.parameter}: {against} by a relative error of {error:.3g}; the bound is {limit:g}"
+                return f"{self.parameter}: {whose} by a relative error of {error:.3g}; the bound is {limit:g}"
         return None
 
 

@@ -1,61 +1,67 @@
-"""The callback that keeps an eye on the gradients while they are used."""
+"""The instrument that compares gradients while they are used."""
 
 from __future__ import annotations
 
-import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from dataclasses import dataclass
+from typing import Any
 
 from steepest.nets.agreement import BOUND, Disagreement, compare
-from steepest.lightning.predictors import Predictor
-from steepest.observe.eventfile import write_event
-from steepest.observe.events import writer_of
+from steepest.observe.instrument import Instrument, View, check_at_least, every
 
 
-class Audit(Callback):
-    """Compares hand-derived, autograd's and finite differences' gradients as training goes, parameter by parameter.
+@dataclass
+class Audit(Instrument):
+    """Compares the engine's gradient, the textbook's, autograd's and finite differences', parameter by parameter.
 
-    What is compared is the batch at hand: the gradient in `p.grad`, before clipping, and the hand-derived one against
-    autograd's in the precision of training; the hand-derived one against finite differences in double precision.
+    What is compared is the batch at hand: the gradient that the engine uses, before clipping, and the textbook's against
+    autograd's in the precision of training; the textbook's against finite differences in double precision.
 
-    Args:
+    Attributes:
         every_n_updates: how often; the first update is always looked at.
         entries: numbers of each parameter to take finite differences for.
         bound: the relative error that stops the run; 1e-12 in double precision and 1e-5 in single when None.
-
-    Attributes:
-        greatest: the greatest relative error so far.
-        looks: updates looked at.
 
     Raises:
         Disagreement: in training, naming the parameter.
     """
 
-    def __init__(self, every_n_updates: int = 200, entries: int = 4, bound: float | None = None) -> None:
-        for key, value in (("every_n_updates", every_n_updates), ("entries", entries)):
-            if value < 1:
-                raise ValueError(f"callbacks.audit.{key}={value} must be 1 or more")
-        if bound is not None and not bound > 0:
-            raise ValueError(f"callbacks.audit.bound={bound} must be a number above 0, or null")
-        self.every, self.entries, self.bound = every_n_updates, entries, bound
-        self.greatest, self.looks = 0.0, 0
+    every_n_updates: int = 200
+    entries: int = 4
+    bound: float | None = None
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Look at the update at hand, if it is one's turn."""
-        assert isinstance(pl_module, Predictor)
-        if trainer.global_step % self.every:
-            return
-        x_ND, y_NH, _ = pl_module.at_hand
-        parameters = list(pl_module.network.parameters())
-        # Of several devices each has its share of the batch, and p.grad the mean over all.
-        used = [p.grad for p in parameters if p.grad is not None] if trainer.world_size == 1 else None
-        rows = compare(pl_module.network, pl_module.loss, x_ND, y_NH, entries=self.entries, used=used)
-        greatest, update = max(row.greatest() for row in rows), trainer.global_step + 1
-        self.greatest, self.looks = max(self.greatest, greatest), self.looks + 1
-        writer = writer_of(trainer)
-        if writer is not None:
-            write_event(writer, ["audit/relative_error"], [greatest], update)
-        bound = self.bound or BOUND[parameters[0].dtype]
-        if faults := [fault for row in rows if (fault := row.fault(bound))]:
+    def __post_init__(self) -> None:
+        check_at_least("audit", every_n_updates=(self.every_n_updates, 1), entries=(self.entries, 1))
+        if self.bound is not None and not self.bound > 0:
+            raise ValueError(f"callbacks.audit.bound={self.bound} must be a number above 0, or null")
+        self.greatest, self.looks, self.engine = 0.0, 0, ""
+
+    def next_look(self, updates: int) -> int:
+        """As of any instrument."""
+        return every(updates, self.every_n_updates)
+
+    def look(self, view: View) -> None:
+        """Compare; stop the run if a gradient is not the gradient."""
+        assert view.seen is not None
+        x_ND, y_NH, _ = view.seen
+        # Of several devices each has its share of the batch, and the gradient the mean over all.
+        used = view.gradients if view.world == 1 else None
+        rows = compare(view.network, view.loss, x_ND, y_NH, entries=self.entries, used=used)
+        greatest, update = max(row.greatest() for row in rows), view.updates + 1
+        self.greatest, self.looks, self.engine = max(self.greatest, greatest), self.looks + 1, view.engine
+        view.write({"audit/relative_error": greatest}, update)
+        bound = self.bound or BOUND[x_ND.dtype]
+        if faults := [fault for row in rows if (fault := row.fault(bound, view.engine))]:
             raise Disagreement(f"update {update}, {'; '.join(faults)}")
+
+    def result(self) -> dict[str, Any]:
+        """As of any instrument."""
+        found = {"relative_error": self.greatest, "updates_looked_at": self.looks, "engine": self.engine}
+        return {"audit": found}
+
+    def state_dict(self) -> dict[str, Any]:
+        """As of any instrument."""
+        return {"greatest": self.greatest, "looks": self.looks, "engine": self.engine}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """As of any instrument."""
+        vars(self).update(state)

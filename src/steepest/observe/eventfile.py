@@ -45,7 +45,7 @@ class EventFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.folder = str(path.parent)
+        self.path = path
         self.file = path.open("ab")  # open as long as the run
 
     @classmethod
@@ -66,7 +66,7 @@ class EventFile:
 
     def get_logdir(self) -> str:
         """The folder of the file."""
-        return self.folder
+        return str(self.path.parent)
 
     def add_event(self, event: Event) -> None:
         """Write any event."""
@@ -77,7 +77,9 @@ class EventFile:
         self.write(b"".join(_record(event.SerializeToString()) for event in events))
 
     def write(self, records: bytes) -> None:
-        """Write records, as `encode` makes them."""
+        """Write records, as `encode` makes them; Lightning closes its logger when a fit ends, a run has more to say."""
+        if self.file.closed:
+            self.file = self.path.open("ab")
         self.file.write(records)
         self.file.flush()
 

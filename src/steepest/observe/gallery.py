@@ -1,12 +1,16 @@
-"""Which pictures a run leaves in `figures/`, and the same in TensorBoard."""
+"""Which pictures a run leaves in `figures/` and in TensorBoard."""
 
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,39 +18,45 @@ import torch
 from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from steepest.data.windows import Windows
 from steepest.evaluate.baselines import least_squares
 from steepest.evaluate.evaluation import Evaluation
 from steepest.nets.curvature import Surface
 from steepest.nets.losses import LOSSES
-from steepest.lightning.predictors import Predictor
 from steepest.observe import fits, landscape
 from steepest.observe.eventfile import event_file, read_scalars
 from steepest.observe.figures import draw_losses, draw_numbers, draw_predictions
+from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
 from steepest.observe.recorder import Recorder
-from steepest.observe.scores import EpochScores
 
-SIDE, SLICE, MESH = 101, 41, 41  # points along a grid's side
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    from steepest.lightning.predictors import Predictor
+
+SIDE, SLICE, MESH = 81, 41, 41  # points along a grid's side
+LARGE, LARGE_SLICE = 100_000, 21  # models of more parameters than this have slices of fewer points
+MOST_OUTPUTS = 2**22  # samples times units of the widest layer
+SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # most samples of a slice; most samples times parameters times points
 MOST_FULL_UPDATES = 5000
 
 
 @dataclass(frozen=True)
-class Descent:
+class RunHistory:
     """What a run's pictures are drawn from.
 
     Attributes:
-        folder: the run's.
-        title: of the pictures of scores.
-        predictor: its network gives shapes; its parameters may be any.
-        windows: on the CPU.
-        evaluation: of the best epoch.
-        losses: of every update, by update.
-        history: scores by epoch.
-        pictures: snapshots of the parameters; None where none were kept.
-        every_KP: parameters of small models before the first and after every update; None of others.
+        folder: the run's folder.
+        title: the title of the pictures of predictions and losses.
+        predictor: gives the network's shapes, the loss and the optimizer; the values of its parameters are not used.
+        windows: the data, on the CPU.
+        evaluation: the evaluation of the best epoch.
+        losses: the loss of each update.
+        history: the scores of each epoch.
+        pictures: the snapshots of the parameters; None where the run kept none.
+        every_KP: the parameters of a small model before the first and after each update; None for other models.
     """
 
     folder: Path
@@ -60,46 +70,59 @@ class Descent:
     every_KP: np.ndarray | None
 
 
-def draw_scores(descent: Descent) -> None:
-    """What every run has: predictions of the last part, and the losses."""
-    figures = descent.folder / "figures"
-    draw_predictions(descent.evaluation.predictions, descent.title, figures / "prediction.png")
-    draw_losses(descent.losses, 0, descent.history, descent.title, figures / "loss.png")
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Postpone garbage collection: a full pass over PyTorch's objects takes as long as drawing a picture."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
-def draw_descent(descent: Descent, writer: SummaryWriter | None, step: int) -> None:
-    """The way of the parameters, the loss around it, and the function on its way to the data."""
-    pictures = descent.pictures
+@_uncollected()
+def draw_scores(run: RunHistory) -> None:
+    """Draw the pictures of every run: the predictions of the last part, and the losses."""
+    figures = run.folder / "figures"
+    draw_predictions(run.evaluation.predictions, run.title, figures / "prediction.png")
+    draw_losses(run.losses, 0, run.history, run.title, figures / "loss.png")
+
+
+@_uncollected()
+def draw_descent(run: RunHistory, writer: SummaryWriter | None, step: int) -> None:
+    """Draw the parameters, the loss around their path, and, for one input, the function at several updates."""
+    pictures = run.pictures
     if pictures is None or len(pictures.snapshots) < 2:
         return
-    figures, network = descent.folder / "figures", descent.predictor.network
-    batch = descent.windows.spread("train", pictures.samples)
-    surface = Surface(network, descent.predictor.loss, batch.x_ND, batch.y_NH)
-    way_KP = np.stack(pictures.snapshots).astype(float)
-    names = list(dict(network.named_parameters()))
-    ends = [torch.tensor(way_KP[k]) for k in (0, -1)]
+    figures, network, path = run.folder / "figures", run.predictor.network, pictures.snapshots
+    widest = max(size for parameter in network.parameters() for size in parameter.shape)
+    batch = run.windows.spread("train", min(pictures.samples, max(1, MOST_OUTPUTS // widest)))
+    surface = Surface(network, run.predictor.loss, batch.x_ND, batch.y_NH)
+    ends = [torch.tensor(path[k]).double() for k in (0, -1)]
     draw_numbers(
-        names,
+        list(dict(network.named_parameters())),
         [[t.numpy() for layer in surface.layers(end) for t in layer] for end in ends],
         [t.numpy() for layer in surface.layers(surface.gradient(ends[1])) for t in layer],
         figures / "parameters.png",
     )
-    if len(way_KP[0]) == 2:
-        _surface(descent, surface, figures, writer, step)
+    if len(path[0]) == 2:
+        _surface(run, surface, figures, writer, step)
     else:
-        _around(surface, way_KP, figures)
-    data = _one_input(descent.windows, batch.x_ND, batch.y_NH)
+        _around(surface, path, figures)
+    data = _one_input(run.windows, batch.x_ND, batch.y_NH)
     if data is not None:
-        updates, shown_KP = _quickening(descent, way_KP)
-        curves_KM = fits.fitted(surface, data, shown_KP)
+        updates, snapshots = _early_ones(run)
+        curves_KM = fits.fitted(surface, data, snapshots)
         fits.draw_fit(curves_KM, updates, data, figures / "fit.png")
         fits.animate_fit(curves_KM, updates, data, figures / "fit.gif")
         if network.depth == 2 and surface.sizes[1] <= 200:
-            fits.draw_pieces(surface, data, way_KP[-1], figures / "pieces.png")
+            fits.draw_pieces(surface, data, path[-1], figures / "pieces.png")
 
 
 def show(folder: Path, writer: SummaryWriter, step: int) -> None:
-    """Put every picture of `figures/` into TensorBoard, as it is."""
+    """Write each picture of `figures/` to TensorBoard, byte for byte."""
     for path in sorted((folder / "figures").glob("*.[pg][ni][gf]")):
         with Image.open(path) as picture:
             width, height = picture.size
@@ -114,48 +137,46 @@ def gathered(
     predictor: Predictor,
     windows: Windows,
     evaluation: Evaluation,
-    scores: EpochScores,
-    callbacks: list,
+    history: Sequence[dict[str, float]],
+    instruments: Sequence[Instrument],
     *,
     resumed: bool,
-) -> Descent:
-    """What there is to draw from; of a resumed run's earlier part, from the event files."""
-    recorder = next((c for c in callbacks if isinstance(c, Recorder)), None)
-    pictures = next((c for c in callbacks if isinstance(c, Pictures)), None)
-    history, every_KP = pd.DataFrame(scores.history), None
+) -> RunHistory:
+    """Collect what the pictures need; a resumed run's earlier part is read from its event files."""
+    recorder = next((i for i in instruments if isinstance(i, Recorder)), None)
+    pictures = next((i for i in instruments if isinstance(i, Pictures)), None)
     losses = np.concatenate(recorder.losses) if recorder and recorder.losses else np.empty(0)
+    every_KP = None
     if recorder and recorder.entries and pictures and pictures.snapshots:
-        every_KP = np.vstack([*recorder.entries, pictures.snapshots[-1]]).astype(float)
+        every_KP = np.vstack([pictures.snapshots[0], *recorder.entries]).astype(float)
     if resumed:
         curves = read_scalars(folder)
         losses = curves["train/loss"].to_numpy() if "train/loss" in curves else losses
-        history = pd.DataFrame({t: c for t, c in curves.items() if "scaled" in t or "entropy" in t}).rename_axis(
-            "updates"
-        )
-        history = history.reset_index()
         named = dict(predictor.network.named_parameters()).items()
         tags = [f"parameter/{n}[{','.join(map(str, i))}]" for n, p in named for i in product(*map(range, p.shape))]
-        if all(tag in curves for tag in tags):
-            every_KP = np.stack([curves[tag].to_numpy() for tag in tags], axis=1)
-    return Descent(folder, title, predictor, windows, evaluation, losses, history, pictures, every_KP)
+        complete = all(tag in curves for tag in tags)
+        every_KP = np.stack([curves[tag].to_numpy() for tag in tags], axis=1) if complete else None
+    return RunHistory(
+        folder, title, predictor, windows, evaluation, losses, pd.DataFrame(list(history)), pictures, every_KP
+    )
 
 
-def _quickening(descent: Descent, way_KP: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """Looks at the way that are close together where it begins: most of a descent happens early."""
-    assert descent.pictures is not None
-    way, updates = way_KP, list(descent.pictures.updates)
-    if descent.every_KP is not None:
-        way, updates = descent.every_KP, list(range(len(descent.every_KP)))
-    last = len(way) - 1
+def _early_ones(run: RunHistory) -> tuple[list[int], Sequence[np.ndarray]]:
+    """Updates and their snapshots (P,), dense at the start of the run, where most of the descent happens."""
+    assert run.pictures is not None
+    path, updates = run.pictures.snapshots, run.pictures.updates
+    if run.every_KP is not None:
+        path, updates = list(run.every_KP), list(range(len(run.every_KP)))
+    last = len(path) - 1
     numbers = sorted({0, last, *(round(n) for n in np.geomspace(1, max(last, 1), fits.FRAMES))})
-    return [updates[n] for n in numbers], way[numbers]
+    return [updates[n] for n in numbers], [path[n] for n in numbers]
 
 
-def _surface(descent: Descent, surface: Surface, figures: Path, writer: SummaryWriter | None, step: int) -> None:
-    """The whole loss surface of a model with two parameters."""
-    assert descent.pictures is not None
-    path_K2 = descent.every_KP if descent.every_KP is not None else np.stack(descent.pictures.snapshots).astype(float)
-    predictor = deepcopy(descent.predictor).double()
+def _surface(run: RunHistory, surface: Surface, figures: Path, writer: SummaryWriter | None, step: int) -> None:
+    """Draw the loss surface of a model with two parameters, the path across it, and the surface as a mesh."""
+    assert run.pictures is not None
+    path_K2 = run.every_KP if run.every_KP is not None else np.stack(run.pictures.snapshots).astype(float)
+    predictor = deepcopy(run.predictor).double()
     theta = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
     optimizer = predictor.make_optimizer([theta])
     if isinstance(optimizer, torch.optim.LBFGS):
@@ -165,7 +186,7 @@ def _surface(descent: Descent, surface: Surface, figures: Path, writer: SummaryW
         full_K2 = landscape.full_batch_path(surface, torch.tensor(path_K2[0]), optimizer, updates)
     exact = None
     if surface.loss is LOSSES["mse"]:
-        exact = least_squares(descent.windows).flatten().cpu().numpy()
+        exact = least_squares(run.windows).flatten().cpu().numpy()
     points = [path_K2, full_K2[np.isfinite(full_K2).all(1)]] + ([exact[None]] if exact is not None else [])
     u_G, v_G = (landscape.span(*(p[:, axis] for p in points), points=SIDE) for axis in (0, 1))
     unit = torch.eye(2, dtype=torch.float64)
@@ -178,24 +199,30 @@ def _surface(descent: Descent, surface: Surface, figures: Path, writer: SummaryW
         writer.add_mesh("surface", vertices, colours, faces, global_step=step)
 
 
-def _around(surface: Surface, way_KP: np.ndarray, figures: Path) -> None:
-    """Slices of the loss of a larger model: around its end, and along its way."""
-    few = max(1, len(surface.x_ND) // 1024)
-    surface = Surface(surface.network, surface.loss, surface.x_ND[::few], surface.y_NH[::few])
-    end_P = torch.tensor(way_KP[-1])
-    axis_G = np.linspace(-1, 1, SLICE)
+def _around(surface: Surface, path: Sequence[np.ndarray], figures: Path) -> None:
+    """Draw slices of the loss of a larger model: around the end of its path, and along the path.
+
+    Models of more than `LARGE` parameters have coarser slices, and models whose slices would take long have them from
+    fewer samples; the pictures state both numbers.
+    """
+    side = SLICE if len(path[-1]) <= LARGE else LARGE_SLICE
+    samples = min(SLICE_SAMPLES, max(32, SLICE_WORK // (side**2 * len(path[-1]))))
+    chosen = fits.spaced(len(surface.x_ND), samples)
+    surface = Surface(surface.network, surface.loss, surface.x_ND[chosen], surface.y_NH[chosen])
+    start_P, end_P = (torch.tensor(path[k]).double() for k in (0, -1))
+    start, end = float(surface.losses(start_P)), float(surface.losses(end_P))
+    axis_G = np.linspace(-1, 1, side)
     directions = [landscape.filter_normalised(surface, end_P, seed) for seed in (0, 1)]
     grid = landscape.plane(surface, end_P, directions, axis_G, axis_G)
-    landscape.draw_slice(grid, float(surface.losses(end_P)), figures / "slice.png")
-    two, path_K2, explained = landscape.principal_plane(way_KP)
-    u_G, v_G = (landscape.span(path_K2[:, axis], points=SLICE) for axis in (0, 1))
-    grid = landscape.plane(surface, end_P, [*torch.tensor(two)], u_G, v_G)
-    losses_K = landscape.losses(surface, torch.tensor(way_KP)).numpy()
-    landscape.draw_trajectory(grid, path_K2, losses_K, explained, figures / "trajectory.png")
+    landscape.draw_slice(grid, end, len(chosen), figures / "slice.png")
+    two_2P, path_K2, explained = landscape.principal_plane(path)
+    u_G, v_G = (landscape.span(path_K2[:, axis], points=side) for axis in (0, 1))
+    grid = landscape.plane(surface, end_P, [*torch.tensor(two_2P)], u_G, v_G)
+    landscape.draw_trajectory(grid, path_K2, (start, end), explained, len(chosen), figures / "trajectory.png")
 
 
 def _one_input(windows: Windows, x_ND: torch.Tensor, y_NH: torch.Tensor) -> fits.OneInput | None:
-    """The data of a function of one input in its own units; None where a picture cannot show it."""
+    """The samples of a function of one input in the data's units; None where one plot cannot show them."""
     plain = windows.transform == "level" and not windows.relative and not windows.classes
     if not plain or windows.inputs != 1 or windows.outputs != 1 or len(windows.names) > 1:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from steepest.nets.activations import ACTIVATIONS, Activation
+from steepest.nets.activations import Activation
 from steepest.nets.networks import Layer, forward
 
 # How far from its middle an output that ends at both sides has less than a twentieth of the greatest slope, and that
@@ -17,30 +17,20 @@ SATURATED = {"sigmoid": ((0.95 / 4) ** 0.5, 0.5), "tanh": (0.95**0.5, 0.0), "har
 
 
 @torch.no_grad()
-def unit_health(
-    layers: Sequence[Layer], activations: Sequence[Activation], x_ND: Tensor, units: Sequence[Tensor] | None = None
-) -> dict[str, Tensor]:
+def unit_health(layers: Sequence[Layer], activations: Sequence[Activation], x_ND: Tensor) -> dict[str, float]:
     """For each hidden layer the share of dead relu units, or of saturated outputs, over these samples.
 
-    Args:
-        layers, activations: of a network, or of R networks at once.
-        x_ND: the samples.
-        units: of each hidden layer those that count (R,), where networks are padded with units that say nothing.
-
     Returns:
-        ``dead/layer1``, ... or ``saturated/layer1``, ...: a number, or one for each of R networks.
+        ``dead/layer1``, ... or ``saturated/layer1``, ...
     """
     found = {}
     trace = forward(x_ND, layers, activations)
     for number, (sigma, a_NH) in enumerate(zip(activations[:-1], trace.a[1:], strict=False), start=1):
-        name = _name(sigma)
-        count = a_NH.shape[-1] if units is None else units[number - 1]
-        if name == "relu":
-            found[f"dead/layer{number}"] = 1 - a_NH.any(-2).sum(-1) / count
-        elif name in SATURATED:
-            distance, middle = SATURATED[name]
-            far_NH = (a_NH - middle).abs_() >= distance
-            found[f"saturated/layer{number}"] = far_NH.sum((-2, -1)) / (count * a_NH.shape[-2])
+        if sigma.name == "relu":
+            found[f"dead/layer{number}"] = float(1 - a_NH.any(0).double().mean())
+        elif sigma.name in SATURATED:
+            distance, middle = SATURATED[sigma.name]
+            found[f"saturated/layer{number}"] = float(((a_NH - middle).abs() >= distance).double().mean())
     return found
 
 
@@ -55,6 +45,3 @@ def memory(device: torch.device) -> float | None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
-
-def _name(sigma: Activation) -> str:
-    return next(name for name, entry in ACTIVATIONS.items() if entry is sigma)

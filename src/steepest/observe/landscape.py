@@ -1,6 +1,6 @@
-"""The loss around a descent: true losses on planes through parameter space, and the ways across them.
+"""The loss around a descent: true losses on planes through parameter space, and the paths across them.
 
-Shapes: P numbers of all parameters, K points of a path, G points along a side of a grid.
+Shapes: P parameters, K points of a path, G points along a side of a grid, M = G * G points of a grid.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from torch import Tensor
 from steepest.nets.curvature import Surface
 from steepest.observe.figures import BLACK, BLUE, ORANGE, RED, finish, save
 
-HELD = 2**22  # numbers of a layer's outputs held at once
+HELD = 2**18  # most numbers of one tensor while several points are evaluated at once; larger pieces miss the cache
+COLUMNS = 2**15  # parameters of a whole path held in double precision at once
+STILL = 1e-5  # a path that moves less than this share of its extent has settled: a picture cannot show more
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Grid:
     """Losses on a plane.
 
     Attributes:
-        u_G, v_G: coordinates along its two directions.
+        u_G, v_G: coordinates along the two directions of the plane.
         loss_GG: the loss at (v, u).
     """
 
@@ -37,24 +39,20 @@ class Grid:
     loss_GG: np.ndarray
 
 
-def losses(surface: Surface, theta_KP: Tensor) -> Tensor:
-    """The loss at each of K points, as many at a time as are cheap to hold."""
-    widest = max(size for shape in surface.shapes for size in shape)
-    at_once = max(1, HELD // (len(surface.x_ND) * widest))
-    return torch.cat([surface.losses(part) for part in theta_KP.split(at_once)])
-
-
 def plane(
     surface: Surface, origin_P: Tensor, directions_2P: Sequence[Tensor], u_G: np.ndarray, v_G: np.ndarray
 ) -> Grid:
-    """True losses at origin + u times the first direction + v times the second."""
-    v_M, u_M = (torch.tensor(a.ravel()) for a in np.meshgrid(v_G, u_G, indexing="ij"))
-    theta_MP = origin_P + u_M[:, None] * directions_2P[0] + v_M[:, None] * directions_2P[1]
-    return Grid(u_G, v_G, losses(surface, theta_MP).reshape(len(v_G), len(u_G)).numpy())
+    """True losses at origin + u times the first direction + v times the second, a bounded number of points at once."""
+    v_M, u_M = (torch.tensor(a.ravel())[:, None] for a in np.meshgrid(v_G, u_G, indexing="ij"))
+    widest = max(size for shape in surface.shapes for size in shape)
+    points = max(1, HELD // max(len(origin_P), len(surface.x_ND) * widest))
+    pieces = zip(u_M.split(points), v_M.split(points), strict=True)
+    losses = [surface.losses(origin_P + u * directions_2P[0] + v * directions_2P[1]) for u, v in pieces]
+    return Grid(u_G, v_G, torch.cat(losses).reshape(len(v_G), len(u_G)).numpy())
 
 
 def span(*paths_K: np.ndarray, points: int) -> np.ndarray:
-    """Coordinates (G,) that hold all of these with a margin of a fifth on both sides."""
+    """Coordinates (G,) from below the least to above the greatest of these, with a margin of a fifth on both sides."""
     numbers = np.concatenate([np.ravel(path) for path in paths_K])
     numbers = numbers[np.isfinite(numbers)]
     low, high = float(numbers.min()), float(numbers.max())
@@ -63,29 +61,33 @@ def span(*paths_K: np.ndarray, points: int) -> np.ndarray:
 
 
 def full_batch_path(surface: Surface, start_P: Tensor, optimizer: torch.optim.Optimizer, updates: int) -> np.ndarray:
-    """Where the same optimizer goes with the gradient of all samples: (K + 1, P), from the start on.
+    """The path (K + 1, P) of the same optimizer with the gradient of all samples, from the start.
+
+    The path ends early once it has settled: when its last 100 updates stay within `STILL` of its whole extent.
 
     Args:
         surface: the loss.
-        start_P: not changed.
-        optimizer: over one parameter, which is moved.
-        updates: K.
+        start_P: the first point; it is not changed.
+        optimizer: holds one parameter, which is moved.
+        updates: most updates K.
     """
     (theta_P,) = optimizer.param_groups[0]["params"]
     with torch.no_grad():
         theta_P.copy_(start_P)
         path = [theta_P.numpy().copy()]
-        for _ in range(updates):
+        for update in range(1, updates + 1):
             theta_P.grad = surface.gradient(theta_P)
             optimizer.step()
             path.append(theta_P.numpy().copy())
+            if update % 100 == 0 and (np.ptp(path[-100:], axis=0) <= STILL * np.ptp(path, axis=0)).all():
+                break
     return np.stack(path)
 
 
 def filter_normalised(surface: Surface, at_P: Tensor, seed: int) -> Tensor:
-    """A random direction (P,) whose every row of weights is as long as the parameters' own; 0 for biases.
+    """A random direction (P,): each row of weights has the length of the net's own row, and biases are 0.
 
-    So slices of nets of different scales can be compared (Li et al. 2018, "Visualizing the loss landscape").
+    This makes slices of nets of different scales comparable (Li et al. 2018, "Visualizing the loss landscape").
     """
     random = torch.Generator().manual_seed(seed)
     parts = []
@@ -95,19 +97,29 @@ def filter_normalised(surface: Surface, at_P: Tensor, seed: int) -> Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
-def principal_plane(path_KP: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The plane through a path's end in which it varies most.
+def principal_plane(path: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The plane through the last of K points (P,) in which the path varies most.
+
+    The principal directions follow from the (K, K) matrix of inner products, so the points are never copied as a whole.
 
     Returns:
-        Two directions (2, P); the path's coordinates in them (K, 2), the end at 0; the share of the path's variance
-        about its mean that each explains (2,).
+        Two directions (2, P); the coordinates (K, 2) of the path in them, with the last point at 0; the share of the
+        path's variance about its mean that each direction explains (2,).
     """
-    steps_KP = path_KP - path_KP[-1]
-    _, values, directions = np.linalg.svd(path_KP - path_KP.mean(0), full_matrices=False)
-    explained = values**2 / max((values**2).sum(), np.finfo(float).tiny)
-    two = np.zeros((2, path_KP.shape[1]))
-    two[: len(directions[:2])] = directions[:2]
-    return two, steps_KP @ two.T, np.resize(np.append(explained, 0.0)[:2], 2)
+    gram_KK = torch.stack([piece @ piece.mT for piece in _centred(path)]).sum(0)
+    values_K, vectors_KK = torch.linalg.eigh(gram_KK)  # ascending
+    share_2 = (values_K.clamp(min=0) / values_K.sum().clamp(min=torch.finfo(values_K.dtype).tiny))[-2:].flip(0)
+    two_P2, _ = torch.linalg.qr(torch.cat([piece.mT @ vectors_KK[:, -2:].flip(1) for piece in _centred(path)]))
+    pieces = zip(_centred(path), two_P2.split(COLUMNS), strict=True)
+    path_K2 = torch.stack([piece @ part_C2 for piece, part_C2 in pieces]).sum(0)
+    return two_P2.mT.numpy(), (path_K2 - path_K2[-1]).numpy(), share_2.numpy()
+
+
+def _centred(path: Sequence[np.ndarray]) -> Iterator[Tensor]:
+    """The path minus its mean, in double precision, `COLUMNS` parameters at a time."""
+    for start in range(0, len(path[0]), COLUMNS):
+        piece = torch.from_numpy(np.stack([theta_P[start : start + COLUMNS] for theta_P in path])).double()
+        yield piece - piece.mean(0)
 
 
 def draw_surface(
@@ -118,7 +130,7 @@ def draw_surface(
     names: tuple[str, str],
     path: Path,
 ) -> Figure:
-    """Contours of the true loss of a model with two parameters, every update's way across it, and its minimum."""
+    """Contours of the true loss of a model with two parameters, the path of its updates, and its minimum."""
     figure = Figure(figsize=(8, 6.4), layout="constrained")
     axes = figure.subplots()
     contours(figure, axes, grid, "loss of the whole training part")
@@ -129,50 +141,51 @@ def draw_surface(
     axes.plot(*path_K2[-1], "s", color=BLACK, ms=6, label="end")
     if minimum is not None:
         axes.plot(*minimum, "*", color=RED, ms=16, mec="white", label="minimum (closed form)")
-    axes.set(xlabel=names[0], ylabel=names[1], title="The loss and the way down (parameters of standardised prices)")
+    axes.set(xlabel=names[0], ylabel=names[1], title="The loss and the path of descent (prices are standardised)")
     axes.set(xlim=(grid.u_G[0], grid.u_G[-1]), ylim=(grid.v_G[0], grid.v_G[-1]))
     finish(axes, solid=True)
     return save(figure, path)
 
 
-def draw_slice(grid: Grid, loss: float, path: Path) -> Figure:
-    """Contours of the loss around where the descent ended, along two random directions."""
+def draw_slice(grid: Grid, loss: float, samples: int, path: Path) -> Figure:
+    """Contours of the loss around the end of the descent, along two random directions."""
     figure = Figure(figsize=(7.4, 6.2), layout="constrained")
     axes = figure.subplots()
-    contours(figure, axes, grid, "loss of training samples")
-    axes.plot(0, 0, "s", color=RED, ms=7, label=f"where the descent ended, loss {loss:.4g}")
+    contours(figure, axes, grid, f"loss of {samples} training samples")
+    axes.plot(0, 0, "s", color=RED, ms=7, label=f"end of the descent, loss {loss:.4g}")
     axes.set(
-        xlabel="along a random direction (1 = each row of weights' own length)",
-        ylabel="along another",
-        title="A slice of the loss around the end (filter-normalised)",
+        xlabel="along a random direction (1: as long as each row of weights)",
+        ylabel="along another random direction",
+        title=f"A slice of the loss around the end (filter-normalised, {len(grid.v_G)} x {len(grid.u_G)} points)",
     )
     finish(axes, solid=True)
     return save(figure, path)
 
 
-def draw_trajectory(grid: Grid, path_K2: np.ndarray, losses_K: np.ndarray, explained: np.ndarray, path: Path) -> Figure:
-    """The way of the parameters in the plane in which it varies most, true losses on plane and path."""
+def draw_trajectory(
+    grid: Grid, path_K2: np.ndarray, ends: Sequence[float], explained: np.ndarray, samples: int, path: Path
+) -> Figure:
+    """The path of the parameters in the plane in which it varies most, with true losses on the plane and at its ends."""
     figure = Figure(figsize=(8, 6.2), layout="constrained")
     axes = figure.subplots()
-    contours(figure, axes, grid, "loss of training samples, on the plane")
+    contours(figure, axes, grid, f"loss of {samples} training samples, on the plane")
     axes.plot(*path_K2.T, "-", color=ORANGE, lw=1.4)
-    axes.plot(*path_K2.T, ".", color=ORANGE, ms=5, label=f"the way, {len(path_K2)} looks at it")
+    axes.plot(*path_K2.T, ".", color=ORANGE, ms=5, label=f"path, {len(path_K2)} snapshots")
     for point, mark, name in ((0, "o", "start"), (-1, "s", "end")):
-        label = f"{name}, true loss {losses_K[point]:.4g}"
-        axes.plot(*path_K2[point], mark, color=BLACK, ms=7, label=label)
+        axes.plot(*path_K2[point], mark, color=BLACK, ms=7, label=f"{name}, true loss {ends[point]:.4g}")
     axes.set(
-        xlabel=f"first principal direction ({explained[0]:.0%} of the way's variance)",
+        xlabel=f"first principal direction ({explained[0]:.0%} of the path's variance)",
         ylabel=f"second principal direction ({explained[1]:.0%})",
-        title="The way of all parameters, in the plane that shows most of it",
+        title=f"The path of all parameters, in the plane that shows most of it ({len(grid.v_G)} x {len(grid.u_G)} points)",
     )
     finish(axes, solid=True)
     return save(figure, path)
 
 
 def mesh(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A surface to turn around: vertices (V, 3), colours (V, 3) and triangles (F, 3); heights are logarithms of losses.
+    """A surface in three dimensions: vertices (V, 3), colours (V, 3) and triangles (F, 3).
 
-    Each axis is scaled to 0..1.
+    Heights are logarithms of losses. Each axis is scaled to 0..1.
     """
     from matplotlib import colormaps
 
@@ -193,7 +206,7 @@ def _triangles(rows: int, columns: int) -> Iterator[tuple[int, int, int]]:
 
 
 def contours(figure: Figure, axes: Axes, grid: Grid, label: str) -> None:
-    """Filled contours at logarithmic distances above the least loss of the grid."""
+    """Fill contours at logarithmically spaced heights above the least loss of the grid."""
     low, high = float(grid.loss_GG.min()), float(grid.loss_GG.max())
     rise = max(high - low, np.finfo(float).tiny)
     levels = low + rise * np.concatenate([[0], np.geomspace(1e-4, 1, 25)])

@@ -1,50 +1,41 @@
-"""The callback that looks at how much the samples of a batch disagree."""
+"""The instrument that looks at how much the samples of a batch disagree."""
 
 from __future__ import annotations
 
 import math
-
-import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from dataclasses import dataclass
 
 from steepest.nets.noise import Noise, noise
-from steepest.lightning.predictors import Predictor
-from steepest.observe.eventfile import write_event
-from steepest.observe.events import writer_of
+from steepest.observe.instrument import Instrument, View, check_at_least, every
 
 
-class GradientNoise(Callback):
+@dataclass
+class GradientNoise(Instrument):
     """Writes per-sample gradient norms, the gradient noise scale and what the norm test says of the batch size.
 
-    Args:
+    Attributes:
         every_n_updates: how often; the first update is always looked at.
         theta: of the norm test: how large the noise of a batch may be beside its gradient.
-
-    Attributes:
-        last: the last look.
     """
 
-    def __init__(self, every_n_updates: int = 50, theta: float = 1.0) -> None:
-        if every_n_updates < 1:
-            raise ValueError(f"callbacks.noise.every_n_updates={every_n_updates} must be 1 or more")
-        if not 0 < theta < math.inf:
-            raise ValueError(f"callbacks.noise.theta={theta} must be a number above 0")
-        self.every, self.theta = every_n_updates, theta
+    every_n_updates: int = 50
+    theta: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_at_least("noise", every_n_updates=(self.every_n_updates, 1))
+        if not 0 < self.theta < math.inf:
+            raise ValueError(f"callbacks.noise.theta={self.theta} must be a number above 0")
         self.last: Noise | None = None
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Look at the update at hand, if it is one's turn."""
-        assert isinstance(pl_module, Predictor)
-        if trainer.global_step % self.every:
-            return
-        x_ND, y_NH, _ = pl_module.at_hand
-        network = pl_module.network
-        self.last = found = noise(network.layers(), network.activations, pl_module.loss, x_ND, y_NH)
-        writer = writer_of(trainer)
-        if writer is None:
-            return
+    def next_look(self, updates: int) -> int:
+        """As of any instrument."""
+        return every(updates, self.every_n_updates)
+
+    def look(self, view: View) -> None:
+        """Take the norms of the samples' gradients."""
+        assert view.seen is not None
+        x_ND, y_NH, _ = view.seen
+        self.last = found = noise(view.network.layers(), view.network.activations, view.loss, x_ND, y_NH)
         norm_N = found.norm_N
         values = {
             "noise/batch_size": float(len(x_ND)),
@@ -54,5 +45,4 @@ class GradientNoise(Callback):
             "noise/sample_norm_median": norm_N.median().item(),
             "noise/sample_norm_greatest": norm_N.max().item(),
         }
-        seen = {tag: value for tag, value in values.items() if math.isfinite(value)}
-        write_event(writer, list(seen), list(seen.values()), trainer.global_step + 1)
+        view.write({tag: value for tag, value in values.items() if math.isfinite(value)}, view.updates + 1)

@@ -6,9 +6,8 @@ Lightning's own bar restarts with each epoch, which for epochs of a few millisec
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import dataclass
 
-from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,30 +17,32 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from steepest.observe.settings import ProgressSettings
+from steepest.engine.descent import UpdateLog
+from steepest.observe.instrument import Instrument, View
 
 
-class RunProgress(ProgressSettings, Callback):
-    """Updates done of all updates, the epoch, and the objective so far.
+@dataclass
+class RunProgress(Instrument):
+    """Updates made of all updates, the epoch, and the objective so far.
 
-    Args:
+    Attributes:
         objective: the metric shown.
         per_second: how often the bar is redrawn, at most.
     """
 
-    def __init__(self, objective: str, per_second: float = 5.0) -> None:
-        super().__init__(objective, per_second)
-        self.progress: Progress | None = None
-        self.drawn = 0.0
+    objective: str
+    per_second: float = 5.0
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the bar, on the first process."""
-        if not trainer.is_global_zero:
-            return
-        per_epoch = int(trainer.num_training_batches)
-        epochs, updates = trainer.max_epochs or -1, trainer.max_steps
-        limits = ([epochs * per_epoch] if epochs > 0 else []) + ([updates] if updates > 0 else [])
-        total = min(limits, default=None)
+    def __post_init__(self) -> None:
+        if not self.per_second > 0:
+            raise ValueError(f"callbacks.progress.per_second={self.per_second} must be a number above 0")
+        self.progress: Progress | None = None
+        self.drawn, self.score = 0.0, ""
+
+    def begin(self, view: View) -> None:
+        """Show the bar."""
+        by_epochs = None if view.epochs_limit is None else view.epochs_limit * view.batches
+        total = min((limit for limit in (by_epochs, view.updates_limit) if limit is not None), default=None)
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -52,36 +53,39 @@ class RunProgress(ProgressSettings, Callback):
             TextColumn("{task.fields[score]}"),
             auto_refresh=False,
         )
-        self.task = self.progress.add_task(
-            "train", total=total, completed=trainer.global_step, epoch=trainer.current_epoch, score=""
-        )
+        self.task = self.progress.add_task("train", total=total, completed=view.updates, epoch=view.epochs, score="")
         self.progress.start()
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def log(self, view: View, log: UpdateLog) -> None:
         """Redraw if the last time is long enough ago."""
-        if self.progress is not None and time.monotonic() - self.drawn > self.pause:
-            self._draw(trainer)
+        if time.monotonic() - self.drawn > 1 / self.per_second:
+            self._draw(view)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the bar as it ended."""
-        self._stop(trainer)
+    def epoch(self, view: View, scores: dict[str, float]) -> None:
+        """Remember the objective."""
+        value = scores.get(self.objective)
+        self.score = "" if value is None else f"{self.objective} {value:.4g}"
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give the terminal back."""
-        self._stop(trainer)
-
-    def _draw(self, trainer: Trainer) -> None:
-        assert self.progress is not None
-        value = trainer.callback_metrics.get(self.objective)
-        score = "" if value is None else f"{self.objective} {float(value):.4g}"
-        self.progress.update(self.task, completed=trainer.global_step, epoch=trainer.current_epoch, score=score)
-        self.progress.refresh()
-        self.drawn = time.monotonic()
-
-    def _stop(self, trainer: Trainer) -> None:
+    def say(self, what: str) -> None:
+        """Show what the process does after the last update."""
         if self.progress is not None:
-            self._draw(trainer)
+            self.progress.update(self.task, score=what)
+            self.progress.refresh()
+
+    def end(self, view: View) -> None:
+        """Show the bar as it ended."""
+        if self.progress is not None:
+            self._draw(view)
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self.progress is not None:
+            self.progress.refresh()
             self.progress.stop()
             self.progress = None
+
+    def _draw(self, view: View) -> None:
+        assert self.progress is not None
+        self.progress.update(self.task, completed=view.updates, epoch=view.epochs, score=self.score)
+        self.progress.refresh()
+        self.drawn = time.monotonic()

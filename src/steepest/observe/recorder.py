@@ -1,142 +1,137 @@
-"""The callback that writes the descent to TensorBoard: loss, gradient norms, parameters and steps of every update.
+"""The instrument that writes the descent to TensorBoard: loss, gradient norms, parameters and steps of every update.
 
-Looking must cost next to nothing beside a small model's update. So norms are taken while the numbers are still in the
-processor's cache, and events are made and written a thousand at a time. Scores of whole parts are `scores.py`'s.
-
-Shapes: K updates kept, P numbers of all parameters, T parameter tensors.
+Shapes: K updates, P numbers of all parameters, Q parameter tensors.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor
 
-from steepest.observe.columns import Tags, update_rows
-from steepest.observe.eventfile import write_event, write_histogram, write_rows
-from steepest.observe.events import Bulk, writer_of
-from steepest.observe.looks import Look, Rows, turn, way_to_look
-from steepest.observe.settings import RecorderSettings
+from steepest.engine.descent import UpdateLog
+from steepest.nets.networks import MLP
+from steepest.observe.eventfile import encode, write_histogram
+from steepest.observe.instrument import Instrument, View
 
-PAUSE = 2.0  # seconds; what was seen is written at least so often
+PAUSE = 2.0  # seconds: what was seen is written at least so often
 
 
-class Recorder(RecorderSettings, Bulk):
-    """Writes every update's loss, gradient norms, parameter norms and, of small models, parameters.
-
-    Args:
-        scalars: models with up to this many parameters show each of them as a curve.
-        histograms: how many times in a run histograms of parameters and gradients are written, about.
-        rows: most updates kept before they are written.
+class Tags(NamedTuple):
+    """The names of what is written of a model.
 
     Attributes:
-        losses: of every update of this process, (K,) arrays.
-        entries: of small models, the parameters before each update of this process, (K, P) arrays.
+        after: what is written of the parameters: norms, and entries of a small model.
+        update: what is written of every update: its loss, the gradient's norms, the parameters after it.
+        ratios: what is written of every 50th.
+        epoch: what is written of every epoch.
     """
 
-    def __init__(self, scalars: int = 64, histograms: int = 10, rows: int = 1024) -> None:
-        super().__init__(scalars, histograms, rows)
-        self.begun = False
-        self.first = 0
-        self.losses: list[np.ndarray] = []
-        self.entries: list[np.ndarray] = []
+    after: list[str]
+    update: list[str]
+    ratios: list[str]
+    epoch: list[str]
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Name the numbers of an update and write the parameters before the first one."""
-        self.named = _named_parameters(pl_module)
-        self.parameters: list[Tensor] = list(self.named.values())
-        self.tags = tags = Tags.of({n: p.shape for n, p in self.named.items()}, self.scalars)
-        self.several_looks = any(isinstance(o, torch.optim.LBFGS) for o in trainer.optimizers)
-        self.look: Look | None = None
-        self.first, self.begun, self.written = trainer.global_step, True, time.monotonic()
-        self._clear()
-        writer = writer_of(trainer)
-        if writer is not None and trainer.global_step == 0:
-            write_event(writer, tags.led_to, Look(self.parameters, tags.small).now(), 0)
+    @classmethod
+    def of(cls, shapes: Mapping[str, Sequence[int]], *, entries: bool) -> Tags:
+        """For parameters of these names and shapes."""
+        after = [f"parameter_norm/{n}" for n in shapes]
+        if entries:
+            after += [
+                f"parameter/{n}[{','.join(map(str, i))}]" for n, s in shapes.items() for i in product(*map(range, s))
+            ]
+        update = ["train/loss", *(f"gradient_norm/{n}" for n in ("total", *shapes)), *after]
+        spread = [f"parameter_{what}/{n}" for what in ("mean", "extreme") for n in shapes]
+        return cls(after, update, [f"update_ratio/{n}" for n in shapes], ["learning_rate", "epoch", *spread])
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Keep the loss and the gradient of the update at hand, and the parameters that the one before led to."""
-        if self.look is None:  # only now a module has all that it trains with
-            self.look = way_to_look(pl_module, self.parameters, self.tags.small, self.first)
-        if self.several_looks and trainer.global_step < self.first + len(self.losses_kept):
-            return  # the first look is at the parameters before the update
-        # Numbers and arrays only: lists of lists would keep Python's garbage collector busy.
-        self.losses_kept.append(pl_module.loss_at_hand)  # type: ignore[arg-type]
-        self.look.take()
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Note the time; write when there is much."""
-        self.moments += [time.time()] * (len(self.losses_kept) - len(self.moments))
-        if len(self.losses_kept) >= self.rows:
-            self.catch_up(trainer)
+@dataclass
+class Recorder(Instrument):
+    """Writes every update's loss, gradient norms, parameter norms and, of small models, parameters.
 
-    @torch.no_grad()
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the learning rate and the spread of the parameters; now and then write histograms, and all there is."""
-        assert self.look is not None, "an epoch has updates"
-        step = trainer.global_step
-        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
-        self.kept_epochs.append((step, time.time(), [rate, trainer.current_epoch + 1.0, *self.look.spread()]))
-        if turn(trainer, self.histograms):
-            for name, parameter in self.named.items():
+    Attributes:
+        scalars: models with up to this many parameters show each of them as a curve.
+        histograms: about how many times in a run histograms of parameters and gradients are written.
+        rows: most updates held before they are written.
+    """
+
+    scalars: int = 64
+    histograms: int = 10
+    rows: int = 1024
+
+    def __post_init__(self) -> None:
+        self.losses: list[np.ndarray] = []  # of every update of this process
+        self.entries: list[np.ndarray] = []  # of small models, all parameters after each update of this process
+        self.held: list[UpdateLog] = []
+        self.epochs: list[tuple[int, float, list[float]]] = []  # update, moment, values
+        self.written = time.monotonic()
+
+    def wants_entries(self, network: MLP) -> bool:
+        """As of any instrument: of models with few parameters."""
+        return sum(prod(p.shape) for p in network.parameters()) <= self.scalars
+
+    def begin(self, view: View) -> None:
+        """Name the numbers of an update, and write the parameters before the first one."""
+        self.small = self.wants_entries(view.network)
+        shapes = {n: p.shape for n, p in view.network.named_parameters()}
+        self.tags = Tags.of(shapes, entries=self.small)
+        if view.updates == 0:
+            norms = [float(p.detach().double().norm()) for p in view.network.parameters()]
+            entries = view.theta().tolist() if self.small else []
+            view.write(dict(zip(self.tags.after, [*norms, *entries], strict=True)))
+
+    def log(self, view: View, log: UpdateLog) -> None:
+        """Hold updates; write when there are many."""
+        self.held.append(log)
+        self.losses.append(log.losses_K)
+        if log.entries_KP is not None and self.small:
+            self.entries.append(log.entries_KP)
+        if sum(map(len, self.held)) >= self.rows:
+            self._write_updates(view)
+
+    def epoch(self, view: View, scores: dict[str, float]) -> None:
+        """Hold the learning rate and the spread of the parameters; now and then write histograms, and all there is."""
+        rate = float(view.optimizer.param_groups[0]["lr"])
+        parameters = [p.detach().cpu().numpy() for p in view.network.parameters()]
+        spread = [float(p.mean()) for p in parameters] + [float(np.abs(p).max()) for p in parameters]
+        self.epochs.append((view.updates, time.time(), [rate, float(view.epochs), *spread]))
+        if view.sink is not None and view.is_turn(self.histograms):
+            for name, parameter in view.network.named_parameters():
                 for what, tensor in (("parameters", parameter), ("gradients", parameter.grad)):
                     if tensor is not None and tensor.numel() > 1:
-                        self.kept_histograms.append((f"{what}/{name}", tensor.detach().cpu().numpy().copy(), step))
+                        write_histogram(view.sink, f"{what}/{name}", tensor.detach().cpu().numpy(), view.updates)
         if time.monotonic() - self.written > PAUSE:
-            self.catch_up(trainer)
+            self.flush(view)
 
-    def _clear(self) -> None:
-        self.losses_kept: list[float] = []
-        self.moments: list[float] = []
-        self.kept_epochs: list[tuple[int, float, list[float]]] = []  # update, moment, values
-        self.kept_histograms: list[tuple[str, np.ndarray, int]] = []
-
-    def catch_up(self, trainer: Trainer) -> None:
+    def flush(self, view: View) -> None:
         """Write all there is."""
-        if not self.begun:
+        self._write_updates(view)
+        if view.sink is not None and self.epochs:
+            steps, moments, values = zip(*self.epochs, strict=True)
+            view.sink.write(encode(self.tags.epoch, np.array(values), steps, moments))
+        self.epochs, self.written = [], time.monotonic()
+
+    def _write_updates(self, view: View) -> None:
+        logs = [log for log in self.held if len(log)]
+        self.held = []
+        if view.sink is None or not logs:
             return
-        writer = writer_of(trainer)
-        blocks: list[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]] = []  # tags, updates, moments, values
-        if self.look is not None and self.losses_kept:
-            found, losses_K = self.look.rows(), np.array(self.losses_kept)
-            self.moments += [time.time()] * (len(losses_K) - len(self.moments))  # a run that broke off in a batch
-            moments_K = np.array(self.moments)
-            updates_K = np.arange(self.first + 1, self.first + 1 + len(losses_K))
-            blocks.append((self.tags.update, updates_K, moments_K, self._values(losses_K, found)))
-            if found.ratios:
-                steps, ratios = map(np.array, zip(*found.ratios, strict=True))
-                blocks.append((self.tags.ratios, steps, moments_K[steps - updates_K[0]], ratios))
-            self.losses.append(losses_K)
-            if self.tags.small:
-                self.entries.append(found.entries)
-            self.first += len(losses_K)
-        if self.kept_epochs:
-            steps, moments, values = map(np.array, zip(*self.kept_epochs, strict=True))
-            blocks.append((self.tags.epoch, steps, moments, values))
-        if writer is not None:
-            for tags, steps, moments, values in blocks:
-                write_rows(writer, tags, values, steps, moments)
-            for tag, numbers, step in self.kept_histograms:
-                write_histogram(writer, tag, numbers, step)
-        self.written = time.monotonic()
-        self._clear()
-
-    def _values(self, losses_K: np.ndarray, found: Rows) -> np.ndarray:
-        """What is written of K updates, in the order of their tags."""
-        assert self.look is not None
-        before_KC = np.hstack([found.norms, found.entries]) if self.tags.small else found.norms
-        return update_rows(losses_K, before_KC, np.array(self.look.now()))
-
-
-def _named_parameters(pl_module: LightningModule) -> dict[str, torch.nn.Parameter]:
-    network = pl_module.network
-    assert isinstance(network, torch.nn.Module), "what is recorded is the network's"
-    return dict(network.named_parameters())
+        gradients_KQ = np.concatenate([log.gradient_norms_KQ for log in logs])
+        columns = [np.concatenate([log.losses_K for log in logs])[:, None]]
+        columns += [np.linalg.norm(gradients_KQ, axis=1, keepdims=True), gradients_KQ]
+        columns += [np.concatenate([log.parameter_norms_KQ for log in logs])]
+        if self.small:
+            columns += [np.concatenate([log.entries_KP for log in logs if log.entries_KP is not None])]
+        steps = np.concatenate([np.arange(log.done + 1, log.done + 1 + len(log)) for log in logs])
+        moments = np.concatenate([log.moments_K for log in logs])
+        view.sink.write(encode(self.tags.update, np.hstack(columns), steps, moments))
+        ratios = [(update, ratio_Q) for log in logs for update, ratio_Q in log.ratios]
+        if ratios:
+            updates, values = zip(*ratios, strict=True)
+            places = np.searchsorted(steps, updates)
+            view.sink.write(encode(self.tags.ratios, np.array(values), updates, moments[places]))

@@ -1,72 +1,61 @@
-"""The callback that asks of every update whether it did what the gradient promised."""
+"""The instrument that asks of updates whether they did what the gradient promised."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from steepest.lightning.predictors import Predictor
-from steepest.observe.eventfile import write_event
-from steepest.observe.events import writer_of
+from steepest.nets.networks import backward, forward
+from steepest.engine.descent import UpdateLog
+from steepest.observe.instrument import Instrument, View, check_at_least, every
 
 
-class StepQuality(Callback):
-    """Writes each update's predicted and actual decrease of its own batch's loss, and where it ended in the parabola.
+@dataclass
+class StepQuality(Instrument):
+    """Writes an update's predicted and actual decrease of its own batch's loss, and where it ended in the parabola.
 
     Along the step d from w to w + d the loss is taken for a parabola with the slopes found at both ends,
     s0 = g(w) d and s1 = g(w + d) d. The position of its end is -s1 / s0: -1 where the step began, 0 at the bottom, 1 as
     high up on the other side, below -1 where it grew steeper (after Schneider et al. 2021, "Cockpit"). A step uphill,
     as momentum can take one, has none.
 
-    Args:
+    Attributes:
         every_n_updates: how often; each look costs one more gradient of the batch.
     """
 
-    def __init__(self, every_n_updates: int = 1) -> None:
-        if every_n_updates < 1:
-            raise ValueError(f"callbacks.steps.every_n_updates={every_n_updates} must be 1 or more")
-        self.every = every_n_updates
-        self.before: tuple[list[Tensor], list[Tensor], tuple[Tensor, Tensor, Tensor], int] | None = None
+    every_n_updates: int = 1
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Judge the update before, whose end is here; keep where this one begins, if it is one's turn."""
-        assert isinstance(pl_module, Predictor)
-        self._judge(trainer, pl_module)
-        if trainer.global_step % self.every == 0:
-            parameters = list(pl_module.network.parameters())
-            gradients = [p.grad.clone() for p in parameters if p.grad is not None]
-            here = [p.detach().clone() for p in parameters]
-            self.before = (here, gradients, pl_module.at_hand, trainer.global_step + 1)
+    def __post_init__(self) -> None:
+        check_at_least("steps", every_n_updates=(self.every_n_updates, 1))
+        self.before: tuple[list[Tensor], list[Tensor], tuple[Tensor, Tensor, float]] | None = None
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Judge the last one."""
-        assert isinstance(pl_module, Predictor)
-        self._judge(trainer, pl_module)
+    def next_look(self, updates: int) -> int:
+        """As of any instrument."""
+        return every(updates, self.every_n_updates)
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Judge the last one before a checkpoint too: a resumed run does not know it any more."""
-        assert isinstance(pl_module, Predictor)
-        self._judge(trainer, pl_module)
+    def look(self, view: View) -> None:
+        """Keep where the step begins."""
+        assert view.seen is not None
+        here = [p.detach().clone() for p in view.network.parameters()]
+        self.before = here, [g.clone() for g in view.gradients], view.seen
 
-    def _judge(self, trainer: Trainer, predictor: Predictor) -> None:
+    def log(self, view: View, log: UpdateLog) -> None:
+        """Judge the step that was looked at: the engine makes such an update by itself."""
         if self.before is None:
             return
-        (start, slopes, (x_ND, y_NH, loss), update), self.before = self.before, None
+        (start, slopes, (x_ND, y_NH, loss)), self.before = self.before, None
         with torch.no_grad():
-            step = [p.detach() - w for p, w in zip(predictor.network.parameters(), start, strict=True)]
-            after = predictor.loss(predictor(x_ND), y_NH)
-        s0, s1 = (
-            float(sum((g * d).double().sum() for g, d in zip(gradient, step, strict=True)))
-            for gradient in (slopes, predictor.gradient(x_ND, y_NH))
-        )
-        values = {"step/predicted_decrease": -s0, "step/actual_decrease": float(loss - after)}
-        if s0 < 0:
-            values["step/position"] = -s1 / s0
-        writer = writer_of(trainer)
-        if writer is not None:
-            write_event(writer, list(values), list(values.values()), update)
+            step = [p - w for p, w in zip(view.network.parameters(), start, strict=True)]
+            trace = forward(x_ND, view.network.layers(), view.network.activations)
+            slope_NO = view.loss.backward(trace.a[-1], y_NH)
+            pairs = backward(slope_NO, trace, view.network.layers(), view.network.activations)
+            after = [g for pair in pairs for g in pair]
+            s0, s1 = (
+                float(sum((g * d).double().sum() for g, d in zip(gradient, step, strict=True)))
+                for gradient in (slopes, after)
+            )
+            gain = loss - float(view.loss(trace.a[-1], y_NH))
+        values = {"step/predicted_decrease": -s0, "step/actual_decrease": gain}
+        view.write(values | ({"step/position": -s1 / s0} if s0 < 0 else {}), log.done + 1)

@@ -1,7 +1,7 @@
 """A composed config -> checked constructors with their arguments, before anything is built.
 
-Every `_target_` passes `trust`, every key is held against the constructor's signature and annotations, or those of its
-stub. All problems of a config are collected and raised once. No torch, no Lightning, where stubs are enough.
+Every `_target_` passes `trust`, every key is held against the constructor's signature and annotations, or
+against the dataclass that `specs.py` has for it. All problems of a config are collected and raised once. No Lightning.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from steepest.data.faults import Faults, did_you_mean
-from steepest.runs.stubs import OTHERWISE, STUBS
+from steepest.runs.specs import SPECS
 from steepest.runs.trust import Approved, locate
 
 # What a config may name, and what it has to be: nothing of these opens files or evaluates text when it is made.
@@ -71,7 +71,7 @@ class Node:
 
     Attributes:
         path: the constructor's own, whatever the config calls it.
-        found: the constructor; None where a stub was enough to check, until it is asked for.
+        found: the constructor; None where `specs.py` was enough to check, until it is asked for.
     """
 
     path: str
@@ -162,11 +162,12 @@ def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tup
     if "_target_" not in value:
         return {k: _node(v, f"{where}.{k}", approved, faults) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
-    path = OTHERWISE.get(path, path)
-    if path in STUBS:
+    if path in SPECS:
         silent = Faults("config")
-        arguments = _arguments(STUBS[path], value, where, approved, silent, given)
-        if not silent.found:
+        arguments = _arguments(SPECS[path], value, where, approved, silent, given)
+        if not silent.found or not path.startswith("lightning."):  # Lightning's own take more than conf/ sets
+            for fault in silent.found:
+                faults.add(fault)
             return Node(path, arguments, is_partial)
     try:
         target = locate(str(value["_target_"]), approved)

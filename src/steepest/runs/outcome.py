@@ -1,4 +1,4 @@
-"""What is said of a finished run: in metrics.json, and in TensorBoard's HPARAMS tab. No Lightning here."""
+"""The results of a finished run, for metrics.json and for TensorBoard's HPARAMS tab. No Lightning here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from steepest.evaluate.table import extrapolation_hint, line_in_words
 
 
 def assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> dict[str, Any]:
-    """What metrics.json says of how good a finished run's model is."""
+    """The part of metrics.json that says how good a finished run's model is."""
     verdict = evaluation.verdict()
     return evaluation.model | {
         "baselines": evaluation.baselines,
@@ -27,7 +27,7 @@ def assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> di
 
 
 def final_values(metrics: dict[str, Any]) -> dict[str, float | None]:
-    """What HPARAMS shows of a finished run."""
+    """The results of a finished run that the HPARAMS tab shows."""
     values = {"best/objective": metrics["objective"]["value"]}
     values |= {f"test/{name}": metrics["test"].get(name) for name in ("rmse", "mase", "cross_entropy", "skill")}
     values |= {f"test/{name}": metrics["test"].get(name) for name in ("directional_accuracy", "accuracy")}

@@ -14,12 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
 import torch
 import yaml
 
 from steepest.data.batches import PreparedData
+from steepest.evaluate.evaluation import Evaluation
 from steepest.runs.files import now, read_json, write_text
 
 Status = Literal["running", "finished", "stopped", "failed"]
@@ -59,13 +58,23 @@ class RunRecord:
             "ended": None,
         }
 
-    def begin(self, config: dict[str, Any], data: dict[str, Any], device: str, text: str | None = None) -> None:
+    def begin(
+        self,
+        config: dict[str, Any],
+        data: dict[str, Any],
+        device: str,
+        engine: str,
+        why: str = "",
+        text: str | None = None,
+    ) -> None:
         """Write config.yaml and a run.json that says running.
 
         Args:
             config: resolved.
             data: its `data_facts`.
             device: in words.
+            engine: what makes the updates: ``kernel``, ``textbook`` or ``autograd``.
+            why: the kernel does not, where it could be asked to.
             text: of config.yaml, where it is there already.
 
         Raises:
@@ -82,11 +91,12 @@ class RunRecord:
             "objective": config["objective"],
             "data": data,
             "device": device,
+            "engine": engine,
+            "engine_reason": why or None,
             "notes": self.notes,
         }
         write_text(self.folder / "config.yaml", text or yaml.safe_dump(config, sort_keys=False))
         self._write_facts()
-        (self.folder / "metrics.json").unlink(missing_ok=True)  # a run that goes on is not finished
         self.began = True
 
     def end(self, metrics: dict[str, Any]) -> None:
@@ -104,11 +114,11 @@ class RunRecord:
             (self.folder / "metrics.json").unlink(missing_ok=True)
             self._end_facts("failed", reason)
 
-    def predictions(self, table: pd.DataFrame) -> None:
+    def predictions(self, evaluation: Evaluation) -> None:
         """Write predictions.csv: a row per sample and day of the horizon."""
         path = self.folder / "predictions.csv"
         part = path.with_suffix(".part")
-        table.to_csv(part, index=False, float_format=DIGITS)
+        evaluation.predictions.to_csv(part, index=False, float_format=DIGITS)
         part.replace(path)
 
     def _end_facts(self, status: Status, reason: str) -> None:
@@ -120,23 +130,6 @@ class RunRecord:
 
     def _read(self, name: str) -> dict[str, Any]:
         return read_json(self.folder / name)
-
-
-class PredictionsText:
-    """predictions.csv of many models on the same samples: one column differs, the others are written out once.
-
-    Args:
-        table: of one of them.
-        column: that differs.
-    """
-
-    def __init__(self, table: pd.DataFrame, column: str) -> None:
-        text = table.assign(**{column: "\x01"}).to_csv(index=False, float_format=DIGITS)
-        self.text = text.replace("%", "%%").replace("\x01", DIGITS)
-
-    def of(self, predicted_M: np.ndarray) -> str:
-        """The file's text, to the byte what pandas writes, for these numbers in that column; they are finite."""
-        return self.text % tuple(predicted_M.tolist())
 
 
 def data_facts(data: PreparedData) -> dict[str, Any]:

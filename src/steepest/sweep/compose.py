@@ -1,7 +1,8 @@
 """Composing the configs of a sweep's jobs, once for each structure instead of once for each job.
 
-Hydra takes 0.1 to 0.2 seconds for a config. Jobs of a sweep mostly differ in a few numbers; so the config is composed
-once for all jobs that choose the same files and set the same keys, and their numbers are put in its places. No torch.
+Hydra takes 0.1 to 0.2 seconds to compose a config, and the jobs of a sweep mostly differ in a few numbers. So the
+config is composed once for all jobs that choose the same files and set the same keys; each job's numbers are then
+filled in. No torch.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import yaml
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -40,13 +42,13 @@ class Texts:
 
 @dataclass(frozen=True)
 class Planned:
-    """One job, as far as it is known before it runs.
+    """What is known about a job before it runs.
 
     Attributes:
         plain: its config, resolved.
-        overrides: what the user asked of it.
-        subfolder: of the sweep's folder.
-        texts: of the files that say what was asked.
+        overrides: the user's, for this job.
+        subfolder: the job's folder, below the sweep's.
+        texts: contents of the config files that Hydra and the run write.
     """
 
     plain: dict[str, Any]
@@ -56,25 +58,42 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """What the sweep's record checks of a job before any job starts.
+
+    Attributes:
+        sweep: the sweep's folder, as this job's config has it.
+        subfolder: the job's folder, below the sweep's.
+        trainer: the job's resolved trainer node; empty if it cannot be resolved.
+    """
+
+    sweep: str
+    subfolder: str
+    trainer: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Marked:
     """A config with marks where jobs' own values go: first those of their leaves, then those of `own_values`.
 
     Attributes:
         plain: resolved.
         asked, resolved, hydra: the texts of .hydra/config.yaml, config.yaml and .hydra/hydra.yaml.
-        subfolder: of the sweep's folder.
+        sweep: the sweep's folder.
+        subfolder: the job's folder, below the sweep's.
     """
 
     plain: dict[str, Any]
     asked: str
     resolved: str
     hydra: str
+    sweep: str
     subfolder: str
 
 
 @dataclass(frozen=True)
 class Structure:
-    """What jobs share that choose the same files and set the same keys.
+    """What is common to the jobs that choose the same files and set the same keys.
 
     Attributes:
         composed: the first such job's config, with its `hydra` node.
@@ -87,7 +106,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class Parsed:
-    """One job's overrides: what makes the structure, and the numbers put into it."""
+    """One job's overrides: those that make the structure, and the values filled into it."""
 
     structure: tuple[str, ...]
     leaves: tuple[tuple[str, Scalar], ...]
@@ -107,7 +126,7 @@ class Composer:
         self.structures: dict[tuple, Structure] = {}
 
     def parse(self, overrides: Sequence[str]) -> Parsed:
-        """Tell the numbers among a job's overrides from what chooses files, adds, deletes, or sets more than one."""
+        """Separate overrides that set one plain value from those that choose files, add, delete, or set several."""
         structure, leaves = [], []
         for override in map(self._parse, overrides):
             value = override.value() if override.type is OverrideType.CHANGE else None
@@ -141,6 +160,7 @@ class Composer:
 
     def structure(self, overrides: Sequence[str]) -> tuple[Structure, Parsed]:
         """The structure of a job, composed if it is the first of its kind."""
+        overrides = [o for o in overrides if not o.startswith(SUBDIR)]  # jobs differ in it without another structure
         parsed = self.parse(overrides)
         key = (parsed.structure, tuple(key for key, _ in parsed.leaves))
         if key not in self.structures:
@@ -158,21 +178,21 @@ class Composer:
         with open_dict(config.hydra):
             config.hydra.overrides.task = task
             config.hydra.job.override_dirname = self._dirname(config, task)
+            for override in overrides:
+                if override.startswith(SUBDIR):
+                    config.hydra.sweep.subdir = self._parse(override).value()
         OmegaConf.copy_cache(from_config=self.master, to_config=config)
         return config
 
     def plan(self, overrides: Sequence[str], number: int) -> Planned | None:
         """What Hydra would write for a job before it starts; None where only Hydra can say."""
-        own = [o for o in overrides if not o.startswith(SUBDIR)]  # of a job that is gone on with
-        found, parsed = self.structure(own)
+        found, parsed = self.structure(overrides)
         if found.marked is None:
             return None
         task = [o for o in overrides if not o.startswith("hydra.")]
         marked, values = found.marked, [value for _, value in parsed.leaves]
         values += own_values(number, self._dirname(found.composed, task), task)
-        subfolder = str(filled(marked.subfolder, values))
-        for override in overrides:
-            subfolder = override.removeprefix(SUBDIR) if override.startswith(SUBDIR) else subfolder
+        subfolder = pinned_subfolder(overrides) or str(filled(marked.subfolder, values))
         values.append(str((Path(str(found.composed.hydra.sweep.dir)) / subfolder).absolute()))
         texts = Texts(
             filled_text(marked.asked, values, asked_scalar),
@@ -180,12 +200,60 @@ class Composer:
             filled_text(marked.hydra, values, asked_scalar),
             filled_text(marked.resolved, values, plain_scalar),
         )
-        own = [o for o in task if not o.startswith("sweep.")]  # as training.entry has it
+        own = [o for o in task if not o.startswith("sweep.")]  # as `steepest.entry.job` does
         return Planned(filled(marked.plain, values), own, subfolder, texts)
+
+    def preview(self, overrides: Sequence[str], number: int) -> Preview:
+        """Where a job's folder would be, and the trainer that it would use.
+
+        Raises:
+            ValueError: if the folder cannot be known before the job starts.
+        """
+        pinned = pinned_subfolder(overrides)
+        found, parsed = self.structure(overrides)
+        if found.marked is not None:
+            task = [o for o in overrides if not o.startswith("hydra.")]
+            values = [value for _, value in parsed.leaves]
+            values += own_values(number, self._dirname(found.composed, task), task)
+            sweep, subfolder = (str(filled(text, values)) for text in (found.marked.sweep, found.marked.subfolder))
+            return Preview(sweep, pinned or subfolder, filled(found.marked.plain.get("trainer") or {}, values))
+        config = self.compose(overrides)
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        holder = HydraConfig.instance()
+        before = holder.cfg
+        try:
+            holder.set_config(config)  # ${hydra:...} reads it
+            sweep, subfolder = str(config.hydra.sweep.dir), pinned or str(config.hydra.sweep.subdir)
+            return Preview(sweep, subfolder, _plain_trainer(config))
+        except OmegaConfBaseException as error:
+            raise ValueError(
+                f"job {number}: hydra.sweep.dir or hydra.sweep.subdir cannot be resolved before the job starts: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+        finally:
+            holder.cfg = before
 
     def _dirname(self, config: DictConfig, task: Sequence[str]) -> str:
         style = config.hydra.job.config.override_dirname
         return dirname([self._parse(o) for o in task], style.kv_sep, style.item_sep, list(style.exclude_keys))
+
+
+def pinned_subfolder(overrides: Sequence[str]) -> str | None:
+    """The job's folder, below the sweep's, if its overrides fix it; the sweep's record does."""
+    for override in overrides:
+        if override.startswith(SUBDIR):
+            value = OverridesParser.create().parse_override(override).value()
+            return str(OmegaConf.create({"subdir": value}).subdir)  # resolves an escaped ${
+    return None
+
+
+def _plain_trainer(config: DictConfig) -> dict[str, Any]:
+    try:
+        plain = OmegaConf.to_container(config.trainer, resolve=True) if "trainer" in config else {}
+    except OmegaConfBaseException:  # the job's own error: the job reports it
+        return {}
+    return {str(key): value for key, value in plain.items()} if isinstance(plain, dict) else {}
 
 
 def dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: Sequence[str]) -> str:
@@ -196,7 +264,7 @@ def dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: 
 
 
 class Checker:
-    """Stands for Hydra's loader where sweepers compose every job's config only to see whether it can be."""
+    """Replaces Hydra's loader where sweepers compose every job's config only to validate it."""
 
     def __init__(self, loader: ConfigLoader, composer: Composer) -> None:
         self.loader, self.composer = loader, composer
@@ -205,22 +273,26 @@ class Checker:
         return getattr(self.loader, name)
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        """A config of this job's structure; an error if there is none."""
+        """A config of this job's structure; raises as Hydra does if the overrides cannot be composed."""
         return self.composer.structure(sweep_overrides)[0].composed
 
 
 def own_values(number: int, dirname: str, task: Sequence[str]) -> list[Scalar]:
-    """What Hydra says of one job beside its config: its number, its id, its overrides' name, and its overrides."""
+    """Hydra's own values for one job: number, id, ``override_dirname``, and each override."""
     return [number, str(number), dirname, *task]
 
 
 def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
-    """Put marks where values go, and see that putting the first job's back gives what there was."""
+    """Put marks where values go, and check that filling in the first job's values restores its config."""
     marks, values = map(MARKED.format, count()), [value for _, value in parsed.leaves]
     config = deepcopy(composed)
     task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     OmegaConf.set_struct(task, False)
     try:
+        with open_dict(config.hydra):
+            config.hydra.job.num, config.hydra.job.id = 0, "0"
+        folders = [str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)]
+        OmegaConf.copy_cache(from_config=config, to_config=task)  # ${now:...} keeps its value
         asked, resolved = OmegaConf.to_yaml(task), OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
         for key, _ in parsed.leaves:
             OmegaConf.update(task, key, next(marks), merge=True)
@@ -230,13 +302,12 @@ def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
         assert isinstance(hydra, dict)
         overrides = list(hydra["overrides"]["task"])
         values += own_values(0, hydra["job"]["override_dirname"], overrides)
-        hydra["job"] |= {"num": 0, "id": "0"}
         hydra["runtime"]["output_dir"] = "here"
         said = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
         hydra["job"] |= {"num": next(marks), "id": next(marks), "override_dirname": next(marks)}
         hydra["overrides"]["task"] = [next(marks) for _ in overrides]
         task["hydra"] = hydra
-        subfolder = str(task.hydra.sweep.subdir)
+        sweep, subfolder = str(task.hydra.sweep.dir), str(task.hydra.sweep.subdir)
     except OmegaConfBaseException:
         return Structure(composed, None)
     hydra["runtime"]["output_dir"] = next(marks)
@@ -245,6 +316,7 @@ def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
         OmegaConf.to_yaml(OmegaConf.masked_copy(task, [str(key) for key in task if key != "hydra"])),
         yaml.safe_dump(plain, sort_keys=False),
         OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
+        sweep,
         subfolder,
     )
     values.append("here")
@@ -253,12 +325,13 @@ def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
         and filled_text(marked.asked, values, asked_scalar) == asked
         and filled_text(marked.resolved, values, plain_scalar) == yaml.safe_dump(resolved, sort_keys=False)
         and filled_text(marked.hydra, values, asked_scalar) == said
+        and [str(filled(sweep, values)), str(filled(subfolder, values))] == folders  # a resolver may change a mark
     )
     return Structure(composed, marked if same else None)
 
 
 def filled(marked: Any, values: Sequence[Scalar]) -> Any:
-    """A copy of plain data with the marks' values in their places."""
+    """A copy of plain data with values in place of the marks."""
     if isinstance(marked, dict):
         return {key: filled(value, values) for key, value in marked.items()}
     if isinstance(marked, list):
@@ -272,7 +345,7 @@ def filled(marked: Any, values: Sequence[Scalar]) -> Any:
 
 
 def filled_text(marked: str, values: Sequence[Scalar], written: Callable[[Scalar], str]) -> str:
-    """A text with the marks' values, `written`, in their places."""
+    """A text with values, formatted by `written`, in place of the marks."""
     return MARK.sub(lambda mark: written(values[int(mark[1])]), marked)
 
 

@@ -1,13 +1,14 @@
-"""sweep.json: what a sweep was asked, and how far each of its jobs is, whole on disk from before the first. No torch.
+"""sweep.json: a sweep's command and the state of each of its jobs, on disk before the first job starts. No torch.
 
-The truth about a job is in its own folder, written by its own process: job.json when it starts, run.json and
-metrics.json when it ends. The manifest gathers that; so a sweep whose process was killed can be read, and gone on with.
+Each job's process writes the job's own records: job.json when it starts, run.json and metrics.json when it ends. The
+manifest collects them, so a sweep whose process was killed can still be read and continued.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,19 +18,19 @@ from steepest.runs.files import now, read_json, write_text
 
 State = Literal["waiting", "running", "finished", "failed"]
 NAME = "sweep.json"
-NO_WORD = "the job left no record of its end: its process was killed"
+KILLED = "the job left no record of its end: its process was killed"
 
 
 @dataclass
 class JobState:
-    """How far one job is.
+    """The state of one job.
 
     Attributes:
-        job: its number.
-        id: made from its overrides: the same whenever the same is asked.
-        overrides: what is asked of it.
+        job: the job's number.
+        id: a hash of the overrides: equal overrides have equal ids.
+        overrides: the job's own, without Hydra's.
         status: waiting, running, finished or failed.
-        folder: its own, below the sweep's; None before it started, where that cannot be known.
+        folder: the job's folder, below the sweep's; None if it is not known.
         objective: of a finished job.
         error: of a failed one.
     """
@@ -51,9 +52,9 @@ class Manifest:
 
     Attributes:
         folder: the sweep's.
-        command: what goes on with it: program, working directory, and overrides of task and of Hydra.
+        command: how to start the sweep again: program, working directory, and the overrides of the task and of Hydra.
         objective: the score that ranks its jobs.
-        config: the jobs' config as it was before anything was varied, to see whether it has changed.
+        config: the config before anything was varied; a sweep that is resumed must have the same one.
         jobs: by id.
     """
 
@@ -71,34 +72,43 @@ class Manifest:
         """The manifest of a sweep's folder.
 
         Raises:
-            ValueError: where there is none.
+            ValueError: if the folder has no sweep.json, or one that cannot be read.
         """
         path = folder / NAME
         if not path.exists():
             raise ValueError(f"{folder} holds no sweep: there is no {NAME} in it; give the folder of a sweep")
-        content = json.loads(path.read_text())
-        jobs = [JobState(**job) for job in content.pop("jobs")]
-        return cls(folder, **content, jobs={job.id: job for job in jobs})
+        from pydantic import TypeAdapter  # a tenth of a second, needed only where a sweep is read
+
+        try:
+            content = json.loads(path.read_text())
+            jobs = {job["id"]: job for job in content["jobs"]}
+            return TypeAdapter(cls).validate_python(content | {"folder": folder, "jobs": jobs})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{path} cannot be read ({_reason(error)}). Restore it from a copy, or start the sweep again with "
+                "another hydra.sweep.dir; the folders of the finished jobs stay as they are"
+            ) from None
 
     def write(self) -> None:
-        """Put it on disk."""
+        """Write sweep.json."""
         content = {k: v for k, v in vars(self).items() if k not in ("folder", "jobs")}
         content["jobs"] = [asdict(job) for job in sorted(self.jobs.values(), key=lambda job: job.job)]
         write_text(self.folder / NAME, json.dumps(content, indent=1) + "\n")
 
     def register(self, overrides: Sequence[Sequence[str]], first: int, subdir: str | None) -> list[JobState]:
-        """Take up jobs that are about to be launched; those that it knows keep their state.
+        """Add jobs that are about to be launched; jobs that are already known keep their state.
 
         Args:
-            overrides: of each.
-            first: number of the first; jobs it does not know are numbered from there on.
-            subdir: the pattern of their folders' names: ``{}`` stands for the number; None where only Hydra knows.
+            overrides: of each job.
+            first: number of the first job; new jobs are numbered from there on.
+            subdir: the pattern of the jobs' folders, where ``{}`` stands for the number; None leaves them open.
         """
         states: list[JobState] = []
         for number, own in enumerate(overrides, start=first):
             task = of_task(own)
             identity, repeated = job_id(task), 0
-            while identity in self.jobs and any(s is self.jobs[identity] for s in states):  # asked twice in one sweep
+            # A sweep may hold the same overrides twice.
+            while identity in self.jobs and any(s is self.jobs[identity] for s in states):
                 repeated += 1
                 identity = job_id([*task, f"again {repeated}"])
             if identity not in self.jobs:
@@ -107,68 +117,96 @@ class Manifest:
             states.append(self.jobs[identity])
         return states
 
-    def find(self) -> None:
-        """Find the folders of jobs whose names only Hydra knew, by what they say of themselves."""
-        if all(job.folder is not None for job in self.jobs.values()):
-            return
-        for path in self.folder.rglob("job.json"):
-            job = self.jobs.get(read_json(path).get("id", ""))
-            if job is not None and job.folder is None:
-                job.folder = str(path.parent.relative_to(self.folder))
-
     def look(self, *, over: bool = False) -> bool:
-        """Read the folders of jobs that have not ended; say whether anything is new.
+        """Read the folders of jobs that have not ended; return whether any job's status changed.
 
         Args:
-            over: that no job runs any more: what still says so was killed.
+            over: no job runs any more, so a job that is still marked as running was killed.
         """
-        before = [(job.status, job.folder) for job in self.jobs.values()]
+        before = [job.status for job in self.jobs.values()]
         for job in self.jobs.values():
             if job.status in ("waiting", "running") and job.folder is not None:
                 self._look_at(job, over)
-        return before != [(job.status, job.folder) for job in self.jobs.values()]
+        return before != [job.status for job in self.jobs.values()]
 
     def _look_at(self, job: JobState, over: bool) -> None:
         folder = self.folder / str(job.folder)
-        began, run = read_json(folder / "job.json"), read_json(folder / "run.json")
-        if not began:
+        start, problem = read_record(folder / "job.json")
+        if not start and not problem:
             return
-        job.status, job.started = "running", began.get("started")
-        # A run.json from before this start is an earlier try's.
+        run, run_problem = read_record(folder / "run.json")
+        metrics, metrics_problem = read_record(folder / "metrics.json")
+        problem = problem or run_problem or metrics_problem
+        job.status, job.started = "running", start.get("started") or job.started
+        if problem:
+            job.status, job.error = "failed", problem
+            return
+        # A run.json from before this start belongs to an earlier attempt.
         status = run.get("status") if run.get("started", "") >= (job.started or "") else None
         if status == "finished":
-            job.objective = (read_json(folder / "metrics.json").get("objective") or {}).get("value")
+            job.objective = (metrics.get("objective") or {}).get("value")
         if status in ("finished", "failed"):
             job.status, job.ended = status, run.get("ended")
             job.error = run.get("stop_reason") if status == "failed" else None
         elif over:
-            job.status, job.error = "failed", NO_WORD
+            job.status, job.error = "failed", KILLED
 
     def count(self, *statuses: State) -> int:
-        """How many jobs are so."""
+        """The number of jobs with one of these statuses."""
         return sum(job.status in statuses for job in self.jobs.values())
 
 
+def read_record(path: Path) -> tuple[dict[str, Any], str | None]:
+    """One JSON file of a job, and why it cannot be read, if so: one damaged file must not stop the whole sweep."""
+    try:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
+        return {}, f"{path} cannot be read ({_reason(error)})"
+    return (content, None) if isinstance(content, dict) else ({}, f"{path} cannot be read (it holds no JSON object)")
+
+
 def job_id(overrides: Iterable[str]) -> str:
-    """The same for the same overrides, whenever and wherever."""
+    """A hash of a job's overrides."""
     return hashlib.sha256("\n".join(overrides).encode()).hexdigest()[:12]
 
 
 def of_task(overrides: Iterable[str]) -> list[str]:
-    """Overrides of the job itself: neither Hydra's own nor those that only steer the sweep."""
+    """The overrides of the job itself: neither Hydra's own nor those that only steer the sweep."""
     return [o for o in overrides if not o.lstrip("+~").startswith(("hydra.", "hydra/", "sweep."))]
 
 
 def changed_keys(before: Any, now: Any, at: str = "") -> list[str]:
-    """Where two plain configs differ."""
+    """The keys whose values differ between two plain configs."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = dict.fromkeys([*before, *now])
         return [c for k in keys for c in changed_keys(before.get(k), now.get(k), f"{at}.{k}" if at else str(k))]
     return [] if before == now else [at]
 
 
+def job_number(sweep: Path, folder: Path, default: int) -> int:
+    """The number of the job with this folder; `default` if the sweep has no such job.
+
+    In a resumed sweep Hydra counts jobs anew; the manifest keeps their numbers.
+    """
+    manifest, _ = read_record(sweep / NAME)
+    for job in manifest.get("jobs", []):
+        if job["folder"] is not None and os.path.abspath(sweep / job["folder"]) == os.path.abspath(folder):  # noqa: PTH100
+            return job["job"]
+    return default
+
+
 def begin_job(folder: Path, number: int, overrides: list[str]) -> None:
-    """Say in a job's folder that it runs, and what it was asked."""
+    """Write job.json: the job has started, with these overrides."""
     task = of_task(overrides)
     content = {"job": number, "id": job_id(task), "overrides": task, "status": "running", "started": now()}
     write_text(folder / "job.json", json.dumps(content, indent=2) + "\n")
+
+
+def _reason(error: Exception) -> str:
+    errors = getattr(error, "errors", None)  # pydantic's: the first is enough
+    if errors is not None:
+        first = errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, KeyError):
+        return f"it has no key {error}"
+    return getattr(error, "strerror", None) or str(error)

@@ -1,23 +1,24 @@
-"""What a sweep leaves behind: sweep.json, results.csv and a table with the winner on top.
+"""A sweep's record: sweep.json, results.csv and a table with the winner on top.
 
-A Hydra callback, so it works with any sweeper and launcher: it reads the folders of the jobs. No torch at import.
+A Hydra callback, so it works with any sweeper and launcher: it reads the folders of the jobs. Hydra turns errors of
+callbacks into warnings, so every hook here ends the sweep itself if it fails. No torch at import.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-import shlex
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
@@ -25,119 +26,175 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, changed_keys
+from steepest.entry import BAD_INPUT, FAILED, FIRST_FAILURE, explain, stopped
+from steepest.runs.files import now, write_text
+from steepest.runs.quoting import hydra_quoted, resume_sweep_command, train_command
+from steepest.sweep.compose import SUBDIR, Composer
+from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, changed_keys, job_number
+from steepest.sweep.requirements import DISTINCT, check_folders, check_processes
 from steepest.sweep.results import Row, result, results_csv
 from steepest.sweep.table import print_table
-from steepest.entry import FIRST_FAILURE, stopped
-from steepest.runs.files import now, write_text
 
-FAILED, BAD_INPUT = 1, 2
-RESUMED = "STEEPEST_RESUME"  # set by `steepest resume`: the sweep in hydra.sweep.dir is gone on with
+RESUMED = "STEEPEST_RESUME"  # set by `steepest resume`: continue the sweep in hydra.sweep.dir
+
+
+def ends_the_sweep(hook: Callable[..., None]) -> Callable[..., None]:
+    """Let an error in a hook end the process with a message and an exit code: Hydra would only warn of it."""
+
+    @functools.wraps(hook)
+    def guarded(*positional: Any, **named: Any) -> None:
+        try:
+            hook(*positional, **named)
+        except Exception as error:
+            message = explain(error)
+            if message is not None:
+                sys.stderr.write(f"{message}\n")
+                raise SystemExit(BAD_INPUT) from error
+            traceback.print_exception(error)
+            sys.stderr.write(f"The sweep's record failed ({hook.__name__}): {type(error).__name__}: {error}\n")
+            raise SystemExit(FAILED) from error
+
+    return guarded
 
 
 class SweepRecord(Callback):
-    """Keeps sweep.json and results.csv whole on disk from before the first job to the last.
+    """Keeps sweep.json and results.csv up to date from before the first job starts until the last one ends.
 
     Attributes:
-        manifest: of the sweep whose process this is; None in a job's own process.
+        manifest: of the sweep that this process runs; None in a job's own process.
     """
 
     def __init__(self) -> None:
         self.manifest: Manifest | None = None
         self.rows: dict[str, Row] = {}
         self.lock = threading.Lock()
+        self.made: list[Path] = []  # folders that this sweep makes: its own and missing ones above it
 
     def __reduce__(self) -> Any:
-        """Jobs in other processes have a record that knows of no sweep."""
+        """Pickle an empty record: jobs in other processes do not write the sweep's files."""
         return SweepRecord, ()
 
+    @ends_the_sweep
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write the manifest before the first job, or take up the one that is gone on with."""
+        """Make the manifest of a new sweep, or read that of the one that is resumed; it is written with its jobs."""
         folder, plain = Path(str(config.hydra.sweep.dir)), _task(config)
-        resume = bool(os.environ.get(RESUMED))
-        if not (folder / NAME).exists():
-            if resume:
-                _refuse(f"{folder} holds no sweep: there is no {NAME} in it; give the folder of a sweep")
-            command = {
-                "program": sys.argv[0],
-                "folder": str(Path.cwd()),
-                "task": list(config.hydra.overrides.task),
-                "hydra": [o for o in config.hydra.overrides.hydra if not o.startswith("hydra.sweep.dir=")],
-            }
-            self.manifest = Manifest(folder, command, str(config.objective), plain, started=now())
-        elif not resume:
-            _refuse(
-                f"{folder} holds a sweep already: go on with it by steepest resume {folder}, or give another "
+        own = folder.absolute()  # a job may change the working directory (hydra.job.chdir)
+        self.made = [path for path in (own, *own.parents) if not path.exists()]
+        if os.environ.get(RESUMED):
+            self.manifest = _resumed(own, plain)
+        elif (folder / NAME).exists():
+            raise ValueError(
+                f"{folder} already holds a sweep: continue it with {resume_sweep_command(folder)}, or choose another "
                 "hydra.sweep.dir"
             )
         else:
-            self.manifest = Manifest.read(folder)
-            changed = changed_keys(self.manifest.config, plain)
-            if changed:
-                _refuse(
-                    f"{folder}: the config has changed since the sweep began ({', '.join(changed[:5])}): what is left "
-                    "would be another sweep; bring the config back, or begin a new one"
-                )
-            self.manifest.status, self.manifest.ended = "running", None
-            (folder / FIRST_FAILURE).unlink(missing_ok=True)
-            self.manifest.look(over=True)
-        self.manifest.write()
-        # Whatever launcher is asked for, with the options it has: jobs pass by here on their way to it.
+            command = {
+                "program": sys.argv[0],
+                "folder": str(Path.cwd()),
+                "task": _typed(config, "task"),
+                "hydra": [o for o in _typed(config, "hydra") if not o.startswith("hydra.sweep.dir=")],
+            }
+            self.manifest = Manifest(own, command, str(config.objective), plain, started=now())
+        # Whatever the launcher and its options, jobs reach it through this record.
         plugins = Plugins.instance()
-        made = plugins.instantiate_launcher
+        original = plugins.instantiate_launcher
 
         def recorded(hydra_context: HydraContext, **named: Any) -> Any:
-            plugins.instantiate_launcher = made  # type: ignore[method-assign]  # some send the plugins to their jobs
-            return _Recorded(made(hydra_context=hydra_context, **named), self, config, hydra_context.config_loader)
+            plugins.instantiate_launcher = original  # type: ignore[method-assign]  # some pickle the plugins for jobs
+            loader = hydra_context.config_loader  # a launcher may replace it
+            launcher = original(hydra_context=hydra_context, **named)
+            composer = getattr(launcher, "composer", None)
+            return _Recorded(launcher, self, config, composer or Composer(loader, config))
 
         plugins.instantiate_launcher = recorded  # type: ignore[method-assign,assignment]
 
+    @ends_the_sweep
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Say in the job's folder that it runs, and what it was asked."""
-        if is_sweep(config) and not stopped(config, Path(str(config.hydra.sweep.dir))):
+        """Write job.json into the job's folder."""
+        sweep = Path(config.hydra.runtime.cwd, str(config.hydra.sweep.dir))
+        if is_sweep(config) and not stopped(config, sweep):
             folder = Path(config.hydra.runtime.output_dir)
-            number = folder.name if folder.name.isdigit() else config.hydra.job.num
-            begin_job(folder, int(number), list(config.hydra.overrides.task))
+            begin_job(folder, job_number(sweep, folder, config.hydra.job.num), _typed(config, "task"))
 
+    @ends_the_sweep
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Take the job's result into the tables, in the sweep's own process."""
+        """Add the job's result to the tables, in the sweep's own process."""
         if is_sweep(config) and self.manifest is not None:
             self.refresh()
 
+    @ends_the_sweep
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write the final tables, print the winner; exit with 1 if a job failed."""
+        """Write the final tables and print the winner; exit with 1 if a job failed."""
         manifest = self.manifest
         if manifest is None:
-            return
+            raise RuntimeError("the sweep ended without a manifest")
         manifest.status, manifest.ended = "finished", now()
         self.refresh(over=True)
-        rows = self._results()
-        print_table(rows, manifest.objective, manifest.folder, manifest.command)
+        rows, folder = self._results(), Path(str(config.hydra.sweep.dir))
+        print_table(rows, manifest.objective, folder, manifest.command)
         if manifest.count("failed", "waiting"):
             raise SystemExit(FAILED)
 
-    def register(self, overrides: Sequence[Sequence[str]], first: int, config: DictConfig) -> list[JobState]:
-        """Take up jobs before they are launched; what an earlier try of one left behind is taken away."""
-        assert self.manifest is not None, "the sweep began"
-        subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[call-overload,index]
-        states = self.manifest.register(overrides, first, "{}" if subdir == "${hydra.job.num}" else None)
+    def register(
+        self, overrides: Sequence[Sequence[str]], first: int, config: DictConfig, composer: Composer
+    ) -> list[JobState]:
+        """Write jobs into the manifest before they are launched; remove what an earlier attempt at one left.
+
+        Raises:
+            ValueError: if jobs would share a folder, or if the launcher cannot run them.
+        """
+        manifest = self.manifest
+        assert manifest is not None, "on_multirun_start comes first"
+        try:
+            states = self._registered(manifest, overrides, first, config, composer)
+        except Exception:
+            if self.made and not (manifest.folder / NAME).exists():  # a sweep that is refused leaves no folder
+                shutil.rmtree(manifest.folder, ignore_errors=True)
+                with suppress(OSError):  # another sweep has put a folder there
+                    for path in self.made[1:]:
+                        path.rmdir()
+            raise
         for state in states:
             if state.status != "finished":
-                if state.folder is not None and state.started is not None:
-                    shutil.rmtree(self.manifest.folder / state.folder, ignore_errors=True)
+                if state.started is not None:
+                    shutil.rmtree(manifest.folder / str(state.folder), ignore_errors=True)
                 state.status, state.started, state.ended, state.error = "waiting", None, None, None
-        self.manifest.write()
+        manifest.write()
+        return states
+
+    def _registered(
+        self,
+        manifest: Manifest,
+        overrides: Sequence[Sequence[str]],
+        first: int,
+        config: DictConfig,
+        composer: Composer,
+    ) -> list[JobState]:
+        subdir = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[call-overload,index]
+        trials = OmegaConf.select(config, "hydra.sweeper.n_trials") or 1  # the tuner launches a few at a time
+        if "${" not in subdir and trials > 1:
+            raise ValueError(f"hydra.sweep.subdir={subdir} gives the same folder to all {trials} trials: {DISTINCT}")
+        states = manifest.register(overrides, first, "{}" if subdir == "${hydra.job.num}" else None)
+        previews = {
+            state.job: composer.preview(own, state.job)
+            for state, own in zip(states, overrides, strict=True)
+            if state.status != "finished"
+        }
+        for state in states:
+            state.folder = state.folder or previews[state.job].subfolder
+        check_folders(manifest, {job: preview.sweep for job, preview in previews.items()})
+        trainers = {job: preview.trainer for job, preview in previews.items()}
+        check_processes(trainers, str(OmegaConf.select(config, "hydra.launcher._target_")))
         return states
 
     def refresh(self, *, over: bool = False) -> None:
-        """Look at the jobs' folders; write what is new.
+        """Read the jobs' folders; write the tables if anything changed.
 
         Args:
-            over: that no job runs any more.
+            over: no job runs any more.
         """
         with self.lock:
-            assert self.manifest is not None, "the sweep began"
-            self.manifest.find()
+            assert self.manifest is not None, "on_multirun_start comes first"
             if self.manifest.look(over=over) or over:
                 self.manifest.write()
                 write_text(self.manifest.folder / "results.csv", results_csv(self._results()))
@@ -152,11 +209,11 @@ class SweepRecord(Callback):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """While jobs run: the manifest follows them, and a bar shows how many are done."""
+        """While jobs run, keep the tables up to date and show on a bar how many are done."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         assert self.manifest is not None
-        manifest, over = self.manifest, threading.Event()
+        manifest, over, problems = self.manifest, threading.Event(), []
         columns = [
             BarColumn(),
             MofNCompleteColumn(),
@@ -168,14 +225,18 @@ class SweepRecord(Callback):
         def follow(progress: Progress, bar: Any) -> None:
             pause = 0.2
             while not over.wait(pause):
-                began = time.perf_counter()
-                self.refresh()
+                before = time.perf_counter()
+                try:
+                    self.refresh()
+                except Exception as error:  # raised below, in the sweep's own thread
+                    problems.append(error)
+                    return
                 failed = manifest.count("failed")
                 progress.update(
                     bar, completed=manifest.count("finished", "failed"), total=len(manifest.jobs),
                     failed=f"{failed} failed" if failed else "",
                 )  # fmt: skip
-                pause = max(0.2, 20 * (time.perf_counter() - began))  # looking takes a twentieth of the time at most
+                pause = max(0.2, 20 * (time.perf_counter() - before))  # at most a twentieth of the time goes into this
 
         with Progress(*columns, transient=True) as progress:
             bar = progress.add_task("jobs", total=len(manifest.jobs), failed="")
@@ -187,42 +248,69 @@ class SweepRecord(Callback):
                 over.set()
                 thread.join()
                 self.refresh()
+        if problems:
+            raise problems[0]
 
 
 class _Recorded:
-    """A launcher, with the sweep's record: jobs are written down before the first starts, those done are skipped."""
+    """A launcher with the sweep's record: jobs are written down before the first one starts, finished ones skipped."""
 
-    def __init__(self, launcher: Launcher, record: SweepRecord, config: DictConfig, loader: ConfigLoader) -> None:
-        self.launcher, self.record, self.config, self.loader = launcher, record, config, loader
+    def __init__(self, launcher: Launcher, record: SweepRecord, config: DictConfig, composer: Composer) -> None:
+        self.launcher, self.record, self.config, self.composer = launcher, record, config, composer
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run those of these jobs that are not done yet; the results of all, in their order."""
-        states = self.record.register(job_overrides, initial_job_idx, self.config)
+        """Run the jobs that are not finished yet; return the results of all, in their order."""
+        states = self.record.register(job_overrides, initial_job_idx, self.config, self.composer)
         if OmegaConf.select(self.config, "sweep.dry_run"):
             self._describe(states, job_overrides, initial_job_idx)
             raise SystemExit(0)
         left = [i for i, state in enumerate(states) if state.status != "finished"]
         asked = []
-        for number, i in enumerate(left, start=initial_job_idx):  # all keep the folders that they had
-            folder = states[i].folder
-            pinned = [] if folder in (None, str(number)) else [f"hydra.sweep.subdir={folder}"]
+        for number, i in enumerate(left, start=initial_job_idx):  # Hydra counts anew; each job keeps its own folder
+            folder = str(states[i].folder)
+            pinned = [] if folder == str(number) else [f"{SUBDIR}{hydra_quoted(folder)}"]
             asked.append([*job_overrides[i], *pinned])
-        with self.record.watching():
-            returned = dict(zip(left, self.launcher.launch(asked, initial_job_idx), strict=True)) if left else {}
+        try:
+            with self.record.watching():
+                returned = dict(zip(left, self.launcher.launch(asked, initial_job_idx), strict=True)) if left else {}
+        except SystemExit as end:
+            if end.code:
+                raise
+            sys.stderr.write("A job called sys.exit(), which ended the whole sweep: the jobs after it did not run.\n")
+            raise SystemExit(FAILED) from end
         return [returned.get(i) or _known(state, job_overrides[i]) for i, state in enumerate(states)]
 
     def _describe(self, states: Sequence[JobState], job_overrides: Sequence[Sequence[str]], first: int) -> None:
-        """What would be done, and about how long it would take."""
+        """Print what the sweep would do, and about how long it would take."""
         for state in states:
-            print(f"job {state.job} ({state.status}): python train.py {shlex.join(state.overrides)}")
+            print(f"job {state.job} ({state.status}): {train_command(state.overrides)}")
         left = [own for own, state in zip(job_overrides, states, strict=True) if state.status != "finished"]
-        print(f"{len(states)} jobs, of which {len(states) - len(left)} are done.")
+        print(f"{len(states)} jobs, {len(states) - len(left)} of them finished.")
         if left:
-            from steepest.sweep.compose import Composer
-            from steepest.sweep.estimate import describe  # torch, and seconds: only where it is asked for
+            from steepest.sweep.estimate import describe  # imports torch, which takes seconds
 
-            for line in describe(Composer(self.loader, self.config), self.config, left, first):
+            for line in describe(self.composer, self.config, left, first):
                 print(line)
+
+
+def _resumed(folder: Path, plain: dict[str, Any]) -> Manifest:
+    """The manifest of a sweep that is continued with this config.
+
+    Raises:
+        ValueError: if the folder holds no readable sweep, or if the config has changed.
+    """
+    manifest = Manifest.read(folder)
+    changed = changed_keys(manifest.config, plain)
+    if changed:
+        raise ValueError(
+            f"{folder}: the config has changed since the sweep started ({', '.join(changed[:5])}), so the remaining "
+            "jobs would belong to another sweep: restore the config, or start a new sweep"
+        )
+    manifest.status, manifest.ended = "running", None
+    (folder / FIRST_FAILURE).unlink(missing_ok=True)
+    manifest.look(over=True)
+    manifest.write()
+    return manifest
 
 
 def _known(state: JobState, overrides: Sequence[str]) -> JobReturn:
@@ -236,17 +324,17 @@ def is_sweep(config: DictConfig) -> bool:
     return config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN"
 
 
+def _typed(config: DictConfig, kind: str) -> list[str]:
+    """The overrides of the task or of Hydra, as they were typed: an interpolation in one stays as it is."""
+    typed = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+    return [str(override) for override in typed[kind]]  # type: ignore[call-overload,index]
+
+
 def _task(config: DictConfig) -> dict[str, Any]:
-    """The jobs' config before anything is varied, as plain data; what only steers the sweep is left out."""
+    """The jobs' config before anything is varied, as plain data, without what only steers the sweep."""
     task = config.copy()
     with open_dict(task):
         del task["hydra"]
         task.pop("sweep", None)
     plain = OmegaConf.to_container(task, resolve=False)
     return json.loads(json.dumps(plain, default=str))
-
-
-def _refuse(message: str) -> NoReturn:
-    # Hydra turns other errors of callbacks into warnings.
-    sys.stderr.write(f"{message}\n")
-    raise SystemExit(BAD_INPUT)

@@ -1,6 +1,6 @@
-"""A sweep's results: a row a job, what was varied, who is ahead, settings over their seeds. No torch.
+"""A sweep's results: one row per job, the varied keys, the ranking, and settings over their seeds. No torch.
 
-All that ranks here ranks by the objective, a score of the validation part. Scores of the test part are shown beside it.
+Only the objective ranks, a score of the validation part. Scores of the test part are shown beside it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,26 +19,27 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from steepest.evaluate.names import better
-from steepest.sweep.manifest import JobState, Manifest
-from steepest.runs.files import read_json
+from steepest.runs.quoting import train_command
+from steepest.sweep.manifest import JobState, Manifest, read_record
 
-SEEDS = ("seed", "model.seed", "data.seed")  # what is varied to see how much chance there is in a score
-NOT_ASKED = "-"  # of a key that only other jobs were asked for
+SEEDS = ("seed", "model.seed", "data.seed")  # varied only to see how much a score depends on chance
+NOT_ASKED = "-"  # shown for a key that only other jobs set
 
 Row = dict[str, Any]
 
 
 def result(job: JobState, sweep: Path) -> Row:
-    """One row of the results: what a job was asked and what its record says."""
+    """One row of the results: a job's overrides and what its records say."""
     folder = None if job.folder is None else sweep / job.folder
-    run, metrics = ({} if folder is None else read_json(folder / name) for name in ("run.json", "metrics.json"))
+    records = [({}, None) if folder is None else read_record(folder / name) for name in ("run.json", "metrics.json")]
+    (run, problem), (metrics, other_problem) = records
     row: Row = {
         "job": job.job,
         "folder": job.folder,
         "overrides": job.overrides,
         "seed": run.get("seed"),
         "status": job.status,
-        "stop_reason": job.error or run.get("stop_reason"),
+        "stop_reason": job.error or problem or other_problem or run.get("stop_reason"),
         "objective": job.objective,
         "updates": metrics.get("updates"),
         "epochs": metrics.get("epochs"),
@@ -52,7 +52,7 @@ def result(job: JobState, sweep: Path) -> Row:
 
 
 def results_csv(rows: list[Row]) -> str:
-    """A row per job: what was varied as columns of its own, then status, objective and metrics."""
+    """One row per job: a column for each override, then status, objective and metrics."""
     flat = []
     for row in rows:
         varied = dict(text.split("=", 1) for text in row["overrides"] if "=" in text)
@@ -66,31 +66,31 @@ def results_csv(rows: list[Row]) -> str:
 
 
 def read_results(folder: Path) -> tuple[Manifest, Results]:
-    """A sweep's manifest and results as they stand now, whether it has ended or not.
+    """A sweep's manifest and results so far, whether it has ended or not.
 
     Raises:
-        ValueError: where the folder holds no sweep.
+        ValueError: if the folder holds no readable sweep.
     """
     manifest = Manifest.read(folder)
-    manifest.find()
     manifest.look()
     jobs = sorted(manifest.jobs.values(), key=lambda job: job.job)
     return manifest, Results([result(job, folder) for job in jobs], manifest.objective)
 
 
 def again(overrides: Sequence[str], command: dict[str, Any]) -> str:
-    """What to type to run one job by itself.
+    """The shell command that runs one job by itself.
 
     Args:
         overrides: the job's.
-        command: the manifest's. A sweep that began without ``-m`` has its mode from a config that the job names, too.
+        command: the manifest's. A sweep that was started without ``-m`` takes its mode from a config that the job uses,
+            too.
     """
     by_config = command and "hydra.mode=MULTIRUN" not in command["hydra"]
-    return f"python train.py {shlex.join([*overrides, *(['hydra.mode=RUN'] if by_config else [])])}"
+    return train_command([*overrides, *(["hydra.mode=RUN"] if by_config else [])])
 
 
 def asked(overrides: Iterable[str]) -> dict[str, str]:
-    """What a job was asked, by key, as it was typed."""
+    """A job's overrides: key -> value as it was typed."""
     found = {}
     for override in overrides:
         key, _, value = override.partition("=")
@@ -100,7 +100,7 @@ def asked(overrides: Iterable[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=65536)
 def number(text: str) -> float | None:
-    """A typed value, or the only one in a list, as a number; None of words, lists, null, booleans, unreadable text."""
+    """A typed number, or the only one in a list; None for anything else that Hydra reads, and for unreadable text."""
     try:
         value = OverridesParser.create().parse_override(f"key={text}").value()
     except HydraException:
@@ -110,20 +110,20 @@ def number(text: str) -> float | None:
 
 
 def shown(text: str) -> str:
-    """A typed value where there is little room: a long number to five digits."""
+    """A typed value for a narrow column: a long number is cut to five digits."""
     value = number(text) if len(text) > 8 else None
     return text if value is None else f"{value:.5g}"
 
 
 class Spread(NamedTuple):
-    """Mean and sample standard deviation (n - 1) of n numbers; no deviation of one."""
+    """Mean and sample standard deviation (n - 1) of n numbers; the deviation of a single number is None."""
 
     mean: float
     std: float | None
     n: int
 
     def __str__(self) -> str:
-        """To the digits that the deviation leaves: two of its own, as 0.598 ± 0.046 or (1.5850 ± 0.0026)e-3."""
+        """Rounded to two digits of the deviation: 0.598 ± 0.046, (1.5850 ± 0.0026)e-3."""
         if not self.std:
             return f"{self.mean:.5g}" if self.std is None else f"{self.mean:.5g} ± 0"
         last = math.floor(math.log10(self.std)) - 1  # the power of ten of the last digit
@@ -135,20 +135,20 @@ class Spread(NamedTuple):
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
-    """Of the finite ones among these; None where there is none."""
+    """The spread of the finite values; None if there are none."""
     known = [v for v in values if v is not None and math.isfinite(v)]
     return Spread(fmean(known), stdev(known) if len(known) > 1 else None, len(known)) if known else None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Jobs that differ in their seeds only.
+    """Jobs that differ only in their seeds.
 
     Attributes:
-        asked: what of the varied keys they have in common.
+        asked: the values of the other varied keys.
         rows: of the jobs, the best first.
-        finished: those that have an objective.
-        objective: over them; None where there is none.
+        finished: the rows that have an objective.
+        objective: its spread over those; None if there are none.
     """
 
     asked: dict[str, str]
@@ -157,7 +157,7 @@ class Setting:
     objective: Spread | None
 
     def over_seeds(self, column: str) -> Spread | None:
-        """Mean and deviation of a column over the finished jobs."""
+        """The spread of a column over the finished jobs."""
         return spread(row.get(column) for row in self.finished)
 
 
@@ -165,7 +165,7 @@ class Results:
     """The rows of a sweep, ranked by its objective alone.
 
     Args:
-        rows: as `result` makes them.
+        rows: from `result`.
         objective: the name of the score that ranks.
     """
 
@@ -175,16 +175,16 @@ class Results:
 
     @cached_property
     def asked(self) -> list[dict[str, str]]:
-        """What each row's job was asked."""
+        """The overrides of each row's job."""
         return [asked(row["overrides"]) for row in self.rows]
 
     def asked_of(self, row: Row) -> dict[str, str]:
-        """What one row's job was asked."""
+        """The overrides of one row's job."""
         return asked(row["overrides"])
 
     @cached_property
     def varied(self) -> list[str]:
-        """The keys that differ between jobs, as they were typed."""
+        """The keys whose typed values differ between jobs."""
         keys = dict.fromkeys(key for one in self.asked for key in one)
         return [key for key in keys if len({one.get(key, NOT_ASKED) for one in self.asked}) > 1]
 
@@ -195,7 +195,7 @@ class Results:
 
     @property
     def keys(self) -> list[str]:
-        """The varied keys that are no seeds: what a setting is made of."""
+        """The varied keys that are not seeds: their values make a setting."""
         return [key for key in self.varied if key not in SEEDS]
 
     def values(self, key: str) -> list[str]:
@@ -203,27 +203,27 @@ class Results:
         return [one.get(key, NOT_ASKED) for one in self.asked]
 
     def score(self, row: Row) -> float | None:
-        """The objective of a finished job; None of others, and where it is not finite."""
+        """The objective of a finished job; None for other jobs, and if it is not finite."""
         value = row["objective"]
         return value if row["status"] == "finished" and value is not None and math.isfinite(value) else None
 
     def worse(self, value: float | None) -> float:
-        """What to sort by: the greater, the worse; no objective is worst."""
+        """A sort key that is greater for a worse objective, and greatest without one."""
         return math.inf if value is None else -value if self.higher else value
 
     @cached_property
     def ranked(self) -> list[Row]:
-        """The rows, the best first; of equal ones the first to be launched."""
+        """The rows, the best first; ties go to the job that was launched first."""
         return sorted(self.rows, key=lambda row: (self.worse(self.score(row)), row["status"] != "finished", row["job"]))
 
     @property
     def best(self) -> Row | None:
-        """The winner; None where no job has an objective."""
+        """The winner; None if no job has an objective."""
         return self.ranked[0] if self.ranked and self.score(self.ranked[0]) is not None else None
 
     @cached_property
     def settings(self) -> list[Setting]:
-        """The settings, the best mean objective first; of equal ones that with more finished seeds."""
+        """The settings, the best mean objective first; ties go to the setting with more finished jobs."""
         groups: dict[tuple[str, ...], list[Row]] = {}
         for row in self.ranked:
             own = self.asked_of(row)
@@ -244,10 +244,10 @@ class Results:
 
     @property
     def over_seeds(self) -> bool:
-        """Whether settings were tried with more than one seed."""
+        """Whether any setting has more than one seed."""
         return bool(self.seeds) and any(len(setting.rows) > 1 for setting in self.settings)
 
     def column(self, part: str) -> str | None:
-        """The score that stands for a part in tables: in the data's units where there is one."""
+        """The score that tables show for a part: the RMSE in the data's units, or the cross-entropy."""
         names = [f"{part}/{name}" for name in ("rmse", "cross_entropy")]
         return next((name for name in names if any(row.get(name) is not None for row in self.rows)), None)

@@ -1,0 +1,39 @@
+"""`hydra/launcher=threads`: the jobs of a sweep in one process, a thread each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class ThreadsLauncher(Launcher):
+    """Trains hand-derived models side by side in this process, and runs other jobs one after the other.
+
+    Args:
+        n_jobs: threads; as many as the machine has cores when None.
+    """
+
+    def __init__(self, n_jobs: int | None = None) -> None:
+        if n_jobs is not None and n_jobs < 1:
+            raise ValueError(f"hydra.launcher.n_jobs={n_jobs} must be 1 or more, or null")
+        self.n_jobs = n_jobs
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before the first job."""
+        from steepest.sweep.compose import Checker, Composer
+
+        self.context, self.task_function, self.config = hydra_context, task_function, config
+        self.composer = Composer(hydra_context.config_loader, config)
+        # Sweepers compose every job's config once more, only to see whether it can be.
+        hydra_context.config_loader = Checker(hydra_context.config_loader, self.composer)  # type: ignore[assignment]
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run these jobs; their results are in their order."""
+        from steepest.sweep.threads import Threads
+
+        threads = Threads(self.composer, self.context, self.task_function, self.config, self.n_jobs)
+        return threads.launch(job_overrides, initial_job_idx)

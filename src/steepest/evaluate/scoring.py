@@ -1,0 +1,110 @@
+"""Scores of one part of a data set: everything that predictions of its samples are compared with, computed once.
+
+Every sample of the part counts, so no score depends on a batch size.
+Shapes: N samples of the part, H horizon, O outputs, S series.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from steepest.data.windows import Windows
+from steepest.evaluate import baselines
+from steepest.evaluate.blocks import targets
+from steepest.evaluate.metrics import Scores, class_metrics, value_metrics
+
+
+class PartScorer:
+    """Scores predictions of one part. It does not change after it is built, so threads can share it.
+
+    Predictions are either a model's *outputs* (N, O), in model space, or *predicted* values in the data's units:
+    prices (N, H) in float64, or, of classes, the logits (N, 2 H) themselves.
+
+    Args:
+        windows: on the model's device, in its precision.
+        part: train, val or test; it has samples.
+        share_H: where classes are predicted, the training part's share of class 1.
+
+    Attributes:
+        origin_N: the row of each sample's last day.
+        target_NH: what a model is trained to output for it.
+        actual_NH: the actual prices, float64; values only.
+        reference_NH: the prices that the reference (persistence or, for plain rows, the training mean) predicts; values
+            only.
+        reference: what the reference predicts, in the data's units: `reference_NH`, or the majority's logits.
+    """
+
+    def __init__(self, windows: Windows, part: str, share_H: Float[Tensor, " H"] | None) -> None:
+        count = len(windows.parts[part])
+        assert count > 0, "a part without samples has no scores"
+        self.part, self.share_H, self.ordered = part, share_H, windows.ordered
+        self.origin_N = windows.parts[part].origins(torch.arange(count, device=windows.price_T.device))
+        self.target_NH = targets(windows, part)
+        self._counts = dict(zip(windows.names, windows.parts[part].count_S.tolist(), strict=True))
+        if share_H is not None:
+            self.reference = baselines.majority(share_H, count)
+            return
+        self.actual_NH = windows.actual(self.origin_N)
+        self.reference_NH = (baselines.persistence if windows.ordered else baselines.mean)(windows, self.origin_N)
+        self.reference = self.reference_NH
+        self._to_price = windows.pricing(self.origin_N)
+        series_N = windows.series_T[self.origin_N]
+        self._unit_N1 = windows.unit_S[series_N].unsqueeze(-1)
+        if windows.ordered:
+            self._last_N1 = windows.last(self.origin_N)
+            self._naive_N1 = _naive_scale(windows)[series_N].unsqueeze(-1)
+
+    def __len__(self) -> int:
+        return len(self.origin_N)
+
+    def in_data_units(self, outputs_NO: Float[Tensor, "N O"]) -> Tensor:
+        """A model's outputs as prices (N, H), float64; of classes, the logits as they are."""
+        return outputs_NO if self.share_H is not None else self._to_price(outputs_NO)
+
+    def scores(self, outputs_NO: Float[Tensor, "N O"]) -> Scores:
+        """Scores of a model's outputs in model space."""
+        return self.scores_of(self.in_data_units(outputs_NO))
+
+    def scores_of(self, predicted: Tensor) -> Scores:
+        """Scores of predictions in the data's units: prices (N, H) or, of classes, logits (N, 2 H)."""
+        return self._scores_of(predicted, slice(None))
+
+    def scores_by_series(self, predicted: Tensor) -> dict[str, Scores]:
+        """`scores_of` the samples of each series alone; empty if there is only one series."""
+        found: dict[str, Scores] = {}
+        stop = 0
+        for series, count in self._counts.items() if len(self._counts) > 1 else ():
+            start, stop = stop, stop + count  # a part's samples are in the order of the series
+            if count:
+                found[series] = self._scores_of(predicted, slice(start, stop))
+        return found
+
+    def _scores_of(self, predicted: Tensor, its: slice) -> Scores:
+        """Scores of some of the samples."""
+        if self.share_H is not None:
+            return class_metrics(predicted[its], self.target_NH[its], self.share_H, self.ordered)
+        last_N1, naive_N1 = (self._last_N1[its], self._naive_N1[its]) if self.ordered else (None, None)
+        return value_metrics(
+            predicted[its], self.actual_NH[its], self.reference_NH[its], last_N1, naive_N1, self._unit_N1[its]
+        )
+
+    def losses_of(self, predicted: Tensor) -> Float[Tensor, " N"]:
+        """Each sample's mean squared error, or its share of wrong classes, float64: what two models are compared by."""
+        if self.share_H is not None:
+            wrong_NH = predicted.unflatten(-1, (-1, 2)).argmax(-1) != self.target_NH
+            return wrong_NH.double().mean(-1)
+        return (predicted - self.actual_NH).square().mean(-1)
+
+
+def part_scorers(windows: Windows) -> dict[str, PartScorer]:
+    """A scorer for each part that has samples."""
+    share_H = baselines.share_of_ones(windows) if windows.classes else None
+    return {name: PartScorer(windows, name, share_H) for name, part in windows.parts.items() if len(part)}
+
+
+def _naive_scale(windows: Windows) -> Float[Tensor, " S"]:
+    """The mean absolute one-step change of each series' training rows (S,)."""
+    spans = zip(windows.start_S.tolist(), windows.train_stop_S.tolist(), strict=True)
+    return torch.stack([windows.price_T[start:stop].diff().abs().mean() for start, stop in spans])

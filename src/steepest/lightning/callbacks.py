@@ -1,0 +1,298 @@
+"""The callback through which a Trainer drives a run's `Tracker`, and how checkpoints get onto the disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from steepest.engine.descent import BETWEEN_RATIOS, UpdateLog
+from steepest.evaluate.blocks import outputs_in_blocks
+from steepest.evaluate.scoring import PartScorer
+from steepest.lightning.datamodule import WindowDataModule
+from steepest.lightning.events import sink_of
+from steepest.lightning.internals import out_of_time
+from steepest.lightning.manual import ManualPredictor, choose_engine
+from steepest.lightning.predictors import Diverged, Predictor
+from steepest.observe.instrument import Instrument, View
+from steepest.runs.checkpoints import TRACKER, save, save_best
+from steepest.runs.pruning import Trial
+from steepest.runs.stops import Epochs
+from steepest.runs.tracker import Tracker
+
+PAUSE = 1.0  # seconds between two checkpoints, at least: an epoch can take a millisecond, a checkpoint takes several
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Has Lightning write checkpoints beside their target, flushed to the disk, and only then in its place.
+
+    (Its own way goes through the folder for temporary files, which may be on another file system.)
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write one."""
+        save(checkpoint, Path(path))
+
+
+class Tracking(Callback):
+    """Tells a run's tracker of updates and epochs, ends the run where it says so, and saves its checkpoints.
+
+    Args:
+        objective, rule, instruments, scorers, references, trial: as for `Tracker`.
+        data: for the checkpoints.
+        folder: where best.ckpt and last.ckpt go.
+
+    Attributes:
+        tracker: when training has begun.
+    """
+
+    def __init__(
+        self,
+        objective: str,
+        rule: Epochs,
+        instruments: Mapping[str, Instrument],
+        scorers: Callable[[], Mapping[str, PartScorer]],
+        references: Callable[[], Mapping[str, float]],
+        data: WindowDataModule,
+        folder: Path,
+        trial: Trial | None = None,
+    ) -> None:
+        self.objective, self.rule, self.instruments, self.trial = objective, rule, instruments, trial
+        self.scorers, self.references, self.data, self.folder = scorers, references, data, folder
+        self.tracker: Tracker | None = None
+        self.resumed: dict[str, Any] | None = None
+        self.rows: _Rows | None = None
+        self.saved = time.monotonic()
+
+    @property
+    def state_key(self) -> str:
+        """Under which a checkpoint keeps the tracker's state: the same, whichever driver writes it."""
+        return TRACKER
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the tracker, or take up its state; a run whose end is decided makes no update."""
+        assert isinstance(pl_module, Predictor), "what is tracked is a Predictor"
+        optimizer, manual = trainer.optimizers[0], isinstance(pl_module, ManualPredictor)
+        engine = choose_engine(pl_module, trainer, optimizer)[0] if isinstance(pl_module, ManualPredictor) else "autograd"
+        view = View(
+            network=pl_module.network,
+            loss=pl_module.loss,
+            optimizer=optimizer,
+            windows=self.data.placed(pl_module.device, next(pl_module.parameters()).dtype),
+            batches=int(trainer.num_training_batches),
+            epochs_limit=self.rule.epochs,
+            updates_limit=self.rule.updates_limit,
+            engine=engine,
+            sink=sink_of(trainer),
+            world=trainer.world_size,
+            clip=pl_module.clip if isinstance(pl_module, ManualPredictor) else _clip_of(trainer),
+        )
+        instruments = self.instruments if trainer.is_global_zero else {}
+        outputs = _outputs(pl_module, view)
+        references = self.references() if view.sink is not None else {}
+        self.tracker = tracker = Tracker(
+            view, self.objective, self.rule, instruments, self.scorers(), outputs, references, self.trial
+        )
+        if self.resumed is not None:
+            tracker.load_state_dict(self.resumed)
+        if manual:
+            pl_module.tracker = tracker  # type: ignore[assignment]
+        if engine != "kernel":
+            self.rows = _Rows(tracker)
+        tracker.begin()
+        trainer.should_stop = trainer.should_stop or bool(tracker.reason)
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Note the update at hand, unless the kernel makes it."""
+        if self.rows is not None:
+            self.rows.before(pl_module.at_hand)  # type: ignore[arg-type]
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note what it led to; end the run at its limit."""
+        tracker = self._tracker()
+        if self.rows is not None:
+            self.rows.after()
+        if tracker.updates_left() <= 0:
+            trainer.should_stop = True
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, if the last time is long enough ago: the epoch before is over, schedulers and all."""
+        # Saving is a meeting of all processes, whose clocks differ: the first one decides.
+        due = time.monotonic() - self.saved >= PAUSE and trainer.global_step > 0
+        if trainer.strategy.broadcast(due):
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score, and see whether the run ends."""
+        tracker = self._tracker()
+        if self.rows is not None:
+            self.rows.deliver()
+        if tracker.view.updates % tracker.view.batches:
+            self._save(trainer)  # as it is within the epoch: to be continued, its end must not have been seen
+        scores = tracker.epoch_end()
+        if self.objective in scores:
+            # Lightning keeps logged numbers in the default precision: in single, late progress looks like none. (Every
+            # device has scored the whole part: reducing takes the mean of equal numbers.)
+            before = torch.get_default_dtype()
+            torch.set_default_dtype(torch.float64)
+            pl_module.log(self.objective, scores[self.objective], logger=False, sync_dist=True)
+            torch.set_default_dtype(before)
+        for logger in trainer.loggers:
+            if sink_of(trainer) is None:
+                logger.log_metrics(scores, step=trainer.global_step)
+        tracker.reason = trainer.strategy.broadcast(tracker.reason)
+        trainer.should_stop = trainer.should_stop or bool(tracker.reason)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, and let the instruments have their last look."""
+        tracker = self._tracker()
+        if tracker.view.updates % tracker.view.batches == 0:
+            self._save(trainer)
+        elif not tracker.history or tracker.history[-1]["updates"] != tracker.view.updates:
+            tracker.epoch_end()  # resumed at its limit, within an epoch
+        if not trainer.interrupted:
+            tracker.reason = tracker.reason or _other_reason(trainer)
+            tracker.end()
+            if tracker.view.updates % tracker.view.batches == 0:
+                self._save(trainer)  # with what the last look found
+        if trainer.is_global_zero and tracker.best is not None:
+            save_best(tracker.best, dict(pl_module.hparams), self.data, self.folder / "best.ckpt")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write what was seen before a run broke off."""
+        if self.tracker is not None:
+            if self.rows is not None:
+                self.rows.deliver()
+            self.tracker.flush()
+            if isinstance(exception, Diverged):
+                self._save(trainer)  # the update was refused: what led to it is finite
+            if trainer.is_global_zero and self.tracker.best is not None:
+                save_best(self.tracker.best, dict(pl_module.hparams), self.data, self.folder / "best.ckpt")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The tracker's."""
+        return self._tracker().state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Kept until there is a tracker."""
+        self.resumed = state_dict
+
+    def _save(self, trainer: Trainer) -> None:
+        self._tracker().flush()
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+        self.saved = time.monotonic()
+
+    def _tracker(self) -> Tracker:
+        assert self.tracker is not None, "training has begun"
+        return self.tracker
+
+
+class _Rows:
+    """Makes an `UpdateLog` of updates that PyTorch's optimizer makes, one at a time."""
+
+    MOST = 64  # updates between two deliveries
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker, self.parameters = tracker, list(tracker.view.network.parameters())
+        self.entries = tracker.wants_entries
+        self.noted: tuple[float, Tensor, int] | None = None  # of the update at hand: loss, gradient norms, samples
+        self.looked = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self.rows: list[tuple[float, Tensor, Tensor, Tensor | None, float, int]] = []
+        self.ratios: list[tuple[int, np.ndarray]] = []
+
+    @torch.no_grad()
+    def before(self, at_hand: tuple[Tensor, Tensor, float]) -> None:
+        """Note an update before it is made; of several calls for one update (L-BFGS) the first."""
+        if self.noted is not None:
+            return
+        x_ND, y_NH, loss = at_hand
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        assert len(gradients) == len(self.parameters), "every parameter has a gradient before a step"
+        if self.tracker.updates_ahead() <= len(self.rows):
+            self.deliver()
+            self.tracker.look(x_ND, y_NH, loss, gradients)
+            self.looked = True
+        done = self.tracker.view.updates + len(self.rows)
+        self.start = [p.detach().clone() for p in self.parameters] if done % BETWEEN_RATIOS == 0 else None
+        self.noted = loss, torch.stack([torch.linalg.vector_norm(g.double()) for g in gradients]), len(x_ND)
+
+    @torch.no_grad()
+    def after(self) -> None:
+        """Note where it led."""
+        if self.noted is None:
+            return
+        norms_Q = torch.stack([torch.linalg.vector_norm(p.double()) for p in self.parameters])
+        entries_P = torch.cat([p.flatten() for p in self.parameters]) if self.entries else None
+        loss, gradients_Q, samples = self.noted
+        if self.start is not None:
+            ways = [float((p - w).norm() / w.norm()) for p, w in zip(self.parameters, self.start, strict=True)]
+            self.ratios.append((self.tracker.view.updates + len(self.rows) + 1, np.array(ways)))
+        self.rows.append((loss, gradients_Q, norms_Q, entries_P, time.time(), samples))
+        self.noted = None
+        if self.looked or len(self.rows) >= self.MOST or self.tracker.updates_left() <= len(self.rows):
+            self.deliver()
+        self.looked = False
+
+    def deliver(self) -> None:
+        """Hand over what was noted."""
+        if not self.rows:
+            return
+        losses, gradients, norms, entries, moments, samples = zip(*self.rows, strict=True)
+        log = UpdateLog(
+            self.tracker.view.updates,
+            np.array(losses),
+            torch.stack(gradients).cpu().numpy(),
+            torch.stack(norms).cpu().numpy(),
+            torch.stack([e for e in entries if e is not None]).cpu().numpy() if self.entries else None,
+            self.ratios,
+            np.array(moments),
+            sum(samples),
+            samples[-1],
+        )
+        self._clear()
+        self.tracker.log(log)
+
+
+def _outputs(module: Predictor, view: View) -> Callable[[PartScorer], Tensor]:
+    """A part's outputs by the engine that trains."""
+
+    def outputs(scorer: PartScorer) -> Tensor:
+        if isinstance(module, ManualPredictor) and module.descent is not None:
+            return module.descent.predict(scorer.origin_N.numpy())
+        return outputs_in_blocks(module, view.windows, scorer.part)
+
+    return outputs
+
+
+def _clip_of(trainer: Trainer) -> None:
+    """Lightning clips an automatic module's gradient itself; nobody here has to do it again."""
+
+
+def _other_reason(trainer: Trainer) -> str:
+    """Why a Trainer ended a run that its own stop rule did not end."""
+    if (over := out_of_time(trainer)) is not None:
+        return over
+    if trainer.limit_train_batches == 0:
+        return "trainer.limit_train_batches=0: there was nothing to train on"
+    if 0 < trainer.max_steps <= trainer.global_step:
+        return f"trainer.max_steps: {trainer.global_step} updates done"
+    if trainer.max_epochs not in (None, -1) and trainer.current_epoch >= (trainer.max_epochs or 0):
+        return f"trainer.max_epochs: {trainer.current_epoch} epochs done"
+    stopped = [c for c in trainer.callbacks if getattr(c, "stopped_epoch", 0)]  # type: ignore[attr-defined]
+    if stopped:
+        return f"callback {type(stopped[0]).__name__} ended it"
+    return "a callback ended it (trainer.should_stop)"

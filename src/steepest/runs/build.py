@@ -1,0 +1,139 @@
+"""What a checked config builds for the driver that needs no Lightning: network, optimizer, rule, instruments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from steepest.data.sources import RowData
+from steepest.data.windows import Windows
+from steepest.engine.descent import OPTIMIZERS, Clip
+from steepest.nets.losses import Loss, loss_of
+from steepest.nets.networks import MLP
+from steepest.observe.instrument import Instrument
+from steepest.observe.pictures import Pictures
+from steepest.observe.progress import RunProgress
+from steepest.runs.checks import check_choices
+from steepest.runs.config import Checked
+from steepest.runs.specs import LinearModel, ManualModel, MLPModel
+from steepest.runs.stops import Epochs
+
+MANUAL, TRAINER = "steepest.lightning.manual.ManualPredictor", "lightning.pytorch.trainer.trainer.Trainer"
+LOGGER = "steepest.lightning.events.EventLogger"
+PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
+# Options of a Trainer with which it trains on one CPU and does nothing else; of the other shipped ones any value will do.
+PLAIN = {
+    "accelerator": "cpu", "devices": 1, "strategy": "auto", "limit_train_batches": None, "limit_val_batches": 0,
+    "num_sanity_val_steps": 0, "log_every_n_steps": 1, "enable_progress_bar": False, "enable_model_summary": False,
+    "use_distributed_sampler": False,
+}  # fmt: skip
+FREE = {"precision", "max_epochs", "gradient_clip_val", "gradient_clip_algorithm"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A run, built."""
+
+    spec: ManualModel
+    network: MLP
+    loss: Loss
+    optimizer: Optimizer
+    scheduler: LRScheduler | None
+    clip: Clip | None
+    rule: Epochs
+    instruments: dict[str, Instrument]
+
+
+def network_of(spec: LinearModel | MLPModel) -> MLP:
+    """The network that these options describe, at its initial weights."""
+    hidden, activation = (spec.hidden, spec.activation) if isinstance(spec, MLPModel) else ((), "identity")
+    return MLP(spec.inputs, hidden, spec.outputs, activation, spec.seed, spec.init_scale)
+
+
+def clip_of(spec: ManualModel) -> Clip | None:
+    """The bound on gradients that these options ask for."""
+    return Clip(spec.gradient_clip_val, spec.gradient_clip_algorithm or "norm") if spec.gradient_clip_val else None
+
+
+def dtype_of(checked: Checked) -> torch.dtype:
+    """The precision that a config trains in."""
+    return PRECISIONS[checked.groups["trainer"].arguments.get("precision", "32-true")]
+
+
+def build(checked: Checked, windows: Windows) -> Parts:
+    """Build a run whose config `reason_against` has nothing to say about.
+
+    Raises:
+        ValueError: for a loss, an optimizer or a rule that cannot train on these data.
+    """
+    check_choices(checked, windows)
+    groups = checked.groups
+    values = groups["model"].values(inputs=windows.inputs, outputs=windows.outputs)
+    spec = ManualModel(**values)
+    network = network_of(spec).to(dtype_of(checked))
+    scheduler = groups.get("scheduler")
+    try:
+        optimizer = groups["optimizer"]()(network.parameters())
+        stepping = scheduler()(optimizer) if scheduler else None
+    except ValueError as error:
+        raise ValueError(f"optimizer: {error}") from error
+    built = {name: node() for name, node in groups["callbacks"].items()}
+    instruments = {name: one for name, one in built.items() if not isinstance(one, RunProgress)}  # a sweep has a bar
+    return Parts(spec, network, loss_of(spec.loss), optimizer, stepping, clip_of(spec), groups["stop"](), instruments)
+
+
+def reason_against(checked: Checked, threads: int) -> str | None:
+    """Why a job has to be run by itself, with Lightning; None where a thread can train it.
+
+    Args:
+        checked: its config.
+        threads: that the process uses for matrix products: it has one number for all.
+    """
+    groups = checked.groups
+    model, optimizer, stop, scheduler = groups["model"], groups["optimizer"], groups["stop"], groups.get("scheduler")
+    if checked.run.resume:
+        return "resume= continues one run"
+    if checked.run.threads != threads:
+        return f"threads={checked.run.threads}, and this process uses {threads}"
+    if model.path != MANUAL:
+        return f"{model.name} trains by autograd: use model=mlp_manual or model=linear_manual"
+    if model.arguments.get("engine") == "textbook":
+        return "model.engine=textbook"
+    if optimizer.target not in OPTIMIZERS:
+        return f"optimizer {optimizer.name} is not one of SGD, Adam and AdamW"
+    for option in ("amsgrad", "differentiable", "capturable"):
+        if optimizer.arguments.get(option):
+            return f"optimizer.{option} is PyTorch's own"
+    if not (isinstance(stop.target, type) and issubclass(stop.target, Epochs)):
+        return f"stop rule {stop.name} is not one of this project's"
+    if scheduler and not (isinstance(scheduler.target, type) and issubclass(scheduler.target, LRScheduler)):
+        return f"scheduler {scheduler.name} is not one of PyTorch's"
+    for name, callback in groups["callbacks"].items():
+        if not (isinstance(callback.target, type) and issubclass(callback.target, Instrument)):
+            return f"callbacks.{name} is a callback of Lightning"
+        if issubclass(callback.target, Pictures) and callback.arguments.get("in_sweeps"):
+            return f"callbacks.{name}.in_sweeps=true: pictures are drawn by one thread at a time"
+    if groups["logger"] and groups["logger"].path != LOGGER:
+        return f"logger {groups['logger'].name} is not TensorBoard's"
+    return _against_trainer(checked)
+
+
+def _against_trainer(checked: Checked) -> str | None:
+    node = checked.groups["trainer"]
+    if node.path != TRAINER:
+        return f"trainer {node.name} is not Lightning's"
+    for key, value in node.arguments.items():
+        if key not in FREE and (key not in PLAIN or value != PLAIN[key]):
+            return f"trainer.{key}={value} is Lightning's to do"
+    if node.arguments.get("precision", "32-true") not in PRECISIONS:
+        return f"trainer.precision={node.arguments['precision']} mixes precisions"
+    return None
+
+
+def of_rows(checked: Checked) -> bool:
+    """Whether a config's data are plain rows, which the seed splits."""
+    target = checked.groups["data"].target
+    return isinstance(target, type) and issubclass(target, RowData)

@@ -1,0 +1,101 @@
+"""`checkpoints/best.ckpt` and `last.ckpt`: plain data that Lightning loads, written whole by either driver.
+
+What only Lightning knows, the counts of its loops, is left out: `lightning/internals.py` makes it from the counts here
+when Lightning resumes a run.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steepest.data.batches import PreparedData
+from steepest.runs.tracker import Best, Tracker
+
+TRACKER = "steepest"  # the key among a checkpoint's callbacks under which the tracker's state is
+
+
+def save(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint so that a reader finds the old one or the new one, whole, even if the machine stops."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            torch.save(dict(content), file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A checkpoint, as plain data: never a pickle.
+
+    Raises:
+        ValueError: for a file that is not a whole checkpoint.
+    """
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # torch raises many kinds for damaged files
+        raise ValueError(f"{path} is not a whole checkpoint ({type(error).__name__}: {str(error)[:200]})") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise ValueError(f"{path} is not a checkpoint: it has no state_dict")
+    return content
+
+
+def weights(
+    state: Mapping[str, Tensor], updates: int, epochs: int, options: Mapping[str, Any], data: PreparedData
+) -> dict[str, Any]:
+    """The part of a checkpoint that a model is loaded from.
+
+    Args:
+        state: parameters, by their names in the network.
+        updates, epochs: done.
+        options: the model's constructor arguments.
+        data: with its scaler and its spec, which predictions need.
+    """
+    return {
+        "epoch": epochs,
+        "global_step": updates,
+        "pytorch-lightning_version": importlib.metadata.version("lightning"),
+        "state_dict": {f"network.{name}": value.detach().clone() for name, value in state.items()},
+        "hparams_name": "kwargs",
+        "hyper_parameters": dict(options),
+        "WindowDataModule": data.state_dict(),
+    }
+
+
+def save_best(best: Best, options: Mapping[str, Any], data: PreparedData, path: Path) -> None:
+    """Write best.ckpt."""
+    save(weights(best.weights, best.updates, best.epochs, options, data), path)
+
+
+def save_last(
+    tracker: Tracker,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None,
+    options: Mapping[str, Any],
+    data: PreparedData,
+    path: Path,
+) -> None:
+    """Write last.ckpt: all that the run can be resumed from."""
+    view = tracker.view
+    content = weights(dict(view.network.named_parameters()), view.updates, view.updates // view.batches, options, data)
+    optimizer = view.optimizer.state_dict()
+    optimizer["state"] = {
+        number: {name: value.clone() if isinstance(value, Tensor) else value for name, value in kept.items()}
+        for number, kept in optimizer["state"].items()
+    }
+    content |= {
+        "batches": view.batches,
+        "callbacks": {TRACKER: tracker.state_dict()},
+        "optimizer_states": [optimizer],
+        "lr_schedulers": [] if scheduler is None else [scheduler.state_dict()],
+    }
+    save(content, path)

@@ -1,0 +1,246 @@
+"""A run without a Trainer: the compiled engine, the tracker and the record, in whatever thread it is called.
+
+It touches nothing that a process has once: not Hydra's singleton, torch's global generator, the working directory,
+the environment, the root logger, warning filters or pyplot. So many runs can be driven side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from tensorboard.compat.proto.event_pb2 import Event
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from steepest.data.batches import Batches, PreparedData
+from steepest.engine.descent import Descent
+from steepest.evaluate.evaluation import Evaluator
+from steepest.evaluate.references import reference_losses
+from steepest.evaluate.scoring import PartScorer
+from steepest.observe.eventfile import EventFile, custom_scalars
+from steepest.observe.hparams import begin_session, hyperparameters
+from steepest.observe.instrument import View
+from steepest.observe.tags import layout
+from steepest.runs.build import Parts, build, dtype_of, of_rows
+from steepest.runs.checkpoints import save_best, save_last
+from steepest.runs.checks import check_objective
+from steepest.runs.config import Checked
+from steepest.runs.finish import end_early, finish
+from steepest.runs.pruning import trial_of
+from steepest.runs.record import RunRecord, Status, data_facts, device_name
+from steepest.runs.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+KEPT = 4  # data sets
+
+
+class SharedData:
+    """Data sets that runs have in common, read and scored against once; any thread may ask."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.found: OrderedDict[str, _Shared] = OrderedDict()
+
+    def of(self, checked: Checked) -> _Shared:
+        """A config's data, read if nobody has.
+
+        Raises:
+            ValueError: with every fault of the data.
+        """
+        same = [checked.plain["data"], str(dtype_of(checked)), checked.run.seed if of_rows(checked) else None]
+        key = json.dumps(same, sort_keys=True)
+        with self.lock:
+            shared = self.found.setdefault(key, _Shared())
+            self.found.move_to_end(key)
+            while len(self.found) > KEPT:
+                self.found.popitem(last=False)
+        with shared.lock:
+            if shared.data is None:
+                shared.read(checked)
+        return shared
+
+
+class _Shared:
+    data: PreparedData | None = None
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def read(self, checked: Checked) -> None:
+        data = PreparedData(checked.groups["data"](), seed=checked.run.seed)
+        data.setup()
+        self.windows = data.placed("cpu", dtype_of(checked))
+        self.evaluator = Evaluator(self.windows)
+        self.facts = data_facts(data)
+        self.references: dict[str, dict[str, float]] = {}
+        self.data = data
+
+    def references_of(self, parts: Parts) -> dict[str, float]:
+        """The losses of baselines, by this loss."""
+        with self.lock:
+            if parts.loss.name not in self.references:
+                self.references[parts.loss.name] = reference_losses(parts.loss, self.windows)
+            return self.references[parts.loss.name]
+
+
+def drive(
+    checked: Checked,
+    folder: Path,
+    overrides: list[str],
+    shared: SharedData,
+    *,
+    config_text: str | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train, score and record one run in `folder`.
+
+    Args:
+        checked: a config that `build.reason_against` has nothing to say about.
+        folder: the run's own.
+        overrides: what the user typed, for the record.
+        shared: data of runs beside it.
+        config_text: of config.yaml, where it is known already.
+        interrupted: whether the run is to stop, asked several times a second.
+
+    Returns:
+        What metrics.json says.
+
+    Raises:
+        ValueError: for data or options that cannot be trained on.
+    """
+    record = RunRecord(folder, overrides)
+    sink: EventFile | None = None
+    try:
+        found = shared.of(checked)
+        data = found.data
+        assert data is not None
+        windows = found.windows
+        record.notes += [f"the {p} part is empty (data.split) and is skipped" for p in windows.parts if not len(windows.parts[p])]
+        check_objective(checked.run.objective, data.windows)
+        parts = build(checked, data.windows)
+        record.begin(checked.plain, found.facts, device_name(torch.device("cpu")), "kernel", text=config_text)
+        if checked.groups["logger"]:
+            sink = EventFile.begin(folder)
+            sink.add_event(Event(wall_time=time.time(), summary=custom_scalars(layout())))
+            begin_session(sink, hyperparameters(checked.plain, overrides))
+        batches = Batches(
+            windows, "train", data.dataset.batch_size, seed=checked.run.seed if data.dataset.shuffle else None,
+            one_batch=data.dataset.one_batch,
+        )  # fmt: skip
+        limit = checked.groups["trainer"].arguments.get("max_epochs")
+        view = View(
+            parts.network, parts.loss, parts.optimizer, windows, len(batches), limit, parts.rule.updates_limit, "kernel",
+            sink, clip=parts.clip,
+        )  # fmt: skip
+        engine = _Late(parts, windows)
+        references = found.references_of(parts) if sink is not None else {}
+        tracker = Tracker(
+            view, checked.run.objective, parts.rule, parts.instruments, found.evaluator.scorers, engine.outputs,
+            references, trial_of(checked.plain),
+        )  # fmt: skip
+        engine.make(entries=tracker.wants_entries)
+        began = time.perf_counter()
+        save = partial(_save, tracker, parts, data, folder / "checkpoints")
+        status, reason = _train(tracker, parts, engine.descent, batches, save, interrupted)
+        seconds = time.perf_counter() - began
+        if status != "finished":
+            return end_early(tracker, record, status, reason, seconds)
+        model: Any = SimpleNamespace(network=parts.network)
+        metrics, _ = finish(tracker, model, found.evaluator, engine.outputs, record, seconds)
+        log.info("%s", metrics["verdict"])
+        return metrics
+    except Exception as error:
+        record.fail(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        if sink is not None:
+            sink.close()
+
+
+class _Late:
+    """The engine, which is made when the tracker has said what it is to keep; the tracker asks it for outputs."""
+
+    descent: Descent
+
+    def __init__(self, parts: Parts, windows: Any) -> None:
+        self.parts, self.windows = parts, windows
+
+    def make(self, *, entries: bool) -> None:
+        parts = self.parts
+        self.descent = Descent(
+            parts.network, parts.loss, parts.optimizer, self.windows, parts.clip, entries=entries
+        )  # fmt: skip
+
+    def outputs(self, scorer: PartScorer) -> Tensor:
+        return self.descent.predict(scorer.origin_N.numpy())
+
+
+def _train(
+    tracker: Tracker,
+    parts: Parts,
+    descent: Descent,
+    batches: Batches,
+    save: Callable[..., None],
+    interrupted: Callable[[], bool],
+) -> tuple[Status, str]:
+    """Train to the end; the status, and the reason of one that is not ``finished``."""
+    view, size, count = tracker.view, batches.size, len(batches)
+    batches.epoch = lambda: view.epochs
+    tracker.begin()
+    while not tracker.reason:
+        order_N, place = batches.order(), 0
+        while place < count and tracker.updates_left() > 0:
+            if interrupted():
+                save()
+                return "stopped", "interrupted"
+            updates = min(count - place, parts.spec.updates_per_step, tracker.updates_left())
+            origin_N = order_N[place * size :]
+            if (ahead := tracker.updates_ahead()) == 0:
+                batch_N = origin_N[:size]
+                batch = view.windows.gather(batch_N)
+                tracker.look(batch.x_ND, batch.y_NH, *descent.gradient(batch_N.numpy()))
+            made = descent.advance(origin_N.numpy(), size, max(1, min(updates, ahead)), view.updates)
+            tracker.log(made)
+            place += len(made)
+            if made.refused:
+                save()
+                # In the words of `lightning.predictors.Diverged`.
+                where = f"at update {view.updates + 1} (epoch {view.epochs + 1})"
+                return "failed", f"diverged: {made.refused} {where}, which was refused: lower optimizer.lr"
+        whole = place == count
+        if not whole:
+            save()  # as it is within the epoch: to be continued, its end must not have been seen
+        _end_of_epoch(tracker, parts, whole=whole)
+    tracker.end()
+    save(last=whole)
+    return "finished", ""
+
+
+def _end_of_epoch(tracker: Tracker, parts: Parts, *, whole: bool) -> None:
+    plateau = isinstance(parts.scheduler, ReduceLROnPlateau)
+    if whole and parts.scheduler is not None and not plateau:
+        parts.scheduler.step()
+    scores = tracker.epoch_end()
+    if whole and isinstance(parts.scheduler, ReduceLROnPlateau) and tracker.objective in scores:
+        parts.scheduler.step(scores[tracker.objective])
+
+
+def _save(tracker: Tracker, parts: Parts, data: PreparedData, folder: Path, *, last: bool = True) -> None:
+    tracker.flush()
+    options = asdict(parts.spec)
+    if last:
+        save_last(tracker, parts.scheduler, options, data, folder / "last.ckpt")
+    if tracker.best is not None:
+        save_best(tracker.best, options, data, folder / "best.ckpt")

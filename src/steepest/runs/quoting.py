@@ -1,0 +1,46 @@
+"""Commands that are printed for the user: they do the same when they are pasted into a shell. No torch.
+
+A value passes three readers on its way into the config: the shell, Hydra's override grammar, and OmegaConf, which
+resolves ``${...}``. Each needs its own quoting.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+# Starts like a path or a word, and holds nothing that Hydra's grammar reads as anything but text.
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
+_WORDS = {"null", "true", "false", "nan", "inf"}  # Hydra reads these as values of other types
+
+
+def hydra_quoted(text: str) -> str:
+    """A text as a value in Hydra's override grammar; quoted only if it has to be."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    # OmegaConf: the backslash before ${ makes it plain text; backslashes before that one are doubled.
+    text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
+    # Hydra: a quote takes a backslash; backslashes before a quote, and before the closing one, are doubled.
+    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + (r"\'" if found[2] else ""), text) + "'"
+
+
+def train_command(overrides: Iterable[str]) -> str:
+    """The shell command that runs `train.py` with these overrides.
+
+    Args:
+        overrides: in Hydra's grammar, as they were typed.
+    """
+    return shlex.join(["python", "train.py", *overrides])
+
+
+def resume_run_command(folder: Path | str) -> str:
+    """The shell command that continues one run."""
+    return train_command([f"resume={hydra_quoted(str(folder))}"])
+
+
+def resume_sweep_command(folder: Path | str) -> str:
+    """The shell command that continues a sweep."""
+    text = str(folder)
+    return f"steepest resume {shlex.quote(f'./{text}' if text.startswith('-') else text)}"

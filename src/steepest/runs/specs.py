@@ -1,0 +1,130 @@
+"""The keys of `conf/` whose constructors are Lightning's or need it, as dataclasses: one list of keys, torch-free.
+
+Configs are checked against these without importing Lightning, which takes seconds; models are built from them by both
+drivers, and a checkpoint's hyper-parameters are their fields. Other groups (`data`, `stop`, `callbacks`, `optimizer`)
+name classes that say themselves what they take.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+LossName = Literal["mse", "mae", "huber", "cross_entropy"]
+ActivationName = Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity"]
+Engine = Literal["auto", "kernel", "textbook"]
+
+
+@dataclass
+class LinearModel:
+    """p = W x + b.
+
+    Attributes:
+        inputs: D.
+        outputs: O.
+        loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
+        seed: of the initial weights.
+        init_scale: of the initial weights; 1 is the usual start.
+    """
+
+    inputs: int
+    outputs: int
+    loss: LossName = "mse"
+    seed: int = 0
+    init_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.init_scale < math.inf:
+            raise ValueError(f"model.init_scale={self.init_scale} must be 0 or more: 1 is the usual start")
+
+
+@dataclass
+class MLPModel:
+    """A fully connected net; one hidden layer is the two-layer net.
+
+    Attributes:
+        inputs: D.
+        outputs: O.
+        hidden: units of each hidden layer; none is the linear model.
+        activation: ``sigmoid``, ``relu``, ``tanh``, ``hard_sigmoid`` or ``identity``.
+        loss, seed, init_scale: as of `LinearModel`.
+    """
+
+    inputs: int
+    outputs: int
+    hidden: Sequence[int] = (64,)
+    activation: ActivationName = "sigmoid"
+    loss: LossName = "mse"
+    seed: int = 0
+    init_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.hidden = list(self.hidden)
+        if any(units < 1 for units in self.hidden):
+            raise ValueError(f"model.hidden={self.hidden}: a layer needs 1 unit or more; [] is the linear model")
+        if not 0 <= self.init_scale < math.inf:
+            raise ValueError(f"model.init_scale={self.init_scale} must be 0 or more: 1 is the usual start")
+
+
+@dataclass
+class ManualModel(MLPModel):
+    """The same with gradients derived by hand.
+
+    Attributes:
+        updates_per_step: most updates that are made between two looks of the Trainer; the trajectory is the same for
+            every number.
+        gradient_clip_val: bound on the gradient's Euclidean norm, or on each of its numbers; none when None.
+        gradient_clip_algorithm: ``norm`` (default) or ``value``.
+        engine: ``kernel`` (compiled, on the CPU), ``textbook`` (the formulas as `nets/` has them, one update a step), or
+            ``auto``: the kernel wherever it can train the run.
+    """
+
+    updates_per_step: int = 256
+    gradient_clip_val: float | None = None
+    gradient_clip_algorithm: Literal["norm", "value"] | None = None
+    engine: Engine = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.updates_per_step < 1:
+            raise ValueError(f"model.updates_per_step={self.updates_per_step} must be 1 or more")
+
+
+@dataclass
+class TrainerOptions:
+    """The options of Lightning's `Trainer` that conf/trainer/base/lightning.yaml sets; it takes any of its own."""
+
+    accelerator: str = "auto"
+    devices: list[int] | str | int = "auto"
+    strategy: str = "auto"
+    precision: Literal["32-true", "64-true"] = "32-true"
+    max_epochs: int | None = None
+    limit_train_batches: int | float | None = None
+    gradient_clip_val: int | float | None = None
+    gradient_clip_algorithm: Literal["norm", "value"] | None = None
+    limit_val_batches: int | float | None = None
+    num_sanity_val_steps: int | None = None
+    log_every_n_steps: int | None = None
+    enable_progress_bar: bool | None = None
+    enable_model_summary: bool | None = None
+    use_distributed_sampler: bool = True
+
+
+@dataclass
+class LoggerOptions:
+    """The keys of conf/logger/tensorboard.yaml."""
+
+    name: str | None = "lightning_logs"
+    version: int | str | None = None
+    default_hp_metric: bool = True
+
+
+SPECS: dict[str, type[Any]] = {  # the path that a config names -> the keys it takes
+    "steepest.lightning.predictors.LinearPredictor": LinearModel,
+    "steepest.lightning.predictors.MLPPredictor": MLPModel,
+    "steepest.lightning.manual.ManualPredictor": ManualModel,
+    "steepest.lightning.events.EventLogger": LoggerOptions,
+    "lightning.pytorch.trainer.trainer.Trainer": TrainerOptions,
+}

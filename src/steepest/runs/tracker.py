@@ -1,0 +1,215 @@
+"""What happens at a run's updates and at the ends of its epochs, whichever driver makes them: a Trainer or a thread.
+
+At the end of an epoch: instruments look, train and val are scored, the best epoch is kept, the stop rule is asked.
+No Lightning here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steepest.data.windows import Windows
+from steepest.engine.descent import UpdateLog
+from steepest.evaluate.names import better
+from steepest.evaluate.scoring import PartScorer
+from steepest.nets.losses import Loss
+from steepest.nets.networks import MLP, backward, forward
+from steepest.observe.instrument import NEVER, Instrument, View
+from steepest.runs.pruning import Trial
+from steepest.runs.stops import EpochEnd, Epochs, is_verdict
+
+ROUNDING = 4  # units in the last place within which two objectives are the same
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far.
+
+    Attributes:
+        objective: its score; `least` is the best score of all, which may be better by rounding.
+        weights: the network's, by the names of its parameters.
+    """
+
+    objective: float
+    least: float
+    epochs: int
+    updates: int
+    weights: dict[str, Tensor]
+
+
+class Tracker:
+    """Keeps one run's scores, its best epoch and the reason why it ended, and drives its instruments.
+
+    Args:
+        view: the run; its counts are kept here.
+        objective: the score that chooses the best epoch.
+        rule: when it ends.
+        instruments: by the names of `callbacks`.
+        scorers: of the parts that are scored at every epoch.
+        outputs: a part's outputs (N, O) in model space, at the current parameters.
+        references: lines to hold losses against, written beside every epoch's scores.
+        trial: of a study whose pruner may end the run.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        objective: str,
+        rule: Epochs,
+        instruments: Mapping[str, Instrument],
+        scorers: Mapping[str, PartScorer],
+        outputs: Callable[[PartScorer], Tensor],
+        references: Mapping[str, float] | None = None,
+        trial: Trial | None = None,
+    ) -> None:
+        self.view, self.objective, self.rule, self.instruments = view, objective, rule, dict(instruments)
+        self.scorers = {part: scorer for part, scorer in scorers.items() if part != "test"}
+        self.outputs, self.trial = outputs, trial
+        self.references = {f"reference/{name}": loss for name, loss in (references or {}).items()}
+        self.history: list[dict[str, float]] = []  # of every epoch: the updates done, and its scores
+        self.best: Best | None = None
+        self.reason = ""
+
+    @property
+    def wants_entries(self) -> bool:
+        """Whether logs of updates have to hold all parameters."""
+        return any(i.wants_entries(self.view.network) for i in self.instruments.values())
+
+    def begin(self) -> None:
+        """Before the first update of this process."""
+        for instrument in self.instruments.values():
+            instrument.begin(self.view)
+
+    def updates_ahead(self) -> int:
+        """Updates that may be made before an instrument looks; 0 if the next one is to be looked at."""
+        return min((i.next_look(self.view.updates) for i in self.instruments.values()), default=NEVER)
+
+    def updates_left(self) -> int:
+        """Updates until the run's limit."""
+        limit = self.rule.updates_limit
+        return NEVER if limit is None else limit - self.view.updates
+
+    def look(self, x_ND: Tensor, y_NH: Tensor, loss: float, gradients: list[Tensor]) -> None:
+        """Show an update to those who look at it, before it is made."""
+        self.view.seen, self.view.gradients = (x_ND, y_NH, loss), gradients
+        for instrument in self.instruments.values():
+            if instrument.next_look(self.view.updates) == 0:
+                instrument.look(self.view)
+
+    def log(self, log: UpdateLog) -> None:
+        """Take in updates."""
+        view = self.view
+        view.updates += len(log)
+        view.samples += log.samples
+        view.batch = log.batch or view.batch
+        for instrument in self.instruments.values():
+            instrument.log(view, log)
+
+    def epoch_end(self) -> dict[str, float]:
+        """Take in the end of an epoch; `reason` then says whether it was the last, and why. Returns its scores."""
+        view = self.view
+        view.epochs += 1
+        before = self.history[-1] if self.history else {}
+        for instrument in self.instruments.values():
+            instrument.epoch(view, before)
+        scores = self._scores()
+        self.history.append({"updates": float(view.updates)} | scores)
+        view.write(scores | self.references)
+        value = scores.get(self.objective)
+        if value is not None and self._is_best(value):
+            weights = {name: p.detach().clone() for name, p in view.network.named_parameters()}
+            least = value if self.best is None else min(value, self.best.least, key=self._sign)
+            self.best = Best(value, least, view.epochs, view.updates, weights)
+        end = EpochEnd(view.epochs, view.updates, scores, self._gradient_norm)
+        self.reason = self.rule.look(end)
+        if self.trial is not None:
+            self.reason = self.trial.report(view.epochs, value, ends=bool(self.reason)) or self.reason
+        return scores
+
+    def flush(self) -> None:
+        """Have instruments write what they hold back."""
+        for instrument in self.instruments.values():
+            instrument.flush(self.view)
+
+    def end(self) -> None:
+        """After the last update of a run that came to its end."""
+        for instrument in self.instruments.values():
+            instrument.end(self.view)
+        self.flush()
+
+    def results(self) -> dict[str, Any]:
+        """What instruments have for metrics.json."""
+        return {key: value for i in self.instruments.values() for key, value in i.result().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs to report as if it had not been interrupted: plain data and tensors."""
+        view = self.view
+        return {
+            "updates": view.updates,
+            "samples": view.samples,
+            "batch": view.batch,
+            "batches": view.batches,
+            "engine": view.engine,
+            "history": [dict(row) for row in self.history],
+            "best": None if self.best is None else asdict(self.best),
+            "rule": self.rule.state_dict(),
+            "reason": self.reason,
+            "instruments": {name: i.state_dict() for name, i in self.instruments.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take that up; a limit may have been raised since, a verdict stands."""
+        view = self.view
+        view.updates, view.samples, view.batch = state["updates"], state["samples"], state["batch"]
+        view.epochs = view.updates // state["batches"]
+        self.history = [dict(row) for row in state["history"]]
+        self.best = None if state["best"] is None else Best(**state["best"])
+        self.rule.load_state_dict(state["rule"], epochs=view.epochs, updates=view.updates)
+        self.reason = state["reason"] if is_verdict(state["reason"]) else self.rule.reason
+        for name, instrument in self.instruments.items():
+            if name in state["instruments"]:
+                instrument.load_state_dict(state["instruments"][name])
+
+    @torch.no_grad()
+    def _scores(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for part, scorer in self.scorers.items():
+            outputs_NO = self.outputs(scorer)
+            scores = scorer.scores(outputs_NO).items()
+            found |= {f"{part}/{name}": value for name, value in scores if value is not None}
+            # train/loss is that of each update's batch.
+            found["train/full_loss" if part == "train" else "val/loss"] = float(
+                self.view.loss(outputs_NO, scorer.target_NH)
+            )
+        return found
+
+    def _sign(self, value: float) -> float:
+        return -value if better(self.objective) == "max" else value
+
+    def _is_best(self, value: float) -> bool:
+        """Whether an objective is the best so far; of those equal to rounding the later one is."""
+        if self.best is None or not math.isfinite(value):
+            return math.isfinite(value)
+        epsilon = torch.finfo(next(self.view.network.parameters()).dtype).eps
+        return self._sign(value) <= self._sign(self.best.least) + ROUNDING * epsilon * abs(self.best.least)
+
+    def _gradient_norm(self) -> float:
+        return gradient_norm(self.view.network, self.view.loss, self.view.windows)
+
+
+@torch.no_grad()
+def gradient_norm(network: MLP, loss: Loss, windows: Windows) -> float:
+    """The Euclidean norm of the gradient of the whole training part's loss."""
+    total = [torch.zeros_like(p) for p in network.parameters()]
+    for _, (x_ND, y_NH, _) in windows.walk("train"):
+        trace = forward(x_ND, network.layers(), network.activations)
+        pairs = backward(loss.backward(trace.a[-1], y_NH), trace, network.layers(), network.activations)
+        for sum_, gradient in zip(total, (g for pair in pairs for g in pair), strict=True):
+            sum_ += gradient * len(x_ND)
+    return float(torch.stack([g.norm() for g in total]).norm()) / len(windows.parts["train"])

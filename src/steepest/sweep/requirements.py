@@ -1,0 +1,120 @@
+"""What must hold for all jobs of a sweep before the first one starts. No torch, unless GPUs have to be counted.
+
+Each check collects every offending job and raises one `ValueError`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from steepest.sweep.manifest import Manifest
+
+MOST_NAMED = 8  # jobs in one message
+LONGEST_NAME = 255  # bytes of a file's name on the usual file systems
+DISTINCT = "add something that differs between all jobs, such as ${hydra.job.num}"
+
+
+def check_folders(manifest: Manifest, sweeps: Mapping[int, str]) -> None:
+    """Each job needs a folder of its own, below the sweep's and not inside another job's.
+
+    Args:
+        manifest: of the sweep, with the folders of all its jobs.
+        sweeps: the sweep's folder in the config of each job.
+
+    Raises:
+        ValueError: if jobs share a folder, or if a folder is not the job's alone.
+    """
+    elsewhere = {job: sweep for job, sweep in sweeps.items() if _path(sweep) != _path(manifest.folder)}
+    if elsewhere:
+        job, sweep = next(iter(elsewhere.items()))
+        raise ValueError(
+            f"hydra.sweep.dir differs between jobs ({sweep} for job {job}, {manifest.folder} for the sweep): put what "
+            "varies into hydra.sweep.subdir"
+        )
+    jobs: dict[str, list[int]] = {}
+    for state in manifest.jobs.values():
+        if state.folder is not None:
+            jobs.setdefault(_path(manifest.folder / state.folder), []).append(state.job)
+    own = _path(manifest.folder)
+    for path, numbers in jobs.items():
+        if not Path(path).is_relative_to(own) or path == own:
+            raise ValueError(f"hydra.sweep.subdir puts {_named(numbers)} into {path}, not into a folder below {own}")
+        longest = max((len(os.fsencode(name)) for name in Path(path).parts), default=0)
+        if longest > LONGEST_NAME:
+            raise ValueError(
+                f"hydra.sweep.subdir gives the folder of {_named(numbers)} a name of {longest} bytes, and the limit is "
+                f"{LONGEST_NAME}: shorten it, for example with hydra.job.config.override_dirname.exclude_keys=[...]"
+            )
+    shared = [f"{_named(numbers)} ({path})" for path, numbers in jobs.items() if len(numbers) > 1]
+    if shared:
+        raise ValueError(f"hydra.sweep.subdir gives the same folder to {'; to '.join(shared)}: {DISTINCT}")
+    for path, numbers in jobs.items():
+        outer = next((str(parent) for parent in Path(path).parents if str(parent) in jobs), None)
+        if outer is not None:
+            raise ValueError(
+                f"hydra.sweep.subdir puts the folder of {_named(numbers)} inside that of {_named(jobs[outer])} "
+                f"({outer}): choose folders that do not contain each other"
+            )
+
+
+def check_processes(trainers: Mapping[int, Mapping[str, Any]], launcher: str) -> None:
+    """Only `hydra/launcher=processes` can run a job that starts further processes.
+
+    Lightning starts them with this process's command line, so each would run the whole sweep again.
+
+    Args:
+        trainers: the trainer node of each job.
+        launcher: the launcher's ``_target_``.
+
+    Raises:
+        ValueError: if a job wants more than one process and the launcher is another.
+    """
+    if launcher.endswith(".ProcessesLauncher"):
+        return
+    wanted = {job: processes(trainer) for job, trainer in trainers.items()}
+    several = [job for job, number in wanted.items() if number > 1]
+    if several:
+        trainer = trainers[several[0]]
+        raise ValueError(
+            f"{_named(several)}: trainer.devices={trainer.get('devices')} with trainer.strategy="
+            f"{trainer.get('strategy')} starts {wanted[several[0]]} processes for one job, and this launcher runs jobs "
+            "in one process: add hydra/launcher=processes"
+        )
+
+
+def processes(trainer: Mapping[str, Any]) -> int:
+    """The number of processes that Lightning starts for this trainer node."""
+    devices = trainer.get("devices", 1)
+    if isinstance(devices, str) and "," in devices:
+        devices = [name for name in devices.split(",") if name.strip()]
+    if isinstance(devices, str) and devices.strip().lstrip("-").isdecimal():
+        devices = int(devices)
+    if isinstance(devices, list | tuple):
+        number = len(devices)
+    elif isinstance(devices, int) and devices >= 0:
+        number = int(devices)
+    else:  # auto, -1: all there are
+        number = _accelerators(str(trainer.get("accelerator", "auto")))
+    nodes = trainer.get("num_nodes", 1)
+    return max(number, 1) * (nodes if isinstance(nodes, int) else 1)
+
+
+def _accelerators(kind: str) -> int:
+    if kind not in ("auto", "gpu", "cuda"):
+        return 1
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _path(folder: Path | str) -> str:
+    return os.path.normpath(Path(folder).absolute())
+
+
+def _named(jobs: list[int]) -> str:
+    shown = ", ".join(map(str, jobs[:MOST_NAMED]))
+    more = f" and {len(jobs) - MOST_NAMED} more" if len(jobs) > MOST_NAMED else ""
+    return f"job{'s' if len(jobs) > 1 else ''} {shown}{more}"

@@ -1,0 +1,245 @@
+"""`hydra/launcher=threads`: jobs of hand-derived models in this process, a thread each; the kernel releases the GIL.
+
+Jobs that do not fit are run by themselves, one after the other, as Hydra's basic launcher runs them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from steepest.entry import explain, failed, stopped, tame_warnings
+from steepest.evaluate.names import worst
+from steepest.runs.config import Checked, check_plain
+from steepest.runs.files import write_text
+from steepest.runs.process import cores, keep_freed_memory
+from steepest.sweep.compose import Composer, Texts
+from steepest.sweep.manifest import begin_job
+
+log = logging.getLogger(__name__)
+
+FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"  # as conf/hydra/job_logging/steepest.yaml has it
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep, planned.
+
+    Attributes:
+        number: in the sweep.
+        folder: its own.
+        overrides: what the user asked of it.
+        checked: its config.
+        texts: of the files that say what was asked.
+    """
+
+    number: int
+    folder: Path
+    overrides: list[str]
+    checked: Checked
+    texts: Texts
+
+
+def plan(
+    composer: Composer, sweep: Path, job_overrides: Sequence[Sequence[str]], first: int
+) -> tuple[dict[int, Job], dict[str, list[int]]]:
+    """The jobs that threads can train, by number, and the numbers of the others by the reason why they cannot.
+
+    Args:
+        composer: of their configs.
+        sweep: the sweep's folder.
+        job_overrides: of each job.
+        first: the first one's number.
+    """
+    from steepest.runs.build import reason_against
+
+    jobs: dict[int, Job] = {}
+    alone: dict[str, list[int]] = {}
+    threads: int | None = None
+    for number, overrides in enumerate(job_overrides, start=first):
+        planned = composer.plan(overrides, number)
+        if planned is None:
+            alone.setdefault("its config has parts that only Hydra can resolve", []).append(number)
+            continue
+        try:
+            checked = check_plain(planned.plain)
+        except ValueError:
+            alone.setdefault("its config is refused", []).append(number)
+            continue
+        threads = checked.run.threads if threads is None else threads
+        reason = reason_against(checked, threads)
+        if reason:
+            alone.setdefault(reason, []).append(number)
+        else:
+            jobs[number] = Job(number, sweep / planned.subfolder, planned.overrides, checked, planned.texts)
+    return jobs, alone
+
+
+class Threads:
+    """The jobs of one `launch`.
+
+    Args:
+        composer: of their configs.
+        context, task_function, config: Hydra's, for jobs that run by themselves.
+        n_jobs: threads; as many as the machine has cores when None.
+    """
+
+    def __init__(
+        self,
+        composer: Composer,
+        context: HydraContext,
+        task_function: TaskFunction,
+        config: DictConfig,
+        n_jobs: int | None,
+    ) -> None:
+        self.composer, self.n_jobs = composer, n_jobs or cores()
+        self.context, self.task_function, self.config = context, task_function, config
+        self.sweep = Path(str(config.hydra.sweep.dir))
+        self.interrupted = threading.Event()
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
+        """Run all jobs; their results in their order."""
+        setup_globals()
+        tame_warnings()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        jobs, alone = plan(self.composer, self.sweep, job_overrides, first)
+        for reason, numbers in alone.items():
+            log.warning("%d by themselves (%s): %s", len(numbers), _listed(numbers), reason)
+        objectives = self._train(list(jobs.values())) if jobs else {}
+        return [
+            self._returned(objectives.get(number), own) if number in jobs else self._run_alone(number, own)
+            for number, own in enumerate(job_overrides, start=first)
+        ]
+
+    def _train(self, jobs: Sequence[Job]) -> dict[int, float | None]:
+        """Train these jobs; the objective of each that finished, by number."""
+        import torch
+
+        from steepest.engine.cache import ready
+        from steepest.engine.descent import share_threads
+        from steepest.runs.build import dtype_of
+        from steepest.runs.drive import SharedData
+
+        count = jobs[0].checked.run.threads
+        torch.set_num_threads(count)
+        share_threads(count)
+        keep_freed_memory()
+        for dtype in {dtype_of(job.checked) for job in jobs}:
+            ready(str(dtype).removeprefix("torch."))
+        shared = SharedData()
+        with self._logs() as logs, ThreadPoolExecutor(min(self.n_jobs, len(jobs))) as pool:
+            futures = {job.number: pool.submit(self._run, job, shared, logs) for job in jobs}
+            try:
+                return {number: future.result() for number, future in futures.items()}
+            except BaseException:  # Ctrl-C, mostly: jobs stop within a fraction of a second, and are waited for
+                self.interrupted.set()
+                for future in futures.values():
+                    future.cancel()
+                raise
+
+    def _run(self, job: Job, shared: Any, logs: _ThreadLogs) -> float | None:
+        from steepest.runs.drive import drive
+
+        if self.interrupted.is_set() or stopped(self.config, self.sweep):
+            return None
+        with logs.to(job.folder / f"{self.config.hydra.job.name}.log"):
+            try:
+                hydra = job.folder / ".hydra"
+                for name, text in (
+                    ("config", job.texts.asked), ("hydra", job.texts.hydra), ("overrides", job.texts.overrides)
+                ):  # fmt: skip
+                    write_text(hydra / f"{name}.yaml", text)
+                begin_job(job.folder, job.number, job.overrides)
+                metrics = drive(
+                    job.checked, job.folder, job.overrides, shared, config_text=job.texts.resolved,
+                    interrupted=self.interrupted.is_set,
+                )  # fmt: skip
+            except Exception as error:  # the job's fault, or its data's: the others go on
+                logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
+                said = explain(error) or f"{type(error).__name__}: {error}"
+                log.error("job %s: %s", job.number, said)
+                failed(self.config, job.folder, self.sweep, job.overrides, said, traceback.format_exception(error))
+                return None
+            if metrics["status"] == "failed":
+                log.error("job %s: %s", job.number, metrics["stop_reason"])
+                failed(self.config, job.folder, self.sweep, job.overrides, metrics["stop_reason"])
+            return metrics["objective"]["value"] if metrics["status"] == "finished" else None
+
+    @contextmanager
+    def _logs(self) -> Any:
+        handler = _ThreadLogs()
+        root = logging.getLogger()
+        root.addHandler(handler)
+        level, root.level = root.level, logging.INFO
+        consoles = [(h, h.level) for h in root.handlers if h is not handler]
+        for console, _ in consoles:  # what a job says of itself is in its own log
+            console.setLevel(max(console.level, logging.WARNING))
+        try:
+            yield handler
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(level)
+            for console, before in consoles:
+                console.setLevel(before)
+
+    def _returned(self, objective: float | None, overrides: Sequence[str]) -> JobReturn:
+        returned = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
+        returned.return_value = worst(str(self.config.objective)) if objective is None else objective
+        return returned
+
+    def _run_alone(self, number: int, overrides: Sequence[str]) -> JobReturn:
+        """As Hydra's basic launcher does."""
+        config = self.composer.compose(overrides)
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        returned = run_job(
+            hydra_context=self.context,
+            task_function=self.task_function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        return returned
+
+
+class _ThreadLogs(logging.Handler):
+    """Writes what each thread logs into the file of the job that it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter(FORMAT))
+        self.files: dict[int, Any] = {}
+
+    @contextmanager
+    def to(self, path: Path) -> Any:
+        """While a job runs in this thread."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            self.files[threading.get_ident()] = file
+            try:
+                yield
+            finally:
+                del self.files[threading.get_ident()]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write, if the record is of a thread with a job."""
+        file = self.files.get(record.thread or 0)
+        if file is not None:
+            with suppress(ValueError):  # closed meanwhile
+                file.write(self.format(record) + "\n")
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
