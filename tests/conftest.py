@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 # Shapes and types of the tensor functions are checked at every call, in tests only.
 CHECKED = ["nets.activations", "nets.losses", "nets.networks", "evaluate.metrics", "evaluate.significance"]
-CHECKED += ["evaluate.baselines", "data.windows", "evaluate.exam", "nets.stack", "nets.descents"]
+CHECKED += ["evaluate.baselines", "evaluate.blocks", "evaluate.scoring", "data.windows"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,11 +101,3 @@ def command(tmp_path):
 def plain():
     """A composed config as plain data."""
     return lambda *overrides: OmegaConf.to_container(composed(*overrides), resolve=True)
-
-
-@pytest.fixture(params=["PyTorch's products", "NumPy's products"])
-def library(request, monkeypatch):
-    """Whose matrix products networks that are trained together take: both, whatever this processor is."""
-    from steepest.nets import products
-
-    monkeypatch.setattr(products, "numpys_are_wider", lambda: request.param.startswith("NumPy"))

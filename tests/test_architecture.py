@@ -7,7 +7,17 @@ import sys
 import pytest
 from conftest import ROOT
 
-ROOMS = ["data", "nets", "engine", "evaluate", "observe", "runs", "lightning", "sweep", "course"]  # each may import the ones before it
+ROOMS = [
+    "data",
+    "nets",
+    "engine",
+    "evaluate",
+    "observe",
+    "runs",
+    "lightning",
+    "sweep",
+    "course",
+]  # each may import the ones before it
 SOURCE = ROOT / "src" / "steepest"
 
 

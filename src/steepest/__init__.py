@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from steepest.lightning.datamodule import WindowDataModule
     from steepest.data.files import read_prices, read_table
     from steepest.data.formulas import Curve, Line, Rings, Sigmoid
     from steepest.data.sources import (
@@ -21,10 +20,11 @@ if TYPE_CHECKING:
         YahooPrices,
     )
     from steepest.evaluate.metrics import direction_metrics, value_metrics
-    from steepest.nets.losses import cross_entropy, huber, mae, mse
+    from steepest.lightning.datamodule import WindowDataModule
     from steepest.lightning.manual import ManualPredictor
-    from steepest.nets.networks import MLP, Linear
     from steepest.lightning.predictors import LinearPredictor, MLPPredictor
+    from steepest.nets.losses import cross_entropy, huber, mae, mse
+    from steepest.nets.networks import MLP, Linear
 
 _HOMES = {
     "steepest.lightning.datamodule": ["WindowDataModule"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steepest.entry import FAILED, INTERRUPTED, say_or_raise
+from steepest.runs.errors import FAILED, INTERRUPTED, say_or_raise
 
 if TYPE_CHECKING:
     from steepest.nets.agreement import Agreement
@@ -172,13 +172,19 @@ def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agr
 
     import torch
 
+    from steepest.engine.descent import Descent, reason_against
     from steepest.lightning.run import first_batch
     from steepest.nets.agreement import BOUND, compare
 
     logging.getLogger("steepest").setLevel(logging.WARNING)
     dtype = torch.float32 if single else torch.float64
-    predictor, batch = first_batch(config, dtype)
-    rows = compare(predictor.network, predictor.loss, batch.x_ND, batch.y_NH, entries=entries or None)
+    predictor, origin_N, windows = first_batch(config, dtype)
+    network, loss, batch = predictor.network, predictor.loss, windows.gather(origin_N)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    kernels = None
+    if reason_against(network, loss, optimizer) is None:
+        kernels = Descent(network, loss, optimizer, windows).gradient(origin_N.numpy())[1]
+    rows = compare(network, loss, batch.x_ND, batch.y_NH, entries=entries or None, used=kernels)
     return rows, BOUND[dtype]
 
 
@@ -192,7 +198,7 @@ def _print_agreement(rows: list[Agreement], bound: float) -> None:
 
     limits = f"autograd {bound:g}, finite differences {max(bound, BOUND_OF_DIFFERENCES):g}"
     table = Table(title="The hand-derived gradient", caption=f"greatest relative errors; bounds: {limits}")
-    for name in ("parameter", "shape", "norm", "against autograd", "finite differences", "of entries"):
+    for name in ("parameter", "shape", "norm", "against autograd", "kernel", "finite differences", "of entries"):
         table.add_column(name, justify="left" if name == "parameter" else "right")
     for row in rows:
         table.add_row(
@@ -200,13 +206,14 @@ def _print_agreement(rows: list[Agreement], bound: float) -> None:
             " x ".join(map(str, row.shape)),
             f"{row.norm:.6g}",
             f"{row.autograd:.1e}" if row.autograd else "0",
+            "-" if row.used is None else f"{row.used:.1e}" if row.used else "0",
             "-" if row.differences is None else f"{row.differences:.1e}",
             f"{row.entries} / {prod(row.shape)}",
-            style="bold red" if row.fault(bound) else None,
+            style="bold red" if row.fault(bound, "kernel") else None,
         )
     console = Console()
     console.print(table)
-    faults = [fault for row in rows if (fault := row.fault(bound))]
+    faults = [fault for row in rows if (fault := row.fault(bound, "kernel"))]
     for fault in faults:
         console.print(fault, style="bold red", markup=False)
     if not faults:

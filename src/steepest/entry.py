@@ -12,22 +12,24 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from steepest.data.faults import did_you_mean
+from steepest.engine.cache import compile_beside
 from steepest.evaluate.names import worst
-from steepest.runs.files import read_json, write_text
+from steepest.lightning.quiet import tame_lightning
+from steepest.runs.errors import FAILED, INTERRUPTED, TRACEBACK, explain, say_or_raise
+from steepest.runs.files import read_json
+from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import end_with
-from steepest.runs.quoting import resume_run_command, train_command
+from steepest.runs.quoting import resume_run_command
+from steepest.runs.specs import MANUAL
 from steepest.runs.trust import guard_hydra
 
 if TYPE_CHECKING:
@@ -35,12 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TRACEBACK = "STEEPEST_TRACEBACK"
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 # What may be changed when a run is resumed: nothing that its numbers so far depend on.
 MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")
-FIRST_FAILURE = "first_failure"  # in a sweep's folder: the job that ended it, where sweep.on_error=stop
-SWEEP = "STEEPEST_SWEEP"  # of a job in a process of its own: the sweep's process
 _LIMITS = {"stop.epochs": "trainer.max_epochs"}
 
 
@@ -52,7 +50,7 @@ def command(app: Callable[[], Any]) -> None:
         end_with(int(os.environ[SWEEP]), group=True)
     # Hydra prints errors itself and exits with 1, unless this is set; processes started by this one must still know
     # what the user wanted.
-    os.environ.setdefault(_TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
+    os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         app()
@@ -60,41 +58,6 @@ def command(app: Callable[[], Any]) -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         say_or_raise(error)
-
-
-def say_or_raise(error: Exception) -> NoReturn:
-    """End with a user's error in one message, exit code 2; raise what is not one, or with ``HYDRA_FULL_ERROR=1``."""
-    message = explain(error)
-    if message is None or os.environ.get(_TRACEBACK, "0") not in ("0", ""):
-        raise error
-    sys.stderr.write(f"{message}\n")
-    sys.exit(BAD_INPUT)
-
-
-def explain(error: BaseException) -> str | None:
-    """The message a user needs for this error; None for what is not the user's to mend."""
-    chain = [error]
-    while chain[-1].__cause__ is not None:
-        chain.append(chain[-1].__cause__)
-    for link in reversed(chain):
-        if isinstance(link, ConfigKeyError | ConfigAttributeError) and link.full_key:
-            return _unknown_key(link)
-    for link in chain:
-        if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options:
-            group, _, option = str(link.missing_cfg_file).rpartition("/")
-            choices = ", ".join(link.options)
-            near = did_you_mean(option, link.options) or "."
-            return f"{group}={option}: there is no such choice{near} Choose among {choices}"
-    for link in reversed(chain):
-        if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):
-            return str(link)
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return "\n".join(dict.fromkeys(str(link).strip() for link in chain))
-    if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing it here would cost seconds
-        return f"trainer: {error}" + (
-            " Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else ""
-        )
-    return None
 
 
 def job(config: DictConfig) -> float:
@@ -108,6 +71,7 @@ def job(config: DictConfig) -> float:
     overrides = [o for o in hydra.overrides.task if not o.startswith("sweep.")]  # those steer the sweep, not the run
     sweep = hydra.mode is RunMode.MULTIRUN
 
+    _compile_beside(config)
     tame_lightning()
     lost = worst(str(config.objective))
     # In a resumed sweep Hydra counts jobs anew; job.json keeps the number.
@@ -143,32 +107,10 @@ def job(config: DictConfig) -> float:
     return lost if outcome.objective is None else outcome.objective
 
 
-def stopped(config: DictConfig, sweep: Path) -> bool:
-    """Whether no further job of a sweep is to be begun: one has failed, and sweep.on_error=stop."""
-    return OmegaConf.select(config, "sweep.on_error") == "stop" and (sweep / FIRST_FAILURE).exists()
-
-
-def failed(
-    config: DictConfig, folder: Path, sweep: Path, overrides: Sequence[str], said: str, more: Sequence[str] = ()
-) -> None:
-    """Leave in a failed job's folder what went wrong and how to see it again; tell the sweep, if it is to stop.
-
-    Args:
-        config: with `sweep.on_error`.
-        folder, sweep: the job's folder and the sweep's.
-        overrides: of the job.
-        said: what went wrong, in words.
-        more: lines that say where.
-    """
-    lines = [
-        said,
-        "",
-        "To run it by itself:",
-        f"  {train_command(o for o in overrides if not o.startswith('sweep.'))}",
-    ]
-    write_text(folder / "error.txt", "\n".join([*lines, "", *more]).rstrip() + "\n")
-    if OmegaConf.select(config, "sweep.on_error") == "stop":
-        write_text(sweep / FIRST_FAILURE, f"{folder.name}\n")
+def _compile_beside(config: DictConfig) -> None:
+    """Have the kernel compiled, where that was never done on this machine, while this process imports Lightning."""
+    if str(OmegaConf.select(config, "model._target_")) == MANUAL:
+        compile_beside("float64" if OmegaConf.select(config, "trainer.precision") == "64-true" else "float32")
 
 
 def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[str]) -> None:
@@ -248,40 +190,6 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
 def _run_began(resume: str | None) -> bool:
     """Whether there is a run to resume in this folder."""
     return bool(resume) and (Path(str(resume)) / "config.yaml").exists()
-
-
-def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
-    parent = error.parent_node
-    names = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
-    key = str(error.key)
-    of = f" It has {', '.join(n for n in names if not n.startswith('_') and n != 'hydra')}" if names else ""
-    return f"unknown key '{error.full_key}'{did_you_mean(key, names) or '.'}{of}"
-
-
-def tame_lightning() -> None:
-    """Let Lightning's own lines reach the run's log instead of the screen."""
-    import lightning.pytorch  # noqa: F401  # it sets its handlers up when it is imported
-
-    tame_warnings()
-    for name in (
-        "lightning",
-        "lightning.pytorch",
-        "lightning.fabric",
-        "pytorch_lightning",
-        "lightning_fabric",
-    ):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-    # It says at every save that a checkpoint holds the optimizer too.
-    logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
-
-
-def tame_warnings() -> None:
-    """Let warnings reach the run's log; those that say nothing of the run do not."""
-    logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13, at every batch
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's own
 
 
 # (Here, not in `command`: jobs that a launcher runs in other processes need them there.)

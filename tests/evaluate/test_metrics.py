@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 import torch
 import torchmetrics.functional as tm
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_percentage_error
 
@@ -50,6 +50,7 @@ def test_value_metrics_equal_torchmetrics():
 sizes = {"samples": st.integers(1, 2000), "horizon": st.integers(1, 4), "seed": st.integers(0, 99)}
 
 
+@settings(deadline=None)
 @given(**sizes)
 def test_a_model_that_predicts_what_the_reference_predicts_has_a_skill_of_exactly_0(samples, horizon, seed):
     random = torch.Generator().manual_seed(seed)
@@ -66,6 +67,7 @@ def test_a_model_that_predicts_what_the_reference_predicts_has_a_skill_of_exactl
     assert direction_metrics(logits.contiguous(), up, share)["skill"] == 0
 
 
+@settings(deadline=None)
 @given(**sizes, power=st.integers(-20, 20))
 def test_relative_scores_do_not_depend_on_the_unit_of_the_data(samples, horizon, seed, power):
     random = torch.Generator().manual_seed(seed)
@@ -122,6 +124,7 @@ def test_direction_metrics_equal_scikit_learns():
     assert scores["skill"] == pytest.approx(1 - entropy / reference, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(**sizes)
 def test_cross_entropy_is_the_loss_that_models_are_trained_on(samples, horizon, seed):
     random = torch.Generator().manual_seed(seed)

@@ -1,15 +1,20 @@
-"""What the pictures show: true losses, the closed-form minimum, the way that was gone. And that they are drawn."""
+"""What the pictures show: true losses, the closed-form minimum, the path of the parameters. And that they are drawn."""
+
+import gc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from steepest.nets.curvature import Surface
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
-from steepest.observe import landscape
+from steepest.observe import figures, fits, gallery, landscape
 from steepest.observe.eventfile import read_scalars
 from steepest.observe.fits import spaced
 from steepest.observe.pictures import Pictures
@@ -51,7 +56,7 @@ def test_losses_on_a_plane_are_those_of_its_points():
             )
 
 
-def test_the_full_batch_way_is_gradient_descents_own():
+def test_the_full_batch_path_is_gradient_descents_own():
     surface, x, y = line()
     theta = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
     way = landscape.full_batch_path(surface, torch.tensor([3.0, -2.0]).double(), torch.optim.SGD([theta], 0.1), 20)
@@ -62,7 +67,25 @@ def test_the_full_batch_way_is_gradient_descents_own():
         point = point - 0.1 * 2 * np.array([(error * x.ravel()).mean(), error.mean()])
 
 
-def test_the_principal_plane_holds_a_way_that_lies_in_one():
+def test_the_full_batch_path_ends_once_it_has_settled():
+    surface, x, y = line()
+    theta = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    path = landscape.full_batch_path(surface, torch.tensor([3.0, -2.0]).double(), torch.optim.SGD([theta], 0.1), 5000)
+    assert len(path) < 1000
+    solution, *_ = np.linalg.lstsq(np.hstack([x, np.ones_like(x)]), y, rcond=None)
+    assert path[-1] == pytest.approx(solution.ravel(), rel=1e-4)
+
+
+def test_a_full_batch_path_that_bounces_has_not_settled():
+    theta = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    bowl = SimpleNamespace(gradient=lambda theta_P: 2 * theta_P)  # with step 1, every update flips the signs
+    path = landscape.full_batch_path(bowl, torch.ones(2).double(), torch.optim.SGD([theta], 1.0), 300)
+    assert len(path) == 301
+    assert path[300].tolist() == [1.0, 1.0]
+    assert path[299].tolist() == [-1.0, -1.0]
+
+
+def test_the_principal_plane_holds_a_path_that_lies_in_one():
     random = np.random.default_rng(0)
     basis, _ = np.linalg.qr(random.normal(size=(30, 2)))
     flat = random.normal(size=(12, 2)) * [3, 1]
@@ -73,6 +96,16 @@ def test_the_principal_plane_holds_a_way_that_lies_in_one():
         np.linalg.norm(np.diff(flat, axis=0), axis=1)
     )
     assert two @ two.T == pytest.approx(np.eye(2), abs=1e-12)
+
+
+def test_the_principal_plane_of_blocks_of_parameters_is_that_of_the_singular_vectors(monkeypatch):
+    path = np.random.default_rng(0).normal(size=(7, 40)).astype(np.float32)
+    monkeypatch.setattr(landscape, "COLUMNS", 9)
+    two, coordinates, explained = landscape.principal_plane(list(path))
+    _, values, directions = np.linalg.svd(path.astype(float) - path.astype(float).mean(0))
+    assert np.abs((two * directions[:2]).sum(1)) == pytest.approx(1.0)
+    assert coordinates == pytest.approx((path - path[-1]).astype(float) @ two.T, abs=1e-6)
+    assert explained == pytest.approx((values**2 / (values**2).sum())[:2])
 
 
 def test_filter_normalised_directions_are_as_long_as_each_row_of_weights():
@@ -131,9 +164,7 @@ def test_a_line_has_its_surface_and_the_ways_losses_are_the_logged_ones(train):
     batch = module.placed("cpu", torch.float64).spread("train", 10**6)
     surface = Surface(MLP(1, [], 1).double(), LOSSES["mse"], batch.x_ND, batch.y_NH)
     way = np.stack([curves["parameter/W1[0,0]"], curves["parameter/b1[0]"]], axis=1)[:-1]
-    assert landscape.losses(surface, torch.tensor(way)).numpy() == pytest.approx(
-        curves["train/loss"].to_numpy(), rel=1e-5
-    )
+    assert surface.losses(torch.tensor(way)).numpy() == pytest.approx(curves["train/loss"].to_numpy(), rel=1e-5)
 
 
 def test_larger_nets_have_slices_and_nets_of_one_input_their_pieces(train):
@@ -162,6 +193,82 @@ def test_jobs_of_a_sweep_draw_predictions_and_losses_only(tmp_path):
         run(composed(QUIET, "data=line", "stop.epochs=2", *more), tmp_path / name, [], alone=False)
     assert {path.name for path in (tmp_path / "few" / "figures").iterdir()} == {"prediction.png", "loss.png"}
     assert (tmp_path / "all" / "figures" / "surface.png").exists()
+
+
+def test_a_wide_model_is_drawn_one_point_at_a_time(tmp_path, monkeypatch):
+    network, held, collected = MLP(2, [1024, 512], 1), [], []
+    theta_P = torch.cat([p.detach().flatten() for p in network.parameters()]).numpy()
+
+    def losses(surface, theta_RP):  # the real ones take many seconds
+        held.append(theta_RP.numel() // len(theta_P))
+        collected.append(gc.isenabled())
+        return theta_RP.square().mean(-1)
+
+    monkeypatch.setattr(Surface, "losses", losses)
+    batch = SimpleNamespace(x_ND=torch.zeros(64, 2), y_NH=torch.zeros(64, 1))
+    windows = SimpleNamespace(spread=lambda part, count: batch, transform="change")
+    predictor = SimpleNamespace(network=network, loss=LOSSES["mse"])
+    pictures = Pictures()
+    pictures.updates, pictures.snapshots = [0, 1, 2], [theta_P, theta_P + 0.01, theta_P * 1.1]
+    run = gallery.RunHistory(tmp_path, "wide", predictor, windows, None, np.empty(0), None, pictures, None)
+    gallery.draw_descent(run, None, 2)
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert names == {"parameters.png", "slice.png", "trajectory.png"}
+    assert max(held) == 1
+    assert len(held) == 2 + 2 * gallery.LARGE_SLICE**2  # both ends of the path, two coarse grids
+    assert gc.isenabled()
+    assert not any(collected)
+
+
+def test_points_of_a_small_model_are_evaluated_in_bounded_pieces(monkeypatch):
+    surface, *_ = line(60)
+    losses, held = Surface.losses, []
+    monkeypatch.setattr(landscape, "HELD", 600)
+    monkeypatch.setattr(Surface, "losses", lambda s, theta_RP: held.append(len(theta_RP)) or losses(s, theta_RP))
+    axis = np.linspace(-1, 1, 7)
+    landscape.plane(surface, torch.zeros(2).double(), [*torch.eye(2).double()], axis, axis)
+    assert held == [10, 10, 10, 10, 9]
+
+
+def test_the_moving_fit_is_laid_out_once_and_rests_at_its_end(tmp_path, monkeypatch):
+    execute, layouts = ConstrainedLayoutEngine.execute, []
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda e, figure: layouts.append(1) or execute(e, figure))
+    draw, draws = FigureCanvasAgg.draw, []
+    monkeypatch.setattr(FigureCanvasAgg, "draw", lambda canvas: draws.append(1) or draw(canvas))
+    x = np.linspace(0, 9, 20)
+    data = fits.OneInput(x, 2 * x, 0.0, 1.0, 0.0, 1.0, ("x", "y"))
+    curves = np.stack([slope * data.axis() for slope in (0.0, 1.0, 2.0)])
+    fits.animate_fit(curves, [0, 5, 9], data, tmp_path / "fit.gif")
+    assert (len(layouts), len(draws)) == (1, 1)
+    with Image.open(tmp_path / "fit.gif") as moving:
+        assert moving.n_frames == 3
+        frames, durations = [], []
+        for number in range(3):
+            moving.seek(number)
+            frames.append(np.asarray(moving.convert("RGB")).astype(int))
+            durations.append(moving.info["duration"])
+    assert durations == [fits.FRAME_MS, fits.FRAME_MS, fits.LAST_FRAME_MS]
+    assert all((frame[1, 1] >= 254).all() for frame in frames)  # the background stays white
+    moved = (np.abs(frames[1] - frames[0]).max(-1) > 40).any(1)
+    title, curve = moved[:25], moved[25:-40]
+    assert title.any()
+    assert curve.any()
+    assert not moved[-40:].any()  # below the axes nothing is drawn again
+
+
+def test_a_picture_is_laid_out_once(tmp_path, monkeypatch):
+    execute, layouts = ConstrainedLayoutEngine.execute, []
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda e, figure: layouts.append(1) or execute(e, figure))
+    figure = figures.Figure(figsize=(4, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], label="line")
+    axes.set(xlabel="x", ylabel="y")
+    draws = []
+    monkeypatch.setattr(axes, "draw", lambda renderer, draw=axes.draw: draws.append(1) or draw(renderer))
+    figures.save(figure, tmp_path / "picture.png")
+    assert (len(layouts), len(draws)) == (1, 1)
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.size == (440, 330)
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 5), (2, 5), (100, 7), (5, 5)])

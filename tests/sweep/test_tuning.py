@@ -284,7 +284,7 @@ def test_a_study_of_something_else_is_not_gone_on_with(tune, tmp_path):
 @pytest.mark.parametrize(
     ("launcher", "batch"),
     [
-        ({"_target_": "hydra_plugins.steepest_launchers.batched.BatchedLauncher"}, 32),
+        ({"_target_": "hydra_plugins.steepest_launchers.threads.ThreadsLauncher", "n_jobs": None}, os.cpu_count()),
         ({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}, 1),
         ({"_target_": "a.JoblibLauncher", "n_jobs": 3}, 3),
         ({"_target_": "a.JoblibLauncher", "n_jobs": -1}, os.cpu_count()),
@@ -329,17 +329,17 @@ def trials_of(folder, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["none", "median"])
-def test_batched_and_one_by_one_are_the_same_study(command, tmp_path, pruner):
+def test_threads_and_one_by_one_are_the_same_study(command, tmp_path, pruner):
     asked = [*QUICK, "hydra.sweeper.n_trials=15", f"hydra/sweeper/pruner={pruner}", "hydra.sweeper.study_name=n"]
-    for launcher in ("basic", "batched"):
+    for launcher in ("basic", "threads"):
         answer = command(*asked, f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}")
         assert answer.returncode == 0, answer.stderr
         assert "Study n: 15 trials" in answer.stdout
-    one, other = (trials_of(tmp_path / launcher, "n") for launcher in ("basic", "batched"))
+    one, other = (trials_of(tmp_path / launcher, "n") for launcher in ("basic", "threads"))
     assert [t.params for t in one] == [t.params for t in other]
     assert [t.state for t in one] == [t.state for t in other]
     assert [t.value for t in one] == pytest.approx([t.value for t in other], rel=1e-8)
-    rows, others = (results(tmp_path / launcher) for launcher in ("basic", "batched"))
+    rows, others = (results(tmp_path / launcher) for launcher in ("basic", "threads"))
     assert [row["epochs"] for row in rows] == [row["epochs"] for row in others]
     assert (PRUNED in {t.state for t in one}) == (pruner == "median")
     for trial, row in zip(one, rows, strict=True):
@@ -348,7 +348,7 @@ def test_batched_and_one_by_one_are_the_same_study(command, tmp_path, pruner):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "batched"])
+@pytest.mark.parametrize("launcher", ["basic", "threads"])
 def test_a_tuned_sweep_that_was_killed_ends_with_the_results_of_the_uninterrupted_one(command, tmp_path, launcher):
     asked = [*QUICK, f"hydra/launcher={launcher}", "hydra.sweeper.n_trials=18", "hydra.sweeper.study_name=n"]
     assert command(*asked, "hydra.sweep.dir=whole").returncode == 0
@@ -398,7 +398,7 @@ def test_a_diverging_trial_fails_alone_and_the_command_ends_with_1(command, tmp_
 )
 def test_the_shipped_sweeps_run(command, tmp_path, name, jobs, further):
     answer = command(
-        "-m", f"sweep={name}", "hydra/launcher=batched", *further, "stop.epochs=1", "hydra.sweep.dir=s", "logger=none"
+        "-m", f"sweep={name}", "hydra/launcher=threads", *further, "stop.epochs=1", "hydra.sweep.dir=s", "logger=none"
     )
     assert answer.returncode == 0, answer.stderr
     rows = results(tmp_path / "s")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from steepest.sweep.threads import Threads
 
 
 class ThreadsLauncher(Launcher):
@@ -21,6 +25,7 @@ class ThreadsLauncher(Launcher):
         if n_jobs is not None and n_jobs < 1:
             raise ValueError(f"hydra.launcher.n_jobs={n_jobs} must be 1 or more, or null")
         self.n_jobs = n_jobs
+        self.threads: Threads | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before the first job."""
@@ -35,5 +40,6 @@ class ThreadsLauncher(Launcher):
         """Run these jobs; their results are in their order."""
         from steepest.sweep.threads import Threads
 
-        threads = Threads(self.composer, self.context, self.task_function, self.config, self.n_jobs)
-        return threads.launch(job_overrides, initial_job_idx)
+        if self.threads is None:  # a sweeper may launch several times: what jobs share is kept
+            self.threads = Threads(self.composer, self.context, self.task_function, self.config, self.n_jobs)
+        return self.threads.launch(job_overrides, initial_job_idx)

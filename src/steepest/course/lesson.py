@@ -21,8 +21,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from steepest.course.catalogue import chapter
-from steepest.entry import SWEEP, explain
+from steepest.runs.errors import explain
 from steepest.runs.files import write_text
+from steepest.runs.jobs import SWEEP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,15 +16,15 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from steepest.data.batches import Batches
-from steepest.lightning.datamodule import WindowDataModule
 from steepest.data.windows import Batch, Windows
-from steepest.nets.curvature import Surface
+from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.predictors import Predictor
+from steepest.lightning.run import build_model
+from steepest.nets.curvature import Surface
 from steepest.observe.curves import Curve, read_curves
-from steepest.sweep.results import Results, Setting, Spread, read_results
 from steepest.runs.config import Checked, check
 from steepest.runs.files import read_json
-from steepest.lightning.run import build_model
+from steepest.sweep.results import Results, Setting, Spread, read_results
 
 WRITTEN_BY = "the lesson needs callbacks=default and logger=tensorboard"
 

@@ -141,7 +141,7 @@ class PreparedData:
         windows = self.windows
         scaler = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S")
         cut = ("names", "input_names", "window", "horizon", "transform", "relative", "classes", "ordered")
-        spec = {key: value for key, value in asdict(self.dataset).items()} | {"kind": type(self.dataset).__name__}
+        spec = asdict(self.dataset) | {"kind": type(self.dataset).__name__}
         return {
             "scaler": {name: getattr(windows, name).clone() for name in scaler},
             "windows": {name: getattr(windows, name) for name in cut},

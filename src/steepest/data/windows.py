@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 
 
 class Order(NamedTuple):
-    """Origins of the samples of several batches of an epoch, one batch after the other: each of `size`, perhaps fewer."""
+    """Origins of the samples of several batches, one batch after the other; all have `size`, the last perhaps fewer."""
 
     origin_N: Int[Tensor, " N"]
     size: int

@@ -1,4 +1,4 @@
-"""`python -m steepest.engine float32`: compile the kernel for a precision, if that has not been done on this machine."""
+"""`python -m steepest.engine float32`: compile the kernel for a precision, unless this machine has it already."""
 
 import sys
 

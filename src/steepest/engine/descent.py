@@ -281,4 +281,3 @@ def share_threads(count: int) -> None:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(count, "blas")
-

@@ -441,9 +441,31 @@ def compile_for(precision: str) -> None:
     inputs_TF, numbers, two = np.zeros((2, 1), kind), np.zeros(2, kind), np.array([1, 1])
     rows, origin_N = (inputs_TF, numbers, np.zeros(2), 1, False, False, True), np.zeros(1, np.int64)
     room = (np.zeros((ROWS, 1), kind), np.zeros((ROWS, 1), kind), *(np.zeros(ROWS, kind) for _ in range(3)))
-    found = (np.zeros(1), *(np.zeros((1, 2)) for _ in range(2)), np.zeros((0, 2), kind), np.zeros((1, 2)), 50, 0, two, numbers)
+    found = (
+        np.zeros(1),
+        *(np.zeros((1, 2)) for _ in range(2)),
+        np.zeros((0, 2), kind),
+        np.zeros((1, 2)),
+        50,
+        0,
+        two,
+        numbers,
+    )
     method = (SGD, np.zeros(8), 0, True, NO_CLIP, 0.0)
     net = (two, IDENTITY, MSE)
-    descend(numbers, numbers.copy(), numbers.copy(), numbers.copy(), net, rows, origin_N, 1, np.zeros(1), method, room, found)
+    descend(
+        numbers,
+        numbers.copy(),
+        numbers.copy(),
+        numbers.copy(),
+        net,
+        rows,
+        origin_N,
+        1,
+        np.zeros(1),
+        method,
+        room,
+        found,
+    )
     loss_and_gradient(numbers, *net, rows, origin_N, room, numbers.copy())
     predict(numbers, two, IDENTITY, rows, origin_N, room, np.zeros((1, 1), kind))

@@ -79,8 +79,9 @@ class Tracking(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the tracker, or take up its state; a run whose end is decided makes no update."""
         assert isinstance(pl_module, Predictor), "what is tracked is a Predictor"
-        optimizer, manual = trainer.optimizers[0], isinstance(pl_module, ManualPredictor)
-        engine = choose_engine(pl_module, trainer, optimizer)[0] if isinstance(pl_module, ManualPredictor) else "autograd"
+        optimizer, engine, clip = trainer.optimizers[0], "autograd", None  # Lightning clips such a module's itself
+        if isinstance(pl_module, ManualPredictor):
+            engine, clip = choose_engine(pl_module, trainer, optimizer)[0], pl_module.clip
         view = View(
             network=pl_module.network,
             loss=pl_module.loss,
@@ -92,7 +93,7 @@ class Tracking(Callback):
             engine=engine,
             sink=sink_of(trainer),
             world=trainer.world_size,
-            clip=pl_module.clip if isinstance(pl_module, ManualPredictor) else _clip_of(trainer),
+            clip=clip,
         )
         instruments = self.instruments if trainer.is_global_zero else {}
         outputs = _outputs(pl_module, view)
@@ -102,8 +103,8 @@ class Tracking(Callback):
         )
         if self.resumed is not None:
             tracker.load_state_dict(self.resumed)
-        if manual:
-            pl_module.tracker = tracker  # type: ignore[assignment]
+        if isinstance(pl_module, ManualPredictor):
+            pl_module.tracker = tracker
         if engine != "kernel":
             self.rows = _Rows(tracker)
         tracker.begin()
@@ -276,10 +277,6 @@ def _outputs(module: Predictor, view: View) -> Callable[[PartScorer], Tensor]:
         return outputs_in_blocks(module, view.windows, scorer.part)
 
     return outputs
-
-
-def _clip_of(trainer: Trainer) -> None:
-    """Lightning clips an automatic module's gradient itself; nobody here has to do it again."""
 
 
 def _other_reason(trainer: Trainer) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
@@ -75,10 +76,10 @@ def updates_ahead(trainer: Trainer, position: int) -> int:
     As many as the model says (`updates_per_step`), but nothing that somebody does between two updates may fall among
     them: a look, the run's last update, a checkpoint, a validation, the end of a shortened epoch.
     """
-    module = trainer.lightning_module
+    module: Any = trainer.lightning_module
     if getattr(module, "descent", None) is None:
         return 0
-    limits = [module.updates_per_step]
+    limits: list[int] = [module.updates_per_step]
     if module.tracker is not None:
         limits += [module.tracker.updates_ahead(), module.tracker.updates_left()]
     if trainer.max_steps > 0:

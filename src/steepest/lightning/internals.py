@@ -1,7 +1,7 @@
 """What this project needs of Lightning's private parts: here, and nowhere else.
 
-Each use says why; `tests/lightning/test_internals.py` is their contract, and fails with a clear message where an upgrade
-of Lightning breaks one.
+Each use says why; `tests/lightning/test_internals.py` is their contract, and fails with a clear message where an
+upgrade of Lightning breaks one.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def is_last_batch(trainer: Trainer) -> bool:
 def loops_at(trainer: Trainer, updates: int, batches: int) -> dict[str, Any]:
     """The state of a Trainer's loops after so many updates, as a checkpoint holds it.
 
-    A checkpoint that the threads launcher wrote has none, and without one Lightning starts at step 0. One that Lightning
-    wrote says where in its hooks it was saved, and resumes wrongly from some of them; so that is replaced, too.
+    A checkpoint that the threads launcher wrote has none, and without one Lightning starts at step 0. One that
+    Lightning wrote says where in its hooks it was saved, and resumes wrongly from some; so that is replaced, too.
 
     Args:
         trainer: whose loops they are.
@@ -81,7 +81,7 @@ def name_hyperparameters(module: LightningModule, options: dict[str, Any]) -> No
     `save_hyperparameters()` reads them off the constructor's frame; ours takes the fields of a dataclass.
     """
     module._set_hparams(options)
-    module._hparams_name = "kwargs"
+    module._hparams_name = "kwargs"  # type: ignore[assignment]
 
 
 def updates_until_checkpoint(trainer: Trainer) -> int | None:

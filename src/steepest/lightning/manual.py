@@ -1,13 +1,15 @@
 """The LightningModule whose gradients are derived by hand: no autograd anywhere in its step.
 
-The derivation is in `nets/`. On the CPU in one process the step is the compiled kernel of the same formulas (`engine/`):
-one `training_step` makes many updates, and tells the Trainer so. Elsewhere, and where somebody must see every update,
-it is the textbook itself, one update a step: gradients are put in `p.grad` and the optimizer steps through Lightning.
+The derivation is in `nets/`. On the CPU in one process the step is the compiled kernel of the same formulas
+(`engine/`): one `training_step` makes many updates, and tells the Trainer so. Elsewhere, and where somebody must see
+every update, it is the textbook itself, one update a step: gradients are put in `p.grad`, and the optimizer steps
+through Lightning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -56,7 +58,11 @@ class ManualPredictor(Predictor):
     kept: list[UpdateLog] | None = None
 
     def __init__(
-        self, *sizes: Any, optimizer: MakeOptimizer | None = None, scheduler: MakeScheduler | None = None, **options: Any
+        self,
+        *sizes: Any,
+        optimizer: MakeOptimizer | None = None,
+        scheduler: MakeScheduler | None = None,
+        **options: Any,
     ) -> None:
         self.spec = spec = ManualModel(*sizes, **options)
         super().__init__(spec, network_of(spec), optimizer, scheduler)
@@ -75,7 +81,7 @@ class ManualPredictor(Predictor):
 
     @torch.no_grad()
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """As many updates as an `Order` has batches, by the kernel; or one, of a batch (x, y). Returns the last loss."""
+        """As many updates as an `Order` has batches, by the kernel; or one, of a batch (x, y). The last one's loss."""
         loss = self._by_kernel(batch) if isinstance(batch, Order) else self._by_textbook(*batch)
         if self.trainer.lr_scheduler_configs:
             self._step_schedulers("step", self.trainer.fit_loop.epoch_loop.batch_idx + 1)
@@ -125,7 +131,7 @@ class ManualPredictor(Predictor):
         """What is called at a hook, in Lightning's order: callbacks that have one of their own, then the module."""
         found: list[Callable[..., None]] = []
         for callback in overriding(self.trainer, hook):
-            found.append(lambda *given, bound=getattr(callback, hook): bound(self.trainer, self, *given))
+            found.append(partial(getattr(callback, hook), self.trainer, self))
         if getattr(type(self), hook) is not getattr(LightningModule, hook):
             found.append(getattr(self, hook))
         return found

@@ -55,7 +55,11 @@ class Predictor(LightningModule):
     at_hand: tuple[Tensor, Tensor, float]
 
     def __init__(
-        self, spec: LinearModel | MLPModel, network: MLP, optimizer: MakeOptimizer | None, scheduler: MakeScheduler | None
+        self,
+        spec: LinearModel | MLPModel,
+        network: MLP,
+        optimizer: MakeOptimizer | None,
+        scheduler: MakeScheduler | None,
     ) -> None:
         super().__init__()
         self.loss = loss_of(spec.loss)
@@ -129,7 +133,11 @@ class LinearPredictor(Predictor):
     """
 
     def __init__(
-        self, *sizes: Any, optimizer: MakeOptimizer | None = None, scheduler: MakeScheduler | None = None, **options: Any
+        self,
+        *sizes: Any,
+        optimizer: MakeOptimizer | None = None,
+        scheduler: MakeScheduler | None = None,
+        **options: Any,
     ) -> None:
         spec = LinearModel(*sizes, **options)
         super().__init__(spec, Linear(spec.inputs, spec.outputs, spec.seed, spec.init_scale), optimizer, scheduler)
@@ -145,8 +153,11 @@ class MLPPredictor(Predictor):
     """
 
     def __init__(
-        self, *sizes: Any, optimizer: MakeOptimizer | None = None, scheduler: MakeScheduler | None = None, **options: Any
+        self,
+        *sizes: Any,
+        optimizer: MakeOptimizer | None = None,
+        scheduler: MakeScheduler | None = None,
+        **options: Any,
     ) -> None:
         spec = MLPModel(*sizes, **options)
         super().__init__(spec, network_of(spec), optimizer, scheduler)
-

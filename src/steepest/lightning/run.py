@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,14 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from steepest.data.batches import Batches
-from steepest.data.windows import Batch
+from steepest.data.windows import Windows
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.references import reference_losses
-from steepest.evaluate.scoring import part_scorers
+from steepest.evaluate.scoring import PartScorer, part_scorers
 from steepest.lightning.callbacks import CheckpointFiles, Tracking
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.manual import ManualPredictor, check_precision, choose_engine
@@ -43,6 +45,7 @@ from steepest.runs.files import read_json
 from steepest.runs.finish import end_early, finish
 from steepest.runs.process import keep_freed_memory
 from steepest.runs.pruning import trial_of
+from steepest.runs.quoting import resume_run_command
 from steepest.runs.record import RunRecord, Status, data_facts, device_name
 from steepest.runs.stops import Epochs, is_verdict
 
@@ -91,7 +94,9 @@ def run(
     """
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if first and not resume and (folder / "run.json").exists():
-        raise ValueError(f"{folder} holds a run already: continue it with resume={folder}, or give another hydra.run.dir")
+        raise ValueError(
+            f"{folder} holds a run already. To continue it: {resume_run_command(folder)}; or give another hydra.run.dir"
+        )
     record = RunRecord(folder, overrides, resume)
     try:
         return _run(check(_objective_without_val(config, record), trust), folder, record, resume, alone)
@@ -127,7 +132,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     evaluator = Evaluator(datamodule.placed("cpu", dtype))
     tracking = Tracking(
         checked.run.objective, rule, instruments,
-        scorers=lambda: evaluator.scorers if model.device.type == "cpu" else part_scorers(datamodule.placed(model.device, dtype)),
+        scorers=lambda: _scorers(evaluator, model, datamodule),
         references=lambda: reference_losses(model.loss, evaluator.windows),
         data=datamodule, folder=folder / "checkpoints", trial=trial,
     )  # fmt: skip
@@ -239,6 +244,13 @@ def _already_finished(state: dict[str, Any], rule: Epochs, folder: Path) -> Outc
     return Outcome(metrics, None)
 
 
+def _scorers(evaluator: Evaluator, model: Predictor, datamodule: WindowDataModule) -> Mapping[str, PartScorer]:
+    """Where the model is trained; on the CPU those that the end of the run has anyway."""
+    if model.device.type == "cpu":
+        return evaluator.scorers
+    return part_scorers(datamodule.placed(model.device, next(model.parameters()).dtype))
+
+
 def _engine(model: Predictor, trainer: Trainer) -> tuple[str, str]:
     """What will make the updates, and why it is not the kernel."""
     if not isinstance(model, ManualPredictor):
@@ -251,8 +263,8 @@ def _check_same_engine(record: RunRecord, engine: str) -> None:
     before = record.facts.get("engine")
     if record.resumed and before not in (None, engine):
         raise ValueError(
-            f"resume={record.folder}: the run was trained by the {before}, and would now be by the {engine}, whose last "
-            f"digits differ: resume it as it began, or start a new run"
+            f"resume={record.folder}: the {before} trained the run so far, and the {engine} would now, whose last digits "
+            "differ: resume it as it began, or start a new run"
         )
 
 
@@ -286,8 +298,8 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
     return predictor
 
 
-def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Batch, WindowDataModule]:
-    """A config's model at its initial weights, the first batch it would be trained on, on the CPU, and its data.
+def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Tensor, Windows]:
+    """A config's model at its initial weights, the origins of the first batch it would be trained on, and its data.
 
     Raises:
         ValueError: as `run` does.
@@ -296,15 +308,14 @@ def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Batc
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
     datamodule.setup()
     predictor, dataset = build_model(checked, datamodule), datamodule.dataset
-    batches = Batches(
-        datamodule.placed("cpu", dtype), "train", dataset.batch_size, seed=checked.run.seed if dataset.shuffle else None
-    )
-    batch = next(iter(batches))
-    assert isinstance(batch, Batch)
-    return predictor.to(dtype=dtype), batch, datamodule
+    windows, seed = datamodule.placed("cpu", dtype), checked.run.seed if dataset.shuffle else None
+    batches = Batches(windows, "train", dataset.batch_size, seed=seed, one_batch=dataset.one_batch)
+    return predictor.to(dtype=dtype), batches.order()[: batches.size], windows
 
 
-def fit(trainer: Trainer, model: Predictor, datamodule: WindowDataModule, checkpoint: Path | None) -> tuple[Status, str]:
+def fit(
+    trainer: Trainer, model: Predictor, datamodule: WindowDataModule, checkpoint: Path | None
+) -> tuple[Status, str]:
     """Fit; the status, and the reason of one that is not ``finished``."""
     gc.freeze()  # what is there by now stays: the garbage collector need not look through it again and again
     try:

@@ -99,7 +99,13 @@ def compare(
         step = max(1, -(-parameter.numel() // entries)) if entries else 1
         index_E = torch.arange(0, parameter.numel(), step)
         slope_E, sound_E = finite_differences(
-            arrays, [sigma.name for sigma in network.activations], loss.name, wide[0].cpu().numpy(), wide[1].cpu().numpy(), number, index_E.numpy()
+            arrays,
+            [sigma.name for sigma in network.activations],
+            loss.name,
+            wide[0].cpu().numpy(),
+            wide[1].cpu().numpy(),
+            number,
+            index_E.numpy(),
         )
         off_E = (torch.tensor(slope_E) - exact[number].cpu().flatten()[index_E]).abs()[torch.tensor(sound_E)]
         rows.append(
@@ -141,4 +147,3 @@ def _by_autograd(network: MLP, loss: Loss, x_ND: Tensor, y_NH: Tensor) -> list[T
 def _relative(difference: Tensor, scale: Tensor) -> float:
     """The greatest number of a difference over a scale; 0 over 0 is no error."""
     return (difference.abs().max() / scale.clamp(min=torch.finfo(scale.dtype).tiny)).item()
-

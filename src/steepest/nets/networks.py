@@ -51,9 +51,7 @@ class Trace(NamedTuple):
     a: list[Tensor]
 
 
-def forward(
-    x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation]
-) -> Trace:
+def forward(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation]) -> Trace:
     """a_0 = x; z_k = W_k a_(k-1) + b_k; a_k = sigma_k(z_k).
 
     Inputs x without leading dimensions are shared by all runs.

@@ -13,8 +13,8 @@ from steepest.observe.instrument import Instrument, View, check_at_least, every
 class Audit(Instrument):
     """Compares the engine's gradient, the textbook's, autograd's and finite differences', parameter by parameter.
 
-    What is compared is the batch at hand: the gradient that the engine uses, before clipping, and the textbook's against
-    autograd's in the precision of training; the textbook's against finite differences in double precision.
+    What is compared is the batch at hand: the gradient that the engine uses, before clipping, and the textbook's
+    against autograd's in the precision of training; the textbook's against finite differences in double precision.
 
     Attributes:
         every_n_updates: how often; the first update is always looked at.

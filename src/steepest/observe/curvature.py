@@ -57,7 +57,7 @@ class Curvature(Instrument):
     @torch.no_grad()
     def end(self, view: View) -> None:
         """Say where the descent ended."""
-        if view.sink is None and view.world > 1 or not self._fits(view):
+        if (view.sink is None and view.world > 1) or not self._fits(view):
             return
         surface = _surface(view, self.samples_at_end)
         theta_P = surface.here()

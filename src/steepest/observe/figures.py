@@ -1,4 +1,4 @@
-"""Pictures of predictions, losses and parameters. Okabe and Ito's colours, which colour-blind readers can tell apart."""
+"""Pictures of predictions, losses and parameters. Colour-blind readers can tell the colours (Okabe and Ito) apart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#
 def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figure:
     """Price and prediction on the last part, the residuals, and the squared error saved against tomorrow = today.
 
-    `predictions` is `Evaluation.predictions`. Only the first of several series and the first day of a horizon are drawn.
+    `predictions` is `Evaluation.predictions`. Of several series the first is drawn, of a horizon its first day.
     """
     part = predictions["part"].iloc[-1]
     rows = predictions[predictions["part"] == part]
@@ -141,10 +141,12 @@ def draw_numbers(names: list[str], ends: list[list[np.ndarray]], gradients: list
         numbers, slopes = figure.add_subplot(len(names), 2, 2 * row + 1), figure.add_subplot(len(names), 2, 2 * row + 2)
         start, end = (tensors[row].ravel() for tensors in ends)
         bins = np.histogram_bin_edges(np.concatenate([start, end]), 30)
-        shape = "stepfilled"  # one outline is drawn faster than 30 bars
-        numbers.hist(start, bins.tolist(), histtype=shape, color=BLUE, alpha=0.5, label="at the start")
-        numbers.hist(end, bins.tolist(), histtype=shape, color=ORANGE, alpha=0.7, label="at the end")
-        slopes.hist(gradients[row].ravel(), 30, histtype=shape, color=GREEN, alpha=0.8, label="gradient at the end")
+        # One filled outline is drawn faster than 30 bars.
+        numbers.hist(start, bins.tolist(), histtype="stepfilled", color=BLUE, alpha=0.5, label="at the start")
+        numbers.hist(end, bins.tolist(), histtype="stepfilled", color=ORANGE, alpha=0.7, label="at the end")
+        slopes.hist(
+            gradients[row].ravel(), 30, histtype="stepfilled", color=GREEN, alpha=0.8, label="gradient at the end"
+        )
         numbers.set(ylabel=f"{name}: count")
         for axes in (numbers, slopes):
             axes.locator_params(axis="x", nbins=6)

@@ -7,7 +7,6 @@ No Lightning here.
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,7 +74,7 @@ class View:
         return torch.cat([p.detach().flatten() for p in self.network.parameters()]).cpu()
 
 
-class Instrument(ABC):  # noqa: B024  # every method is optional
+class Instrument:
     """One instrument; each method is called where its name says."""
 
     def wants_entries(self, network: MLP) -> bool:

@@ -44,11 +44,19 @@ def plane(
 ) -> Grid:
     """True losses at origin + u times the first direction + v times the second, a bounded number of points at once."""
     v_M, u_M = (torch.tensor(a.ravel())[:, None] for a in np.meshgrid(v_G, u_G, indexing="ij"))
+    pieces = zip(*(a_M.split(_at_once(surface)) for a_M in (u_M, v_M)), strict=True)
+    found = [surface.losses(origin_P + u * directions_2P[0] + v * directions_2P[1]) for u, v in pieces]
+    return Grid(u_G, v_G, torch.cat(found).reshape(len(v_G), len(u_G)).numpy())
+
+
+def losses(surface: Surface, theta_KP: Tensor) -> Tensor:
+    """True losses (K,) at K points, a bounded number of points at once."""
+    return torch.cat([surface.losses(piece) for piece in theta_KP.split(_at_once(surface))])
+
+
+def _at_once(surface: Surface) -> int:
     widest = max(size for shape in surface.shapes for size in shape)
-    points = max(1, HELD // max(len(origin_P), len(surface.x_ND) * widest))
-    pieces = zip(u_M.split(points), v_M.split(points), strict=True)
-    losses = [surface.losses(origin_P + u * directions_2P[0] + v * directions_2P[1]) for u, v in pieces]
-    return Grid(u_G, v_G, torch.cat(losses).reshape(len(v_G), len(u_G)).numpy())
+    return max(1, HELD // max(sum(surface.sizes), len(surface.x_ND) * widest))
 
 
 def span(*paths_K: np.ndarray, points: int) -> np.ndarray:
@@ -156,7 +164,7 @@ def draw_slice(grid: Grid, loss: float, samples: int, path: Path) -> Figure:
     axes.set(
         xlabel="along a random direction (1: as long as each row of weights)",
         ylabel="along another random direction",
-        title=f"A slice of the loss around the end (filter-normalised, {len(grid.v_G)} x {len(grid.u_G)} points)",
+        title=f"The loss around the end (filter-normalised, {len(grid.v_G)} x {len(grid.u_G)} points)",
     )
     finish(axes, solid=True)
     return save(figure, path)
@@ -165,7 +173,7 @@ def draw_slice(grid: Grid, loss: float, samples: int, path: Path) -> Figure:
 def draw_trajectory(
     grid: Grid, path_K2: np.ndarray, ends: Sequence[float], explained: np.ndarray, samples: int, path: Path
 ) -> Figure:
-    """The path of the parameters in the plane in which it varies most, with true losses on the plane and at its ends."""
+    """The path of the parameters in the plane where it varies most, with true losses on the plane and at both ends."""
     figure = Figure(figsize=(8, 6.2), layout="constrained")
     axes = figure.subplots()
     contours(figure, axes, grid, f"loss of {samples} training samples, on the plane")
@@ -176,7 +184,7 @@ def draw_trajectory(
     axes.set(
         xlabel=f"first principal direction ({explained[0]:.0%} of the path's variance)",
         ylabel=f"second principal direction ({explained[1]:.0%})",
-        title=f"The path of all parameters, in the plane that shows most of it ({len(grid.v_G)} x {len(grid.u_G)} points)",
+        title=f"The path of all parameters in its principal plane ({len(grid.v_G)} x {len(grid.u_G)} points)",
     )
     finish(axes, solid=True)
     return save(figure, path)

@@ -40,7 +40,7 @@ class Parity(Instrument):
                 "callbacks=parity compares hand-derived gradients with autograd's: use model=mlp_manual or "
                 "model=linear_manual"
             )
-        self.network, self.optimizer = deepcopy((view.network, view.optimizer))  # of one deepcopy: they share parameters
+        self.network, self.optimizer = deepcopy((view.network, view.optimizer))  # in one call: they share parameters
         if self.resumed:
             self.network.load_state_dict(self.resumed["network"])
             self.optimizer.load_state_dict(self.resumed["optimizer"])

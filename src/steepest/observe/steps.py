@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from steepest.nets.networks import backward, forward
 from steepest.engine.descent import UpdateLog
+from steepest.nets.networks import backward, forward
 from steepest.observe.instrument import Instrument, View, check_at_least, every
 
 

@@ -18,13 +18,11 @@ from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
 from steepest.runs.checks import check_choices
 from steepest.runs.config import Checked
-from steepest.runs.specs import LinearModel, ManualModel, MLPModel
+from steepest.runs.specs import LOGGER, MANUAL, TRAINER, LinearModel, ManualModel, MLPModel
 from steepest.runs.stops import Epochs
 
-MANUAL, TRAINER = "steepest.lightning.manual.ManualPredictor", "lightning.pytorch.trainer.trainer.Trainer"
-LOGGER = "steepest.lightning.events.EventLogger"
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
-# Options of a Trainer with which it trains on one CPU and does nothing else; of the other shipped ones any value will do.
+# Options with which a Trainer trains on one CPU and does nothing else; of the other shipped ones any value will do.
 PLAIN = {
     "accelerator": "cpu", "devices": 1, "strategy": "auto", "limit_train_batches": None, "limit_val_batches": 0,
     "num_sanity_val_steps": 0, "log_every_n_steps": 1, "enable_progress_bar": False, "enable_model_summary": False,

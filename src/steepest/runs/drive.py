@@ -127,7 +127,8 @@ def drive(
         data = found.data
         assert data is not None
         windows = found.windows
-        record.notes += [f"the {p} part is empty (data.split) and is skipped" for p in windows.parts if not len(windows.parts[p])]
+        empty = [part for part, samples in windows.parts.items() if not len(samples)]
+        record.notes += [f"the {part} part is empty (data.split) and is skipped" for part in empty]
         check_objective(checked.run.objective, data.windows)
         parts = build(checked, data.windows)
         record.begin(checked.plain, found.facts, device_name(torch.device("cpu")), "kernel", text=config_text)
@@ -141,8 +142,8 @@ def drive(
         )  # fmt: skip
         limit = checked.groups["trainer"].arguments.get("max_epochs")
         view = View(
-            parts.network, parts.loss, parts.optimizer, windows, len(batches), limit, parts.rule.updates_limit, "kernel",
-            sink, clip=parts.clip,
+            parts.network, parts.loss, parts.optimizer, windows, len(batches), limit, parts.rule.updates_limit,
+            "kernel", sink, clip=parts.clip,
         )  # fmt: skip
         engine = _Late(parts, windows)
         references = found.references_of(parts) if sink is not None else {}

@@ -5,11 +5,13 @@ No torch at import.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import signal
 import threading
 import time
+import warnings
 from pathlib import Path
 
 PAUSE = 0.2  # seconds between two looks at whether the parent is there
@@ -61,3 +63,10 @@ def keep_freed_memory() -> None:
 
     # glibc keeps what it was once given back in one piece, up to this size (mallopt(3), "dynamic mmap threshold").
     torch.empty(KEPT, dtype=torch.uint8)
+
+
+def tame_warnings() -> None:
+    """Let warnings reach the run's log; those that say nothing of the run do not."""
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13, at every batch
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's own

@@ -77,8 +77,8 @@ class ManualModel(MLPModel):
             every number.
         gradient_clip_val: bound on the gradient's Euclidean norm, or on each of its numbers; none when None.
         gradient_clip_algorithm: ``norm`` (default) or ``value``.
-        engine: ``kernel`` (compiled, on the CPU), ``textbook`` (the formulas as `nets/` has them, one update a step), or
-            ``auto``: the kernel wherever it can train the run.
+        engine: ``kernel`` (compiled, on the CPU), ``textbook`` (the formulas as `nets/` has them, one update a step),
+            or ``auto``: the kernel wherever it can train the run.
     """
 
     updates_per_step: int = 256
@@ -121,10 +121,13 @@ class LoggerOptions:
     default_hp_metric: bool = True
 
 
+MANUAL = "steepest.lightning.manual.ManualPredictor"
+TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
+LOGGER = "steepest.lightning.events.EventLogger"
 SPECS: dict[str, type[Any]] = {  # the path that a config names -> the keys it takes
     "steepest.lightning.predictors.LinearPredictor": LinearModel,
     "steepest.lightning.predictors.MLPPredictor": MLPModel,
-    "steepest.lightning.manual.ManualPredictor": ManualModel,
-    "steepest.lightning.events.EventLogger": LoggerOptions,
-    "lightning.pytorch.trainer.trainer.Trainer": TrainerOptions,
+    MANUAL: ManualModel,
+    LOGGER: LoggerOptions,
+    TRAINER: TrainerOptions,
 }

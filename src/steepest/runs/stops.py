@@ -1,7 +1,7 @@
 """When gradient descent ends: the rules of `stop=...`, whichever driver trains. No Lightning.
 
-Every rule has the two limits `epochs` and `updates` beside its own; whichever comes first ends the run. A rule's verdict
-is state: a run that ended by it does not train on when it is resumed.
+Every rule has the two limits `epochs` and `updates` beside its own; whichever comes first ends the run. A rule's
+verdict is state: a run that ended by it does not train on when it is resumed.
 """
 
 from __future__ import annotations

@@ -1,35 +1,35 @@
-"""What a sweep would do and how long that would take, before it does it: groups, updates, seconds."""
+"""What a sweep would do and about how long that would take, before it does it: who runs which job, updates, seconds."""
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, open_dict
 
-from steepest.sweep.batched.engine import Ground, Group
-from steepest.sweep.batched.plan import Job, plan
-from steepest.sweep.batched.pool import quiet
-from steepest.sweep.batched.sizes import fastest, seconds_of_an_update
-from steepest.sweep.compose import Composer
+from steepest.data.batches import Batches, PreparedData
+from steepest.lightning.quiet import tame_lightning
 from steepest.runs.config import Checked, check
-from steepest.entry import tame_lightning, tame_warnings
-from steepest.runs.process import cores
+from steepest.runs.drive import SharedData, drive
+from steepest.runs.process import cores, tame_warnings
+from steepest.sweep.compose import Composer
+from steepest.sweep.threads import Job, plan
 
 # Seconds, on a processor with two cores: until the first update, and as much again where Lightning is imported; of a
-# run beside its updates and scores, by itself and among others.
-START, LIGHTNING, BY_ITSELF, TOGETHER = 2.5, 2.5, 1.5, 0.015
+# run by itself beside its updates: building and closing a Trainer.
+START, LIGHTNING, BY_ITSELF = 2.5, 2.5, 1.5
 FEW, MANY = 50, 250  # updates: what a Trainer takes for the difference is what updates cost
-TRIES = 3  # at scoring train and val, to see how long it takes
+EPOCHS = 3  # that one job of each kind is tried for
 
 
 def describe(
     composer: Composer, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int
 ) -> Iterator[str]:
-    """Lines that say what these jobs are to their launcher, and about how long they would take.
+    """Lines that say which jobs threads train and which run by themselves, and about how long all would take.
 
     Args:
         composer: of their configs.
@@ -38,53 +38,65 @@ def describe(
         first: the first one's number.
     """
     tame_warnings()
-    together: dict[str, list[Job]] = {}
-    if "batched" in str(config.hydra.launcher._target_):
-        together, alone = plan(composer, Path(str(config.hydra.sweep.dir)), job_overrides, first)
-        for number, jobs in enumerate(together.values(), start=1):
-            yield f"group {number}: {len(jobs)} jobs are trained together, such as job {jobs[0].number}"
+    jobs: dict[int, Job] = {}
+    launcher = config.hydra.launcher
+    single = list(range(first, first + len(job_overrides)))
+    if "threads" in str(launcher._target_):
+        jobs, alone = plan(composer, Path(str(config.hydra.sweep.dir)), job_overrides, first)
+        if jobs:
+            yield f"threads: {len(jobs)} jobs, such as job {next(iter(jobs))}"
         for reason, numbers in alone.items():
             yield f"by themselves: {len(numbers)} jobs, such as job {numbers[0]}: {reason}"
         single = [number for numbers in alone.values() for number in numbers]
-    else:
-        single = list(range(first, first + len(job_overrides)))
-    processes = config.hydra.launcher.get("workers") or config.hydra.launcher.get("n_jobs")
-    if processes is None:
-        processes = cores() if "workers" in config.hydra.launcher or "n_jobs" in config.hydra.launcher else 1
+    side_by_side = (launcher.n_jobs or cores()) if "n_jobs" in launcher else 1
     updates, seconds = 0, START
-    for jobs in together.values():
-        with quiet():
-            done, taken = _together(jobs)
-        updates, seconds = updates + done, seconds + taken / processes
+    if jobs:
+        made, took = _in_threads(list(jobs.values()))
+        updates, seconds = updates + made, seconds + took / min(side_by_side, len(jobs))
     if single:
-        config = composer.compose(job_overrides[single[0] - first])
-        with open_dict(config):
-            del config["hydra"]
-        with quiet():
-            done, taken = _by_themselves(check(config))
-        aside = 1 if together else processes  # the batched launcher runs them one after the other
-        updates, seconds = updates + done * len(single), seconds + LIGHTNING + taken * len(single) / aside
+        alone_config = composer.compose(job_overrides[single[0] - first])
+        with open_dict(alone_config):
+            del alone_config["hydra"]
+        made, took = _by_themselves(check(alone_config))
+        aside = 1 if jobs else side_by_side  # the threads launcher runs them one after the other
+        updates, seconds = updates + made * len(single), seconds + LIGHTNING + took * len(single) / aside
     yield f"At most {updates:,} updates; about {_duration(seconds)} on this machine."
 
 
-@torch.no_grad()
-def _together(jobs: Sequence[Job]) -> tuple[int, float]:
-    """Updates of these jobs, and seconds of one process for them."""
-    ground = Ground(jobs[0].checked)
-    group = Group(jobs, ground)
-    member, order = group.member(jobs[0]), ground.batches(jobs[0].checked.run.seed)
-    batch = ground.windows.gather(order.order()[: order.size])
-    count = fastest(member, batch, len(jobs))
-    update = seconds_of_an_update(member, batch, count)
-    model, scores = member.predictor.to(ground.device, ground.dtype), []
-    for _ in range(TRIES):
+def _in_threads(jobs: Sequence[Job]) -> tuple[int, float]:
+    """Updates of these jobs, and seconds of one thread for them: one of each shape is tried for a few epochs."""
+    shared, updates, seconds = SharedData(), 0, 0.0
+    tried: dict[str, tuple[float, float]] = {}
+    for job in jobs:
+        data = shared.of(job.checked)
+        batches = _batches(data.data)
+        most, epochs = limits(job.checked, batches)
+        model = job.checked.groups["model"].arguments
+        shape = f"{job.checked.plain['data']} {model.get('hidden')} {job.checked.groups['optimizer'].path}"
+        if shape not in tried:
+            _try(job, shared, 1)  # what is made once is made
+            one, several = _try(job, shared, 1), _try(job, shared, 1 + EPOCHS)
+            each = max(0.0, several - one) / EPOCHS
+            tried[shape] = max(0.0, one - each), each
+        fixed, each = tried[shape]
+        updates, seconds = updates + most, seconds + fixed + each * epochs
+    return updates, seconds
+
+
+def _try(job: Job, shared: SharedData, epochs: int) -> float:
+    """Seconds of a job of so many epochs, its folder and all."""
+    groups = job.checked.groups
+    stop, trainer = groups["stop"], groups["trainer"]
+    arguments = stop.arguments | {"epochs": epochs, "updates": -1}
+    fewer = {
+        "stop": replace(stop, arguments=arguments),
+        "trainer": replace(trainer, arguments=trainer.arguments | {"max_epochs": epochs}),
+    }
+    checked = Checked(job.checked.plain, job.checked.run, groups | fewer)
+    with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        for exam in (ground.exams[part] for part in ("train", "val") if part in ground.exams):
-            exam.score(exam.outputs(lambda batch: model(batch.x_ND)))
-        scores.append(time.perf_counter() - began)
-    score = min(scores)
-    updates, epochs = zip(*(_limits(group.member(job).rule, len(order)) for job in jobs), strict=True)
-    return sum(updates), sum(updates) * update + sum(epochs) * score + len(jobs) * TOGETHER
+        drive(checked, Path(folder), job.overrides, shared)
+        return time.perf_counter() - began
 
 
 def _by_themselves(checked: Checked) -> tuple[int, float]:
@@ -93,28 +105,36 @@ def _by_themselves(checked: Checked) -> tuple[int, float]:
     from steepest.lightning.datamodule import WindowDataModule
     from steepest.lightning.run import build_model
 
+    torch.set_num_threads(checked.run.threads)
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
-    ground = Ground(checked, datamodule)
+    datamodule.setup()
     model = build_model(checked, datamodule)
-    limits = {"max_epochs": -1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    off = {"max_epochs": -1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
     def seconds(updates: int) -> float:
-        given: dict[str, Any] = limits | {"max_steps": updates, "limit_val_batches": 0, "callbacks": []}
-        trainer = checked.groups["trainer"](**given)
+        trainer = checked.groups["trainer"](**off | {"max_steps": updates, "limit_val_batches": 0, "callbacks": []})
         began = time.perf_counter()
         trainer.fit(model, datamodule=datamodule)
         return time.perf_counter() - began
 
+    seconds(FEW)
     update = max(0.0, seconds(MANY) - seconds(FEW)) / (MANY - FEW)
-    updates, _ = _limits(checked.groups["stop"](), len(ground.batches(checked.run.seed)))
+    updates, _ = limits(checked, _batches(datamodule))
     return updates, updates * update + BY_ITSELF
 
 
-def _limits(rule: Any, batches: int) -> tuple[int, int]:
-    """Most updates and epochs that a rule lets a run have."""
+def _batches(data: PreparedData | None) -> int:
+    assert data is not None
+    dataset = data.dataset
+    return len(Batches(data.windows, "train", dataset.batch_size, one_batch=dataset.one_batch))
+
+
+def limits(checked: Checked, batches: int) -> tuple[int, int]:
+    """Most updates and epochs that a run's rule lets it have."""
+    rule = checked.groups["stop"]()
     by_epochs = rule.epochs * batches if rule.epochs not in (None, -1) else None
-    limits = [limit for limit in (by_epochs, rule.updates if rule.updates != -1 else None) if limit is not None]
-    updates = min(limits, default=0)
+    most = [limit for limit in (by_epochs, rule.updates if rule.updates != -1 else None) if limit is not None]
+    updates = min(most, default=0)
     return updates, -(-updates // batches)
 
 

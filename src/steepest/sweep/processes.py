@@ -22,9 +22,9 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
-from steepest.entry import SWEEP, failed, stopped
 from steepest.evaluate.names import worst
 from steepest.runs.files import now, write_text
+from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import cores
 from steepest.runs.quoting import hydra_quoted
 from steepest.sweep.compose import Composer

@@ -26,8 +26,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from steepest.entry import BAD_INPUT, FAILED, FIRST_FAILURE, explain, stopped
+from steepest.runs.errors import BAD_INPUT, FAILED, explain
 from steepest.runs.files import now, write_text
+from steepest.runs.jobs import FIRST_FAILURE, stopped
 from steepest.runs.quoting import hydra_quoted, resume_sweep_command, train_command
 from steepest.sweep.compose import SUBDIR, Composer
 from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, changed_keys, job_number

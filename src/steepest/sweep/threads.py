@@ -13,19 +13,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from steepest.entry import explain, failed, stopped, tame_warnings
 from steepest.evaluate.names import worst
 from steepest.runs.config import Checked, check_plain
+from steepest.runs.errors import explain
 from steepest.runs.files import write_text
-from steepest.runs.process import cores, keep_freed_memory
+from steepest.runs.jobs import failed, stopped
+from steepest.runs.process import cores, keep_freed_memory, tame_warnings
 from steepest.sweep.compose import Composer, Texts
 from steepest.sweep.manifest import begin_job
+
+if TYPE_CHECKING:
+    from steepest.runs.drive import SharedData
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +111,7 @@ class Threads:
         self.context, self.task_function, self.config = context, task_function, config
         self.sweep = Path(str(config.hydra.sweep.dir))
         self.interrupted = threading.Event()
+        self.shared: SharedData | None = None
 
     def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Run all jobs; their results in their order."""
@@ -137,7 +142,7 @@ class Threads:
         keep_freed_memory()
         for dtype in {dtype_of(job.checked) for job in jobs}:
             ready(str(dtype).removeprefix("torch."))
-        shared = SharedData()
+        shared = self.shared = self.shared or SharedData()
         with self._logs() as logs, ThreadPoolExecutor(min(self.n_jobs, len(jobs))) as pool:
             futures = {job.number: pool.submit(self._run, job, shared, logs) for job in jobs}
             try:
@@ -148,7 +153,7 @@ class Threads:
                     future.cancel()
                 raise
 
-    def _run(self, job: Job, shared: Any, logs: _ThreadLogs) -> float | None:
+    def _run(self, job: Job, shared: SharedData, logs: _ThreadLogs) -> float | None:
         from steepest.runs.drive import drive
 
         if self.interrupted.is_set() or stopped(self.config, self.sweep):

@@ -20,12 +20,12 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
+from steepest.runs.files import read_json, write_text
+from steepest.runs.jobs import stopped
+from steepest.runs.pruning import PRUNED, PRUNER, make, open_storage
 from steepest.sweep.manifest import NAME, Manifest, job_id, of_task
 from steepest.sweep.space import read_space
 from steepest.sweep.studies import PLACE, SWEEP, open_study, summary
-from steepest.entry import stopped
-from steepest.runs.files import read_json, write_text
-from steepest.runs.pruning import PRUNED, PRUNER, make, open_storage
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -35,7 +35,6 @@ Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
 STUDY, JOURNAL = "study.json", "study.journal"  # in the sweep's folder
 JOB = "job"  # attribute of a trial: its job's number
-TOGETHER = 32  # trials of a batch where they are trained as one model
 ONE_SEQUENCE = ("GridSampler", "QMCSampler")  # samplers whose trials are points of one sequence, which a seed begins
 
 
@@ -289,8 +288,6 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 
 def batch_for(launcher: DictConfig) -> int:
     """How many trials are asked for at once: as many as a launcher runs side by side."""
-    if str(launcher.get("_target_")).endswith(".BatchedLauncher"):
-        return TOGETHER
     if "n_jobs" not in launcher:
         return 1
     return int(launcher.n_jobs) if (launcher.n_jobs or 0) > 0 else os.cpu_count() or 1

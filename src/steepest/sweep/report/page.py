@@ -12,13 +12,13 @@ import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from steepest.runs.files import read_json, write_text
 from steepest.sweep.manifest import Manifest
 from steepest.sweep.report.charts import POINTS, Chart, against, axes_of, pairs, parallel
 from steepest.sweep.report.descents import Descents, all_curves, bands, colour_key, read_descents
 from steepest.sweep.report.pictures import Pictures, winners_pictures
 from steepest.sweep.report.scales import ObjectiveScale, short
 from steepest.sweep.results import Results, Row, again, read_results, shown
-from steepest.runs.files import read_json, write_text
 
 HERE = Path(__file__).parent
 MOST_ROWS, MOST_FAILURES, MOST_KEYS = 1000, 100, 24

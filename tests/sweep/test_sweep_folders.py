@@ -1,0 +1,125 @@
+"""Whole commands: sweeps with named folders, refused sweeps, and printed commands that are pasted into a shell."""
+
+import csv
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+SMALL = ["data=random_walk", "data.rows=200", "stop.epochs=1", "callbacks=none"]
+STEEPEST = [sys.executable, "-c", "from steepest.cli import main; main()"]
+
+
+def pasted(line, folder):
+    """Run a printed command in a shell, with this interpreter, this train.py and this `steepest`."""
+    python, train = shlex.quote(sys.executable), shlex.quote(str(ROOT / "train.py"))
+    line = re.sub(r"^python train\.py", lambda _: f"{python} {train}", line.strip())
+    line = re.sub(r"^steepest", lambda _: shlex.join(STEEPEST), line)
+    return subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize(
+    "subdir", ["${hydra.job.override_dirname}", "lr_${optimizer.lr}", '"it\'s ${hydra:job.num} $ [a], x=1"']
+)
+def test_a_sweep_with_named_folders_keeps_its_record_and_is_resumed_by_the_printed_command(command, tmp_path, subdir):
+    sweep = [*SMALL, "optimizer.lr=0.01,-1", f"hydra.sweep.subdir={subdir}", "hydra.sweep.dir='s =a, 1'"]
+    answer = command("-m", *sweep)
+    assert answer.returncode == 1, answer.stderr
+    folder = tmp_path / "s =a, 1"
+    jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
+    assert [job["status"] for job in jobs] == ["finished", "failed"]
+    assert [(folder / job["folder"] / "run.json").exists() for job in jobs] == [True, True]
+    assert [row["status"] for row in csv.DictReader((folder / "results.csv").read_text().splitlines())] == [
+        "finished",
+        "failed",
+    ]
+    (folder / jobs[0]["folder"] / "metrics.json").unlink()  # job 0 is lost: it must run again, in its folder
+    jobs[0] |= {"status": "running", "objective": None}
+    state = json.loads((folder / "sweep.json").read_text()) | {"jobs": jobs}
+    (folder / "sweep.json").write_text(json.dumps(state))
+    (folder / jobs[0]["folder"] / "run.json").unlink()
+    refused = command("-m", *sweep)
+    assert refused.returncode == 2
+    line = re.search(r"steepest resume .*(?=, or choose)", refused.stderr)[0]
+    resumed = pasted(line, tmp_path)
+    assert resumed.returncode == 1, resumed.stderr
+    after = json.loads((folder / "sweep.json").read_text())["jobs"]
+    assert [(job["folder"], job["status"]) for job in after] == [
+        (jobs[0]["folder"], "finished"),
+        (jobs[1]["folder"], "failed"),
+    ]
+    assert (folder / jobs[0]["folder"] / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["hydra.sweep.subdir=same"], "gives the same folder to jobs 0, 1 ("),
+        (["hydra.sweep.subdir='${nosuch}'"], "hydra.sweep.subdir cannot be resolved before the job starts"),
+        (["hydra.sweep.dir=x/${seed}"], "hydra.sweep.dir differs between jobs"),
+        (["trainer.devices=2", "trainer.strategy=ddp"], "add hydra/launcher=processes"),
+        (["trainer.devices=2", "trainer.strategy=ddp_spawn"], "add hydra/launcher=processes"),
+    ],
+)
+def test_a_sweep_that_cannot_be_recorded_or_run_is_refused_before_any_job(command, tmp_path, overrides, message):
+    answer = command("-m", *SMALL, "seed=0,1", "hydra.sweep.dir=x/s", *overrides)
+    assert answer.returncode == 2, answer.stdout + answer.stderr
+    assert message in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert list(tmp_path.iterdir()) == [], "a sweep that is refused leaves no folder"
+
+
+def test_a_record_that_cannot_be_written_ends_the_sweep(command, tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "results.csv").mkdir()
+    answer = command("-m", *SMALL, "seed=0,1", "hydra.sweep.dir=s")
+    assert answer.returncode == 1
+    assert "IsADirectoryError" in answer.stderr
+
+
+def test_a_damaged_sweep_json_is_one_message_and_exit_code_2(tmp_path):
+    (tmp_path / "sweep.json").write_text('{"jobs": [')
+    answer = subprocess.run([*STEEPEST, "resume", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"{tmp_path / 'sweep.json'} cannot be read")
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_a_sweep_whose_program_is_gone_is_one_message_and_exit_code_2(tmp_path):
+    command = {"program": "gone.py", "folder": str(tmp_path), "task": [], "hydra": []}
+    state = {"command": command, "objective": "val/mse", "config": {}, "jobs": []}
+    (tmp_path / "sweep.json").write_text(json.dumps(state))
+    answer = subprocess.run([*STEEPEST, "resume", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert "was started as gone.py" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_the_command_printed_by_a_stopped_run_continues_it_whatever_its_folders_name(tmp_path):
+    name = 'it\'s =a, [b] {c} $x "y" (z)'
+    asked = [*SMALL, "stop.epochs=100000", f"hydra.run.dir='{name.replace(chr(39), chr(92) + chr(39))}'"]
+    asked.remove("stop.epochs=1")
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *asked], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    kept = tmp_path / name / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not kept.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    line = re.search(r"python train\.py .*", said)
+    assert line, said
+    line = line[0]
+    epochs = json.loads((tmp_path / name / "metrics.json").read_text())["epochs"]
+    resumed = pasted(f"{line} stop.epochs={epochs + 2}", tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads((tmp_path / name / "metrics.json").read_text())["epochs"] == epochs + 2
