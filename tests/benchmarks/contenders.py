@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest import mock
 
+import numpy as np
 import torch
 from conftest import QUIET, composed
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import steepest.nets.activations
-import steepest.lightning.manual
 from steepest import MLP, ManualPredictor, RandomWalk, WindowDataModule
 from steepest.data.windows import Windows
-from steepest.nets.losses import LOSSES, Loss
-from steepest.observe.recorder import Recorder
+from steepest.engine.descent import Descent
 from steepest.lightning.run import run
+from steepest.nets.losses import LOSSES
 
-ROWS, INPUTS, HIDDEN, BATCH, RATE = 5_000, 28, 64, 64, 0.01
+ROWS, INPUTS, HIDDEN, BATCH, RATE = 5_000, 28, (64,), 64, 0.01
 OFF = {
     "logger": False,
     "enable_checkpointing": False,
@@ -42,79 +40,66 @@ OFF = {
 Contender = Callable[[], int]  # trains and returns the number of updates
 
 
-def data() -> WindowDataModule:
-    """A random walk with 5,000 training windows of 28 days."""
+def data(inputs: int = INPUTS, batch: int = BATCH) -> WindowDataModule:
+    """A random walk with 5,000 training windows."""
     module = WindowDataModule(
-        RandomWalk(rows=ROWS + INPUTS, window=INPUTS, batch_size=BATCH, transform="log_return", split=[1, 0, 0])
+        RandomWalk(rows=ROWS + inputs, window=inputs, batch_size=batch, transform="log_return", split=[1, 0, 0])
     )
     module.setup()
     return module
 
 
-def tensors() -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(inputs: int = INPUTS) -> tuple[torch.Tensor, torch.Tensor]:
     """Its windows and targets, gathered."""
-    windows: Windows = data().placed("cpu", torch.float32)
-    (_, batch), *_ = windows.walk("train")
+    windows: Windows = data(inputs).placed("cpu", torch.float32)
     parts = [b for _, b in windows.walk("train")]
     return torch.cat([b.x_ND for b in parts]), torch.cat([b.y_NH for b in parts])
 
 
-class Losses(Callback):
-    """Keeps the loss of every update of a manual module, as the plain loop does."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.losses: list[torch.Tensor] = []
-
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: object) -> None:
-        self.losses.append(pl_module.at_hand[2])
-
-
-def manual(epochs: int, watch: Callback, updates_per_step: int = 256) -> Contender:
-    """Ours: hand-derived gradients in a LightningModule, in a Trainer."""
-    module = data()
-    model = ManualPredictor(
-        INPUTS, 1, [HIDDEN], updates_per_step=updates_per_step, optimizer=lambda p: torch.optim.SGD(p, RATE)
-    )
-    trainer = Trainer(max_epochs=epochs, callbacks=[watch], limit_val_batches=0, **OFF)
+def manual(epochs: int, inputs: int = INPUTS, hidden: Sequence[int] = HIDDEN, batch: int = BATCH) -> Contender:
+    """Ours: hand-derived gradients in a LightningModule, in a Trainer; every update's loss and norms are kept."""
+    module = data(inputs, batch)
+    model = ManualPredictor(inputs, 1, list(hidden), optimizer=lambda p: torch.optim.SGD(p, RATE))
+    trainer = Trainer(max_epochs=epochs, limit_val_batches=0, **OFF)
 
     def train() -> int:
+        model.kept = []
         trainer.fit(model, datamodule=module)
+        assert sum(len(log) for log in model.kept) == trainer.global_step
         return trainer.global_step
 
     return train
 
 
-def manual_watched(epochs: int) -> Contender:
-    """Ours, with the norms of every gradient and parameter tensor of every update kept as well."""
-    return manual(epochs, Recorder(scalars=0))
+def kernel(epochs: int) -> Contender:
+    """Ours without the Trainer: the compiled descent alone."""
+    windows = data().placed("cpu", torch.float32)
+    network = MLP(INPUTS, HIDDEN, 1)
+    descent = Descent(network, LOSSES["mse"], torch.optim.SGD(network.parameters(), RATE), windows)
+    part = windows.parts["train"]
+
+    def train() -> int:
+        done, losses = 0, []
+        for _ in range(epochs):
+            order_N = part.origins(torch.randperm(len(part))).numpy()
+            place = 0
+            while place < len(order_N):
+                log = descent.advance(order_N[place:], BATCH, 256, done)
+                losses.append(log.losses_K)
+                done, place = done + len(log), place + BATCH * len(log)
+        return len(np.concatenate(losses))
+
+    return train
 
 
-def manual_with_losses(epochs: int) -> Contender:
-    """Ours, with the loss of every update kept."""
-    return manual(epochs, Losses())
-
-
-def manual_without(epochs: int, *steps: str) -> Contender:
-    """Ours without some of the steps that made it fast, as they are named in `STEPS`."""
-    train = manual(epochs, Losses(), updates_per_step=1 if "several updates a step" in steps else 256)
-
-    def slow() -> int:
-        with ExitStack() as patches:
-            for step in steps:
-                for target, name, value in STEPS[step]:
-                    patches.enter_context(mock.patch.object(target, name, value))
-            return train()
-
-    return slow
-
-
-def watched(callbacks: str, epochs: int, *, alone: bool = False) -> tuple[float, float]:
+def watched(callbacks: str, epochs: int, *, alone: bool = False, model: str = "mlp_manual") -> tuple[float, float]:
     """A run as `train.py` does it, with these instruments: seconds of an update, and seconds before and after them.
 
     The pictures at its end are drawn if it is `alone`, no job of a sweep.
     """
+    hidden = f"[{','.join(map(str, HIDDEN))}]"
     options = [
-        "model=mlp_manual", f"model.hidden=[{HIDDEN}]", "data=random_walk", f"data.rows={ROWS + 1000 + INPUTS}",
+        f"model={model}", f"model.hidden={hidden}", "data=random_walk", f"data.rows={ROWS + 1000 + INPUTS}",
         "data.transform=log_return", f"data.window={INPUTS}", "data.split=[0.84,0.08,0.08]", f"data.batch_size={BATCH}",
         f"stop.epochs={epochs}", f"callbacks={callbacks}", "threads=1",
     ]  # fmt: skip
@@ -125,26 +110,12 @@ def watched(callbacks: str, epochs: int, *, alone: bool = False) -> tuple[float,
     return metrics["seconds"] / metrics["updates"], time.perf_counter() - start - metrics["seconds"]
 
 
-MSE = LOSSES["mse"]
-STEPS: dict[str, list] = {
-    "several updates a step": [],
-    "Steps: only callbacks that watch are asked": [(steepest.lightning.manual, "go_directly", lambda *_: None)],
-    "lighten: gradient descent in one foreach kernel": [(steepest.lightning.manual, "lighten", lambda *_: None)],
-    "the loss and its slope from one residual": [
-        (Loss, "with_slope", lambda self, p, y: (MSE(p, y), MSE.backward(p, y)))
-    ],
-    "fused kernels for the slope of the sigmoid": [
-        (steepest.nets.activations, "_sigmoid_backward_", lambda g, a, grad_input: g.mul_(a).mul_(1 - a))
-    ],
-}
-
-
 class UsualModule(LightningModule):
     """What a tutorial would write."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: int, hidden: Sequence[int]) -> None:
         super().__init__()
-        self.network = MLP(INPUTS, [HIDDEN], 1)
+        self.network = MLP(inputs, hidden, 1)
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         x, y = batch
@@ -156,11 +127,11 @@ class UsualModule(LightningModule):
         return torch.optim.SGD(self.parameters(), RATE)
 
 
-def usual_lightning(epochs: int) -> Contender:
+def usual_lightning(epochs: int, inputs: int = INPUTS, hidden: Sequence[int] = HIDDEN) -> Contender:
     """The usual automatic module: a shuffled DataLoader, `self.log` in each step."""
-    loader = DataLoader(TensorDataset(*tensors()), batch_size=BATCH, shuffle=True)
+    loader = DataLoader(TensorDataset(*tensors(inputs)), batch_size=BATCH, shuffle=True)
     trainer = Trainer(max_epochs=epochs, **OFF)
-    model = UsualModule()
+    model = UsualModule(inputs, hidden)
 
     def train() -> int:
         with warnings.catch_warnings():
@@ -171,16 +142,18 @@ def usual_lightning(epochs: int) -> Contender:
     return train
 
 
-def plain_loop(epochs: int) -> Contender:
+def plain_loop(epochs: int, inputs: int = INPUTS, hidden: Sequence[int] = HIDDEN, batch: int = BATCH) -> Contender:
     """PyTorch's autograd in a plain loop over data in memory."""
-    x, y = tensors()
-    network = nn.Sequential(nn.Linear(INPUTS, HIDDEN), nn.Sigmoid(), nn.Linear(HIDDEN, 1))
+    x, y = tensors(inputs)
+    sizes = [inputs, *hidden, 1]
+    layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.Sigmoid())]
+    network = nn.Sequential(*layers[:-1])
     optimizer = torch.optim.SGD(network.parameters(), RATE)
 
     def train() -> int:
         losses = []
         for _ in range(epochs):
-            for rows in torch.randperm(len(x)).split(BATCH):
+            for rows in torch.randperm(len(x)).split(batch):
                 optimizer.zero_grad()
                 loss = nn.functional.mse_loss(network(x[rows]), y[rows])
                 loss.backward()
@@ -195,7 +168,7 @@ def scikit_learn(epochs: int) -> Contender:
     """scikit-learn's MLPRegressor with the same net and steps."""
     x, y = (t.numpy() for t in tensors())
     model = MLPRegressor(
-        hidden_layer_sizes=[HIDDEN], activation="logistic", solver="sgd", alpha=0, batch_size=BATCH, learning_rate_init=RATE,
+        hidden_layer_sizes=HIDDEN, activation="logistic", solver="sgd", alpha=0, batch_size=BATCH, learning_rate_init=RATE,
         max_iter=epochs, momentum=0, tol=0, n_iter_no_change=epochs + 1, random_state=0,
     )  # fmt: skip
 
@@ -206,3 +179,54 @@ def scikit_learn(epochs: int) -> Contender:
         return -(-len(x) // BATCH) * epochs
 
     return train
+
+
+def jax_scan(epochs: int, runs: int | None = None) -> Contender:
+    """`jax.jit` of `lax.scan` over `value_and_grad` and SGD, an epoch a call; `vmap` of it over several runs.
+
+    (XLA's options for one thread are set in `test_speed.py`, before JAX is imported.)
+    """
+    import jax
+    import jax.numpy as jnp
+
+    x, y = (jnp.asarray(t.numpy()) for t in tensors())
+    whole = len(x) // BATCH * BATCH  # scan wants batches of one size: the smaller last one is left out
+    numbers = [p.detach().numpy() for p in MLP(INPUTS, HIDDEN, 1).parameters()]
+
+    def loss(parameters, rows):
+        w1, b1, w2, b2 = parameters
+        prediction = jax.nn.sigmoid(x[rows] @ w1.T + b1) @ w2.T + b2
+        return jnp.mean((prediction - y[rows]) ** 2)
+
+    def epoch(parameters, order):
+        def step(parameters, rows):
+            value, gradient = jax.value_and_grad(loss)(parameters, rows)
+            return jax.tree.map(lambda p, g: p - RATE * g, parameters, gradient), value
+
+        return jax.lax.scan(step, parameters, order)
+
+    trained = jax.jit(epoch if runs is None else jax.vmap(epoch))
+    shape = () if runs is None else (runs,)
+    start = [jnp.broadcast_to(jnp.asarray(p), (*shape, *p.shape)) for p in numbers]
+    random = np.random.default_rng(0)
+
+    def order() -> np.ndarray:
+        orders = [random.permutation(len(x))[:whole].reshape(-1, BATCH) for _ in range(runs or 1)]
+        return np.stack(orders) if runs else orders[0]
+
+    jax.block_until_ready(trained(start, order()))  # compiled outside the clock
+
+    def train() -> int:
+        parameters, losses = start, []
+        for _ in range(epochs):
+            parameters, found = trained(parameters, order())
+            losses.append(np.asarray(found))
+        return sum(values.size for values in losses)
+
+    return train
+
+
+def many_kernels(epochs: int, runs: int) -> Contender:
+    """Ours: as many runs, one after the other, each by the compiled descent."""
+    trains = [kernel(epochs) for _ in range(runs)]
+    return lambda: sum(train() for train in trains)

@@ -3,7 +3,7 @@
     pytest tests/benchmarks/test_sweeps.py -m speed -n 0
 
 A two-layer net 28-64-1, sigmoid, 5,000 training rows, batch 64, gradient descent, 20 epochs; 16 learning rates x 16
-seeds. `hydra/launcher=batched` does all 256 jobs with folders, curves, checkpoints, predictions and scores; the others
+seeds. `hydra/launcher=threads` does all 256 jobs with folders, curves, checkpoints, predictions and scores; the others
 do what they usually do. Those that would take long are extrapolated from 10 jobs (joblib: 18): what 2 jobs take, and
 254 times what each further one does.
 """
@@ -31,7 +31,7 @@ DATA = [
     "data=random_walk", f"data.rows={ROWS}", "data.transform=log_return", f"data.window={contenders.INPUTS}",
     "data.split=[0.84,0.08,0.08]", f"data.batch_size={contenders.BATCH}",
 ]  # fmt: skip
-BATCHED = ["model=mlp_manual", f"model.hidden=[{contenders.HIDDEN}]", *DATA, f"stop.epochs={EPOCHS}"]
+NETS = ["model=mlp_manual", f"model.hidden=[{contenders.HIDDEN}]", *DATA, f"stop.epochs={EPOCHS}"]
 LINEAR = ["model=linear_manual", "data=sp500", "stop.epochs=5"]
 # Nobody's matrix products are held to kernels of another processor, as an environment may do.
 AS_INSTALLED = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
@@ -73,12 +73,12 @@ def report(request):
     return lambda *line: request.config.stash.setdefault(RATIOS, []).append(line)
 
 
-def batched(folder: Path, rates=RATES, seeds=SEEDS) -> float:
+def threads(folder: Path, rates=RATES, seeds=SEEDS) -> float:
     """Ours, whole."""
     varied = [f"optimizer.lr={','.join(rates)}", f"seed={','.join(map(str, seeds))}"]
     sweep = folder / f"sweep{time.time_ns()}"
     took = seconds(
-        ROOT / "train.py", "-m", "hydra/launcher=batched", *BATCHED, *varied, f"hydra.sweep.dir={sweep}", folder=folder
+        ROOT / "train.py", "-m", "hydra/launcher=threads", *NETS, *varied, f"hydra.sweep.dir={sweep}", folder=folder
     )
     assert len(list(sweep.glob("*/metrics.json"))) == len(rates) * len(seeds)
     return took
@@ -100,16 +100,16 @@ def extrapolated(take: Callable[[int], float], jobs: int) -> float:
 @pytest.mark.parametrize(
     ("name", "launcher", "jobs", "bound"),
     [
-        ("Hydra's basic launcher with the usual Lightning module", (), 10, 40),
-        ("joblib, 2 workers, with it", ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 18, 20),
+        ("Hydra's basic launcher with the usual Lightning module", (), 10, 60),
+        ("joblib, 2 workers, with it", ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 18, 40),
     ],
 )
 def test_against_the_usual_sweep(tmp_path, arrays, report, name, launcher, jobs, bound):
     if launcher:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    theirs, ours = extrapolated(lambda n: usual(tmp_path, arrays, n, *launcher), jobs), batched(tmp_path)
+    theirs, ours = extrapolated(lambda n: usual(tmp_path, arrays, n, *launcher), jobs), threads(tmp_path)
     report(f"{name} ({theirs:.0f} s / {ours:.1f} s)", theirs / ours, f"at least {bound}")
-    assert theirs > ours
+    assert theirs / ours >= bound
 
 
 def test_against_plain_loops(tmp_path, arrays, report):
@@ -117,29 +117,30 @@ def test_against_plain_loops(tmp_path, arrays, report):
         seeds = ",".join(map(str, range(jobs // 2)))
         return seconds(HERE / "loops.py", arrays, f"{RATES[0]},{RATES[8]}", seeds, folder=tmp_path)
 
-    theirs, ours = extrapolated(loops, 10), batched(tmp_path)
+    theirs, ours = extrapolated(loops, 10), threads(tmp_path)
     report(f"plain PyTorch loops in one process ({theirs:.0f} s / {ours:.1f} s)", theirs / ours, "at least 5")
-    assert theirs > ours
+    assert theirs / ours >= 5
 
 
 def test_against_scikit_learns_grid_search(tmp_path, arrays, report):
     found, pairs = [], []
     for _ in range(ROUNDS):
         theirs = seconds(HERE / "grid.py", arrays, ",".join(RATES), ",".join(map(str, SEEDS)), folder=tmp_path)
-        pairs.append((theirs, batched(tmp_path)))
+        pairs.append((theirs, threads(tmp_path)))
         found.append(pairs[-1][0] / pairs[-1][1])
     theirs, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
     report(
         f"scikit-learn's GridSearchCV, n_jobs=2 ({theirs:.0f} s / {ours:.1f} s)", statistics.median(found), "at least 5"
     )
-    assert theirs > ours
+    assert statistics.median(found) >= 5
 
 
 def test_a_thousand_linear_models(tmp_path, report):
     rates, seeds = ",".join(f"{rate:.4g}" for rate in np.geomspace(1e-4, 0.1, 100)), ",".join(map(str, range(10)))
     took = seconds(
-        ROOT / "train.py", "-m", "hydra/launcher=batched", *LINEAR, f"optimizer.lr={rates}", f"seed={seeds}",
+        ROOT / "train.py", "-m", "hydra/launcher=threads", *LINEAR, f"optimizer.lr={rates}", f"seed={seeds}",
         "hydra.sweep.dir=linear", folder=tmp_path,
     )  # fmt: skip
-    report(f"a minute, for a thousand linear models ({took:.1f} s)", 60 / took, "at least 1")
+    report(f"10 seconds, for a thousand linear models ({took:.1f} s)", 10 / took, "at least 1")
+    assert took <= 10
     assert len(list((tmp_path / "linear").glob("*/metrics.json"))) == 1000

@@ -6,7 +6,7 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from steepest import LinearPredictor, MLPPredictor
-from steepest.lightning.predictors import Diverged, full_gradient, full_loss
+from steepest.lightning.predictors import Diverged
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a `validation_step`")
 
@@ -53,15 +53,3 @@ def test_a_batchs_share_weighs_its_loss():
 def test_an_unknown_loss_is_refused():
     with pytest.raises(ValueError, match="model.loss=mqe must be one of mse, mae"):
         LinearPredictor(1, 1, loss="mqe")  # type: ignore[arg-type]
-
-
-def test_full_loss_and_gradient_equal_autograd_on_all_samples_at_once():
-    model = MLPPredictor(3, 2, hidden=[5]).double()
-    x, y = torch.randn(50, 3, dtype=torch.float64), torch.randn(50, 2, dtype=torch.float64)
-    parts = list(zip(x.split(16), y.split(16), strict=True))
-    loss = model.loss(model(x), y)
-    expected = torch.autograd.grad(loss, list(model.network.parameters()))
-    torch.testing.assert_close(full_loss(model, parts), loss.detach(), rtol=1e-14, atol=0)
-    for ours, theirs in zip(full_gradient(model, parts), expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-15)
-    assert all(p.grad is None for p in model.parameters())

@@ -8,7 +8,7 @@ import torch
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.data.formulas import Line
 from steepest.lightning.predictors import LinearPredictor
-from steepest.lightning.stops import EarlyStop, Epochs, Stationary, Threshold
+from steepest.runs.stops import EarlyStop, Epochs, Stationary, Threshold
 
 LINE = ("data=line", "data.split=[1,0,0]", "data.batch_size=null", "optimizer.lr=0.1")
 
@@ -73,10 +73,10 @@ def test_a_limit_ends_a_rule_that_never_comes_true(train):
         (lambda: Epochs(0), "stop.epochs=0 must be 1 or more"),
         (lambda: Epochs(None), "a run needs one limit"),
         (lambda: Epochs(5, 0), "stop.updates=0"),
-        (lambda: Threshold(-1.0), "stop.loss=-1.0 must be a number above 0"),
-        (lambda: Stationary(float("nan")), "stop.gradient_norm=nan"),
-        (lambda: EarlyStop("val/mse", patience=0), "stop.patience=0"),
-        (lambda: Threshold(1.0, every_n_epochs=0), "stop.every_n_epochs=0"),
+        (lambda: Threshold(loss=-1.0), "stop.loss=-1.0 must be a number above 0"),
+        (lambda: Stationary(gradient_norm=float("nan")), "stop.gradient_norm=nan"),
+        (lambda: EarlyStop(monitor="val/mse", patience=0), "stop.patience=0"),
+        (lambda: Threshold(loss=1.0, every_n_epochs=0), "stop.every_n_epochs=0"),
     ],
 )
 def test_impossible_rules_are_refused(make, message):

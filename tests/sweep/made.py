@@ -1,24 +1,12 @@
 """Folders of sweeps as they are left behind, without the training."""
 
 import json
-import os
-import signal
 
 import numpy as np
-import yaml
-from conftest import NO_PICTURES, QUIET, composed
 
 from steepest.observe.eventfile import EventFile, write_rows
-from steepest.sweep.batched.engine import Group
-from steepest.sweep.batched.plan import Job
-from steepest.sweep.compose import Texts
 from steepest.sweep.manifest import Manifest, begin_job
-from steepest.runs.config import check
 
-SMALL = [
-    "data=random_walk", "data.rows=150", "data.batch_size=32", "model=mlp_manual", "model.hidden=[3]", "stop.epochs=2",
-    QUIET, NO_PICTURES,
-]  # fmt: skip
 PERSISTENCE = {"rmse": 4.0, "skill": 0.0}
 
 
@@ -61,31 +49,3 @@ def _leave(folder, came, objective):
         (folder / "metrics.json").write_text(json.dumps(metrics))
         rows = [f"test,P,2020-01-{day:02},1,{day},{day + 0.5},{day + 1}" for day in range(1, 29)]
         (folder / "predictions.csv").write_text("\n".join(["part,series,date,horizon,last,prediction,actual", *rows]))
-
-
-def planned(asked, folder):
-    """Small jobs that are to be trained together, one for each list of overrides."""
-    jobs = []
-    for number, own in enumerate(asked):
-        checked = check(composed(*SMALL, *own))
-        texts = Texts("", "", "", yaml.safe_dump(checked.plain, sort_keys=False))
-        jobs.append(Job(number, folder / str(number), [*SMALL, *own], checked, texts))
-    return jobs
-
-
-def killed_in_job_1(monkeypatch):
-    """The process that trains job 1 is killed when it has begun it."""
-    train = Group.train
-
-    def shot(group, piece, ended):
-        if piece[0].number == 1:
-            group.folders.begin(group.member(piece[0]), piece[0].texts)
-            os.kill(os.getpid(), signal.SIGKILL)
-        train(group, piece, ended)
-
-    monkeypatch.setattr(Group, "train", shot)
-
-
-def statuses(outcomes):
-    """How each job ended, by number."""
-    return {e.number: e.status for outcome in outcomes for e in outcome.ended}

@@ -1,1 +1,1 @@
-"""The course: what each experiment of the first lecture shows, checks and draws, and the page made of all of them."""
+"""The lessons: an experiment each, with claims that are checked, and the page that shows them."""

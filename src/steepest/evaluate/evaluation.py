@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -56,6 +59,7 @@ class Evaluation:
         reference: the baseline that skill and verdict compare with.
         p_value: of the hypothesis that model and reference are equally good on the test part.
         known: the table of predictions without the predictions.
+        texts: the same for a file, dates as text.
         column: the name of the table's column of predictions.
         predicted_M: the prediction in each row of the table, in the data's units.
     """
@@ -66,6 +70,7 @@ class Evaluation:
     reference: str
     p_value: float | None
     known: pd.DataFrame
+    texts: pa.Table
     column: str
     predicted_M: np.ndarray
 
@@ -75,6 +80,12 @@ class Evaluation:
         table = self.known.copy(deep=False)
         table.insert(len(table.columns) - 1, self.column, self.predicted_M)
         return table
+
+    def write_predictions(self, path: Path) -> None:
+        """Write the table as CSV, every number in full precision."""
+        predicted_M = pa.array(self.predicted_M, from_pandas=True)
+        table = self.texts.add_column(self.texts.num_columns - 1, self.column, predicted_M)
+        pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))
 
     def verdict(self) -> Verdict:
         """Whether the model beat the reference on the test part."""
@@ -112,6 +123,8 @@ class Evaluator:
         self.windows, self.scorers = windows, part_scorers(windows)
         self.baselines = _baseline_scores(windows, self.scorers)
         self.known = pd.concat([_known(windows, scorer) for scorer in self.scorers.values()], ignore_index=True)
+        dates = {"date": self.known["date"].astype(str)} if "date" in self.known else {}
+        self.texts = pa.Table.from_pandas(self.known.assign(**dates), preserve_index=False)
 
     @torch.inference_mode()
     def evaluate(self, outputs: Mapping[str, Float[Tensor, "N O"]]) -> Evaluation:
@@ -131,7 +144,9 @@ class Evaluator:
         probability = "probability_up" if windows.ordered else "probability"
         column = probability if windows.classes else "prediction"
         predicted_M = np.concatenate([_shown(windows, predicted[part]) for part in scorers])
-        return Evaluation(model, self.baselines, series, reference, p_value, self.known, column, predicted_M)
+        return Evaluation(
+            model, self.baselines, series, reference, p_value, self.known, self.texts, column, predicted_M
+        )
 
 
 def evaluate(model: nn.Module, windows: Windows) -> Evaluation:

@@ -263,8 +263,8 @@ def _check_same_engine(record: RunRecord, engine: str) -> None:
     before = record.facts.get("engine")
     if record.resumed and before not in (None, engine):
         raise ValueError(
-            f"resume={record.folder}: the {before} trained the run so far, and the {engine} would now, whose last digits "
-            "differ: resume it as it began, or start a new run"
+            f"resume={record.folder}: the {before} trained the run so far, and the {engine} would now, whose last "
+            "digits differ: resume it as it began, or start a new run"
         )
 
 

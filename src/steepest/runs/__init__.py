@@ -1,0 +1,1 @@
+"""One run: specs, checking and trust, stop rules, best epoch, checkpoints, record; a driver without Lightning."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from steepest.data.batches import PreparedData
 from steepest.runs.tracker import Best, Tracker
 
+LIGHTNING = importlib.metadata.version("lightning")  # a checkpoint says which one can load it
 TRACKER = "steepest"  # the key among a checkpoint's callbacks under which the tracker's state is
 
 
@@ -64,7 +65,7 @@ def weights(
     return {
         "epoch": epochs,
         "global_step": updates,
-        "pytorch-lightning_version": importlib.metadata.version("lightning"),
+        "pytorch-lightning_version": LIGHTNING,
         "state_dict": {f"network.{name}": value.detach().clone() for name, value in state.items()},
         "hparams_name": "kwargs",
         "hyper_parameters": dict(options),

@@ -22,7 +22,6 @@ from steepest.evaluate.evaluation import Evaluation
 from steepest.runs.files import now, read_json, write_text
 
 Status = Literal["running", "finished", "stopped", "failed"]
-DIGITS = "%.10g"
 VERSIONS = ("steepest", "torch", "lightning", "hydra-core", "omegaconf", "tensorboard", "pandas", "numpy")
 
 
@@ -118,7 +117,7 @@ class RunRecord:
         """Write predictions.csv: a row per sample and day of the horizon."""
         path = self.folder / "predictions.csv"
         part = path.with_suffix(".part")
-        evaluation.predictions.to_csv(part, index=False, float_format=DIGITS)
+        evaluation.write_predictions(part)
         part.replace(path)
 
     def _end_facts(self, status: Status, reason: str) -> None:
