@@ -13,6 +13,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+# Small models lose time on more threads, and two workers with two each lose most of it; as `threads: 1` in train.yaml.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Shapes and types of the tensor functions are checked at every call, in tests only.
 CHECKED = ["nets.activations", "nets.losses", "nets.networks", "evaluate.metrics", "evaluate.significance"]
 CHECKED += ["evaluate.baselines", "evaluate.blocks", "evaluate.scoring", "data.windows"]

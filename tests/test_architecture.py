@@ -47,8 +47,20 @@ def test_what_hydra_reads_at_every_start_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_batched_sweep_is_planned_without_torch():
-    code = "import sys, steepest.sweep.batched.launch; sys.exit(bool({'torch', 'lightning'} & set(sys.modules)))"
+@pytest.mark.parametrize("room", ["steepest.runs", "steepest.lightning"])
+def test_instruments_know_neither_runs_nor_lightning(room):
+    code = f"""
+import importlib, pathlib, sys
+for file in pathlib.Path({str(SOURCE / "observe")!r}).glob("*.py"):
+    importlib.import_module(f"steepest.observe.{{file.stem}}")
+sys.exit(any(name.startswith(({room!r}, "lightning")) for name in sys.modules))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_threads_launcher_imports_no_torch_before_it_launches():
+    code = "import sys, hydra_plugins.steepest_launchers.threads, steepest.sweep.threads, steepest.sweep.compose; "
+    code += "sys.exit(bool({'torch', 'lightning'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

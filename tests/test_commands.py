@@ -171,17 +171,19 @@ def test_no_job_is_begun_after_a_failure_where_that_is_asked(command, tmp_path):
 
 
 def test_a_dry_run_lists_the_jobs_and_runs_none(command, tmp_path):
-    jobs = ["model=linear,mlp", "seed=range(3)", "stop.updates=10", "hydra/launcher=batched"]
+    jobs = ["model=linear,mlp_manual", "seed=range(3)", "stop.updates=10", "hydra/launcher=threads"]
     answer = command("-m", *jobs, "sweep.dry_run=true", "hydra.sweep.dir=s")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("python train.py model=") == 6
-    assert answer.stdout.count("3 jobs are trained together") == 2
+    assert "threads: 3 jobs, such as job 3" in answer.stdout
+    assert "by themselves: 3 jobs, such as job 0: " in answer.stdout
+    assert "trains by autograd" in answer.stdout
     assert "At most 60 updates" in answer.stdout
     assert not (tmp_path / "s" / "0").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "batched", "processes"])
+@pytest.mark.parametrize("launcher", ["basic", "threads", "processes"])
 def test_a_sweep_that_was_killed_ends_with_the_results_of_the_uninterrupted_one(command, tmp_path, launcher):
     asked = ["-m", f"hydra/launcher={launcher}", "model=linear,mlp_manual", "seed=range(4)", "stop.epochs=6"]
     assert command(*asked, "hydra.sweep.dir=whole").returncode == 0

@@ -197,9 +197,11 @@ def _print_agreement(rows: list[Agreement], bound: float) -> None:
     from steepest.nets.agreement import BOUND_OF_DIFFERENCES
 
     limits = f"autograd {bound:g}, finite differences {max(bound, BOUND_OF_DIFFERENCES):g}"
-    table = Table(title="The hand-derived gradient", caption=f"greatest relative errors; bounds: {limits}")
+    table = Table(
+        title="The hand-derived gradient", collapse_padding=True, caption=f"greatest relative errors; bounds: {limits}"
+    )
     for name in ("parameter", "shape", "norm", "against autograd", "kernel", "finite differences", "of entries"):
-        table.add_column(name, justify="left" if name == "parameter" else "right")
+        table.add_column(name, justify="left" if name == "parameter" else "right", overflow="fold")
     for row in rows:
         table.add_row(
             row.parameter,

@@ -33,8 +33,8 @@ DATA = [
 ]  # fmt: skip
 NETS = ["model=mlp_manual", f"model.hidden=[{contenders.HIDDEN}]", *DATA, f"stop.epochs={EPOCHS}"]
 LINEAR = ["model=linear_manual", "data=sp500", "stop.epochs=5"]
-# Nobody's matrix products are held to kernels of another processor, as an environment may do.
-AS_INSTALLED = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+# Everybody's libraries are as they are installed, with as many threads as they like.
+AS_INSTALLED = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_"))}
 
 
 def seconds(*words: object, folder: Path) -> float:

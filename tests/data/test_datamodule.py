@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from lightning.pytorch import LightningModule, Trainer
 
 from steepest.data.batches import Batches
-from steepest.lightning.datamodule import WindowDataModule
 from steepest.data.formulas import Line
 from steepest.data.sources import PriceFile, RandomWalk
+from steepest.lightning.datamodule import WindowDataModule
 
 
 def module(**options):

@@ -392,4 +392,4 @@ def test_help_and_autograd_models_do_not_import_numba(tmp_path):
         "sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert stat.S_ISDIR(os.stat(cache.SOURCE.parent).st_mode)
+    assert stat.S_ISDIR(cache.SOURCE.parent.stat().st_mode)

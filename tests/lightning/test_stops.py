@@ -1,12 +1,13 @@
 """Each stop rule ends the run by itself, at the right moment, and says so."""
 
+import json
 import math
 
 import pytest
 import torch
 
-from steepest.lightning.datamodule import WindowDataModule
 from steepest.data.formulas import Line
+from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.predictors import LinearPredictor
 from steepest.runs.stops import EarlyStop, Epochs, Stationary, Threshold
 
@@ -65,6 +66,48 @@ def test_early_stopping_follows_an_objective_that_is_better_when_higher(train):
 def test_a_limit_ends_a_rule_that_never_comes_true(train):
     outcome, _ = train(*LINE, "stop=threshold", "stop.loss=1e-9", "stop.epochs=5")
     assert outcome.metrics["stop_reason"] == "epochs: 5 epochs done"
+
+
+WALK = ("data=random_walk", "data.rows=300", "data.window=3", "data.batch_size=32", "model.hidden=[4]")  # 7 batches
+either_model = pytest.mark.parametrize("model", ["model=mlp", "model=mlp_manual"])
+NEVER = ("stop=threshold", "stop.loss=1e-9", "stop.epochs=1000000")
+
+
+@either_model
+def test_time_that_is_over_ends_a_run_whatever_the_rule(train, model):
+    outcome, folder = train(model, *WALK, *NEVER, "+trainer.max_time={seconds:1}", "logger=none")
+    assert outcome.metrics["status"] == "finished"
+    assert outcome.metrics["stop_reason"] == "max_time: 1 seconds are over"
+    assert 0 < outcome.metrics["updates"] < 7_000_000
+    assert json.loads((folder / "run.json").read_text())["stop_reason"] == outcome.metrics["stop_reason"]
+
+
+@either_model
+def test_a_foreign_callback_that_ends_a_run_is_named(train, model):
+    early = "lightning.pytorch.callbacks.EarlyStopping"
+    foreign = [f"+callbacks.mine.{o}" for o in (f"_target_={early}", "monitor=val/mse_scaled", "patience=2")]
+    outcome, _ = train(model, *WALK, *NEVER, *foreign, "+callbacks.mine.min_delta=10", "logger=none")
+    assert outcome.metrics["stop_reason"] == "callback EarlyStopping ended it"
+    assert outcome.metrics["epochs"] == 3
+
+
+@either_model
+def test_the_trainers_own_limits_are_named(train, model):
+    outcome, folder = train(model, *WALK, "+trainer.max_steps=9", name="steps")
+    assert outcome.metrics["stop_reason"] == "trainer.max_steps: 9 updates done"
+    assert outcome.metrics["updates"] == torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["global_step"]
+    outcome, _ = train(model, *WALK, "trainer.max_epochs=2", name="epochs")
+    assert outcome.metrics["stop_reason"] == "trainer.max_epochs: 2 epochs done"
+    outcome, _ = train(model, *WALK, "trainer.limit_train_batches=3", "stop.epochs=2", name="batches")
+    assert (outcome.metrics["updates"], outcome.metrics["stop_reason"]) == (6, "epochs: 2 epochs done")
+
+
+@either_model
+def test_nothing_to_train_on_is_an_error_that_names_its_key(train, tmp_path, model):
+    with pytest.raises(ValueError, match=r"trainer.limit_train_batches=0: there is nothing to train on"):
+        train(model, *WALK, "trainer.limit_train_batches=0")
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
 
 
 @pytest.mark.parametrize(

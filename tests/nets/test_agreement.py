@@ -1,4 +1,4 @@
-"""The comparison of gradients finds what is wrong and does not cry where nothing is; its differences are good to 12 digits."""
+"""The comparison of gradients names a wrong one, accepts rounding, and its differences are good to 12 digits."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_smooth_nets_agree_with_finite_differences_below_1e_minus_12():
 
 
 def test_in_single_precision_rounding_is_no_fault():
-    rows = compare(*case(dtype=torch.float32), used=None)
+    rows = compare(*case(dtype=torch.float32))
     assert all(row.fault(BOUND[torch.float32]) is None for row in rows)
     assert max(row.differences or 0 for row in rows) < BOUND_OF_DIFFERENCES, "differences are of double precision"
 
@@ -71,33 +71,23 @@ def test_a_wrong_gradient_in_use_is_named(parameter, wrong):
     rows = compare(network, loss, x, y, used=used)
     faults = [fault for row in rows if (fault := row.fault(1e-12))]
     assert len(faults) == 1
-    assert faults[0].startswith(f"{rows[parameter].parameter}: the gradient that training used is off autograd's")
+    assert faults[0].startswith(f"{rows[parameter].parameter}: the engine's gradient differs from autograd's")
 
 
-def test_a_wrong_formula_is_off_both_others(monkeypatch):
+def test_a_wrong_formula_differs_from_both_others(monkeypatch):
     right = agreement.backward
 
-    def mutant(*arguments, **options):
-        return [(dW * 1.5 if k == 1 else dW, db) for k, (dW, db) in enumerate(right(*arguments, **options))]
+    def mutant(*arguments):
+        return [(dW * 1.5 if k == 1 else dW, db) for k, (dW, db) in enumerate(right(*arguments))]
 
     monkeypatch.setattr(agreement, "backward", mutant)
     rows = {row.parameter: row for row in compare(*case())}
     assert rows["W2"].autograd > 0.01
     assert (rows["W2"].differences or 0) > 0.01
     assert rows["W1"].fault(1e-12) is None
-    assert "W2: the hand-derived gradient is off autograd's" in (rows["W2"].fault(1e-12) or "")
-
-
-def test_a_fault_of_the_kernels_that_an_update_uses_alone_is_seen(monkeypatch):
-    right = agreement.backward
-
-    def mutant(*arguments, once=False):
-        return [(dW * 1.5 if once else dW, db) for dW, db in right(*arguments, once=once)]
-
-    monkeypatch.setattr(agreement, "backward", mutant)
-    rows = {row.parameter: row for row in compare(*case())}
-    assert "W1: the hand-derived gradient is off autograd's" in (rows["W1"].fault(1e-12) or "")
-    assert rows["b1"].fault(1e-12) is None
+    assert "W2: the hand-derived gradient differs from autograd's by a relative error of" in (
+        rows["W2"].fault(1e-12) or ""
+    )
 
 
 def test_entries_are_spread_over_a_parameter():

@@ -1,25 +1,33 @@
-"""Step quality, vitals and gradient noise as callbacks: on problems whose answers are closed forms."""
+"""Step quality, vitals and gradient noise: on problems whose answers are closed forms."""
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from steepest import Curve, LinearPredictor, ManualPredictor, MLPPredictor, WindowDataModule
+from steepest.lightning.callbacks import Tracking
+from steepest.lightning.events import EventLogger
 from steepest.nets.networks import MLP
 from steepest.observe.eventfile import read_scalars
 from steepest.observe.health import unit_health
 from steepest.observe.noise import GradientNoise
 from steepest.observe.steps import StepQuality
 from steepest.observe.vitals import Vitals
+from steepest.runs.stops import Epochs
 
 
-def fitted(folder, model, *callbacks, updates=6, **how):
+def fitted(folder, model, *instruments, updates=6, **how):
+    """Train so many updates by a Trainer with these instruments; (the trainer, TensorBoard's curves)."""
+    data = WindowDataModule(Curve(split=[1, 0, 0], shuffle=False, **how))
+    tracking = Tracking(
+        "train/mse_scaled", Epochs(epochs=None, updates=updates), dict(enumerate(instruments)), scorers=dict,
+        references=dict, data=data, folder=folder / "checkpoints",
+    )  # fmt: skip
     trainer = Trainer(
-        accelerator="cpu", max_steps=updates, max_epochs=-1, logger=TensorBoardLogger(folder, name="", version=""), callbacks=list(callbacks),
+        accelerator="cpu", max_epochs=-1, logger=EventLogger(folder, name="", version=""), callbacks=[tracking],
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0, precision="64-true", log_every_n_steps=1,
     )  # fmt: skip
-    trainer.fit(model, datamodule=WindowDataModule(Curve(split=[1, 0, 0], shuffle=False, **how)))
+    trainer.fit(model, datamodule=data)
     trainer.logger.finalize("success")
     return trainer, read_scalars(folder)
 

@@ -1,23 +1,19 @@
-"""A job that is a trial: what it reports, and when it is ended; by itself and among others trained as one model."""
+"""A job that is a trial: what it reports, and when it is ended; by itself and in a thread."""
 
 import json
 import multiprocessing
 
 import optuna
 import pytest
-import yaml
 from conftest import NO_PICTURES, QUIET, composed
 from hydra.core.override_parser.types import Quote, QuotedString
 from optuna.trial import TrialState, create_trial
 
-from steepest.sweep.batched.engine import Ground, Group
-from steepest.sweep.batched.fits import kind_of
-from steepest.sweep.batched.plan import Job
-from steepest.sweep.compose import Texts
-from steepest.runs.config import check
 from steepest.entry import resumed_config
-from steepest.runs.pruning import PRUNED, PRUNER, Trial, make, open_storage, trial_of
 from steepest.lightning.run import run
+from steepest.runs.config import check
+from steepest.runs.drive import SharedData, drive
+from steepest.runs.pruning import PRUNED, PRUNER, Trial, make, open_storage, trial_of
 
 MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 2, "n_warmup_steps": 2}
 SMALL = [
@@ -86,20 +82,18 @@ def steering(where, number):
     return [f"sweep.trial={number}", "sweep.study=s", f"sweep.storage={storage}"]
 
 
-def test_a_run_is_ended_early_and_its_record_is_whole_by_itself_and_among_others(tmp_path):
+def test_a_run_is_ended_early_and_its_record_is_whole_by_itself_and_in_a_thread(tmp_path):
     where = str(tmp_path / "study.journal")
     study = optuna.create_study(study_name="s", storage=open_storage(where))
     for _ in range(3):  # no run is as good as these
         study.add_trial(create_trial(value=1e-9, intermediate_values=dict.fromkeys(range(9), 1e-9)))
     for _ in range(3):
         study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={PRUNER: json.dumps(MEDIAN)}))
-    jobs = []
+    shared = SharedData()
     for number, lr in ((3, 0.1), (4, 0.02)):
-        checked = check(composed(*SMALL, f"optimizer.lr={lr}", *steering(where, number)))
-        texts = Texts("", "", "", yaml.safe_dump(checked.plain))
-        jobs.append(Job(number, tmp_path / str(number), [], checked, texts))
-    assert len({kind_of(job.checked) for job in jobs}) == 1, "jobs of different trials are trained together"
-    Group(jobs, Ground(jobs[0].checked)).train(jobs, lambda member: None)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        drive(check(composed(*SMALL, f"optimizer.lr={lr}", *steering(where, number))), folder, [], shared)
     alone = tmp_path / "5"
     alone.mkdir()
     outcome = run(composed(*SMALL, "optimizer.lr=0.1", *steering(where, 5)), alone, [])

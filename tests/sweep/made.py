@@ -1,9 +1,22 @@
-"""Folders of sweeps as they are left behind, without the training."""
+"""Folders of sweeps: as they are left behind, without the training, and as launchers leave them, in this process."""
 
 import json
+import logging
+import warnings
+from contextlib import contextmanager
 
 import numpy as np
+import torch
+from conftest import ROOT
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import HydraContext, RunMode
 
+from hydra_plugins.steepest_launchers.threads import ThreadsLauncher
+from steepest.entry import job
 from steepest.observe.eventfile import EventFile, write_rows
 from steepest.sweep.manifest import Manifest, begin_job
 
@@ -49,3 +62,53 @@ def _leave(folder, came, objective):
         (folder / "metrics.json").write_text(json.dumps(metrics))
         rows = [f"test,P,2020-01-{day:02},1,{day},{day + 0.5},{day + 1}" for day in range(1, 29)]
         (folder / "predictions.csv").write_text("\n".join(["part,series,date,horizon,last,prediction,actual", *rows]))
+
+
+def swept(folder, jobs, launcher="threads", n_jobs=None, **options):
+    """Run these jobs in this process as `train.py -m` would, by a launcher of Hydra; what it returned.
+
+    Args:
+        folder: the sweep's.
+        jobs: overrides of each.
+        launcher: ``basic``, one after the other through Lightning, or ``threads``.
+        n_jobs: threads.
+        options: of `sweep`, as on_error.
+    """
+    with launching(folder, launcher, n_jobs, **options) as made:
+        return made.launch([list(own) for own in jobs], 0)
+
+
+@contextmanager
+def launching(folder, launcher="threads", n_jobs=None, **options):
+    """A launcher of Hydra that is set up for a sweep in `folder`; what the process has once is put back at the end."""
+    asked = [
+        "hydra.mode=MULTIRUN",
+        "hydra.job.name=train",
+        f"hydra.sweep.dir={folder}",
+        *(f"sweep.{key}={value}" for key, value in options.items()),
+    ]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"), as_it_was():
+        hydra = GlobalHydra.instance().hydra
+        config = hydra.compose_config("train", asked, RunMode.MULTIRUN, with_log_configuration=False)
+        made = ThreadsLauncher(n_jobs) if launcher == "threads" else BasicLauncher()
+        made.setup(
+            hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config)),
+            task_function=job,
+            config=config,
+        )
+        yield made
+
+
+@contextmanager
+def as_it_was():
+    """Put back what Hydra's launchers change of logging, warnings and torch."""
+    root = logging.getLogger()
+    handlers, level, threads = list(root.handlers), root.level, torch.get_num_threads()
+    with warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            root.handlers, root.level = handlers, level
+            torch.set_num_threads(threads)
+            HydraConfig.instance().cfg = None

@@ -16,9 +16,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
+from steepest.runs.pruning import Trial, make, open_storage
 from steepest.sweep.manifest import JobState, Manifest, job_id, of_task
 from steepest.sweep.tuning import Options, Tuning, batch_for
-from steepest.runs.pruning import Trial, make, open_storage
 
 SPACE = ["fixed=1", "a=interval(-1, 1)", "b=int(interval(0, 3))", "c=x,y"]
 CONF = ROOT / "conf" / "hydra" / "sweeper"

@@ -14,26 +14,52 @@ A product of matrices is BLAS's; every other step is a plain loop over a contigu
 
 from __future__ import annotations
 
+import gc
 import math
 
 import numba
 import numpy as np
 from numba import njit, types
+from numba.core.compiler import Compiler
 from numba.extending import intrinsic, overload
 
 from steepest.engine import cache
 
 IDENTITY, SIGMOID, RELU, TANH, HARD_SIGMOID = range(5)
 MSE, MAE, HUBER, CROSS_ENTROPY = range(4)
-SGD, ADAM, ADAMW = range(3)
+SGD, ADAM, ADAMW, STAY = range(4)
 NO_CLIP, CLIP_NORM, CLIP_VALUE = range(3)
 # Places in the array of an optimizer's options.
 MOMENTUM, DAMPENING, NESTEROV, DECAY, BETA1, BETA2, EPSILON, MAXIMIZE = range(8)
 CLIP_EPSILON = 1e-6  # torch.nn.utils.clip_grad_norm_ adds it to the norm it divides by
 ROWS = 256  # of a block of predictions: the result of a row depends on how many are multiplied at once
 
-_OPTIONS = {"fastmath": {"contract", "reassoc", "nsz", "arcp", "afn"}, "error_model": "numpy", "nogil": True}
-_loop = njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # never called from Python
+
+class _Compiler(Compiler):
+    """Compiles at LLVM's -O1, which vectorises loops as -O3 does.
+
+    Numba links what a function calls into it and optimises all of it again: most of the time goes there.
+    """
+
+    def compile_extra(self, func):
+        before, collecting = numba.config.OPT, gc.isenabled()
+        numba.config.OPT = type(before)(1)  # Numba holds its lock here
+        gc.disable()  # compiling makes a million objects, and collecting them is a tenth of its time
+        try:
+            return super().compile_extra(func)
+        finally:
+            numba.config.OPT = before
+            if collecting:
+                gc.enable()
+
+
+# `_nrt`: references are not counted, as an array outlives the call that it is passed to.
+_OPTIONS = {
+    "fastmath": {"contract", "reassoc", "nsz", "arcp", "afn"}, "error_model": "numpy", "nogil": True, "_nrt": False,
+    "pipeline_class": _Compiler, "no_cfunc_wrapper": True,
+}  # fmt: skip
+_INSIDE = {**_OPTIONS, "no_cpython_wrapper": True}  # never called from Python
+_loop = njit(**_INSIDE)
 
 
 @intrinsic
@@ -58,7 +84,7 @@ def _exp(x):
     """
 
 
-@overload(_exp, jit_options=_OPTIONS)
+@overload(_exp, jit_options=_INSIDE)
 def _exp_by_precision(x):
     if x == types.float32:
 
@@ -219,6 +245,21 @@ def _gather(rows, origin_N, x_ND, y_NH):
                     y_NH[n, h] -= last
 
 
+@njit(**{**_INSIDE, "_nrt": True})  # `np.dot` asks for it
+def _dot(left, right, out):
+    """out = left right, by BLAS."""
+    np.dot(left, right, out)
+
+
+@_loop
+def _count(units):
+    """Outputs of all layers."""
+    total = 0
+    for k in range(1, units.size):
+        total += units[k]
+    return total
+
+
 @_loop
 def _forward(theta_P, units, sigma, x_ND, z_M, a_M):
     """z_k = W_k a_(k-1) + b_k, a_k = sigma_k(z_k) for every layer, one after the other in `z_M` and `a_M`."""
@@ -230,7 +271,7 @@ def _forward(theta_P, units, sigma, x_ND, z_M, a_M):
         b_O = theta_P[place + outputs * inputs : place + outputs * (inputs + 1)]
         z_m = z_M[used : used + count * outputs]
         z_NO = z_m.reshape(count, outputs)
-        np.dot(below_NI, W_OI.T, z_NO)
+        _dot(below_NI, W_OI.T, z_NO)
         for n in range(count):
             for o in range(outputs):
                 z_NO[n, o] += b_O[o]
@@ -245,7 +286,7 @@ def _forward(theta_P, units, sigma, x_ND, z_M, a_M):
 def _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P):
     """The gradients of all parameters for dL/dp at the end of `g_M`: `nets/networks.py`, from the top layer down."""
     count, last = x_ND.shape[0], units.size - 2
-    used = count * (np.sum(units) - units[0])
+    used = count * _count(units)
     place = theta_P.size
     for k in range(last, -1, -1):
         inputs, outputs = units[k], units[k + 1]
@@ -257,9 +298,10 @@ def _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P):
         g_NO = g_m.reshape(count, outputs)
         below = used - count * inputs
         below_NI = a_M[below:used].reshape(count, inputs) if k > 0 else x_ND
-        np.dot(g_NO.T, below_NI, gradient_P[place : place + outputs * inputs].reshape(outputs, inputs))
+        _dot(g_NO.T, below_NI, gradient_P[place : place + outputs * inputs].reshape(outputs, inputs))
         db_O = gradient_P[place + outputs * inputs : place + outputs * (inputs + 1)]
-        db_O[:] = 0
+        for o in range(outputs):
+            db_O[o] = 0
         for n in range(count):
             for o in range(outputs):
                 db_O[o] += g_NO[n, o]
@@ -271,7 +313,7 @@ def _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P):
                     for i in range(inputs):
                         slope_NI[n, i] = g_NO[n, 0] * W_OI[0, i]
             else:
-                np.dot(g_NO, W_OI, slope_NI)
+                _dot(g_NO, W_OI, slope_NI)
 
 
 @_loop
@@ -282,7 +324,7 @@ def _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradie
     x_ND, y_NH = x_BD[:count], y_BH[:count]
     _gather(rows, origin_N, x_ND, y_NH)
     _forward(theta_P, units, sigma, x_ND, z_M, a_M)
-    total = count * (np.sum(units) - units[0])
+    total = count * _count(units)
     top = total - count * outputs
     p_NO, g_NO = a_M[top:total].reshape(count, outputs), g_M[top:total].reshape(count, outputs)
     found = _loss_and_slope(loss, p_NO, y_NH, g_NO)
@@ -291,16 +333,23 @@ def _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradie
 
 
 @_loop
+def _copy(source_M, target_M):
+    """Element by element: `target_M[:] = source_M` would also compile the text of an error about the shapes."""
+    for i in range(target_M.size):
+        target_M[i] = source_M[i]
+
+
+@_loop
 def _norms(numbers_P, stops_Q, norm_Q):
     """The Euclidean norm of each parameter tensor's numbers."""
     start = 0
     for q in range(stops_Q.size):
         part = numbers_P[start : stops_Q[q]]
-        total = np.float64(np.dot(part, part))
+        total = float(np.dot(part, part))
         if not math.isfinite(total):  # in single precision squares overflow from 1e19 on
             total = 0.0
             for number in part:
-                total += np.float64(number) * np.float64(number)
+                total += float(number) * float(number)
         norm_Q[q] = math.sqrt(total)
         start = stops_Q[q]
 
@@ -353,7 +402,6 @@ def _step(optimizer, options, rate, done, first, theta_P, g_P, mean_P, square_P)
             theta_P[i] = keep * theta_P[i] - size * m / (np.sqrt(v) / root + eps)
 
 
-@_loop
 def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, rates_K, method, room, found):
     """K updates, or as many as are finite: an update whose loss or gradient is not finite is refused.
 
@@ -368,8 +416,8 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
         method: (optimizer, options, steps done before, whether there is no momentum yet, clip, bound).
         room: as `_loss_and_gradient` takes it.
         found: (losses (K,), gradient norms (K, Q), parameter norms (K, Q), parameters (K, P) or (0, P), step norms
-            relative to the parameters' (K, Q), updates between two of those, updates of the run before these, stops (Q,),
-            room for parameters (P,)); parameters and their norms are those that the update led to.
+            relative to the parameters' (K, Q), updates between two of those, updates of the run before these,
+            stops (Q,), room for parameters (P,)); parameters and their norms are those that the update led to.
 
     Returns:
         How many updates were done; the refused one's loss and gradient norms are in the next row.
@@ -378,7 +426,7 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
     optimizer, options, done, first, clip, bound = method
     losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, between, updates, stops_Q, before_P = found
     for k in range(rates_K.size):
-        origin_N = order_N[k * batch : min((k + 1) * batch, order_N.size)]
+        origin_N = order_N[k * batch : (k + 1) * batch]
         losses_K[k] = _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P)
         _norms(gradient_P, stops_Q, gradients_KQ[k])
         total = 0.0
@@ -390,8 +438,9 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
             _clip(clip, bound, gradient_P, math.sqrt(total))
         look = (updates + k) % between == 0
         if look:
-            before_P[:] = theta_P
-        _step(optimizer, options, rates_K[k], done + k, first and k == 0, theta_P, gradient_P, mean_P, square_P)
+            _copy(theta_P, before_P)
+        if optimizer != STAY:
+            _step(optimizer, options, rates_K[k], done + k, first and k == 0, theta_P, gradient_P, mean_P, square_P)
         _norms(theta_P, stops_Q, norms_KQ[k])
         if look:
             start = 0
@@ -403,25 +452,25 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
                 ratios_KQ[k, q] = math.sqrt(way / size)
                 start = stops_Q[q]
         if entries_KP.shape[0] > 0:
-            entries_KP[k] = theta_P
+            _copy(theta_P, entries_KP[k])
     return rates_K.size
 
 
-@_loop
-def _predict(theta_P, units, sigma, rows, origin_N, room, out_NO):
+def _predict(theta_P, units, sigma, rows, origin_N, room, block, out_NO):
     """Outputs of these samples, in blocks of `ROWS`, the last one filled up with its first sample."""
     x_BD, y_BH, z_M, a_M, _ = room
     outputs = units[units.size - 1]
-    total = ROWS * (np.sum(units) - units[0])
+    total = ROWS * _count(units)
     p_BO = a_M[total - ROWS * outputs : total].reshape(ROWS, outputs)
-    block = np.empty(ROWS, np.int64)
     for start in range(0, origin_N.size, ROWS):
         count = min(ROWS, origin_N.size - start)
         for i in range(ROWS):
             block[i] = origin_N[start + i if i < count else start]
         _gather(rows, block, x_BD, y_BH)
         _forward(theta_P, units, sigma, x_BD, z_M, a_M)
-        out_NO[start : start + count] = p_BO[:count]
+        for i in range(count):
+            for o in range(outputs):
+                out_NO[start + i, o] = p_BO[i, o]
 
 
 def _entry(function):
@@ -429,12 +478,29 @@ def _entry(function):
     place = cache.folder()
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(place or "")
     try:
-        return njit(**_OPTIONS, cache=place is not None)(function.py_func)
+        return njit(**_OPTIONS, cache=place is not None)(function)
     finally:
         numba.config.CACHE_DIR = before
 
 
-descend, predict, loss_and_gradient = map(_entry, (_descend, _predict, _loss_and_gradient))
+descend, _predict_blocks = map(_entry, (_descend, _predict))
+
+
+def predict(theta_P, units, sigma, rows, origin_N, room, out_NO):
+    """Outputs of these samples into `out_NO`."""
+    _predict_blocks(theta_P, units, sigma, rows, origin_N, room, np.empty(ROWS, np.int64), out_NO)
+
+
+def loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P):
+    """The mean loss of a batch, its gradient into `gradient_P`: an update that takes no step."""
+    stops_Q = np.cumsum(np.stack((units[1:] * units[:-1], units[1:]), axis=1))
+    norms = [np.empty((1, stops_Q.size)) for _ in range(3)]
+    entries_KP, before_P = theta_P[:0].reshape(0, theta_P.size), np.empty_like(theta_P)
+    found = (np.empty(1), *norms[:2], entries_KP, norms[2], 1, 0, stops_Q, before_P)
+    method = (STAY, np.zeros(MAXIMIZE + 1), 0, True, NO_CLIP, 0.0)
+    net, batch = (units, sigma, loss), origin_N.size
+    descend(theta_P, theta_P, theta_P, gradient_P, net, rows, origin_N, batch, np.zeros(1), method, room, found)
+    return found[0][0]
 
 
 def compile_for(precision: str) -> None:
@@ -443,31 +509,10 @@ def compile_for(precision: str) -> None:
     inputs_TF, numbers, two = np.zeros((2, 1), kind), np.zeros(2, kind), np.array([1, 1])
     rows, origin_N = (inputs_TF, numbers, np.zeros(2), 1, False, False, True), np.zeros(1, np.int64)
     room = (np.zeros((ROWS, 1), kind), np.zeros((ROWS, 1), kind), *(np.zeros(ROWS, kind) for _ in range(3)))
-    found = (
-        np.zeros(1),
-        *(np.zeros((1, 2)) for _ in range(2)),
-        np.zeros((0, 2), kind),
-        np.zeros((1, 2)),
-        50,
-        0,
-        two,
-        numbers,
-    )
-    method = (SGD, np.zeros(8), 0, True, NO_CLIP, 0.0)
-    net = (two, IDENTITY, MSE)
-    descend(
-        numbers,
-        numbers.copy(),
-        numbers.copy(),
-        numbers.copy(),
-        net,
-        rows,
-        origin_N,
-        1,
-        np.zeros(1),
-        method,
-        room,
-        found,
-    )
+    seen_KQ = [np.zeros((1, 2)) for _ in range(3)]
+    found = (np.zeros(1), *seen_KQ[:2], np.zeros((0, 2), kind), seen_KQ[2], 1, 0, two, numbers)
+    net, method, rates_K = (two, IDENTITY, MSE), (SGD, np.zeros(MAXIMIZE + 1), 0, True, NO_CLIP, 0.0), np.zeros(1)
+    state = [numbers.copy() for _ in range(4)]
+    descend(*state, net, rows, origin_N, 1, rates_K, method, room, found)
     loss_and_gradient(numbers, *net, rows, origin_N, room, numbers.copy())
     predict(numbers, two, IDENTITY, rows, origin_N, room, np.zeros((1, 1), kind))

@@ -161,7 +161,11 @@ class Tracking(Callback):
         if tracker.view.updates % tracker.view.batches == 0:
             self._save(trainer)
         elif not tracker.history or tracker.history[-1]["updates"] != tracker.view.updates:
-            tracker.epoch_end()  # resumed at its limit, within an epoch
+            # Resumed at its limit, within an epoch: it is scored again, and was written when it came there.
+            sink, tracker.view.sink = tracker.view.sink, None
+            tracker.epoch_end()
+            tracker.flush()
+            tracker.view.sink = sink
         if not trainer.interrupted:
             tracker.reason = tracker.reason or _other_reason(trainer)
             tracker.end()
@@ -285,6 +289,8 @@ def _other_reason(trainer: Trainer) -> str:
         return over
     if trainer.limit_train_batches == 0:
         return "trainer.limit_train_batches=0: there was nothing to train on"
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a connector sets it
+        return "trainer.fast_dev_run: a trial of one batch"
     if 0 < trainer.max_steps <= trainer.global_step:
         return f"trainer.max_steps: {trainer.global_step} updates done"
     if trainer.max_epochs not in (None, -1) and trainer.current_epoch >= (trainer.max_epochs or 0):

@@ -11,6 +11,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loops.progress import _ProcessedTracker
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 
 def count_updates(trainer: Trainer, updates: int) -> None:
@@ -98,14 +99,24 @@ def out_of_time(trainer: Trainer) -> str | None:
     return None
 
 
+def trains_elsewhere(trainer: Trainer) -> bool:
+    """Whether a fit runs in processes of its own that hand back weights only: what callbacks saw there is lost."""
+    return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
+
+
 def overriding(trainer: Trainer, *hooks: str) -> list[Callback]:
     """The callbacks that do something at one of these hooks."""
     return [
         callback
         for callback in _callbacks(trainer)
-        if any(getattr(type(callback), hook) is not getattr(Callback, hook) for hook in hooks)
+        if any(_function(getattr(callback, hook)) is not getattr(Callback, hook) for hook in hooks)
     ]
 
 
 def _callbacks(trainer: Trainer) -> list[Callback]:
     return trainer.callbacks  # type: ignore[attr-defined]  # a connector sets it
+
+
+def _function(hook: Any) -> Any:
+    """A method's function; a `LambdaCallback`'s hooks are functions that the object itself has."""
+    return getattr(hook, "__func__", hook)

@@ -22,7 +22,7 @@ from steepest.data.windows import Order
 from steepest.engine.descent import Descent, UpdateLog, reason_against
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.internals import count_updates, is_last_batch, overriding
-from steepest.lightning.predictors import Diverged, MakeOptimizer, MakeScheduler, Predictor
+from steepest.lightning.predictors import Diverged, MakeOptimizer, MakeScheduler, Predictor, takes
 from steepest.nets.networks import backward, forward
 from steepest.runs.build import clip_of, network_of
 from steepest.runs.specs import ManualModel
@@ -57,6 +57,7 @@ class ManualPredictor(Predictor):
     tracker: Tracker | None = None  # of a run that `train.py` began
     kept: list[UpdateLog] | None = None
 
+    @takes(ManualModel)
     def __init__(
         self,
         *sizes: Any,
@@ -199,8 +200,8 @@ def _against_kernel(module: ManualPredictor, trainer: Trainer, optimizer: torch.
         return f"{trainer.world_size} processes train the run together"
     if trainer.strategy.root_device.type != "cpu":
         return f"the device is {trainer.strategy.root_device.type}"
-    datamodule = getattr(trainer, "datamodule", None)
-    if datamodule is not None and not isinstance(datamodule, WindowDataModule):
+    began = trainer.train_dataloader is not None  # a run is asked before it begins, too
+    if began and not isinstance(trainer.datamodule, WindowDataModule):  # type: ignore[attr-defined]
         return "the batches do not come from a WindowDataModule"
     for callback in overriding(trainer, *UPDATE_HOOKS):
         if not (type(callback).__module__.startswith("steepest.lightning.") or isinstance(callback, BETWEEN_CALLS)):

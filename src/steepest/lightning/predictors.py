@@ -6,6 +6,7 @@ done by callbacks. Any Lightning `Trainer` can fit these, with any loader of (x,
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -25,6 +26,21 @@ from steepest.runs.specs import LinearModel, MLPModel
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 MakeScheduler = Callable[[torch.optim.Optimizer], LRScheduler]
+
+
+def takes(spec: type) -> Callable[[Any], Any]:
+    """Let a constructor's signature be the fields of a dataclass, `optimizer` and `scheduler`.
+
+    Lightning hands a constructor those of a checkpoint's hyper-parameters that its signature has: so each kind of
+    predictor loads the others' checkpoints.
+    """
+
+    def sign(constructor: Any) -> Any:
+        own, fields = inspect.signature(constructor).parameters, inspect.signature(spec).parameters.values()
+        constructor.__signature__ = inspect.Signature([own["self"], *fields, own["optimizer"], own["scheduler"]])
+        return constructor
+
+    return sign
 
 
 class Diverged(ArithmeticError):
@@ -132,6 +148,7 @@ class LinearPredictor(Predictor):
         scheduler: makes what changes its step after every epoch.
     """
 
+    @takes(LinearModel)
     def __init__(
         self,
         *sizes: Any,
@@ -152,6 +169,7 @@ class MLPPredictor(Predictor):
         scheduler: makes what changes its step after every epoch.
     """
 
+    @takes(MLPModel)
     def __init__(
         self,
         *sizes: Any,

@@ -26,6 +26,7 @@ from steepest.evaluate.references import reference_losses
 from steepest.evaluate.scoring import PartScorer, part_scorers
 from steepest.lightning.callbacks import CheckpointFiles, Tracking
 from steepest.lightning.datamodule import WindowDataModule
+from steepest.lightning.internals import trains_elsewhere
 from steepest.lightning.manual import ManualPredictor, check_precision, choose_engine
 from steepest.lightning.predictors import Diverged, Predictor
 from steepest.nets.agreement import Disagreement
@@ -122,7 +123,8 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     if resume and state is None:
         remove_curves(folder)  # it was killed before its first checkpoint, and begins anew
     rule, extra, instruments = _parts(checked, alone)
-    if state is not None and (over := _already_finished(state, rule, folder)) is not None:
+    most = checked.groups["trainer"].arguments.get("max_epochs")
+    if state is not None and (over := _already_finished(state, rule, most, folder)) is not None:
         return over
     trial = None if resume else trial_of(checked.plain)  # a run that is continued by itself is no trial any more
     logger = checked.groups["logger"]
@@ -141,6 +143,11 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     trainer: Trainer = checked.groups["trainer"](
         logger=logger, callbacks=[tracking, *extra], enable_checkpointing=False, plugins=[CheckpointFiles()], **clip
     )
+    if trains_elsewhere(trainer):
+        raise ValueError(
+            "trainer.strategy: ddp_spawn, ddp_fork and ddp_notebook train in processes that hand no record back; "
+            "use trainer.strategy=ddp"
+        )
     engine, why = _engine(model, trainer)
     _check_same_engine(record, engine)
     # A process that Lightning starts itself runs all of this again, but for what only the first one does.
@@ -157,11 +164,16 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     bar = next((i for i in instruments.values() if isinstance(i, RunProgress)), None)
     try:
         status, reason = fit(trainer, model, datamodule, last if state else None)
+        if tracking.tracker is None and state is not None and trainer.num_training_batches:
+            # Lightning begins nothing where its own limit is reached; the run was killed while it was evaluated.
+            tracking.on_train_start(trainer, model)
+            model.on_train_start()
+            tracking.on_train_end(trainer, model)
         tracker = tracking.tracker
         if not trainer.is_global_zero:
             return Outcome({"status": status, "stop_reason": reason}, None)
         if tracker is None:
-            raise ValueError("trainer.fast_dev_run or limit_train_batches=0: there was nothing to train on")
+            raise ValueError(f"trainer.limit_train_batches={trainer.limit_train_batches}: there is nothing to train on")
         seconds = time.perf_counter() - started
         if status != "finished":
             return Outcome(end_early(tracker, record, status, reason, seconds), None)
@@ -194,6 +206,8 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     finally:
         if bar is not None:
             bar.close()
+        if tracking.tracker is not None and tracking.tracker.view.sink is not None:
+            tracking.tracker.view.sink.close()
     if isinstance(logger, TensorBoardLogger):
         logger.finalize("success")
     log.info("%s", metrics["verdict"])
@@ -232,13 +246,15 @@ def _parts(checked: Checked, alone: bool) -> tuple[Epochs, list[Callback], dict[
     return Epochs(checked.groups["trainer"].arguments.get("max_epochs") or 1000), [*extra, stop], instruments
 
 
-def _already_finished(state: dict[str, Any], rule: Epochs, folder: Path) -> Outcome | None:
+def _already_finished(state: dict[str, Any], rule: Epochs, most: int | None, folder: Path) -> Outcome | None:
     """The outcome of a run that has nothing left to do; None where it can continue."""
     kept, run_json = state["callbacks"].get(TRACKER), read_json(folder / "run.json")
     metrics = read_json(folder / "metrics.json")
     if kept is None or run_json.get("status") != "finished" or metrics.get("status") != "finished":
         return None
-    if not (rule.limit(kept["updates"] // kept["batches"], kept["updates"]) or is_verdict(kept["reason"])):
+    epochs = kept["updates"] // kept["batches"]
+    at_limit = bool(rule.limit(epochs, kept["updates"])) or (most not in (None, -1) and epochs >= most)
+    if not (at_limit or is_verdict(kept["reason"])):
         return None
     log.warning("%s has finished already (%s): there is nothing to do", folder, metrics["stop_reason"])
     return Outcome(metrics, None)

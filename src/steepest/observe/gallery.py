@@ -25,15 +25,13 @@ from steepest.evaluate.evaluation import Evaluation
 from steepest.nets.curvature import Surface
 from steepest.nets.losses import LOSSES
 from steepest.observe import fits, landscape
-from steepest.observe.eventfile import event_file, read_scalars
+from steepest.observe.eventfile import Sink, event_file, read_scalars
 from steepest.observe.figures import draw_losses, draw_numbers, draw_predictions
 from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
 from steepest.observe.recorder import Recorder
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard.writer import SummaryWriter
-
     from steepest.lightning.predictors import Predictor
 
 SIDE, SLICE, MESH = 81, 41, 41  # points along a grid's side
@@ -91,7 +89,7 @@ def draw_scores(run: RunHistory) -> None:
 
 
 @_uncollected()
-def draw_descent(run: RunHistory, writer: SummaryWriter | None, step: int) -> None:
+def draw_descent(run: RunHistory, writer: Sink | None, step: int) -> None:
     """Draw the parameters, the loss around their path, and, for one input, the function at several updates."""
     pictures = run.pictures
     if pictures is None or len(pictures.snapshots) < 2:
@@ -121,7 +119,7 @@ def draw_descent(run: RunHistory, writer: SummaryWriter | None, step: int) -> No
             fits.draw_pieces(surface, data, path[-1], figures / "pieces.png")
 
 
-def show(folder: Path, writer: SummaryWriter, step: int) -> None:
+def show(folder: Path, writer: Sink, step: int) -> None:
     """Write each picture of `figures/` to TensorBoard, byte for byte."""
     for path in sorted((folder / "figures").glob("*.[pg][ni][gf]")):
         with Image.open(path) as picture:
@@ -172,7 +170,7 @@ def _early_ones(run: RunHistory) -> tuple[list[int], Sequence[np.ndarray]]:
     return [updates[n] for n in numbers], [path[n] for n in numbers]
 
 
-def _surface(run: RunHistory, surface: Surface, figures: Path, writer: SummaryWriter | None, step: int) -> None:
+def _surface(run: RunHistory, surface: Surface, figures: Path, writer: Sink | None, step: int) -> None:
     """Draw the loss surface of a model with two parameters, the path across it, and the surface as a mesh."""
     assert run.pictures is not None
     path_K2 = run.every_KP if run.every_KP is not None else np.stack(run.pictures.snapshots).astype(float)
@@ -193,10 +191,13 @@ def _surface(run: RunHistory, surface: Surface, figures: Path, writer: SummaryWr
     grid = landscape.plane(surface, torch.zeros(2, dtype=torch.float64), [*unit], u_G, v_G)
     landscape.draw_surface(grid, path_K2, full_K2, exact, ("W1 (a)", "b1 (b)"), figures / "surface.png")
     if writer is not None:
+        from torch.utils.tensorboard.summary import mesh
+
         every = np.linspace(0, SIDE - 1, MESH).round().astype(int)
         coarse = landscape.Grid(u_G[every], v_G[every], grid.loss_GG[np.ix_(every, every)])
         vertices, colours, faces = (torch.from_numpy(a).unsqueeze(0) for a in landscape.mesh(coarse))
-        writer.add_mesh("surface", vertices, colours, faces, global_step=step)
+        summary = mesh("surface", vertices, colours, faces, None)
+        event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def _around(surface: Surface, path: Sequence[np.ndarray], figures: Path) -> None:

@@ -68,7 +68,7 @@ TAGS = (
     Tag("dead/layer{layer}", "share of a layer's relu units that no training sample switches on", "share", EPOCH, "Neuron health / dead relus"),
     Tag("saturated/layer{layer}", "share of a layer's outputs (sigmoid, tanh, hard sigmoid) with less than a twentieth of the greatest slope", "share", EPOCH, "Neuron health / saturated sigmoids"),
     Tag("curvature/greatest_eigenvalue", "lambda_max of the Hessian of the training loss", "loss / parameter^2", CURVATURE, "Curvature / ends of the Hessian's spectrum"),
-    Tag("curvature/smallest_eigenvalue", "lambda_min: below 0 there is a way down that the gradient does not see", "loss / parameter^2", CURVATURE, "Curvature / ends of the Hessian's spectrum"),
+    Tag("curvature/smallest_eigenvalue", "lambda_min: below 0 the loss falls along its direction, even where the gradient is zero", "loss / parameter^2", CURVATURE, "Curvature / ends of the Hessian's spectrum"),
     Tag("curvature/positive_fraction", "share of the Hessian's eigenvalues above 0", "share", CURVATURE, "Curvature / share of positive eigenvalues"),
     Tag("curvature/gradient_norm", "norm of the whole training part's gradient", "loss / parameter", CURVATURE, "Curvature / gradient norm of the whole training part"),
     Tag("critical/gradient_norm", "norm of the whole training part's gradient where the descent ended (HPARAMS)", "loss / parameter", f"{END} (callbacks=curvature)"),

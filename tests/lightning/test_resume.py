@@ -1,0 +1,293 @@
+"""A run that is resumed ends as if it had not been interrupted, wherever that was; one that has ended does nothing."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from steepest import ManualPredictor, WindowDataModule
+from steepest.lightning import callbacks, run
+from steepest.observe.curves import read_curves
+from steepest.observe.eventfile import read_scalars
+from steepest.runs import checkpoints
+from steepest.runs.config import check
+from steepest.runs.drive import SharedData, drive
+from steepest.runs.tracker import Tracker
+
+pytestmark = pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+BATCHES = 7  # of an epoch
+DATA = ("data=random_walk", "data.rows=300", "data.window=3", "data.batch_size=32", "model.hidden=[4]")
+KINDS = {
+    "kernel": ["model=mlp_manual", "model.engine=kernel"],
+    "textbook": ["model=mlp_manual", "model.engine=textbook"],
+    "autograd": ["model=mlp"],
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+class Killed(BaseException):
+    """Stands for a process that is no more."""
+
+
+def killed(*_, **__):
+    raise Killed
+
+
+def metrics_of(folder):
+    """What metrics.json says but for the time it took."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics.pop("seconds") > 0
+    return metrics
+
+
+def files_of(folder):
+    """The contents of every file of a record."""
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def assert_same(one, other, where=""):
+    """Whether two checkpoints' contents are equal to the bit."""
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}/{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), where
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{where}/{number}")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif not (isinstance(one, float) and math.isnan(one) and math.isnan(other)):
+        assert one == other, where
+
+
+def assert_ends_alike(expected, folder):
+    """Whether a resumed run left what the uninterrupted one did."""
+    assert metrics_of(folder) == metrics_of(expected)
+    assert (folder / "predictions.csv").read_text() == (expected / "predictions.csv").read_text()
+    for name in ("last", "best"):
+        one, other = (torch.load(f / f"checkpoints/{name}.ckpt", weights_only=True) for f in (expected, folder))
+        for content in (one, other):
+            content.pop("loops", None)
+            if name == "last":  # of a limit within an epoch the checkpoint is older than the verdict
+                content["callbacks"]["steepest"]["instruments"]["curvature"].pop("ending", None)
+        assert_same(one, other)
+    curves, resumed = read_scalars(expected), read_scalars(folder)
+    for tag, curve in resumed.items():
+        assert curve.index.is_unique, f"{tag} has doubled points"
+        assert curve.index.is_monotonic_increasing, tag
+    assert curves.keys() == resumed.keys()
+    for tag, curve in curves.items():
+        if tag.startswith(("train/", "val/", "gradient_norm/", "parameter_", "update_ratio/", "learning_rate")):
+            # (A limit within an epoch has been scored where it was.)
+            pd.testing.assert_series_equal(curve, resumed[tag].loc[curve.index])
+
+
+@every_kind
+@pytest.mark.parametrize("first", [2 * BATCHES, 2 * BATCHES + 3], ids=["at an epoch's end", "inside an epoch"])
+def test_a_limit_of_updates_that_is_raised_changes_no_bit(train, kind, first):
+    how = (*KINDS[kind], *DATA, "optimizer=adam")
+    last = f"stop.updates={4 * BATCHES + 2}"
+    _, expected = train(*how, last, name="whole")
+    outcome, folder = train(*how, f"stop.updates={first}", name="part")
+    assert outcome.metrics["updates"] == first
+    outcome, _ = train(last, name="part", resume=True)
+    assert outcome.metrics["stop_reason"] == f"updates: {4 * BATCHES + 2} updates done"
+    assert_ends_alike(expected, folder)
+
+
+@every_kind
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        ["scheduler=plateau", "scheduler.patience=0", "optimizer.lr=0.5", "+scheduler.threshold=0.5"],
+        ["scheduler=cosine", "scheduler.T_max=6"],
+    ],
+    ids=["plateau", "cosine"],
+)
+def test_schedulers_go_on_where_they_were(train, kind, scheduler):
+    how = (*KINDS[kind], *DATA, *scheduler)
+    _, expected = train(*how, "stop.epochs=6", name="whole")
+    _, folder = train(*how, "stop.epochs=3", name="part")
+    train("stop.epochs=6", name="part", resume=True)
+    assert read_scalars(expected)["learning_rate"].nunique() > 2
+    assert_ends_alike(expected, folder)
+
+
+ENDED = {
+    "early stopping": ["stop=early", "stop.patience=2", "stop.min_delta=0.5"],
+    "threshold": ["stop=threshold", "stop.loss=2"],
+    "stationary": ["stop=stationary", "stop.gradient_norm=50"],
+    "epochs": ["stop.epochs=2"],
+    "updates": ["stop.updates=10"],
+}
+WATCHED = ("callbacks=[default,audit,parity]", "callbacks.audit.every_n_updates=3", "trainer.precision=64-true")
+
+
+@pytest.mark.parametrize("rule", ENDED)
+@pytest.mark.parametrize("kind", ["kernel", "autograd"])
+def test_a_run_that_has_ended_is_left_as_it_is(train, caplog, kind, rule):
+    watched = WATCHED if kind == "kernel" else WATCHED[2:]
+    first, folder = train(*KINDS[kind], *DATA, *watched, *ENDED[rule])
+    assert first.metrics["stop_reason"].startswith(rule)
+    assert ("parity" in first.metrics) == (kind == "kernel")
+    before = files_of(folder)
+    for more in ([], ["stop.epochs=400"] if rule not in ("epochs", "updates") else []):
+        caplog.clear()
+        outcome, _ = train(*more, resume=True)
+        assert "has finished already" in caplog.text
+        assert outcome.metrics == first.metrics
+        assert outcome.objective == first.objective
+        assert files_of(folder) == before
+
+
+@pytest.mark.parametrize("rule", ENDED)
+@pytest.mark.parametrize("kind", ["kernel", "autograd"])
+def test_a_run_that_is_killed_while_it_is_evaluated_reports_all_when_it_is_resumed(train, monkeypatch, kind, rule):
+    how = (*KINDS[kind], *DATA, *(WATCHED if kind == "kernel" else WATCHED[2:]), *ENDED[rule])
+    _, expected = train(*how, name="whole")
+    with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
+        patch.setattr(run, "finish", killed)
+        train(*how, name="part")
+    folder = expected.with_name("part")
+    assert not (folder / "metrics.json").exists()
+    outcome, _ = train(name="part", resume=True)
+    assert outcome.metrics["status"] == "finished"
+    assert_ends_alike(expected, folder)
+    assert metrics_of(folder)["critical"]["verdict"]
+    if kind == "kernel":
+        assert metrics_of(folder)["audit"]["updates_looked_at"] > 1
+        assert (folder / "parity.csv").read_text() == (expected / "parity.csv").read_text()
+
+
+def test_instruments_go_on_with_what_they_had_found(train):
+    how = (*KINDS["kernel"], *DATA, *WATCHED)
+    _, expected = train(*how, "stop.updates=25", name="whole")
+    _, folder = train(*how, "stop.updates=9", name="part")
+    train("stop.updates=25", name="part", resume=True)
+    assert_ends_alike(expected, folder)
+    assert metrics_of(folder)["audit"]["updates_looked_at"] == 9
+    assert (folder / "parity.csv").read_text() == (expected / "parity.csv").read_text()
+    assert list(pd.read_csv(folder / "parity.csv")["update"]) == list(range(1, 26))
+
+
+CLASSES = ("data=rings", "data.rows=200", "data.batch_size=32", "model.loss=cross_entropy", "model.hidden=[4]")
+
+
+@pytest.mark.parametrize(
+    "how", [DATA, (*CLASSES, "objective=val/cross_entropy")], ids=["values", "classes"]
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["kernel", "autograd"])
+def test_a_run_that_is_killed_before_its_first_checkpoint_begins_anew(train, monkeypatch, kind, how):
+    how = (*KINDS[kind], *how, "stop.epochs=4")
+    _, expected = train(*how, name="whole")
+    monkeypatch.setattr(callbacks, "PAUSE", math.inf)
+    with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
+        ends = Tracker.epoch_end
+        patch.setattr(Tracker, "epoch_end", lambda self: killed() if self.view.epochs == 2 else ends(self))
+        train(*how, name="part")
+    folder = expected.with_name("part")
+    assert len(read_scalars(folder)["train/loss"]) > 0, "something was written"
+    assert not (folder / "checkpoints" / "last.ckpt").exists()
+    train(name="part", resume=True)
+    assert_ends_alike(expected, folder)
+    curves, others = (read_curves(f, ["train/loss", "train/full_loss"]) for f in (expected, folder))
+    for tag, curve in curves.items():
+        assert list(curve.steps) == sorted(set(curve.steps)), tag
+        assert list(curve.steps) == list(others[tag].steps), tag
+        assert list(curve.values) == list(others[tag].values), tag
+
+
+@every_kind
+def test_a_run_that_is_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(train, monkeypatch, kind):
+    how = (*KINDS[kind], *DATA, "stop.epochs=5")
+    _, expected = train(*how, name="whole")
+    monkeypatch.setattr(callbacks, "PAUSE", 0.0)  # a checkpoint an epoch
+    save, done = torch.save, []
+
+    def half(content, file):
+        done.append(content["global_step"])
+        if len(done) == 3:
+            file.write(b"half a checkpoint")
+            raise Killed
+        save(content, file)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
+        patch.setattr(torch, "save", half)
+        train(*how, name="part")
+    folder = expected.with_name("part")
+    assert done[:3] == [BATCHES, 2 * BATCHES, 3 * BATCHES]
+    assert checkpoints.load(folder / "checkpoints" / "last.ckpt")["global_step"] == 2 * BATCHES
+    assert not list(folder.rglob("*.part"))
+    train(name="part", resume=True)
+    assert_ends_alike(expected, folder)
+
+
+def test_a_resumed_run_whose_engine_would_differ_is_refused(train):
+    _, folder = train("model=mlp_manual", *DATA, "stop.epochs=1")
+    before = files_of(folder)
+    with pytest.raises(ValueError, match="the kernel trained the run so far, and the textbook would now"):
+        train("stop.epochs=2", "trainer.devices=2", resume=True)
+    assert files_of(folder) == before
+
+
+class Begins(Callback):
+    def on_train_start(self, trainer, pl_module):
+        self.update = trainer.global_step
+
+
+@pytest.mark.parametrize("updates", [2 * BATCHES, 2 * BATCHES + 3], ids=["at an epoch's end", "inside an epoch"])
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_a_plain_trainer_continues_what_the_threads_launcher_began(tmp_path, updates, optimizer):
+    from conftest import NO_PICTURES, QUIET, composed
+
+    checked = check(
+        composed(
+            *DATA, "model=mlp_manual", f"optimizer={optimizer}", f"stop.updates={updates}", QUIET, NO_PICTURES, "seed=1"
+        )
+    )
+    (tmp_path / "job").mkdir()
+    assert drive(checked, tmp_path / "job", [], SharedData())["updates"] == updates
+    path = tmp_path / "job" / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    dataset = checked.groups["data"]()
+    assert content["WindowDataModule"]["spec"]["kind"] == "RandomWalk"
+    assert content["WindowDataModule"]["spec"]["window"] == 3
+    data = WindowDataModule(dataset, seed=1)
+    data.setup()
+    assert torch.equal(content["WindowDataModule"]["scaler"]["mean_S"], data.windows.mean_S)
+    assert torch.equal(content["WindowDataModule"]["scaler"]["scale_S"], data.windows.scale_S)
+
+    ends = []
+    for checkpoint in (path, None):
+        model, begins = (
+            ManualPredictor(**content["hyper_parameters"], optimizer=checked.groups["optimizer"]()),
+            Begins(),
+        )
+        trainer = Trainer(
+            max_epochs=5, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, limit_val_batches=0, callbacks=[begins],
+        )  # fmt: skip
+        trainer.fit(model, datamodule=WindowDataModule(dataset, seed=1), ckpt_path=checkpoint, weights_only=True)
+        assert begins.update == (updates if checkpoint else 0)
+        assert trainer.global_step == 5 * BATCHES
+        ends.append((model.state_dict(), trainer.optimizers[0].state_dict()))
+    assert_same(*ends)
+
+
+def test_the_threads_launcher_and_the_trainer_leave_the_same_checkpoint(tmp_path, train):
+    from conftest import NO_PICTURES, QUIET, composed
+
+    how = (*DATA, "model=mlp_manual", "optimizer=adam", "stop.updates=17")
+    _, expected = train(*how)
+    (tmp_path / "job").mkdir()
+    drive(check(composed(*how, QUIET, NO_PICTURES)), tmp_path / "job", [], SharedData())
+    for name in ("last", "best"):
+        one, other = (checkpoints.load(f / f"checkpoints/{name}.ckpt") for f in (expected, tmp_path / "job"))
+        for key in ("global_step", "epoch", "state_dict", "hyper_parameters", "WindowDataModule", "hparams_name"):
+            assert_same(one[key], other[key], key)
+    assert_same(one.get("optimizer_states"), other.get("optimizer_states"))

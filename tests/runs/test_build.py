@@ -1,0 +1,45 @@
+"""What a thread trains without a Trainer, and what it leaves to one."""
+
+import pytest
+from conftest import NO_PICTURES, QUIET, composed
+
+from steepest.runs.build import reason_against
+from steepest.runs.config import check
+
+
+def reason(*overrides: str) -> str | None:
+    return reason_against(check(composed("model=mlp_manual", QUIET, NO_PICTURES, *overrides)), threads=1)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["optimizer=adamw", "scheduler=plateau", "stop=early", "trainer.gradient_clip_val=1"],
+        ["trainer.precision=64-true", "callbacks=[default,audit,parity,noise,steps,escape]", "logger=none"],
+        ["model=linear_manual", "data=rings", "model.loss=cross_entropy", "objective=val/cross_entropy"],
+    ],
+)
+def test_a_job_of_hand_derived_models_needs_no_trainer(overrides):
+    assert reason(*overrides) is None
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model=mlp", "MLPPredictor trains by autograd"),
+        ("model.engine=textbook", "model.engine=textbook"),
+        ("threads=2", "threads=2, and this process uses 1"),
+        ("optimizer=lbfgs", "optimizer LBFGS is not one of SGD, Adam and AdamW"),
+        ("+optimizer.maximize=true", None),
+        ("trainer.accelerator=gpu", "trainer.accelerator=gpu is Lightning's to do"),
+        ("trainer.devices=2", "trainer.devices=2 is Lightning's to do"),
+        ("+trainer.max_time=00:00:01:00", "trainer.max_time=00:00:01:00 is Lightning's to do"),
+        ("trainer.limit_train_batches=3", "trainer.limit_train_batches=3 is Lightning's to do"),
+        ("+callbacks.rates._target_=lightning.pytorch.callbacks.LearningRateMonitor", "callbacks.rates is a callback"),
+        ("resume=somewhere", "resume= continues one run"),
+    ],
+)
+def test_what_only_lightning_does_is_left_to_it(override, said):
+    found = reason(override)
+    assert found == said if said is None else found.startswith(said)
