@@ -6,6 +6,7 @@ same initial weights, and keeps the loss of every update.
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -36,6 +37,9 @@ OFF = {
     "enable_model_summary": False,
     "accelerator": "cpu",
 }
+
+# For commands in processes of their own: everybody's libraries are as they are installed, with as many threads as they like.
+AS_INSTALLED = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_"))}
 
 Contender = Callable[[], int]  # trains and returns the number of updates
 

@@ -1,6 +1,6 @@
 """neuralforecast's NLinear and MLP on the 20 shipped stocks: prints the seconds of their training alone.
 
-Run by `test_commands.py` with the interpreter of an environment that holds neuralforecast (its pins are not ours):
+Run by `test_single_runs.py` with the interpreter of an environment that holds neuralforecast (its pins are not ours):
 
     python forecasters.py STOCKS.csv.gz MODEL STEPS WINDOWS LOOK_BACK HIDDEN
 """

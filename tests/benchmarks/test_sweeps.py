@@ -8,7 +8,6 @@ do what they usually do. Those that would take long are extrapolated from 10 job
 254 times what each further one does.
 """
 
-import os
 import statistics
 import subprocess
 import sys
@@ -33,15 +32,18 @@ DATA = [
 ]  # fmt: skip
 NETS = ["model=mlp_manual", f"model.hidden=[{contenders.HIDDEN}]", *DATA, f"stop.epochs={EPOCHS}"]
 LINEAR = ["model=linear_manual", "data=sp500", "stop.epochs=5"]
-# Everybody's libraries are as they are installed, with as many threads as they like.
-AS_INSTALLED = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_"))}
 
 
 def seconds(*words: object, folder: Path) -> float:
     """What a command takes."""
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, *map(str, words)], cwd=folder, env=AS_INSTALLED, capture_output=True, text=True, check=False
+        [sys.executable, *map(str, words)],
+        cwd=folder,
+        env=contenders.AS_INSTALLED,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return time.perf_counter() - start

@@ -67,7 +67,7 @@ TEXTBOOK = {
 }
 TEXTBOOK_SELECTION = "kinks or line_by_line or square or (every_depth and (tanh-huber or identity-cross_entropy))"
 
-# The same for engine/kernels.py: (today's text, the mistake).
+# The same for the engine: (today's text, the mistake).
 KERNEL = {
     "the 1/N is missing": ("p_NO.dtype.type(1.0 / count), 0.0", "p_NO.dtype.type(1.0), 0.0"),
     "the slope of the sigmoid is taken at z": (
@@ -80,8 +80,8 @@ KERNEL = {
     ),
     "the bias's gradient is left out": ("db_O[o] += g_NO[n, o]", "db_O[o] += 0 * g_NO[n, o]"),
     "the weights are transposed on the way down": (
-        "np.dot(g_NO, W_OI, slope_NI)",
-        "np.dot(g_NO, W_OI.reshape(inputs, outputs).T, slope_NI)",
+        "_dot(g_NO, W_OI, slope_NI)",
+        "_dot(g_NO, W_OI.reshape(inputs, outputs).T, slope_NI)",
     ),
     "dampening is ignored": ("momentum * mean_P[i] + fresh * g", "momentum * mean_P[i] + g"),
     "Adam's first moment is not corrected for its start": ("kind(rate / (1.0 - b1 ** (done + 1)))", "kind(rate)"),
@@ -91,7 +91,7 @@ KERNEL = {
         "bound / (norm + CLIP_EPSILON)",
     ),
     "a short last batch is filled up from the one before it": (
-        "order_N[k * batch : min((k + 1) * batch, order_N.size)]",
+        "order_N[k * batch : (k + 1) * batch]",
         "order_N[min((k + 1) * batch, order_N.size) - batch : min((k + 1) * batch, order_N.size)]",
     ),
     "the last value is not subtracted from a relative window": (
@@ -176,6 +176,9 @@ def test_the_tests_of_the_kernel_pass_on_a_copy_without_mistakes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("mistake", KERNEL)
 def test_the_tests_of_the_kernel_catch(mistake, tmp_path):
-    package = copied(tmp_path, "engine/kernels.py", *KERNEL[mistake])
+    right, wrong = KERNEL[mistake]
+    engine = ROOT / "src" / "steepest" / "engine"
+    (file,) = (name for name in ("kernels.py", "functions.py") if right in (engine / name).read_text())
+    package = copied(tmp_path, f"engine/{file}", right, wrong)
     ((code, output),) = run_suite("engine/test_descent.py", KERNEL_SELECTION, [package])
     assert is_caught(code, output), output

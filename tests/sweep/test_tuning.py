@@ -68,7 +68,7 @@ def tune(tmp_path):
 
     def start(
         n_trials=12, jobs=None, space=SPACE, batch=4, seed=0, sampler="TPE", pruner="Nop", name=None, storage=None,
-        folder="s", objective="val/mse", **sweep,
+        folder="s", objective="val/mse", made=True, **sweep,
     ):  # fmt: skip
         hydra = {"sweep": {"dir": str(tmp_path / folder)}, "launcher": {"_target_": "basic"}}
         config = OmegaConf.create({"objective": objective, "hydra": hydra, "sweep": sweep})
@@ -76,14 +76,15 @@ def tune(tmp_path):
             OmegaConf.create({"_target_": f"optuna.{kind}s.{cls}{kind.title()}"})
             for kind, cls in (("sampler", sampler), ("pruner", pruner))
         ]
-        (tmp_path / folder).mkdir(exist_ok=True)
+        if made:
+            (tmp_path / folder).mkdir(exist_ok=True)
         jobs = jobs or Jobs()
         try:
             Tuning(Options(n_trials, batch, seed, *nodes, name, storage), config, space, None, jobs).run()
         except Killed:
             return jobs, None
         where = storage or str(tmp_path / folder / "study.journal")
-        kept = optuna.load_study(study_name=name or folder, storage=open_storage(where))
+        kept = optuna.load_study(study_name=name or (tmp_path / folder).name, storage=open_storage(where))
         return jobs, kept.trials
 
     return start
@@ -422,11 +423,17 @@ def test_a_sweep_that_is_started_as_a_run_is_refused(command):
         (["sweep=tune", "hydra.sweeper.storage=nowhere/x"], "there is no folder"),
     ],
 )
-def test_a_wrong_option_gives_one_message_and_exit_code_2(command, arguments, message):
+def test_a_wrong_option_gives_one_message_and_exit_code_2(command, tmp_path, arguments, message):
     answer = command("-m", *arguments)
     assert answer.returncode == 2
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr
+    assert list(tmp_path.iterdir()) == [], "a sweep that is refused leaves no folder"
+
+
+def test_a_study_is_made_in_a_sweeps_folder_that_was_not_there(tmp_path, tune):
+    jobs, trials = tune(n_trials=2, folder="outputs/s", made=False)
+    assert len(trials) == len(jobs.launched) == 2
 
 
 def test_a_missing_optuna_is_said_with_what_to_install(tmp_path):

@@ -1,6 +1,6 @@
 """Where compiled code is kept between processes, and who compiles it. Imports neither torch nor, by itself, Numba.
 
-The folder's name holds a hash of the kernel's source and of the versions that compile it, so an edit or an upgrade
+The folder's name holds a hash of this room's sources and of the versions that compile it, so an edit or an upgrade
 never meets stale code. One process compiles at a time; the others wait for its result instead of writing over it.
 """
 
@@ -18,18 +18,18 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-SOURCE = Path(__file__).with_name("kernels.py")
+HERE = Path(__file__).parent
 
 
 @cache
 def folder() -> Path | None:
     """The cache's folder, made if need be; None where neither the package's own nor the user's can be written."""
-    key = hashlib.sha256(SOURCE.read_bytes())
+    key = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(HERE.glob("*.py"))))
     for package in ("numba", "llvmlite", "numpy"):
         key.update(importlib.metadata.version(package).encode())
     key.update(sys.version.encode())
     users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for parent in (SOURCE.parent / "__pycache__", users / "steepest"):
+    for parent in (HERE / "__pycache__", users / "steepest"):
         found = parent / f"kernels-{key.hexdigest()[:16]}"
         try:
             found.mkdir(parents=True, exist_ok=True)
@@ -51,9 +51,7 @@ def ready(precision: str) -> None:
     """Have the kernel compiled for this precision; it is said where that takes seconds."""
     found = folder()
     if found is None:
-        log.warning(
-            "compiling the training kernel, at every start: neither %s nor ~/.cache can be written", SOURCE.parent
-        )
+        log.warning("compiling the training kernel, at every start: neither %s nor ~/.cache can be written", HERE)
         _compile(precision)
     elif is_compiled(precision):
         _compile(precision)

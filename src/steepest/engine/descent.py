@@ -142,12 +142,12 @@ class Descent:
         dtype = self.parameters[0].dtype
         ready(str(dtype).removeprefix("torch."))
         share_threads(torch.get_num_threads())
-        from steepest.engine import kernels
+        from steepest.engine import functions, kernels
 
         self.kernels = kernels
         units = np.array([network.layers()[0][0].shape[1], *(len(b) for _, b in network.layers())])
         sigma = list(ACTIVATIONS).index(network.activations[0].name)
-        kinds = [kernels.SIGMOID, kernels.RELU, kernels.TANH, kernels.HARD_SIGMOID, kernels.IDENTITY]
+        kinds = [functions.SIGMOID, functions.RELU, functions.TANH, functions.HARD_SIGMOID, functions.IDENTITY]
         self.net = (units, kinds[sigma], list(LOSSES).index(loss.name))
         self.rows = (
             windows.inputs_TF.contiguous().numpy(), windows.target_T.contiguous().numpy(), windows.price_T.numpy(),

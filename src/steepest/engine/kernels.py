@@ -1,32 +1,24 @@
 """The hand-derived formulas of `nets/` once more, as compiled loops: K updates of one run in one call.
 
-All compiled code stands in this one file, because Numba's disk cache does not notice an edited helper in another one.
 Nothing here imports torch, so it can be compiled while torch is imported elsewhere.
 
 Shapes: T rows of the data, F inputs a day, L look-back, D = L * F inputs, B samples of a batch, H horizon, O outputs,
 K updates, P numbers of all parameters, Q parameter tensors (W1, b1, W2, ...). All parameters of a run are one array
 (P,), layers are views of it. `units` holds D and then the units of every layer, the last of them O.
 
-A product of matrices is BLAS's; every other step is a plain loop over a contiguous array, which LLVM vectorises.
-`error_model="numpy"` is what lets a division vectorise. `fastmath` leaves out `nnan` and `ninf`, under which
-`isfinite` would always be true.
+A product of matrices is BLAS's; every other step is a plain loop.
 """
 
 from __future__ import annotations
 
-import gc
 import math
 
-import numba
 import numpy as np
-from numba import njit, types
-from numba.core.compiler import Compiler
-from numba.extending import intrinsic, overload
+from numba import njit
 
-from steepest.engine import cache
+from steepest.engine.compiler import INSIDE, entry, loop
+from steepest.engine.functions import IDENTITY, MSE, activate, loss_and_slope, to_slope_of_z
 
-IDENTITY, SIGMOID, RELU, TANH, HARD_SIGMOID = range(5)
-MSE, MAE, HUBER, CROSS_ENTROPY = range(4)
 SGD, ADAM, ADAMW, STAY = range(4)
 NO_CLIP, CLIP_NORM, CLIP_VALUE = range(3)
 # Places in the array of an optimizer's options.
@@ -35,184 +27,7 @@ CLIP_EPSILON = 1e-6  # torch.nn.utils.clip_grad_norm_ adds it to the norm it div
 ROWS = 256  # of a block of predictions: the result of a row depends on how many are multiplied at once
 
 
-class _Compiler(Compiler):
-    """Compiles at LLVM's -O1, which vectorises loops as -O3 does.
-
-    Numba links what a function calls into it and optimises all of it again: most of the time goes there.
-    """
-
-    def compile_extra(self, func):
-        before, collecting = numba.config.OPT, gc.isenabled()
-        numba.config.OPT = type(before)(1)  # Numba holds its lock here
-        gc.disable()  # compiling makes a million objects, and collecting them is a tenth of its time
-        try:
-            return super().compile_extra(func)
-        finally:
-            numba.config.OPT = before
-            if collecting:
-                gc.enable()
-
-
-# `_nrt`: references are not counted, as an array outlives the call that it is passed to.
-_OPTIONS = {
-    "fastmath": {"contract", "reassoc", "nsz", "arcp", "afn"}, "error_model": "numpy", "nogil": True, "_nrt": False,
-    "pipeline_class": _Compiler, "no_cfunc_wrapper": True,
-}  # fmt: skip
-_INSIDE = {**_OPTIONS, "no_cpython_wrapper": True}  # never called from Python
-_loop = njit(**_INSIDE)
-
-
-@intrinsic
-def _power_of_two(context, n):
-    """2^n for an integral float n, by writing n into a float's exponent. (Numba widens int32 arithmetic to int64.)"""
-    bits, exponent = {types.float32: (types.int32, (127, 23)), types.float64: (types.int64, (1023, 52))}[n]
-
-    def write(context, builder, signature, arguments):
-        kind = context.get_value_type(bits)
-        bias, place = (context.get_constant(bits, number) for number in exponent)
-        integer = builder.shl(builder.add(builder.fptosi(arguments[0], kind), bias), place)
-        return builder.bitcast(integer, context.get_value_type(n))
-
-    return n(n), write
-
-
-def _exp(x):
-    """exp(x), clamped to where it is a normal number: |x| <= 87 in single precision, 708 in double.
-
-    x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) by a polynomial (single: Cephes's expf, to 1e-7; double: Taylor's to
-    degree 13, to 3e-16), 2^n by writing n into the exponent's bits. Numba's own exp does not vectorise.
-    """
-
-
-@overload(_exp, jit_options=_INSIDE)
-def _exp_by_precision(x):
-    if x == types.float32:
-
-        def single(x):
-            x = min(max(x, np.float32(-87)), np.float32(87))
-            n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
-            r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
-            p = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
-            p = p * r + np.float32(8.3334519073e-3)
-            p = p * r + np.float32(4.1665795894e-2)
-            p = p * r + np.float32(1.6666665459e-1)
-            p = p * r + np.float32(5.0000001201e-1)
-            return (p * r * r + r + np.float32(1)) * _power_of_two(n)
-
-        return single
-
-    def double(x):
-        x = min(max(x, -708.0), 708.0)
-        n = np.floor(x * 1.4426950408889634 + 0.5)
-        r = x - n * 6.93145751953125e-1 - n * 1.42860682030941723212e-6
-        p = 1.0 / 6227020800 * r + 1.0 / 479001600
-        p = p * r + 1.0 / 39916800
-        p = p * r + 1.0 / 3628800
-        p = p * r + 1.0 / 362880
-        p = p * r + 1.0 / 40320
-        p = p * r + 1.0 / 5040
-        p = p * r + 1.0 / 720
-        p = p * r + 1.0 / 120
-        p = p * r + 1.0 / 24
-        p = p * r + 1.0 / 6
-        p = p * r + 0.5
-        return (p * r * r + r + 1.0) * _power_of_two(n)
-
-    return double
-
-
-@_loop
-def _tanh(z):
-    """tanh(z) = 2 / (1 + exp(-2 z)) - 1; near 0, where that cancels, its Taylor series to z^13."""
-    kind = type(z)
-    # Where the series is good to the last place: |z| < 0.5 in single precision, 0.11 in double.
-    near = kind(0.25) if kind(1) + kind(1e-10) == kind(1) else kind(0.0131)
-    s = z * z
-    series = kind(-1382.0 / 155925) + s * kind(21844.0 / 6081075)
-    series = kind(62.0 / 2835) + s * series
-    series = kind(-17.0 / 315) + s * series
-    series = kind(2.0 / 15) + s * series
-    series = kind(-1.0 / 3) + s * series
-    whole = kind(2) / (kind(1) + _exp(kind(-2) * z)) - kind(1)
-    return z + z * s * series if s < near else whole
-
-
-@_loop
-def _activate(kind, z_M, a_M):
-    """a = sigma(z), elementwise: `nets/activations.py`."""
-    if kind == SIGMOID:
-        for i in range(z_M.size):
-            a_M[i] = z_M.dtype.type(1) / (z_M.dtype.type(1) + _exp(-z_M[i]))
-    elif kind == TANH:
-        for i in range(z_M.size):
-            a_M[i] = _tanh(z_M[i])
-    elif kind == RELU:
-        for i in range(z_M.size):
-            a_M[i] = max(z_M[i], z_M.dtype.type(0))
-    elif kind == HARD_SIGMOID:
-        low, sixth, half, one = z_M.dtype.type(0), z_M.dtype.type(1.0 / 6), z_M.dtype.type(0.5), z_M.dtype.type(1)
-        for i in range(z_M.size):
-            a_M[i] = min(max(z_M[i] * sixth + half, low), one)
-    else:
-        for i in range(z_M.size):
-            a_M[i] = z_M[i]
-
-
-@_loop
-def _to_slope_of_z(kind, g_M, z_M, a_M):
-    """dL/da -> dL/dz = dL/da * sigma'(z), in place: the backwards of `nets/activations.py`, kinks as there."""
-    zero, one = g_M.dtype.type(0), g_M.dtype.type(1)
-    if kind == SIGMOID:
-        for i in range(g_M.size):
-            g_M[i] *= a_M[i] * (one - a_M[i])
-    elif kind == TANH:
-        for i in range(g_M.size):
-            g_M[i] *= one - a_M[i] * a_M[i]
-    elif kind == RELU:
-        for i in range(g_M.size):
-            g_M[i] *= one if z_M[i] > zero else zero
-    elif kind == HARD_SIGMOID:
-        edge, sixth = g_M.dtype.type(3), g_M.dtype.type(1.0 / 6)
-        for i in range(g_M.size):
-            g_M[i] *= (sixth if z_M[i] > -edge else zero) - (sixth if z_M[i] > edge else zero)
-
-
-@_loop
-def _loss_and_slope(kind, p_NO, y_NH, g_NO):
-    """The mean loss of these predictions, and dL/dp into `g_NO`: `nets/losses.py`. Here is the 1/N of all gradients."""
-    rows, horizon = y_NH.shape
-    count = rows * horizon
-    zero, one, half = p_NO.dtype.type(0), p_NO.dtype.type(1), p_NO.dtype.type(0.5)
-    scale, total = p_NO.dtype.type(1.0 / count), 0.0
-    for n in range(rows):
-        for h in range(horizon):
-            if kind == CROSS_ENTROPY:
-                down, up = p_NO[n, 2 * h], p_NO[n, 2 * h + 1]
-                gap = up - down if y_NH[n, h] == zero else down - up  # the wrong logit above the right one
-                # log softmax of the right class = -log(1 + exp(gap)), without overflow
-                small = math.exp(-abs(gap))
-                total += max(gap, zero) + math.log1p(small)
-                wrong = (one if gap > zero else small) / (one + small)  # the wrong class's softmax
-                sign = scale if y_NH[n, h] == zero else -scale
-                g_NO[n, 2 * h], g_NO[n, 2 * h + 1] = -sign * wrong, sign * wrong
-            else:
-                e = p_NO[n, h] - y_NH[n, h]
-                if kind == MSE:
-                    total += e * e
-                    g_NO[n, h] = (e + e) * scale
-                elif kind == MAE:
-                    total += abs(e)
-                    g_NO[n, h] = scale if e > zero else -scale if e < zero else e  # NaN stays NaN
-                elif abs(e) <= one:
-                    total += half * e * e
-                    g_NO[n, h] = e * scale
-                else:
-                    total += abs(e) - half
-                    g_NO[n, h] = scale if e > zero else -scale if e < zero else e
-    return total / count
-
-
-@_loop
+@loop
 def _gather(rows, origin_N, x_ND, y_NH):
     """Inputs and targets of the samples with these origins: `data/windows.py`. A window is a slice of the rows.
 
@@ -245,13 +60,13 @@ def _gather(rows, origin_N, x_ND, y_NH):
                     y_NH[n, h] -= last
 
 
-@njit(**{**_INSIDE, "_nrt": True})  # `np.dot` asks for it
+@njit(**{**INSIDE, "_nrt": True})  # `np.dot` asks for it
 def _dot(left, right, out):
     """out = left right, by BLAS."""
     np.dot(left, right, out)
 
 
-@_loop
+@loop
 def _count(units):
     """Outputs of all layers."""
     total = 0
@@ -260,7 +75,7 @@ def _count(units):
     return total
 
 
-@_loop
+@loop
 def _forward(theta_P, units, sigma, x_ND, z_M, a_M):
     """z_k = W_k a_(k-1) + b_k, a_k = sigma_k(z_k) for every layer, one after the other in `z_M` and `a_M`."""
     count = x_ND.shape[0]
@@ -276,13 +91,13 @@ def _forward(theta_P, units, sigma, x_ND, z_M, a_M):
             for o in range(outputs):
                 z_NO[n, o] += b_O[o]
         a_m = a_M[used : used + count * outputs]
-        _activate(sigma if k < units.size - 2 else IDENTITY, z_m, a_m)
+        activate(sigma if k < units.size - 2 else IDENTITY, z_m, a_m)
         below_NI = a_m.reshape(count, outputs)
         place += outputs * (inputs + 1)
         used += count * outputs
 
 
-@_loop
+@loop
 def _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P):
     """The gradients of all parameters for dL/dp at the end of `g_M`: `nets/networks.py`, from the top layer down."""
     count, last = x_ND.shape[0], units.size - 2
@@ -294,7 +109,7 @@ def _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P):
         place -= outputs * (inputs + 1)
         g_m = g_M[used : used + count * outputs]
         if k < last:
-            _to_slope_of_z(sigma, g_m, z_M[used : used + count * outputs], a_M[used : used + count * outputs])
+            to_slope_of_z(sigma, g_m, z_M[used : used + count * outputs], a_M[used : used + count * outputs])
         g_NO = g_m.reshape(count, outputs)
         below = used - count * inputs
         below_NI = a_M[below:used].reshape(count, inputs) if k > 0 else x_ND
@@ -316,7 +131,7 @@ def _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P):
                 _dot(g_NO, W_OI, slope_NI)
 
 
-@_loop
+@loop
 def _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P):
     """The mean loss of a batch, its gradient into `gradient_P`. `room` holds x, y, z, a and g."""
     x_BD, y_BH, z_M, a_M, g_M = room
@@ -327,19 +142,19 @@ def _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradie
     total = count * _count(units)
     top = total - count * outputs
     p_NO, g_NO = a_M[top:total].reshape(count, outputs), g_M[top:total].reshape(count, outputs)
-    found = _loss_and_slope(loss, p_NO, y_NH, g_NO)
+    found = loss_and_slope(loss, p_NO, y_NH, g_NO)
     _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P)
     return found
 
 
-@_loop
+@loop
 def _copy(source_M, target_M):
     """Element by element: `target_M[:] = source_M` would also compile the text of an error about the shapes."""
     for i in range(target_M.size):
         target_M[i] = source_M[i]
 
 
-@_loop
+@loop
 def _norms(numbers_P, stops_Q, norm_Q):
     """The Euclidean norm of each parameter tensor's numbers."""
     start = 0
@@ -354,7 +169,7 @@ def _norms(numbers_P, stops_Q, norm_Q):
         start = stops_Q[q]
 
 
-@_loop
+@loop
 def _clip(kind, bound, gradient_P, norm):
     """As `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_`."""
     limit = gradient_P.dtype.type(bound)
@@ -367,7 +182,7 @@ def _clip(kind, bound, gradient_P, norm):
             gradient_P[i] = min(max(gradient_P[i], -limit), limit)
 
 
-@_loop
+@loop
 def _step(optimizer, options, rate, done, first, theta_P, g_P, mean_P, square_P):
     """One step as PyTorch's optimizers of this name take it (see `engine/optimizers.py` for the formulas).
 
@@ -473,17 +288,7 @@ def _predict(theta_P, units, sigma, rows, origin_N, room, block, out_NO):
                 out_NO[start + i, o] = p_BO[i, o]
 
 
-def _entry(function):
-    """An entry point: compiled once on a machine, then read from disk."""
-    place = cache.folder()
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(place or "")
-    try:
-        return njit(**_OPTIONS, cache=place is not None)(function)
-    finally:
-        numba.config.CACHE_DIR = before
-
-
-descend, _predict_blocks = map(_entry, (_descend, _predict))
+descend, _predict_blocks = map(entry, (_descend, _predict))
 
 
 def predict(theta_P, units, sigma, rows, origin_N, room, out_NO):
@@ -500,7 +305,7 @@ def loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradien
     method = (STAY, np.zeros(MAXIMIZE + 1), 0, True, NO_CLIP, 0.0)
     net, batch = (units, sigma, loss), origin_N.size
     descend(theta_P, theta_P, theta_P, gradient_P, net, rows, origin_N, batch, np.zeros(1), method, room, found)
-    return found[0][0]
+    return float(found[0][0])
 
 
 def compile_for(precision: str) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,8 @@ from steepest.data.windows import Windows
 from steepest.evaluate.baselines import least_squares
 from steepest.evaluate.evaluation import Evaluation
 from steepest.nets.curvature import Surface
-from steepest.nets.losses import LOSSES
+from steepest.nets.losses import LOSSES, Loss
+from steepest.nets.networks import MLP
 from steepest.observe import fits, landscape
 from steepest.observe.eventfile import Sink, event_file, read_scalars
 from steepest.observe.figures import draw_losses, draw_numbers, draw_predictions
@@ -31,14 +31,19 @@ from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
 from steepest.observe.recorder import Recorder
 
-if TYPE_CHECKING:
-    from steepest.lightning.predictors import Predictor
-
 SIDE, SLICE, MESH = 81, 41, 41  # points along a grid's side
 LARGE, LARGE_SLICE = 100_000, 21  # models of more parameters than this have slices of fewer points
 MOST_OUTPUTS = 2**22  # samples times units of the widest layer
 SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # most samples of a slice; most samples times parameters times points
 MOST_FULL_UPDATES = 5000
+
+
+class Trained(Protocol):
+    """What the pictures need of a run's module: shapes, not values, of the network's parameters."""
+
+    network: MLP
+    loss: Loss
+    make_optimizer: Callable[[Iterable[torch.Tensor]], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class RunHistory:
     Attributes:
         folder: the run's folder.
         title: the title of the pictures of predictions and losses.
-        predictor: gives the network's shapes, the loss and the optimizer; the values of its parameters are not used.
+        predictor: the run's module.
         windows: the data, on the CPU.
         evaluation: the evaluation of the best epoch.
         losses: the loss of each update.
@@ -59,7 +64,7 @@ class RunHistory:
 
     folder: Path
     title: str
-    predictor: Predictor
+    predictor: Trained
     windows: Windows
     evaluation: Evaluation
     losses: np.ndarray
@@ -132,7 +137,7 @@ def show(folder: Path, writer: Sink, step: int) -> None:
 def gathered(
     folder: Path,
     title: str,
-    predictor: Predictor,
+    predictor: Trained,
     windows: Windows,
     evaluation: Evaluation,
     history: Sequence[dict[str, float]],
@@ -174,9 +179,8 @@ def _surface(run: RunHistory, surface: Surface, figures: Path, writer: Sink | No
     """Draw the loss surface of a model with two parameters, the path across it, and the surface as a mesh."""
     assert run.pictures is not None
     path_K2 = run.every_KP if run.every_KP is not None else np.stack(run.pictures.snapshots).astype(float)
-    predictor = deepcopy(run.predictor).double()
     theta = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
-    optimizer = predictor.make_optimizer([theta])
+    optimizer = run.predictor.make_optimizer([theta])
     if isinstance(optimizer, torch.optim.LBFGS):
         full_K2 = path_K2[:1]
     else:

@@ -108,13 +108,17 @@ class Tuning:
         if "://" not in self.storage:  # jobs may run elsewhere
             self.storage = str(Path(self.storage).absolute())
         self.name = str(before.get("study") or options.study_name or self.folder.name)
+        self.offset = int(before.get("known", 0))
+        # What is wrong with them is said before anything is trained, and before there is a folder.
+        self.sampler_at(0)
+        make(self.pruner, "optuna.pruners.")
+        if not self.dry and options.storage is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
         self.kept = InMemoryStorage() if self.dry else open_storage(self.storage, mend=True)
         self.study = open_study(self.kept, self.name, self.storage, self.objective, self.space.varied)
         self.identity = str(before.get(SWEEP) or uuid.uuid4().hex)
-        self.offset = int(before.get("known", len(self.study.get_trials(deepcopy=False))))
-        # What is wrong with them is said before anything is trained.
-        self.sampler_at(0)
-        make(self.pruner, "optuna.pruners.")
+        if "known" not in before:  # a study that another sweep began
+            self.offset = len(self.study.get_trials(deepcopy=False))
         self.ended: dict[int, Ended] = {}
         self.job_of: dict[tuple[str, ...], int] = {}
         if not self.dry:

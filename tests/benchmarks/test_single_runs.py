@@ -1,6 +1,6 @@
 """Whole commands of a single run, and training against forecasting libraries: ratios in one run, medians over rounds.
 
-    pytest tests/benchmarks/test_commands.py -m speed -n 0
+    pytest tests/benchmarks/test_single_runs.py -m speed -n 0
 
 The comparison with neuralforecast needs an environment of its own:
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import RATIOS, ROOT, composed
+from contenders import AS_INSTALLED
 
 pytestmark = pytest.mark.speed
 
@@ -30,7 +31,7 @@ MODELS = {
 
 def seconds(*words: object) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, *map(str, words)], check=True, capture_output=True)
+    subprocess.run([sys.executable, *map(str, words)], check=True, capture_output=True, env=AS_INSTALLED)
     return time.perf_counter() - start
 
 
@@ -56,7 +57,9 @@ def test_against_neuralforecast(tmp_path, request, model):
     def theirs() -> float:
         words = [Path(__file__).with_name("forecasters.py"), ROOT / "data" / "stocks.csv.gz", model]
         words += [STEPS, WINDOWS, LOOK_BACK, HIDDEN]
-        done = subprocess.run([OTHER, *map(str, words)], cwd=tmp_path, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [OTHER, *map(str, words)], cwd=tmp_path, check=True, capture_output=True, text=True, env=AS_INSTALLED
+        )
         return float(done.stdout.split()[-1])
 
     def ours(number: int) -> float:
