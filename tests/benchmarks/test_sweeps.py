@@ -30,7 +30,7 @@ DATA = [
     "data=random_walk", f"data.rows={ROWS}", "data.transform=log_return", f"data.window={contenders.INPUTS}",
     "data.split=[0.84,0.08,0.08]", f"data.batch_size={contenders.BATCH}",
 ]  # fmt: skip
-NETS = ["model=mlp_manual", f"model.hidden=[{contenders.HIDDEN}]", *DATA, f"stop.epochs={EPOCHS}"]
+NETS = ["model=mlp_manual", f"model.hidden={list(contenders.HIDDEN)}", *DATA, f"stop.epochs={EPOCHS}"]
 LINEAR = ["model=linear_manual", "data=sp500", "stop.epochs=5"]
 
 
