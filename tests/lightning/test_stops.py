@@ -22,6 +22,11 @@ def test_epochs_and_updates_are_counted_in_the_courses_words(train):
     assert (outcome.metrics["stop_reason"], outcome.metrics["updates"]) == ("updates: 7 updates done", 7)
 
 
+def test_no_limit_of_epochs_is_no_limit_to_lightning_either(train):
+    outcome, _ = train("data=line", "data.batch_size=null", "stop.epochs=null", "stop.updates=1005")  # 1 an epoch
+    assert (outcome.metrics["stop_reason"], outcome.metrics["epochs"]) == ("updates: 1005 updates done", 1005)
+
+
 def test_threshold_ends_at_the_first_epoch_whose_full_loss_is_below(train):
     outcome, folder = train(*LINE, "stop=threshold", "stop.loss=0.05", "trainer.precision=64-true")
     assert outcome.metrics["status"] == "finished"

@@ -33,6 +33,7 @@ def test_a_job_of_hand_derived_models_needs_no_trainer(overrides):
         ("optimizer=lbfgs", "optimizer LBFGS is not one of SGD, Adam and AdamW"),
         ("+optimizer.maximize=true", None),
         ("trainer.accelerator=gpu", "trainer.accelerator=gpu is Lightning's to do"),
+        ("trainer.max_epochs=3", "trainer.max_epochs=3 ends the run by another rule than stop.epochs"),
         ("trainer.devices=2", "trainer.devices=2 is Lightning's to do"),
         ("+trainer.max_time=00:00:01:00", "trainer.max_time=00:00:01:00 is Lightning's to do"),
         ("trainer.limit_train_batches=3", "trainer.limit_train_batches=3 is Lightning's to do"),

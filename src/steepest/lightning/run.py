@@ -139,9 +139,13 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         data=datamodule, folder=folder / "checkpoints", trial=trial,
     )  # fmt: skip
     # Lightning refuses to clip for manual optimization; such a model has been given the bound itself.
-    clip = {} if model.automatic_optimization else {"gradient_clip_val": None, "gradient_clip_algorithm": None}
+    given: dict[str, Any] = (
+        {} if model.automatic_optimization else {"gradient_clip_val": None, "gradient_clip_algorithm": None}
+    )
+    if most is None:  # no limit: Lightning would take it for 1000 epochs
+        given["max_epochs"] = -1
     trainer: Trainer = checked.groups["trainer"](
-        logger=logger, callbacks=[tracking, *extra], enable_checkpointing=False, plugins=[CheckpointFiles()], **clip
+        logger=logger, callbacks=[tracking, *extra], enable_checkpointing=False, plugins=[CheckpointFiles()], **given
     )
     if trains_elsewhere(trainer):
         raise ValueError(

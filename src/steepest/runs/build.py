@@ -126,6 +126,9 @@ def _against_trainer(checked: Checked) -> str | None:
     for key, value in node.arguments.items():
         if key not in FREE and (key not in PLAIN or value != PLAIN[key]):
             return f"trainer.{key}={value} is Lightning's to do"
+    most = node.arguments.get("max_epochs")
+    if most not in (None, -1, checked.groups["stop"].arguments.get("epochs")):
+        return f"trainer.max_epochs={most} ends the run by another rule than stop.epochs"
     if node.arguments.get("precision", "32-true") not in PRECISIONS:
         return f"trainer.precision={node.arguments['precision']} mixes precisions"
     return None

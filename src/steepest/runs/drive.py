@@ -140,10 +140,9 @@ def drive(
             windows, "train", data.dataset.batch_size, seed=checked.run.seed if data.dataset.shuffle else None,
             one_batch=data.dataset.one_batch,
         )  # fmt: skip
-        limit = checked.groups["trainer"].arguments.get("max_epochs")
         view = View(
-            parts.network, parts.loss, parts.optimizer, windows, len(batches), limit, parts.rule.updates_limit,
-            "kernel", sink, clip=parts.clip,
+            parts.network, parts.loss, parts.optimizer, windows, len(batches), parts.rule.epochs,
+            parts.rule.updates_limit, "kernel", sink, clip=parts.clip,
         )  # fmt: skip
         engine = _Late(parts, windows)
         references = found.references_of(parts) if sink is not None else {}
