@@ -173,7 +173,7 @@ def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agr
     import torch
 
     from steepest.engine.descent import Descent, reason_against
-    from steepest.lightning.run import first_batch
+    from steepest.lightning.build import first_batch
     from steepest.nets.agreement import BOUND, compare
 
     logging.getLogger("steepest").setLevel(logging.WARNING)

@@ -17,9 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from steepest.data.batches import Batches
 from steepest.data.windows import Batch, Windows
+from steepest.lightning.build import build_model
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.predictors import Predictor
-from steepest.lightning.run import build_model
 from steepest.nets.curvature import Surface
 from steepest.observe.curves import Curve, read_curves
 from steepest.runs.config import Checked, check

@@ -16,14 +16,12 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
-from steepest.data.batches import Batches
-from steepest.data.windows import Windows
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.references import reference_losses
 from steepest.evaluate.scoring import PartScorer, part_scorers
+from steepest.lightning.build import build_model
 from steepest.lightning.callbacks import CheckpointFiles, Tracking
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.internals import trains_elsewhere
@@ -40,7 +38,7 @@ from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
 from steepest.observe.tags import layout
 from steepest.runs.checkpoints import TRACKER, load
-from steepest.runs.checks import check_choices, check_objective
+from steepest.runs.checks import check_objective
 from steepest.runs.config import Checked, check
 from steepest.runs.files import read_json
 from steepest.runs.finish import end_early, finish
@@ -297,40 +295,6 @@ def _objective_without_val(config: DictConfig, record: RunRecord) -> DictConfig:
     config.objective = f"train/{objective.removeprefix('val/')}"
     record.notes.append(f"there is no val part (data.split), so the objective is {config.objective}")
     return config
-
-
-def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
-    """The config's model for the data's inputs and outputs, its optimizer tried once so that bad values show early."""
-    windows, groups = datamodule.windows, checked.groups
-    check_choices(checked, windows)
-    scheduler = groups.get("scheduler")
-    predictor = groups["model"](
-        inputs=windows.inputs,
-        outputs=windows.outputs,
-        optimizer=groups["optimizer"](),
-        scheduler=scheduler() if scheduler else None,
-    )
-    predictor.monitor = checked.run.objective
-    try:
-        predictor.configure_optimizers()
-    except ValueError as error:
-        raise ValueError(f"optimizer: {error}") from error
-    return predictor
-
-
-def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Tensor, Windows]:
-    """A config's model at its initial weights, the origins of the first batch it would be trained on, and its data.
-
-    Raises:
-        ValueError: as `run` does.
-    """
-    checked = check(config)
-    datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
-    datamodule.setup()
-    predictor, dataset = build_model(checked, datamodule), datamodule.dataset
-    windows, seed = datamodule.placed("cpu", dtype), checked.run.seed if dataset.shuffle else None
-    batches = Batches(windows, "train", dataset.batch_size, seed=seed, one_batch=dataset.one_batch)
-    return predictor.to(dtype=dtype), batches.order()[: batches.size], windows
 
 
 def fit(

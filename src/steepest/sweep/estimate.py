@@ -102,8 +102,8 @@ def _try(job: Job, shared: SharedData, epochs: int) -> float:
 def _by_themselves(checked: Checked) -> tuple[int, float]:
     """Updates of a job that is run by itself, and its seconds: a few updates are done to see."""
     tame_lightning()
+    from steepest.lightning.build import build_model
     from steepest.lightning.datamodule import WindowDataModule
-    from steepest.lightning.run import build_model
 
     torch.set_num_threads(checked.run.threads)
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)

@@ -1,0 +1,48 @@
+"""A config's module and its data, built."""
+
+from __future__ import annotations
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from steepest.data.batches import Batches
+from steepest.data.windows import Windows
+from steepest.lightning.datamodule import WindowDataModule
+from steepest.lightning.predictors import Predictor
+from steepest.runs.checks import check_choices
+from steepest.runs.config import Checked, check
+
+
+def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
+    """The config's model for the data's inputs and outputs, its optimizer tried once so that bad values show early."""
+    windows, groups = datamodule.windows, checked.groups
+    check_choices(checked, windows)
+    scheduler = groups.get("scheduler")
+    predictor = groups["model"](
+        inputs=windows.inputs,
+        outputs=windows.outputs,
+        optimizer=groups["optimizer"](),
+        scheduler=scheduler() if scheduler else None,
+    )
+    predictor.monitor = checked.run.objective
+    try:
+        predictor.configure_optimizers()
+    except ValueError as error:
+        raise ValueError(f"optimizer: {error}") from error
+    return predictor
+
+
+def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Tensor, Windows]:
+    """A config's model at its initial weights, the origins of the first batch it would be trained on, and its data.
+
+    Raises:
+        ValueError: as `run` does.
+    """
+    checked = check(config)
+    datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
+    datamodule.setup()
+    predictor, dataset = build_model(checked, datamodule), datamodule.dataset
+    windows, seed = datamodule.placed("cpu", dtype), checked.run.seed if dataset.shuffle else None
+    batches = Batches(windows, "train", dataset.batch_size, seed=seed, one_batch=dataset.one_batch)
+    return predictor.to(dtype=dtype), batches.order()[: batches.size], windows
