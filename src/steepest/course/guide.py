@@ -84,7 +84,7 @@ def teach_course(chapters: Sequence[Chapter], out: Path, *, short: bool, jobs: i
         folder.mkdir(parents=True)
         words = [f"experiment=course/{chapter.name}", *(chapter.short if short else ())]
         kept = f"hydra.{'sweep' if chapter.sweep else 'run'}.dir={folder.absolute()}"
-        begun = time.monotonic()
+        started = time.monotonic()
         with (folder / OUTPUT).open("w") as output:
             subprocess.run(
                 [sys.executable, str(conf_folder().parent / "train.py"), *words, kept],
@@ -95,7 +95,7 @@ def teach_course(chapters: Sequence[Chapter], out: Path, *, short: bool, jobs: i
         entry = {
             "command": shlex.join(["python", "train.py", *words]),
             "short": short,
-            "seconds": time.monotonic() - begun,
+            "seconds": time.monotonic() - started,
         }
         note(chapter.name, entry)
         return _read(chapter.name, entry, out)

@@ -48,7 +48,7 @@ def is_compiled(precision: str) -> bool:
 
 @cache
 def ready(precision: str) -> None:
-    """Have the kernel compiled for this precision; it is said where that takes seconds."""
+    """Load the kernel for this precision; compile it first, with a message, if it is not cached."""
     found = folder()
     if found is None:
         log.warning("compiling the training kernel, at every start: neither %s nor ~/.cache can be written", HERE)

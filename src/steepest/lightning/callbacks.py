@@ -50,7 +50,7 @@ class Tracking(Callback):
         folder: where best.ckpt and last.ckpt go.
 
     Attributes:
-        tracker: when training has begun.
+        tracker: None until training starts.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class Tracking(Callback):
         self.saved = time.monotonic()
 
     def _tracker(self) -> Tracker:
-        assert self.tracker is not None, "training has begun"
+        assert self.tracker is not None, "on_train_start sets the tracker"
         return self.tracker
 
 

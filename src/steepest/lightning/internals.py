@@ -61,11 +61,11 @@ def loops_at(trainer: Trainer, updates: int, batches: int) -> dict[str, Any]:
         loops[name] = getattr(trainer, name).state_dict()
     fit = loops["fit_loop"]
     epochs, position = divmod(updates, batches)
-    begun = epochs + (position > 0)
+    started = epochs + (position > 0)
     for when, done in (("current", position or batches), ("total", updates)):
         counts = dict.fromkeys(("ready", "started", "processed", "completed"), done)
         fit["epoch_loop.batch_progress"][when].update(counts)
-        counts = {"ready": begun, "started": begun, "processed": epochs, "completed": epochs}
+        counts = {"ready": started, "started": started, "processed": epochs, "completed": epochs}
         fit["epoch_progress"][when].update(counts)
         steps = {"ready": updates, "completed": updates}
         fit["epoch_loop.manual_optimization.optim_step_progress"][when].update(steps)

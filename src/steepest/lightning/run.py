@@ -217,7 +217,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
 
 
 class _pictures_never_fail_a_run(suppress):  # noqa: N801  # a context manager
-    """Whatever goes wrong while pictures are drawn, the run's record stands: it is said, with where it happened."""
+    """Log an error in drawing instead of raising it: the run's record is already complete."""
 
     def __init__(self) -> None:
         super().__init__(Exception)

@@ -49,14 +49,14 @@ class EventFile:
         self.file = path.open("ab")  # open as long as the run
 
     @classmethod
-    def takes_over(cls, begun: EventFileWriter) -> EventFile:
-        """Go on with a file that TensorBoard's writer began, in that writer's place behind a `SummaryWriter`."""
-        begun.close()
-        return cls(Path(begun._file_name))
+    def takes_over(cls, writer: EventFileWriter) -> EventFile:
+        """Append to the file of TensorBoard's writer, and replace that writer behind a `SummaryWriter`."""
+        writer.close()
+        return cls(Path(writer._file_name))
 
     @classmethod
     def begin(cls, folder: Path) -> EventFile:
-        """A new file, named and begun as TensorBoard does it."""
+        """Create a file with TensorBoard's name and header."""
         now = time.time()
         number = next(_numbers)
         name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{number}"

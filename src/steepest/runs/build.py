@@ -62,7 +62,7 @@ def dtype_of(checked: Checked) -> torch.dtype:
 
 
 def build(checked: Checked, windows: Windows) -> Parts:
-    """Build a run whose config `reason_against` has nothing to say about.
+    """Build a run from a config for which `reason_against` returns None.
 
     Raises:
         ValueError: for a loss, an optimizer or a rule that cannot train on these data.

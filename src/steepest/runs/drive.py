@@ -107,7 +107,7 @@ def drive(
     """Train, score and record one run in `folder`.
 
     Args:
-        checked: a config that `build.reason_against` has nothing to say about.
+        checked: a config for which `build.reason_against` returns None.
         folder: the run's own.
         overrides: what the user typed, for the record.
         shared: data of runs beside it.

@@ -15,7 +15,7 @@ SWEEP = "STEEPEST_SWEEP"  # in the environment of a job that has a process of it
 
 
 def stopped(config: DictConfig, sweep: Path) -> bool:
-    """Whether no further job of a sweep is to be begun: one has failed, and sweep.on_error=stop."""
+    """Whether the sweep must start no further job: one has failed, and sweep.on_error=stop."""
     return OmegaConf.select(config, "sweep.on_error") == "stop" and (sweep / FIRST_FAILURE).exists()
 
 

@@ -66,7 +66,7 @@ def summary(study: Study, objective: str) -> tuple[str, dict[str, Any]]:
     """How a study stands: in words, and as facts."""
     from optuna.trial import TrialState
 
-    # Of trials that were begun again only the newest counts.
+    # Only the newest attempt at a trial counts.
     newest = {(t.user_attrs.get(SWEEP), t.user_attrs.get(PLACE, -t.number)): t for t in study.get_trials()}
     counts = {s.name.lower(): sum(t.state is s for t in newest.values()) for s in TrialState}
     said = f"Study {study.study_name}: {len(newest)} trials: "

@@ -38,7 +38,7 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
         console.print(f"The best {MOST} of {shown} {what}; all jobs are in results.csv.", markup=False)
     unfinished = [row for row in rows if row["status"] != "finished"]
     for row in unfinished[:MOST_UNFINISHED]:
-        why = row["stop_reason"] or "it was not begun; steepest resume goes on with it"
+        why = row["stop_reason"] or "not started: steepest resume runs it"
         console.print(f"job {row['job']} {row['status']}: {why}", markup=False, soft_wrap=True)
     if len(unfinished) > MOST_UNFINISHED:
         more = ", ".join(str(row["job"]) for row in unfinished[MOST_UNFINISHED:])

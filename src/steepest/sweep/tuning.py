@@ -185,7 +185,7 @@ class Tuning:
         for asked in batch:
             ended = self.ended[asked.job]
             if ended.objective is None and stopped(self.config, self.folder):
-                continue  # most of these jobs were not begun: they wait for the sweep to be gone on with
+                continue  # most of these jobs have not started: they run when the sweep is resumed
             self._tell(asked, ended)
         return returned
 
@@ -277,7 +277,7 @@ class Tuning:
         self.study.add_trial(again)
 
     def _own(self) -> dict[int, FrozenTrial]:
-        """This sweep's trials by place; of a place that was begun again, the newest."""
+        """This sweep's trials by place; the newest where a trial was restarted."""
         trials = [t for t in self.study.get_trials(deepcopy=False) if t.user_attrs.get(SWEEP) == self.identity]
         found = {int(t.user_attrs[PLACE]): t for t in trials if PLACE in t.user_attrs}
         return dict(sorted(found.items()))

@@ -174,8 +174,8 @@ def _axes(results: Results, tag: str, curves: dict[int, Curve]) -> go.Figure:
     known = [curves[r["job"]].values for r in fair or results.rows if r["job"] in curves]
     values = np.concatenate(known or [np.array([1.0])])
     values = values[np.isfinite(values)]
-    begun = [v[np.isfinite(v)][:1] for v in known]
-    low, high = float(values.min()), float(max(np.quantile(np.concatenate(begun), 0.9), np.quantile(values, 0.9)))
+    starts = [v[np.isfinite(v)][:1] for v in known]
+    low, high = float(values.min()), float(max(np.quantile(np.concatenate(starts), 0.9), np.quantile(values, 0.9)))
     air = 0.05 * (high - low) or 1.0
     kinds: dict[str, dict[str, Any]] = {"linear": {"range": [low - air, high + air]}}
     if low > 0:
