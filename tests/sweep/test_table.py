@@ -57,7 +57,7 @@ def test_many_failures_are_named_and_some_explained(said):
 
 def test_a_job_that_was_not_begun_says_so_and_how_to_go_on(said):
     lines = said([row(0, ["a=1"], None, "waiting") | {"stop_reason": None}])
-    assert "job 0 waiting: it was not begun; steepest resume goes on with it" in lines
+    assert "job 0 waiting: not started: steepest resume runs it" in lines
 
 
 def test_of_higher_objectives_the_highest_is_on_top(said):
