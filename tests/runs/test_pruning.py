@@ -151,7 +151,7 @@ def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, conten
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("nowhere/study.journal", "there is no folder .*nowhere; make it first"),
+        ("/dev/null/study.journal", "cannot make /dev/null: File exists"),
         ("sqlite:////nowhere/x.db", "storage=sqlite:////nowhere/x.db: .*unable to open"),
         ("foo://x", "storage=foo://x: .*foo"),
     ],

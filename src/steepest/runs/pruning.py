@@ -83,7 +83,7 @@ def trial_of(plain: Mapping[str, Any]) -> Trial | None:
 
 
 def open_storage(where: str, *, mend: bool = False) -> BaseStorage:
-    """Where studies are kept: an URL as SQLAlchemy has them, or the path of a journal, which is made if need be.
+    """The storage of studies: an SQLAlchemy URL, or the path of a journal, which is created with its folder if missing.
 
     Args:
         where: URL or path.
@@ -105,8 +105,10 @@ def open_storage(where: str, *, mend: bool = False) -> BaseStorage:
         except (SQLAlchemyError, ImportError) as error:
             raise ValueError(f"hydra.sweeper.storage={where}: {str(error).splitlines()[0]}") from error
     path = Path(where).absolute()  # the lock is a link to it, beside it
-    if not path.parent.is_dir():
-        raise ValueError(f"hydra.sweeper.storage={where}: there is no folder {path.parent}; make it first")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"hydra.sweeper.storage={where}: cannot make {path.parent}: {error.strerror}") from error
     lock = JournalFileSymlinkLock(str(path), grace_period=LOCKED)
     try:
         if mend and path.exists():
