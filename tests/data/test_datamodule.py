@@ -1,4 +1,4 @@
-"""Batches: a pure function of (seed, epoch), every sample once, shared out exactly among devices."""
+"""Batches: a pure function of (seed, epoch); every sample once; divided exactly among devices."""
 
 import json
 import warnings
@@ -55,7 +55,7 @@ def test_an_epoch_is_every_sample_once_with_a_smaller_last_batch(size):
 
 @pytest.mark.parametrize("size", [2, 6, 16, 33, 66])
 @pytest.mark.parametrize("world", [2, 3])
-def test_devices_share_every_batch_and_their_weighed_means_are_the_batchs(size, world):
+def test_weighted_means_over_devices_equal_the_batch_mean(size, world):
     whole = batches(size, seed=0)
     shards = [list(batches(size, seed=0, rank=rank, world=world)) for rank in range(world)]
     for number, batch in enumerate(whole):
@@ -76,7 +76,7 @@ def test_one_batch_is_the_same_one_in_every_epoch():
     assert torch.equal(first, later)
 
 
-def test_an_epoch_goes_on_in_its_middle():
+def test_an_epoch_resumes_from_its_middle():
     loader = batches(16, seed=0)
     whole = rows(loader)
     walk = iter(loader)
@@ -88,27 +88,27 @@ def test_an_epoch_goes_on_in_its_middle():
     assert len(rows(other)) == len(whole), "and the next epoch is whole again"
 
 
-def test_without_shuffling_time_keeps_its_order():
+def test_without_shuffling_samples_stay_in_time_order():
     loader = batches(16)
     assert torch.equal(loader.order(), loader.order().sort().values)
 
 
-def test_the_windows_are_moved_once():
+def test_the_windows_are_moved_to_a_device_once():
     data = module()
     assert data.placed("cpu", torch.float32) is data.placed("cpu", torch.float32)
     assert data.placed("cpu", torch.float32).inputs_TF.dtype == torch.float32
     assert data.placed("cpu", torch.float32).price_T.dtype == torch.float64
 
 
-def test_what_needs_a_set_up_or_a_trainer_says_so():
-    with pytest.raises(ValueError, match=r"call WindowDataModule.setup\(\)"):
+def test_use_before_setup_or_without_a_trainer_is_refused():
+    with pytest.raises(ValueError, match=r"call setup\(\)"):
         _ = WindowDataModule(Line()).windows
     with pytest.raises(ValueError, match="serves batches to a Trainer"):
         module().train_dataloader()
 
 
 class Fit(LightningModule):
-    """Notes the batches it is shown, by epoch."""
+    """Records the batches that it receives, by epoch."""
 
     def __init__(self, inputs):
         super().__init__()
@@ -160,7 +160,7 @@ def test_an_epoch_that_is_cut_short_does_not_shift_the_next_one():
         assert all(torch.equal(a, b) for a, b in zip(model.seen[epoch], expected, strict=True)), f"epoch {epoch}"
 
 
-def test_a_pass_that_is_broken_off_does_not_shift_the_next_one():
+def test_an_unfinished_iteration_does_not_shift_the_next_one():
     loader = batches(16, seed=0)
     whole = rows(loader)
     next(iter(loader))
@@ -171,7 +171,7 @@ def test_parts_without_a_share_have_no_batches():
     model = Fit(1)
     data = WindowDataModule(Line(rows=30, split=[1, 0, 0], batch_size=None, shuffle=False))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning remarks on a validation of nothing
+        warnings.simplefilter("ignore")  # Lightning warns about an empty validation
         trainer(max_epochs=1).fit(model, datamodule=data)
     (batch,) = model.seen[0]
     assert torch.equal(batch, next(data.windows.walk("train"))[1].x_ND)
@@ -179,7 +179,7 @@ def test_parts_without_a_share_have_no_batches():
 
 
 @pytest.mark.parametrize("done", range(6))
-def test_an_epoch_goes_on_after_any_of_its_batches(done):
+def test_an_epoch_resumes_after_any_of_its_batches(done):
     whole = rows(batches(14, seed=2))
     assert len(whole) == 5
     loader = batches(14, seed=2)
@@ -187,7 +187,7 @@ def test_an_epoch_goes_on_after_any_of_its_batches(done):
     for _ in range(min(done, 5)):
         next(walk)
     if done == 5:
-        assert list(walk) == []  # the epoch is over: a checkpoint taken now goes on with the next one
+        assert list(walk) == []  # the epoch is over: a run resumed from here starts the next one
     state = json.loads(json.dumps(loader.state_dict()))
     other = batches(14, seed=2)
     other.load_state_dict(state)
@@ -196,7 +196,7 @@ def test_an_epoch_goes_on_after_any_of_its_batches(done):
     assert all(torch.equal(a, b) for a, b in zip(rows(other), whole, strict=True))
 
 
-def test_the_order_neither_takes_from_nor_adds_to_torchs_own_random_numbers():
+def test_the_order_does_not_touch_torchs_global_random_state():
     loader = batches(16, seed=0)
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -206,7 +206,7 @@ def test_the_order_neither_takes_from_nor_adds_to_torchs_own_random_numbers():
     assert torch.equal(loader.order(), one)
 
 
-def test_orders_of_many_seeds_and_epochs_are_all_different_and_none_is_that_of_time():
+def test_every_seed_and_epoch_has_its_own_order_and_none_is_sorted_by_time():
     orders = {tuple(batches(16, seed=s, epoch=lambda e=e: e).order().tolist()) for s in range(4) for e in range(4)}
     assert len(orders) == 16
     assert tuple(batches(16).order().tolist()) not in orders
@@ -220,7 +220,7 @@ def test_the_order_does_not_depend_on_the_epochs_before():
     assert torch.equal(loader.order(), batches(16, seed=0, epoch=lambda: 3).order())
 
 
-def test_a_device_without_a_sample_of_the_last_batch_weighs_nothing():
+def test_a_device_without_a_sample_of_the_last_batch_has_weight_zero():
     last = [list(batches(66, seed=0, rank=rank, world=2))[-1] for rank in (0, 1)]  # 67 samples: one is left
     whole = list(batches(66, seed=0))[-1]
     assert len(whole.x_ND) == 1
@@ -230,7 +230,7 @@ def test_a_device_without_a_sample_of_the_last_batch_weighs_nothing():
     assert torch.equal(sum(batch.share * batch.x_ND.mean(0) for batch in last) / 2, whole.x_ND.mean(0))
 
 
-PLACED = module().placed("cpu", torch.float64)  # made once: hypothesis asks often
+PLACED = module().placed("cpu", torch.float64)  # once, because hypothesis calls the test often
 
 
 @settings(max_examples=40, deadline=None)
@@ -259,7 +259,7 @@ def test_one_batch_of_the_seed_is_the_first_of_its_epoch_0(world):
     assert len(batches(8, seed=3, one_batch=True)) == 1
 
 
-def test_setting_up_again_reads_nothing_again(monkeypatch):
+def test_a_second_setup_does_not_read_the_data_again(monkeypatch):
     data = WindowDataModule(RandomWalk(rows=50))
     data.setup("fit")
     windows = data.windows
@@ -268,7 +268,7 @@ def test_setting_up_again_reads_nothing_again(monkeypatch):
     assert data.windows is windows
 
 
-def test_faults_of_a_file_carry_its_name_and_of_made_data_its_kind(tmp_path):
+def test_faults_name_the_file_or_the_kind_of_generated_data(tmp_path):
     (tmp_path / "short.csv").write_text("Date,Close\n2020-01-01,1\n2020-01-02,3\n2020-01-03,2\n")
     with pytest.raises(ValueError, match=r"(?s)^short.csv: .*data.window=60 needs at least 61 rows"):
         WindowDataModule(PriceFile(path=str(tmp_path / "short.csv"), window=60)).setup()
@@ -276,7 +276,7 @@ def test_faults_of_a_file_carry_its_name_and_of_made_data_its_kind(tmp_path):
         WindowDataModule(RandomWalk(rows=40, window=60)).setup()
 
 
-def test_the_seed_deals_out_plain_rows_and_leaves_series_in_time():
+def test_the_seed_splits_plain_rows_but_not_series():
     def index(source, seed):
         data = WindowDataModule(source, seed=seed)
         data.setup()

@@ -1,4 +1,4 @@
-"""Files of prices and rows: found, read, checked, every fault named with its row and its mend."""
+"""Files of prices and rows: found, read, checked, every fault is reported with its row and the fix."""
 
 import gzip
 import logging
@@ -40,7 +40,7 @@ def test_date_and_value_can_be_named(write):
     assert frame["value"].tolist() == [1.5, 2.5, 2.0]
 
 
-def test_a_date_column_of_another_name_is_found_by_its_entries(write):
+def test_a_date_column_with_another_name_is_found_by_its_entries(write):
     assert len(read_prices(write(GOOD.replace("Date", "jour")))) == 3
 
 
@@ -57,14 +57,14 @@ def test_a_wide_file_has_a_series_in_every_numeric_column(write):
     assert list(read_prices(path, series=["BBB"]).index.unique("series")) == ["BBB"]
 
 
-def test_a_long_file_has_a_series_for_every_name(write):
+def test_a_long_file_has_a_series_for_each_name(write):
     path = write("date,ticker,close\n2020-01-01,X,1\n2020-01-01,Y,5\n2020-01-02,X,2\n2020-01-02,Y,4\n2020-01-03,Y,3\n")
     frame = read_prices(path)
     assert frame.loc["X", "value"].tolist() == [1, 2]
     assert frame.loc["Y", "value"].tolist() == [5, 4, 3]
 
 
-def test_parquet_is_read_with_its_dates_in_the_index_too(tmp_path):
+def test_parquet_with_dates_in_the_index_is_read(tmp_path):
     frame = pd.DataFrame({"close": [1.0, 2, 4]}, index=pd.date_range("2020-01-01", periods=3))
     frame.to_parquet(tmp_path / "p.parquet")
     assert read_prices(tmp_path / "p.parquet")["value"].tolist() == [1, 2, 4]
@@ -86,7 +86,7 @@ def test_times_with_offsets_become_instants(write):
     ("text", "options", "message"),
     [
         ("", {}, r"prices.csv: the file is empty"),
-        ("Date,Close\n", {}, r"prices.csv: there are no rows after the header \['Date', 'Close'\]"),
+        ("Date,Close\n", {}, r"prices.csv: the file has no rows after the header \['Date', 'Close'\]"),
         (GOOD, {"value": "Clsoe"}, r"data.value=Clsoe: there is no such column; did you mean 'Close'\?"),
         (GOOD, {"date": "day"}, r"data.date=day: there is no such column"),
         (GOOD, {"features": ["Vol"]}, r"data.features=Vol: there is no such column; did you mean 'Volume'\?"),
@@ -94,19 +94,19 @@ def test_times_with_offsets_become_instants(write):
         ("date,a\n2020-01-01,x\n", {}, r"has no value column"),
         ("date,close\n2020-01-01,1\nsoon,2\nlater,3\n", {}, r"date column 'date': 2 of 3 do not parse as dates, first in row 2 \('soon'\).*date_format"),
         ("date,close\n2020-01-01,1\n2020-01-02,2\n2020-01-01,3\n", {}, r"1 dates occur more than once, first 2020-01-01.*data.duplicates=first"),
-        ("date,close\n2020-01-01,1\n2020-01-02,\n2020-01-03,inf\n2020-01-04,n.q.\n", {}, r"'close': 3 of 4 are no numbers \(1 text, 1 infinite, 1 missing\), first in row 2.*data.missing=drop or data.missing=forward_fill"),
+        ("date,close\n2020-01-01,1\n2020-01-02,\n2020-01-03,inf\n2020-01-04,n.q.\n", {}, r"'close': 3 of 4 are not numbers \(1 text, 1 infinite, 1 missing\), first in row 2.*data.missing=drop or data.missing=forward_fill"),
         ("date,close\n2020-01-01,7\n2020-01-02,7\n", {}, r"value column 'close' is constant \(7\)"),
         ("date,close,close\n2020-01-01,7,8\n", {"value": "volume"}, r"data.value=volume: there is no such column"),
         (GOOD, {"series": ["Clos"]}, r"has no series 'Clos' \(data.series\); did you mean 'Close'\?"),
         ('date,close\n"2020-01-01,7\n', {}, r"prices.csv: "),
     ],
 )  # fmt: skip
-def test_a_faulty_file_is_refused_with_its_row_and_its_mend(write, text, options, message):
+def test_a_faulty_file_is_refused_with_its_row_and_the_fix(write, text, options, message):
     with pytest.raises(ValueError, match=message):
         read_prices(write(text), **options)
 
 
-def test_a_file_that_is_not_there_is_named_with_its_neighbour(write, tmp_path):
+def test_a_missing_file_is_reported_with_a_similar_name(write, tmp_path):
     write(GOOD, "prices.csv")
     with pytest.raises(ValueError, match=r"pricse.csv: there is no such file; did you mean 'prices.csv'\?"):
         read_prices(tmp_path / "pricse.csv")
@@ -114,7 +114,7 @@ def test_a_file_that_is_not_there_is_named_with_its_neighbour(write, tmp_path):
         read_prices(tmp_path)
 
 
-def test_a_file_that_is_no_table_is_named(tmp_path):
+def test_a_file_that_is_not_a_table_is_named(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"not parquet")
     with pytest.raises(ValueError, match=r"x.parquet: cannot be read as a table"):
         read_prices(tmp_path / "x.parquet")
@@ -139,20 +139,20 @@ def test_dates_that_go_backwards_are_sorted_with_a_warning(write, caplog):
 
 
 @pytest.mark.parametrize(("keep", "values"), [("first", [1, 2]), ("last", [3, 2])])
-def test_duplicated_dates_can_be_settled(write, keep, values):
+def test_duplicate_dates_can_be_resolved(write, keep, values):
     path = write("date,close\n2020-01-01,1\n2020-01-01,3\n2020-01-02,2\n")
     assert read_prices(path, duplicates=keep)["value"].tolist() == values
 
 
 def test_missing_rows_can_be_dropped_or_filled_from_the_day_before(write):
-    # out of order on purpose: the day before in time, not in the file
+    # unsorted on purpose: "the day before" is the day before in time, not the line before
     path = write("date,close\n2020-01-04,4\n2020-01-01,1\n2020-01-03,\n2020-01-02,2\n")
     assert read_prices(path, missing="drop")["value"].tolist() == [1, 2, 4]
     assert read_prices(path, missing="forward_fill")["value"].tolist() == [1, 2, 2, 4]
 
 
-def test_nothing_can_be_filled_where_nothing_stands_before(write):
-    with pytest.raises(ValueError, match="nothing stands before it to fill from: use data.missing=drop"):
+def test_forward_fill_refuses_a_first_row_without_a_value(write):
+    with pytest.raises(ValueError, match="no earlier row to fill from: use data.missing=drop"):
         read_prices(write("date,close\n2020-01-01,\n2020-01-02,2\n2020-01-03,3\n"), missing="forward_fill")
 
 
@@ -173,12 +173,12 @@ def test_a_table_keeps_its_inputs_and_then_its_target(write):
 @pytest.mark.parametrize(
     ("inputs", "target", "message"),
     [
-        (["x1", "y"], "y", r"data.target=y is also in data.inputs: a model would read the answer"),
+        (["x1", "y"], "y", r"data.target=y is also in data.inputs, so the model would see the answer"),
         (["x1", "x3"], "y", r"data.inputs=x3: there is no such column; did you mean 'x1'|'x2'"),
         (["x1"], "z", r"data.target=z: there is no such column"),
         ([], "y", r"data.inputs is empty"),
         (["x1", "x1"], "y", r"names a column twice"),
-        (["name"], "y", r"column 'name': 3 of 3 are no numbers \(3 text\), first in row 1 \('a'\)"),
+        (["name"], "y", r"column 'name': 3 of 3 are not numbers \(3 text\), first in row 1 \('a'\)"),
     ],
 )
 def test_a_faulty_table_is_refused(write, inputs, target, message):
@@ -229,15 +229,15 @@ def rows(tmp_path):
 
 
 def refusal(start, *arguments, **options) -> str:
-    """The message of the ValueError (no subclass of it, such as a library's) that a call ends with."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the callers look at the message
+    """The message of the ValueError that a call raises. (A subclass, such as a library's error, fails the test.)"""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the callers check the message
         start(*arguments, **options)
     assert type(caught.value) is ValueError
     return str(caught.value)
 
 
 def one_fault(message: str, *fragments: str) -> None:
-    """`message` is one fault, in one line, that says all these things."""
+    """Assert that `message` is one fault, on one line, with all these fragments."""
     assert "faults" not in message
     assert "\n" not in message.strip()
     for fragment in fragments:
@@ -252,7 +252,7 @@ def holds(frame: pd.DataFrame, name: str, values, days=DAYS, column="value") -> 
 # What is read
 
 
-def test_the_column_that_names_the_series_may_be_named_and_hold_numbers(read):
+def test_the_id_column_can_be_named_and_hold_numbers(read):
     text = LONG.replace("ticker", "permno").replace("AAPL", "10001").replace("MSFT", "10002")
     frame = read(text, id="permno")
     holds(frame, "10001", CLOSE)
@@ -260,7 +260,7 @@ def test_the_column_that_names_the_series_may_be_named_and_hold_numbers(read):
 
 
 @pytest.mark.parametrize("text", [WIDE, LONG], ids=["wide", "long"])
-def test_series_keeps_those_asked_for_in_the_order_asked_for(read, text):
+def test_series_option_keeps_the_named_series_in_its_order(read, text):
     assert read(text, series=["MSFT", "AAPL"]).index.unique("series").tolist() == ["MSFT", "AAPL"]
     frame = read(text, series=["MSFT"])
     assert frame.index.unique("series").tolist() == ["MSFT"]
@@ -294,7 +294,7 @@ def test_parquet_may_keep_dates_and_names_in_the_index(tmp_path):
 
 
 @pytest.mark.parametrize("names", [["date", "close"], ["Date", "AAPL", "MSFT"]])
-def test_parquet_of_filtered_rows_does_not_take_their_numbers_for_dates_or_prices(tmp_path, names):
+def test_row_numbers_left_by_filtering_are_not_read_as_dates_or_prices(tmp_path, names):
     frame = pd.DataFrame({name: DAYS if i == 0 else np.array(CLOSE) * i for i, name in enumerate(names)})
     frame[frame[names[1]] != 4].to_parquet(tmp_path / "prices.parquet")  # the index is 0, 1, 3, 4, 5
     read = read_prices(tmp_path / "prices.parquet")
@@ -302,13 +302,13 @@ def test_parquet_of_filtered_rows_does_not_take_their_numbers_for_dates_or_price
     holds(read, names[1], [v for v in CLOSE if v != 4], DAYS.delete(2))
 
 
-def test_row_numbers_that_pandas_wrote_are_no_series(tmp_path, read):
+def test_row_numbers_written_by_pandas_are_not_a_series(tmp_path, read):
     pd.DataFrame({"Date": DAYS, "AAPL": CLOSE, "MSFT": CLOSE[::-1]}).to_csv(tmp_path / "with_numbers.csv")
     frame = read_prices(tmp_path / "with_numbers.csv")
     assert frame.index.unique("series").tolist() == ["AAPL", "MSFT"]
 
 
-def test_byte_order_mark_and_blanks_around_names_are_no_part_of_them(read):
+def test_byte_order_mark_and_spaces_are_removed_from_column_names(read):
     holds(read("\ufeff" + PRICES.replace("Date,Close", " Date , Close ")), "Close", CLOSE)
 
 
@@ -324,7 +324,7 @@ def test_date_column_without_a_known_name_is_the_first_that_holds_dates(read, na
     holds(read(text), "Close", CLOSE)
 
 
-def test_named_date_column_comes_before_a_found_one(read):
+def test_a_named_date_column_takes_precedence(read):
     text = PRICES.replace("Date", "Date,settled").replace("2020-01", "2001-02-03,2020-01")
     holds(read(text, date="settled"), "Close", CLOSE)
 
@@ -336,21 +336,21 @@ def test_value_column_is_found_by_its_name_adjusted_first(read):
     holds(read(text), "Adj Close", [9, 9, 9, 9, 9, 10])
 
 
-def test_named_value_column_comes_before_a_found_one(read):
+def test_a_named_value_column_takes_precedence(read):
     frame = read(LONG, value="volume", series=["AAPL"])
     holds(frame, "AAPL", [100 + i for i in range(6)])
     holds(read(WIDE, value="MSFT"), "MSFT", [10 * v for v in CLOSE])
     assert read(WIDE, value="MSFT").index.unique("series").tolist() == ["MSFT"]
 
 
-def test_features_stand_after_the_value_under_their_own_names(read):
+def test_features_follow_the_value_under_their_own_names(read):
     frame = read(LONG, features=["volume"])
     assert frame.columns.tolist() == ["value", "volume"]
     holds(frame, "MSFT", [1000 + i for i in range(6)], column="volume")
     holds(frame, "MSFT", [10 * v for v in CLOSE])
 
 
-def test_a_feature_of_a_wide_file_is_no_series_and_goes_with_each(read):
+def test_a_feature_of_a_wide_file_is_an_input_of_every_series(read):
     frame = read(WIDE, features=["MSFT"])
     assert frame.index.unique("series").tolist() == ["AAPL"]
     holds(frame, "AAPL", [10 * v for v in CLOSE], column="MSFT")
@@ -360,7 +360,7 @@ def test_integer_dates_are_days_not_nanoseconds(read):
     holds(read(PRICES.replace("2020-01-0", "2020010")), "Close", CLOSE)
 
 
-def test_date_format_settles_which_number_is_the_month(read):
+def test_date_format_decides_which_number_is_the_month(read):
     text = PRICES
     for i in range(1, 7):
         text = text.replace(f"2020-01-0{i}", f"0{i}.02.2020")
@@ -375,7 +375,7 @@ def test_date_format_reads_integers_too(read):
     holds(frame, "Close", CLOSE, pd.to_datetime([f"{1990 + i}-01-01" for i in range(6)]))
 
 
-def test_days_first_that_can_only_be_days_are_read_without_a_warning(read):
+def test_unambiguous_day_first_dates_are_read_without_a_warning(read):
     text = PRICES
     for i in range(1, 7):
         text = text.replace(f"2020-01-0{i}", f"{12 + i}/01/2020")
@@ -399,7 +399,7 @@ def test_dates_of_one_time_zone_keep_their_calendar_days(tmp_path):
     holds(read_prices(tmp_path / "tokyo.parquet"), "close", CLOSE)
 
 
-def test_rows_that_go_backwards_are_sorted_with_a_warning_naming_the_row(read, caplog):
+def test_unsorted_rows_are_sorted_with_a_warning_that_names_the_row(read, caplog):
     header, *lines = PRICES.splitlines()
     with caplog.at_level(logging.WARNING):
         frame = read("\n".join([header, *lines[:2], lines[3], lines[2], *lines[4:]]))
@@ -420,7 +420,7 @@ def test_sorted_rows_give_no_warning(read, caplog):
 # What is refused: the file itself
 
 
-def test_missing_file_with_nothing_near_it_is_just_missing(tmp_path):
+def test_missing_file_without_a_similar_name_gets_no_suggestion(tmp_path):
     for path in (tmp_path / "nothing.csv", tmp_path / "no_folder" / "prices.csv"):
         message = refusal(read_prices, path)
         one_fault(message, "data.path=", path.name, "no such file")
@@ -428,17 +428,17 @@ def test_missing_file_with_nothing_near_it_is_just_missing(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "\n\n"])
-def test_empty_file_is_called_empty(read, text):
+def test_empty_file_is_reported_as_empty(read, text):
     one_fault(refusal(read, text), "prices.csv", "empty")
 
 
-def test_gzip_of_nothing_is_called_empty(tmp_path):
+def test_gzip_of_nothing_is_reported_as_empty(tmp_path):
     (tmp_path / "prices.csv.gz").write_bytes(gzip.compress(b""))
     one_fault(refusal(read_prices, tmp_path / "prices.csv.gz"), "prices.csv.gz", "empty")
 
 
 @pytest.mark.parametrize("name", ["prices.csv.gz", "prices.parquet"])
-def test_file_that_is_not_what_its_name_says_cannot_be_read(tmp_path, name):
+def test_file_with_the_wrong_extension_cannot_be_read(tmp_path, name):
     (tmp_path / name).write_text(PRICES)
     assert refusal(read_prices, tmp_path / name).startswith(f"{name}: cannot be read")
 
@@ -454,7 +454,7 @@ def test_row_with_too_many_fields_is_named(read):
 
 
 def test_column_name_used_twice_is_named(read):
-    one_fault(refusal(read, PRICES.replace("Date,Close", "Close , Close")), "prices.csv", "twice", "'Close'")
+    one_fault(refusal(read, PRICES.replace("Date,Close", "Close , Close")), "prices.csv", "the same name", "'Close'")
 
 
 # What is refused: columns and series
@@ -469,13 +469,13 @@ def test_column_name_used_twice_is_named(read):
         ({"features": ["Closed"]}, ["data.features=Closed", "did you mean 'Close'?"]),
     ],
 )
-def test_missing_column_names_its_key_and_the_columns_there_are(read, options, fragments):
+def test_missing_column_is_reported_with_its_key_and_the_existing_columns(read, options, fragments):
     one_fault(refusal(read, PRICES, **options), "prices.csv", *fragments, "['Date', 'Close']")
 
 
 def test_hint_and_list_of_columns_are_two_sentences(read):
-    assert "no such column It has" not in refusal(read, PRICES, value="xyz")
-    assert "(data.series) It has" not in refusal(read, WIDE, series=["xyz"])
+    assert "no such column The file has" not in refusal(read, PRICES, value="xyz")
+    assert "(data.series) The file has" not in refusal(read, WIDE, series=["xyz"])
 
 
 def test_all_missing_columns_are_reported_together(read):
@@ -488,12 +488,12 @@ def test_all_missing_columns_are_reported_together(read):
 @pytest.mark.parametrize(
     "text", [LONG.replace("close", "px"), "date,note\n2020-01-01,calm\n2020-01-02,wild\n"], ids=["long", "notes"]
 )
-def test_file_without_a_price_asks_for_the_column(read, text):
+def test_file_without_a_price_column_asks_for_its_name(read, text):
     one_fault(refusal(read, text), "prices.csv", "no value column", "data.value=COLUMN")
 
 
 @pytest.mark.parametrize("text", [WIDE, LONG], ids=["wide", "long"])
-def test_unknown_series_names_the_nearest_one_and_those_there_are(read, text):
+def test_unknown_series_is_reported_with_the_nearest_and_the_existing_names(read, text):
     message = refusal(read, text, series=["MSFT", "APPL"])
     one_fault(message, "prices.csv", "'APPL'", "data.series", "did you mean 'AAPL'?", "['AAPL', 'MSFT']")
     assert "no series 'MSFT'" not in message
@@ -503,13 +503,13 @@ def test_unknown_series_names_the_nearest_one_and_those_there_are(read, text):
 
 
 @pytest.mark.parametrize("row", [1, 3, 6])
-def test_dates_that_do_not_parse_are_counted_and_the_first_row_named(read, row):
+def test_dates_that_do_not_parse_are_counted_and_the_first_row_is_named(read, row):
     text = PRICES.replace(f"2020-01-0{row}", "soon")
     message = refusal(read, text)
     one_fault(message, "prices.csv", "'Date'", "1 of 6", f"row {row}", "'soon'", "data.date_format=", "data.missing=")
 
 
-def test_column_named_as_dates_that_holds_none_is_refused(read):
+def test_date_column_without_dates_is_refused(read):
     message = refusal(read, PRICES.replace("2020-01-0", "day "), date="Date")
     one_fault(message, "prices.csv", "'Date'", "6 of 6", "row 1", "'day 1'")
 
@@ -518,13 +518,13 @@ def test_dates_in_another_format_than_the_one_named_are_refused(read):
     one_fault(refusal(read, PRICES, date_format="%d.%m.%Y"), "'Date'", "6 of 6", "row 1", "'2020-01-01'")
 
 
-def test_missing_date_is_a_date_that_does_not_parse(read):
+def test_missing_date_counts_as_a_date_that_does_not_parse(read):
     for text in (PRICES, PRICES.replace("2020-01-0", "2020010")):
         mended = text.replace("2020-01-04", "").replace("20200104", "")
         one_fault(refusal(read, mended), "'Date'", "1 of 6", "row 4", "nan")
 
 
-def test_duplicated_dates_are_refused_and_kept_first_or_last(read, caplog):
+def test_duplicate_dates_are_refused_or_the_first_or_last_is_kept(read, caplog):
     text = PRICES.replace("2020-01-04", "2020-01-03")
     message = refusal(read, text)
     one_fault(message, "prices.csv", "Close", "1 dates", "first 2020-01-03", "data.duplicates=first", "data.id=")
@@ -535,13 +535,13 @@ def test_duplicated_dates_are_refused_and_kept_first_or_last(read, caplog):
     assert ["duplicates=first" in r.getMessage() for r in caplog.records] == [True, False]
 
 
-def test_first_and_last_of_a_date_mean_the_files_order_also_when_rows_go_backwards(read):
+def test_first_and_last_duplicate_follow_the_files_order_when_rows_go_backwards(read):
     text = "Date,Close\n2020-01-02,7\n2020-01-01,1\n2020-01-02,9\n"
     holds(read(text, duplicates="first"), "Close", [1, 7], DAYS[:2])
     holds(read(text, duplicates="last"), "Close", [1, 9], DAYS[:2])
 
 
-def test_long_file_read_as_one_series_has_duplicated_dates(read):
+def test_long_file_read_as_one_series_has_duplicate_dates(read):
     text = LONG.replace("ticker", "permno").replace("AAPL", "10001").replace("MSFT", "10002")
     one_fault(refusal(read, text), "6 dates occur more than once", "first 2020-01-01", "data.id=COLUMN")
 
@@ -560,7 +560,7 @@ def test_long_file_read_as_one_series_has_duplicated_dates(read):
         (["", "inf", "n/k"], 3, "1 text, 1 infinite, 1 missing"),
     ],
 )
-def test_entries_that_are_no_numbers_are_counted_and_the_first_row_named(read, entries, count, kind):
+def test_entries_that_are_not_numbers_are_counted_and_the_first_row_is_named(read, entries, count, kind):
     text = PRICES
     for i, entry in enumerate(entries):
         text = text.replace(f"-0{3 + i},{CLOSE[2 + i]:g}", f"-0{3 + i},{entry}")
@@ -583,25 +583,25 @@ def test_values_in_messages_are_shown_without_their_numpy_type(read):
     assert "np." not in refusal(read, PRICES.replace("2020-01-0", "202013"))  # integers, no dates
 
 
-def test_rows_of_a_long_file_are_counted_in_the_file(read):
+def test_row_numbers_of_a_long_file_are_those_of_the_file(read):
     message = refusal(read, LONG.replace("2020-01-03,MSFT,40", "2020-01-03,MSFT,"))
     one_fault(message, "'close' of MSFT", "1 of 6", "row 6")
 
 
-def test_features_are_held_to_the_same_numbers(read):
+def test_features_are_checked_like_values(read):
     message = refusal(read, LONG.replace(",102\n", ",many\n"), features=["volume"])
     one_fault(message, "prices.csv", "'volume'", "1 of 6", "1 text", "row 5", "'many'")
 
 
 @pytest.mark.parametrize("text", [PRICES.replace("Close", "SP500"), WIDE], ids=["one series", "two series"])
-def test_text_in_one_cell_does_not_make_a_series_vanish_from_a_wide_file(read, text):
+def test_text_in_one_cell_does_not_hide_a_series_of_a_wide_file(read, text):
     series = text.splitlines()[0].split(",")[1]
     message = refusal(read, text.replace("2020-01-03,4", "2020-01-03,n/k"))
     one_fault(message, "prices.csv", f"'{series}'", "1 of 6", "1 text", "row 3", "'n/k'")
 
 
 @pytest.mark.parametrize("entry", ["", "inf", "n/k"])
-def test_missing_drop_leaves_out_the_rows_and_says_so(read, entry, caplog):
+def test_missing_drop_removes_the_rows_and_logs_it(read, entry, caplog):
     text = PRICES.replace("-03,4", f"-03,{entry}")
     with caplog.at_level(logging.WARNING):
         holds(read(text, missing="drop"), "Close", [1, 2, 3, 5, 8], DAYS.delete(2))
@@ -611,7 +611,7 @@ def test_missing_drop_leaves_out_the_rows_and_says_so(read, entry, caplog):
 
 
 @pytest.mark.parametrize("entry", ["", "inf", "n/k"])
-def test_missing_forward_fill_repeats_the_day_before_and_says_so(read, entry, caplog):
+def test_missing_forward_fill_repeats_the_day_before_and_logs_it(read, entry, caplog):
     text = PRICES.replace("-03,4", f"-03,{entry}")
     with caplog.at_level(logging.WARNING):
         holds(read(text, missing="forward_fill"), "Close", [1, 2, 2, 3, 5, 8])
@@ -619,13 +619,13 @@ def test_missing_forward_fill_repeats_the_day_before_and_says_so(read, entry, ca
     assert "data.missing=forward_fill" in record.getMessage()
 
 
-def test_each_series_of_a_wide_file_drops_its_own_rows(read):
+def test_missing_drop_acts_on_each_series_of_a_wide_file_alone(read):
     frame = read(WIDE.replace("2020-01-01,1,10", "2020-01-01,,10"), missing="drop")
     holds(frame, "AAPL", CLOSE[1:], DAYS[1:])
     holds(frame, "MSFT", [10 * v for v in CLOSE])
 
 
-def test_a_row_without_its_feature_is_dropped_whole(read):
+def test_a_row_without_its_feature_is_dropped(read):
     frame = read(LONG.replace(",102\n", ",\n"), features=["volume"], missing="drop", series=["AAPL"])
     holds(frame, "AAPL", [1, 2, 3, 5, 8], DAYS.delete(2))
     holds(frame, "AAPL", [100, 101, 103, 104, 105], DAYS.delete(2), column="volume")
@@ -633,18 +633,18 @@ def test_a_row_without_its_feature_is_dropped_whole(read):
 
 def test_dropping_every_row_is_refused(read):
     text = "Date,Close\n2020-01-01,a\n2020-01-02,b\n"
-    one_fault(refusal(read, text, missing="drop", value="Close"), "prices.csv", "Close", "no row is left")
+    one_fault(refusal(read, text, missing="drop", value="Close"), "prices.csv", "Close", "leaves no rows")
 
 
 def test_forward_fill_refuses_a_gap_at_the_start(read):
     lines = ["2020-01-05,5", "2020-01-01,", "2020-01-02,2", "2020-01-03,4"]  # first in time, not in the file
     message = refusal(read, "Date,Close\n" + "\n".join(lines), missing="forward_fill")
-    one_fault(message, "prices.csv", "Close", "nothing stands before it", "data.missing=drop")
+    one_fault(message, "prices.csv", "Close", "no earlier row to fill from", "data.missing=drop")
 
 
 def test_forward_fill_does_not_cross_from_one_series_to_the_next(read):
     message = refusal(read, LONG.replace("2020-01-01,MSFT,10,", "2020-01-01,MSFT,,"), missing="forward_fill")
-    one_fault(message, "prices.csv", "MSFT", "nothing stands before it")
+    one_fault(message, "prices.csv", "MSFT", "no earlier row to fill from")
 
 
 @settings(max_examples=30, deadline=None)
@@ -703,7 +703,7 @@ def test_table_reads_parquet(tmp_path, rows):
     pd.testing.assert_frame_equal(read_table(tmp_path / "rows.parquet", ["x1"], "y"), rows(TABLE, ["x1"], "y"))
 
 
-def test_columns_a_table_does_not_have_are_named_with_their_keys(rows):
+def test_missing_columns_of_a_table_are_named_with_their_keys(rows):
     message = refusal(rows, TABLE, ["x1", "x22"], "z")
     assert message.startswith("rows.csv: 2 faults\n")
     assert "data.inputs=x22" in message
@@ -725,7 +725,7 @@ def test_text_in_a_table_is_refused_or_its_rows_dropped(rows):
     assert rows(text, ["x2"], "y").index.tolist() == [1, 2, 3, 4]  # a column nobody asked for
 
 
-def test_a_table_is_not_told_to_fill_forward(rows):
+def test_a_table_error_does_not_suggest_forward_fill(rows):
     assert "forward_fill" not in refusal(rows, TABLE.replace("2,4,4", ",4,4"), ["x1"], "y")
 
 
@@ -734,8 +734,8 @@ def test_table_without_rows_is_refused(rows, text, fragment):
     one_fault(refusal(rows, text, ["x1"], "y"), "rows.csv", fragment)
 
 
-def test_rows_of_a_long_file_that_name_no_series_are_a_fault(write):
+def test_rows_of_a_long_file_without_a_series_name_are_a_fault(write):
     path = write("date,ticker,close\n2020-01-01,X,1\n2020-01-02,,2\n2020-01-03,X,3\n")
-    with pytest.raises(ValueError, match="column 'ticker' names no series in 1 rows, first in row 2"):
+    with pytest.raises(ValueError, match="column 'ticker' is empty in 1 rows, first in row 2"):
         read_prices(path)
     assert read_prices(path, missing="drop")["value"].tolist() == [1, 3]

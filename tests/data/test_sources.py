@@ -1,4 +1,4 @@
-"""The data sets: shipped ones as their card says, made ones as their formula says, the live one without a network."""
+"""The data sets: shipped files match their card, generated data match their formula, Yahoo works from its cache."""
 
 import hashlib
 import math
@@ -15,7 +15,7 @@ from conftest import ROOT
 from steepest import Curve, Line, PriceFile, RandomWalk, Rings, ShippedPrices, Sigmoid, Table, YahooPrices
 
 
-def test_the_shipped_files_are_those_of_the_data_card():
+def test_the_shipped_files_match_the_data_card():
     card = (ROOT / "data" / "README.md").read_text()
     digests = dict(re.findall(r"\| `(\S+\.csv\S*)` \|.*`([0-9a-f]{64})`", card))
     assert set(digests) == {p.name for p in (ROOT / "data").glob("*.csv*")}
@@ -23,7 +23,7 @@ def test_the_shipped_files_are_those_of_the_data_card():
         assert hashlib.sha256((ROOT / "data" / name).read_bytes()).hexdigest() == digest
 
 
-def test_the_shipped_prices_are_what_the_card_says():
+def test_the_shipped_prices_match_the_data_card():
     index = ShippedPrices(file="sp500.csv.gz").read()
     assert len(index) == 8313
     assert [str(d.date()) for d in index.index.get_level_values("date")[[0, -1]]] == ["1990-01-02", "2022-12-28"]
@@ -34,7 +34,7 @@ def test_the_shipped_prices_are_what_the_card_says():
         ShippedPrices(file="ftse.csv.gz").read()
 
 
-def test_a_line_without_noise_is_the_line():
+def test_points_without_noise_lie_on_the_line():
     rows = Line(a=3, b=-1, noise=0, low=0, high=5, rows=50).read()
     slope, constant = np.polyfit(rows["x"], rows["value"], 1)
     assert (slope, constant) == pytest.approx((3, -1))
@@ -64,7 +64,7 @@ def test_a_random_walk_has_the_drift_and_volatility_it_was_given():
     assert walk.iloc[0] == 100
 
 
-def test_the_seed_of_made_data_is_its_own():
+def test_generated_data_depends_on_its_own_seed():
     assert RandomWalk(seed=0).read().equals(RandomWalk(seed=0).read())
     assert not RandomWalk(seed=0).read().equals(RandomWalk(seed=1).read())
 
@@ -82,10 +82,10 @@ def test_the_seed_of_made_data_is_its_own():
         (lambda: RandomWalk(split=[float("nan"), 0.5, 0.5]), "must be 0 or more"),
         (lambda: RandomWalk(split=[1.0]), "three fractions for train, val and test"),
         (lambda: RandomWalk(split=["2020-01-01", "2019-01-01"]), "a later first day of test"),
-        (lambda: RandomWalk(split=["soon", "later"]), "two dates are wanted"),
+        (lambda: RandomWalk(split=["soon", "later"]), "must be two dates"),
         (lambda: Line(split=[0.5, 0.5]), "three fractions"),
         (lambda: Line(rows=2).read(), "data.rows=2 must be 3 or more"),
-        (lambda: Line(low=1, high=1).read(), "data.low=1 must lie below data.high=1"),
+        (lambda: Line(low=1, high=1).read(), "data.low=1 must be below data.high=1"),
         (lambda: PriceFile(path="no.csv").read(), "data.path=no.csv: there is no such file"),
         (
             lambda: Rings(radius=1.6).read(),
@@ -94,19 +94,19 @@ def test_the_seed_of_made_data_is_its_own():
         (lambda: Rings(rows=5).read(), "data.rows=5 must be 6 or more"),
     ],
 )
-def test_impossible_options_are_refused(make, message):
+def test_invalid_options_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_a_sigmoid_is_that_of_scipy():
+def test_sigmoid_data_equal_scipys():
     special = pytest.importorskip("scipy.special")
     rows = Sigmoid(c=3, b=0.5, w=-2, rows=50).read()
     np.testing.assert_allclose(rows["value"], 3 * special.expit(0.5 - 2 * rows["x"]), rtol=1e-12)
     assert rows["x"].between(-3, 4).all()
 
 
-def test_rings_are_a_disc_and_a_ring_half_of_the_rows_each():
+def test_rings_are_a_disc_and_a_ring_with_half_of_the_rows_each():
     rows = Rings(radius=0.8, inner=1.2, outer=1.9, rows=4000).read()
     assert list(rows.columns) == ["x1", "x2", "value"]
     distance = np.hypot(rows["x1"], rows["x2"])
@@ -118,25 +118,25 @@ def test_rings_are_a_disc_and_a_ring_half_of_the_rows_each():
     assert (disc < 0.8 / 2**0.5).mean() == pytest.approx(0.5, abs=0.05)
 
 
-def test_no_line_parts_the_rings():
+def test_no_line_separates_the_rings():
     linear = pytest.importorskip("sklearn.linear_model")
     rows = Rings(rows=4000).read()
     inputs, kind = rows[["x1", "x2"]], rows["value"]
     assert linear.LogisticRegression().fit(inputs, kind).score(inputs, kind) < 0.6
 
 
-def test_a_table_of_the_checkout_is_found_from_any_folder(monkeypatch, tmp_path):
+def test_a_shipped_table_is_found_from_any_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     table = Table(path="data/norris.csv", inputs=["x"], target="y")
     assert len(table.read()) == 36
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "norris.csv").write_text("x,y\n1,2\n2,3\n")
     own = Table(path="data/norris.csv", inputs=["x"], target="y")
-    assert len(own.read()) == 2, "one's own comes first"
+    assert len(own.read()) == 2, "the user's own file takes precedence"
 
 
 class Yahoo:
-    """Stands in for yfinance."""
+    """A fake yfinance."""
 
     def __init__(self, monkeypatch, answer):
         self.calls = 0
@@ -152,7 +152,7 @@ class Yahoo:
         monkeypatch.setitem(sys.modules, "yfinance", fake)
 
 
-def test_a_download_is_kept_and_not_fetched_again(monkeypatch, tmp_path):
+def test_a_download_is_cached_and_not_repeated(monkeypatch, tmp_path):
     days = pd.date_range("2020-01-01", periods=4, tz="America/New_York")
     yahoo = Yahoo(monkeypatch, pd.DataFrame({"Close": [1.0, 2, 3, 2]}, index=days))
     source = YahooPrices(symbol="^GSPC", cache=str(tmp_path / "cache"))
@@ -167,11 +167,11 @@ def test_a_download_is_kept_and_not_fetched_again(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (pd.DataFrame(), "Yahoo Finance sent no prices: check the symbol"),
-        (OSError("no route to host"), r"did not answer \(no route to host\): without a network use data=csv"),
+        (pd.DataFrame(), "Yahoo Finance has no prices: check the symbol"),
+        (OSError("no route to host"), r"did not answer \(no route to host\): without a network, use data=csv"),
     ],
 )
-def test_a_download_that_fails_says_what_to_use_instead(monkeypatch, tmp_path, answer, message):
+def test_a_failed_download_is_reported_with_an_alternative(monkeypatch, tmp_path, answer, message):
     Yahoo(monkeypatch, answer)
     with pytest.raises(ValueError, match=message):
         YahooPrices(symbol="NOPE", cache=str(tmp_path)).read()
@@ -184,7 +184,7 @@ def test_a_missing_extra_is_named(monkeypatch, tmp_path):
         YahooPrices(symbol="AAPL", cache=str(tmp_path)).read()
 
 
-def test_shipped_prices_are_held_by_name_and_by_their_first_entries():
+def test_shipped_prices_have_their_names_and_first_entries():
     index = ShippedPrices(file="sp500.csv.gz").read()
     assert list(index.index.unique("series")) == ["SP500"]
     stocks = ShippedPrices(file="stocks.csv.gz", series=["MSFT", "AAPL"]).read()
@@ -195,7 +195,7 @@ def test_shipped_prices_are_held_by_name_and_by_their_first_entries():
         ShippedPrices(file="stocks.csv.gz", series=["APPL"]).read()
 
 
-def test_a_random_walk_is_its_formula_step_by_step():
+def test_a_random_walk_follows_its_formula_step_by_step():
     walk = RandomWalk(rows=30, start=7, drift=0.01, volatility=0.3, seed=5, frequency="B").read()
     steps = np.random.default_rng(5).normal(0.01, 0.3, 29)
     expected = [7.0]
@@ -213,12 +213,12 @@ def test_a_random_walk_without_rows_names_its_key(rows):
         RandomWalk(rows=rows).read()
 
 
-def test_a_random_walk_that_does_not_move_is_refused():
+def test_a_constant_random_walk_is_refused():
     with pytest.raises(ValueError, match=r"data=random_walk: .*'random_walk' is constant \(100\)"):
         RandomWalk(volatility=0).read()
 
 
-def test_least_squares_of_a_noisy_line_comes_close_and_the_rest_is_the_noise():
+def test_least_squares_recovers_a_noisy_line_and_its_noise():
     rows = Line(a=2, b=1, noise=0.5, rows=20_000, low=-4, high=2).read()
     (slope, constant), (squares,), *_ = np.linalg.lstsq(
         np.stack([rows["x"], np.ones(len(rows))], 1), rows["value"], rcond=None
@@ -252,7 +252,7 @@ def test_a_curve_holds_its_function_at_every_point(name, function):
     assert rows["x"].max() > 2.8
 
 
-def test_noise_on_a_curve_has_its_deviation():
+def test_noise_on_a_curve_has_the_given_deviation():
     rows = Curve(function="square", noise=0.2, rows=20_000).read()
     rest = rows["value"] - rows["x"] ** 2
     assert rest.mean() == pytest.approx(0, abs=4 * 0.2 / np.sqrt(20_000))
@@ -265,7 +265,7 @@ def test_noise_on_a_curve_has_its_deviation():
         (lambda: RandomWalk(window=-2), "data.window=-2 must be 1 or more"),
         (lambda: RandomWalk(longest_window=0), "data.longest_window=0 must be 1 or more"),
         (lambda: RandomWalk(split=["2020-01-01", "2020-01-01"]), "a later first day of test"),
-        (lambda: RandomWalk(split=[0.8, 0.2]), "two dates are wanted"),
+        (lambda: RandomWalk(split=[0.8, 0.2]), "must be two dates"),
         (lambda: RandomWalk(split=[0.5, 0.2, 0.2, 0.1]), "three fractions for train, val and test"),
         (lambda: Line(batch_size=0), "data.batch_size=0 must be 1 or more"),
         (lambda: Line(split=[0.8, 0.3, -0.1]), "must be 0 or more"),
@@ -274,19 +274,19 @@ def test_noise_on_a_curve_has_its_deviation():
         (lambda: Table(path="no.csv", inputs=["x"], target="y").read(), "data.path=no.csv: there is no such file"),
     ],
 )
-def test_further_impossible_options_are_refused(make, message):
+def test_more_invalid_options_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_options_at_their_limits_are_taken():
+def test_options_at_their_limits_are_accepted():
     spec = RandomWalk(window=5, longest_window=5, batch_size=None, split=["2010", "2016-01-01"])
     assert spec.window == spec.longest_window == 5
     assert RandomWalk(split=[1, 0, 0]).split == Line(split=[1, 0, 0]).split == [1, 0, 0]
     assert RandomWalk(split=[0.1 + 0.2, 0.3, 0.4]).split[1] == 0.3  # sums to 1 but for rounding
 
 
-def test_a_price_file_hands_each_of_its_options_on(tmp_path):
+def test_a_price_file_passes_on_all_of_its_options(tmp_path):
     path = tmp_path / "prices.csv"
     path.write_text(
         "when,who,paid,size\n"
@@ -301,7 +301,7 @@ def test_a_price_file_hands_each_of_its_options_on(tmp_path):
     assert frame.to_numpy().tolist() == [[1, 10], [1, 20], [9, 90]]
 
 
-def test_a_table_hands_each_of_its_options_on(tmp_path):
+def test_a_table_passes_on_all_of_its_options(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,b,c\n1,2,3\n4,x,6\n7,8,1\n")
     frame = Table(path=str(path), inputs=["c", "a"], target="b", missing="drop").read()
@@ -310,12 +310,12 @@ def test_a_table_hands_each_of_its_options_on(tmp_path):
 
 
 def answer(days=4, **close) -> pd.DataFrame:
-    """What yfinance sends: dates at midnight in New York, and more columns than are wanted."""
+    """A frame like yfinance's: dates at midnight in New York, and more columns than needed."""
     index = pd.date_range("2020-03-06", periods=days, tz="America/New_York", name="Date")  # summer time begins
     return pd.DataFrame({"Open": 0.0, "Close": np.arange(1.0, days + 1) ** 2, "Volume": 5} | close, index=index)
 
 
-def test_yahoo_is_asked_for_adjusted_prices_of_the_days_named(monkeypatch, tmp_path):
+def test_yahoo_is_asked_for_adjusted_prices_of_the_given_days(monkeypatch, tmp_path):
     asked = []
 
     def ticker(symbol):
@@ -330,7 +330,7 @@ def test_yahoo_is_asked_for_adjusted_prices_of_the_days_named(monkeypatch, tmp_p
     assert frame["value"].tolist() == [1, 4, 9, 16]
 
 
-def test_the_cache_is_parquet_and_enough_without_yfinance(monkeypatch, tmp_path):
+def test_the_cache_is_parquet_and_works_without_yfinance(monkeypatch, tmp_path):
     Yahoo(monkeypatch, answer())
     source = YahooPrices(symbol="AAPL", cache=str(tmp_path))
     first = source.read()
@@ -339,7 +339,7 @@ def test_the_cache_is_parquet_and_enough_without_yfinance(monkeypatch, tmp_path)
     pd.testing.assert_frame_equal(source.read(), first)
 
 
-def test_every_symbol_and_span_of_days_has_a_file_of_its_own_inside_the_cache(tmp_path):
+def test_each_symbol_and_span_has_its_own_file_in_the_cache(tmp_path):
     sources = [
         YahooPrices(symbol=symbol, start=start, cache=str(tmp_path))
         for symbol in ("AAPL", "MSFT", "../AAPL", "^GSPC")
@@ -350,15 +350,15 @@ def test_every_symbol_and_span_of_days_has_a_file_of_its_own_inside_the_cache(tm
     assert {path.parent for path in paths} == {tmp_path.resolve()}
 
 
-def test_an_answer_of_nothing_says_what_to_use_instead(monkeypatch, tmp_path):
+def test_an_empty_answer_is_refused_with_an_alternative(monkeypatch, tmp_path):
     Yahoo(monkeypatch, None)
-    with pytest.raises(ValueError, match=r"data.symbol=NOPE: Yahoo Finance sent no prices.*data=csv data.path=FILE"):
+    with pytest.raises(ValueError, match=r"data.symbol=NOPE: Yahoo Finance has no prices.*data=csv data.path=FILE"):
         YahooPrices(symbol="NOPE", cache=str(tmp_path)).read()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_day_without_a_close_is_refused_or_dropped(monkeypatch, tmp_path):
     Yahoo(monkeypatch, answer(Close=[1.0, 4.0, 9.0, np.nan]))
-    with pytest.raises(ValueError, match=r"'close': 1 of 4 are no numbers \(1 missing\), first in row 4"):
+    with pytest.raises(ValueError, match=r"'close': 1 of 4 are not numbers \(1 missing\), first in row 4"):
         YahooPrices(symbol="AAPL", cache=str(tmp_path)).read()
     assert YahooPrices(symbol="AAPL", cache=str(tmp_path), missing="drop").read()["value"].tolist() == [1, 4, 9]

@@ -33,7 +33,7 @@ def windows_of(values, features=None, **options):
 
 
 def samples(windows, part):
-    """(inputs, targets) of a part in prices, undoing the standardising of a level window."""
+    """(inputs, targets) of a part in prices: undoes the scaling of a level window."""
     origins, batches = zip(*windows.walk(part), strict=True)
     x, y = (torch.cat([getattr(b, name) for b in batches]) for name in ("x_ND", "y_NH"))
     scale, mean = windows.scale_S[0], windows.mean_S[0]
@@ -76,7 +76,7 @@ def test_a_split_by_dates_counted_by_hand():
 
 @settings(max_examples=60, deadline=None)
 @given(window=st.integers(1, 6), horizon=st.integers(1, 4), rows=st.integers(60, 90), series=st.integers(1, 3))
-def test_no_row_of_one_part_is_used_by_another_and_a_gap_of_the_horizon_lies_between(window, horizon, rows, series):
+def test_parts_share_no_row_and_are_a_horizon_apart(window, horizon, rows, series):
     data = {f"s{i}": (np.arange(rows - 3 * i) * (i + 1.0)).tolist() for i in range(series)}
     windows = windows_of(data, window=window, horizon=horizon, split=[0.5, 0.25, 0.25])
     days = {}
@@ -98,7 +98,7 @@ def test_several_series_are_cut_at_the_same_dates_and_scaled_by_their_own_traini
     assert [len(windows.parts[p]) for p in ("train", "val", "test")] == [36, 14, 14]
 
 
-def test_scale_is_that_of_the_training_rows():
+def test_the_scale_is_that_of_the_training_rows():
     values = [3.0, 1, 4, 1, 5, 9, 2, 6, 5, 3, 500, 600, 700, 800, 900, 1000, 1100, 1200, 1300, 1400]
     windows = windows_of(values, split=[0.5, 0.25, 0.25])
     assert windows.mean_S.item() == pytest.approx(np.mean(values[:10]))
@@ -106,7 +106,7 @@ def test_scale_is_that_of_the_training_rows():
     assert windows.unit_S.item() == pytest.approx(np.std(values[:10]))
 
 
-def test_windows_up_to_the_longest_are_scored_on_the_same_days():
+def test_shorter_windows_are_scored_on_the_days_of_the_longest():
     targets = []
     for window in (1, 4, 9):
         windows = windows_of(range(1, 61), window=window, longest_window=9, split=[0.5, 0.25, 0.25])
@@ -161,8 +161,8 @@ def test_nothing_after_a_samples_window_changes_its_inputs(
             assert torch.equal(one.y_NH[targets_known], two.y_NH[targets_known])
 
 
-def test_the_look_ahead_test_can_fail():
-    """A scale fitted on all rows is caught by the property above: its mean moves with the future."""
+def test_the_scale_does_not_change_with_later_prices():
+    """The mean of all rows does change with them, so a scale fitted on all rows fails here."""
     prices = np.linspace(1, 60, 60)
     other = np.r_[prices[:50], prices[50:] * 3]
     assert prices.mean() != other.mean()
@@ -201,7 +201,7 @@ def test_direction_is_whether_the_day_ends_above_the_last_one():
     assert windows.outputs == 4
 
 
-def test_further_inputs_stand_beside_each_day():
+def test_further_inputs_follow_the_price_of_each_day():
     windows = windows_of(
         list(range(1, 31)), {"volume": [v**2 for v in range(1, 31)]}, window=2, split=[1 / 3, 1 / 3, 1 / 3]
     )
@@ -211,7 +211,7 @@ def test_further_inputs_stand_beside_each_day():
     assert windows.inputs == 4
 
 
-def test_rows_are_kept_once_whatever_the_window():
+def test_rows_are_stored_once_for_any_window():
     sizes = []
     for window in (1, 500):
         spec = RandomWalk(rows=5000, window=window)
@@ -250,7 +250,7 @@ def test_gathering_equals_a_loop_over_the_rows(window, horizon):
         ([5.0] * 80 + list(range(20)), {}, r"'value' does not change within the 70 training rows"),
     ],
 )
-def test_data_that_cannot_be_cut_is_refused_with_numbers(values, options, message):
+def test_data_with_too_few_rows_are_refused_with_the_numbers(values, options, message):
     with pytest.raises(ValueError, match=message):
         windows_of(list(map(float, values)), **options)
 
@@ -262,7 +262,7 @@ def test_a_series_that_begins_after_the_training_part_is_named():
         series_windows(both, RandomWalk(), "test")
 
 
-def test_plain_rows_are_dealt_out_by_the_seed():
+def test_the_seed_assigns_plain_rows_to_parts():
     spec = Line(rows=100, split=[0.6, 0.2, 0.2])
     rows = spec.read()
     one, again, other = (row_windows(rows, spec, "test", seed=s) for s in (0, 0, 1))
@@ -273,7 +273,7 @@ def test_plain_rows_are_dealt_out_by_the_seed():
     assert one.price_T[7].item() == rows.loc[row, "value"]
 
 
-def test_plain_rows_with_no_other_part_keep_their_order_and_every_row():
+def test_plain_rows_for_training_only_keep_their_order():
     spec = Line(rows=10, split=[1, 0, 0])
     windows = row_windows(spec.read(), spec, "test", seed=0)
     assert list(windows.index) == list(range(1, 11))
@@ -282,7 +282,7 @@ def test_plain_rows_with_no_other_part_keep_their_order_and_every_row():
 
 def test_a_part_that_gets_no_row_is_refused():
     spec = Line(rows=5, split=[0.9, 0.05, 0.05])
-    with pytest.raises(ValueError, match="leaves no row for test of 5 rows|leaves no row for val of 5 rows"):
+    with pytest.raises(ValueError, match="leaves no row of 5 for (test|val)"):
         row_windows(spec.read(), spec, "test", seed=0)
 
 
@@ -297,7 +297,7 @@ def test_classes_of_plain_rows_are_their_targets_and_have_two_outputs():
     assert windows.outputs == 2
 
 
-def test_targets_that_are_no_classes_are_named():
+def test_targets_that_are_not_classes_are_named():
     spec = Line(rows=8, split=[1, 0, 0], classes=True)
     rows = spec.read()
     rows.iloc[:, -1] = [0, 1, 2.5, 0, 1, -1, 0, 1]
@@ -307,15 +307,15 @@ def test_targets_that_are_no_classes_are_named():
         row_windows(rows, spec, "test", seed=0)
 
 
-# A second, independent way to the same samples: plain Python over the checked frame, and series that begin and end on
-# different days.
+# A second, independent computation of the samples: plain Python over the checked frame, with series that start and end
+# on different days.
 
 CALENDAR = pd.date_range("2020-01-01", periods=60)
 SPANS = {"whole": (0, 60), "delisted": (3, 34), "listed_later": (14, 60)}  # the second has no row of val or test
 
 
 def panel(features=(), spans=SPANS, seed=0) -> pd.DataFrame:
-    """A checked frame of random walks, each series on its own days, with features of their own."""
+    """A checked frame of random walks. Each series has its own days and features."""
     random = np.random.default_rng(seed)
     parts = {}
     for name, (start, stop) in spans.items():
@@ -327,7 +327,7 @@ def panel(features=(), spans=SPANS, seed=0) -> pd.DataFrame:
 
 
 def loop(rows: pd.DataFrame, spec: RandomWalk, val_day: pd.Timestamp, test_day: pd.Timestamp):
-    """{part: [(series, last day, x, y, true prices)]} by nested loops, from the definitions alone."""
+    """{part: [(series, last day, x, y, true prices)]}, computed by nested loops from the definitions."""
     L, H = spec.window, spec.horizon
     lead = max(L, spec.longest_window or 0)
     found = {"train": [], "val": [], "test": []}
@@ -427,7 +427,7 @@ def test_series_of_different_lengths_counted_by_hand():
 
 
 def rows_read(windows, part) -> set[tuple[int, int]]:
-    """(series, day) of every price that a part's samples hold, told by prices that are 1000 series + day."""
+    """(series, day) of every price in a part's samples. The prices encode it: price = 1000 series + day."""
     prices = set()
     for origin, batch in windows.walk(part):
         series = windows.series_T[origin].unsqueeze(1)
@@ -459,7 +459,7 @@ def test_parts_share_no_price_and_exactly_the_horizon_lies_between(
     spec = RandomWalk(window=window, horizon=horizon, longest_window=longest, split=cuts)
     windows = series_windows(rows, spec, "test")
     read = {part: rows_read(windows, part) for part in ("train", "val", "test")}
-    unread = (longest or window) - window  # the first days of a part, which only longer windows look at
+    unread = (longest or window) - window  # the first days of a part, which only longer windows read
     for number, start in enumerate(starts):
         seen = {part: sorted(day for series, day in pairs if series == number) for part, pairs in read.items()}
         assert seen["train"] == list(range(start + unread, val_day))
@@ -584,7 +584,7 @@ def test_to_price_of_the_targets_gives_back_the_files_prices(transform, relative
             np.testing.assert_allclose(prices, after, rtol=1e-9, atol=0)
 
 
-def test_a_prediction_of_no_change_is_the_last_price_in_every_relative_or_return_model():
+def test_a_prediction_of_no_change_is_the_last_price():
     for options in ({"relative_to_last": True}, {"transform": "return"}, {"transform": "log_return"}):
         windows = series_windows(panel(), RandomWalk(window=2, horizon=3, split=[0.5, 0.25, 0.25], **options), "test")
         origin, batch = next(windows.walk("val"))
@@ -605,7 +605,7 @@ def test_predictions_for_plain_rows_come_back_as_the_targets():
 
 
 @pytest.mark.parametrize("relative", [True, False])
-def test_gathering_leaves_the_rows_as_they_are(relative):
+def test_gathering_does_not_change_the_rows(relative):
     windows = series_windows(
         panel(["volume"]), RandomWalk(window=3, relative_to_last=relative, split=[0.5, 0.25, 0.25]), "test"
     )
@@ -617,7 +617,7 @@ def test_gathering_leaves_the_rows_as_they_are(relative):
     assert torch.equal(windows.inputs_TF, before)
 
 
-def test_storage_is_a_few_numbers_a_row_in_training_precision_too():
+def test_storage_is_a_few_numbers_per_row_in_training_precision_too():
     rows = 4000
     spec = RandomWalk(rows=rows, window=500)
     windows = series_windows(spec.read(), spec, "test")
@@ -654,7 +654,7 @@ def test_longest_window_puts_the_targets_on_the_days_of_a_window_of_that_length(
 
 
 @pytest.mark.parametrize("constant", [0.1, 0.3, 1.1, 2.7])
-def test_a_price_that_stands_still_while_training_is_refused_whatever_its_rounding(constant):
+def test_a_constant_training_price_is_refused_for_any_rounding(constant):
     for rows in range(20, 100, 10):
         values = [constant] * (7 * rows // 10) + [float(v) for v in range(rows - 7 * rows // 10)]
         with pytest.raises(ValueError, match=r"'value' does not change within the \d+ training rows"):
@@ -667,7 +667,7 @@ def test_steady_growth_has_no_returns_to_scale(transform):
         windows_of((100 * 1.01 ** np.arange(60.0)).tolist(), transform=transform)
 
 
-def test_a_feature_that_stands_still_while_training_is_named():
+def test_a_constant_training_feature_is_named():
     volume = [5.0] * 50 + [float(v) for v in range(10)]
     with pytest.raises(ValueError, match=r"s: 'volume' does not change within the 42 training rows"):
         windows_of([float(v) for v in range(60)], {"volume": volume})
@@ -719,7 +719,7 @@ def test_plain_rows_are_scaled_by_the_training_rows_only():
     assert torch.equal(one.input_scale_SF, two.input_scale_SF)
 
 
-def test_plain_rows_for_training_only_are_the_files_own_rows():
+def test_plain_rows_for_training_only_are_all_rows_of_the_file():
     spec = Line(rows=10, split=[1, 0, 0])
     rows = spec.read()
     windows = row_windows(rows, spec, "test", seed=5)

@@ -1,1 +1,1 @@
-"""Files and formulas -> checked frames -> rows, split in time and scaled -> windows -> batches. No Lightning."""
+"""Files and formulas -> checked frames -> rows, split in time and scaled -> windows -> batches. Lightning-free."""

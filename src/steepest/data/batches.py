@@ -1,6 +1,6 @@
-"""What training is handed: data prepared once, batches gathered on the device, no workers, no per-sample Python.
+"""The data that training reads: prepared once, gathered into batches on the device, without workers.
 
-No Lightning here.
+This file does not use Lightning.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from steepest.data.windows import Batch, Order, Windows, generator
 
 
 class Batches:
-    """An iterable of `Batch`es over one part; each pass is one epoch.
+    """An iterable of batches over one part; each pass is one epoch.
 
-    With a `seed` the order of an epoch is a pure function of (seed, epoch); without, it is the order of the samples.
-    Under several devices every one of them takes its share of each batch, so that an update sees the same samples
-    whatever the number of devices. The position within the epoch is part of a checkpoint.
+    With a `seed`, the order of an epoch is a pure function of (seed, epoch). Without one, it is the samples' order.
+    Each device takes its share of every batch, so an update uses the same samples for any number of devices. A
+    checkpoint holds the position within the epoch.
 
-    `ahead(position)` says how many batches the engine takes at once from there on: they come as one `Order` of their
-    samples' origins, which it gathers itself. 0 asks for one `Batch`. The length counts batches all the same.
+    `ahead(position)` returns how many batches the engine takes at once from that position. If it is 0, the iterator
+    yields one `Batch`; otherwise it yields one `Order` with the origins of all those batches, and the engine gathers
+    the samples itself. `len()` always counts batches.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Batches:
         self.ahead = ahead
         self.rank, self.world = rank, world
         self.position = 0
-        self._resume_at = 0  # used once: a pass that is cut short must not shift the next one
+        self._resume_at = 0  # for one pass only: a pass that ends early must not shift the next one
 
     def __len__(self) -> int:
         return -(-self.count // self.size)
@@ -64,11 +65,11 @@ class Batches:
             yield Order(origin_N, self.size) if count else self._batch(origin_N)
 
     def give_back(self, batches: int) -> None:
-        """The engine has made so many updates less than it was handed batches: hand them out again."""
+        """Return batches that the engine took but did not use; the next step gets them again."""
         self.position -= batches
 
     def order(self) -> Tensor:
-        """Origins (N,) of this epoch's samples, in the order in which they are trained on."""
+        """Origins (N,) of this epoch's samples, in training order."""
         if self.seed is None:
             index_N = torch.arange(self.count)
         else:
@@ -77,39 +78,35 @@ class Batches:
         return self.part.origins(index_N.to(self.windows.price_T.device))
 
     def _batch(self, origin_N: Tensor) -> Batch:
-        mine_n, share = self._mine(origin_N)
-        return self.windows.gather(mine_n)._replace(share=share)
-
-    def _mine(self, origin_N: Tensor) -> tuple[Tensor, float]:
-        """This device's samples of a batch and their share."""
+        """This device's samples of a batch, with their share of the batch's mean."""
         if self.world == 1:
-            return origin_N, 1.0
-        # Gradients are averaged over devices: a mean over n of the batch's N samples must weigh n * world / N.
-        mine_n = origin_N[self.rank :: self.world]
-        share = len(mine_n) * self.world / len(origin_N)
-        return (mine_n if len(mine_n) else origin_N[:1]), share
+            return self.windows.gather(origin_N)
+        # Gradients are averaged over devices, so a mean over n of the batch's N samples has the weight n * world / N.
+        own_n = origin_N[self.rank :: self.world]
+        share = len(own_n) * self.world / len(origin_N)
+        return self.windows.gather(own_n if len(own_n) else origin_N[:1])._replace(share=share)
 
     def state_dict(self) -> dict[str, int]:
-        """The position within the epoch, for checkpoints taken in its middle."""
+        """The position within the epoch, for checkpoints taken in mid-epoch."""
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a checkpoint's position."""
+        """Start the next pass at a checkpoint's position."""
         self.position = self._resume_at = state["position"]
 
 
 class PreparedData:
-    """A data set that is read, standardised and split once, and placed where it is trained on.
+    """A data set that is read, split and standardised once, then moved to the training device.
 
     Args:
-        dataset: what to read and how to cut it (`sources.py`).
-        seed: of the order of the batches, and of the split of plain rows.
+        dataset: what to read and how to cut it into samples (`sources.py`).
+        seed: sets the order of the batches and the split of plain rows.
 
     Attributes:
-        windows: the tensors, after `setup`.
+        windows: the tensors, available after `setup`.
 
     Raises:
-        ValueError: in `setup`, with every fault of the data.
+        ValueError: from `setup`, with every fault of the data.
     """
 
     def __init__(self, dataset: SeriesData | RowData, seed: int = 0) -> None:
@@ -122,11 +119,11 @@ class PreparedData:
     def windows(self) -> Windows:
         """The data set's tensors, in float64 on the CPU."""
         if self._windows is None:
-            raise ValueError("call WindowDataModule.setup() before its windows are used")
+            raise ValueError("the data are not loaded yet: call setup() before you use `windows`")
         return self._windows
 
     def setup(self, stage: str | None = None) -> None:
-        """Read and prepare the data once; Lightning calls this too."""
+        """Read and prepare the data, once. Lightning also calls this."""
         if self._windows is None:
             path = getattr(self.dataset, "path", None)
             where = Path(path).name if path else f"data={type(self.dataset).__name__}"
@@ -137,7 +134,7 @@ class PreparedData:
                 self._windows = series_windows(frame, self.dataset, where)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a model that was trained on the data needs to predict: how they are scaled and cut; plain data."""
+        """The scaler, the window settings and the data spec, as plain data: enough for a trained model to predict."""
         windows = self.windows
         scaler = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S")
         cut = ("names", "input_names", "window", "horizon", "transform", "relative", "classes", "ordered")
@@ -149,10 +146,10 @@ class PreparedData:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing is taken from a checkpoint: the data are read and scaled anew, to the same numbers."""
+        """Do nothing: the data are read and scaled again, which gives the same numbers."""
 
     def placed(self, device: torch.device | str, dtype: torch.dtype) -> Windows:
-        """The windows on a device in a precision; the last answer is kept, so they are moved once."""
+        """The windows on a device and in a precision. The last result is cached, so repeated calls do not copy."""
         device = torch.device(device)
         if self._placed is None or self._placed[:2] != (device, dtype):
             self._placed = (device, dtype, self.windows.to(device, dtype))

@@ -1,7 +1,7 @@
 """Files of prices or plain rows -> a checked pandas frame.
 
-Everything that can be wrong with a file is found here, once, and reported together; what leaves this file is finite,
-sorted and complete. It does no scaling and knows no tensors.
+This file finds the faults of a data file and reports them all together. The frames it returns are finite, sorted and
+complete. It does not scale, and it does not use tensors.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ log = logging.getLogger(__name__)
 Missing = Literal["error", "drop", "forward_fill"]
 Duplicates = Literal["error", "first", "last"]
 
-VALUE = "value"  # the name of the value column in every checked frame
+VALUE = "value"  # the value column's name in every checked frame
 
 _DATE_NAMES = ("date", "datetime", "timestamp", "time", "day")
 _VALUE_NAMES = ("adj close", "adj_close", "adjclose", "close", "price", "value")
-_MENDS = "data.missing=drop or data.missing=forward_fill"
 _ID_NAMES = ("ticker", "symbol", "series", "asset", "name", "id")
 
 
@@ -43,25 +42,26 @@ def read_prices(
     missing: Missing = "error",
     duplicates: Duplicates = "error",
 ) -> pd.DataFrame:
-    """Read a CSV (also gzipped) or Parquet file of prices, wide or long, and check it.
+    """Read a CSV or Parquet file of prices, wide or long, and check it.
 
     Args:
-        path: the file. ``.parquet``/``.pq`` is read as Parquet, anything else as CSV (``,``, ``;``, tab or ``|``).
-        date: the date column; found by its name (date, time, ...) when None.
-        value: the price column; found by its name (close, price, ...) when None. With neither, every numeric
-            column is a series of its own (a wide file).
-        id: the column that names the series of a long file; found by its name (ticker, symbol, ...) when None.
+        path: the file. ``.parquet`` and ``.pq`` are read as Parquet, anything else as CSV, gzipped or not, separated
+            by ``,``, ``;``, tab or ``|``.
+        date: the date column. None: found by its name (date, time, ...) or by its contents.
+        value: the price column. None: found by its name (close, price, ...). If no column has such a name, each
+            numeric column is a series (a wide file).
+        id: the column that names the series in a long file. None: found by its name (ticker, symbol, ...).
         series: the series to keep, in this order; None keeps all.
         features: further numeric input columns, such as volume.
-        date_format: how dates are written, as in ``strptime``; inferred when None.
-        missing: what happens to rows whose numbers are missing, infinite or text, or whose date does not parse.
-        duplicates: which of several rows of one date is kept.
+        date_format: the format of the dates, as in ``strptime``; inferred when None.
+        missing: what to do with rows whose numbers are missing, infinite or text, or whose date does not parse.
+        duplicates: which row to keep when several have the same date.
 
     Returns:
         A frame indexed by (series, date), sorted, with the columns ``value`` and then `features`, all finite floats.
 
     Raises:
-        ValueError: with every fault of the file, each naming column and row (the first row after the header is row 1).
+        ValueError: with every fault, each with its column and row (the first row after the header is row 1).
     """
     raw = read_raw(Path(path))
     return check_prices(
@@ -83,7 +83,7 @@ def check_prices(
     missing: Missing = "error",
     duplicates: Duplicates = "error",
 ) -> pd.DataFrame:
-    """Check a frame of prices as `read_prices` does; `where` names it in messages."""
+    """Check a frame of prices as `read_prices` does. Error messages call it `where`."""
     faults = Faults(where)
     raw = dates_to_column(raw)
     columns = list(raw.columns)
@@ -97,9 +97,7 @@ def check_prices(
 
     date = date or _find(columns, _DATE_NAMES) or _first_dates(raw)
     if date is None:
-        faults.add(f"has no date column among {columns}: name it with data.date=COLUMN")
-        faults.raise_if_any()
-        raise AssertionError("unreachable: a fault was added")
+        faults.fail(f"has no date column among {columns}: name it with data.date=COLUMN")
     id = id or _find([c for c in columns if c != date and not pd.api.types.is_numeric_dtype(raw[c])], _ID_NAMES)
     taken = {date, id, *features}
     value = value or _find([c for c in columns if c not in taken], _VALUE_NAMES)
@@ -108,13 +106,14 @@ def check_prices(
     else:
         value_columns = [c for c in columns if c not in taken and _has_numbers(raw[c])]
         if not value_columns or id is not None:
-            faults.add(f"has no value column among {columns}: name it with data.value=COLUMN")
-            faults.raise_if_any()
-    names = _series_names(raw, id, value, value_columns)
+            faults.fail(f"has no value column among {columns}: name it with data.value=COLUMN")
+    names = value_columns if id is None else [str(n) for n in raw[id].dropna().unique()]
     if series is not None:
         for name in series:
             if name not in names:
-                faults.add(f"has no series '{name}' (data.series){did_you_mean(name, names) or '.'} It has {names}")
+                faults.add(
+                    f"has no series '{name}' (data.series){did_you_mean(name, names) or '.'} The file has {names}"
+                )
         faults.raise_if_any()
     chosen = list(series) if series is not None else names
     log.info(
@@ -128,8 +127,8 @@ def check_prices(
     if id is not None and raw[id].isna().any() and missing != "drop":
         bad = np.flatnonzero(raw[id].isna())
         faults.add(
-            f"column '{id}' names no series in {len(bad)} rows, first in row {bad[0] + 1}: "
-            "name it, or data.missing=drop"
+            f"column '{id}' is empty in {len(bad)} rows, first in row {bad[0] + 1}: "
+            "fill in the series' name, or use data.missing=drop"
         )
     parts: dict[str, pd.DataFrame] = {}
     for name in chosen:
@@ -143,23 +142,23 @@ def check_prices(
         if missing == "drop":
             part = part[~pd.isna(part.index)]
         part = _order(part, name, duplicates, where, faults)
-        parts[name] = _fill(part, missing, name, faults)  # after the sorting: forward in time, not in the file
+        parts[name] = _fill(part, missing, name, faults)  # after sorting: forward in time, not in file order
         if len(parts[name]) and parts[name][VALUE].nunique() == 1:
             faults.add(
-                f"value column {label} is constant ({parts[name][VALUE].iloc[0]:g}): nothing can be learnt from it"
+                f"value column {label} is constant ({parts[name][VALUE].iloc[0]:g}): a model cannot learn from it"
             )
     faults.raise_if_any()
     return pd.concat(parts, names=["series", "date"])
 
 
 def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Missing = "error") -> pd.DataFrame:
-    """Read a CSV or Parquet file of plain rows (no time) and check it.
+    """Read a CSV or Parquet file of plain rows, without dates, and check it.
 
     Returns:
         A frame indexed by row number (the first row after the header is 1), columns `inputs` and then `target`.
 
     Raises:
-        ValueError: with every fault of the file: columns not there, a target that is also an input, text, constants.
+        ValueError: with every fault: columns that do not exist, a target that is also an input, text, constants.
     """
     path = Path(path)
     raw = read_raw(path)
@@ -172,7 +171,7 @@ def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Mi
     if len(set(inputs)) < len(inputs):
         faults.add(f"data.inputs={list(inputs)} names a column twice: name each once")
     if target in inputs:
-        faults.add(f"data.target={target} is also in data.inputs: a model would read the answer; take it out of one")
+        faults.add(f"data.target={target} is also in data.inputs, so the model would see the answer: remove it there")
     faults.raise_if_any()
     numbers = {c: _numbers(raw[c], f"column '{c}'", missing, faults, "data.missing=drop") for c in [*inputs, target]}
     frame = pd.DataFrame(numbers)
@@ -186,7 +185,7 @@ def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Mi
 
 
 def _no_column(key: str, name: str, columns: list[str]) -> str:
-    return f"{key}={name}: there is no such column{did_you_mean(name, columns) or '.'} It has {columns}"
+    return f"{key}={name}: there is no such column{did_you_mean(name, columns) or '.'} The file has {columns}"
 
 
 def _find(columns: Sequence[str], names: Sequence[str]) -> str | None:
@@ -195,7 +194,7 @@ def _find(columns: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def _has_numbers(column: pd.Series) -> bool:
-    """Whether any entry is a number: one cell of text must be reported, not make its series vanish."""
+    """Whether any entry is a number. (One cell of text is a fault to report; it must not hide the whole series.)"""
     if pd.api.types.is_datetime64_any_dtype(column):
         return False
     return bool(pd.to_numeric(column, errors="coerce").notna().any())
@@ -213,14 +212,6 @@ def _first_dates(raw: pd.DataFrame) -> str | None:
     return None
 
 
-def _series_names(raw: pd.DataFrame, id: str | None, value: str | None, columns: list[str]) -> list[str]:
-    if id is not None:
-        return [str(n) for n in raw[id].dropna().unique()]
-    if value is not None and len(columns) == 1:
-        return [value]
-    return columns
-
-
 def _parse_dates(column: pd.Series, name: str, date_format: str | None, missing: Missing, faults: Faults) -> pd.Series:
     text = column
     if pd.api.types.is_numeric_dtype(column):  # 20200131, not nanoseconds since 1970
@@ -228,25 +219,31 @@ def _parse_dates(column: pd.Series, name: str, date_format: str | None, missing:
         date_format = date_format or "%Y%m%d"
     with warnings.catch_warnings():
         for guess in ("Parsing dates in", "Could not infer format"):
-            warnings.filterwarnings("ignore", message=guess)  # what does not parse is reported below
+            warnings.filterwarnings("ignore", message=guess)  # dates that do not parse are reported below
         try:
             dates = pd.to_datetime(text, errors="coerce", format=date_format)
-        except ValueError:  # offsets that change with daylight saving: only instants are comparable
+        except ValueError:  # UTC offsets that change with daylight saving: compare instants
             dates = pd.to_datetime(text, errors="coerce", format=date_format, utc=True)
     if getattr(dates.dt, "tz", None) is not None:
-        dates = dates.dt.tz_localize(None)  # the calendar days of its own zone; mixed offsets are in UTC by now
+        dates = dates.dt.tz_localize(None)  # calendar days in the column's own zone; mixed offsets are UTC by now
     bad = np.flatnonzero(dates.isna())
     if len(bad) and missing != "drop":
         faults.add(
             f"date column '{name}': {len(bad)} of {len(dates)} do not parse as dates, first in row {bad[0] + 1} "
-            f"({_shown(column, bad[0])}): mend them, say how they are written with data.date_format='%d.%m.%Y', "
-            "or data.missing=drop"
+            f"({_shown(column, bad[0])}): fix them, give their format as in data.date_format='%d.%m.%Y', "
+            "or use data.missing=drop"
         )
     return dates
 
 
-def _numbers(column: pd.Series, label: str, missing: Missing, faults: Faults, mend: str = _MENDS) -> np.ndarray:
-    """Floats of a column; what is missing, infinite or text becomes NaN, and a fault under ``missing=error``."""
+def _numbers(
+    column: pd.Series,
+    label: str,
+    missing: Missing,
+    faults: Faults,
+    fix: str = "data.missing=drop or data.missing=forward_fill",
+) -> np.ndarray:
+    """A column as floats. Missing, infinite and text entries become NaN; ``missing=error`` reports them as a fault."""
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan, copy=True)
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
@@ -254,20 +251,20 @@ def _numbers(column: pd.Series, label: str, missing: Missing, faults: Faults, me
         text = sum(isinstance(v, str) for v in column.iloc[bad[np.isnan(numbers[bad])]])
         kinds = {"text": text, "infinite": infinite, "missing": len(bad) - infinite - text}
         what = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
-        said = (
-            f"{label}: {len(bad)} of {len(numbers)} are no numbers ({what}), "
+        problem = (
+            f"{label}: {len(bad)} of {len(numbers)} are not numbers ({what}), "
             f"first in row {int(column.index[bad[0]]) + 1} ({_shown(column, bad[0])})"
         )
         if missing == "error":
-            faults.add(f"{said}: mend them, or {mend}")
+            faults.add(f"{problem}: fix them, or use {fix}")
         else:
-            log.warning("%s: data.missing=%s applied", said, missing)
+            log.warning("%s: data.missing=%s applied", problem, missing)
             numbers[bad] = np.nan
     return numbers
 
 
 def _shown(column: pd.Series, row: int) -> str:
-    """An entry as a plain Python value, as it stands in the file."""
+    """The repr of an entry as a plain Python value."""
     return repr(column.iloc[[row]].tolist()[0])
 
 
@@ -276,20 +273,20 @@ def _fill(frame: pd.DataFrame, missing: Missing, name: str, faults: Faults) -> p
     if missing == "error":
         return frame
     if missing == "forward_fill":
-        frame = frame.ffill()  # from earlier rows only: filling backwards would look ahead
+        frame = frame.ffill()  # from earlier rows only: a backward fill would look ahead
         if len(frame) and frame.iloc[0].isna().any():
-            faults.add(f"{name}: row 1 is missing and nothing stands before it to fill from: use data.missing=drop")
+            faults.add(f"{name}: row 1 has missing values and no earlier row to fill from: use data.missing=drop")
         return frame
     keep = frame.notna().all(axis=1).to_numpy()
     if not keep.any():
-        faults.add(f"{name}: no row is left after data.missing=drop")
+        faults.add(f"{name}: data.missing=drop leaves no rows")
     return frame[keep]
 
 
 def _order(frame: pd.DataFrame, name: str, duplicates: Duplicates, where: str, faults: Faults) -> pd.DataFrame:
-    """Sort by date (with a warning) and settle dates that occur more than once."""
+    """Sort by date, with a warning, and apply `duplicates` to dates that occur more than once."""
     dates = pd.DatetimeIndex(frame.index)
-    if dates.hasnans:  # a fault already; the other dates are looked at all the same
+    if dates.hasnans:  # already a fault; check the other dates anyway
         frame = frame[dates.notna()]
         dates = pd.DatetimeIndex(frame.index)
     if not dates.is_monotonic_increasing:
@@ -306,13 +303,13 @@ def _order(frame: pd.DataFrame, name: str, duplicates: Duplicates, where: str, f
     twice = dates.duplicated(keep="first")
     if twice.any():
         first = dates[twice][0]
-        said = f"{name}: {int(twice.sum())} dates occur more than once, first {first:%Y-%m-%d}"
+        problem = f"{name}: {int(twice.sum())} dates occur more than once, first {first:%Y-%m-%d}"
         if duplicates == "error":
             faults.add(
-                f"{said}: keep one of each with data.duplicates=first or data.duplicates=last, "
-                "or name the column that tells the series apart with data.id=COLUMN"
+                f"{problem}: keep one of each with data.duplicates=first or data.duplicates=last, "
+                "or name the column that identifies the series with data.id=COLUMN"
             )
         else:
-            log.warning("%s: data.duplicates=%s applied", said, duplicates)
+            log.warning("%s: data.duplicates=%s applied", problem, duplicates)
             frame = frame[~dates.duplicated(keep=duplicates)]
     return frame

@@ -1,4 +1,4 @@
-"""Data sets of plain rows that are made by a formula, to see whether a model finds it again."""
+"""Data sets of plain rows generated from a known formula, to test whether a model recovers it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from steepest.data.sources import RowData
 
 @dataclass(kw_only=True)
 class Line(RowData):
-    """Points on the course's line, y = a x + b + noise e, with x uniform on [low, high] and e standard normal."""
+    """Points on a line, y = a x + b + noise e, with x uniform on [low, high] and e standard normal."""
 
     a: float = 2.0
     b: float = 1.0
@@ -67,8 +67,8 @@ class Curve(RowData):
             (-3, 0), (-1, 2), (0, -1), (1.5, 1), (3, 0)).
         noise: standard deviation of the noise.
         low, high: the range of x.
-        rows: how many points.
-        seed: of the points, apart from the run's seed.
+        rows: number of points.
+        seed: of the points; independent of the run's seed.
     """
 
     function: Literal["sine", "square", "step", "absolute", "piecewise"] = "sine"
@@ -84,15 +84,15 @@ class Curve(RowData):
 
 @dataclass(kw_only=True)
 class Rings(RowData):
-    """Two classes that no line parts: a disc of class 0 about the origin, and around it a ring of class 1.
+    """Two classes that no line separates: a disc of class 0 at the origin, and a ring of class 1 around it.
 
-    Half of the rows are of each class; points are uniform over their area.
+    Each class has half of the rows. Points are uniform over the area of their class.
 
     Attributes:
         radius: of the disc.
         inner, outer: radii of the ring.
-        rows: how many points, both classes together.
-        seed: of the points, apart from the run's seed.
+        rows: number of points, both classes together.
+        seed: of the points; independent of the run's seed.
     """
 
     radius: float = 1.0
@@ -106,7 +106,7 @@ class Rings(RowData):
         if not 0 < self.radius <= self.inner < self.outer:
             raise ValueError(
                 f"data.radius={self.radius:g}, data.inner={self.inner:g}, data.outer={self.outer:g}: "
-                "0 < radius <= inner < outer is wanted, so that the classes do not overlap"
+                "0 < radius <= inner < outer must hold, or the classes overlap"
             )
         if self.rows < 6:
             raise ValueError(f"data.rows={self.rows} must be 6 or more: each part needs both classes")
@@ -123,7 +123,7 @@ class Rings(RowData):
 
 def _points(function: Callable, low: float, high: float, noise: float, rows: int, seed: int) -> pd.DataFrame:
     if not low < high:
-        raise ValueError(f"data.low={low:g} must lie below data.high={high:g}")
+        raise ValueError(f"data.low={low:g} must be below data.high={high:g}")
     if rows < 3:
         raise ValueError(f"data.rows={rows} must be 3 or more")
     random = np.random.default_rng(seed)

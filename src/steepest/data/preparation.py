@@ -1,4 +1,4 @@
-"""A checked frame -> `Windows`: transformed, split in time, standardised by the training rows. No Lightning here.
+"""A checked frame -> `Windows`: transformed, split in time, standardised by the training rows. Lightning-free.
 
 Shapes: T rows of one series; S series; F inputs a day; H horizon.
 """
@@ -20,29 +20,29 @@ from steepest.data.windows import PARTS, Part, Windows, generator
 
 @dataclass(frozen=True)
 class Standardizer:
-    """Mean and scale per series (S,) or per input (S, F), fitted on training rows only, float64."""
+    """Mean and scale (F,) of each column, fitted on training rows only, float64."""
 
     mean: Tensor
     scale: Tensor
 
     @classmethod
     def fit(cls, rows_TF: Tensor) -> Standardizer:
-        """Fit on training rows (T, F): mean and population standard deviation, one of each per column."""
+        """Fit on training rows (T, F): the mean and the population standard deviation of each column."""
         return cls(rows_TF.mean(0), rows_TF.std(0, correction=0))
 
     def transform(self, rows_TF: Tensor) -> Tensor:
-        """(rows - mean) / scale, elementwise per column: row t depends on row t and the fit alone."""
+        """(rows - mean) / scale for each column: row t of the result depends only on row t and on the fit."""
         return (rows_TF - self.mean) / self.scale
 
 
 def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows:
     """Windows over a checked frame of series (index: series, date; columns: value, further inputs).
 
-    Each series is split at the same dates and scaled by its own training rows. The rows of the parts are disjoint, and
-    a gap of `horizon` rows stands before val and before test, so no target of one part lies in another's inputs.
+    All series are split at the same dates, and each is scaled by its own training rows. The parts share no rows. A gap
+    of `horizon` rows precedes val and test, so no target of one part is an input of another.
 
     Raises:
-        ValueError: with every fault: too few rows for a part, prices that have no return, inputs that stand still.
+        ValueError: with every fault: a part with too few rows, prices that have no return, constant inputs.
     """
     faults = Faults(where)
     names = [str(n) for n in frame.index.unique("series")]
@@ -51,7 +51,9 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
     rows: list[Tensor] = []
     prices: list[np.ndarray] = []
     fits: list[Standardizer] = []
-    columns: dict[str, list[float]] = {k: [] for k in ("mean", "scale", "unit", "length", "train")}
+    units: list[float] = []
+    lengths: list[int] = []
+    trained: list[int] = []
     spans: dict[str, list[tuple[int, int]]] = {part: [] for part in PARTS}
     for name, table in zip(names, tables, strict=True):
         values, price = _transformed(table, spec.transform, name, faults)
@@ -69,17 +71,17 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
             Standardizer.fit(inputs[: cuts[0]]) if cuts[0] else Standardizer(inputs.new_zeros(1), inputs.new_ones(1))
         )
         _check_moves(fitted, [str(c) for c in table.columns], name, cuts[0], faults)
-        scale = _usual_change(inputs[: cuts[0], 0], spec.window) if spec.relative_to_last else fitted.scale[0].item()
-        unit = float(price[: cuts[0]].std()) if cuts[0] else 1.0
-        fitted.scale[0] = scale
+        if spec.relative_to_last:
+            fitted.scale[0] = _usual_change(inputs[: cuts[0], 0], spec.window)
         fits.append(fitted)
         rows.append(fitted.transform(inputs))
         prices.append(price)
-        for key, number in zip(columns, (fitted.mean[0].item(), scale, unit, len(days), cuts[0]), strict=True):
-            columns[key].append(number)
+        units.append(float(price[: cuts[0]].std()) if cuts[0] else 1.0)
+        lengths.append(len(days))
+        trained.append(cuts[0])
     faults.raise_if_any()
 
-    length_S = torch.tensor(columns["length"])
+    length_S = torch.tensor(lengths)
     start_S = length_S.cumsum(0) - length_S
     lead = max(spec.window, spec.longest_window or 0)
     parts = {}
@@ -90,23 +92,25 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
     _check_counts(parts, spans, spec, names, where, faults)
     faults.raise_if_any()
     inputs_TF = torch.cat(rows)
-    dropped = frame.groupby(level="series", sort=False).cumcount() >= (0 if spec.transform == "level" else 1)
+    input_mean_SF = torch.stack([fit.mean for fit in fits])
+    input_scale_SF = torch.stack([fit.scale for fit in fits])
+    kept = frame.groupby(level="series", sort=False).cumcount() >= (0 if spec.transform == "level" else 1)
     return Windows(
         inputs_TF=inputs_TF,
         target_T=inputs_TF[:, 0],
         price_T=torch.from_numpy(np.concatenate(prices)),
         series_T=torch.arange(len(names)).repeat_interleave(length_S),
-        input_mean_SF=torch.stack([fit.mean for fit in fits]),
-        input_scale_SF=torch.stack([fit.scale for fit in fits]),
-        mean_S=torch.tensor(columns["mean"], dtype=torch.float64),
-        scale_S=torch.tensor(columns["scale"], dtype=torch.float64),
-        unit_S=torch.tensor(columns["unit"], dtype=torch.float64),
+        input_mean_SF=input_mean_SF,
+        input_scale_SF=input_scale_SF,
+        mean_S=input_mean_SF[:, 0].clone(),
+        scale_S=input_scale_SF[:, 0].clone(),
+        unit_S=torch.tensor(units, dtype=torch.float64),
         start_S=start_S,
-        train_stop_S=start_S + torch.tensor(columns["train"]),
+        train_stop_S=start_S + torch.tensor(trained),
         names=names,
         input_names=[str(c) for c in frame.columns],
         parts=parts,
-        index=frame.index[dropped.to_numpy()],
+        index=frame.index[kept.to_numpy()],
         window=spec.window,
         horizon=spec.horizon,
         transform=spec.transform,
@@ -116,30 +120,29 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
 
 
 def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Windows:
-    """Samples over a checked frame of plain rows (columns: inputs, then the target), dealt out to the parts by `seed`.
+    """Samples over a checked frame of plain rows (columns: inputs, then the target), assigned to parts by `seed`.
 
     Raises:
-        ValueError: when a part with a share gets no row, a column stands still among the training rows, or a target
-            that should be a class is neither 0 nor 1.
+        ValueError: if a part with a share above 0 gets no row, a column is constant in the training rows, or the
+            target of a classification is neither 0 nor 1.
     """
     faults = Faults(where)
     target = frame.iloc[:, -1]
-    odd = target[~target.isin([0, 1])] if spec.classes else target[:0]
-    if len(odd):
+    other = target[~target.isin([0, 1])]
+    if spec.classes and len(other):
         faults.add(
-            f"'{target.name}' is neither 0 nor 1 in {len(odd)} of {len(frame)} rows, first {odd.iloc[0]:g} in row "
-            f"{odd.index[0]}: data.classes=true predicts class 0 or 1; leave it out to predict numbers"
+            f"'{target.name}' is neither 0 nor 1 in {len(other)} of {len(frame)} rows, first {other.iloc[0]:g} in row "
+            f"{other.index[0]}: data.classes=true predicts class 0 or 1; leave it out to predict numbers"
         )
     order = torch.randperm(len(frame), generator=generator(seed, "split")).numpy()
-    whole = spec.split[0] == 1
-    frame = frame if whole else frame.iloc[order]
+    if spec.split[0] != 1:
+        frame = frame.iloc[order]
     stops = [round(sum(spec.split[: i + 1]) * len(frame)) for i in range(3)]
     values = torch.from_numpy(frame.to_numpy(dtype=float, copy=True))
     for part, share, start, stop in zip(PARTS, spec.split, [0, *stops], stops, strict=False):
         if share > 0 and start == stop:
             faults.add(
-                f"data.split={list(spec.split)} leaves no row for {part} of {len(frame)} rows: "
-                "add rows or change data.split"
+                f"data.split={list(spec.split)} leaves no row of {len(frame)} for {part}: add rows or change data.split"
             )
     fitted = Standardizer.fit(values[: stops[0]])
     _check_moves(fitted, [str(c) for c in frame.columns], where, stops[0], faults)
@@ -168,7 +171,7 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
 
 
 def _boundaries(dates: pd.DatetimeIndex, split: list) -> list[pd.Timestamp | None]:
-    """The first days of val and of test; None where nothing follows."""
+    """The first days of val and of test; None if the data end before that day."""
     if len(split) == 2:
         return [pd.Timestamp(str(s)) for s in split]
     days = dates if dates.is_monotonic_increasing and dates.is_unique else dates.unique().sort_values()
@@ -177,7 +180,7 @@ def _boundaries(dates: pd.DatetimeIndex, split: list) -> list[pd.Timestamp | Non
 
 
 def _transformed(table: pd.DataFrame, transform: str, name: str, faults: Faults) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs (T, F) with the value transformed, and prices (T,); a return costs the first row."""
+    """Inputs (T, F) with the value transformed, and prices (T,). A return drops the first row."""
     values = table.to_numpy(dtype=float, copy=True)
     price = values[:, 0].copy()
     if transform == "level":
@@ -186,7 +189,7 @@ def _transformed(table: pd.DataFrame, transform: str, name: str, faults: Faults)
     if len(bad):
         faults.add(
             f"{name}: data.transform={transform} needs prices above 0, {len(bad)} are not, first {price[bad[0]]:g} on "
-            f"{table.index[bad[0]]:%Y-%m-%d}: use data.transform=level or drop them"
+            f"{table.index[bad[0]]:%Y-%m-%d}: use data.transform=level, or remove these rows"
         )
         return values[1:], price[1:]
     ratio = price[1:] / price[:-1]
@@ -195,9 +198,10 @@ def _transformed(table: pd.DataFrame, transform: str, name: str, faults: Faults)
 
 
 def _usual_change(value_T: Tensor, longest: int) -> float:
-    """Root mean square of the training rows' changes over 1 .. `longest` days: the unit of a relative model.
+    """Root mean square of the training rows' changes over 1 .. `longest` days: the scale of a relative model.
 
-    Of the one-day change alone, a long window's inputs would be far above 1 and gradient descent would need tiny steps.
+    With the one-day change as the scale, a long window's inputs would be far above 1 and gradient descent would need
+    tiny steps.
     """
     steps = range(1, min(longest, len(value_T) - 1) + 1)
     squares = [(value_T[k:] - value_T[:-k]).square().mean() for k in steps]
@@ -206,9 +210,9 @@ def _usual_change(value_T: Tensor, longest: int) -> float:
 
 def _check_moves(fitted: Standardizer, columns: list[str], name: str, rows: int, faults: Faults) -> None:
     if rows == 0:
-        return  # too few rows: said once, by the count
+        return  # `_check_counts` reports that there are too few rows
     for column, mean, scale in zip(columns, fitted.mean.tolist(), fitted.scale.tolist(), strict=True):
-        if not scale > 1e-12 * abs(mean):  # the deviation of equal numbers is not quite 0
+        if not scale > 1e-12 * abs(mean):  # rounding: the deviation of equal numbers need not be exactly 0
             faults.add(
                 f"{name}: '{column}' does not change within the {rows} training rows, so it cannot be scaled: "
                 "leave it out or enlarge the training part (data.split)"
@@ -223,7 +227,7 @@ def _check_counts(
     where: str,
     faults: Faults,
 ) -> None:
-    """Every part with a share needs a sample; every series needs one to train on."""
+    """Each part with a share above 0 needs a sample, and each series needs a training sample."""
     lead = max(spec.window, spec.longest_window or 0)
     shares = spec.split if len(spec.split) == 3 else [1, 1, 1]
     for part, share in zip(PARTS, shares, strict=True):

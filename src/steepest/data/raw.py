@@ -1,4 +1,4 @@
-"""A CSV or Parquet file -> a raw pandas frame, as it stands in the file. What it says is checked in `files.py`."""
+"""A CSV or Parquet file -> a raw pandas frame with the file's own contents. `files.py` checks the contents."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from steepest.data.faults import did_you_mean
 
 
 def read_raw(path: Path) -> pd.DataFrame:
-    """The raw frame of a file, or one `ValueError` that says why it cannot be read."""
+    """The raw frame of a file, or a `ValueError` that says why it cannot be read."""
     if not path.exists():
-        near = (
-            did_you_mean(path.name, [p.name for p in path.parent.glob("*")], cutoff=0.75)
-            if path.parent.is_dir()
-            else ""
-        )
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")], cutoff=0.75)
         raise ValueError(f"data.path={path}: there is no such file{near}")
     if path.is_dir():
-        raise ValueError(f"data.path={path} is a folder: name the file in it")
+        raise ValueError(f"data.path={path} is a folder: give the path of a file in it")
     if path.stat().st_size == 0:
         raise ValueError(f"{path.name}: the file is empty")
     try:
@@ -35,21 +31,21 @@ def read_raw(path: Path) -> pd.DataFrame:
     except (pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError, ValueError) as error:
         raise ValueError(f"{path.name}: cannot be read as a table: {error}") from error
     if raw.empty and raw.index.size == 0:
-        raise ValueError(f"{path.name}: there are no rows after the header {list(raw.columns)}")
+        raise ValueError(f"{path.name}: the file has no rows after the header {list(raw.columns)}")
     raw.columns = [str(c).strip() for c in raw.columns]
     if raw.columns[0] == "Unnamed: 0" and pd.api.types.is_integer_dtype(raw.iloc[:, 0]):
         raw = raw.iloc[:, 1:]  # row numbers that pandas wrote
     repeated = raw.columns[raw.columns.duplicated()].tolist()
     if repeated:
-        raise ValueError(f"{path.name}: column names are used twice: {repeated}")
+        raise ValueError(f"{path.name}: several columns have the same name: {repeated}")
     return raw
 
 
 def dates_to_column(raw: pd.DataFrame) -> pd.DataFrame:
-    """Parquet often keeps dates (and tickers) in the index: make them columns."""
+    """Turn the index into columns: Parquet files often keep dates and tickers there."""
     if isinstance(raw.index, pd.RangeIndex):
         return raw
     if raw.index.nlevels == 1 and raw.index.name is None and pd.api.types.is_integer_dtype(raw.index):
-        return raw.reset_index(drop=True)  # what is left of row numbers after filtering
+        return raw.reset_index(drop=True)  # row numbers left over from filtering
     names = [n or ("date" if i == 0 else f"level_{i}") for i, n in enumerate(raw.index.names)]
     return raw.reset_index(names=names)

@@ -1,7 +1,7 @@
-"""The data sets a run can name (`data=...`): what to read, and how it is cut into samples.
+"""The data sets that `data=...` can choose: what to read, and how to cut it into samples.
 
-One dataclass a data set; its fields are the keys of `conf/data/NAME.yaml`. `read()` answers with a checked frame
-(`files.py`); nothing here knows tensors.
+Each data set is a dataclass whose fields are the keys of `conf/data/NAME.yaml`. `read()` returns a checked frame
+(`files.py`). This file does not use tensors.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ SHIPPED = Path(__file__).resolve().parents[3] / "data"  # the checkout's data/
 
 @dataclass(kw_only=True)
 class SeriesData(ABC):
-    """A data set of one or several series in time, cut into windows.
+    """A data set of one or more time series, cut into windows.
 
     Attributes:
-        window: days looked back, L.
-        horizon: days predicted at once, H: the targets are the H days after the window.
-        longest_window: score every window up to this length on the same days; `window` itself when None.
+        window: L, the number of days in a window.
+        horizon: H, the number of days predicted at once: the targets are the H days after the window.
+        longest_window: reserve this many days for the first window, so that runs with shorter windows are scored on
+            the same days; None reserves `window` days.
         transform: what the model sees of a price v_t: ``level`` v_t, ``return`` v_t / v_{t-1} - 1, or ``log_return``.
-        relative_to_last: subtract the window's last value before the model, add it to the prediction after.
-        target: ``value``, or ``direction``: whether a day ends above the window's last day (class 1) or not (0).
-        split: fractions of train, val and test in time, or the first days of val and of test (two dates).
-        batch_size: samples in a batch; None takes the whole training part (one update an epoch).
-        shuffle: draw the order of each epoch from (seed, epoch); otherwise keep the order of time.
-        one_batch: train on the first batch only, again and again (a debugging aid).
+        relative_to_last: subtract the window's last value from the inputs and add it to the prediction.
+        target: ``value``, or ``direction``: class 1 if a day ends above the window's last day, else class 0.
+        split: fractions of train, val and test in time, or two dates: the first days of val and of test.
+        batch_size: samples in a batch; None uses the whole training part (one update an epoch).
+        shuffle: shuffle each epoch by (seed, epoch); otherwise keep the order of time.
+        one_batch: train on the first batch only, in every epoch (for debugging).
     """
 
     window: int = 1
@@ -54,13 +55,8 @@ class SeriesData(ABC):
     one_batch: bool = False
 
     def __post_init__(self) -> None:
-        for key, value in [
-            ("window", self.window),
-            ("horizon", self.horizon),
-            ("longest_window", self.longest_window),
-        ]:
-            _at_least_one(key, value)
-        _at_least_one("batch_size", self.batch_size)
+        for key in ("window", "horizon", "longest_window", "batch_size"):
+            _check_at_least_one(key, getattr(self, key))
         if self.longest_window is not None and self.longest_window < self.window:
             raise ValueError(
                 f"data.longest_window={self.longest_window} is below data.window={self.window}: "
@@ -70,27 +66,27 @@ class SeriesData(ABC):
             dates = pd.to_datetime(pd.Series([str(s) for s in self.split]), errors="coerce", format="ISO8601")
             if dates.isna().any() or dates[0] >= dates[1]:
                 raise ValueError(
-                    f"data.split={list(self.split)}: two dates are wanted, the first day of val and a later "
-                    "first day of test, as data.split=[2010-01-01,2016-01-01]"
+                    f"data.split={list(self.split)} must be two dates, the first day of val and a later "
+                    "first day of test, as in data.split=[2010-01-01,2016-01-01]"
                 )
         else:
             check_fractions(self.split)
 
     @abstractmethod
     def read(self) -> pd.DataFrame:
-        """The checked frame, indexed by (series, date), columns ``value`` and then the further inputs."""
+        """The checked frame, indexed by (series, date): the column ``value``, then the further inputs."""
 
 
 @dataclass(kw_only=True)
 class RowData(ABC):
-    """A data set of rows without time, inputs -> target: ordinary regression.
+    """A data set of rows without dates, inputs -> target: ordinary regression or classification.
 
     Attributes:
-        split: fractions of train, val and test; rows are dealt out at random by the seed. A part of 0 is skipped.
-        batch_size: samples in a batch; None takes the whole training part (one update an epoch).
-        shuffle: draw the order of each epoch from (seed, epoch); otherwise keep the order of the rows.
-        one_batch: train on the first batch only, again and again (a debugging aid).
-        classes: the target is class 0 or 1, to be told from the inputs: classification.
+        split: fractions of train, val and test. The seed assigns the rows at random. A part with share 0 is skipped.
+        batch_size: samples in a batch; None uses the whole training part (one update an epoch).
+        shuffle: shuffle each epoch by (seed, epoch); otherwise keep the order of the rows.
+        one_batch: train on the first batch only, in every epoch (for debugging).
+        classes: whether the target is a class, 0 or 1 (classification).
     """
 
     split: list[float] = field(default_factory=lambda: [0.7, 0.15, 0.15])
@@ -100,35 +96,33 @@ class RowData(ABC):
     classes: bool = False
 
     def __post_init__(self) -> None:
-        _at_least_one("batch_size", self.batch_size)
+        _check_at_least_one("batch_size", self.batch_size)
         check_fractions(self.split)
 
     @abstractmethod
     def read(self) -> pd.DataFrame:
-        """The checked frame, a row a sample: input columns, and the target as the last column."""
+        """The checked frame, one row per sample: the input columns, then the target."""
 
 
 def check_fractions(split: list) -> None:
-    """Raise `ValueError` unless `split` is three fractions >= 0 that sum to 1 and leave something to train on."""
+    """Raise `ValueError` unless `split` is three fractions >= 0 that sum to 1, the first above 0."""
     text = f"data.split={list(split)}"
     if len(split) != 3 or not all(isinstance(s, int | float) for s in split):
-        raise ValueError(f"{text}: three fractions for train, val and test are wanted, as data.split=[0.7,0.15,0.15]")
+        raise ValueError(f"{text} must be three fractions for train, val and test, as in data.split=[0.7,0.15,0.15]")
     if not (min(split) >= 0 and abs(sum(split) - 1) <= 1e-9):
         raise ValueError(f"{text}: the fractions must be 0 or more and sum to 1, these sum to {sum(split):g}")
     if split[0] == 0:
-        raise ValueError(
-            f"{text}: the training part is empty, so there is nothing to learn from: raise the first number"
-        )
+        raise ValueError(f"{text}: the training part is empty: raise the first number")
 
 
-def _at_least_one(key: str, value: int | None) -> None:
+def _check_at_least_one(key: str, value: int | None) -> None:
     if value is not None and value < 1:
         raise ValueError(f"data.{key}={value} must be 1 or more")
 
 
 @dataclass(kw_only=True)
 class PriceFile(SeriesData):
-    """Prices from a CSV or Parquet file; the fields that are not `SeriesData`'s are `read_prices`' arguments."""
+    """Prices from a CSV or Parquet file. The fields declared here are the arguments of `read_prices`."""
 
     path: str
     date: str | None = None
@@ -149,7 +143,7 @@ class PriceFile(SeriesData):
 
 @dataclass(kw_only=True)
 class ShippedPrices(SeriesData):
-    """Prices that come with the checkout, in `data/`: see the data card there.
+    """Prices shipped in `data/`; the data card there describes them.
 
     Attributes:
         file: the file's name in `data/`.
@@ -161,7 +155,7 @@ class ShippedPrices(SeriesData):
 
     @property
     def path(self) -> str:
-        """Where the file lies."""
+        """The file's path."""
         return str(SHIPPED / self.file)
 
     def read(self) -> pd.DataFrame:
@@ -178,8 +172,8 @@ class YahooPrices(SeriesData):
     Attributes:
         symbol: the ticker, such as AAPL or ^GSPC.
         start: the first day.
-        end: the day after the last one; None asks for everything there is.
-        cache: the folder that keeps each download as Parquet; delete a file there to fetch it anew.
+        end: the day after the last one; None: up to today.
+        cache: the folder that keeps each download as Parquet; delete a file there to download it again.
         missing: as in `read_prices`.
     """
 
@@ -191,7 +185,7 @@ class YahooPrices(SeriesData):
 
     @property
     def path(self) -> str:
-        """Where the download is kept."""
+        """The path of the cached download."""
         name = "".join(c if c.isalnum() or c in "-." else "_" for c in self.symbol)
         return str(Path(self.cache) / f"yahoo_{name}_{self.start}_{self.end or 'all'}.parquet")
 
@@ -204,19 +198,19 @@ class YahooPrices(SeriesData):
 
     def _download(self, path: Path) -> None:
         try:
-            import yfinance  # the extra may be absent
+            import yfinance  # the extra may not be installed
         except ImportError:
             raise ValueError(
-                "data=yahoo needs the extra 'yahoo': pip install -e '.[yahoo]' (or use data=csv data.path=FILE)"
+                "data=yahoo needs the extra 'yahoo': pip install -e '.[yahoo]', or use data=csv data.path=FILE"
             ) from None
         try:
             history = yfinance.Ticker(self.symbol).history(start=self.start, end=self.end, auto_adjust=True)
-        except Exception as error:  # yfinance lets the errors of several network libraries through
+        except Exception as error:  # yfinance passes on the errors of several network libraries
             raise ValueError(
                 f"data.symbol={self.symbol}: Yahoo Finance did not answer ({error}): {_OFFLINE}"
             ) from error
         if history is None or history.empty:
-            raise ValueError(f"data.symbol={self.symbol}: Yahoo Finance sent no prices: check the symbol; {_OFFLINE}")
+            raise ValueError(f"data.symbol={self.symbol}: Yahoo Finance has no prices: check the symbol; {_OFFLINE}")
         prices = pd.DataFrame(
             {"date": pd.DatetimeIndex(history.index).tz_localize(None), "close": history["Close"].to_numpy()}
         )
@@ -224,10 +218,10 @@ class YahooPrices(SeriesData):
         part = path.with_suffix(".part")
         prices.to_parquet(part, index=False)
         part.replace(path)
-        log.info("data.symbol=%s: %d days kept in %s", self.symbol, len(prices), path)
+        log.info("data.symbol=%s: %d days saved in %s", self.symbol, len(prices), path)
 
 
-_OFFLINE = "without a network use data=csv data.path=FILE, or data=sp500, which is shipped"
+_OFFLINE = "without a network, use data=csv data.path=FILE or the shipped data=sp500"
 
 
 @dataclass(kw_only=True)
@@ -235,12 +229,12 @@ class RandomWalk(SeriesData):
     """A price that cannot be predicted: v_t = v_{t-1} exp(drift + volatility e_t), e_t standard normal.
 
     Attributes:
-        rows: how many prices.
+        rows: number of prices.
         start: the first price.
-        drift: mean of the daily log return.
-        volatility: standard deviation of the daily log return.
+        drift: mean of the log return of a row.
+        volatility: standard deviation of the log return of a row.
         frequency: the spacing of the rows, as a pandas offset.
-        seed: of the walk itself, apart from the run's seed.
+        seed: of the walk; independent of the run's seed.
     """
 
     rows: int = 2000
@@ -253,7 +247,7 @@ class RandomWalk(SeriesData):
     def read(self) -> pd.DataFrame:
         if self.rows < 3:
             raise ValueError(f"data.rows={self.rows} must be 3 or more")
-        steps = np.random.default_rng(self.seed).normal(self.drift, self.volatility, max(self.rows - 1, 0))
+        steps = np.random.default_rng(self.seed).normal(self.drift, self.volatility, self.rows - 1)
         value = self.start * np.exp(np.concatenate([[0.0], np.cumsum(steps)]))
         date = pd.date_range("1990-01-01", periods=self.rows, freq=self.frequency)
         return check_prices(pd.DataFrame({"date": date, "random_walk": value}), "data=random_walk")
@@ -264,10 +258,10 @@ class Table(RowData):
     """Plain rows from a CSV or Parquet file.
 
     Attributes:
-        path: the file; where there is none, that of the checkout (``data/norris.csv`` comes with it).
+        path: the file. If it does not exist, the shipped file of that path is read, such as ``data/norris.csv``.
         inputs: the input columns.
         target: the column to predict.
-        missing: what happens to rows with missing, infinite or text entries: ``error`` or ``drop``.
+        missing: what to do with rows that have missing, infinite or text entries: ``error`` or ``drop``.
     """
 
     path: str

@@ -1,11 +1,11 @@
-"""Standardised tensors of all rows, their parts in time, and windows of them by index arithmetic. No Lightning here.
+"""Standardised tensors of all rows, their parts in time, and windows by index arithmetic. Lightning-free.
 
-Shapes: T rows of all series, one under the other; S series; N samples; L look-back; F inputs a day; D = L * F;
+Shapes: T rows of all series, one series after the other; S series; N samples; L look-back; F inputs a day; D = L * F;
 H horizon; O outputs (H for values, 2 H for classes: two a day).
 
-A sample is named by its *origin*, the row of its window's last day: its inputs are rows origin - L + 1 .. origin, its
-targets rows origin + 1 .. origin + H. (Plain rows have L = H = 1 and their target in the origin's own row.) Windows are
-gathered from the one tensor of rows when they are asked for, so memory grows with T, not with T * L.
+The *origin* of a sample is the row of its window's last day. Its inputs are the rows origin - L + 1 .. origin, its
+targets the rows origin + 1 .. origin + H. (Plain rows have L = H = 1, and their target is in the origin's own row.)
+Windows are gathered from the tensor of rows when they are used, so memory grows with T, not with T * L.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 PARTS = ("train", "val", "test")
-CHUNK = 2**20  # numbers gathered at once where a whole part is walked through: 4 MiB of float32
+CHUNK = 2**20  # numbers gathered at once when code walks through a whole part: 4 MiB of float32
 
 
 class Batch(NamedTuple):
-    """One batch: inputs x (N, D), targets y (N, H), and the weight of its mean among the devices of an update."""
+    """One batch: inputs x (N, D), targets y (N, H), and the weight of this device's mean in the update."""
 
     x_ND: Float[Tensor, "N D"]
     y_NH: Shaped[Tensor, "N H"]
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 
 
 class Order(NamedTuple):
-    """Origins of the samples of several batches, one batch after the other; all have `size`, the last perhaps fewer."""
+    """Origins of the samples of several batches in sequence. Each batch has `size` samples; the last may have fewer."""
 
     origin_N: Int[Tensor, " N"]
     size: int
@@ -41,7 +41,7 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """The samples of train, val or test: for each series s, `count_S[s]` origins that begin at row `first_S[s]`."""
+    """The samples of train, val or test: for each series s, `count_S[s]` origins from row `first_S[s]` on."""
 
     first_S: Tensor
     count_S: Tensor
@@ -50,7 +50,7 @@ class Part:
         return int(self.count_S.sum())
 
     def origins(self, index_N: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
-        """Rows of the windows' last days (N,) for sample numbers (N,), series after series."""
+        """The origins (N,) of the samples with these numbers (N,), which count one series after the other."""
         if len(self.count_S) == 1:
             return self.first_S + index_N
         end_S = self.count_S.cumsum(0)
@@ -59,12 +59,12 @@ class Part:
 
 
 class Pricing(NamedTuple):
-    """What turns predictions of some samples into prices.
+    """Converts the predictions for some samples into prices.
 
     Attributes:
-        scale_N1, center_N1: a prediction p means the value p * scale + center.
-        last_N1: the last prices known.
-        transform: what the value is of prices.
+        scale_N1, center_N1: a prediction p is the value p * scale + center.
+        last_N1: the last known prices.
+        transform: how the value relates to prices: ``level``, ``return`` or ``log_return``.
     """
 
     scale_N1: Float[Tensor, "N 1"]
@@ -74,7 +74,7 @@ class Pricing(NamedTuple):
 
     def __call__(self, prediction_NH: Float[Tensor, "*R N H"]) -> Float[Tensor, "*R N H"]:
         """Prices, float64, for predictions in model space."""
-        value_NH = (prediction_NH * self.scale_N1).add_(self.center_N1)  # float64, as the scale is
+        value_NH = (prediction_NH * self.scale_N1).add_(self.center_N1)  # float64, like the scale
         if self.transform == "return":
             return value_NH.add_(1).cumprod(-1).mul_(self.last_N1)
         if self.transform == "log_return":
@@ -85,22 +85,24 @@ class Pricing(NamedTuple):
 
 @dataclass(frozen=True)
 class Windows:
-    """All rows of a data set as tensors on one device, its parts, and what turns predictions into prices.
+    """All rows of a data set as tensors on one device, its parts, and the scaler that converts predictions to prices.
 
     Attributes:
         inputs_TF: standardised inputs, the price (or its return) first, in the training precision.
-        target_T: what is predicted, standardised, in the training precision.
-        price_T: the data's own units, float64.
+        target_T: the standardised target, in the training precision.
+        price_T: prices in the data's own units, float64; for plain rows, their targets.
         series_T: the number of each row's series.
-        input_mean_SF, input_scale_SF: what was taken off and divided by in each column of `inputs_TF`, float64.
-        mean_S, scale_S: a prediction p means p * scale + mean (or + the last value, if relative), float64.
+        input_mean_SF, input_scale_SF: the mean and scale of each column of `inputs_TF`, float64.
+        mean_S, scale_S: a prediction p is the value p * scale + mean (if relative, + the last value), float64.
         unit_S: standard deviation of the training rows' prices, the unit of ``mse_scaled``, float64.
-        train_stop_S: the row after each series' training rows; they begin at `start_S`.
+        start_S, train_stop_S: each series' first row, and the row after its training rows.
         names: the series' names.
         input_names: the columns of `inputs_TF`.
-        parts: train, val, test; a part that was given no share has no samples.
-        index: what identifies each row outside (series and date, or row number).
-        classes: what is predicted is class 0 or 1: of prices whether they rise, of plain rows their target.
+        parts: train, val and test; a part with share 0 has no samples.
+        index: each row's label in the data: series and date, or row number.
+        relative: whether the window's last value is subtracted from inputs and targets.
+        classes: whether the target is a class, 0 or 1: for prices, whether they rise; for plain rows, their target.
+        ordered: whether rows follow each other in time, so that targets come after the origin.
     """
 
     inputs_TF: Tensor
@@ -123,25 +125,25 @@ class Windows:
     transform: str = "level"
     relative: bool = False
     classes: bool = False
-    ordered: bool = True  # rows follow each other in time: targets lie after the origin
+    ordered: bool = True
 
     @property
     def inputs(self) -> int:
-        """D, the inputs of a sample."""
+        """D, the number of inputs of a sample."""
         return self.window * self.inputs_TF.shape[1]
 
     @property
     def outputs(self) -> int:
-        """O, what a model has to put out for a sample."""
+        """O, the number of outputs that a model needs for a sample."""
         return self.horizon * (2 if self.classes else 1)
 
     @property
     def at_once(self) -> int:
-        """How many samples' inputs are cheap to hold."""
+        """The number of samples whose inputs fit in one chunk of memory."""
         return max(1, CHUNK // max(self.inputs, 64))
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Windows:
-        """The same windows with the model's tensors on `device` in `dtype` (prices stay float64)."""
+        """The same windows on `device`, with inputs and targets in `dtype`. Prices stay float64."""
         moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         moved["inputs_TF"] = self.inputs_TF.to(device, dtype)
         moved["target_T"] = self.target_T.to(device, dtype)
@@ -149,12 +151,12 @@ class Windows:
         return replace(self, **moved, parts=parts)
 
     def gather(self, origin_N: Int[Tensor, " N"]) -> Batch:
-        """Inputs (N, D) and targets (N, H) of the samples with these origins; D runs over days, then over inputs."""
+        """Inputs (N, D) and targets (N, H) of these samples. D holds day after day, each with its F inputs."""
         x_NFL = self.inputs_TF.unfold(0, self.window, 1)[origin_N - (self.window - 1)]
         y_NH = self._after(self.target_T, origin_N)
         if self.classes:
-            came_NH = self._after(self.price_T, origin_N)
-            y_NH = (came_NH > self.price_T[origin_N].unsqueeze(-1)).long() if self.ordered else came_NH.long()
+            actual_NH = self.actual(origin_N)
+            y_NH = (actual_NH > self.last(origin_N)).long() if self.ordered else actual_NH.long()
         if self.relative:
             last_N1 = self.target_T[origin_N].unsqueeze(-1)
             x_NFL[:, 0] -= last_N1
@@ -163,7 +165,7 @@ class Windows:
         return Batch(x_NFL.transpose(1, 2).flatten(1), y_NH)
 
     def walk(self, part: str) -> Iterator[tuple[Tensor, Batch]]:
-        """Every sample of a part once, in order, as (origins, batch) of as many samples as are cheap to hold."""
+        """Yield every sample of a part once, in order, as (origins, batch) of up to `at_once` samples."""
         size, count = self.at_once, len(self.parts[part])
         for start in range(0, count, size):
             index_N = torch.arange(start, min(start + size, count), device=self.price_T.device)
@@ -171,44 +173,43 @@ class Windows:
             yield origin_N, self.gather(origin_N)
 
     def spread(self, part: str, count: int) -> Batch:
-        """Evenly spaced samples of a part, at most so many; all of a smaller part."""
+        """At most `count` samples of a part, evenly spaced."""
         size = len(self.parts[part])
         index_N = torch.arange(min(count, size), device=self.price_T.device) * size // min(count, size)
         return self.gather(self.parts[part].origins(index_N))
 
     def actual(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
-        """The true prices (N, H) that these samples predict, float64."""
+        """The actual prices (N, H) of these samples' target days, float64."""
         return self._after(self.price_T, origin_N)
 
     def last(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N 1"]:
-        """The last price (N, 1) that these samples know, float64."""
+        """The last price (N, 1) in each sample's window, float64."""
         return self.price_T[origin_N].unsqueeze(-1)
 
     def to_price(self, prediction_NH: Float[Tensor, "*R N H"], origin_N: Int[Tensor, " N"]) -> Float[Tensor, "*R N H"]:
-        """Predictions in model space (R, N, H) -> prices, float64: undo relative, standardising, transform."""
+        """Predictions in model space (R, N, H) -> prices, float64: undoes relative, scaling and transform."""
         return self.pricing(origin_N)(prediction_NH)
 
     def pricing(self, origin_N: Int[Tensor, " N"]) -> Pricing:
-        """`to_price` for these samples."""
+        """`to_price` for these samples, as an object that can be reused."""
         series_N = self.series_T[origin_N]
         center_N = self._value(origin_N) if self.relative else self.mean_S[series_N]
         scale_N1 = self.scale_S[series_N].unsqueeze(-1)
         return Pricing(scale_N1, center_N.unsqueeze(-1), self.last(origin_N), self.transform)
 
     def standing_still(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
-        """What a model would have to put out (N, H) to say tomorrow = today; for plain rows, the training mean."""
-        if self.transform == "level" and self.ordered:
-            value_N = self.price_T[origin_N]
+        """The model output (N, H) that means tomorrow = today; for plain rows, the training mean."""
+        pricing = self.pricing(origin_N)
+        zero_N1 = torch.zeros_like(pricing.last_N1)
+        if self.ordered:
+            value_N1 = pricing.last_N1 if self.transform == "level" else zero_N1  # a return of 0
+            output_N1 = (value_N1 - pricing.center_N1) / pricing.scale_N1
         else:
-            value_N = torch.zeros_like(self.price_T[origin_N])  # no return; of plain rows, see below
-        series_N = self.series_T[origin_N]
-        if not self.ordered:
-            return value_N.unsqueeze(-1).expand(-1, self.horizon)  # targets have their mean taken off
-        center_N = self._value(origin_N) if self.relative else self.mean_S[series_N]
-        return ((value_N - center_N) / self.scale_S[series_N]).unsqueeze(-1).expand(-1, self.horizon)
+            output_N1 = zero_N1  # standardised targets have mean 0
+        return output_N1.expand(-1, self.horizon)
 
     def _value(self, origin_N: Tensor) -> Tensor:
-        """The transformed, unscaled value (N,) at these rows, float64."""
+        """The transformed value (N,) at these rows before scaling, float64."""
         if self.transform == "level":
             return self.price_T[origin_N]
         series_N = self.series_T[origin_N]
@@ -219,6 +220,6 @@ class Windows:
 
 
 def generator(seed: int, *key: int | str) -> torch.Generator:
-    """A generator whose numbers are a pure function of the seed and a key such as the epoch."""
+    """A random generator that is a pure function of the seed and a key such as the epoch."""
     words = [seed, *(int.from_bytes(k.encode(), "big") if isinstance(k, str) else k for k in key)]
     return torch.Generator().manual_seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1))
