@@ -33,11 +33,11 @@ OPTIMIZERS = {
 }
 CLIPS = {"none": None, "norm": Clip(0.3), "value": Clip(0.02, "value")}
 HIDDEN = ([], [1], [8], [7, 5], [6, 5, 4, 3])
-BATCH = 17  # ragged: the last batch of an epoch is smaller
+BATCH = 17  # does not divide the rows: the last batch of an epoch is smaller
 
 
 def windows_of(kind: str, dtype: torch.dtype):
-    """Small data sets of every way in which a window can be cut."""
+    """Small data sets for each way to cut a window."""
     walk = partial(RandomWalk, rows=260, split=[1, 0, 0])
     made = {
         "level": partial(walk, window=1),
@@ -76,7 +76,7 @@ def textbook_step(network, loss, optimizer, batch, clip):
 
 
 def compare(kind, dtype, hidden, activation, loss, optimizer, clip, updates, tolerance):
-    """Train twice, and hold every number of every update against each other."""
+    """Train with kernel and textbook, and compare every number of every update."""
     windows = windows_of(kind, dtype)
     part, loss = windows.parts["train"], LOSSES[loss]
     ours, theirs = (net_of(windows, hidden, activation, dtype) for _ in range(2))
@@ -155,8 +155,8 @@ def test_one_update_in_single_precision_equals_the_textbook(activation, loss, op
 
 @pytest.mark.parametrize("activation", ["relu", "hard_sigmoid"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_slopes_at_exact_kinks_are_those_of_the_textbook(tmp_path, activation, dtype):
-    # Weights of 1 and biases of 0: z = x, so plain rows put z exactly on the kinks and beside them.
+def test_slopes_at_exact_kinks_equal_the_textbook(tmp_path, activation, dtype):
+    # Weights of 1 and biases of 0: z = x, so plain rows put z exactly on the kinks and next to them.
     edges = [-3.0, 0.0, 3.0]
     x = sorted(
         {*edges, *(np.nextafter(np.float32(e), np.float32(s)).item() for e in edges for s in (-9, 9)), -5.0, 5.0}
@@ -181,7 +181,7 @@ def test_slopes_at_exact_kinks_are_those_of_the_textbook(tmp_path, activation, d
 
 @given(z=st.floats(-200, 200, width=32))
 @settings(max_examples=200, deadline=None)
-def test_sigmoid_and_tanh_in_single_precision_are_good_to_a_few_units_in_the_last_place(z):
+def test_single_precision_sigmoid_and_tanh_are_accurate_to_a_few_ulps(z):
     windows = windows_of("level", torch.float32)
     for activation, exact in (("sigmoid", lambda v: 1 / (1 + np.exp(-v))), ("tanh", np.tanh)):
         network = MLP(1, [1], 1, activation)
@@ -192,7 +192,7 @@ def test_sigmoid_and_tanh_in_single_precision_are_good_to_a_few_units_in_the_las
         assert found == pytest.approx(exact(np.float64(np.float32(z))), rel=5e-7, abs=2e-38)
 
 
-def test_a_call_more_or_less_changes_no_bit():
+def test_the_number_of_calls_does_not_change_the_result():
     ends = []
     for calls in ([60], [1] * 60, [7, 13, 40]):
         windows = windows_of("returns", torch.float32)
@@ -219,8 +219,8 @@ def test_outputs_of_a_sample_do_not_depend_on_the_others():
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_state_dicts_are_pytorchs_own_and_pytorch_can_continue(optimizer):
-    """Half of the updates by the kernel, half by PyTorch from its state dicts, and the other way round."""
+def test_pytorch_can_continue_from_the_state_dicts(optimizer):
+    """The kernel and PyTorch each do half of the updates, in both orders."""
     windows = windows_of("returns", torch.float64)
     order_N = windows.parts["train"].origins(torch.arange(160))
     ends = []
@@ -245,7 +245,7 @@ def test_state_dicts_are_pytorchs_own_and_pytorch_can_continue(optimizer):
     np.testing.assert_allclose(*ends, rtol=0, atol=1e-13)
 
 
-def test_a_state_that_is_loaded_while_the_kernel_trains_is_taken_up():
+def test_a_state_loaded_during_training_is_used():
     windows = windows_of("returns", torch.float64)
     order_N = windows.parts["train"].origins(torch.arange(160)).numpy()
     network = net_of(windows, [6], "tanh", torch.float64)
@@ -262,7 +262,7 @@ def test_a_state_that_is_loaded_while_the_kernel_trains_is_taken_up():
 
 
 @pytest.mark.parametrize(("rate", "what"), [(1e30, "training loss is"), (1e25, "training loss is")])
-def test_an_update_that_is_not_finite_is_refused_before_it_is_made(rate, what):
+def test_an_update_that_is_not_finite_is_not_applied(rate, what):
     windows = windows_of("returns", torch.float32)
     network = net_of(windows, [8], "identity", torch.float32)
     descent = Descent(network, LOSSES["mse"], SGD(network.parameters(), lr=rate), windows, entries=True)
@@ -271,10 +271,10 @@ def test_an_update_that_is_not_finite_is_refused_before_it_is_made(rate, what):
     assert what in log.refused
     assert 0 < len(log) < 10
     assert np.isfinite(log.losses_K).all()
-    assert (numbers(network) == log.entries_KP[-1]).all(), "the refused update left no trace"
+    assert (numbers(network) == log.entries_KP[-1]).all(), "the refused update changed nothing"
 
 
-def test_a_gradient_that_is_not_finite_is_refused_though_its_loss_is():
+def test_a_non_finite_gradient_with_a_finite_loss_is_not_applied():
     windows = windows_of("returns", torch.float32)
     network = net_of(windows, [2], "identity", torch.float32)
     with torch.no_grad():
@@ -291,7 +291,7 @@ def test_a_gradient_that_is_not_finite_is_refused_though_its_loss_is():
     assert (numbers(network) == before).all()
 
 
-def test_reasons_why_the_kernel_cannot_train_are_said():
+def test_the_reason_why_the_kernel_cannot_train_is_reported():
     windows = windows_of("returns", torch.float32)
     network, mse = net_of(windows, [4], "tanh", torch.float32), LOSSES["mse"]
     parameters = list(network.parameters())
@@ -348,7 +348,7 @@ def outcome(process):
 
 
 @pytest.mark.slow
-def test_an_edited_helper_changes_the_result(copied):
+def test_editing_a_helper_recompiles_the_kernel(copied):
     package, start = copied
     first, said = outcome(start())
     assert "once on this machine" in said
@@ -364,16 +364,16 @@ def test_an_edited_helper_changes_the_result(copied):
 
 
 @pytest.mark.slow
-def test_eight_processes_that_start_at_once_on_a_cold_cache_agree(copied):
+def test_eight_processes_that_share_a_cold_cache_agree(copied):
     _, start = copied
     found = {outcome(process)[0] for process in [start() for _ in range(8)]}
     assert len(found) == 1
 
 
 @pytest.mark.slow
-def test_a_read_only_installation_compiles_into_the_users_cache(copied, tmp_path):
+def test_a_read_only_installation_uses_the_users_cache(copied, tmp_path):
     package, start = copied
-    # (root may write anywhere: a file where the cache's folder should be keeps it out.)
+    # (root may write anywhere, so a file takes the place of the cache folder.)
     (package / "engine" / "__pycache__").write_text("")
     first, said = outcome(start())
     assert "once on this machine" in said

@@ -1,4 +1,4 @@
-"""The comparison of gradients names a wrong one, accepts rounding, and its differences are good to 12 digits."""
+"""The comparison of gradients names a wrong one and accepts rounding; its differences are accurate to 12 digits."""
 
 import numpy as np
 import pytest
@@ -42,13 +42,13 @@ def test_smooth_nets_agree_with_finite_differences_below_1e_minus_12():
         assert max(r.differences or 0 for r in compare(*case(activation))) < 1e-12
 
 
-def test_in_single_precision_rounding_is_no_fault():
+def test_rounding_in_single_precision_is_accepted():
     rows = compare(*case(dtype=torch.float32))
     assert all(row.fault(BOUND[torch.float32]) is None for row in rows)
     assert max(row.differences or 0 for row in rows) < BOUND_OF_DIFFERENCES, "differences are of double precision"
 
 
-def test_at_a_minimum_where_gradients_vanish_rounding_is_no_fault():
+def test_rounding_at_a_minimum_is_accepted():
     network, loss, x, _ = case("identity", hidden=())
     y = x @ torch.tensor([[1.0, 2.0], [0.5, -1.0], [3.0, 0.1]], dtype=torch.float64) + torch.randn(
         30, 2, dtype=torch.float64
@@ -64,7 +64,7 @@ def test_at_a_minimum_where_gradients_vanish_rounding_is_no_fault():
 
 @pytest.mark.parametrize("wrong", [1 + 1e-9, -1, 0, float("nan")])
 @pytest.mark.parametrize("parameter", [0, 3, 5])
-def test_a_wrong_gradient_in_use_is_named(parameter, wrong):
+def test_a_wrong_gradient_from_the_engine_is_named(parameter, wrong):
     network, loss, x, y = case()
     used = list(torch.autograd.grad(loss(network(x), y), list(network.parameters())))
     used[parameter] = used[parameter] * wrong
@@ -74,7 +74,7 @@ def test_a_wrong_gradient_in_use_is_named(parameter, wrong):
     assert faults[0].startswith(f"{rows[parameter].parameter}: the engine's gradient differs from autograd's")
 
 
-def test_a_wrong_formula_differs_from_both_others(monkeypatch):
+def test_a_wrong_formula_differs_from_autograd_and_finite_differences(monkeypatch):
     right = agreement.backward
 
     def mutant(*arguments):
@@ -90,12 +90,12 @@ def test_a_wrong_formula_differs_from_both_others(monkeypatch):
     )
 
 
-def test_entries_are_spread_over_a_parameter():
+def test_compared_entries_are_spread_evenly_over_a_parameter():
     network, loss, x, y = case(hidden=(40,))
     assert [r.entries for r in compare(network, loss, x, y, entries=7)] == [7, 7, 7, 2]
 
 
-def test_finite_differences_equal_a_slope_known_in_closed_form():
+def test_finite_differences_equal_a_closed_form_slope():
     # L(w) = mean (w x - y)^2, dL/dw = 2 mean x (w x - y).
     x, y = np.array([[1.0], [2.0], [-0.5]]), np.array([[2.0], [1.0], [0.25]])
     slopes, sound = finite_differences(
@@ -105,8 +105,8 @@ def test_finite_differences_equal_a_slope_known_in_closed_form():
     assert slopes[0] == pytest.approx(2 * np.mean(x * (0.7 * x - y)), rel=1e-13)
 
 
-def test_a_step_across_a_kink_is_left_out():
-    # relu(w x) with w = 0: the two sides of the step lie on different pieces.
+def test_entries_whose_step_crosses_a_kink_are_skipped():
+    # relu(w x) with w = 0: the two sides of the step are on different pieces.
     one = np.array([[1.0]])
     parameters = [np.array([[0.0]]), np.array([0.0]), one, np.array([0.0])]
     _, sound = finite_differences(parameters, ["relu", "identity"], "mse", one, 2 * one, 0, np.array([0]))

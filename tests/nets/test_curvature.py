@@ -1,4 +1,4 @@
-"""Second derivatives, held against torch.func, eigvalsh and matrices whose spectrum is known."""
+"""Second derivatives compared with torch.func, eigvalsh and matrices of known spectrum."""
 
 from itertools import product
 
@@ -31,7 +31,7 @@ def loss_at(surface):
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 @pytest.mark.parametrize(("activation", "loss"), list(product(ACTIVATIONS, LOSSES)))
-def test_the_hessian_is_that_of_torch_func(activation, loss):
+def test_the_hessian_equals_torch_func(activation, loss):
     surface = planted(activation, loss)
     theta = surface.here()
     wanted = torch.func.hessian(loss_at(surface))(theta)
@@ -43,7 +43,7 @@ def test_the_hessian_is_that_of_torch_func(activation, loss):
 
 
 @pytest.mark.parametrize("hidden", [(), (4,), (4, 3)])
-def test_eigenvalues_are_those_of_eigvalsh(hidden):
+def test_eigenvalues_equal_eigvalsh(hidden):
     surface = planted(hidden=hidden)
     theta = surface.here()
     wanted = np.linalg.eigvalsh(surface.hessian(theta).numpy())
@@ -85,7 +85,7 @@ def test_lanczos_weights_are_a_quadrature_of_the_vector_it_starts_from():
     assert float((weights / found).sum()) == pytest.approx(float((share / values).sum()), rel=1e-12)
 
 
-def test_losses_of_many_points_are_those_of_each():
+def test_losses_at_many_points_equal_the_loss_at_each():
     surface = planted()
     points = surface.here() + torch.randn(7, len(surface.here()), generator=torch.Generator().manual_seed(0)).double()
     wanted = torch.stack([loss_at(surface)(point) for point in points])

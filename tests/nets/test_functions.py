@@ -1,4 +1,4 @@
-"""Activations, losses and networks against torch's own, scikit-learn's and numbers worked by hand."""
+"""Activations, losses and networks compared with torch, scikit-learn and numbers worked out by hand."""
 
 import inspect
 import math
@@ -30,12 +30,12 @@ def test_activation_and_its_slope_equal_torchs(name, oracle):
     (ours,) = torch.autograd.grad(ACTIVATIONS[name](z).sum(), z)
     (theirs,) = torch.autograd.grad(oracle(z).sum(), z)
     torch.testing.assert_close(ACTIVATIONS[name](Z), oracle(Z), rtol=0, atol=2e-16)
-    inside = (Z.abs() - 3).abs() > 1e-9  # hard sigmoid's kinks have a test of their own
-    # torch's own hardsigmoid slope holds 1/6 in single precision, in double too.
+    inside = (Z.abs() - 3).abs() > 1e-9  # the kinks of hard sigmoid have their own test
+    # torch's hardsigmoid slope is 1/6 rounded to single precision, also for doubles.
     torch.testing.assert_close(ours[inside], theirs[inside], rtol=0, atol=1e-8 if name == "hard_sigmoid" else 2e-16)
 
 
-def test_slopes_at_the_kinks_are_those_of_relu():
+def test_slopes_at_the_kinks_equal_relus():
     z = torch.tensor([-3.0, 0.0, 3.0], dtype=torch.float64, requires_grad=True)
     slopes = {name: torch.autograd.grad(ACTIVATIONS[name](z).sum(), z)[0].tolist() for name in ("relu", "hard_sigmoid")}
     assert slopes["relu"] == [0, 0, 1]
@@ -67,7 +67,7 @@ def test_cross_entropy_takes_two_logits_for_each_day():
 
 @pytest.mark.parametrize("name", ["mse", "mae", "huber"])
 def test_a_loss_refuses_shapes_that_would_broadcast(name):
-    loss = inspect.unwrap(LOSSES[name].forward)  # as users have it, without the tests' own shape checking
+    loss = inspect.unwrap(LOSSES[name].forward)  # without the shape checking that only tests install
     with pytest.raises(ValueError, match=r"\(4, 1\).*\(4,\)"):
         loss(torch.zeros(4, 1), torch.zeros(4))
 
@@ -85,7 +85,7 @@ def test_two_layer_net_by_hand():
 
 
 @pytest.mark.parametrize("hidden", [[], [5], [4, 3], [7, 6, 5]])
-def test_net_equals_torchs_sequential(hidden):
+def test_mlp_equals_torchs_sequential(hidden):
     net = MLP(3, hidden, 2, "tanh", seed=1).double()
     layers: list[nn.Module] = []
     for weight, bias in net.layers():

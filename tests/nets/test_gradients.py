@@ -1,7 +1,7 @@
-"""The hand-derived gradients against autograd, torch's gradcheck, complex steps, einsum and PyTorch's slopes at kinks.
+"""The hand-derived gradients against autograd, gradcheck, complex steps, einsum and PyTorch's slopes at kinks.
 
-Every activation meets every loss once, at every depth. The other tests hold one property each, on as few nets as show
-it. `test_agreement.py` compares all activations and losses with finite differences; `tests/engine/` compares the
+Every activation is tested with every loss, at every depth. The other tests check one property each, on few nets.
+`test_agreement.py` compares all activations and losses with finite differences; `tests/engine/` compares the
 compiled kernel with these formulas.
 """
 
@@ -54,7 +54,7 @@ def by_autograd(layers, x, y, activation: str, loss: str) -> list[Tensor]:
 
 
 def worst(ours: list[Tensor], theirs: list[Tensor]) -> float:
-    """The greatest error of a parameter, relative to its greatest number (0 against 0 is no error)."""
+    """The greatest error of a parameter, relative to its greatest entry (0 against 0 is an error of 0)."""
     tiny = torch.finfo(ours[0].dtype).tiny
     return max(((a - b).abs().max() / b.abs().max().clamp(min=tiny)).item() for a, b in zip(ours, theirs, strict=True))
 
@@ -92,7 +92,7 @@ def test_backward_equals_the_complex_step(activation):
 
 
 class HandDerived(torch.autograd.Function):
-    """The hand-derived backward as autograd would call it."""
+    """The hand-derived backward as an autograd function."""
 
     @staticmethod
     def forward(ctx, x, y, activation, loss, *parameters):
@@ -119,7 +119,7 @@ def test_torchs_gradcheck_accepts_the_backward_by_finite_differences(activation,
 
 
 def test_the_two_layer_nets_derivation_holds_line_by_line():
-    """The docstring of `networks.py`, in its own letters, by einsum."""
+    """The formulas of the docstring of `networks.py`, by einsum with the same letters."""
     layers, (x, y) = random_net(2), random_batch(6, "mse")
     (W1, b1), (W2, b2) = layers
     z1 = torch.einsum("hd,nd->nh", W1, x) + b1
@@ -148,7 +148,7 @@ def test_square_weights_are_not_transposed():
     ("name", "torchs"),
     [("relu", nn.functional.relu), ("hard_sigmoid", lambda z: torch.relu(z / 6 + 0.5) - torch.relu(z / 6 - 0.5))],
 )
-def test_slopes_at_kinks_are_pytorchs(name, torchs):
+def test_slopes_at_kinks_equal_pytorchs(name, torchs):
     z = torch.tensor([-3.0, -0.0, 0.0, 3.0, 5e-324], dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(torchs(z).sum(), z)
     ours = ACTIVATIONS[name].backward(torch.ones_like(z), z.detach(), ACTIVATIONS[name](z.detach()))
@@ -156,7 +156,7 @@ def test_slopes_at_kinks_are_pytorchs(name, torchs):
 
 
 @pytest.mark.parametrize(("name", "torchs"), [("mae", nn.functional.l1_loss), ("huber", nn.functional.huber_loss)])
-def test_slopes_of_losses_at_their_kinks_are_pytorchs(name, torchs):
+def test_slopes_of_losses_at_their_kinks_equal_pytorchs(name, torchs):
     p = torch.tensor([[0.0], [1.0], [-1.0], [2.0]], dtype=torch.float64, requires_grad=True)
     y = torch.zeros_like(p)
     (expected,) = torch.autograd.grad(torchs(p, y), p)
@@ -178,7 +178,7 @@ def test_a_net_on_its_kinks_has_autograds_gradient(activation):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_the_gradients_of_ragged_batches_add_up_by_their_samples(loss):
+def test_gradients_of_uneven_batches_add_up_by_number_of_samples(loss):
     layers, (x, y) = random_net(2), random_batch(11, loss)
     parts = [(len(a), by_hand(layers, a, b, "tanh", loss)) for a, b in zip(x.split(4), y.split(4), strict=True)]
     assert [count for count, _ in parts] == [4, 4, 3]
@@ -201,7 +201,7 @@ def test_runs_with_leading_dimensions_equal_runs_one_by_one(loss, shared):
         assert worst([g[index] for g in together], mine) <= 1e-12
 
 
-def test_samples_as_runs_of_one_net_give_each_samples_own_gradient():
+def test_one_run_per_sample_gives_per_sample_gradients():
     layers, (x, y) = random_net(3), random_batch(9, "mse")
     each = by_hand(layers, x.unsqueeze(1), y.unsqueeze(1), "tanh", "mse")  # inputs (9, 1, D), weights without runs
     assert all(g.shape[0] == 9 for g in each)
@@ -213,7 +213,7 @@ def test_samples_as_runs_of_one_net_give_each_samples_own_gradient():
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_backward_costs_two_products_a_layer_and_one_in_the_lowest(depth):
+def test_backward_costs_two_products_per_layer_and_one_in_the_lowest(depth):
     layers, (x, y) = random_net(depth), random_batch(64, "mse")
     kinds = sigmas("sigmoid", depth)
     with FlopCounterMode(display=False) as up:

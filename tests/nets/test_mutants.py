@@ -1,4 +1,4 @@
-"""The tests of the gradients and of the kernel catch the classic mistakes: each is planted in a copy of the package."""
+"""The tests of gradients and kernel catch classic mistakes: each test puts one into a copy of the package."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-# What is wrong: (file of nets/, today's text, the mistake).
+# Name of a mistake: (file of nets/, the correct text, the wrong text).
 TEXTBOOK = {
     "a layer is updated before its error is propagated": (
         "networks.py",
@@ -46,18 +46,18 @@ TEXTBOOK = {
     "the slope of the hard sigmoid is 0 at 3": ("activations.py", "(z > -3) & (z <= 3)", "(z > -3) & (z < 3)"),
     "the 2/N of the squared error is missing": (
         "losses.py",
-        "return (prediction_NH - target_NH) * (2 / _count(prediction_NH))",
-        "return prediction_NH - target_NH",
+        "return _residual(p_NH, y_NH) * (2 / _count(p_NH))",
+        "return _residual(p_NH, y_NH)",
     ),
     "the slope of the absolute error is 1 at 0": (
         "losses.py",
-        "return (prediction_NH - target_NH).sign() / _count(prediction_NH)",
-        "return ((prediction_NH >= target_NH) * 2.0 - 1).to(prediction_NH) / _count(prediction_NH)",
+        "return _residual(p_NH, y_NH).sign() / _count(p_NH)",
+        "return ((p_NH >= y_NH) * 2.0 - 1).to(p_NH) / _count(p_NH)",
     ),
     "the slope of the Huber loss grows without bound": (
         "losses.py",
-        "(prediction_NH - target_NH).clamp(-1, 1)",
-        "(prediction_NH - target_NH)",
+        "_residual(p_NH, y_NH).clamp(-1, 1)",
+        "_residual(p_NH, y_NH)",
     ),
     "the cross-entropy is divided by its classes too": (
         "losses.py",
@@ -67,7 +67,7 @@ TEXTBOOK = {
 }
 TEXTBOOK_SELECTION = "kinks or line_by_line or square or (every_depth and (tanh-huber or identity-cross_entropy))"
 
-# The same for the engine: (today's text, the mistake).
+# The same for the engine: (the correct text, the wrong text).
 KERNEL = {
     "the 1/N is missing": ("p_NO.dtype.type(1.0 / count), 0.0", "p_NO.dtype.type(1.0), 0.0"),
     "the slope of the sigmoid is taken at z": (
@@ -99,11 +99,11 @@ KERNEL = {
         "x_ND[n, day * width] -= 0 * last",
     ),
 }
-# In double precision alone, so that a mutant is compiled once: every optimizer, exact kinks, and nets of some layers
-# with sigmoids, clipped norms and relative windows.
+# Only double precision, so that each mutant is compiled once: every optimizer, exact kinks, and nets with several
+# layers, sigmoids, clipped norms and relative windows.
 KERNEL_SELECTION = "state_dicts or (exact_kinks and dtype1 and hard) or (200_updates and sigmoid-mse and norm-relative)"
 
-# Each copy is tested in a fork, so that torch and pytest, whose import takes longer than these tests, are imported once.
+# Each copy is tested in a fork, so torch and pytest are imported only once; their imports take longer than the tests.
 DRIVER = """
 import os, sys
 import beartype, hydra, hypothesis, jaxtyping, numba, pytest, torch, torch.utils.flop_counter
@@ -128,18 +128,18 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants are tes
 
 
 def copied(place: Path, file: str = "", right: str = "", wrong: str = "") -> Path:
-    """A folder with a copy of the package, in which a file's text is replaced."""
+    """Copy the package into `place`, with one piece of text replaced."""
     shutil.copytree(ROOT / "src" / "steepest", place / "steepest", ignore=shutil.ignore_patterns("__pycache__"))
     if file:
         path = place / "steepest" / file
         text = path.read_text()
-        assert text.count(right) == 1, f"{file} holds {right!r} {text.count(right)} times, not once"
+        assert text.count(right) == 1, f"{file} contains {right!r} {text.count(right)} times, expected once"
         path.write_text(text.replace(right, wrong))
     return place
 
 
 def run_suite(suite: str, selection: str, packages: list[Path]) -> list[tuple[int, str]]:
-    """The exit code and output of pytest on each copy of the package, one after the other."""
+    """Run pytest on each copy of the package; return its exit code and output."""
     subprocess.run(
         [sys.executable, "-c", DRIVER, str(ROOT / "tests" / suite), selection, *map(str, packages)],
         cwd=ROOT,
@@ -151,7 +151,7 @@ def run_suite(suite: str, selection: str, packages: list[Path]) -> list[tuple[in
 
 
 def is_caught(code: int, output: str) -> bool:
-    """Whether a test's assertion failed; a copy that does not even run is no catch."""
+    """Whether a test's assertion failed. (A copy that does not run at all does not count.)"""
     return code == 1 and re.search(r"^E +(AssertionError|assert )", output, re.MULTILINE) is not None
 
 

@@ -1,4 +1,4 @@
-"""Per-sample gradients by outer products, held against per-sample gradients."""
+"""Per-sample gradient norms by outer products, compared with per-sample gradients."""
 
 from itertools import product
 
@@ -20,7 +20,7 @@ def each_by_autograd(network, loss, x, y):
 
 
 @pytest.mark.parametrize(("activation", "loss"), list(product(ACTIVATIONS, LOSSES)))
-def test_norms_and_variance_are_those_of_the_samples_own_gradients(activation, loss):
+def test_norms_and_variance_equal_those_of_per_sample_gradients(activation, loss):
     random = torch.Generator().manual_seed(0)
     x = torch.randn(12, 3, generator=random, dtype=torch.float64)
     y = torch.randn(12, 2, generator=random, dtype=torch.float64)
@@ -34,15 +34,15 @@ def test_norms_and_variance_are_those_of_the_samples_own_gradients(activation, l
     assert found.variance == pytest.approx(float(each.var(0).sum()), rel=1e-10)
 
 
-def test_equal_samples_make_no_noise_and_one_sample_has_no_variance():
+def test_equal_samples_and_a_single_sample_have_no_variance():
     x, y = torch.ones(5, 2).double(), torch.zeros(5, 1).double()
     network = MLP(2, [3], 1).double()
     assert noise(network.layers(), network.activations, LOSSES["mse"], x, y).variance == pytest.approx(0, abs=1e-15)
     assert noise(network.layers(), network.activations, LOSSES["mse"], x[:1], y[:1]).variance == 0
 
 
-def test_the_noise_scale_is_variance_over_signal_and_unbiased():
-    """Samples' gradients drawn around a known one: over many batches the estimates' mean is the truth."""
+def test_the_noise_scale_is_variance_over_signal_with_unbiased_estimates():
+    """For gradients drawn around a known one, the mean of the estimates over many batches is the true value."""
     random = torch.Generator().manual_seed(0)
     truth, spread, batch = torch.tensor([3.0, 4.0]).double(), 2.0, 8
     signals, variances = [], []
@@ -55,7 +55,7 @@ def test_the_noise_scale_is_variance_over_signal_and_unbiased():
     assert sum(variances) / 4000 == pytest.approx(2 * spread**2, rel=0.02)
 
 
-def test_no_signal_wants_an_endless_batch():
+def test_without_signal_the_wanted_batch_size_is_infinite():
     found = Noise(torch.ones(4), mean_square=0.0, variance=1.0)
     assert found.scale == found.wanted() == float("inf")
     assert Noise(torch.ones(4), mean_square=4.0, variance=8.0).wanted(theta=0.5) == 8.0

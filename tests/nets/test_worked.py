@@ -1,4 +1,4 @@
-"""The worked example against a published one, and against what its own lines say."""
+"""The worked example compared with a published one, and each line compared with its own formula."""
 
 import math
 import re
@@ -30,7 +30,7 @@ def values(worked: Worked) -> dict[str, float]:
     return {name: float(value) for name, formula, value in worked.lines() if formula}
 
 
-def test_a_published_example_comes_out_digit_by_digit(mazur):
+def test_a_published_example_is_reproduced_digit_by_digit(mazur):
     printed = {
         "z1_1": 0.3775, "a1_1": 0.593269992, "a1_2": 0.596884378, "z2_1": 1.105905967, "a2_1": 0.75136507,
         "a2_2": 0.772928465, "L": 0.298371109, "dL/da2_1": 0.74136507, "dL/dW2_11": 0.082167041,
@@ -42,7 +42,7 @@ def test_a_published_example_comes_out_digit_by_digit(mazur):
     ours = values(mazur)
     for name, value in printed.items():
         assert ours[name] == pytest.approx(value, rel=1e-8, abs=6e-9), name
-    assert mazur.loss_after.item() == pytest.approx(0.291027924, abs=2e-7)  # he goes on with rounded weights
+    assert mazur.loss_after.item() == pytest.approx(0.291027924, abs=2e-7)  # he continues with rounded weights
 
 
 SYNTAX = [
@@ -55,7 +55,7 @@ SYNTAX = [
     "example",
     [DEFAULT, DEFAULT.model_copy(update={"inputs": [[1.0, -2.0], [0.3, 0.8]], "targets": [[0.5, -1.0], [0.0, 1.0]]})],
 )
-def test_every_lines_numbers_give_its_value(example):
+def test_the_numbers_of_each_line_give_its_value(example):
     checked = 0
     for name, formula, value in Worked(example).lines():
         if not formula:
@@ -69,7 +69,7 @@ def test_every_lines_numbers_give_its_value(example):
     assert checked > 40
 
 
-def test_the_update_goes_downhill_and_gradients_are_autograds(mazur):
+def test_the_update_lowers_the_loss_and_gradients_equal_autograds(mazur):
     for worked in (mazur, Worked(DEFAULT)):
         assert worked.loss_after < worked.loss
         assert worked.autograd_gap < 1e-15
@@ -77,14 +77,14 @@ def test_the_update_goes_downhill_and_gradients_are_autograds(mazur):
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "hard_sigmoid", "identity"])
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
-def test_every_activation_and_loss_can_be_worked(activation, loss):
+def test_every_activation_and_loss_has_a_worked_example(activation, loss):
     layers = [layer.model_copy(update={"activation": activation, "b": 0.1}) for layer in DEFAULT.layers]
     worked = Worked(DEFAULT.model_copy(update={"layers": layers, "loss": loss}))
     assert worked.autograd_gap < 1e-15
     assert "dL/db1" in values(worked), "a shared bias is one number"
 
 
-def test_a_shared_bias_has_the_sum_of_its_units_gradients():
+def test_the_gradient_of_a_shared_bias_is_the_sum_over_its_units():
     shared = [layer.model_copy(update={"b": 0.1}) for layer in DEFAULT.layers]
     own = [layer.model_copy(update={"b": [0.1, 0.1]}) for layer in DEFAULT.layers]
     one, two = (values(Worked(DEFAULT.model_copy(update={"layers": layers}))) for layers in (shared, own))
@@ -109,7 +109,7 @@ def test_a_faulty_file_is_refused_with_the_key(tmp_path, change, message):
 
 
 def test_targets_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="targets needs 2 numbers a sample"):
+    with pytest.raises(ValueError, match="targets needs 2 numbers per sample"):
         Example.model_validate(DEFAULT.model_dump() | {"targets": [1.0]})
     with pytest.raises(ValueError, match=r"inputs \(2 samples\) and targets \(1\)"):
         Example.model_validate(DEFAULT.model_dump() | {"inputs": [[1.0, 2.0], [3.0, 4.0]]})

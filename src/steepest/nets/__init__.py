@@ -1,1 +1,1 @@
-"""The textbook: networks, activations, losses, each backward under its forward; curvature, noise, gradient checks."""
+"""The textbook formulas: networks, activations, losses, each backward under its forward; curvature, gradient checks."""

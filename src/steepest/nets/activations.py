@@ -1,7 +1,7 @@
-"""The activation functions a net can use, each above its hand-derived backward, by the name `model.activation` takes.
+"""The activation functions, each above its hand-derived backward. `model.activation` takes their names.
 
-Forward: a = sigma(z). Backward, by the chain rule: dL/dz = dL/da * sigma'(z). Both are elementwise, so any shape will
-do. The slope at a kink is the one PyTorch takes for the same expression.
+Forward: a = sigma(z). Backward, by the chain rule: dL/dz = dL/da * sigma'(z). Both are elementwise and take any shape.
+At a kink, the slope is the one that PyTorch uses for the same expression.
 """
 
 from __future__ import annotations
@@ -10,81 +10,77 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Inexact
+from jaxtyping import Inexact
 from torch import Tensor
 
+Values = Inexact[Tensor, "*S"]
 
-def identity(z: Inexact[Tensor, "*S"]) -> Inexact[Tensor, "*S"]:
+
+def identity(z: Values) -> Values:
     """a = z."""
     return z
 
 
-def identity_backward(
-    slope_a: Float[Tensor, "*S"], z: Float[Tensor, "*S"], a: Float[Tensor, "*S"]
-) -> Float[Tensor, "*S"]:
+def identity_backward(slope_a: Values, z: Values, a: Values) -> Values:
     """sigma'(z) = 1, so dL/dz = dL/da."""
     return slope_a
 
 
-def sigmoid(z: Inexact[Tensor, "*S"]) -> Inexact[Tensor, "*S"]:
+def sigmoid(z: Values) -> Values:
     """a = 1 / (1 + exp(-z))."""
     return torch.sigmoid(z)
 
 
-def sigmoid_backward(
-    slope_a: Float[Tensor, "*S"], z: Float[Tensor, "*S"], a: Float[Tensor, "*S"]
-) -> Float[Tensor, "*S"]:
+def sigmoid_backward(slope_a: Values, z: Values, a: Values) -> Values:
     """sigma'(z) = exp(-z) / (1 + exp(-z))^2 = a (1 - a), so dL/dz = dL/da * a * (1 - a); at most dL/da / 4."""
     return slope_a * (a * (1 - a))
 
 
-def tanh(z: Inexact[Tensor, "*S"]) -> Inexact[Tensor, "*S"]:
+def tanh(z: Values) -> Values:
     """a = (exp(z) - exp(-z)) / (exp(z) + exp(-z))."""
     return torch.tanh(z)
 
 
-def tanh_backward(slope_a: Float[Tensor, "*S"], z: Float[Tensor, "*S"], a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+def tanh_backward(slope_a: Values, z: Values, a: Values) -> Values:
     """sigma'(z) = 1 - a^2 (the quotient rule), so dL/dz = dL/da * (1 - a^2)."""
     return slope_a * (1 - a * a)
 
 
-def relu(z: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+def relu(z: Values) -> Values:
     """a = max(0, z)."""
     return torch.relu(z)
 
 
-def relu_backward(slope_a: Float[Tensor, "*S"], z: Float[Tensor, "*S"], a: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-    """sigma'(z) = 1 for z > 0, else 0; at the kink z = 0 it is 0, as PyTorch takes it."""
+def relu_backward(slope_a: Values, z: Values, a: Values) -> Values:
+    """sigma'(z) = 1 for z > 0, else 0; at the kink z = 0 it is 0, as in PyTorch."""
     return slope_a * (z > 0)
 
 
-def hard_sigmoid(z: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-    """a = relu(z/6 + 1/2) - relu(z/6 - 1/2): a ramp from 0 at z = -3 to 1 at z = 3, the sum of two relus.
+def hard_sigmoid(z: Values) -> Values:
+    """a = relu(z/6 + 1/2) - relu(z/6 - 1/2): a ramp from 0 at z = -3 to 1 at z = 3, the difference of two relus.
 
-    The values of `torch.nn.functional.hardsigmoid`, written as the course writes it.
+    The values equal those of `torch.nn.functional.hardsigmoid`; the formula is the course's.
     """
     return torch.relu(z / 6 + 0.5) - torch.relu(z / 6 - 0.5)
 
 
-def hard_sigmoid_backward(
-    slope_a: Float[Tensor, "*S"], z: Float[Tensor, "*S"], a: Float[Tensor, "*S"]
-) -> Float[Tensor, "*S"]:
-    """sigma'(z) = 1/6 for -3 < z <= 3, else 0: the two relus' slopes, each 0 at its own kink.
+def hard_sigmoid_backward(slope_a: Values, z: Values, a: Values) -> Values:
+    """sigma'(z) = 1/6 for -3 < z <= 3, else 0: the slopes of the two relus, each 0 at its own kink.
 
-    So it is 0 at z = -3 and 1/6 at z = 3. (PyTorch's own function takes 0 at both.)
+    So it is 0 at z = -3 and 1/6 at z = 3. (The slope of PyTorch's `hardsigmoid` is 0 at both.)
     """
     return slope_a / 6 * ((z > -3) & (z <= 3))
 
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation: calling it is the forward.
+    """One activation function. Calling it computes the forward.
 
     Attributes:
-        name: as `model.activation` takes it.
+        name: its name in `model.activation`.
         forward: z -> a.
         backward: (dL/da, z, a) -> dL/dz.
-        smooth: whether it has a derivative of every order everywhere.
+        smooth: whether it has derivatives of every order everywhere.
     """
 
     name: str

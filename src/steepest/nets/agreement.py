@@ -1,8 +1,8 @@
-"""Three ways to one gradient: by hand, by autograd, by finite differences, and how far they are from each other.
+"""Compares three ways to compute a gradient: by hand, by autograd and by finite differences.
 
-Shapes as in `networks.py`. An error of a parameter is its greatest absolute difference, over the greatest sum of the
-samples' absolute contributions to one of its numbers, max_oi sum_n |g_no| |a_ni|. That is the size in which rounding is
-bounded, and unlike the gradient itself it does not vanish where contributions cancel, as they do at a minimum.
+Shapes as in `networks.py`. The error for a parameter is the greatest absolute difference of two gradients, divided by
+max_oi sum_n |g_no| |a_ni|, the greatest sum of the samples' absolute contributions to one entry. Rounding is bounded
+relative to that sum. Unlike the gradient, it does not vanish where contributions cancel, as they do at a minimum.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from steepest.nets.differences import EXACT, finite_differences
 from steepest.nets.losses import Loss
 from steepest.nets.networks import MLP, Layer, backward, errors, forward
 
-# What the errors must be below, by the precision of the gradient that is compared.
+# Bounds of the errors, by the precision of the gradient that is compared.
 BOUND = {torch.float64: 1e-12, torch.float32: 1e-5}
 BOUND_OF_DIFFERENCES = 1e-11 if EXACT else 1e-7
 
 
 class Disagreement(ArithmeticError):
-    """A hand-derived gradient is not the gradient."""
+    """A hand-derived gradient is wrong."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the gradient of one parameter came out.
+    """The result of the comparison for one parameter tensor.
 
     Attributes:
         parameter: its name, W1, b1, ...
         shape: its shape.
         norm: Euclidean norm of the hand-derived gradient.
-        autograd: error of the hand-derived against PyTorch's, in the network's precision.
-        differences: error of the hand-derived, in double precision, against finite differences; None if no entry
-            could be taken.
-        entries: numbers of this parameter that finite differences were taken for.
-        used: error of the gradient that training used against PyTorch's; None if none was given.
+        autograd: error of the hand-derived gradient against autograd's, in the network's precision.
+        differences: error of the hand-derived gradient, in double precision, against finite differences; None if
+            every entry's step crossed a kink.
+        entries: number of entries compared with finite differences.
+        used: error of the gradient that training used against autograd's; None if none was given.
     """
 
     parameter: str
@@ -50,11 +50,11 @@ class Agreement:
     used: float | None = None
 
     def greatest(self) -> float:
-        """The greatest of its errors."""
+        """The greatest of the errors."""
         return max(self.autograd, self.differences or 0.0, self.used or 0.0)
 
     def fault(self, bound: float, engine: str = "engine") -> str | None:
-        """What is wrong, if an error is not below its bound (NaN is not); `engine` is what made the gradient `used`."""
+        """A message if an error is not below its bound, or is NaN. `engine` names the source of the gradient `used`."""
         for error, limit, whose in (
             (self.autograd, bound, "the hand-derived gradient differs from autograd's"),
             (self.used, bound, f"the {engine}'s gradient differs from autograd's"),
@@ -81,11 +81,12 @@ def compare(
     """Compare the gradients of the mean loss of these samples, parameter by parameter.
 
     Args:
-        network: at its parameters, in its precision.
-        loss: of `LOSSES`.
+        network: gives the parameters and the precision.
+        loss: one of `LOSSES`.
         x_ND, y_NH: samples, in the network's precision.
-        entries: numbers of each parameter to take finite differences for, spread evenly; all when None.
-        used: gradients from elsewhere, in the order of the parameters, to be compared too.
+        entries: at most so many entries of each parameter, evenly spread, are compared with finite differences; None
+            compares all.
+        used: further gradients to compare with autograd's, in the order of the parameters.
     """
     layers = [(W.detach(), b.detach()) for W, b in network.layers()]
     hand, scale = _by_hand(network, layers, loss, x_ND, y_NH)
@@ -125,7 +126,7 @@ def compare(
 def _by_hand(
     network: MLP, layers: Sequence[Layer], loss: Loss, x_ND: Tensor, y_NH: Tensor
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """The gradients, and for each the greatest sum of absolute contributions to one of its numbers."""
+    """The gradients, and for each the greatest sum of absolute contributions to one of its entries."""
     with torch.no_grad():
         trace = forward(x_ND, layers, network.activations)
         slope = loss.backward(trace.a[-1], y_NH)
@@ -145,5 +146,5 @@ def _by_autograd(network: MLP, loss: Loss, x_ND: Tensor, y_NH: Tensor) -> list[T
 
 
 def _relative(difference: Tensor, scale: Tensor) -> float:
-    """The greatest number of a difference over a scale; 0 over 0 is no error."""
+    """The greatest absolute entry of a difference, divided by a scale; 0 / 0 is an error of 0."""
     return (difference.abs().max() / scale.clamp(min=torch.finfo(scale.dtype).tiny)).item()

@@ -1,7 +1,8 @@
-"""How the loss curves: Hessian-vector products, the exact Hessian, and the ends of its spectrum by Lanczos.
+"""The curvature of the loss: Hessian-vector products, the exact Hessian, and the ends of its spectrum by Lanczos.
 
-Everything is the derivative, by autograd, of the hand-derived gradient (`networks.py`), so nothing here is known only
-approximately but Lanczos's inner eigenvalues. Float64: a smallest eigenvalue of 1e-9 is to be told from -1e-9.
+Second derivatives come from autograd of the hand-derived gradient (`networks.py`), so they are exact up to rounding;
+only Lanczos's eigenvalues are approximate. All numbers are float64, to distinguish a smallest eigenvalue of 1e-9 from
+-1e-9.
 
 Shapes: P numbers of all parameters, in the order W1, b1, W2, ...; N samples; M steps of Lanczos.
 """
@@ -26,9 +27,9 @@ class Spectrum:
     """Eigenvalues of a Hessian.
 
     Attributes:
-        greatest, smallest: the ends; the smallest is the most negative one, if any is negative.
-        positive, negative: shares of eigenvalues above and below `tolerance`; estimates where not `exact`.
-        tolerance: below this, an eigenvalue is zero within rounding and the accuracy of the ends.
+        greatest, smallest: the ends of the spectrum; the smallest is the most negative one, if any is negative.
+        positive, negative: shares of eigenvalues above `tolerance` and below -`tolerance`; estimates unless `exact`.
+        tolerance: an eigenvalue of at most this size counts as zero (rounding, and the accuracy of the ends).
         exact: whether all eigenvalues were computed.
     """
 
@@ -41,12 +42,12 @@ class Spectrum:
 
 
 class Surface:
-    """The mean loss of some samples, with its gradient and curvature, as a function of all parameters in one vector.
+    """The mean loss of some samples, its gradient and its curvature, as functions of one vector of all parameters.
 
     Args:
-        network: whose shapes and activations are meant.
-        loss: of `LOSSES`.
-        x_ND, y_NH: the samples; inputs and float targets are turned to float64.
+        network: gives the shapes and the activations.
+        loss: one of `LOSSES`.
+        x_ND, y_NH: the samples; inputs and float targets are converted to float64.
     """
 
     def __init__(self, network: MLP, loss: Loss, x_ND: Tensor, y_NH: Tensor) -> None:
@@ -56,7 +57,7 @@ class Surface:
         self.sizes = [p.numel() for p in network.parameters()]
 
     def here(self) -> Float[Tensor, " P"]:
-        """The network's parameters as they are."""
+        """The network's current parameters, as one vector."""
         return torch.cat([p.detach().double().flatten() for p in self.network.parameters()])
 
     def layers(self, theta_RP: Float[Tensor, "*R P"]) -> list[tuple[Tensor, Tensor]]:
@@ -79,9 +80,10 @@ class Surface:
         return torch.cat([g.flatten() for layer in gradients for g in layer])
 
     def products(self, theta_P: Float[Tensor, " P"]) -> Product:
-        """v -> H v at a point: how the hand-derived gradient changes along v, exactly.
+        """The function v -> H v at a point: the derivative of the hand-derived gradient along v.
 
-        (The derivative of g(theta)' v, which is H' v, and H is symmetric.) One forward and backward serve all products.
+        (Autograd computes the derivative of g(theta)' v, which is H' v, and H is symmetric.) All products share one
+        forward and backward.
         """
         with torch.enable_grad():
             leaf_P = theta_P.detach().requires_grad_()
@@ -89,7 +91,7 @@ class Surface:
         return lambda v_P: torch.autograd.grad(gradient_P, leaf_P, v_P, retain_graph=True)[0]
 
     def hessian(self, theta_P: Float[Tensor, " P"]) -> Float[Tensor, "P P"]:
-        """All second derivatives: H times every unit vector, made symmetric to the last bit."""
+        """All second derivatives: H times each unit vector, then made exactly symmetric."""
         product = self.products(theta_P)
         rows_PP = torch.stack([product(unit_P) for unit_P in torch.eye(len(theta_P)).to(theta_P)])
         return (rows_PP + rows_PP.mT) / 2
@@ -113,13 +115,14 @@ def exact_spectrum(hessian_PP: Float[Tensor, "P P"]) -> Spectrum:
 def lanczos(
     product: Product, start_P: Float[Tensor, " P"], steps: int
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"], float]:
-    """Eigenvalues (M,) of the symmetric matrix as it is seen from a vector, and the weight of each in that vector.
+    """Ritz values (M,) of a symmetric matrix from a start vector, and the weight of each in that vector.
 
-    Lanczos's recursion with full reorthogonalisation (Golub & Van Loan, section 10.3). The outermost values converge
-    first, at both ends alike. The weights sum to 1 and are a quadrature of the spectrum (Golub & Welsch 1969).
+    Lanczos's recursion with full reorthogonalisation (Golub & Van Loan, section 10.3). The values approximate
+    eigenvalues; those at both ends converge first. The weights sum to 1 and are a quadrature of the spectrum (Golub &
+    Welsch 1969).
 
     Returns:
-        values, ascending; weights; the greater of the two ends' residuals ||H y - value y||, a bound on their errors.
+        values, ascending; weights; the greater of the two ends' residuals ||H y - value y||, which bounds their errors.
     """
     basis_MP, tridiagonal_MM, left = _krylov(product, start_P, steps)
     values_M, vectors_MM = torch.linalg.eigh(tridiagonal_MM)
@@ -128,11 +131,11 @@ def lanczos(
 
 
 def _krylov(product: Product, start_P: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Orthonormal vectors (M, P), H as they see it (M, M), tridiagonal, and the length of what they leave out."""
+    """An orthonormal basis (M, P), the tridiagonal matrix (M, M) of H in it, and the norm of the last remainder."""
     steps = min(steps, len(start_P))
     basis = [start_P / start_P.norm()]
     diagonal: list[Tensor] = []
-    beside: list[Tensor] = []
+    off_diagonal: list[Tensor] = []
     left = torch.zeros((), dtype=start_P.dtype)
     for _ in range(steps):
         image_P = product(basis[-1])
@@ -142,12 +145,12 @@ def _krylov(product: Product, start_P: Tensor, steps: int) -> tuple[Tensor, Tens
             image_P = image_P - known_MP.mT @ (known_MP @ image_P)
         left = image_P.norm()
         if left <= 1e-12 * max(torch.stack(diagonal).abs().max(), torch.tensor(1e-300)):
-            break  # the vector spans nothing more
-        beside.append(left)
+            break  # the basis spans everything that H reaches from the start vector
+        off_diagonal.append(left)
         basis.append(image_P / left)
     count = len(diagonal)
     tridiagonal = torch.diag(torch.stack(diagonal))
-    for k, number in enumerate(beside[: count - 1]):
+    for k, number in enumerate(off_diagonal[: count - 1]):
         tridiagonal[k, k + 1] = tridiagonal[k + 1, k] = number
     return torch.stack(basis[:count]), tridiagonal, left
 
@@ -157,19 +160,20 @@ def lanczos_spectrum(product: Product, start_P: Float[Tensor, " P"], *, steps: i
 
     Args:
         product: H v.
-        start_P: gives number, precision and device of the parameters; its values do not matter.
-        steps: products with H from each random start, at most.
-        probes: random starts; the shares are means over them.
+        start_P: gives the number, precision and device of the parameters; its values are not used.
+        steps: maximum number of products with H from each random start.
+        probes: number of random starts; the shares are means over them.
     """
     random = torch.Generator().manual_seed(0)
     runs = []
     for _ in range(probes):
-        # Normal numbers: signs alone would miss directions of units that are alike, such as (1, -1), half of the time.
+        # Normal numbers: random signs would be orthogonal to directions such as (1, -1), between equal units, half of
+        # the time.
         random_P = torch.randn(start_P.shape, generator=random, dtype=start_P.dtype).to(start_P.device)
         runs.append(lanczos(product, random_P, steps))
     greatest = max(float(values_M[-1]) for values_M, _, _ in runs)
     smallest = min(float(values_M[0]) for values_M, _, _ in runs)
-    # A Ritz value near zero says nothing of a sign that is smaller than the error of the ends.
+    # The sign of a Ritz value below the error of the ends is not known.
     tolerance = max(1e-6 * max(abs(greatest), abs(smallest)), *(residual for _, _, residual in runs))
     positive, negative = (
         sum(float(weights_M[sign * values_M > tolerance].sum()) for values_M, weights_M, _ in runs) / len(runs)
@@ -181,13 +185,13 @@ def lanczos_spectrum(product: Product, start_P: Float[Tensor, " P"], *, steps: i
 def downward(
     surface: Surface, theta_P: Float[Tensor, " P"], *, exact_up_to: int, steps: int
 ) -> tuple[float, float, Float[Tensor, " P"]]:
-    """The ends of the Hessian's spectrum at a point, and the smaller one's eigenvector.
+    """The ends of the Hessian's spectrum at a point, and the eigenvector of the smallest eigenvalue.
 
-    By Lanczos for more than `exact_up_to` parameters: then what comes may be a little above the smallest, but the
-    curvature along the vector is the value (Ritz), so where it is negative the vector leads down.
+    For more than `exact_up_to` parameters it uses Lanczos. Its smallest value may be slightly above the true one, but
+    it is the curvature along the returned vector (a Ritz pair): if it is negative, the loss falls along the vector.
 
     Returns:
-        Smallest and greatest eigenvalue; the smallest one's vector, of length 1, its greatest number positive.
+        Smallest and greatest eigenvalue; the smallest one's eigenvector, of norm 1, with its greatest entry positive.
     """
     if len(theta_P) <= exact_up_to:
         values_P, vectors_PP = torch.linalg.eigh(surface.hessian(theta_P))
@@ -198,12 +202,13 @@ def downward(
         values_M, vectors_MM = torch.linalg.eigh(tridiagonal_MM)
         ends, vector_P = values_M[[0, -1]], vectors_MM[:, 0] @ basis_MP
     size_P = vector_P.abs()
-    first = int((size_P >= (1 - 1e-9) * size_P.max()).nonzero()[0])  # of equals: rounding must not choose
+    # The first of the entries that are greatest up to rounding, so that rounding does not choose the sign.
+    first = int((size_P >= (1 - 1e-9) * size_P.max()).nonzero()[0])
     return float(ends[0]), float(ends[1]), vector_P / vector_P.norm() * vector_P[first].sign()
 
 
 def spectrum(surface: Surface, theta_P: Float[Tensor, " P"], *, exact_up_to: int, steps: int) -> Spectrum:
-    """The spectrum at a point: exact for up to so many parameters, by Lanczos beyond."""
+    """The spectrum at a point: exact for up to `exact_up_to` parameters, by Lanczos for more."""
     if len(theta_P) <= exact_up_to:
         return exact_spectrum(surface.hessian(theta_P))
     return lanczos_spectrum(surface.products(theta_P), theta_P, steps=steps)

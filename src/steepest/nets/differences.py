@@ -1,10 +1,10 @@
-"""Finite differences of a net's loss that are good to 13 digits or more: a second, independent way to its gradient.
+"""Finite differences of a net's loss, accurate to 13 digits or more: an independent way to compute its gradient.
 
-The net is written once more here, plainly and in NumPy's extended precision (64 bits of mantissa on x86, where a
-difference of losses keeps its digits; where `numpy.longdouble` is a double, as on Apple's and Windows's machines, some
-three digits less come out). Nothing of `networks.py` is used but the parameters.
+This file implements the net again, in NumPy's extended precision, and shares only the parameters with `networks.py`.
+On x86, extended precision has a mantissa of 64 bits, so a difference of losses keeps its digits. Where
+`numpy.longdouble` is a double, as on Apple's and Windows's machines, the result has about three digits fewer.
 
-Shapes: E moved nets for as many entries, S sides of a difference, N samples, D inputs, O outputs.
+Shapes: E entries (one moved net each), S sides of a difference, N samples, D inputs, O outputs.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 Array = np.ndarray
 EXTENDED = np.longdouble
 EXACT = np.finfo(EXTENDED).eps < 1e-18
-NUMBERS = 2**20  # held at once
+NUMBERS = 2**20  # held in memory at once
 
-# The functions again, by name: the value, and where it has kinks.
+# The functions again, by name: the value, and the places of its kinks.
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], tuple[float, ...]]] = {
     "identity": (lambda z: z, ()),
     "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), ()),
@@ -39,8 +39,8 @@ LOSSES: dict[str, tuple[Callable[[Array, Array], Array], tuple[float, ...]]] = {
     "huber": (lambda p, y: np.where(np.abs(p - y) <= 1, (p - y) ** 2 / 2, np.abs(p - y) - 0.5), (-1.0, 1.0)),
     "cross_entropy": (_cross_entropy, ()),
 }
-# Central differences: weights of L(w + k h), k = 1, 2, ..., and minus those of L(w - k h), over h. Where everything is
-# smooth, of sixth order (Fornberg 1988); where there are kinks, over so narrow a step that one is seldom in the way.
+# Central differences: h, and the weights of L(w + k h) - L(w - k h), k = 1, 2, ..., before the division by h. Smooth
+# losses: sixth order (Fornberg 1988). Losses with kinks: a step so small that it rarely crosses one.
 SMOOTH = (1e-3, (3 / EXTENDED(4), -3 / EXTENDED(20), 1 / EXTENDED(60)))
 KINKED = (2e-5, (2 / EXTENDED(3), -1 / EXTENDED(12)))
 
@@ -54,17 +54,17 @@ def finite_differences(
     number: int,
     index_E: Array,
 ) -> tuple[Array, Array]:
-    """Slopes (E,) of the mean loss by entries of one parameter, and which are sound (E,).
+    """Slopes (E,) of the mean loss by entries of one parameter, and whether each is valid (E,).
 
-    Not sound are entries whose step crosses a kink, where a difference of losses is no derivative.
+    An entry is not valid if its step crosses a kink, where a difference of losses is not a derivative.
 
     Args:
         parameters: W1 (out, in), b1 (out,), W2, ...
-        activations: the name of each layer's.
-        loss: its name.
+        activations: the name of each layer's activation.
+        loss: the name of the loss.
         x_ND, y_NH: samples.
-        number: which parameter, from 0.
-        index_E: which of its numbers, flattened.
+        number: the number of the parameter, from 0.
+        index_E: the indices of its entries, flattened.
     """
     kinked = LOSSES[loss][1] or any(ACTIVATIONS[name][1] for name in activations)
     step, weights = KINKED if kinked else SMOOTH
@@ -88,7 +88,7 @@ def finite_differences(
 def _losses(
     nets: Sequence[Array], activations: Sequence[str], loss: str, x_ND: Array, y_NH: Array
 ) -> tuple[Array, Array]:
-    """Losses (E, S) of moved nets, and whether all sides of a move lie on the same smooth pieces (E,)."""
+    """Losses (E, S) of moved nets, and whether all sides of a move are on the same smooth pieces (E,)."""
     a, same = x_ND, np.array(True)
     for layer, name in enumerate(activations):
         value, kinks = ACTIVATIONS[name]
@@ -102,7 +102,7 @@ def _losses(
 
 
 def _one_piece(z: Array, kinks: Sequence[float]) -> Array:
-    """Whether no kink lies between the sides of z (E, S, N, units); below the moved layer there are no sides."""
+    """Whether no kink is between the sides of z (E, S, N, units). Layers below the moved one have no sides."""
     same = np.array(True)
     for kink in kinks if z.ndim == 4 else ():
         above = z > kink

@@ -1,8 +1,8 @@
-"""The losses a model can be trained on, each above its hand-derived backward, by the name `model.loss` takes.
+"""The losses, each above its hand-derived backward. `model.loss` takes their names.
 
-Shapes: R runs (any leading dimensions, or none), N samples, H horizon, O outputs. Every loss is the mean over all
-N * H targets of a run, so its size does not depend on the batch. There is the 1/N of all gradients: `..._backward`
-returns dL/dp with it, and nothing after it divides again. Targets without leading dimensions are shared by all runs.
+Shapes: R runs (any leading dimensions, or none), N samples, H horizon, O outputs. Each loss is the mean over all N * H
+targets of a run, so its size does not depend on the batch size. The 1/N of every gradient is here: `..._backward`
+returns dL/dp with it, and no later step divides again. All runs share targets that have no leading dimensions.
 """
 
 from __future__ import annotations
@@ -14,48 +14,45 @@ import torch
 from jaxtyping import Float, Inexact, Int
 from torch import Tensor
 
+Values = Inexact[Tensor, "*R N H"]
+Targets = Inexact[Tensor, "*#R N H"]
+Logits = Float[Tensor, "*R N O"]
+Classes = Int[Tensor, "*#R N H"]
+Means = Inexact[Tensor, "*R"]
 
-def mse(prediction_NH: Inexact[Tensor, "*R N H"], target_NH: Inexact[Tensor, "*#R N H"]) -> Inexact[Tensor, "*R"]:
+
+def mse(p_NH: Values, y_NH: Targets) -> Means:
     """Mean squared error, L = sum_nh (p_nh - y_nh)^2 / (N H)."""
-    _check_shapes(prediction_NH, target_NH)
-    return (prediction_NH - target_NH).square().mean((-2, -1))
+    return _residual(p_NH, y_NH).square().mean((-2, -1))
 
 
-def mse_backward(
-    prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]
-) -> Float[Tensor, "*R N H"]:
+def mse_backward(p_NH: Values, y_NH: Targets) -> Values:
     """dL/dp_nh = 2 (p_nh - y_nh) / (N H)."""
-    return (prediction_NH - target_NH) * (2 / _count(prediction_NH))
+    return _residual(p_NH, y_NH) * (2 / _count(p_NH))
 
 
-def mae(prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]) -> Float[Tensor, "*R"]:
+def mae(p_NH: Values, y_NH: Targets) -> Means:
     """Mean absolute error, L = sum_nh |p_nh - y_nh| / (N H)."""
-    _check_shapes(prediction_NH, target_NH)
-    return (prediction_NH - target_NH).abs().mean((-2, -1))
+    return _residual(p_NH, y_NH).abs().mean((-2, -1))
 
 
-def mae_backward(
-    prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]
-) -> Float[Tensor, "*R N H"]:
-    """dL/dp_nh = sign(p_nh - y_nh) / (N H); at the kink p = y it is 0, as PyTorch takes it."""
-    return (prediction_NH - target_NH).sign() / _count(prediction_NH)
+def mae_backward(p_NH: Values, y_NH: Targets) -> Values:
+    """dL/dp_nh = sign(p_nh - y_nh) / (N H); at the kink p = y it is 0, as in PyTorch."""
+    return _residual(p_NH, y_NH).sign() / _count(p_NH)
 
 
-def huber(prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]) -> Float[Tensor, "*R"]:
-    """Mean Huber loss with delta 1: e^2 / 2 where |e| <= 1, |e| - 1/2 beyond, with e = p - y (Huber 1964)."""
-    _check_shapes(prediction_NH, target_NH)
-    loss_NH = torch.nn.functional.huber_loss(prediction_NH, target_NH.expand_as(prediction_NH), reduction="none")
-    return loss_NH.mean((-2, -1))
+def huber(p_NH: Values, y_NH: Targets) -> Means:
+    """Mean Huber loss with delta 1: e^2 / 2 for |e| <= 1, else |e| - 1/2, with e = p - y (Huber 1964)."""
+    e_NH = _residual(p_NH, y_NH)
+    return torch.nn.functional.huber_loss(e_NH, torch.zeros_like(e_NH), reduction="none").mean((-2, -1))
 
 
-def huber_backward(
-    prediction_NH: Float[Tensor, "*R N H"], target_NH: Float[Tensor, "*#R N H"]
-) -> Float[Tensor, "*R N H"]:
-    """dL/dp_nh = clip(e_nh, -1, 1) / (N H): e inside, its sign outside; both agree at |e| = 1."""
-    return (prediction_NH - target_NH).clamp(-1, 1) / _count(prediction_NH)
+def huber_backward(p_NH: Values, y_NH: Targets) -> Values:
+    """dL/dp_nh = clip(e_nh, -1, 1) / (N H): e for |e| <= 1, else its sign; both are equal at |e| = 1."""
+    return _residual(p_NH, y_NH).clamp(-1, 1) / _count(p_NH)
 
 
-def cross_entropy(logits_NO: Float[Tensor, "*R N O"], class_NH: Int[Tensor, "*#R N H"]) -> Float[Tensor, "*R"]:
+def cross_entropy(logits_NO: Logits, class_NH: Classes) -> Means:
     """Mean softmax cross-entropy in nats, L = -sum_nh log softmax(l_nh)[class_nh] / (N H).
 
     The O = 2 H outputs are two logits for each day of the horizon: down (class 0), up (class 1).
@@ -66,9 +63,7 @@ def cross_entropy(logits_NO: Float[Tensor, "*R N O"], class_NH: Int[Tensor, "*#R
     return -logits_NHC.log_softmax(-1).gather(-1, class_NH1).squeeze(-1).mean((-2, -1))
 
 
-def cross_entropy_backward(
-    logits_NO: Float[Tensor, "*R N O"], class_NH: Int[Tensor, "*#R N H"]
-) -> Float[Tensor, "*R N O"]:
+def cross_entropy_backward(logits_NO: Logits, class_NH: Classes) -> Logits:
     """dL/dl_nhc = (softmax(l_nh)_c - [c = class_nh]) / (N H).
 
     From log softmax(l)_k = l_k - log sum_c exp(l_c), whose derivative by l_c is [c = k] - softmax(l)_c.
@@ -78,9 +73,15 @@ def cross_entropy_backward(
     return ((share_NHC - is_class_NHC.to(share_NHC.dtype)) / _count(share_NHC[..., 0])).flatten(-2)
 
 
-def two_classes(logits_NO: Float[Tensor, "*R N O"]) -> Float[Tensor, "*R N H 2"]:
+def two_classes(logits_NO: Logits) -> Float[Tensor, "*R N H 2"]:
     """Outputs (N, 2 H) -> logits (N, H, 2)."""
     return logits_NO.unflatten(-1, (-1, 2))
+
+
+def _residual(p_NH: Tensor, y_NH: Tensor) -> Tensor:
+    """e = p - y."""
+    _check_shapes(p_NH, y_NH)
+    return p_NH - y_NH
 
 
 def _count(targets_NH: Tensor) -> int:
@@ -88,20 +89,20 @@ def _count(targets_NH: Tensor) -> int:
 
 
 def _check_shapes(prediction: Tensor, target: Tensor) -> None:
-    # (N, 1) minus (N,) would broadcast to (N, N) without a word.
+    # Without this check, (N, 1) minus (N,) would broadcast to (N, N).
     if prediction.shape[-2:] != target.shape[-2:] or target.dim() < 2:
         raise ValueError(f"shapes differ: prediction {tuple(prediction.shape)}, target {tuple(target.shape)}")
 
 
 @dataclass(frozen=True)
 class Loss:
-    """One loss: calling it is the forward.
+    """One loss. Calling it computes the forward.
 
     Attributes:
-        name: as `model.loss` takes it.
-        forward: (p, y) -> L, a number a run.
+        name: its name in `model.loss`.
+        forward: (p, y) -> L, one number per run.
         backward: (p, y) -> dL/dp, in the shape of p.
-        smooth: whether it has a derivative of every order everywhere.
+        smooth: whether it has derivatives of every order everywhere.
     """
 
     name: str
@@ -126,10 +127,10 @@ LOSSES = {
 
 
 def loss_of(name: str) -> Loss:
-    """A loss by its name in `LOSSES`.
+    """The loss of this name in `LOSSES`.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: if no loss has this name.
     """
     if name not in LOSSES:
         raise ValueError(f"model.loss={name} must be one of {', '.join(LOSSES)}")

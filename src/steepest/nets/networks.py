@@ -1,17 +1,17 @@
-"""The functions with unknowns, the linear model and the fully connected net, and their gradients derived by hand.
+"""The functions with unknown parameters, the linear model and the fully connected net, with hand-derived gradients.
 
-Shapes: R runs (any leading dimensions, or none: one model or R models by the same code), N samples, D inputs, H units
-of a hidden layer, O outputs. A layer's weights are W (out, in), its biases b (out,); the parameters are called W1, b1,
-W2, b2, ... from the input up, in TensorBoard and in checkpoints too.
+Shapes: R runs (any leading dimensions, or none: the same code handles one model or R models), N samples, D inputs, H
+units of a hidden layer, O outputs. A layer has weights W (out, in) and biases b (out,). The parameters are called W1,
+b1, W2, b2, ... from the input up, also in TensorBoard and in checkpoints.
 
-The two-layer net by hand. Forward, for each sample n (sums run over the letters that the left side lacks):
+The two-layer net by hand. Forward, for each sample n (each sum runs over the letters that the left side lacks):
 
     z1_nh = sum_d W1_hd x_nd + b1_h      a1_nh = sigma(z1_nh)
     p_no  = sum_h W2_oh a1_nh + b2_o     L = mean over n, o of l(p_no, y_no)
 
-Backward, from the loss down; every line is the chain rule on one line of the forward:
+Backward, from the loss down; each line applies the chain rule to one line of the forward:
 
-    g2_no   = dL/dp_no                               the loss's slope; here, and only here, is the 1/(N O)
+    g2_no   = dL/dp_no                               the slope of the loss; only this factor contains the 1/(N O)
     dL/dW2_oh = sum_n g2_no a1_nh                    since dp_no/dW2_oh = a1_nh
     dL/db2_o  = sum_n g2_no                          since dp_no/db2_o = 1
     dL/da1_nh = sum_o g2_no W2_oh                    since dp_no/da1_nh = W2_oh
@@ -19,8 +19,8 @@ Backward, from the loss down; every line is the chain rule on one line of the fo
     dL/dW1_hd = sum_n g1_nh x_nd
     dL/db1_h  = sum_n g1_nh
 
-A deeper net repeats the last four lines downward; the linear model is the first three alone. Each layer takes one
-matrix product forward, two backward (the lowest only one: nothing below it needs dL/dx).
+A deeper net repeats the last four lines for each lower layer. The linear model needs only the first three. Each layer
+needs one matrix product forward and two backward; the lowest layer needs only one, because nothing uses dL/dx.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ Layer = tuple[Tensor, Tensor]  # W (R, out, in), b (R, out)
 
 
 class Trace(NamedTuple):
-    """What a forward went through, from the input up, for the backward.
+    """The intermediate values of a forward, from the input up; the backward needs them.
 
     Attributes:
-        z: z_k (R, N, units of layer k) of every layer.
-        a: a_0 = x, and a_k of every layer; the last is the output.
+        z: z_k (R, N, units of layer k) of each layer.
+        a: a_0 = x, then a_k of each layer; the last one is the output.
     """
 
     z: list[Tensor]
@@ -54,7 +54,7 @@ class Trace(NamedTuple):
 def forward(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation]) -> Trace:
     """a_0 = x; z_k = W_k a_(k-1) + b_k; a_k = sigma_k(z_k).
 
-    Inputs x without leading dimensions are shared by all runs.
+    All runs share inputs x that have no leading dimensions.
     """
     trace = Trace([], [x_ND])
     for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
@@ -66,10 +66,10 @@ def forward(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activation
 def errors(
     slope_NO: Float[Tensor, "*R N O"], trace: Trace, layers: Sequence[Layer], activations: Sequence[Activation]
 ) -> list[Tensor]:
-    """g_k = dL/dz_k (R, N, units) of every layer, from the input up, for dL/dp (R, N, O): back-propagation proper.
+    """Back-propagation: g_k = dL/dz_k (R, N, units) of each layer, from the input up, for dL/dp (R, N, O).
 
-    From the top down: g_k = dL/da_k * sigma_k'(z_k), dL/da_(k-1) = g_k W_k, with the weights of the forward: no
-    parameter may change before all of this is done.
+    From the top down: g_k = dL/da_k * sigma_k'(z_k), dL/da_(k-1) = g_k W_k. W_k are the weights of the forward, so no
+    parameter may change before this is finished.
     """
     found: list[Tensor] = []
     slope = slope_NO
@@ -83,9 +83,9 @@ def errors(
 def backward(
     slope_NO: Float[Tensor, "*R N O"], trace: Trace, layers: Sequence[Layer], activations: Sequence[Activation]
 ) -> list[Layer]:
-    """The gradients (dL/dW_k, dL/db_k) of every layer, in the shapes of `layers`, for dL/dp (R, N, O).
+    """The gradients (dL/dW_k, dL/db_k) of each layer, in the shapes of `layers`, for dL/dp (R, N, O).
 
-    dL/dW_oi = sum_n g_no a_ni, dL/db_o = sum_n g_no. Nothing divides by N here: the loss's slope carries the 1/N.
+    dL/dW_oi = sum_n g_no a_ni, dL/db_o = sum_n g_no. The slope of the loss already contains the 1/N.
     """
     found = errors(slope_NO, trace, layers, activations)
     return [(g_NO.mT @ a_NI, g_NO.sum(-2)) for g_NO, a_NI in zip(found, trace.a, strict=False)]
@@ -94,18 +94,18 @@ def backward(
 class MLP(nn.Module):
     """z1 = W1 x + b1, a1 = sigma(z1), ..., p = Wk a(k-1) + bk: hidden layers with an activation, a linear output.
 
-    With one hidden layer this is the course's two-layer net; with none it is the linear model p = W1 x + b1.
+    With one hidden layer this is the course's two-layer net. With none it is the linear model p = W1 x + b1.
 
     Args:
         inputs: D.
-        hidden: units of each hidden layer.
+        hidden: the number of units of each hidden layer.
         outputs: O.
         activation: a name in `ACTIVATIONS`.
-        seed: the initial weights are a pure function of it, the sizes and the scale.
-        init_scale: times which the usual bound of the initial weights is taken.
+        seed: the initial weights are a pure function of the seed, the sizes and the scale.
+        init_scale: a factor of the initial weights; 1 gives the usual ones.
 
     Raises:
-        ValueError: for sizes below 1, unknown activations and scales that are no numbers of 0 or more.
+        ValueError: if a hidden layer has no units, the activation is unknown, or the scale is negative or not finite.
     """
 
     def __init__(
@@ -123,13 +123,13 @@ class MLP(nn.Module):
         if any(units < 1 for units in hidden):
             raise ValueError(f"model.hidden={list(hidden)}: a layer needs 1 unit or more; [] is the linear model")
         if not 0 <= init_scale < math.inf:
-            raise ValueError(f"model.init_scale={init_scale} must be 0 or more: 1 is the usual start")
+            raise ValueError(f"model.init_scale={init_scale} must be 0 or more; the default is 1")
         sizes = [inputs, *hidden, outputs]
         self.depth = len(sizes) - 1
         self.activations = [ACTIVATIONS[activation]] * (self.depth - 1) + [ACTIVATIONS["identity"]]
         random = torch.Generator().manual_seed(seed)
         for layer, (fan_in, units) in enumerate(pairwise(sizes), start=1):
-            # U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases, as torch.nn.Linear starts.
+            # U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases, like torch.nn.Linear.
             bound = init_scale / math.sqrt(fan_in)
             draw = torch.rand(units, fan_in + 1, generator=random, dtype=torch.float64).to(torch.get_default_dtype())
             start = (2 * draw - 1) * bound
@@ -146,7 +146,7 @@ class MLP(nn.Module):
 
 
 class Linear(MLP):
-    """p = W x + b. With one input and one output it is the course's line y = a x + b: W1 is a, b1 is b."""
+    """p = W x + b. With one input and one output this is the line y = a x + b: W1 is a, b1 is b."""
 
     def __init__(self, inputs: int, outputs: int, seed: int = 0, init_scale: float = 1.0) -> None:
         super().__init__(inputs, [], outputs, "identity", seed, init_scale)

@@ -1,11 +1,11 @@
-"""How much the samples of a batch disagree: per-sample gradient norms and what follows from them.
+"""The spread of the gradients within a batch: per-sample gradient norms and the statistics computed from them.
 
-Shapes as in `networks.py`. Of one sample, dL_n/dW = g_n a_n^T and dL_n/db = g_n, with g_n = dL_n/dz (backward without
-the 1/N). The norm of an outer product is the product of the norms, so
+Shapes as in `networks.py`. For one sample, dL_n/dW = g_n a_n^T and dL_n/db = g_n, with g_n = dL_n/dz (without the
+1/N). The norm of an outer product is the product of the norms, so
 
     |dL_n/dtheta|^2 = sum over layers of |g_n|^2 (|a_n|^2 + 1)
 
-and no sample's gradient is ever built (Goodfellow 2015, "Efficient per-example gradient computations").
+and no sample's gradient has to be stored (Goodfellow 2015, "Efficient per-example gradient computations").
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Noise:
 
     Attributes:
         norm_N: Euclidean norm of each sample's gradient.
-        mean_square: squared norm of their mean, the batch's gradient.
-        variance: sum over all parameters of the samples' variance (over N - 1); 0 for one sample.
+        mean_square: squared norm of their mean, which is the batch's gradient.
+        variance: variance over the samples (divisor N - 1), summed over all parameters; 0 for one sample.
     """
 
     norm_N: Float[Tensor, " N"]
@@ -38,9 +38,9 @@ class Noise:
 
     @property
     def signal_square(self) -> float:
-        """|G|^2, an estimate without bias of the squared norm of the true gradient; at least 0.
+        """An estimate of |G|^2, the squared norm of the true gradient: unbiased, except that it is cut off at 0.
 
-        The batch's own is too large by the variance of its mean: E |g_batch|^2 = |G|^2 + variance / N
+        The batch's own value is too large by the variance of its mean: E |g_batch|^2 = |G|^2 + variance / N
         (McCandlish et al. 2018, "An empirical model of large-batch training", appendix A.1).
         """
         return max(0.0, self.mean_square - self.variance / len(self.norm_N))
@@ -49,14 +49,14 @@ class Noise:
     def scale(self) -> float:
         """The simple noise scale variance / |G|^2 (McCandlish et al.): the batch size at which noise equals signal.
 
-        Infinite where no signal is seen.
+        Infinite if the estimate of |G|^2 is 0.
         """
         return self.variance / self.signal_square if self.signal_square > 0 else float("inf")
 
     def wanted(self, theta: float = 1.0) -> float:
         """The batch size that the norm test asks for: variance / B <= theta^2 |g|^2 (Byrd et al. 2012).
 
-        Infinite where the gradient is 0.
+        Infinite if the gradient is 0.
         """
         return self.variance / (theta**2 * self.mean_square) if self.mean_square > 0 else float("inf")
 
@@ -75,7 +75,7 @@ def noise(
     count = len(x_ND)
     square_N = x_ND.new_zeros(count, dtype=torch.float64)
     for g_NO, a_NI in zip(errors(slope_NO, trace, layers, activations), trace.a, strict=False):
-        # The loss's slope carries a 1/N: a sample's own gradient is N times its share.
+        # The slope of the loss contains a 1/N: a sample's own gradient is N times its contribution.
         square_N += (count * g_NO).double().square().sum(1) * (a_NI.double().square().sum(1) + 1)
     gradients = backward(slope_NO, trace, layers, activations)
     mean_square = sum(float(g.double().square().sum()) for layer in gradients for g in layer)

@@ -1,8 +1,8 @@
-"""A net small enough to follow on paper: every number of a forward, a backward and an update, each with its formula.
+"""A worked example: each number of a small net's forward, backward and update, with its formula.
 
-The numbers are those of `networks.forward`, `networks.errors` and `networks.backward`; here they are only written down.
-Names: x_i inputs, z2_1 what unit 1 of layer 2 sums up, a2_1 what comes out of it, W2_12 the weight from unit 2 below to
-unit 1, y_1 a target. With several samples n, x_n,i and so on.
+The numbers come from `networks.forward`, `networks.errors` and `networks.backward`; this file only writes them down.
+Names: x_i is an input, z2_1 the sum in unit 1 of layer 2, a2_1 its output, W2_12 the weight from unit 2 of the layer
+below to unit 1, y_1 a target. With several samples n: x_n,i and so on.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ExampleLayer(_Strict):
         W: a row of weights for each unit.
         b: a bias for each unit, or one number that all units share.
         activation: a name in `ACTIVATIONS`.
-        fixed_bias: leave b as it is.
+        fixed_bias: do not update b.
     """
 
     W: Annotated[list[Numbers], Field(min_length=1)]
@@ -62,14 +62,14 @@ class ExampleLayer(_Strict):
 
 
 class Example(_Strict):
-    """A net, samples and a step; what a YAML file for `steepest gradcheck --explain` holds.
+    """A net, its samples and a step size: the contents of a YAML file for `steepest gradcheck --explain`.
 
     Attributes:
-        inputs: a sample, or a list of samples.
-        targets: its targets, or a list of them.
+        inputs: one sample, or a list of samples.
+        targets: the sample's targets, or a list of them.
         step: the step size of the update.
         loss: ``mse``, ``mae`` or ``huber``, each the mean over samples and outputs.
-        layers: from the input up.
+        layers: the layers from the input up.
     """
 
     inputs: Numbers | list[Numbers]
@@ -82,24 +82,26 @@ class Example(_Strict):
     def _fits(self) -> Example:
         x, y = _rows(self.inputs), _rows(self.targets)
         if len(x) != len(y) or len({len(row) for row in x}) > 1 or len({len(row) for row in y}) > 1:
-            raise ValueError(f"inputs ({len(x)} samples) and targets ({len(y)}) must be equally many, of equal lengths")
+            raise ValueError(
+                f"inputs ({len(x)} samples) and targets ({len(y)}) must have as many rows, all of the same length"
+            )
         width = len(x[0])
         for k, layer in enumerate(self.layers, start=1):
             if any(len(row) != width for row in layer.W):
-                raise ValueError(f"layer {k}: each row of W needs {width} numbers, one for each input of the layer")
+                raise ValueError(f"layer {k}: each row of W needs {width} numbers, one per input of the layer")
             width = len(layer.W)
             if isinstance(layer.b, list) and len(layer.b) != width:
-                raise ValueError(f"layer {k}: b needs {width} numbers, one a unit, or one number for all")
+                raise ValueError(f"layer {k}: b needs {width} numbers, one per unit, or one number for all units")
         if len(y[0]) != width:
-            raise ValueError(f"targets needs {width} numbers a sample, one for each unit of the last layer")
+            raise ValueError(f"targets needs {width} numbers per sample, one per unit of the last layer")
         return self
 
 
 def read_example(path: Path) -> Example:
-    """The example in a YAML file.
+    """Read the example in a YAML file.
 
     Raises:
-        ValueError: naming the file and what is wrong with which key.
+        ValueError: names the file, each faulty key and what is wrong with it.
     """
     try:
         text = yaml.safe_load(path.read_text())
@@ -113,16 +115,16 @@ def read_example(path: Path) -> Example:
 
 
 class Worked:
-    """An example, worked out in double precision.
+    """An example, computed in double precision.
 
     Attributes:
-        trace: the forward.
+        trace: the values of the forward.
         loss: L before the update.
-        errors: dL/dz of every layer.
-        gradients: (dL/dW, dL/db) of every layer; b's summed where the units share it.
-        after: (W, b) of every layer after the update.
+        errors: dL/dz of each layer.
+        gradients: (dL/dW, dL/db) of each layer; dL/db is a sum over the units if they share one bias.
+        after: (W, b) of each layer after the update.
         loss_after: L after the update.
-        autograd_gap: the greatest difference between a gradient and autograd's.
+        autograd_gap: the greatest absolute difference between these gradients and autograd's.
     """
 
     def __init__(self, example: Example) -> None:
@@ -130,7 +132,7 @@ class Worked:
         double = {"dtype": torch.float64}
         self.x = torch.tensor(_rows(example.inputs), **double)  # type: ignore[arg-type]
         self.y = torch.tensor(_rows(example.targets), **double)  # type: ignore[arg-type]
-        # A shared bias is one number: its gradient is the sum of those of the units.
+        # A shared bias is one number: its gradient is the sum of the units' gradients.
         self.own = [
             (torch.tensor(layer.W, **double), torch.tensor(layer.b, **double))  # type: ignore[arg-type]
             for layer in example.layers
@@ -158,12 +160,12 @@ class Worked:
         self.autograd_gap = max((a - b).abs().max().item() for a, b in zip(mine, auto, strict=True))
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
-        """(name, formula with its numbers, value) of every step; a name alone is a heading."""
+        """Yield (name, formula with its numbers, value) for each step. A name without the others is a heading."""
         yield "Forward", "", ""
         yield from self._forward()
         yield "Backward: the chain rule, from the loss down", "", ""
         yield from self._backward()
-        yield f"Update: every parameter against its gradient, step {_show(self.example.step)}", "", ""
+        yield f"Update: each parameter minus step times gradient, step {_show(self.example.step)}", "", ""
         yield from self._update()
 
     def _forward(self) -> Iterator[tuple[str, str, str]]:
@@ -246,7 +248,7 @@ class Worked:
                     yield f"{name} new", f"{name}, which is fixed" if fixed else formula, _show(new[index])
 
     def _pairs(self, template: dict[str, str]) -> Iterator[tuple[int, int, tuple[str, str]]]:
-        """(n, o, a formula of p and y in letters and in numbers) for every output and its target."""
+        """Yield (n, o, the formula in letters and in numbers) for each output p and its target y."""
         formula, top = template[self.example.loss], len(self.own)
         for n, o in product(*map(range, self.y.shape)):
             letters = formula.format(p=self._a(top, n, o), y=f"y_{self._n(n)}{o + 1}")
@@ -266,7 +268,7 @@ def _sum(terms: list[tuple[str, str]]) -> str:
 
 
 def _spread(layers: list[Layer]) -> list[Layer]:
-    """Layers whose shared biases are one number a unit."""
+    """The layers with each shared bias expanded to one number per unit."""
     return [(W, b if b.dim() else b.expand(len(W))) for W, b in layers]
 
 
@@ -279,7 +281,7 @@ def _show(value: Tensor | float) -> str:
 
 
 def _wrap(value: Tensor | float) -> str:
-    """A number that may stand after an operator."""
+    """A number that can follow an operator: in parentheses if negative."""
     return _show(value) if float(value) >= 0 else f"({_show(value)})"
 
 
