@@ -7,8 +7,8 @@ from conftest import ROOT
 from steepest.observe.tags import TAGS, known, layout, table
 
 
-def test_readmes_table_is_the_tables_own():
-    assert table() in (ROOT / "README.md").read_text()
+def test_the_documented_table_equals_the_table_of_tags():
+    assert table() in (ROOT / "docs" / "tags.md").read_text()
 
 
 def test_every_name_is_there_once_and_says_all():

@@ -121,6 +121,6 @@ def _alone(tag: Tag) -> str:
 
 
 def table() -> str:
-    """The table in Markdown, for the README."""
+    """The table in Markdown, for docs/tags.md."""
     rows = [f"| `{tag.name}` | {tag.meaning} | {tag.unit} | {tag.when} |" for tag in TAGS]
     return "\n".join(["| tag | what | unit | when |", "|---|---|---|---|", *rows])
