@@ -1,1 +1,1 @@
-"""Compiled gradient descent: K updates of one run in one call, with what each update did as arrays. No Lightning."""
+"""Compiled gradient descent: K updates of one run in one call, with arrays of each update's results. Lightning-free."""

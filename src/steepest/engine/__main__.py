@@ -1,4 +1,4 @@
-"""`python -m steepest.engine float32`: compile the kernel for a precision, unless this machine has it already."""
+"""`python -m steepest.engine float32`: compile the kernel for a precision if it is not cached on this machine."""
 
 import sys
 

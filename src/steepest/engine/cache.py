@@ -1,7 +1,7 @@
-"""Where compiled code is kept between processes, and who compiles it. Imports neither torch nor, by itself, Numba.
+"""The cache of compiled code. This file does not import torch, and imports Numba only to compile.
 
-The folder's name holds a hash of this room's sources and of the versions that compile it, so an edit or an upgrade
-never meets stale code. One process compiles at a time; the others wait for its result instead of writing over it.
+The cache folder's name contains a hash of this package's sources and of the versions that compile them, so stale code
+is not used after an edit or an upgrade. One process compiles at a time; the others wait for its result.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 @cache
 def folder() -> Path | None:
-    """The cache's folder, made if need be; None where neither the package's own nor the user's can be written."""
+    """The cache folder, created if necessary. None if neither the package's nor the user's folder is writable."""
     key = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(HERE.glob("*.py"))))
     for package in ("numba", "llvmlite", "numpy"):
         key.update(importlib.metadata.version(package).encode())
@@ -41,7 +41,7 @@ def folder() -> Path | None:
 
 
 def is_compiled(precision: str) -> bool:
-    """Whether the kernel is on disk for this precision (``float32`` or ``float64``)."""
+    """Whether the kernel is cached for this precision (``float32`` or ``float64``)."""
     found = folder()
     return found is not None and (found / precision).exists()
 
@@ -65,7 +65,7 @@ def ready(precision: str) -> None:
 
 
 def compile_beside(precision: str) -> None:
-    """Let another process compile the kernel while this one imports torch and Lightning; `ready` waits for it."""
+    """Compile the kernel in another process, while this one imports torch and Lightning. `ready` waits for it."""
     if folder() is not None and not is_compiled(precision):
         subprocess.Popen([sys.executable, "-m", "steepest.engine", precision], stderr=subprocess.DEVNULL)
 

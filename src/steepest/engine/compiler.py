@@ -1,7 +1,7 @@
-"""How the kernel is compiled: `loop` for what only compiled code calls, `entry` for what Python calls.
+"""How the kernel is compiled: `loop` for functions that only compiled code calls, `entry` for those that Python calls.
 
-`error_model="numpy"` is what lets a division vectorise. `fastmath` leaves out `nnan` and `ninf`, under which `isfinite`
-would always be true.
+`error_model="numpy"` allows LLVM to vectorise divisions. `fastmath` leaves out `nnan` and `ninf`, because with them
+`isfinite` would always be true.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from steepest.engine import cache
 class _Compiler(Compiler):
     """Compiles at LLVM's -O1, which vectorises loops as -O3 does.
 
-    Numba links what a function calls into it and optimises all of it again: most of the time goes there.
+    Numba links the callees into each function and optimises them again, which takes most of the compile time.
     """
 
     def compile_extra(self, func):
         before, collecting = numba.config.OPT, gc.isenabled()
         numba.config.OPT = type(before)(1)  # Numba holds its lock here
-        gc.disable()  # compiling makes a million objects, and collecting them is a tenth of its time
+        gc.disable()  # compiling creates a million objects; collecting them takes a tenth of the time
         try:
             return super().compile_extra(func)
         finally:
@@ -33,7 +33,7 @@ class _Compiler(Compiler):
                 gc.enable()
 
 
-# `_nrt`: references are not counted, as an array outlives the call that it is passed to.
+# `_nrt=False`: no reference counting, because every array outlives the call that it is passed to.
 OPTIONS = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp", "afn"}, "error_model": "numpy", "nogil": True, "_nrt": False,
     "pipeline_class": _Compiler, "no_cfunc_wrapper": True,
@@ -43,7 +43,7 @@ loop = njit(**INSIDE)
 
 
 def entry(function):
-    """An entry point: compiled once on a machine, then read from disk."""
+    """Compile an entry point. The result is cached on disk."""
     place = cache.folder()
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(place or "")
     try:

@@ -1,7 +1,7 @@
-"""`Descent`: K updates of one run per call, and the log of what each of them did. Nothing of Lightning.
+"""`Descent`: K updates of one run per call, and a log of each update's results. Lightning-free.
 
-A run's network and optimizer stay PyTorch's own. While it is trained here their numbers are views of flat arrays, which
-the kernel changes in place: `state_dict()` of either is up to date after every call, and loading one is noticed.
+The network and the optimizer are PyTorch's. During training their numbers are views of flat arrays, which the kernel
+changes in place. So the `state_dict()` of either is up to date after every call, and a state loaded later is used.
 
 Shapes as in `kernels.py`: K updates, P numbers of all parameters, Q parameter tensors.
 """
@@ -25,24 +25,24 @@ from steepest.nets.activations import ACTIVATIONS
 from steepest.nets.losses import LOSSES, Loss
 from steepest.nets.networks import MLP
 
-BETWEEN_RATIOS = 50  # updates from one look at the size of a step to the next
-SECONDS = 0.2  # a call is over by then, about: Ctrl-C, the bar and `max_time` wait no longer
-FLOPS = 2e10  # a second, of a processor nobody has measured yet: for the first call alone
+BETWEEN_RATIOS = 50  # updates between two measurements of the relative size of a step
+SECONDS = 0.2  # approximate limit of a call: Ctrl-C, the progress bar and `max_time` wait no longer
+FLOPS = 2e10  # assumed operations per second, until the first call has measured the speed
 SINGLE, DOUBLE = torch.float32, torch.float64
 OPTIMIZERS: list[type[Optimizer]] = [SGD, Adam, AdamW]  # numbered as in `kernels.py`
-# What each keeps for a parameter tensor, by PyTorch's names: in the kernel's `mean_P` and `square_P`.
+# The state of each optimizer for a parameter tensor, by PyTorch's names; the kernel's `mean_P` and `square_P`.
 MEMORY = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("exp_avg", "exp_avg_sq")}
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A bound on gradients: ``norm`` scales all of them by min(1, bound / |g|), ``value`` cuts each number."""
+    """A bound on gradients: ``norm`` scales all of them by min(1, bound / |g|), ``value`` clamps each number."""
 
     bound: float
     algorithm: str = "norm"
 
     def __call__(self, gradients: Sequence[Tensor]) -> None:
-        """Bound gradients in place, as `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_` do."""
+        """Clip gradients in place, like `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_`."""
         if self.algorithm == "value":
             for gradient in gradients:
                 gradient.clamp_(-self.bound, self.bound)
@@ -54,19 +54,19 @@ class Clip:
 
 @dataclass(frozen=True)
 class UpdateLog:
-    """What K updates of a run did.
+    """The results of K updates of a run.
 
     Attributes:
-        done: updates before the first of these.
-        losses_K: of each update's batch, at the parameters before it.
+        done: the number of updates before the first of these.
+        losses_K: the loss of each update's batch, at the parameters before the update.
         gradient_norms_KQ: Euclidean norm of each tensor's gradient, before clipping.
-        parameter_norms_KQ: of each parameter tensor after the update.
-        entries_KP: all parameters after the update; None where they are not kept.
-        ratios: updates done, and |step| / |parameters before it| of each tensor (Q,), of every 50th update.
-        moments_K: when each was done, in seconds since the epoch of the clock.
-        samples: of all these updates together.
-        batch: samples of the last one.
-        refused: why an update was not made after these; None if none was refused.
+        parameter_norms_KQ: Euclidean norm of each parameter tensor after the update.
+        entries_KP: all parameters after the update; None if they are not logged.
+        ratios: for every 50th update, updates done and |step| / |parameters before it| of each tensor (Q,).
+        moments_K: the time of each update, in Unix seconds.
+        samples: the number of samples of all these updates together.
+        batch: the number of samples of the last one.
+        refused: why the next update was not applied; None if no update was refused.
     """
 
     done: int
@@ -85,7 +85,7 @@ class UpdateLog:
 
 
 def reason_against(network: torch.nn.Module, loss: Loss, optimizer: Optimizer) -> str | None:
-    """Why the kernel cannot train this; None if it can."""
+    """The reason why the kernel cannot train this; None if it can."""
     if type(network) is not MLP and not (isinstance(network, MLP) and type(network).forward is MLP.forward):
         return f"network {type(network).__name__} is not an MLP"
     sigmas = network.activations
@@ -118,11 +118,11 @@ class Descent:
 
     Args:
         network: trained in place.
-        loss: of `LOSSES`.
-        optimizer: over the network's parameters; its options are read at every call, its state is kept up to date.
-        windows: on the CPU, in the network's precision.
-        clip: bound on the gradients.
-        entries: whether the log keeps all parameters after every update.
+        loss: one of `LOSSES`.
+        optimizer: over the network's parameters; each call reads its options and updates its state.
+        windows: the data, on the CPU, in the network's precision.
+        clip: the bound on gradients.
+        entries: whether the log holds all parameters after every update.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Descent:
         self.rate = FLOPS / (6 * sum(sizes))  # samples a second
 
     def advance(self, order_N: np.ndarray, batch: int, updates: int, done: int) -> UpdateLog:
-        """Make updates; fewer than asked if one would take too long or is refused.
+        """Do updates: fewer than requested if they would take too long or one is refused.
 
         Args:
             order_N: origins of the samples, batch after batch; only the last one may be shorter.
@@ -190,7 +190,7 @@ class Descent:
         losses_K, (gradients_KQ, norms_KQ, ratios_KQ) = np.empty(count), np.empty((3, count, tensors))
         entries_KP = np.empty((count if self.entries else 0, len(theta_P)), theta_P.dtype)
         began, clock = time.time(), time.perf_counter()
-        # Momentum's buffer begins at the first step with momentum; moments are corrected for the steps they have seen.
+        # The first step with momentum creates its buffer; the bias correction of moments depends on the steps done.
         method = (OPTIMIZERS.index(type(self.optimizer)), options, steps, first, *clip)
         made = self.kernels.descend(
             theta_P, mean_P, square_P, gradient_P, self.net, self.rows, order_N, batch, rates_K, method,
@@ -224,7 +224,7 @@ class Descent:
         return loss, self.views["gradient"]
 
     def predict(self, origin_N: np.ndarray) -> Tensor:
-        """Outputs (N, O) in model space; a sample's do not depend on which others are asked for."""
+        """Outputs (N, O) in model space. The outputs of a sample do not depend on the other samples."""
         self._bind()
         out_NO = torch.empty(len(origin_N), int(self.net[0][-1]), dtype=self.flat["theta"].dtype)
         units, sigma, _ = self.net
@@ -232,7 +232,7 @@ class Descent:
         return out_NO
 
     def _room(self, batch: int) -> tuple[np.ndarray, ...]:
-        """Arrays to compute in, for a batch of this size or a block of predictions."""
+        """Working memory for a batch of this size or a block of predictions."""
         units = self.net[0]
         rows = max(batch, self.kernels.ROWS)
         if not self.room or len(self.room[0]) < rows:
@@ -242,7 +242,7 @@ class Descent:
         return self.room
 
     def _bind(self) -> tuple[int, bool]:
-        """Take in parameters and states that were put in the place of ours; steps done, and whether momentum is new."""
+        """Copy in parameters and states that have been replaced; return steps done and whether momentum is new."""
         for parameter, view in zip(self.parameters, self.views["theta"], strict=True):
             if parameter.data_ptr() != view.data_ptr():
                 view.copy_(parameter.detach())
@@ -259,11 +259,11 @@ class Descent:
         return int(steps), first
 
     def _count(self, steps: int, *, momentum: bool) -> None:
-        """Leave the optimizer's state as if it had made the steps itself."""
+        """Set the optimizer's state as if it had done the steps itself."""
         kind = type(self.optimizer)
         for parameter, gradient in zip(self.parameters, self.views["gradient"], strict=True):
             parameter.grad = gradient
-        self.optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers ask whether it has stepped
+        self.optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers check whether it has stepped
         if kind is SGD and not momentum:
             return
         for flat, name in zip(("mean", "square"), MEMORY[kind], strict=False):
@@ -276,8 +276,8 @@ class Descent:
 
 @once
 def share_threads(count: int) -> None:
-    """Let the BLAS behind NumPy and SciPy use as many threads as PyTorch: small products lose time on more."""
-    import scipy.linalg.cython_blas  # noqa: F401  # Numba's products are its: it must be there to be limited
+    """Give the BLAS of NumPy and SciPy as many threads as PyTorch: small products are slower with more."""
+    import scipy.linalg.cython_blas  # noqa: F401  # Numba uses this BLAS; only a loaded library can be limited
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(count, "blas")

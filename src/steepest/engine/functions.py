@@ -32,7 +32,7 @@ def _power_of_two(context, n):
 
 
 def _exp(x):
-    """exp(x), clamped to where it is a normal number: |x| <= 87 in single precision, 708 in double.
+    """exp(x), with x clamped so that the result is a normal number: |x| <= 87 in single precision, 708 in double.
 
     x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) by a polynomial (single: Cephes's expf, to 1e-7; double: Taylor's to
     degree 13, to 3e-16), 2^n by writing n into the exponent's bits. Numba's own exp does not vectorise.
@@ -78,9 +78,9 @@ def _exp_by_precision(x):
 
 @loop
 def _tanh(z):
-    """tanh(z) = 2 / (1 + exp(-2 z)) - 1; near 0, where that cancels, its Taylor series to z^13."""
+    """tanh(z) = 2 / (1 + exp(-2 z)) - 1; near 0, where this formula cancels, the Taylor series to z^13."""
     kind = type(z)
-    # Where the series is good to the last place: |z| < 0.5 in single precision, 0.11 in double.
+    # The series is accurate to the last place for |z| < 0.5 in single precision, |z| < 0.11 in double.
     near = kind(0.25) if kind(1) + kind(1e-10) == kind(1) else kind(0.0131)
     s = z * z
     series = kind(-1382.0 / 155925) + s * kind(21844.0 / 6081075)
@@ -94,7 +94,7 @@ def _tanh(z):
 
 @loop
 def activate(kind, z_M, a_M):
-    """a = sigma(z), elementwise: `nets/activations.py`."""
+    """a = sigma(z), elementwise, as in `nets/activations.py`."""
     if kind == SIGMOID:
         for i in range(z_M.size):
             a_M[i] = z_M.dtype.type(1) / (z_M.dtype.type(1) + _exp(-z_M[i]))
@@ -115,7 +115,7 @@ def activate(kind, z_M, a_M):
 
 @loop
 def to_slope_of_z(kind, g_M, z_M, a_M):
-    """dL/da -> dL/dz = dL/da * sigma'(z), in place: the backwards of `nets/activations.py`, kinks as there."""
+    """dL/da -> dL/dz = dL/da * sigma'(z), in place, as in `nets/activations.py`, with the same slopes at kinks."""
     zero, one = g_M.dtype.type(0), g_M.dtype.type(1)
     if kind == SIGMOID:
         for i in range(g_M.size):
@@ -134,7 +134,7 @@ def to_slope_of_z(kind, g_M, z_M, a_M):
 
 @loop
 def loss_and_slope(kind, p_NO, y_NH, g_NO):
-    """The mean loss of these predictions, and dL/dp into `g_NO`: `nets/losses.py`. Here is the 1/N of all gradients."""
+    """The mean loss of these predictions, with dL/dp written to `g_NO`, as in `nets/losses.py`; includes the 1/N."""
     rows, horizon = y_NH.shape
     count = rows * horizon
     zero, one, half = p_NO.dtype.type(0), p_NO.dtype.type(1), p_NO.dtype.type(0.5)
@@ -143,7 +143,7 @@ def loss_and_slope(kind, p_NO, y_NH, g_NO):
         for h in range(horizon):
             if kind == CROSS_ENTROPY:
                 down, up = p_NO[n, 2 * h], p_NO[n, 2 * h + 1]
-                gap = up - down if y_NH[n, h] == zero else down - up  # the wrong logit above the right one
+                gap = up - down if y_NH[n, h] == zero else down - up  # the wrong class's logit minus the right one's
                 # log softmax of the right class = -log(1 + exp(gap)), without overflow
                 small = math.exp(-abs(gap))
                 total += max(gap, zero) + math.log1p(small)

@@ -1,12 +1,12 @@
-"""The hand-derived formulas of `nets/` once more, as compiled loops: K updates of one run in one call.
+"""The hand-derived formulas of `nets/` as compiled loops: K updates of one run in one call.
 
-Nothing here imports torch, so it can be compiled while torch is imported elsewhere.
+This file does not import torch, so another process can compile it while this one imports torch.
 
 Shapes: T rows of the data, F inputs a day, L look-back, D = L * F inputs, B samples of a batch, H horizon, O outputs,
-K updates, P numbers of all parameters, Q parameter tensors (W1, b1, W2, ...). All parameters of a run are one array
-(P,), layers are views of it. `units` holds D and then the units of every layer, the last of them O.
+K updates, P numbers of all parameters, Q parameter tensors (W1, b1, W2, ...). All parameters of a run are in one array
+(P,); layers are views of it. `units` holds D and then the units of each layer; the last entry is O.
 
-A product of matrices is BLAS's; every other step is a plain loop.
+BLAS computes products of matrices; every other step is a plain loop.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from steepest.engine.functions import IDENTITY, MSE, activate, loss_and_slope, t
 
 SGD, ADAM, ADAMW, STAY = range(4)
 NO_CLIP, CLIP_NORM, CLIP_VALUE = range(3)
-# Places in the array of an optimizer's options.
+# Indices into the array of an optimizer's options.
 MOMENTUM, DAMPENING, NESTEROV, DECAY, BETA1, BETA2, EPSILON, MAXIMIZE = range(8)
-CLIP_EPSILON = 1e-6  # torch.nn.utils.clip_grad_norm_ adds it to the norm it divides by
-ROWS = 256  # of a block of predictions: the result of a row depends on how many are multiplied at once
+CLIP_EPSILON = 1e-6  # torch.nn.utils.clip_grad_norm_ adds this to the norm it divides by
+ROWS = 256  # rows of every block of predictions: BLAS's result for a row depends on the number of rows
 
 
 @loop
 def _gather(rows, origin_N, x_ND, y_NH):
-    """Inputs and targets of the samples with these origins: `data/windows.py`. A window is a slice of the rows.
+    """Inputs and targets of the samples with these origins, as in `data/windows.py`. A window is a slice of the rows.
 
     `rows` is (inputs (T, F), targets (T,), prices (T,), look-back, whether relative, whether classes, whether ordered).
     """
@@ -41,7 +41,7 @@ def _gather(rows, origin_N, x_ND, y_NH):
         origin = origin_N[n]
         start = (origin - window + 1) * width
         source_D, x_D = flat[start : start + window * width], x_ND[n]
-        for d in range(x_D.size):  # slices: an index that may be negative does not vectorise
+        for d in range(x_D.size):  # on slices, because an index that may be negative prevents vectorisation
             x_D[d] = source_D[d]
         for h in range(y_NH.shape[1]):
             row = origin + after + h
@@ -60,7 +60,7 @@ def _gather(rows, origin_N, x_ND, y_NH):
                     y_NH[n, h] -= last
 
 
-@njit(**{**INSIDE, "_nrt": True})  # `np.dot` asks for it
+@njit(**{**INSIDE, "_nrt": True})  # `np.dot` requires it
 def _dot(left, right, out):
     """out = left right, by BLAS."""
     np.dot(left, right, out)
@@ -68,7 +68,7 @@ def _dot(left, right, out):
 
 @loop
 def _count(units):
-    """Outputs of all layers."""
+    """The number of outputs of all layers together."""
     total = 0
     for k in range(1, units.size):
         total += units[k]
@@ -99,7 +99,7 @@ def _forward(theta_P, units, sigma, x_ND, z_M, a_M):
 
 @loop
 def _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P):
-    """The gradients of all parameters for dL/dp at the end of `g_M`: `nets/networks.py`, from the top layer down."""
+    """The gradients of all parameters, for dL/dp at the end of `g_M`, from the top layer down: `nets/networks.py`."""
     count, last = x_ND.shape[0], units.size - 2
     used = count * _count(units)
     place = theta_P.size
@@ -133,7 +133,7 @@ def _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P):
 
 @loop
 def _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P):
-    """The mean loss of a batch, its gradient into `gradient_P`. `room` holds x, y, z, a and g."""
+    """The mean loss of a batch; writes its gradient to `gradient_P`. `room` is working memory for x, y, z, a and g."""
     x_BD, y_BH, z_M, a_M, g_M = room
     count, outputs = origin_N.size, units[units.size - 1]
     x_ND, y_NH = x_BD[:count], y_BH[:count]
@@ -149,7 +149,7 @@ def _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradie
 
 @loop
 def _copy(source_M, target_M):
-    """Element by element: `target_M[:] = source_M` would also compile the text of an error about the shapes."""
+    """Copy element by element. (`target_M[:] = source_M` would also compile an error message about the shapes.)"""
     for i in range(target_M.size):
         target_M[i] = source_M[i]
 
@@ -161,7 +161,7 @@ def _norms(numbers_P, stops_Q, norm_Q):
     for q in range(stops_Q.size):
         part = numbers_P[start : stops_Q[q]]
         total = float(np.dot(part, part))
-        if not math.isfinite(total):  # in single precision squares overflow from 1e19 on
+        if not math.isfinite(total):  # in single precision, squares overflow from 1e19 on
             total = 0.0
             for number in part:
                 total += float(number) * float(number)
@@ -171,7 +171,7 @@ def _norms(numbers_P, stops_Q, norm_Q):
 
 @loop
 def _clip(kind, bound, gradient_P, norm):
-    """As `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_`."""
+    """Clip in place, like `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_`."""
     limit = gradient_P.dtype.type(bound)
     if kind == CLIP_NORM:
         share = gradient_P.dtype.type(min(1.0, bound / (norm + CLIP_EPSILON)))
@@ -184,14 +184,14 @@ def _clip(kind, bound, gradient_P, norm):
 
 @loop
 def _step(optimizer, options, rate, done, first, theta_P, g_P, mean_P, square_P):
-    """One step as PyTorch's optimizers of this name take it (see `engine/optimizers.py` for the formulas).
+    """One step of PyTorch's optimizer of this name (its documentation has the formulas).
 
     `done` counts the steps before this one; `first` is 1 where there is no momentum yet.
     """
     kind = theta_P.dtype.type
     lr, sign = kind(rate), kind(-1.0 if options[MAXIMIZE] != 0 else 1.0)
     decay, keep = kind(options[DECAY]), kind(1)
-    if optimizer == ADAMW:  # off the parameters, not onto the gradient
+    if optimizer == ADAMW:  # weight decay shrinks the parameters and is not added to the gradient
         decay, keep = kind(0), kind(1.0 - rate * options[DECAY])
     if optimizer == SGD:
         momentum, fresh, nesterov = kind(options[MOMENTUM]), kind(1.0 - options[DAMPENING]), options[NESTEROV] != 0
@@ -218,11 +218,11 @@ def _step(optimizer, options, rate, done, first, theta_P, g_P, mean_P, square_P)
 
 
 def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, rates_K, method, room, found):
-    """K updates, or as many as are finite: an update whose loss or gradient is not finite is refused.
+    """Do K updates; stop before an update whose loss or gradient is not finite.
 
     Args:
         theta_P, mean_P, square_P: parameters, momentum or first moments, second moments; changed in place.
-        gradient_P: left with the last update's gradient.
+        gradient_P: holds the last update's gradient afterwards.
         net: (units, activation, loss).
         rows: as `_gather` takes them.
         order_N: origins of the samples, the batches one after the other; only the last one may be shorter.
@@ -235,7 +235,7 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
             stops (Q,), room for parameters (P,)); parameters and their norms are those that the update led to.
 
     Returns:
-        How many updates were done; the refused one's loss and gradient norms are in the next row.
+        The number of updates done. The next row has the loss and gradient norms of an update that was refused.
     """
     units, sigma, loss = net
     optimizer, options, done, first, clip, bound = method
@@ -272,7 +272,7 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
 
 
 def _predict(theta_P, units, sigma, rows, origin_N, room, block, out_NO):
-    """Outputs of these samples, in blocks of `ROWS`, the last one filled up with its first sample."""
+    """Write the outputs of these samples in blocks of `ROWS`. Copies of its first sample fill up the last block."""
     x_BD, y_BH, z_M, a_M, _ = room
     outputs = units[units.size - 1]
     total = ROWS * _count(units)
@@ -292,12 +292,12 @@ descend, _predict_blocks = map(entry, (_descend, _predict))
 
 
 def predict(theta_P, units, sigma, rows, origin_N, room, out_NO):
-    """Outputs of these samples into `out_NO`."""
+    """Write the outputs of these samples to `out_NO`."""
     _predict_blocks(theta_P, units, sigma, rows, origin_N, room, np.empty(ROWS, np.int64), out_NO)
 
 
 def loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P):
-    """The mean loss of a batch, its gradient into `gradient_P`: an update that takes no step."""
+    """The mean loss of a batch; writes its gradient to `gradient_P` (an update without a step)."""
     stops_Q = np.cumsum(np.stack((units[1:] * units[:-1], units[1:]), axis=1))
     norms = [np.empty((1, stops_Q.size)) for _ in range(3)]
     entries_KP, before_P = theta_P[:0].reshape(0, theta_P.size), np.empty_like(theta_P)
@@ -309,7 +309,7 @@ def loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradien
 
 
 def compile_for(precision: str) -> None:
-    """Compile every entry point for ``float32`` or ``float64``, or read it from disk, on the smallest problem."""
+    """Compile every entry point for ``float32`` or ``float64``, or load it from disk, by calls on a tiny problem."""
     kind = np.dtype(precision)
     inputs_TF, numbers, two = np.zeros((2, 1), kind), np.zeros(2, kind), np.array([1, 1])
     rows, origin_N = (inputs_TF, numbers, np.zeros(2), 1, False, False, True), np.zeros(1, np.int64)
