@@ -214,7 +214,8 @@ def test_a_sweep_that_was_killed_ends_with_the_results_of_the_uninterrupted_one(
     ids=lambda s: s.name,
 )
 def test_a_run_that_was_stopped_ends_with_the_numbers_of_the_uninterrupted_one(command, tmp_path, how):
-    arguments = ["model=mlp", "data.window=7", "optimizer=adam", "stop.epochs=40"]
+    rows = ["data=random_walk", "data.rows=1500", "data.window=7"]
+    arguments = ["model=mlp", *rows, "optimizer=adam", "stop.epochs=60", "~callbacks.pictures"]
     whole, part = tmp_path / "whole", tmp_path / "part"
     assert command(*arguments, "hydra.run.dir=whole").returncode == 0
     process = subprocess.Popen(

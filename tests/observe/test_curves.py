@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from steepest.observe.curves import Curve, read_curves, thinned
-from steepest.observe.eventfile import EventFile, read_scalars, write_rows
+from steepest.observe.eventfile import EventFile, encode, read_scalars
 
 
 @pytest.fixture
@@ -13,8 +13,8 @@ def events(tmp_path):
 
     def start(tags, values_KC, first=1):
         file, steps = EventFile.begin(tmp_path), np.arange(first, first + len(values_KC))
-        write_rows(file, tags, values_KC, steps, steps.astype(float))
-        write_rows(file, ["noise", "val/mse_scaled_not"], values_KC[:, :2], steps, steps.astype(float))
+        file.write(encode(tags, values_KC, steps, steps.astype(float)))
+        file.write(encode(["noise", "val/mse_scaled_not"], values_KC[:, :2], steps, steps.astype(float)))
         file.close()
         return max(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
 

@@ -22,7 +22,6 @@ from steepest.observe.eventfile import (
     read_scalars,
     write_event,
     write_histogram,
-    write_rows,
 )
 from steepest.observe.tags import layout
 
@@ -55,7 +54,7 @@ def test_tensorboard_reads_them_all_beside_what_else_is_written(tmp_path):
     writer.add_scalar("own", 0.5, 1)
     write_event(writer, ["a", "b"], [1.0, 2.0], 0)
     rows = np.arange(600.0).reshape(300, 2)
-    write_rows(writer, ["a", "b"], rows, range(1, 301), [time.time()] * 300)
+    event_file(writer).write(encode(["a", "b"], rows, range(1, 301), [time.time()] * 300))
     write_histogram(writer, "h", np.array([1.0, 2.0, 2.0, 3.0]), 300)
     writer.add_scalar("own", 0.25, 2)
     # No flush, no close: what is written is on disk.

@@ -17,7 +17,7 @@ from hydra.types import HydraContext, RunMode
 
 from hydra_plugins.steepest_launchers.threads import ThreadsLauncher
 from steepest.entry import job
-from steepest.observe.eventfile import EventFile, write_rows
+from steepest.observe.eventfile import EventFile, encode
 from steepest.sweep.manifest import Manifest, begin_job
 
 PERSISTENCE = {"rmse": 4.0, "skill": 0.0}
@@ -45,7 +45,7 @@ def _leave(folder, came, objective):
         values = np.asarray(came["curve"], float)
         file = EventFile.begin(folder)
         steps, tags = 10 * np.arange(1, len(values) + 1), [objective, "train/full_loss", "val/loss", "noise"]
-        write_rows(file, tags, np.stack([values, 2 * values, 3 * values, 4 * values], 1), steps, steps.astype(float))
+        file.write(encode(tags, np.stack([values, 2 * values, 3 * values, 4 * values], 1), steps, steps.astype(float)))
         file.close()
     if status == "running":
         return

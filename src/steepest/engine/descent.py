@@ -21,6 +21,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from steepest.data.windows import Windows
 from steepest.engine.cache import ready
+from steepest.engine.turns import released
 from steepest.nets.activations import ACTIVATIONS
 from steepest.nets.losses import LOSSES, Loss
 from steepest.nets.networks import MLP
@@ -113,6 +114,18 @@ def reason_against(network: torch.nn.Module, loss: Loss, optimizer: Optimizer) -
     return None
 
 
+def without_dynamo() -> None:
+    """Keep PyTorch's optimizers from importing its compiler, which takes more than a second.
+
+    Some methods of optimizers are excluded from compilation, and the first call of each imports the compiler to mark
+    the method. This function marks the methods beforehand; nothing here uses the compiler.
+    """
+    for name in ("add_param_group", "state_dict", "load_state_dict"):
+        hidden = getattr(Optimizer, name).__wrapped__
+        if not hasattr(hidden, "__dynamo_disable"):
+            hidden.__dynamo_disable = hidden
+
+
 class Descent:
     """Gradient descent of one run by the compiled kernel.
 
@@ -189,17 +202,19 @@ class Descent:
         clip = (self.kernels.NO_CLIP, 0.0) if self.clip is None else (kinds[self.clip.algorithm], self.clip.bound)
         losses_K, (gradients_KQ, norms_KQ, ratios_KQ) = np.empty(count), np.empty((3, count, tensors))
         entries_KP = np.empty((count if self.entries else 0, len(theta_P)), theta_P.dtype)
-        began, clock = time.time(), time.perf_counter()
+        began = time.time()
         # The first step with momentum creates its buffer; the bias correction of moments depends on the steps done.
         method = (OPTIMIZERS.index(type(self.optimizer)), options, steps, first, *clip)
-        made = self.kernels.descend(
-            theta_P, mean_P, square_P, gradient_P, self.net, self.rows, order_N, batch, rates_K, method,
-            self._room(batch), (
-                losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, BETWEEN_RATIOS, done, self.stops_Q,
-                self.before_P,
-            ),
-        )  # fmt: skip
-        took = time.perf_counter() - clock
+        room = self._room(batch)
+        with released():
+            clock = time.perf_counter()
+            made = self.kernels.descend(
+                theta_P, mean_P, square_P, gradient_P, self.net, self.rows, order_N, batch, rates_K, method, room, (
+                    losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, BETWEEN_RATIOS, done, self.stops_Q,
+                    self.before_P,
+                ),
+            )  # fmt: skip
+            took = time.perf_counter() - clock
         if made:
             self.rate = made * batch / max(took, 1e-9)
         self._count(steps + made, momentum=group.get("momentum", 0.0) != 0)
@@ -228,7 +243,9 @@ class Descent:
         self._bind()
         out_NO = torch.empty(len(origin_N), int(self.net[0][-1]), dtype=self.flat["theta"].dtype)
         units, sigma, _ = self.net
-        self.kernels.predict(self.arrays["theta"], units, sigma, self.rows, origin_N, self._room(0), out_NO.numpy())
+        room, outputs_NO = self._room(0), out_NO.numpy()
+        with released():
+            self.kernels.predict(self.arrays["theta"], units, sigma, self.rows, origin_N, room, outputs_NO)
         return out_NO
 
     def _room(self, batch: int) -> tuple[np.ndarray, ...]:

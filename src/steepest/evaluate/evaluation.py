@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from steepest.data.windows import PARTS, Windows
+from steepest.engine.turns import released
 from steepest.evaluate import baselines
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.metrics import Scores
@@ -85,7 +86,8 @@ class Evaluation:
         """Write the table as CSV, every number in full precision."""
         predicted_M = pa.array(self.predicted_M, from_pandas=True)
         table = self.texts.add_column(self.texts.num_columns - 1, self.column, predicted_M)
-        pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))
+        with released():
+            pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))
 
     def verdict(self) -> Verdict:
         """Whether the model beat the reference on the test part."""

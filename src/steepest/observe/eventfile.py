@@ -25,8 +25,6 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.plugins.custom_scalar import layout_pb2
 
-from steepest.observe.histograms import histograms
-
 if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -110,25 +108,6 @@ def write_event(writer: Sink, tags: Sequence[str], values: Sequence[float], step
     event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
-def write_rows(
-    writer: Sink,
-    tags: Sequence[str],
-    values_KC: np.ndarray,
-    steps: Numbers,
-    times: Numbers,
-) -> None:
-    """One event for each of K rows, with a value for each of C tags.
-
-    Args:
-        writer: whose file is written to.
-        tags: the names of the columns.
-        values_KC: the values; written in single precision, as TensorBoard keeps them.
-        steps: each row's update.
-        times: each row's moment, in seconds since the epoch of the clock.
-    """
-    event_file(writer).write(encode(tags, values_KC, steps, times))
-
-
 def custom_scalars(layout: dict[str, Any]) -> Summary:
     """What the Custom Scalars tab shows: category -> chart -> ``["Multiline", tags]``.
 
@@ -145,20 +124,46 @@ def custom_scalars(layout: dict[str, Any]) -> Summary:
     return Summary(value=[Summary.Value(tag="custom_scalars__config__", tensor=tensor, metadata=metadata)])
 
 
-def write_histogram(writer: Sink, tag: str, values: np.ndarray, step: int) -> None:
-    """A histogram of any number of values; nothing where they have none."""
-    (histogram,) = histograms(values.reshape(1, -1))
-    if histogram is not None:
-        event_file(writer).add_event(histogram_event(tag, histogram, step))
+def write_histogram(writer: Sink, tag: str, numbers: np.ndarray, step: int) -> None:
+    """A histogram of any number of values; nothing is written where they have none."""
+    found = histogram(numbers)
+    if found is not None:
+        summary = Summary(value=[Summary.Value(tag=tag, histo=found)])
+        event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
-def histogram_event(tag: str, histogram: HistogramProto, step: int) -> Event:
-    """The event that says how numbers were spread after so many updates."""
-    return Event(wall_time=time.time(), step=step, summary=Summary(value=[Summary.Value(tag=tag, histo=histogram)]))
+def histogram(numbers: np.ndarray, bins: int = 30) -> HistogramProto | None:
+    """A histogram of numbers (any shape), in bins of equal width from the least number to the greatest.
+
+    None where numbers overflowed and no bins can be made: the norms show that.
+    """
+    numbers_N = numbers.ravel().astype(float)
+    with np.errstate(over="ignore", invalid="ignore"):
+        least, greatest = float(numbers_N.min()), float(numbers_N.max())
+        width = (greatest - least or 1.0) / bins  # where all numbers are equal, the bins lie above them
+        squares = float(numbers_N @ numbers_N)
+    if not np.isfinite(width):
+        return None
+    place_N = np.minimum(((numbers_N - least) / width).astype(int), bins - 1)
+    return HistogramProto(
+        min=least,
+        max=greatest,
+        num=len(numbers_N),
+        sum=float(numbers_N.sum()),
+        sum_squares=squares,
+        bucket_limit=(least + width * np.arange(1, bins + 1)).tolist(),
+        bucket=np.bincount(place_N, minlength=bins).tolist(),
+    )
 
 
 def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Numbers) -> bytes:
-    """The records of these rows, as `write_rows` takes them.
+    """The records of one event for each of K rows, with a value for each of C tags.
+
+    Args:
+        tags: the names of the columns.
+        values_KC: the values; written in single precision, as TensorBoard keeps them.
+        steps: each row's update.
+        times: each row's moment, in seconds since the epoch of the clock.
 
     All rows' events have the same bytes but for their numbers, so one is made by protocol buffers and the numbers of
     all are put in their places. (Only a step may need more bytes than the one before it.)

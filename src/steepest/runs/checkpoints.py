@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from steepest.data.batches import PreparedData
+from steepest.engine.turns import released
 from steepest.runs.tracker import Best, Tracker
 
 LIGHTNING = importlib.metadata.version("lightning")  # a checkpoint says which one can load it
@@ -30,7 +31,8 @@ def save(content: Mapping[str, Any], path: Path) -> None:
         with part.open("wb") as file:
             torch.save(dict(content), file)
             file.flush()
-            os.fsync(file.fileno())
+            with released():
+                os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

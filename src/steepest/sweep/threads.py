@@ -19,6 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from steepest.engine.turns import turn
 from steepest.evaluate.names import worst
 from steepest.runs.config import Checked, check_plain
 from steepest.runs.errors import explain
@@ -112,6 +113,7 @@ class Threads:
         self.sweep = Path(str(config.hydra.sweep.dir))
         self.interrupted = threading.Event()
         self.shared: SharedData | None = None
+        self.python = threading.Lock()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Run all jobs; their results in their order."""
@@ -132,13 +134,14 @@ class Threads:
         import torch
 
         from steepest.engine.cache import ready
-        from steepest.engine.descent import share_threads
+        from steepest.engine.descent import share_threads, without_dynamo
         from steepest.runs.build import dtype_of
         from steepest.runs.drive import SharedData
 
         count = jobs[0].checked.run.threads
         torch.set_num_threads(count)
         share_threads(count)
+        without_dynamo()
         keep_freed_memory()
         for dtype in {dtype_of(job.checked) for job in jobs}:
             ready(str(dtype).removeprefix("torch."))
@@ -158,7 +161,7 @@ class Threads:
 
         if self.interrupted.is_set() or stopped(self.config, self.sweep):
             return None
-        with logs.to(job.folder / f"{self.config.hydra.job.name}.log"):
+        with turn(self.python), logs.to(job.folder / f"{self.config.hydra.job.name}.log"):
             try:
                 hydra = job.folder / ".hydra"
                 for name, text in (
