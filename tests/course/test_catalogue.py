@@ -30,5 +30,5 @@ def test_the_code_of_a_lesson_is_no_longer_than_a_page_or_two():
 
 
 def test_a_name_that_is_none_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="there is no lesson sadle; choose among three_steps, "):
+    with pytest.raises(ValueError, match="there is no lesson sadle; choose one of three_steps, "):
         chapter("sadle")

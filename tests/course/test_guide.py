@@ -23,14 +23,14 @@ def blind(name):
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-    """A course's folder with a lesson that did not come to its end."""
+    """A course's folder with a lesson that did not finish."""
     out = tmp_path_factory.mktemp("course")
     return out, list(teach_course([blind("three_steps")], out, short=True, jobs=1))
 
 
 def test_a_lesson_that_has_nothing_to_read_fails_and_says_what_it_needs(broken):
     _, (taught,) = broken
-    assert taught.fails == ["it did not come to its end"]
+    assert taught.fails == ["it did not finish"]
     assert "lesson three_steps: " in taught.said
     assert "callbacks=default and logger=tensorboard" in taught.said
     assert taught.command == "python train.py experiment=course/three_steps " + " ".join(BLIND)
@@ -39,7 +39,7 @@ def test_a_lesson_that_has_nothing_to_read_fails_and_says_what_it_needs(broken):
 def test_the_page_says_which_lessons_failed_and_which_are_to_come(broken):
     page = write_page(broken[0]).read_text()
     assert "Not everything held" in page
-    assert "did not come to its end" in page
+    assert "did not finish" in page
     assert "callbacks=default and logger=tensorboard" in page
     assert "Not run yet: <code>steepest course saddle</code>" in page
 
@@ -51,7 +51,7 @@ def test_a_lessons_folder_is_made_anew_and_anyone_elses_is_left_alone(broken):
     assert not (out / "three_steps" / "left").exists()
     (out / "saddle").mkdir()
     (out / "saddle" / "thesis.txt").touch()
-    with pytest.raises(ValueError, match="saddle is there already and is no lesson's: take another folder"):
+    with pytest.raises(ValueError, match="saddle exists and no lesson created it: choose another folder"):
         list(teach_course([chapter("saddle")], out, short=True, jobs=1))
     assert (out / "saddle" / "thesis.txt").exists()
     assert list(taught_course(out)) == ["three_steps"]
@@ -70,5 +70,5 @@ def test_a_claim_that_does_not_hold_is_a_failure(broken, tmp_path):
 def test_an_unknown_lesson_ends_with_one_message_and_exit_code_2(tmp_path):
     answer = subprocess.run([COMMAND, "course", "sadle"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 2
-    assert answer.stderr.startswith("course: there is no lesson sadle; choose among three_steps")
+    assert answer.stderr.startswith("course: there is no lesson sadle; choose one of three_steps")
     assert len(answer.stderr.splitlines()) == 1

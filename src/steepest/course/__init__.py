@@ -1,1 +1,1 @@
-"""The lessons: an experiment each, with claims that are checked, and the page that shows them."""
+"""The course: one experiment per lesson, with claims that are checked, and the page that shows the lessons."""

@@ -1,17 +1,17 @@
-"""What the course consists of, in its order. No torch: the command line and Hydra read it."""
+"""The lessons of the course, in order. This file does not import torch, because the command line and Hydra read it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Further chapters (the lecture's list of kinds of learning) go below as they come; a lesson's part is its chapter.
+# The parts of the course.
 FUNCTION, OPTIMISATION, CURVES, PRICES, INSIDE, FURTHER = (
     "Looking for a function",
     "Going downhill",
     "From the line to any curve",
     "Back to the prices",
-    "Inside the machine",
-    "Other answers than a price",
+    "Inside the model",
+    "Beyond prices",
 )
 
 
@@ -20,11 +20,11 @@ class Chapter:
     """One lesson of the course.
 
     Attributes:
-        name: of ``experiment=course/NAME``, of its module and of its text.
-        part: of the course.
-        title: in words.
-        sweep: whether it is one.
-        short: what is typed besides, so that it takes seconds and still shows the same.
+        name: the NAME of ``experiment=course/NAME``, of its module and of its text.
+        part: the part of the course that it belongs to.
+        title: its title.
+        sweep: whether it is a sweep.
+        short: further overrides for the short form, which takes seconds and still shows the same.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Chapter:
 
     @property
     def command(self) -> str:
-        """What to type."""
+        """The command to type."""
         return f"python train.py experiment=course/{self.name}"
 
 
@@ -75,9 +75,9 @@ def chapter(name: str) -> Chapter:
     """The lesson of this name.
 
     Raises:
-        ValueError: where there is none.
+        ValueError: if there is none.
     """
     for found in COURSE:
         if found.name == name:
             return found
-    raise ValueError(f"course: there is no lesson {name}; choose among {', '.join(c.name for c in COURSE)}")
+    raise ValueError(f"course: there is no lesson {name}; choose one of {', '.join(c.name for c in COURSE)}")

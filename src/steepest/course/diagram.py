@@ -1,4 +1,4 @@
-"""A drawing of a two-layer net of one input, two hidden units and one output, with every number of an update."""
+"""A drawing of a net with one input, two hidden units and one output, and every number of an update."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ INPUT, HIDDEN, OUTPUT = (0.0, 0.0), ((1.15, 0.62), (1.15, -0.62)), (2.3, 0.0)
 FORWARD, BACKWARD = BLUE, RED
 
 
-def draw_moment(figure: Figure, surface: Surface, steps: list[Worked], losses_K: np.ndarray, k: int) -> None:
-    """One moment: a net 1-2-1 at update k + 1, the loss of all points so far (K + 1,), and the function that it is."""
+def draw_frame(figure: Figure, surface: Surface, steps: list[Worked], losses_K: np.ndarray, k: int) -> None:
+    """One frame: the net 1-2-1 at update k + 1, the loss of all points (K + 1,) up to there, and the net's function."""
     figure.clear()
-    above, beneath = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.25, 1])[:, 0]
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.25, 1])[:, 0]
     net = above.subplots()
     draw_update(net, steps[k])
     net.set_title(f"Update {k + 1}: forward in blue, slopes of the loss in orange")
-    curve, fit = beneath.subplots(1, 2)
+    curve, fit = below.subplots(1, 2)
     curve.plot(losses_K, color="#bbbbbb", lw=1)
     curve.plot(np.arange(k + 1), losses_K[: k + 1], color=BLUE, lw=2)
     curve.plot(k, losses_K[k], "o", color=ORANGE)
@@ -33,17 +33,17 @@ def draw_moment(figure: Figure, surface: Surface, steps: list[Worked], losses_K:
     (W1_21, b1_2), (W2_12, b2_1) = steps[k].own
     made_M = torch.sigmoid(x_M[:, None] @ W1_21.T + b1_2) @ W2_12[0] + b2_1
     fit.plot(surface.x_ND, surface.y_NH, "o", color="black", label="points")
-    fit.plot(steps[k].x, steps[k].y, "o", color=ORANGE, ms=11, label="the one of this update", zorder=0)
+    fit.plot(steps[k].x, steps[k].y, "o", color=ORANGE, ms=11, label="the point of this update", zorder=0)
     fit.plot(x_M, made_M, color=BLUE, lw=2, label="the net")
     fit.set(xlabel="x (scaled)", ylabel="y (scaled)", ylim=(-2, 2.6))
     finish(fit)
 
 
 def draw_update(axes: Axes, worked: Worked) -> None:
-    """Forward values in blue, what the backward pass finds in orange, of a net 1-2-1 and one sample.
+    """Draw one sample's values in a net 1-2-1: the forward in blue, the backward in orange.
 
-    On a unit stand what it sums up, z, what comes out, a, and the slope of the loss in z; on a line its weight and the
-    slope of the loss in it; beside a unit its bias and the slope in that.
+    A unit shows its sum z, its output a and the slope of the loss in z. A line shows its weight and the slope in it.
+    Next to a unit are its bias and the slope in it.
     """
     (W1_21, b1_2), (W2_12, b2_1) = worked.own
     (dW1_21, db1_2), (dW2_12, db2_1) = worked.gradients

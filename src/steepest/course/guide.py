@@ -1,4 +1,4 @@
-"""`steepest course`: runs the lessons, each as the very command that its page shows. No torch."""
+"""`steepest course`: runs each lesson with the command that the page shows. This file does not import torch."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from steepest.runs.conf import conf_folder
 from steepest.runs.files import read_json, write_text
 
 RECORD, OUTPUT = "course.json", "output.txt"
-TAIL = 12  # lines of output shown of a lesson that did not come to its end
+TAIL = 12  # last lines of output to show for a lesson that did not finish
 
 
 @dataclass(frozen=True)
 class Taught:
-    """A lesson that was run.
+    """A lesson that has run.
 
     Attributes:
-        name: of the lesson.
-        command: to type for the same.
-        short: whether in its short form.
-        seconds: it took, start of Python included.
-        found: its lesson.json; empty where it did not come so far.
-        said: the last lines of its output, then.
+        name: the name of the lesson.
+        command: the command that runs it again.
+        short: whether it ran in its short form.
+        seconds: its running time, including the start of Python.
+        found: its lesson.json; empty if it did not finish.
+        said: the last lines of its output, if it did not finish.
     """
 
     name: str
@@ -46,29 +46,29 @@ class Taught:
 
     @property
     def fails(self) -> list[str]:
-        """What does not hold."""
+        """The claims that do not hold."""
         if not self.found:
-            return ["it did not come to its end"]
+            return ["it did not finish"]
         return [claim for claim, holds in self.found["checks"].items() if not holds]
 
 
 def teach_course(chapters: Sequence[Chapter], out: Path, *, short: bool, jobs: int) -> Iterator[Taught]:
-    """Run lessons, some at a time; each as it ends.
+    """Run lessons in parallel, and yield each when it ends.
 
     Args:
-        chapters: to run.
-        out: the course's folder; each lesson has one in it, which is made anew.
-        short: in their short form.
-        jobs: how many at a time.
+        chapters: the lessons to run.
+        out: the course's folder. Each lesson's folder in it is replaced.
+        short: whether to run the short forms.
+        jobs: the number of lessons to run at a time.
 
     Raises:
-        ValueError: where a lesson's folder holds something that this did not make.
+        ValueError: if a lesson's folder exists and this function did not create it.
     """
     record = read_json(out / RECORD)
     for chapter in chapters:
         if (out / chapter.name).exists() and chapter.name not in record:
             raise ValueError(
-                f"--out {out}: {out / chapter.name} is there already and is no lesson's: take another folder"
+                f"--out {out}: {out / chapter.name} exists and no lesson created it: choose another folder"
             )
     lock = threading.Lock()
 
@@ -90,7 +90,7 @@ def teach_course(chapters: Sequence[Chapter], out: Path, *, short: bool, jobs: i
                 [sys.executable, str(conf_folder().parent / "train.py"), *words, kept],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                check=False,  # a lesson is judged by what it found: one of them diverges on purpose
+                check=False,  # lesson.json decides, not the exit code: one lesson diverges on purpose
             )
         entry = {
             "command": shlex.join(["python", "train.py", *words]),
@@ -109,7 +109,7 @@ def teach_course(chapters: Sequence[Chapter], out: Path, *, short: bool, jobs: i
 
 
 def taught_course(out: Path) -> dict[str, Taught]:
-    """The lessons that a course's folder holds, by name."""
+    """The lessons in a course's folder, by name."""
     record = read_json(out / RECORD)
     return {c.name: _read(c.name, record[c.name], out) for c in COURSE if record.get(c.name)}
 

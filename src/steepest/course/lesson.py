@@ -1,7 +1,7 @@
-"""A lesson at the end of its experiment: what was found, held against what should be, with one picture.
+"""A lesson, taught at the end of its experiment: results, claims that are checked, and one picture.
 
-A Hydra callback, so a lesson needs nothing but its config: it reads the folder that the run or the sweep left. No torch
-at import.
+It is a Hydra callback, so a lesson needs only its config. It reads the folder of the run or the sweep. Importing this
+file does not import torch.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ NAME, PICTURE, MOVING = "lesson.json", "lesson.png", "lesson.gif"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a lesson found.
+    """The result of a lesson.
 
     Attributes:
-        sentence: in one sentence, with its numbers.
-        checks: what should be, in words -> whether it is.
-        numbers: for the lesson's text.
-        figure: the picture that teaches it.
-        moving: whether the lesson has put a moving picture, `MOVING`, into figures/ besides.
+        sentence: the result in one sentence, with its numbers.
+        checks: for each claim, in words, whether it holds.
+        numbers: the numbers in the lesson's text.
+        figure: the picture.
+        moving: whether the lesson has also written a moving picture, `MOVING`, to figures/.
     """
 
     sentence: str
@@ -51,35 +51,35 @@ class Finding:
 
 
 class Lesson(Callback):
-    """Teaches, when its run or sweep has ended.
+    """Teaches a lesson when its run or sweep has ended.
 
     Args:
-        name: of the lesson (`catalogue.COURSE`); none for any other experiment.
+        name: the name of the lesson (`catalogue.COURSE`); None for other experiments.
     """
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """After a run that came to its end; jobs that a sweep runs in processes of their own are the sweep's."""
+        """Teach after a completed run, unless the run is a job of a sweep or a further process of DDP."""
         ended = kwargs["job_return"].status is JobStatus.COMPLETED
         alone = SWEEP not in os.environ and not int(os.environ.get("LOCAL_RANK", "0"))
         if self.name is not None and ended and alone:
-            code = _said(self.name, Path(str(config.hydra.runtime.output_dir)))
+            code = _teach_and_report(self.name, Path(str(config.hydra.runtime.output_dir)))
             if code:
                 raise SystemExit(code)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """After a sweep, before its record is closed: an error is said, the record goes on."""
+        """Teach after a sweep, before its record is closed. An error is printed; the record is closed all the same."""
         if self.name is not None:
-            _said(self.name, Path(str(config.hydra.sweep.dir)))
+            _teach_and_report(self.name, Path(str(config.hydra.sweep.dir)))
 
 
-def _said(name: str, folder: Path) -> int:
-    """Teach; 0, or the exit code of an error, which is said here: Hydra would make a warning of it."""
+def _teach_and_report(name: str, folder: Path) -> int:
+    """Teach; return 0, or print the error and return its exit code. (Hydra would turn the error into a warning.)"""
     try:
         teach(name, folder)
-    except Exception as error:  # whatever it is
+    except Exception as error:  # any error: Hydra hides those of callbacks
         message = explain(error)
         sys.stderr.write(f"lesson {name}: {message}\n" if message else traceback.format_exc())
         return 2 if message else 1
@@ -87,10 +87,10 @@ def _said(name: str, folder: Path) -> int:
 
 
 def teach(name: str, folder: Path) -> dict[str, Any]:
-    """Write lesson.json and figures/lesson.png into a run's or a sweep's folder, and print what was found.
+    """Write lesson.json and figures/lesson.png into the folder of a run or a sweep, and print the result.
 
     Raises:
-        ValueError: where the folder does not hold what the lesson is about.
+        ValueError: if the folder lacks something that the lesson needs.
     """
     from rich.console import Console
 

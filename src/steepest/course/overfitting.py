@@ -1,4 +1,4 @@
-"""Larger and larger nets on the same days: the training loss falls, the later loss need not.
+"""Larger and larger nets on the same days: the training loss falls, but the later loss may not.
 
 Shapes: E epochs.
 """
@@ -25,10 +25,10 @@ class Size:
     """Nets of one shape.
 
     Attributes:
-        name: of the shape.
-        train_E, later_E: losses after every epoch, of tomorrow = today's own, mean over seeds.
-        train, later: after the last epoch, over seeds.
-        parameters: of one net.
+        name: the name of the shape.
+        train_E, later_E: losses after each epoch, divided by the loss of tomorrow = today, mean over seeds.
+        train, later: the same after the last epoch, with their spread over seeds.
+        parameters: the number of parameters of one net.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Size:
 
 
 def sizes(folder: Path) -> list[Size]:
-    """The shapes of a sweep over model.hidden and seeds, in its order."""
+    """The shapes in a sweep over model.hidden and seeds, in the sweep's order."""
     groups: dict[tuple[int, ...], list] = {}
     for run in sweep_runs(folder):
         groups.setdefault(tuple(run.asked("model", "hidden")), []).append(run)
@@ -59,12 +59,12 @@ def sizes(folder: Path) -> list[Size]:
 
 
 def overfitting(folder: Path, axis: str, labels: list[str] | None = None) -> Finding:
-    """Does the training loss fall with size, and the later loss not?
+    """Does the training loss fall with size, while the later loss does not?
 
     Args:
-        folder: of the sweep.
-        axis: what grows, in words.
-        labels: of the sizes; their units when None.
+        folder: the sweep's folder.
+        axis: the quantity that grows, in words.
+        labels: labels of the sizes; None: their units.
     """
     found = sizes(folder)
     labels = labels or [f"{size.name} units" for size in found]
@@ -76,8 +76,8 @@ def overfitting(folder: Path, axis: str, labels: list[str] | None = None) -> Fin
         left.plot(epochs, size.later_E, color=colour, lw=1.6, ls="--")
     left.set(
         xlabel="epochs",
-        ylabel="loss, of tomorrow = today's own",
-        title="Solid: the days learnt from. Dashed: the days after them",
+        ylabel="loss / loss of tomorrow = today",
+        title="Solid: training days. Dashed: later days",
     )
     for name, ends, colour, mark in (
         ("training days", [s.train for s in found], BLUE, "o"),
@@ -105,13 +105,12 @@ def overfitting(folder: Path, axis: str, labels: list[str] | None = None) -> Fin
         for label, size in zip(labels, found, strict=True)
     ]
     return Finding(
-        f"From {labels[0]} to {labels[-1]} the training loss fell from {train[0]:.2f} to {train[-1]:.2f} of "
-        "tomorrow = today's, and the "
-        f"later loss went from {later[0]:.2f} to {later[-1]:.2f}.",
+        f"From {labels[0]} to {labels[-1]}, the training loss fell from {train[0]:.2f} to {train[-1]:.2f} (1 is "
+        f"tomorrow = today), and the later loss went from {later[0]:.2f} to {later[-1]:.2f}.",
         {
             "every larger net has a lower training loss at the end": bool((np.diff(train) < 0).all()),
             "the largest net's later loss is higher than the smallest's: overfitting": later[-1] > later[0],
-            "on later days none of them beats tomorrow = today": min(later) > 1,
+            "on later days, no net beats tomorrow = today": min(later) > 1,
         },
         figure,
         {

@@ -1,4 +1,4 @@
-"""The course on one page of HTML that needs nothing else: texts, pictures, numbers and commands. No torch."""
+"""The course on one self-contained HTML page: texts, pictures, numbers and commands. It does not import torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 
 def write_page(out: Path) -> Path:
-    """Write index.html into a course's folder, from what the lessons in it found."""
+    """Write index.html into a course's folder, from the results of the lessons in it."""
     page = out / "index.html"
     environment = Environment(
         loader=FileSystemLoader([HERE, HERE / "lessons"]),
@@ -66,7 +66,7 @@ def _lesson(environment: Environment, number: int, chapter: Chapter, taught: Tau
 
 
 def readable(text: str) -> str:
-    """A text whose powers of ten are written as in school: 9e-16 as 9 · 10⁻¹⁶."""
+    """The text with powers of ten written as in school: 9e-16 becomes 9 · 10⁻¹⁶."""
     raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
     def school(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a lesson reads: a run's folder as config, scores, curves, parameters and data; a sweep's as its runs.
+"""Access to a run's folder for lessons: config, scores, curves, parameters and data; and to the runs of a sweep.
 
 Shapes: K updates, P numbers of all parameters.
 """
@@ -30,21 +30,21 @@ WRITTEN_BY = "the lesson needs callbacks=default and logger=tensorboard"
 
 
 class Run:
-    """A run, as its folder tells it; everything in double precision on the CPU.
+    """A run, read from its folder. All tensors are in double precision on the CPU.
 
     Args:
-        folder: its own.
+        folder: the run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         if not (folder / "config.yaml").exists():
-            raise ValueError(f"{folder} holds no run: there is no config.yaml in it")
+            raise ValueError(f"{folder} is not a run's folder: it has no config.yaml")
         self.record, self.metrics = read_json(folder / "run.json"), read_json(folder / "metrics.json")
 
     @cached_property
     def checked(self) -> Checked:
-        """Its config."""
+        """The run's config, checked."""
         config = OmegaConf.load(self.folder / "config.yaml")
         assert isinstance(config, DictConfig)
         return check(config)
@@ -55,23 +55,23 @@ class Run:
         return str(self.record.get("status"))
 
     def asked(self, group: str, key: str) -> Any:
-        """A value of its config."""
+        """A value of the run's config."""
         return self.checked.plain[group][key]
 
     @cached_property
     def datamodule(self) -> WindowDataModule:
-        """Its data."""
+        """The run's data."""
         module = WindowDataModule(self.checked.groups["data"](), seed=self.checked.run.seed)
         module.setup()
         return module
 
     @cached_property
     def windows(self) -> Windows:
-        """The same as tensors."""
+        """The run's data as tensors."""
         return self.datamodule.placed("cpu", torch.float64)
 
     def predictor(self, name: str = "last") -> Predictor:
-        """Its model at its last or its best epoch; before its first update if `name` is ``start``."""
+        """The model at the ``last`` or the ``best`` epoch, or before the first update (``start``)."""
         predictor = build_model(self.checked, self.datamodule).double()
         if name != "start":
             path = self.folder / "checkpoints" / f"{name}.ckpt"
@@ -80,7 +80,7 @@ class Run:
         return predictor
 
     def surface(self, samples: int = 1 << 16) -> Surface:
-        """The loss of the training part, or of so many of its samples, as a function of all parameters."""
+        """The loss of the training part, or of at most `samples` of it, as a function of all parameters."""
         predictor, batch = self.predictor("start"), self.windows.spread("train", samples)
         return Surface(predictor.network, predictor.loss, batch.x_ND, batch.y_NH)
 
@@ -91,19 +91,19 @@ class Run:
         return x_TF.numpy(), windows.price_T.numpy()
 
     def scaled(self, x_MF: np.ndarray) -> torch.Tensor:
-        """Inputs of plain rows (M, F) as the model is given them."""
+        """Inputs of plain rows (M, F), scaled for the model."""
         windows = self.windows
         return (torch.as_tensor(x_MF) - windows.input_mean_SF[0]) / windows.input_scale_SF[0]
 
     @torch.no_grad()
     def outputs(self, x_MF: np.ndarray, name: str = "last") -> np.ndarray:
-        """What its model says of rows with inputs x (M, F): values (M, O) in the data's units, or logits of classes."""
+        """The model's outputs for plain rows (M, F): values (M, O) in the data's units, or logits of classes."""
         windows = self.windows
         made_MO = self.predictor(name).network(self.scaled(x_MF))
         return (made_MO if windows.classes else made_MO * windows.scale_S[0] + windows.mean_S[0]).numpy()
 
     def batches(self) -> Iterator[Batch]:
-        """The batch of each update, in the order in which the run took them."""
+        """Yield the batch of each update, in the run's order."""
         dataset, seed = self.datamodule.dataset, self.checked.run.seed
         for epoch in range(int(self.metrics["epochs"])):
             number = partial(int, epoch)
@@ -113,14 +113,14 @@ class Run:
                 yield batch
 
     def curves(self, *tags: str) -> dict[str, Curve]:
-        """Some curves of its event files, those that there are."""
+        """The curves with these tags in the run's event files; missing ones are left out."""
         return read_curves(self.folder, tags)
 
     def curve(self, tag: str) -> Curve:
-        """One of them.
+        """The curve with this tag.
 
         Raises:
-            ValueError: where there is none.
+            ValueError: if there is none.
         """
         found = self.curves(tag)
         if tag not in found:
@@ -128,7 +128,7 @@ class Run:
         return found[tag]
 
     def path(self) -> np.ndarray:
-        """All parameters before the first and after every update (K + 1, P), of a model with few of them."""
+        """All parameters before the first and after every update (K + 1, P). The model must have few parameters."""
         network = self.predictor("start").network
         start_P = torch.cat([p.detach().flatten() for p in network.parameters()]).numpy()
         tags = [
@@ -144,13 +144,13 @@ class Run:
         return np.vstack([start_P, after_KP[curves[tags[0]].steps > 0]])
 
     def end(self) -> torch.Tensor:
-        """All parameters at its end (P,)."""
+        """All parameters at the end of the run (P,)."""
         return torch.cat([p.detach().flatten() for p in self.predictor().network.parameters()])
 
     def ending_gap(self) -> float:
-        """How far what it says of its ending, gradient norm and ends of the spectrum, is from autograd's own.
+        """How far the recorded gradient norm and ends of the spectrum at the run's end are from autograd's.
 
-        The greatest difference, relative to the Hessian's greatest eigenvalue.
+        Returns the greatest difference, relative to the greatest absolute eigenvalue of the Hessian.
         """
         surface, network, said = self.surface(), self.predictor().network, self.metrics["critical"]
 
@@ -165,7 +165,7 @@ class Run:
 
 
 def network_by(network: torch.nn.Module, theta_P: torch.Tensor, x_ND: torch.Tensor) -> torch.Tensor:
-    """The outputs (N, O) of a net with these parameters, through PyTorch's own forward, for autograd."""
+    """The outputs (N, O) of a net with these parameters, through its `forward`, so that autograd can differentiate."""
     named = dict(network.named_parameters())
     parts = theta_P.split([p.numel() for p in named.values()])
     shaped = {name: part.view_as(p) for (name, p), part in zip(named.items(), parts, strict=True)}
@@ -181,25 +181,23 @@ def over_seeds(setting: Setting, column: str) -> Spread:
     """Mean and deviation of a score over a setting's jobs.
 
     Raises:
-        ValueError: where none has it.
+        ValueError: if no job has the score.
     """
     found = setting.over_seeds(column)
     if found is None:
-        raise ValueError(f"no job has the score {column}: the lesson compares it")
+        raise ValueError(f"no job has the score {column}, which the lesson compares")
     return found
 
 
 def sweep_runs(folder: Path, *, finished: bool = True) -> list[Run]:
-    """A sweep's runs in their order.
+    """A sweep's runs, in the order of the jobs.
 
     Raises:
-        ValueError: where one has not finished, if all should have.
+        ValueError: if `finished` and a job has not finished.
     """
     results = sweep_results(folder)
     rows = sorted(results.rows, key=lambda row: row["job"])
     left = [row for row in rows if row["status"] != "finished"]
     if finished and left:
-        raise ValueError(
-            f"job {left[0]['job']} has not finished ({left[0]['stop_reason']}): the lesson compares all of them"
-        )
+        raise ValueError(f"job {left[0]['job']} has not finished ({left[0]['stop_reason']}): the lesson needs all jobs")
     return [Run(folder / str(row["folder"])) for row in rows]

@@ -1,4 +1,4 @@
-"""A lesson each: `teach(folder)` reads a run's or a sweep's folder and answers with a `Finding`.
+"""One module per lesson: `teach(folder)` reads the folder of a run or a sweep and returns a `Finding`.
 
-NAME.html.j2 beside it explains it.
+NAME.html.j2 has the lesson's text.
 """

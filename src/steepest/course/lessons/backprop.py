@@ -1,4 +1,4 @@
-"""Forward, backward and update of a two-layer net with every number, update by update, against autograd."""
+"""Forward, backward and update of a two-layer net with every number, update by update, compared with autograd."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 
-from steepest.course.diagram import draw_moment
+from steepest.course.diagram import draw_frame
 from steepest.course.lesson import MOVING, Finding
 from steepest.course.runs import Run
 from steepest.nets.worked import Example, ExampleLayer, Worked
 
 EXACT = 1e-12
-FIRST, LATER = 10, 15  # moving pictures: of the first updates each, and as many evenly spaced ones after them
+FIRST, LATER = 10, 15  # frames of the moving picture: the first updates, then evenly spaced later ones
 
 
 def teach(folder: Path) -> Finding:
-    """Are the numbers of every update, worked out by hand, autograd's, and do they make up the run?"""
+    """Do the numbers computed by hand equal autograd's at every update, and do they reproduce the run?"""
     run = Run(folder)
     layers = [(W.detach().double(), b.detach().double()) for W, b in run.predictor("start").network.layers()]
     steps: list[Worked] = []
@@ -33,19 +33,19 @@ def teach(folder: Path) -> Finding:
         )
         steps.append(Worked(example))
         layers = steps[-1].after
-    way_KP = np.array([_flat(step.own) for step in steps] + [_flat(layers)])
+    path_KP = np.array([_flat(step.own) for step in steps] + [_flat(layers)])
     autograd = max(step.autograd_gap for step in steps)
-    end = float(np.abs(way_KP[-1] - run.end().numpy()).max())
-    between = float(np.abs(way_KP - run.path()).max())
+    end = float(np.abs(path_KP[-1] - run.end().numpy()).max())
+    between = float(np.abs(path_KP - run.path()).max())
     surface = run.surface()
-    losses_K = surface.losses(torch.tensor(way_KP)).numpy()
+    losses_K = surface.losses(torch.tensor(path_KP)).numpy()
 
     later = np.linspace(FIRST, len(steps) - 1, LATER).astype(int).tolist()
     figure, moving = Figure(figsize=(10, 7), layout="constrained"), Figure(figsize=(10, 7), layout="constrained")
-    draw_moment(figure, surface, steps, losses_K, 0)
+    draw_frame(figure, surface, steps, losses_K, 0)
     film = FuncAnimation(
         moving,
-        lambda k: draw_moment(moving, surface, steps, losses_K, k),
+        lambda k: draw_frame(moving, surface, steps, losses_K, k),
         frames=[*range(FIRST), *later],
         init_func=lambda: None,
     )
@@ -53,13 +53,13 @@ def teach(folder: Path) -> Finding:
     film.save(folder / "figures" / MOVING, PillowWriter(fps=1), dpi=80)
     first = steps[0]
     return Finding(
-        f"{len(steps)} updates were worked out number by number. The gradients differ from autograd's by at most "
-        f"{autograd:.0g}; the parameters at the end from the run's by {end:.0g}. The loss fell from "
+        f"{len(steps)} updates, computed number by number: the gradients differ from autograd's by at most "
+        f"{autograd:.0g}, and the parameters at the end from the run's by {end:.0g}. The loss fell from "
         f"{losses_K[0]:.3f} to {losses_K[-1]:.4f}.",
         {
-            f"at all {len(steps)} updates the gradients by hand are autograd's": autograd < EXACT,
-            "the updates by hand end at the run's own parameters": end < EXACT,
-            "and are at its parameters after every update (kept in single precision)": between < 1e-6,
+            f"at all {len(steps)} updates, the gradients by hand equal autograd's": autograd < EXACT,
+            "the updates by hand end at the run's parameters": end < EXACT,
+            "they have the run's parameters after every update (stored in single precision)": between < 1e-6,
             "the loss is lower at the end": bool(losses_K[-1] < losses_K[0]),
         },
         figure,

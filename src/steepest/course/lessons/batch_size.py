@@ -1,4 +1,4 @@
-"""Batches of 1, 10, 100 and all days: updates in an epoch, and how noisy each batch's gradient is."""
+"""Batches of 1, 10, 100 and all days: updates in an epoch, and the noise of each batch's gradient."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from steepest.nets.curvature import Surface
 from steepest.observe import landscape
 from steepest.observe.figures import BLUE, GREEN, ORANGE, RED, finish
 
-LOOKS = 2000  # updates whose noise is measured
-WITHIN = 0.2  # of theory: the mean square of a few hundred batches is that uncertain
+LOOKS = 2000  # maximum number of updates whose noise is measured
+WITHIN = 0.2  # tolerance to theory: the mean square over a few hundred batches is this uncertain
 COLOURS = [BLUE, GREEN, ORANGE, RED]
 
 
@@ -41,9 +41,9 @@ def teach(folder: Path) -> Finding:
         loss_axes.plot(
             np.arange(len(path))[::every] * size / days, losses, color=colour, lw=1.2, label=f"batches of {name}"
         )
-    path_axes.set(xlabel="a (of scaled prices)", ylabel="b (of scaled prices)", title="The way of a and b")
+    path_axes.set(xlabel="a (scaled prices)", ylabel="b (scaled prices)", title="The path of a and b")
     loss_axes.set(
-        xlabel="epochs: how often each day was looked at",
+        xlabel="epochs: how often each day was used",
         ylabel="loss of all days",
         yscale="log",
         title="The same work, more or fewer updates",
@@ -54,7 +54,7 @@ def teach(folder: Path) -> Finding:
     noise_axes.plot(*zip(*theory, strict=True), "-", color="#999999", label="theory: falls as 1 / batch size")
     noise_axes.set(
         xlabel="batch size",
-        ylabel="variance of the batch's gradient / of one day's",
+        ylabel="variance of the batch's gradient / one day's",
         xscale="log",
         yscale="log",
         title="Noise of one update",
@@ -63,7 +63,7 @@ def teach(folder: Path) -> Finding:
         finish(axes)
     ratios = {str(size): m / t for (size, m), (_, t) in zip(known, theory, strict=True)}
     return Finding(
-        "In one epoch there are "
+        "An epoch has "
         + ", ".join(
             f"{n:.0f} update{'' if n == 1 else 's'} with batches of {name}"
             for n, name in zip(per_epoch, names, strict=True)
@@ -75,8 +75,8 @@ def teach(folder: Path) -> Finding:
             "an epoch has ceil(N / B) updates": all(
                 n == math.ceil(days / size) for n, size in zip(per_epoch, sizes, strict=True)
             ),
-            f"the noise is that of theory within {WITHIN:.0%}": all(abs(r - 1) < WITHIN for r in ratios.values()),
-            "with all days in the batch there is none": found[-1][0] < 1e-6 * found[0][0],
+            f"the noise agrees with theory within {WITHIN:.0%}": all(abs(r - 1) < WITHIN for r in ratios.values()),
+            "with all days in the batch, there is no noise": found[-1][0] < 1e-6 * found[0][0],
         },
         figure,
         {
@@ -91,10 +91,10 @@ def teach(folder: Path) -> Finding:
 
 
 def _noise(run: Run, path_K2: np.ndarray, surface: Surface, size: int) -> tuple[float, float]:
-    """Mean variance of a batch's gradient in units of one day's: measured along the path, and what theory says.
+    """Mean variance of a batch's gradient relative to one day's: measured along the path, and by theory.
 
-    An update is the batch's gradient times the step, so the path itself tells every batch's gradient. Drawn without
-    replacement, the mean of B of N samples has variance sigma^2 / B * (N - B) / (N - 1).
+    An update is the batch's gradient times the step size, so the path gives each batch's gradient. The mean of B of N
+    samples, drawn without replacement, has variance sigma^2 / B * (N - B) / (N - 1).
     """
     theta_K2, days = torch.tensor(path_K2[:-1]), len(surface.x_ND)
     drawn_K2 = torch.tensor(path_K2[:-1] - path_K2[1:]) / run.asked("optimizer", "lr")

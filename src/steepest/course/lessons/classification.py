@@ -1,4 +1,4 @@
-"""Classes instead of numbers: rings that a line cannot part and a net can; and tomorrow's direction."""
+"""Classes instead of numbers: rings that a net separates and a line does not; and tomorrow's direction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELD = 2.3  # half the width of the picture of the rings
 
 
 def teach(folder: Path) -> Finding:
-    """Does the net part the rings, the line not; and what do both make of up and down?"""
+    """Does the net separate the rings while the line does not, and how well do both predict up and down?"""
     runs: dict[tuple[bool, str], Run] = {}
     for run in sweep_runs(folder):
         runs[run.windows.ordered, "net" if run.asked("model", "hidden") else "line"] = run
@@ -34,24 +34,26 @@ def teach(folder: Path) -> Finding:
     for axes, kind in zip(rows[1], ("line", "net"), strict=True):
         table_22 = tables[True, kind]
         axes.imshow(table_22, cmap="Blues", vmin=0, vmax=table_22.sum(), aspect="auto")
-        for came in (0, 1):
-            for said in (0, 1):
-                axes.text(said, came, f"{table_22[came, said]}", ha="center", va="center", fontsize=16)
-        axes.set_xticks([0, 1], ["said: down", "said: up"])
-        axes.set_yticks([0, 1], ["came: down", "came: up"])
+        for actual in (0, 1):
+            for predicted in (0, 1):
+                axes.text(predicted, actual, f"{table_22[actual, predicted]}", ha="center", va="center", fontsize=16)
+        axes.set_xticks([0, 1], ["predicted: down", "predicted: up"])
+        axes.set_yticks([0, 1], ["actual: down", "actual: up"])
         axes.set_title(f"Tomorrow, {_called(kind)}: {accuracy[True, kind]:.1%} right (always 'up': {majority:.1%})")
     beaten = [kind for kind in ("line", "net") if runs[True, kind].metrics["beat_reference"]]
     return Finding(
-        f"On the rings the line has {accuracy[False, 'line']:.1%} of the rows right, the net "
-        f"{accuracy[False, 'net']:.1%}. Of tomorrow's direction the line has {accuracy[True, 'line']:.1%} right, the "
-        f"net {accuracy[True, 'net']:.1%}, and saying always what was more frequent has {majority:.1%}.",
+        f"On the rings, the line is right for {accuracy[False, 'line']:.1%} of the rows, the net for "
+        f"{accuracy[False, 'net']:.1%}. For tomorrow's direction, the line is right on {accuracy[True, 'line']:.1%} of "
+        f"the days, the net on {accuracy[True, 'net']:.1%}, and the majority class on {majority:.1%}.",
         {
-            f"on the rings the line has at most {MOST_OF_A_LINE:.0%}": accuracy[False, "line"] <= MOST_OF_A_LINE,
-            f"on the rings the net has at least {LEAST_OF_A_NET:.0%}": accuracy[False, "net"] >= LEAST_OF_A_NET,
-            "counted anew from the confusion matrices, all four shares are those of the record": all(
+            f"on the rings, the line is right for at most {MOST_OF_A_LINE:.0%}": accuracy[False, "line"]
+            <= MOST_OF_A_LINE,
+            f"on the rings, the net is right for at least {LEAST_OF_A_NET:.0%}": accuracy[False, "net"]
+            >= LEAST_OF_A_NET,
+            "the confusion matrices give the same four accuracies as the record": all(
                 abs(np.trace(tables[key]) / tables[key].sum() - accuracy[key]) < 1e-12 for key in runs
             ),
-            "a model is said to have beaten the majority only if it has more days right": all(
+            "a model that beat the majority class, by the record, is right on more days": all(
                 accuracy[True, kind] > majority for kind in beaten
             ),
         },
@@ -80,17 +82,17 @@ def _called(kind: str) -> str:
 
 
 def _confusion(run: Run) -> np.ndarray:
-    """Counts of the test part: what came (rows), what was said (columns)."""
+    """Counts of the test part: actual class (rows), predicted class (columns)."""
     table = pd.read_csv(run.folder / "predictions.csv")
     table = table[table["part"] == "test"]
-    came, chance = ("up", "probability_up") if "up" in table else ("class", "probability")
+    actual, chance = ("up", "probability_up") if "up" in table else ("class", "probability")
     found_22 = np.zeros((2, 2), dtype=int)
-    np.add.at(found_22, (table[came].to_numpy(), (table[chance] > 0.5).to_numpy().astype(int)), 1)
+    np.add.at(found_22, (table[actual].to_numpy(), (table[chance] > 0.5).to_numpy().astype(int)), 1)
     return found_22
 
 
 def _surface(axes: Axes, run: Run) -> None:
-    """The probability of the ring at every place, under the points of the test part."""
+    """Draw the probability of the ring at every point, and the points of the test part on it."""
     side_G = np.linspace(-FIELD, FIELD, 201)
     x1_GG, x2_GG = np.meshgrid(side_G, side_G)
     logits_M2 = run.outputs(np.stack([x1_GG.ravel(), x2_GG.ravel()], 1), "best")

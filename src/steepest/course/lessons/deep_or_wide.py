@@ -1,4 +1,4 @@
-"""One wide layer against several narrow ones with exactly as many parameters."""
+"""One wide layer against several narrow ones with the same number of parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLOURS = [BLUE, GREEN, ORANGE]
 
 
 def teach(folder: Path) -> Finding:
-    """Same number of parameters, other shapes: what does each come to?"""
+    """Which shape reaches the lowest loss with the same number of parameters?"""
     groups: dict[str, list[Run]] = {}
     for run in sweep_runs(folder):
         groups.setdefault(" + ".join(map(str, run.asked("model", "hidden"))), []).append(run)
@@ -46,8 +46,8 @@ def teach(folder: Path) -> Finding:
     deep = min(min(values) for name, values in ends.items() if "+" in name)
     number = max(max(found) for found in counts.values())
     return Finding(
-        f"With {number} parameters each, the loss at the end (best, middle and worst start of "
-        f"{len(next(iter(ends.values())))}) is "
+        f"With {number} parameters each, the losses at the end (best, middle and worst of "
+        f"{len(next(iter(ends.values())))} starts) are "
         + "; ".join(f"units {name}: {min(v):.2g}, {medians[name]:.2g}, {max(v):.2g}" for name, v in ends.items())
         + ".",
         {

@@ -1,4 +1,4 @@
-"""One to four layers of 100 units on prices."""
+"""Nets of one to four layers of 100 units on prices."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from steepest.course.overfitting import overfitting
 
 
 def teach(folder: Path) -> Finding:
-    """What do more layers do to the training loss, and to the later one?"""
+    """How do more layers change the training loss and the later loss?"""
     return overfitting(folder, "hidden layers", ["1 layer", "2 layers", "3 layers", "4 layers"])

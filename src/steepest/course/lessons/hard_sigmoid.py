@@ -14,7 +14,7 @@ from steepest.course.runs import Run, network_by
 from steepest.nets.networks import MLP
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, finish
 
-PRECISION = 1e-14  # of numbers around 1 in double precision, after a dozen operations
+PRECISION = 1e-14  # rounding of numbers around 1 in double precision, after a dozen operations
 
 
 def teach(folder: Path) -> Finding:
@@ -78,7 +78,7 @@ def teach(folder: Path) -> Finding:
         f"One hard sigmoid and its two relus differ by at most {gaps['values']:.0e} as functions, by "
         f"{gaps['slopes']:.0e} in slope and by {gaps['gradients']:.0e} in the gradient of a parameter.",
         {
-            "the two relus have the values of the hard sigmoid, to machine precision": gaps["values"] < PRECISION,
+            "the two relus have the values of the hard sigmoid, up to rounding": gaps["values"] < PRECISION,
             "they have its slope at every x": gaps["slopes"] < PRECISION,
             "the loss has the same gradient in w, b, c and the constant, at the start and at the end": gaps["gradients"]
             < PRECISION,
@@ -89,10 +89,10 @@ def teach(folder: Path) -> Finding:
 
 
 def _relus(theta_4: Tensor) -> Tensor:
-    """The parameters (7,) of two relus and a constant that are c hard_sigmoid(b + w x) + constant.
+    """The parameters (7,) of two relus and a constant that equal c hard_sigmoid(b + w x) + constant.
 
-    hard_sigmoid(z) = relu(z / 6 + 1/2) - relu(z / 6 - 1/2), so both have weight w / 6; the biases are b / 6 + 1/2 and
-    b / 6 - 1/2, and what comes out is multiplied by c and by -c.
+    hard_sigmoid(z) = relu(z / 6 + 1/2) - relu(z / 6 - 1/2), so both have weight w / 6, their biases are b / 6 + 1/2
+    and b / 6 - 1/2, and their outputs are multiplied by c and -c.
     """
     w, b, c, constant = theta_4
     return torch.stack([w / 6, w / 6, b / 6 + 0.5, b / 6 - 0.5, c, -c, constant])

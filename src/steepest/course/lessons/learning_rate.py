@@ -15,11 +15,11 @@ from steepest.observe import landscape
 from steepest.observe.figures import BLUE, GREEN, ORANGE, RED, finish
 
 SHOWN = 9  # points of the zigzag
-FIRST = 120  # updates drawn: later ones of the good step sizes change nothing any more
+FIRST = 120  # updates to draw: with good step sizes, later ones change nothing
 
 
 def teach(folder: Path) -> Finding:
-    """Do runs below the limit converge, and those above it diverge, and is that caught?"""
+    """Do runs below the limit converge, and is the divergence of runs above it detected?"""
     runs = sweep_runs(folder, finished=False)
     rates = [float(run.asked("optimizer", "lr")) for run in runs]
     surface = runs[0].surface()
@@ -41,31 +41,31 @@ def teach(folder: Path) -> Finding:
     )
     left.set_xlim(0, FIRST)
     finish(left)
-    # The lowest point's a, and every b: along b the loss is a parabola.
+    # The a of the lowest point, and a range of b: along b the loss is a parabola.
     best_P = min(zip(runs, losses, strict=True), key=lambda pair: pair[1][-1])[0].end()
-    ways = [run.path()[:SHOWN, 1] - float(best_P[1]) for run in runs]
-    widest = 1.1 * max(float(np.abs(way).max()) for way in ways)
+    paths = [run.path()[:SHOWN, 1] - float(best_P[1]) for run in runs]
+    widest = 1.1 * max(float(np.abs(path).max()) for path in paths)
     b_G = np.linspace(-widest, widest, 200)
     valley = landscape.losses(surface, torch.stack([best_P[0].expand(200), best_P[1] + torch.tensor(b_G)], 1)).numpy()
     right.plot(b_G, valley, color="#999999", lw=1, label="the loss along b")
-    for b_K, rate, colour in list(zip(ways, rates, colours, strict=False))[1:]:
+    for b_K, rate, colour in list(zip(paths, rates, colours, strict=False))[1:]:
         right.plot(b_K, np.interp(b_K, b_G, valley), ".-", color=colour, lw=1, label=f"step size {rate:g}")
-    right.set(xlabel="b, from its best value", ylabel="loss", title=f"The first {SHOWN - 1} updates, seen along b")
+    right.set(xlabel="b minus its best value", ylabel="loss", title=f"The first {SHOWN - 1} updates along b")
     finish(right)
     ends = {f"{rate:g}": float(loss_K[-1]) for rate, loss_K in zip(rates, losses, strict=True)}
     return Finding(
-        f"The greatest curvature of this loss is {2 / limit:.4f}, so steps must stay below {limit:.4f}: "
+        f"The greatest curvature of this loss is {2 / limit:.4f}, so step sizes must be below {limit:.4f}: "
         + ", ".join(
             f"{rate:g} {_word(run, loss_K[-1] / least)}" for run, rate, loss_K in zip(runs, rates, losses, strict=True)
         )
         + ".",
         {
-            f"below {limit:.4f} the loss is lower at the end than at the start": all(
+            f"below {limit:.4f}, the loss at the end is lower than at the start": all(
                 run.status == "finished" and loss_K[-1] < loss_K[0]
                 for run, loss_K in zip(runs, losses, strict=True)
                 if run in below
             ),
-            f"above {limit:.4f} the run diverges, is stopped and says so": bool(above)
+            f"above {limit:.4f}, the run diverges and stops, and its record says so": bool(above)
             and all(run.status == "failed" and "diverged" in run.record["stop_reason"] for run in above),
         },
         figure,
@@ -84,4 +84,4 @@ def teach(folder: Path) -> Finding:
 def _word(run: Run, share: float) -> str:
     if run.status != "finished":
         return "diverges"
-    return "converges" if share < 1.01 else f"is still on its way ({share:.0f} times the least loss)"
+    return "converges" if share < 1.01 else f"has not arrived ({share:.0f} times the lowest loss)"

@@ -15,12 +15,12 @@ from steepest.evaluate.baselines import least_squares
 from steepest.observe.figures import BLACK, BLUE, GREEN, RED, finish
 
 COLOURS = {"local minimum": RED, "saddle": BLACK, "plateau": BLUE, "not there yet": "#999999"}
-MUCH = 2.0  # times the best start's loss: an end above that is a bad one
-SAME = 1e-6  # of eigenvalues, relative to the greatest; of the line's ends
+MUCH = 2.0  # a local minimum with more than this times the best start's loss is a bad one
+SAME = 1e-6  # tolerance of eigenvalues, relative to the greatest, and of the line's ends
 
 
 def teach(folder: Path) -> Finding:
-    """What are the ends, does the exact Hessian agree, and do all lines end in the same place?"""
+    """Where do the runs end, does the exact Hessian agree, and do all lines end in the same place?"""
     nets: dict[str, list[Run]] = {}
     for run in sweep_runs(folder):
         hidden = run.asked("model", "hidden")
@@ -67,7 +67,7 @@ def teach(folder: Path) -> Finding:
             lw=2,
             label=f"{label}, loss {losses[name][i]:.2f}",
         )
-    right.set(xlabel="x", ylabel="y", title="What they look like")
+    right.set(xlabel="x", ylabel="y", title="Some of the fits")
     finish(right)
     right.legend(fontsize=9, loc="upper center", ncols=2)
     right.set_ylim(y_T.min() - 0.2, y_T.max() + 0.9)
@@ -75,7 +75,7 @@ def teach(folder: Path) -> Finding:
     return Finding(
         "; ".join(f"{name}: {_words(counts[name])}; bad local minima: {stuck[name]}" for name in nets) + ".",
         {
-            f"gradient and Hessian of every end are those of autograd (greatest gap {gap:.0e})": gap < SAME,
+            f"gradient and Hessian at every end equal autograd's (greatest gap {gap:.0e})": gap < SAME,
             "all lines end in the same place, that of least squares": bool((ends_RP - exact_P).abs().max() < SAME),
             "each of those is a local minimum: a line's loss has no other": counts["line"]
             == {"local minimum": len(nets["line"])},

@@ -1,4 +1,4 @@
-"""A curve as a constant and a sum of pieces: the error against their number, for sigmoids and relus."""
+"""A curve as a constant and a sum of pieces: the error against the number of pieces, for sigmoids and relus."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = (3, 10, 100)
 
 
 def teach(folder: Path) -> Finding:
-    """Does the error fall with every further set of pieces, and do the pieces add up to the fit?"""
+    """Does the error fall whenever the number of pieces rises, and do the pieces add up to the fit?"""
     runs = sweep_runs(folder)
     best: dict[tuple[str, int], tuple[float, Run]] = {}
     for run in runs:
@@ -72,7 +72,7 @@ def teach(folder: Path) -> Finding:
             for kind in kinds
         )
         + ".",
-        {f"with more {kind}s the error is smaller, every time": all(np.diff(errors[kind]) < 0) for kind in kinds}
+        {f"more {kind}s always give a smaller error": all(np.diff(errors[kind]) < 0) for kind in kinds}
         | {f"the constant and the pieces add up to the fit (greatest gap {max(gaps):.1g})": max(gaps) < 1e-9},
         figure,
         {"counts": counts, "errors": errors, "gap": max(gaps), "starts": len(runs) // len(best)},
@@ -80,9 +80,9 @@ def teach(folder: Path) -> Finding:
 
 
 def _pieces(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
-    """x (M,), the fit (M,), its pieces (M, H) and the constant in the data's units, and the greatest gap between them.
+    """x (M,), the fit (M,), its pieces (M, H) and the constant in the data's units, and the greatest gap.
 
-    The gap is between the fit and the constant plus all pieces.
+    The gap is the difference between the fit and the constant plus all pieces.
     """
     windows, network = run.windows, run.predictor().network
     mean, scale = float(windows.mean_S[0]), float(windows.scale_S[0])

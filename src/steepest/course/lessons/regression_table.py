@@ -1,4 +1,4 @@
-"""Plain regression on rows, held against certified coefficients."""
+"""Plain regression on rows, compared with certified coefficients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from steepest.observe.figures import BLUE, ORANGE, finish
 
 # NIST Statistical Reference Datasets, linear regression, Norris: the certified values.
 B0, B1, SQUARES = -0.262323073774029, 1.00211681802045, 26.6173985294224
-NEAR = 1e-9  # relative: far more digits than any use of them needs
+NEAR = 1e-9  # relative tolerance
 
 
 def teach(folder: Path) -> Finding:
@@ -32,7 +32,7 @@ def teach(folder: Path) -> Finding:
             [float(theta_P[1]) * scale + float(windows.mean_S[0]) - slope * float(windows.input_mean_SF[0, 0]), slope]
         )
 
-    # The curves of a run are kept in single precision, so its updates are made once more to see all digits.
+    # A run stores its curves in single precision, so this repeats its updates to see all digits.
     theta_P = torch.cat([p.detach().flatten() for p in run.predictor("start").parameters()])
     lines_K2 = [line(theta_P)]
     for _ in range(int(run.metrics["updates"])):
@@ -48,25 +48,24 @@ def teach(folder: Path) -> Finding:
     ends = np.array([x_T.min(), x_T.max()])
     left.plot(ends, found[0] + found[1] * ends, color=ORANGE, lw=2, label=f"y = {found[1]:.6f} x - {-found[0]:.6f}")
     left.plot(x_T, y_T, "o", color=BLUE, ms=4, label="measured")
-    left.set(xlabel="x: ozone by the standard instrument", ylabel="y: by the customer's", title="The line found")
+    left.set(xlabel="x: ozone by the standard instrument", ylabel="y: by the customer's", title="The learned line")
     finish(left)
     middle.axhline(0, color=ORANGE, lw=2)
     middle.plot(x_T, residuals_T, "o", color=BLUE, ms=4)
-    middle.set(xlabel="x", ylabel="y - line", title="What it leaves over, enlarged")
+    middle.set(xlabel="x", ylabel="y - line", title="Residuals, enlarged")
     middle.grid(alpha=0.25)
     digits_K2 = -np.log10(np.maximum(np.abs(np.array(lines_K2) / [B0, B1] - 1), 1e-16))
     right.plot(digits_K2[:, 1], color=BLUE, label="slope")
     right.plot(digits_K2[:, 0], color=ORANGE, label="constant")
-    right.set(xlabel="updates", ylabel="right digits", title="Digits won")
+    right.set(xlabel="updates", ylabel="right digits", title="Number of right digits")
     finish(right)
     return Finding(
-        f"Gradient descent found y = {found[1]:.12f} x {found[0]:+.12f}; certified are {B1:.12f} and {B0:.12f}.",
+        f"Gradient descent found y = {found[1]:.12f} x {found[0]:+.12f}; the certified values are {B1:.12f} and "
+        f"{B0:.12f}.",
         {
-            f"both coefficients are the certified ones to {gaps.max():.1e}": bool(gaps.max() < NEAR),
-            f"so is the sum of squares left over, {squares:.9f}": abs(squares / SQUARES - 1) < NEAR,
-            "the run's updates, made once more, end where it ended": bool(
-                np.allclose(lines_K2[-1], found, rtol=NEAR, atol=0)
-            ),
+            f"both coefficients equal the certified ones within {gaps.max():.1e}": bool(gaps.max() < NEAR),
+            f"so does the sum of squared residuals, {squares:.9f}": abs(squares / SQUARES - 1) < NEAR,
+            "the repeated updates end where the run ended": bool(np.allclose(lines_K2[-1], found, rtol=NEAR, atol=0)),
         },
         figure,
         {

@@ -1,4 +1,4 @@
-"""c * sigmoid(b + w x): one unit learns it from points, and what c, b and w each change."""
+"""c * sigmoid(b + w x): one unit learns it from points; the effects of c, b and w."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from steepest.course.runs import Run
 from steepest.lightning.predictors import Predictor
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, finish
 
-NEAR = 1e-3  # of the known c, b and w, relative
-STEP = 1e-4  # of x, for the slope by differences: its error is about STEP^2
+NEAR = 1e-3  # relative tolerance to the known c, b and w
+STEP = 1e-4  # step of x for the slope by differences, whose error is about STEP^2
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,22 @@ class Unit:
     constant: float = 0.0
 
     def __call__(self, x_M: np.ndarray) -> np.ndarray:
-        """Its values (M,)."""
+        """The unit's values (M,)."""
         return self.constant + self.c / (1 + np.exp(-(self.b + self.w * x_M)))
 
     @property
     def centre(self) -> float:
-        """x where b + w x = 0."""
+        """The x where b + w x = 0."""
         return -self.b / self.w
 
     @property
     def slope(self) -> float:
-        """The derivative there: sigmoid' = sigmoid (1 - sigmoid) is 1/4 at 0, times w inside, times c outside."""
+        """The derivative at the centre: sigmoid' = sigmoid (1 - sigmoid) is 1/4 at 0, times w inside and c outside."""
         return self.c * self.w / 4
 
 
 def teach(folder: Path) -> Finding:
-    """Does the unit find the known sigmoid, and is its shape what c, b and w say?"""
+    """Does the unit find the known sigmoid, and do c, b and w determine its shape as expected?"""
     run = Run(folder)
     known = Unit(*(float(run.asked("data", key)) for key in "cbw"))
     learnt = _unit(run, run.predictor())
@@ -66,7 +66,7 @@ def teach(folder: Path) -> Finding:
     tangent = (x_M > learnt.centre - 1 / learnt.w) & (x_M < learnt.centre + 1 / learnt.w)
     straight_M = height + learnt.slope * (x_M - learnt.centre)
     axes[0, 0].plot(x_M[tangent], straight_M[tangent], color=BLACK, lw=1, label="slope c w / 4")
-    axes[0, 0].set(title="Learnt: c, b and w together", ylabel="y")
+    axes[0, 0].set(title="Learned: c, b and w together", ylabel="y")
     c, b, w = learnt.c, learnt.b, learnt.w
     changed = (
         ("c changes the height", "c", [Unit(k * c, b, w) for k in (0.5, 1, 1.5)]),
@@ -84,14 +84,14 @@ def teach(folder: Path) -> Finding:
     for one in axes[1]:
         one.set(xlabel="x")
     return Finding(
-        f"The unit learnt c = {c:.4f}, b = {b:.4f}, w = {w:.4f}; the points were made with {known.c:g}, {known.b:g}, "
-        f"{known.w:g}. At its centre, x = {learnt.centre:.3f}, it climbs by {slope:.4f}; c w / 4 is "
+        f"The unit learned c = {c:.4f}, b = {b:.4f}, w = {w:.4f}; the points were computed with {known.c:g}, "
+        f"{known.b:g}, {known.w:g}. At its centre, x = {learnt.centre:.3f}, its slope is {slope:.4f}; c w / 4 is "
         f"{learnt.slope:.4f}.",
         {
-            f"c, b and w are those the points were made with, to {gap:.0e}": gap < NEAR,
+            f"c, b and w equal those of the points within {gap:.0e}": gap < NEAR,
             "the slope at the centre -b / w is c w / 4": abs(slope / learnt.slope - 1) < 1e-6,
             "the height there is c / 2": abs((height - learnt.constant) / (c / 2) - 1) < 1e-9,
-            "far to the left it is 0, far to the right c": bool(np.allclose(far, [0, c], atol=1e-9)),
+            "far to the left the height is 0, far to the right c": bool(np.allclose(far, [0, c], atol=1e-9)),
         },
         figure,
         {"c": c, "b": b, "w": w, "known": [known.c, known.b, known.w], "slope": slope, "centre": learnt.centre},
@@ -100,7 +100,7 @@ def teach(folder: Path) -> Finding:
 
 @torch.no_grad()
 def _unit(run: Run, predictor: Predictor) -> Unit:
-    """A net of one sigmoid unit in the data's units: its inputs and targets were shifted and scaled."""
+    """A net of one sigmoid unit, converted to the data's units (its inputs and targets are shifted and scaled)."""
     windows = run.windows
     (W1_11, b1_1), (W2_11, b2_1) = predictor.network.layers()
     w = float(W1_11) / float(windows.input_scale_SF[0, 0])

@@ -1,4 +1,4 @@
-"""One descent, three rules that end it."""
+"""One descent, ended by three rules."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from steepest.course.runs import sweep_runs
 from steepest.observe import landscape
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, finish
 
-RULES = {"Epochs": "epochs", "Threshold": "threshold", "Stationary": "stationary"}  # class -> what the record says
+RULES = {"Epochs": "epochs", "Threshold": "threshold", "Stationary": "stationary"}  # class -> its name in the record
 
 
 def teach(folder: Path) -> Finding:
-    """Does each run end by its own rule, and were they one descent until then?"""
+    """Does each run end by its own rule, and are the runs the same descent until then?"""
     runs = sweep_runs(folder)
     kinds = [run.checked.groups["stop"].target.__name__ for run in runs]
     reasons = [str(run.metrics["stop_reason"]) for run in runs]
@@ -29,29 +29,29 @@ def teach(folder: Path) -> Finding:
     norms_K = np.array([float(surface.gradient(theta_P).norm()) for theta_P in torch.tensor(longest)])
 
     figure = Figure(figsize=(10, 6), layout="constrained")
-    above, beneath = figure.subplots(2, 1, sharex=True)
-    for axes, values_K, name in ((above, losses_K, "loss"), (beneath, norms_K, "steepness (norm of the gradient)")):
+    above, below = figure.subplots(2, 1, sharex=True)
+    for axes, values_K, name in ((above, losses_K, "loss"), (below, norms_K, "steepness (norm of the gradient)")):
         axes.plot(values_K, color=BLACK, lw=1)
         axes.set(ylabel=name, yscale="log")
         for colour, reason, count in zip((BLUE, GREEN, ORANGE), reasons, updates, strict=True):
             axes.plot(count, values_K[count], "o", color=colour, ms=10, label=reason)
     above.set(title="One descent, and where each rule ends it")
     finish(above)
-    beneath.set(xlabel="updates")
-    beneath.grid(alpha=0.25)
+    below.set(xlabel="updates")
+    below.grid(alpha=0.25)
     same = all(np.array_equal(path, longest[: len(path)]) for path in paths)
     numbers = {
         kind: {"reason": r, "updates": u, "loss": float(losses_K[u]), "norm": float(norms_K[u])}
         for kind, r, u in zip(kinds, reasons, updates, strict=True)
     }
     return Finding(
-        "Three runs from one start ended by three rules: "
+        "Three rules ended three runs from one start: "
         + "; ".join(f"{reason} (update {count})" for reason, count in zip(reasons, updates, strict=True))
         + ".",
         {
             "each run ended by its own rule, and its record says which": sorted(kinds) == sorted(RULES)
             and all(reason.startswith(RULES[kind]) for kind, reason in zip(kinds, reasons, strict=True)),
-            "until they ended, all three were at the same parameters after the same updates": same,
+            "until their ends, all three runs had the same parameters after the same updates": same,
         },
         figure,
         numbers | {"least": float(losses_K[-1])},

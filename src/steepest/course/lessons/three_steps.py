@@ -1,4 +1,4 @@
-"""Three steps on the price line: the function, its loss as a landscape, the way to the bottom of it."""
+"""Three steps on the price line: the function, its loss as a landscape, the path to the minimum."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from steepest.evaluate.baselines import least_squares
 from steepest.observe import landscape
 from steepest.observe.figures import BLACK, BLUE, ORANGE, finish
 
-NEAR = 1e-5  # of the closed form; parameters are of standardised prices, kept in single precision
+NEAR = 1e-5  # tolerance to the closed form; curves store parameters (for scaled prices) in single precision
 
 
 def teach(folder: Path) -> Finding:
-    """Does gradient descent reach the line that the closed form gives?"""
+    """Does gradient descent reach the line of the closed form?"""
     run = Run(folder)
     windows, surface, path_K2 = run.windows, run.surface(), run.path()
     exact = least_squares(windows).flatten().numpy()
@@ -47,17 +47,17 @@ def teach(folder: Path) -> Finding:
     u_G, v_G = (landscape.span(path_K2[:, i], exact[i : i + 1], points=81) for i in (0, 1))
     grid = landscape.plane(surface, torch.zeros(2, dtype=torch.float64), [*torch.eye(2, dtype=torch.float64)], u_G, v_G)
     landscape.contours(figure, right, grid, "step 2: the loss of every pair (a, b)")
-    right.plot(*path_K2.T, ".-", color=ORANGE, ms=5, lw=1.2, label="step 3: the way down")
+    right.plot(*path_K2.T, ".-", color=ORANGE, ms=5, lw=1.2, label="step 3: the path down")
     right.plot(*exact, "*", color="#D55E00", ms=16, mec="white", label="the lowest point, computed directly")
     right.plot(*path_K2[0], "o", color=BLACK, label="start: a and b drawn at random")
     right.set(
-        xlabel="a (of scaled prices)",
-        ylabel="b (of scaled prices)",
-        title="Steps 2 and 3: the loss, and the way to the bottom",
+        xlabel="a (scaled prices)",
+        ylabel="b (scaled prices)",
+        title="Steps 2 and 3: the loss, and the path to the minimum",
     )
     finish(right, solid=True)
     return Finding(
-        f"After {len(path_K2) - 1} updates the line is: tomorrow = {a:.4f} * today + {b:.2f}. "
+        f"After {len(path_K2) - 1} updates, the line is tomorrow = {a:.4f} * today + {b:.2f}. "
         f"The loss fell from {losses_K[0]:.3g} to {losses_K[-1]:.3g}.",
         {
             f"it is the line of the closed form within {NEAR:g} (greatest gap {gap:.1g})": gap < NEAR,

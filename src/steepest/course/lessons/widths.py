@@ -1,4 +1,4 @@
-"""10, 100, 1000 units on prices."""
+"""Nets of 10, 100 and 1000 units on prices."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from steepest.course.overfitting import overfitting
 
 
 def teach(folder: Path) -> Finding:
-    """What do more units do to the training loss, and to the later one?"""
+    """How do more units change the training loss and the later loss?"""
     return overfitting(folder, "units of the hidden layer")

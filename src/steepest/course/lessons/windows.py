@@ -1,4 +1,4 @@
-"""The course's table: 1, 7, 28 and 56 days looked back; training and later error, tomorrow = today beside them."""
+"""The course's table: windows of 1, 7, 28 and 56 days, with training and later error, and tomorrow = today."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PARTS = (("train", "training days", BLUE), ("val", "the years after them", GREEN
 
 
 def teach(folder: Path) -> Finding:
-    """What do more days do to the error on the days learnt from, and on later ones?"""
+    """How does a longer window change the error on the training days and on later days?"""
     runs, results = sweep_runs(folder), sweep_results(folder)
     settings = sorted(results.settings, key=lambda setting: int(setting.asked["data.window"]))
     days = [int(setting.asked["data.window"]) for setting in settings]
@@ -45,9 +45,9 @@ def teach(folder: Path) -> Finding:
     rows = [{"days": n} | {part: str(errors[part][i]) for part, _, _ in PARTS} for i, n in enumerate(days)]
     train, test = [e.mean for e in errors["train"]], [e.mean for e in errors["test"]]
     return Finding(
-        f"With {', '.join(map(str, days))} days the error on the days learnt from is "
-        f"{', '.join(f'{e:.3f}' for e in train)} points; on the last years "
-        f"{', '.join(f'{e:.2f}' for e in test)}, where tomorrow = today has {still['test']:.2f}.",
+        f"With {', '.join(map(str, days))} days, the error on the training days is "
+        f"{', '.join(f'{e:.3f}' for e in train)} points. On the last years it is "
+        f"{', '.join(f'{e:.2f}' for e in test)}; tomorrow = today has {still['test']:.2f}.",
         {
             f"the table is complete: {len(days)} windows, {errors['test'][0].n} seeds each": days == [1, 7, 28, 56]
             and len({e.n for part in errors.values() for e in part}) == 1
