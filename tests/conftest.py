@@ -1,4 +1,4 @@
-"""What the tests share: configs composed as on the command line, runs in this process, commands in another."""
+"""Shared by the tests: configs composed as on the command line, runs in this process, commands in another."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-# Small models lose time on more threads, and two workers with two each lose most of it; as `threads: 1` in train.yaml.
+# Small models are slower with more threads, and slowest when several test workers share the cores; train.yaml also has
+# `threads: 1`.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# Shapes and types of the tensor functions are checked at every call, in tests only.
+# In tests, every call of these modules' tensor functions checks shapes and types.
 CHECKED = ["nets.activations", "nets.losses", "nets.networks", "evaluate.metrics", "evaluate.significance"]
 CHECKED += ["evaluate.baselines", "evaluate.blocks", "evaluate.scoring", "data.windows"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Install the checking, before anything of steepest is imported; not where times are measured."""
+    """Install these checks before steepest is imported, except for benchmarks."""
     if config.option.markexpr != "speed":
         jaxtyping.install_import_hook([f"steepest.{module}" for module in CHECKED], "beartype.beartype")
 
 
-RATIOS: pytest.StashKey[list[tuple[str, float, str]]] = pytest.StashKey()  # what tests/benchmarks found
+RATIOS: pytest.StashKey[list[tuple[str, float, str]]] = pytest.StashKey()  # the results of tests/benchmarks
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    """Print the ratios of times that were measured."""
+    """Print the measured ratios of times."""
     if found := config.stash.get(RATIOS, []):
         terminalreporter.section("ratios of times")
     for claim, ratio, bound in found:
@@ -44,9 +45,9 @@ BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here: apt-get install chromium")
-# Quick runs in this process: no bar on the screen.
+# For quick runs in this process: no progress bar.
 QUIET = "~callbacks.progress"
-NO_PICTURES = "~callbacks.pictures"  # they take longer than most tests
+NO_PICTURES = "~callbacks.pictures"  # pictures take longer than most tests
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -60,7 +61,7 @@ def chromium():
     """A headless browser."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[test]' brings Playwright")
     with sync_api.sync_playwright() as playwright:
-        # Parallel coordinates are drawn by WebGL, here by the processor.
+        # WebGL draws the parallel coordinates; this option makes it use the processor.
         options = ["--headless", "--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
         yield browser

@@ -29,7 +29,7 @@ def results(folder):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["--cfg", "job", "experiment=direction"]])
-def test_asking_does_not_import_torch(arguments, tmp_path):
+def test_help_and_config_output_do_not_import_torch(arguments, tmp_path):
     code = (
         "import runpy, sys\n"
         f"sys.argv = ['train.py', *{arguments!r}]\n"
@@ -44,7 +44,7 @@ def test_asking_does_not_import_torch(arguments, tmp_path):
     assert answer.stdout.splitlines()[-1] == "heavy: []"
 
 
-def test_help_names_groups_and_examples(command):
+def test_help_lists_groups_and_examples(command):
     answer = command("--help")
     assert answer.returncode == 0
     for text in (
@@ -80,7 +80,7 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
     assert (folder / ".hydra" / "overrides.yaml").read_text() == "- debug=quick\n"
     log = (folder / "train.log").read_text()
     assert "dates from 'Date'" in log
-    assert "GPU available" in log, "Lightning's own lines reach the run's log"
+    assert "GPU available" in log, "Lightning's messages reach the run's log"
     assert "GPU available" not in answer.stdout + answer.stderr
     assert load(folder / "run.json")["command"].endswith("train.py debug=quick")
 
@@ -108,13 +108,13 @@ def test_bad_input_gives_one_message_and_exit_code_2(command, tmp_path, argument
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_said(command):
+def test_a_missing_gpu_is_reported(command):
     answer = command("trainer=gpu")
     assert answer.returncode == 2
     assert "Use trainer=cpu" in answer.stderr
 
 
-def test_the_traceback_is_there_for_who_asks(command):
+def test_hydra_full_error_shows_the_traceback(command):
     answer = command("data.window=0", HYDRA_FULL_ERROR="1")
     assert answer.returncode != 0
     assert "Traceback" in answer.stderr
@@ -149,7 +149,7 @@ def test_a_sweep_leaves_manifest_results_and_a_table_with_the_winner_on_top(comm
     assert f"python train.py model={best['model']} data.window={best['data.window']}" in answer.stdout
 
 
-def test_a_sweep_with_a_failed_job_goes_on_and_exits_with_1(command, tmp_path):
+def test_a_sweep_with_a_failed_job_continues_and_exits_with_1(command, tmp_path):
     answer = command("-m", "optimizer.lr=0.01,-1,1000", *QUIET_QUICK)
     assert answer.returncode == 1
     (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
@@ -157,11 +157,11 @@ def test_a_sweep_with_a_failed_job_goes_on_and_exits_with_1(command, tmp_path):
     assert [r["status"] for r in rows] == ["finished", "failed", "failed"]
     assert "optimizer.lr=-1.0 must be above 0" in rows[1]["stop_reason"]
     assert "diverged" in rows[2]["stop_reason"]
-    assert "Traceback" in (folder / "1" / "train.log").read_text(), "a job's own log says where it broke"
+    assert "Traceback" in (folder / "1" / "train.log").read_text(), "a job's log has the traceback"
     assert "job 1 failed" in answer.stdout
 
 
-def test_no_job_is_begun_after_a_failure_where_that_is_asked(command, tmp_path):
+def test_on_error_stop_starts_no_job_after_a_failure(command, tmp_path):
     answer = command("-m", "optimizer.lr=-1,0.01", "sweep.on_error=stop", "hydra.sweep.dir=s", *QUIET_QUICK)
     assert answer.returncode == 1
     assert [job["status"] for job in load(tmp_path / "s" / "sweep.json")["jobs"]] == ["failed", "waiting"]
@@ -184,7 +184,7 @@ def test_a_dry_run_lists_the_jobs_and_runs_none(command, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "threads", "processes"])
-def test_a_sweep_that_was_killed_ends_with_the_results_of_the_uninterrupted_one(command, tmp_path, launcher):
+def test_a_killed_and_resumed_sweep_has_the_results_of_the_uninterrupted_one(command, tmp_path, launcher):
     asked = ["-m", f"hydra/launcher={launcher}", "model=linear,mlp_manual", "seed=range(4)", "stop.epochs=6"]
     assert command(*asked, "hydra.sweep.dir=whole").returncode == 0
     process = subprocess.Popen(
@@ -196,7 +196,7 @@ def test_a_sweep_that_was_killed_ends_with_the_results_of_the_uninterrupted_one(
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    load(tmp_path / "part" / "sweep.json")  # whole
+    load(tmp_path / "part" / "sweep.json")  # it is complete JSON
     again = subprocess.run(
         [sys.executable, "-c", "from steepest.cli import main; main()", "resume", "part"], cwd=tmp_path,
         capture_output=True, text=True, timeout=300, check=False,
@@ -213,7 +213,7 @@ def test_a_sweep_that_was_killed_ends_with_the_results_of_the_uninterrupted_one(
     [signal.SIGKILL, *(pytest.param(how, marks=pytest.mark.slow) for how in (signal.SIGINT, signal.SIGTERM))],
     ids=lambda s: s.name,
 )
-def test_a_run_that_was_stopped_ends_with_the_numbers_of_the_uninterrupted_one(command, tmp_path, how):
+def test_a_stopped_and_resumed_run_has_the_numbers_of_the_uninterrupted_one(command, tmp_path, how):
     rows = ["data=random_walk", "data.rows=1500", "data.window=7"]
     arguments = ["model=mlp", *rows, "optimizer=adam", "stop.epochs=60", "~callbacks.pictures"]
     whole, part = tmp_path / "whole", tmp_path / "part"
@@ -240,7 +240,7 @@ def test_a_run_that_was_stopped_ends_with_the_numbers_of_the_uninterrupted_one(c
     assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
     assert (whole / "predictions.csv").read_bytes() == (part / "predictions.csv").read_bytes()
     curve, resumed = read_scalars(whole)["train/loss"], read_scalars(part)["train/loss"]
-    assert curve.equals(resumed), "the curve goes on with no doubled steps"
+    assert curve.equals(resumed), "the curve continues without duplicate steps"
 
 
 @pytest.mark.parametrize("model", [pytest.param("mlp", marks=pytest.mark.slow), "mlp_manual"])
@@ -256,7 +256,7 @@ def test_two_processes_take_the_same_steps_as_one(command, tmp_path, model):
         torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-6)
 
 
-def test_own_file_from_csv_to_predictions(command, tmp_path):
+def test_a_users_csv_file_gives_predictions(command, tmp_path):
     lines = gzip.decompress((ROOT / "data" / "sp500.csv.gz").read_bytes()).decode().splitlines()
     (tmp_path / "prices.csv").write_text("\n".join([lines[0], *lines[-400:]]))
     answer = command("data=csv", "data.path=prices.csv", "data.split=[2022-03-01,2022-08-01]", *QUIET_QUICK)
@@ -268,7 +268,7 @@ def test_own_file_from_csv_to_predictions(command, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The number of training batches")
-def test_the_readmes_library_example_trains(tmp_path, monkeypatch):
+def test_the_library_example_of_the_readme_trains(tmp_path, monkeypatch):
     from lightning.pytorch import Trainer
 
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -315,7 +315,8 @@ def readme_commands() -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     own = [line for line in lines if line.startswith(("python train.py", "steepest"))]
-    # One needs the internet, one serves until it is told to end (test_board.py), one is what `pytest -m course` runs.
+    # Tested elsewhere or not at all: Yahoo needs the internet, the board serves until it is stopped (test_board.py),
+    # and `pytest -m course` runs the short course.
     elsewhere = ("yahoo", "steepest board", "steepest course --short")
     return [line for line in dict.fromkeys(own) if not any(words in line for words in elsewhere)]
 

@@ -1,7 +1,7 @@
-"""The same training done in several ways: a two-layer net 28-64-1, sigmoid, batch 64, gradient descent, 5,000 rows.
+"""Several ways to do the same training: a two-layer net 28-64-1, sigmoid, batch 64, gradient descent, 5,000 rows.
 
-Each contender is prepared outside the clock and trains for a number of epochs inside it, on the same numbers from the
-same initial weights, and keeps the loss of every update.
+The preparation of a contender is not timed; its training for a number of epochs is. All contenders train on the same
+data from the same initial weights, and keep the loss of every update.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OFF = {
     "accelerator": "cpu",
 }
 
-# For commands in processes of their own: everybody's libraries are as they are installed, with as many threads as they like.
+# For commands in their own processes: all libraries have their default settings, with as many threads as they choose.
 AS_INSTALLED = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_"))}
 
 Contender = Callable[[], int]  # trains and returns the number of updates
@@ -54,14 +54,14 @@ def data(inputs: int = INPUTS, batch: int = BATCH) -> WindowDataModule:
 
 
 def tensors(inputs: int = INPUTS) -> tuple[torch.Tensor, torch.Tensor]:
-    """Its windows and targets, gathered."""
+    """All windows and targets, gathered."""
     windows: Windows = data(inputs).placed("cpu", torch.float32)
     parts = [b for _, b in windows.walk("train")]
     return torch.cat([b.x_ND for b in parts]), torch.cat([b.y_NH for b in parts])
 
 
 def manual(epochs: int, inputs: int = INPUTS, hidden: Sequence[int] = HIDDEN, batch: int = BATCH) -> Contender:
-    """Ours: hand-derived gradients in a LightningModule, in a Trainer; every update's loss and norms are kept."""
+    """Ours: hand-derived gradients in a LightningModule, in a Trainer; keeps every update's loss and norms."""
     module = data(inputs, batch)
     model = ManualPredictor(inputs, 1, list(hidden), optimizer=lambda p: torch.optim.SGD(p, RATE))
     trainer = Trainer(max_epochs=epochs, limit_val_batches=0, **OFF)
@@ -97,9 +97,9 @@ def kernel(epochs: int) -> Contender:
 
 
 def watched(callbacks: str, epochs: int, *, alone: bool = False, model: str = "mlp_manual") -> tuple[float, float]:
-    """A run as `train.py` does it, with these instruments: seconds of an update, and seconds before and after them.
+    """A run of `train.py` with these instruments: seconds per update, and seconds before and after the updates.
 
-    The pictures at its end are drawn if it is `alone`, no job of a sweep.
+    If `alone`, it is not a job of a sweep, and it draws its pictures at the end.
     """
     hidden = f"[{','.join(map(str, HIDDEN))}]"
     options = [
@@ -107,7 +107,7 @@ def watched(callbacks: str, epochs: int, *, alone: bool = False, model: str = "m
         "data.transform=log_return", f"data.window={INPUTS}", "data.split=[0.84,0.08,0.08]", f"data.batch_size={BATCH}",
         f"stop.epochs={epochs}", f"callbacks={callbacks}", "threads=1",
     ]  # fmt: skip
-    bar = [QUIET] if callbacks == "default" else []  # a bar on the screen is no instrument
+    bar = [QUIET] if callbacks == "default" else []  # the progress bar is not an instrument
     start = time.perf_counter()
     with TemporaryDirectory() as folder:
         metrics = run(composed(*options, *bar), Path(folder), options, alone=alone).metrics
@@ -115,7 +115,7 @@ def watched(callbacks: str, epochs: int, *, alone: bool = False, model: str = "m
 
 
 class UsualModule(LightningModule):
-    """What a tutorial would write."""
+    """A LightningModule as in a tutorial."""
 
     def __init__(self, inputs: int, hidden: Sequence[int]) -> None:
         super().__init__()
@@ -186,15 +186,15 @@ def scikit_learn(epochs: int) -> Contender:
 
 
 def jax_scan(epochs: int, runs: int | None = None) -> Contender:
-    """`jax.jit` of `lax.scan` over `value_and_grad` and SGD, an epoch a call; `vmap` of it over several runs.
+    """`jax.jit` of `lax.scan` over `value_and_grad` and SGD, one epoch per call; for several runs, `vmap` of it.
 
-    (XLA's options for one thread are set in `test_speed.py`, before JAX is imported.)
+    (`test_speed.py` sets XLA's options for one thread before it imports JAX.)
     """
     import jax
     import jax.numpy as jnp
 
     x, y = (jnp.asarray(t.numpy()) for t in tensors())
-    whole = len(x) // BATCH * BATCH  # scan wants batches of one size: the smaller last one is left out
+    whole = len(x) // BATCH * BATCH  # scan needs batches of equal size, so it leaves out the smaller last one
     numbers = [p.detach().numpy() for p in MLP(INPUTS, HIDDEN, 1).parameters()]
 
     def loss(parameters, rows):
@@ -218,7 +218,7 @@ def jax_scan(epochs: int, runs: int | None = None) -> Contender:
         orders = [random.permutation(len(x))[:whole].reshape(-1, BATCH) for _ in range(runs or 1)]
         return np.stack(orders) if runs else orders[0]
 
-    jax.block_until_ready(trained(start, order()))  # compiled outside the clock
+    jax.block_until_ready(trained(start, order()))  # compile before the timing starts
 
     def train() -> int:
         parameters, losses = start, []
@@ -231,6 +231,6 @@ def jax_scan(epochs: int, runs: int | None = None) -> Contender:
 
 
 def many_kernels(epochs: int, runs: int) -> Contender:
-    """Ours: as many runs, one after the other, each by the compiled descent."""
+    """Ours: the same number of runs, one after the other, each by the compiled descent."""
     trains = [kernel(epochs) for _ in range(runs)]
     return lambda: sum(train() for train in trains)

@@ -1,6 +1,7 @@
-"""neuralforecast's NLinear and MLP on the 20 shipped stocks: prints the seconds of their training alone.
+"""Trains neuralforecast's NLinear and MLP on the 20 shipped stocks, and prints the seconds of the training alone.
 
-Run by `test_single_runs.py` with the interpreter of an environment that holds neuralforecast (its pins are not ours):
+`test_single_runs.py` runs this file with the interpreter of a separate environment, because neuralforecast pins other
+versions:
 
     python forecasters.py STOCKS.csv.gz MODEL STEPS WINDOWS LOOK_BACK HIDDEN
 """
@@ -21,7 +22,7 @@ logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 
 
 class Clock(Callback):
-    """Takes the time from the first update to the last."""
+    """Measures the time from the first update to the last."""
 
     seconds = 0.0
 

@@ -1,8 +1,8 @@
-"""Whole commands of a single run, and training against forecasting libraries: ratios in one run, medians over rounds.
+"""Whole commands of a single run, and training against forecasting libraries: ratios of times, medians over rounds.
 
     pytest tests/benchmarks/test_single_runs.py -m speed -n 0
 
-The comparison with neuralforecast needs an environment of its own:
+The comparison with neuralforecast needs a separate environment:
 
     python -m venv ENV && ENV/bin/pip install torch neuralforecast && export NEURALFORECAST_PYTHON=ENV/bin/python
 """
@@ -35,7 +35,7 @@ def seconds(*words: object) -> float:
     return time.perf_counter() - start
 
 
-def test_train_py_takes_little_more_than_the_import_of_lightning_and_its_training(tmp_path, request):
+def test_train_py_takes_little_more_than_its_imports_and_training(tmp_path, request):
     found = []
     for number in range(8):
         imports = seconds("-c", "import lightning.pytorch")
@@ -43,7 +43,7 @@ def test_train_py_takes_little_more_than_the_import_of_lightning_and_its_trainin
         whole = seconds(ROOT / "train.py", f"hydra.run.dir={folder}")
         training = json.loads((folder / "metrics.json").read_text())["seconds"]
         found.append((whole / (imports + training), whole, imports, training))
-    found = found[1:]  # the first one fills the caches of files
+    found = found[1:]  # the first run fills the file caches
     ratio = statistics.median(row[0] for row in found)
     whole, imports, training = (statistics.median(column) for column in list(zip(*found, strict=True))[1:])
     line = f"python train.py ({whole:.1f} s), of the import of Lightning and its training ({imports:.1f} + {training:.1f} s)"

@@ -1,9 +1,10 @@
-"""How fast hand-derived gradients train: ratios in one run, the median over rounds in which the two run one after the other.
+"""How fast hand-derived gradients train: ratios of times. In each round, the two contenders run one after the other.
 
     pytest tests/benchmarks/test_speed.py -m speed -n 0
 
-The two-layer net 28-64-1, sigmoid, batch 64, gradient descent, 5,000 rows, one thread, whole fits with the Trainer's own
-start and end; every contender keeps the loss of every update. Every bound is asserted.
+The task: two-layer net 28-64-1, sigmoid, batch 64, gradient descent, 5,000 rows, one thread. The times are those of
+whole fits, including the Trainer's start and end. Every contender keeps the loss of every update. The result is the
+median over rounds. Every bound is asserted.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from conftest import RATIOS
 pytestmark = pytest.mark.speed
 ROUNDS, EPOCHS = 15, 25
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
-PAIRS, LONG = 24, 100  # pairs of watched runs, and their epochs
+PAIRS, LONG = 24, 100  # number of pairs of runs with and without instruments, and their epochs
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +51,10 @@ def _quiet():
 
 @pytest.fixture
 def ratio(benchmark, request):
-    """`ratio(claim, ours, others, at_least)`: how many times faster ours is, the median over rounds.
+    """`ratio(claim, ours, others, at_least)` measures how many times faster ours is, the median over rounds.
 
-    In a round the two run one after the other, so that a slow spell of the machine falls on both.
-    `ours` and `others` take a number of epochs and return what trains that long and says how many updates it did.
+    In a round, the two run one after the other, so a slow spell of the machine affects both. `ours` and `others` take
+    a number of epochs and return a function that trains that long and returns its number of updates.
     """
 
     def measure(claim: str, ours: Callable, others: Callable, at_least: float, epochs=EPOCHS, rounds=ROUNDS) -> None:
@@ -119,7 +120,7 @@ def test_the_line_against_the_usual_lightning_module(ratio):
 
 
 def product_rate(multiply: Callable[[], object]) -> float:
-    """Products a second, the best of several tries."""
+    """Matrix products per second, the best of several tries."""
     multiply()
     took = []
     for _ in range(15):
@@ -134,21 +135,23 @@ def test_a_wide_net_against_a_plain_autograd_loop(ratio):
     left, right = torch.rand(2, 1024, 1024)
     blas = product_rate(lambda: left.numpy() @ right.numpy()) / product_rate(lambda: left @ right)
     ours, theirs = (partial(made, **wide) for made in (contenders.manual, contenders.plain_loop))
-    # Products are nearly all of a wide net's work. Where OpenBLAS has wider instructions than PyTorch's library, it
-    # makes twice as many.
-    claim = f"28-1024-1024-1, batch 1024: a plain autograd loop (OpenBLAS makes {blas:.2f} products to PyTorch's one)"
+    # A wide net's work is nearly all matrix products. OpenBLAS does twice as many per second as PyTorch's library where
+    # it uses wider instructions.
+    claim = (
+        f"28-1024-1024-1, batch 1024: a plain autograd loop (OpenBLAS does {blas:.2f} products per product of PyTorch)"
+    )
     ratio(claim, ours, theirs, 1.5 if blas > 1.5 else 0.95, 1, 7)
 
 
 @pytest.mark.parametrize(
     ("instruments", "at_most"), [("default", 1.4), ("curvature", 0), ("noise", 0), ("steps", 0), ("audit", 0)]
 )
-def test_looking_costs_little(benchmark, request, instruments, at_most):
-    """Training with instruments takes at most so many times as long as without (0: no bound), the median over pairs."""
+def test_looking_with_instruments_costs_little(benchmark, request, instruments, at_most):
+    """Training with instruments takes at most `at_most` times as long as without (0: no bound); median over pairs."""
     pairs: list[dict[str, float]] = []
 
     def one_after_the_other():
-        # Each is first in every second pair: what slows the machine down for a while slows both.
+        # Each is first in every second pair, so a slow spell of the machine affects both.
         order = ("none", instruments) if len(pairs) % 2 else (instruments, "none")
         gc.collect()
         pairs.append({callbacks: contenders.watched(callbacks, LONG)[0] for callbacks in order})
@@ -167,7 +170,7 @@ def test_looking_costs_little(benchmark, request, instruments, at_most):
     assert found <= (at_most or float("inf"))
 
 
-def test_default_instruments_leave_it_40_times_as_fast_as_the_usual_module(benchmark, request):
+def test_with_default_instruments_it_is_40_times_as_fast_as_the_usual_module(benchmark, request):
     pairs = []
 
     def one_after_the_other():

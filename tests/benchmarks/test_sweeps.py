@@ -1,11 +1,11 @@
-"""Whole sweeps as a user starts them, from the command to the last folder: ratios in one run.
+"""Whole sweeps as a user starts them, from the command to the last folder: ratios of times.
 
     pytest tests/benchmarks/test_sweeps.py -m speed -n 0
 
 A two-layer net 28-64-1, sigmoid, 5,000 training rows, batch 64, gradient descent, 20 epochs; 16 learning rates x 16
 seeds. `hydra/launcher=threads` does all 256 jobs with folders, curves, checkpoints, predictions and scores; the others
-do what they usually do. Those that would take long are extrapolated from 10 jobs (joblib: 18): what 2 jobs take, and
-254 times what each further one does.
+do what they usually do. The times of slow contenders are extrapolated from 10 jobs (joblib: 18): the time of 2 jobs,
+plus 254 times the time of each further job.
 """
 
 import statistics
@@ -35,7 +35,7 @@ LINEAR = ["model=linear_manual", "data=sp500", "stop.epochs=5"]
 
 
 def seconds(*words: object, folder: Path) -> float:
-    """What a command takes."""
+    """The running time of a command, in seconds."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *map(str, words)],
@@ -51,7 +51,7 @@ def seconds(*words: object, folder: Path) -> float:
 
 @pytest.fixture(scope="module")
 def arrays(tmp_path_factory):
-    """A file of the same samples for those who want arrays."""
+    """A file with the same samples as arrays."""
     from conftest import composed
 
     from steepest.lightning.datamodule import WindowDataModule
@@ -76,7 +76,7 @@ def report(request):
 
 
 def threads(folder: Path, rates=RATES, seeds=SEEDS) -> float:
-    """Ours, whole."""
+    """Seconds of our whole sweep."""
     varied = [f"optimizer.lr={','.join(rates)}", f"seed={','.join(map(str, seeds))}"]
     sweep = folder / f"sweep{time.time_ns()}"
     took = seconds(
@@ -87,14 +87,14 @@ def threads(folder: Path, rates=RATES, seeds=SEEDS) -> float:
 
 
 def usual(folder: Path, arrays: Path, jobs: int, *launcher: str) -> float:
-    """The usual Hydra app with so many jobs, two learning rates for each of half as many seeds."""
+    """Seconds of the usual Hydra app with `jobs` jobs: two learning rates for each of jobs / 2 seeds."""
     varied = [f"rate={RATES[0]},{RATES[8]}", f"seed={','.join(map(str, range(jobs // 2)))}", f"epochs={EPOCHS}"]
     sweep = f"hydra.sweep.dir={folder / f'usual{time.time_ns()}'}"
     return seconds(HERE / "usual.py", "-m", f"data={arrays}", *varied, sweep, *launcher, folder=folder)
 
 
 def extrapolated(take: Callable[[int], float], jobs: int) -> float:
-    """Seconds of all jobs, from those of 2 and of `jobs`."""
+    """Seconds of all jobs, extrapolated from the times of 2 and of `jobs` jobs."""
     few = take(2)
     return few + (take(jobs) - few) / (jobs - 2) * (len(RATES) * len(SEEDS) - 2)
 

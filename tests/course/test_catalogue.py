@@ -1,4 +1,4 @@
-"""The catalogue, the configs, the lessons and their texts name the same things."""
+"""The catalogue, the configs, the lessons and their texts agree."""
 
 import pytest
 from conftest import ROOT
@@ -18,17 +18,17 @@ def test_each_experiment_of_the_course_has_a_chapter_a_lesson_and_a_text():
 
 
 @pytest.mark.parametrize("found", COURSE, ids=NAMES)
-def test_its_config_names_its_lesson_and_is_a_sweep_where_the_chapter_says_so(found):
+def test_each_config_agrees_with_its_chapter(found):
     config = OmegaConf.load(CONFIGS / f"{found.name}.yaml")
     assert config.hydra.callbacks.lesson.name == found.name
     assert (config.hydra.get("mode") == "MULTIRUN") == found.sweep
 
 
-def test_the_code_of_a_lesson_is_no_longer_than_a_page_or_two():
+def test_the_code_of_a_lesson_is_at_most_110_lines():
     lengths = {p.stem: len(p.read_text().splitlines()) for p in LESSONS.glob("*.py")}
     assert {name: n for name, n in lengths.items() if n > 110} == {}
 
 
-def test_a_name_that_is_none_is_refused_with_those_there_are():
+def test_an_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="there is no lesson sadle; choose one of three_steps, "):
         chapter("sadle")

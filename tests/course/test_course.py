@@ -34,20 +34,20 @@ def course(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [c.name for c in COURSE])
-def test_what_the_lesson_claims_holds(course, name):
+def test_the_claims_of_the_lesson_hold(course, name):
     taught = taught_course(course)[name]
     assert taught.fails == [], taught.said
-    assert taught.found["checks"], "a lesson without a check teaches nothing"
+    assert taught.found["checks"], "a lesson needs at least one check"
     assert taught.found["sentence"]
 
 
-def test_many_starts_end_at_the_same_verdicts_when_they_are_made_again(course, tmp_path):
+def test_a_repeated_lesson_has_the_same_verdicts(course, tmp_path):
     (again,) = teach_course([chapter("local_minima")], tmp_path, short=True, jobs=1)
     before = taught_course(course)["local_minima"]
     assert again.found["numbers"] == before.found["numbers"]
 
 
-def test_a_claim_fails_where_the_run_does_not_bear_it_out(tmp_path):
+def test_a_claim_fails_if_the_run_contradicts_it(tmp_path):
     crawling = replace(chapter("three_steps"), short=("optimizer.lr=0.001",))
     (taught,) = teach_course([crawling], tmp_path, short=True, jobs=1)
     assert len(taught.fails) == 1
@@ -56,7 +56,7 @@ def test_a_claim_fails_where_the_run_does_not_bear_it_out(tmp_path):
 
 @needs_browser
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_opens_in_a_browser_with_every_picture_and_fits_its_width(course, chromium, width):
+def test_the_page_opens_with_every_picture_and_fits_the_browsers_width(course, chromium, width):
     wrong = []
     context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True)
     page = context.new_page()

@@ -1,4 +1,4 @@
-"""`steepest course`: what it runs, what it refuses, what it makes of lessons that fail. Whole: `pytest -m course`."""
+"""`steepest course`: what it runs, what it refuses, how it reports lessons that fail. (All lessons: -m course.)"""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from steepest.course.guide import taught_course, teach_course
 from steepest.course.page import write_page
 
 COMMAND = Path(sys.executable).with_name("steepest")
-# Quick, and without what the lesson needs: its curves.
+# Quick, and without the curves that the lesson needs.
 BLIND = ("callbacks=none", "logger=none", "stop.epochs=1")
 
 
@@ -28,7 +28,7 @@ def broken(tmp_path_factory):
     return out, list(teach_course([blind("three_steps")], out, short=True, jobs=1))
 
 
-def test_a_lesson_that_has_nothing_to_read_fails_and_says_what_it_needs(broken):
+def test_a_lesson_without_curves_fails_and_says_what_it_needs(broken):
     _, (taught,) = broken
     assert taught.fails == ["it did not finish"]
     assert "lesson three_steps: " in taught.said
@@ -36,7 +36,7 @@ def test_a_lesson_that_has_nothing_to_read_fails_and_says_what_it_needs(broken):
     assert taught.command == "python train.py experiment=course/three_steps " + " ".join(BLIND)
 
 
-def test_the_page_says_which_lessons_failed_and_which_are_to_come(broken):
+def test_the_page_says_which_lessons_failed_and_which_have_not_run(broken):
     page = write_page(broken[0]).read_text()
     assert "Not everything held" in page
     assert "did not finish" in page
@@ -44,7 +44,7 @@ def test_the_page_says_which_lessons_failed_and_which_are_to_come(broken):
     assert "Not run yet: <code>steepest course saddle</code>" in page
 
 
-def test_a_lessons_folder_is_made_anew_and_anyone_elses_is_left_alone(broken):
+def test_a_lessons_folder_is_replaced_and_other_folders_are_left_alone(broken):
     out, _ = broken
     (out / "three_steps" / "left").touch()
     list(teach_course([blind("three_steps")], out, short=True, jobs=1))

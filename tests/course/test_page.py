@@ -1,4 +1,4 @@
-"""What the page makes of numbers."""
+"""How the page writes numbers."""
 
 import pytest
 
