@@ -116,7 +116,6 @@ def overfitting(folder: Path, axis: str, labels: list[str] | None = None) -> Fin
         {
             "rows": rows,
             "seeds": found[0].train.n,
-            "gap": later[-1] - train[-1],
             "epochs": len(found[0].train_E),
             "train": train,
             "later": later,

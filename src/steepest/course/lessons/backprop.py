@@ -65,7 +65,6 @@ def teach(folder: Path) -> Finding:
         figure,
         {
             "updates": len(steps),
-            "epochs": int(run.metrics["epochs"]),
             "points": len(surface.x_ND),
             "rate": first.example.step,
             "x": float(first.x[0, 0]),

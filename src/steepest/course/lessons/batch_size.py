@@ -85,7 +85,6 @@ def teach(folder: Path) -> Finding:
             "per_epoch": per_epoch,
             "ratios": ratios,
             "epochs": int(runs[0].metrics["epochs"]),
-            "seconds": [float(run.metrics["seconds"]) for run in runs],
         },
     )
 

@@ -65,10 +65,6 @@ def teach(folder: Path) -> Finding:
             "rows": int(tables[False, "net"].sum()),
             "net": tables[True, "net"].tolist(),
             "beaten": beaten,
-            "entropy": {
-                ("tomorrow " if day else "rings ") + kind: run.metrics["test"]["cross_entropy"]
-                for (day, kind), run in runs.items()
-            },
         },
     )
 

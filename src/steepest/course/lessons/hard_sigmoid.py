@@ -84,7 +84,7 @@ def teach(folder: Path) -> Finding:
             < PRECISION,
         },
         figure,
-        {"gaps": gaps, "bends": bends, "c": c * scale},
+        {"gaps": gaps, "bends": bends},
     )
 
 

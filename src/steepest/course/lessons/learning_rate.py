@@ -74,7 +74,6 @@ def teach(folder: Path) -> Finding:
             "curvature": 2 / limit,
             "rates": rates,
             "ends": ends,
-            "start": float(losses[0][0]),
             "updates": max(len(loss_K) for loss_K in losses) - 1,
             "said": above[0].record["stop_reason"] if above else "",
         },

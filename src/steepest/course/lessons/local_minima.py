@@ -77,8 +77,7 @@ def teach(folder: Path) -> Finding:
         {
             f"gradient and Hessian at every end equal autograd's (greatest gap {gap:.0e})": gap < SAME,
             "all lines end in the same place, that of least squares": bool((ends_RP - exact_P).abs().max() < SAME),
-            "each of those is a local minimum: a line's loss has no other": counts["line"]
-            == {"local minimum": len(nets["line"])},
+            "all lines end at a local minimum": counts["line"] == {"local minimum": len(nets["line"])},
         },
         figure,
         {

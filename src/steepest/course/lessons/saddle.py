@@ -91,12 +91,9 @@ def teach(folder: Path) -> Finding:
         figure,
         {
             "eigenvalues": values_4.tolist(),
-            "rho": rho,
             "left": left,
             "length": escape["length"],
             "growth": growth,
-            "rate": rate,
-            "loss_saddle": float(losses_K[0]),
             "loss_end": float(losses_K[-1]),
             "out": int(np.argmax(losses_K < 0.5)) - left,
         },

@@ -94,7 +94,7 @@ def teach(folder: Path) -> Finding:
             "far to the left the height is 0, far to the right c": bool(np.allclose(far, [0, c], atol=1e-9)),
         },
         figure,
-        {"c": c, "b": b, "w": w, "known": [known.c, known.b, known.w], "slope": slope, "centre": learnt.centre},
+        {"c": c, "b": b, "w": w, "known": [known.c, known.b, known.w], "slope": slope},
     )
 
 

@@ -65,15 +65,10 @@ def teach(folder: Path) -> Finding:
         },
         figure,
         {
-            "a": a,
-            "b": b,
             "updates": len(path_K2) - 1,
             "days": len(surface.x_ND),
             "gap": gap,
-            "loss_first": float(losses_K[0]),
-            "loss_last": float(losses_K[-1]),
             "lr": run.asked("optimizer", "lr"),
             "error_to_persistence": share,
-            "verdict": run.metrics["verdict"],
         },
     )

@@ -59,7 +59,6 @@ def teach(folder: Path) -> Finding:
             "rows": rows,
             "still": still,
             "seeds": errors["test"][0].n,
-            "train": train,
             "test": test,
             "best_train": days[train.index(min(train))],
             "best_test": days[test.index(min(test))],
