@@ -152,7 +152,7 @@ class Run:
 
         Returns the greatest difference, relative to the greatest absolute eigenvalue of the Hessian.
         """
-        surface, network, said = self.surface(), self.predictor().network, self.metrics["critical"]
+        surface, network, recorded = self.surface(), self.predictor().network, self.metrics["critical"]
 
         def loss(theta_P: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.mse_loss(network_by(network, theta_P, surface.x_ND), surface.y_NH)
@@ -160,7 +160,7 @@ class Run:
         values_P = torch.linalg.eigvalsh(torch.func.hessian(loss)(self.end()))
         found = [torch.func.grad(loss)(self.end()).norm(), values_P[0], values_P[-1]]
         names = ("gradient_norm", "smallest_eigenvalue", "greatest_eigenvalue")
-        gaps = [abs(float(value) - said[name]) for name, value in zip(names, found, strict=True)]
+        gaps = [abs(float(value) - recorded[name]) for name, value in zip(names, found, strict=True)]
         return max(gaps) / float(values_P.abs().max())
 
 

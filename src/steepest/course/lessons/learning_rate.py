@@ -75,7 +75,7 @@ def teach(folder: Path) -> Finding:
             "rates": rates,
             "ends": ends,
             "updates": max(len(loss_K) for loss_K in losses) - 1,
-            "said": above[0].record["stop_reason"] if above else "",
+            "reason": above[0].record["stop_reason"] if above else "",
         },
     )
 

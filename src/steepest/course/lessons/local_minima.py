@@ -95,5 +95,5 @@ def _words(found: Counter[str]) -> str:
 
 
 def _verdict(run: Run) -> str:
-    said = str(run.metrics["critical"]["verdict"])
-    return "not there yet" if said.startswith("not critical") else said
+    verdict = str(run.metrics["critical"]["verdict"])
+    return "not there yet" if verdict.startswith("not critical") else verdict
