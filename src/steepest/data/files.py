@@ -87,12 +87,10 @@ def check_prices(
     faults = Faults(where)
     raw = dates_to_column(raw)
     columns = list(raw.columns)
-    for key, name in [("data.date", date), ("data.value", value), ("data.id", id)]:
+    named = [("data.date", date), ("data.value", value), ("data.id", id)]
+    for key, name in [*named, *(("data.features", feature) for feature in features)]:
         if name is not None and name not in columns:
             faults.add(_no_column(key, name, columns))
-    for name in features:
-        if name not in columns:
-            faults.add(_no_column("data.features", name, columns))
     faults.raise_if_any()
 
     date = date or _find(columns, _DATE_NAMES) or _first_dates(raw)
@@ -101,27 +99,18 @@ def check_prices(
     id = id or _find([c for c in columns if c != date and not pd.api.types.is_numeric_dtype(raw[c])], _ID_NAMES)
     taken = {date, id, *features}
     value = value or _find([c for c in columns if c not in taken], _VALUE_NAMES)
-    if value is not None:
-        value_columns = [value]
-    else:
-        value_columns = [c for c in columns if c not in taken and _has_numbers(raw[c])]
-        if not value_columns or id is not None:
-            faults.fail(f"has no value column among {columns}: name it with data.value=COLUMN")
-    names = value_columns if id is None else [str(n) for n in raw[id].dropna().unique()]
-    if series is not None:
-        for name in series:
-            if name not in names:
-                faults.add(
-                    f"has no series '{name}' (data.series){did_you_mean(name, names) or '.'} The file has {names}"
-                )
-        faults.raise_if_any()
-    chosen = list(series) if series is not None else names
-    log.info(
-        "%s: dates from '%s', values from %s",
-        where,
-        date,
-        value_columns if id is None else f"'{value}' by '{id}'",
-    )
+    values = [value] if value is not None else [c for c in columns if c not in taken and _has_numbers(raw[c])]
+    if value is None and (id is not None or not values):
+        faults.fail(f"has no value column among {columns}: name it with data.value=COLUMN")
+    names = values if id is None else [str(n) for n in raw[id].dropna().unique()]
+    chosen = names if series is None else list(series)
+    for name in chosen:
+        if name not in names:
+            hint = did_you_mean(name, names) or "."
+            faults.add(f"has no series '{name}' (data.series){hint} The file has {names}")
+    faults.raise_if_any()
+    source = values if id is None else f"'{value}' by '{id}'"
+    log.info("%s: dates from '%s', values from %s", where, date, source)
 
     dates = _parse_dates(raw[date], date, date_format, missing, faults)
     if id is not None and raw[id].isna().any() and missing != "drop":
@@ -291,13 +280,8 @@ def _order(frame: pd.DataFrame, name: str, duplicates: Duplicates, where: str, f
         dates = pd.DatetimeIndex(frame.index)
     if not dates.is_monotonic_increasing:
         back = int(np.flatnonzero(np.diff(dates.asi8) < 0)[0]) + 2
-        log.warning(
-            "%s: dates of %s go backwards, first in row %d (%s): sorted",
-            where,
-            name,
-            back,
-            dates[back - 1].date(),
-        )
+        day = dates[back - 1].date()
+        log.warning("%s: dates of %s go backwards, first in row %d (%s): sorted", where, name, back, day)
         frame = frame.sort_index(kind="stable")
         dates = pd.DatetimeIndex(frame.index)
     twice = dates.duplicated(keep="first")
