@@ -193,9 +193,12 @@ class Windows:
     def pricing(self, origin_N: Int[Tensor, " N"]) -> Pricing:
         """`to_price` for these samples, as an object that can be reused."""
         series_N = self.series_T[origin_N]
-        center_N = self._value(origin_N) if self.relative else self.mean_S[series_N]
-        scale_N1 = self.scale_S[series_N].unsqueeze(-1)
-        return Pricing(scale_N1, center_N.unsqueeze(-1), self.last(origin_N), self.transform)
+        center_N, scale_N = self.mean_S[series_N], self.scale_S[series_N]
+        if self.relative and self.transform == "level":
+            center_N = self.price_T[origin_N]
+        elif self.relative:
+            center_N = self.target_T[origin_N].double() * scale_N + center_N  # the last return
+        return Pricing(scale_N.unsqueeze(-1), center_N.unsqueeze(-1), self.last(origin_N), self.transform)
 
     def standing_still(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
         """The model output (N, H) that means tomorrow = today; for plain rows, the training mean."""
@@ -207,13 +210,6 @@ class Windows:
         else:
             output_N1 = zero_N1  # standardised targets have mean 0
         return output_N1.expand(-1, self.horizon)
-
-    def _value(self, origin_N: Tensor) -> Tensor:
-        """The transformed value (N,) at these rows before scaling, float64."""
-        if self.transform == "level":
-            return self.price_T[origin_N]
-        series_N = self.series_T[origin_N]
-        return self.target_T[origin_N].double() * self.scale_S[series_N] + self.mean_S[series_N]
 
     def _after(self, rows_T: Tensor, origin_N: Tensor) -> Tensor:
         return rows_T.unfold(0, self.horizon, 1)[origin_N + (1 if self.ordered else 0)]
