@@ -21,7 +21,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from steepest.course.catalogue import chapter
-from steepest.runs.errors import explain
+from steepest.runs.errors import explain, fail_at_the_end
 from steepest.runs.files import write_text
 from steepest.runs.jobs import SWEEP
 
@@ -70,9 +70,11 @@ class Lesson(Callback):
                 raise SystemExit(code)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """After a sweep, before its record is closed: an error is said, the record goes on."""
+        """After a sweep. Hydra closes the sweep's record after this, so an error shows in the exit code only then."""
         if self.name is not None:
-            _said(self.name, Path(str(config.hydra.sweep.dir)))
+            code = _said(self.name, Path(str(config.hydra.sweep.dir)))
+            if code:
+                fail_at_the_end(code)
 
 
 def _said(name: str, folder: Path) -> int:
