@@ -1,6 +1,6 @@
-"""The end of a run that came to its end: its best epoch is scored, and its record written, before any picture is drawn.
+"""The end of a run: score its best epoch and write its record, before any picture is drawn.
 
-Both drivers end their runs here. No Lightning.
+Runs of a Trainer and of a thread both end here. No Lightning.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from steepest.runs.tracker import Tracker
 
 
 def facts(tracker: Tracker, status: Status, reason: str, seconds: float) -> dict[str, Any]:
-    """How a run ended, as metrics.json begins."""
+    """The first entries of metrics.json: how the run ended."""
     best = tracker.best
     return {
         "status": status,
@@ -39,7 +39,7 @@ def facts(tracker: Tracker, status: Status, reason: str, seconds: float) -> dict
 
 
 def end_early(tracker: Tracker, record: RunRecord, status: Status, reason: str, seconds: float) -> dict[str, Any]:
-    """Record a run that was interrupted or that failed; its metrics."""
+    """Record a run that was interrupted or failed, and return its metrics."""
     metrics = facts(tracker, status, reason, seconds)
     if tracker.view.sink is not None:
         end_session(tracker.view.sink, status, {}, tracker.view.updates)
@@ -58,15 +58,15 @@ def finish(
     """Score the best epoch and write the record.
 
     Args:
-        tracker: of the run.
-        model: whose network is the tracker's; it is left with the best epoch's parameters.
-        evaluator: of its data.
-        outputs: a part's outputs (N, O) at the current parameters.
-        record: of the run.
-        seconds: that it trained.
+        tracker: the run's tracker.
+        model: the model around the tracker's network, which gets the best epoch's parameters.
+        evaluator: the evaluator of the run's data.
+        outputs: computes a part's outputs (N, O) at the current parameters.
+        record: the run's record.
+        seconds: the time spent on training.
 
     Returns:
-        What metrics.json says, and the evaluation.
+        The content of metrics.json, and the evaluation.
     """
     if tracker.best is not None:
         put(tracker.view.network, tracker.best.weights)
@@ -85,6 +85,6 @@ def finish(
 
 @torch.no_grad()
 def put(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give a network these parameters, in place."""
+    """Copy these values into a network's parameters."""
     for name, parameter in network.named_parameters():
         parameter.copy_(weights[name])
