@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steepest.data.windows import Windows
+from steepest.evaluate.critical import CODES
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.scoring import PartScorer
+from steepest.evaluate.table import extrapolation_hint, line_in_words
 from steepest.observe.hparams import end_session
 from steepest.observe.parity import Parity
 from steepest.runs.files import write_text
-from steepest.runs.outcome import assessment, final_values
 from steepest.runs.record import RunRecord, Status
 from steepest.runs.tracker import Tracker
 
@@ -72,13 +74,13 @@ def finish(
         put(tracker.view.network, tracker.best.weights)
     evaluation = evaluator.evaluate({part: outputs(scorer) for part, scorer in evaluator.scorers.items()})
     metrics = facts(tracker, "finished", tracker.reason, seconds) | tracker.results()
-    metrics |= assessment(evaluation, model, evaluator.windows)
+    metrics |= _assessment(evaluation, model, evaluator.windows)
     record.predictions(evaluation)
     for instrument in tracker.instruments.values():
         if isinstance(instrument, Parity):
             write_text(record.folder / "parity.csv", instrument.table().to_csv(index=False))
     if tracker.view.sink is not None:
-        end_session(tracker.view.sink, "finished", final_values(metrics), tracker.view.updates)
+        end_session(tracker.view.sink, "finished", _final_values(metrics), tracker.view.updates)
     record.end(metrics)
     return metrics, evaluation
 
@@ -88,3 +90,29 @@ def put(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copy these values into a network's parameters."""
     for name, parameter in network.named_parameters():
         parameter.copy_(weights[name])
+
+
+def _assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> dict[str, Any]:
+    """The part of metrics.json about the model: its scores, the baselines' scores, and the verdict."""
+    verdict = evaluation.verdict()
+    return evaluation.model | {
+        "baselines": evaluation.baselines,
+        "series": evaluation.series,
+        "verdict": verdict.sentence,
+        "beat_reference": verdict.beat,
+        "p_value": verdict.p_value,
+        "line": line_in_words(model, windows),
+        "hint": extrapolation_hint(model, windows),
+    }
+
+
+def _final_values(metrics: dict[str, Any]) -> dict[str, float | None]:
+    """The results that TensorBoard's HPARAMS tab shows."""
+    values = {"best/objective": metrics["objective"]["value"]}
+    values |= {f"test/{name}": metrics["test"].get(name) for name in ("rmse", "mase", "cross_entropy", "skill")}
+    values |= {f"test/{name}": metrics["test"].get(name) for name in ("directional_accuracy", "accuracy")}
+    if "critical" in metrics:
+        names = ("gradient_norm", "greatest_eigenvalue", "smallest_eigenvalue")
+        values |= {f"critical/{name}": metrics["critical"][name] for name in names}
+        values["critical/verdict"] = float(CODES[metrics["critical"]["verdict"]])
+    return values
