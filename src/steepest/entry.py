@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from steepest.engine.cache import compile_beside
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
-from steepest.runs.errors import FAILED, INTERRUPTED, TRACEBACK, explain, say_or_raise
+from steepest.runs.errors import FAILED, INTERRUPTED, TRACEBACK, exit_if_failed, explain, say_or_raise
 from steepest.runs.files import read_json
 from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import end_with
@@ -58,6 +58,7 @@ def command(app: Callable[[], Any]) -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         say_or_raise(error)
+    exit_if_failed()
 
 
 def job(config: DictConfig) -> float:

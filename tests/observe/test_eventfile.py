@@ -82,7 +82,7 @@ def test_a_writer_that_was_closed_begins_a_new_file(tmp_path):
 
 
 def test_a_row_of_another_length_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"\(2, 3\) are no 2 rows of 2 tags"):
+    with pytest.raises(ValueError, match=r"expected values of shape \(2, 2\), got \(2, 3\)"):
         encode(["a", "b"], np.zeros((2, 3)), [1, 2], [0.0, 0.0])
 
 

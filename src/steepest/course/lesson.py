@@ -21,7 +21,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from steepest.course.catalogue import chapter
-from steepest.runs.errors import explain
+from steepest.runs.errors import explain, fail_at_the_end
 from steepest.runs.files import write_text
 from steepest.runs.jobs import SWEEP
 
@@ -70,9 +70,11 @@ class Lesson(Callback):
                 raise SystemExit(code)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Teach after a sweep, before its record is closed. An error is printed; the record is closed all the same."""
+        """Teach after a sweep. Hydra closes the sweep's record later, so an error sets the exit code only at the end."""
         if self.name is not None:
-            _teach_and_report(self.name, Path(str(config.hydra.sweep.dir)))
+            code = _teach_and_report(self.name, Path(str(config.hydra.sweep.dir)))
+            if code:
+                fail_at_the_end(code)
 
 
 def _teach_and_report(name: str, folder: Path) -> int:

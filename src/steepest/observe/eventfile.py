@@ -1,7 +1,7 @@
-"""TensorBoard's event files: many scalars written at once, and curves read back.
+"""TensorBoard's event files: writes many scalars at once, and reads curves back.
 
 TensorBoard's own writer takes some 80 microseconds an event, most of it for checksums in Python: more than a small
-model's whole update. Here rows of scalars become events in bulk, byte for byte what it would write. No Lightning here.
+model's whole update. Here rows of scalars become events in bulk, with the same bytes. No Lightning here.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ _numbers = itertools.count()  # of the files of this process
 
 
 class EventFile:
-    """An event file whose contents are on disk as they are written.
+    """An event file that is flushed at every write.
 
     Args:
-        path: of the file; what is in it stays.
+        path: of the file; new events are appended.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.file = path.open("ab")  # open as long as the run
+        self.file = path.open("ab")  # open for the whole run
 
     @classmethod
     def takes_over(cls, writer: EventFileWriter) -> EventFile:
-        """Append to the file of TensorBoard's writer, and replace that writer behind a `SummaryWriter`."""
+        """Take the file of TensorBoard's writer, to replace that writer behind a `SummaryWriter`."""
         writer.close()
         return cls(Path(writer._file_name))
 
@@ -75,17 +75,20 @@ class EventFile:
         self.write(b"".join(_record(event.SerializeToString()) for event in events))
 
     def write(self, records: bytes) -> None:
-        """Write records, as `encode` makes them; Lightning closes its logger when a fit ends, a run has more to say."""
+        """Write records, as `encode` makes them.
+
+        Lightning closes its logger at the end of a fit, and a run writes more: the file is opened again.
+        """
         if self.file.closed:
             self.file = self.path.open("ab")
         self.file.write(records)
         self.file.flush()
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Nothing is buffered."""
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         self.file.close()
 
 
@@ -93,7 +96,7 @@ Sink: TypeAlias = "SummaryWriter | EventFile"
 
 
 def event_file(writer: Sink) -> EventFile:
-    """The file behind a writer, made quick."""
+    """The `EventFile` behind a writer; replaces TensorBoard's own on first use."""
     if isinstance(writer, EventFile):
         return writer
     files = writer._get_file_writer()
@@ -111,7 +114,7 @@ def write_event(writer: Sink, tags: Sequence[str], values: Sequence[float], step
 def custom_scalars(layout: dict[str, Any]) -> Summary:
     """What the Custom Scalars tab shows: category -> chart -> ``["Multiline", tags]``.
 
-    As `torch.utils.tensorboard.summary.custom_scalars`, whose import takes longer than a small sweep.
+    The same as `torch.utils.tensorboard.summary.custom_scalars`, whose import takes longer than a small sweep.
     """
     categories = []
     for title, charts in layout.items():
@@ -165,16 +168,16 @@ def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Nu
         steps: each row's update.
         times: each row's moment, in seconds since the epoch of the clock.
 
-    All rows' events have the same bytes but for their numbers, so one is made by protocol buffers and the numbers of
-    all are put in their places. (Only a step may need more bytes than the one before it.)
+    The events of all rows differ only in their numbers. So protocol buffers make one event, and the numbers of all rows
+    are put in place. (Steps of different sizes in bytes have a template each.)
     """
     steps_K, times_K = np.asarray(steps, np.uint64), np.asarray(times, "<f8")
     lengths_K = np.maximum(1, -(-np.ceil(np.log2(steps_K.astype(float) + 1)).astype(int) // 7))
     records = b""
-    with np.errstate(over="ignore"):  # what single precision does not hold is infinite
+    with np.errstate(over="ignore"):  # too large for single precision: infinite
         values_KC = np.asarray(values_KC, "<f4")
     if values_KC.shape != (len(steps_K), len(tags)):
-        raise ValueError(f"values of shape {values_KC.shape} are no {len(steps_K)} rows of {len(tags)} tags")
+        raise ValueError(f"expected values of shape {(len(steps_K), len(tags))}, got {values_KC.shape}")
     for length in np.unique(lengths_K):
         rows = lengths_K == length
         records += _encode(tuple(tags), values_KC[rows], steps_K[rows], times_K[rows], int(length))
@@ -182,7 +185,7 @@ def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Nu
 
 
 def _encode(tags: tuple[str, ...], values_KC: np.ndarray, steps_K: np.ndarray, times_K: np.ndarray, size: int) -> bytes:
-    """Records of rows whose steps take `size` bytes."""
+    """The records of rows whose steps take `size` bytes."""
     record, places = _template(tags, size)
     record_KL = np.empty((len(steps_K), len(record)), np.uint8)
     record_KL[:] = record
@@ -208,7 +211,7 @@ class _Places(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _template(tags: tuple[str, ...], size: int) -> tuple[np.ndarray, _Places]:
-    """The bytes of one record, and where its numbers are: where two that differ in nothing else differ."""
+    """The bytes of one record, and the places of its numbers: where two records that differ only in them differ."""
 
     def record(time: float = 1.0, step: int = 1 << (7 * size - 1), value: float = 1.0) -> np.ndarray:
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag in tags])
@@ -218,7 +221,7 @@ def _template(tags: tuple[str, ...], size: int) -> tuple[np.ndarray, _Places]:
         one, other = (record(**{name: pair[side] for name, pair in kinds.items()}) for side in (0, 1))
         return HEADER + np.flatnonzero(one[HEADER:-FOOTER] != other[HEADER:-FOOTER])
 
-    # Pairs of numbers that have no byte in common.
+    # Pairs of numbers whose bytes all differ.
     times, values = (
         [float(np.full(1, byte, "u1").repeat(width).view(kind)[0]) for byte in (1, 2)]
         for width, kind in ((8, "<f8"), (4, "<f4"))
@@ -230,7 +233,7 @@ def _template(tags: tuple[str, ...], size: int) -> tuple[np.ndarray, _Places]:
 
 
 def _varints(steps_K: np.ndarray, size: int) -> np.ndarray:
-    """Steps as protocol buffers write them: seven bits a byte, the lowest first, the top bit where more follow."""
+    """Steps as protocol buffers write them: seven bits a byte, lowest first; the top bit says that more follow."""
     shifts = 7 * np.arange(size, dtype=np.uint64)
     more = np.where(np.arange(size) < size - 1, 128, 0)
     return ((steps_K[:, None] >> shifts) & np.uint64(127)).astype(np.uint8) | more.astype(np.uint8)
@@ -245,7 +248,7 @@ def _record(event: bytes) -> bytes:
 
 
 def _masked(crc: Crc) -> Crc:
-    """Checksums (CRC-32C) as that format masks them: of them, the last 32 bits count."""
+    """Checksums (CRC-32C) as that format masks them; only the last 32 bits count."""
     return ((crc >> 15) | (crc << 17)) + 0xA282EAD8
 
 

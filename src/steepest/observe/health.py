@@ -1,4 +1,4 @@
-"""How units and machine are: dead relus, saturated sigmoids, memory. No Lightning here."""
+"""The health of units and machine: dead relus, saturated sigmoids, memory in use. No Lightning here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 from steepest.nets.activations import Activation
 from steepest.nets.networks import Layer, forward
 
-# How far from its middle an output that ends at both sides has less than a twentieth of the greatest slope, and that
-# middle: sigmoid's slope is a (1 - a) = 1/4 - (a - 1/2)^2, tanh's is 1 - a^2; the ramp's is 0 at its ends.
+# The distance from its middle value at which a bounded activation has a twentieth of its greatest slope, and that
+# middle value: sigmoid's slope is a (1 - a) = 1/4 - (a - 1/2)^2, tanh's is 1 - a^2; the ramp's is 0 at its ends.
 SATURATED = {"sigmoid": ((0.95 / 4) ** 0.5, 0.5), "tanh": (0.95**0.5, 0.0), "hard_sigmoid": (0.5, 0.5)}
 
 
 @torch.no_grad()
 def unit_health(layers: Sequence[Layer], activations: Sequence[Activation], x_ND: Tensor) -> dict[str, float]:
-    """For each hidden layer the share of dead relu units, or of saturated outputs, over these samples.
+    """For each hidden layer, the share of dead relu units or of saturated outputs over these samples.
 
     Returns:
         ``dead/layer1``, ... or ``saturated/layer1``, ...
@@ -35,7 +35,7 @@ def unit_health(layers: Sequence[Layer], activations: Sequence[Activation], x_ND
 
 
 def memory(device: torch.device) -> float | None:
-    """MiB in use at the peak: by tensors on a GPU, by the process on a CPU; None on Windows, which does not say."""
+    """Peak memory in MiB: of tensors on a GPU, of the process on a CPU. None on Windows, which does not report it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     if sys.platform == "win32":

@@ -1,8 +1,8 @@
-"""What looks at a run while it trains, whichever driver trains it: a Lightning Trainer or the threads launcher.
+"""Instruments: what observes a run while a Trainer or the threads launcher trains it.
 
-An instrument is told of updates as logs of many at once, and of the ends of epochs. One that must see single updates
-says when its next look is due; the engine stops there, and shows it the batch and the gradient that it will use.
-No Lightning here.
+An instrument receives the logs of many updates at once, and a call at the end of each epoch. One that has to see single
+updates says when its next look is due; the engine stops there and shows it the batch and the gradient of the next
+update. No Lightning here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from steepest.nets.losses import Loss
 from steepest.nets.networks import MLP
 from steepest.observe.eventfile import EventFile, write_event
 
-NEVER = 1 << 62  # updates until a look that does not come
+NEVER = 1 << 62  # more updates than any run makes
 
 
 @dataclass
@@ -28,18 +28,18 @@ class View:
     """A run as its instruments see it.
 
     Attributes:
-        network, loss, optimizer: of the run; an instrument may change parameters at the end of an epoch only.
-        windows: its data, where and as precise as it is trained.
-        batches: updates of a whole epoch.
+        network, loss, optimizer: of the run; an instrument may change parameters only at the end of an epoch.
+        windows: the data, on the device and in the precision of training.
+        batches: updates of a complete epoch.
         epochs_limit, updates_limit: most epochs and updates of the run; None for no limit.
-        engine: what makes its updates: ``kernel``, ``textbook`` or ``autograd``.
-        sink: the event file; None where there is none, as on every process but the first.
-        world: processes that train it together.
-        clip: bounds gradients in place as the run does; None where it does not.
+        engine: what computes the updates: ``kernel``, ``textbook`` or ``autograd``.
+        sink: the event file; None without a logger, and in every process but the first.
+        world: the number of processes that train together.
+        clip: bounds gradients in place as the run does; None if the run does not.
         updates, epochs, samples: done so far; an epoch that was cut short counts.
         batch: samples of the last update.
-        seen: at a look: the batch's inputs, targets and mean loss before the update.
-        gradients: at a look: of that loss, before clipping, a tensor per parameter.
+        seen: at a look, the batch's inputs, its targets, and its mean loss before the update.
+        gradients: at a look, the gradients of that loss before clipping, a tensor per parameter.
     """
 
     network: MLP
@@ -61,62 +61,62 @@ class View:
     gradients: list[Tensor] = field(default_factory=list)
 
     def write(self, values: dict[str, float], update: int | None = None) -> None:
-        """Write scalars to TensorBoard, of this update or of the last one."""
+        """Write scalars to TensorBoard at this update, or at the latest one."""
         if self.sink is not None and values:
             write_event(self.sink, list(values), list(values.values()), self.updates if update is None else update)
 
     def is_turn(self, looks: int) -> bool:
-        """Whether this epoch's end is one of about so many evenly spaced ones of the run."""
+        """Whether this epoch is one of about `looks` evenly spaced ones of the run."""
         return self.epochs % max(1, (self.epochs_limit or 0) // looks) == 0
 
     def theta(self) -> Tensor:
-        """All parameters now, copied (P,), on the CPU."""
+        """A copy of all current parameters (P,), on the CPU."""
         return torch.cat([p.detach().flatten() for p in self.network.parameters()]).cpu()
 
 
 class Instrument:
-    """One instrument; each method is called where its name says."""
+    """One instrument. Each method is called when its name says."""
 
     def wants_entries(self, network: MLP) -> bool:
-        """Whether logs of updates have to hold all parameters."""
+        """Whether the logs of updates must hold all parameters."""
         return False
 
     def next_look(self, updates: int) -> int:
-        """Updates that may be made before `look` has to be called: 0 if the next one is to be looked at."""
+        """How many updates can run before the next `look`; 0 to look at the next update."""
         return NEVER
 
     def begin(self, view: View) -> None:
         """Before the first update of this process."""
 
     def look(self, view: View) -> None:
-        """Before an update that `next_look` asked for, with `view.seen` and `view.gradients`."""
+        """Before an update that `next_look` asked for; `view.seen` and `view.gradients` describe it."""
 
     def log(self, view: View, log: UpdateLog) -> None:
         """After updates."""
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """At the end of an epoch, with the scores of the one before."""
+        """At the end of an epoch, with the scores of the epoch before."""
 
     def flush(self, view: View) -> None:
-        """Write all that is held back: a checkpoint is about to be saved, or the run is over."""
+        """Write all buffered values: a checkpoint is about to be saved, or the run is over."""
 
     def end(self, view: View) -> None:
         """After the last update of a run that was not interrupted."""
 
     def result(self) -> dict[str, Any]:
-        """What metrics.json says of it."""
+        """What it adds to metrics.json."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to report as if it had not been interrupted; plain data and tensors."""
+        """What a resumed run needs to report the same results as an uninterrupted one; plain data and tensors."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take that up."""
+        """Restore that state."""
 
 
 def every(updates: int, n: int) -> int:
-    """Updates until one whose number before it is a multiple of n."""
+    """How many updates remain until the count of updates is a multiple of n."""
     return -updates % n
 
 

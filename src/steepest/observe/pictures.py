@@ -1,4 +1,4 @@
-"""The instrument that remembers the way the parameters went, for the pictures that are drawn of it at the end."""
+"""The instrument that keeps the path of the parameters, for the pictures at the end."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Pictures(Instrument):
     """Keeps the parameters at the end of epochs, evenly spaced over the run; `gallery.py` draws them.
 
     Attributes:
-        most: snapshots kept; every second one is dropped when there are more.
-        in_sweeps: whether jobs of a sweep get more pictures than their predictions and losses.
-        samples: most training samples that losses in the pictures are taken over.
+        most: most snapshots to keep; when there are more, every second one is dropped.
+        in_sweeps: whether jobs of a sweep draw more than their predictions and losses.
+        samples: most training samples for the losses in the pictures.
     """
 
     most: int = 100
@@ -27,25 +27,25 @@ class Pictures(Instrument):
 
     def __post_init__(self) -> None:
         check_at_least("pictures", most=(self.most, 2), samples=(self.samples, 1))
-        self.updates: list[int] = []  # after which each snapshot was taken
-        self.snapshots: list[np.ndarray] = []  # all parameters then (P,): first the initial ones, last the final ones
+        self.updates: list[int] = []  # the update of each snapshot
+        self.snapshots: list[np.ndarray] = []  # all parameters (P,): first the initial ones, last the final ones
         self.every = 1
 
     def begin(self, view: View) -> None:
-        """Keep where the descent begins."""
+        """Keep the initial parameters."""
         self._keep(view)
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """Keep where it is now, if it is one's turn."""
+        """Keep the current parameters, if a snapshot is due."""
         if view.epochs % self.every == 0:
             self._keep(view)
         if len(self.snapshots) > self.most:
-            # The first one stays; the others stay at equal distances.
+            # The first one stays, and the distances stay equal.
             self.updates, self.snapshots = self.updates[::2], self.snapshots[::2]
             self.every *= 2
 
     def end(self, view: View) -> None:
-        """Keep where it ended."""
+        """Keep the final parameters."""
         self._keep(view)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The instrument that writes the descent to TensorBoard: loss, gradient norms, parameters and steps of every update.
+"""The instrument that writes every update to TensorBoard: its loss, gradient norms, parameters and step size.
 
 Shapes: K updates, P numbers of all parameters, Q parameter tensors.
 """
@@ -19,17 +19,17 @@ from steepest.nets.networks import MLP
 from steepest.observe.eventfile import encode, write_histogram
 from steepest.observe.instrument import Instrument, View
 
-PAUSE = 2.0  # seconds: what was seen is written at least so often
+PAUSE = 2.0  # seconds between two writes, at most
 
 
 class Tags(NamedTuple):
-    """The names of what is written of a model.
+    """The tags of a model's curves.
 
     Attributes:
-        after: what is written of the parameters: norms, and entries of a small model.
-        update: what is written of every update: its loss, the gradient's norms, the parameters after it.
-        ratios: what is written of every 50th.
-        epoch: what is written of every epoch.
+        after: of the parameters after an update: their norms and, in a small model, their entries.
+        update: of every update: loss, gradient norms, and `after`.
+        ratios: of every 50th update: the step's size relative to the parameter.
+        epoch: of every epoch.
     """
 
     after: list[str]
@@ -39,7 +39,7 @@ class Tags(NamedTuple):
 
     @classmethod
     def of(cls, shapes: Mapping[str, Sequence[int]], *, entries: bool) -> Tags:
-        """For parameters of these names and shapes."""
+        """The tags for parameters with these names and shapes."""
         after = [f"parameter_norm/{n}" for n in shapes]
         if entries:
             after += [
@@ -56,8 +56,8 @@ class Recorder(Instrument):
 
     Attributes:
         scalars: models with up to this many parameters show each of them as a curve.
-        histograms: about how many times in a run histograms of parameters and gradients are written.
-        rows: most updates held before they are written.
+        histograms: about how many times in a run it writes histograms of parameters and gradients.
+        rows: most updates that it buffers.
     """
 
     scalars: int = 64
@@ -65,18 +65,18 @@ class Recorder(Instrument):
     rows: int = 1024
 
     def __post_init__(self) -> None:
-        self.losses: list[np.ndarray] = []  # of every update of this process
-        self.entries: list[np.ndarray] = []  # of small models, all parameters after each update of this process
+        self.losses: list[np.ndarray] = []  # of every update that this process made
+        self.entries: list[np.ndarray] = []  # of small models: all parameters after each of these updates
         self.held: list[UpdateLog] = []
         self.epochs: list[tuple[int, float, list[float]]] = []  # update, moment, values
         self.written = time.monotonic()
 
     def wants_entries(self, network: MLP) -> bool:
-        """As of any instrument: of models with few parameters."""
+        """Yes for models with few parameters."""
         return sum(prod(p.shape) for p in network.parameters()) <= self.scalars
 
     def begin(self, view: View) -> None:
-        """Name the numbers of an update, and write the parameters before the first one."""
+        """Choose the tags, and write the initial parameters."""
         self.small = self.wants_entries(view.network)
         shapes = {n: p.shape for n, p in view.network.named_parameters()}
         self.tags = Tags.of(shapes, entries=self.small)
@@ -86,7 +86,7 @@ class Recorder(Instrument):
             view.write(dict(zip(self.tags.after, [*norms, *entries], strict=True)))
 
     def log(self, view: View, log: UpdateLog) -> None:
-        """Hold updates; write when there are many."""
+        """Buffer updates; write when there are many."""
         self.held.append(log)
         self.losses.append(log.losses_K)
         if log.entries_KP is not None and self.small:
@@ -95,7 +95,7 @@ class Recorder(Instrument):
             self._write_updates(view)
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """Hold the learning rate and the spread of the parameters; now and then write histograms, and all there is."""
+        """Buffer the learning rate and the spread of the parameters; at times write histograms and all buffers."""
         rate = float(view.optimizer.param_groups[0]["lr"])
         parameters = [p.detach().cpu().numpy() for p in view.network.parameters()]
         spread = [float(p.mean()) for p in parameters] + [float(np.abs(p).max()) for p in parameters]
@@ -109,7 +109,7 @@ class Recorder(Instrument):
             self.flush(view)
 
     def flush(self, view: View) -> None:
-        """Write all there is."""
+        """Write all buffers."""
         self._write_updates(view)
         if view.sink is not None and self.epochs:
             steps, moments, values = zip(*self.epochs, strict=True)

@@ -1,4 +1,4 @@
-"""The instrument that asks how units and machine are: dead relus, saturated sigmoids, updates a second, memory."""
+"""The instrument that reports dead relus, saturated sigmoids, updates per second and memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from steepest.observe.instrument import Instrument, View, check_at_least
 
 @dataclass
 class Vitals(Instrument):
-    """Writes, at the end of epochs, the share of units that no longer learn, and how fast training goes.
+    """Writes, at the end of epochs, the share of units that no longer learn, and the speed of training.
 
     Attributes:
-        looks: about how many in a run; one at the end of every epoch of a shorter run.
-        samples: evenly spaced training samples that units are looked at with.
+        looks: about how many looks in a run; a run with fewer epochs has one at the end of each.
+        samples: how many evenly spaced training samples a look uses.
     """
 
     looks: int = 20
@@ -25,12 +25,12 @@ class Vitals(Instrument):
         check_at_least("vitals", looks=(self.looks, 1), samples=(self.samples, 1))
 
     def begin(self, view: View) -> None:
-        """Take the samples and the time."""
+        """Choose the samples, and start the clock."""
         self.x_ND = view.windows.spread("train", self.samples).x_ND
         self.since = view.updates, view.samples, time.perf_counter()
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """Write, if it is one's turn."""
+        """Write, if a look is due."""
         if view.sink is None or not view.is_turn(self.looks):
             return
         updates, samples, then = self.since

@@ -1,4 +1,4 @@
-"""What a checked config builds for the driver that needs no Lightning: network, optimizer, rule, instruments."""
+"""What a checked config builds without Lightning: network, optimizer, stop rule, instruments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from steepest.runs.specs import LOGGER, MANUAL, TRAINER, LinearModel, ManualMode
 from steepest.runs.stops import Epochs
 
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
-# Options with which a Trainer trains on one CPU and does nothing else; of the other shipped ones any value will do.
+# Trainer options that mean training on one CPU and nothing else; for the options in FREE any value will do.
 PLAIN = {
     "accelerator": "cpu", "devices": 1, "strategy": "auto", "limit_train_batches": None, "limit_val_batches": 0,
     "num_sanity_val_steps": 0, "log_every_n_steps": 1, "enable_progress_bar": False, "enable_model_summary": False,
@@ -33,7 +33,7 @@ FREE = {"precision", "max_epochs", "gradient_clip_val", "gradient_clip_algorithm
 
 @dataclass(frozen=True)
 class Parts:
-    """A run, built."""
+    """The parts of a run."""
 
     spec: ManualModel
     network: MLP
@@ -46,18 +46,18 @@ class Parts:
 
 
 def network_of(spec: LinearModel | MLPModel) -> MLP:
-    """The network that these options describe, at its initial weights."""
+    """The network that these options describe, with its initial weights."""
     hidden, activation = (spec.hidden, spec.activation) if isinstance(spec, MLPModel) else ((), "identity")
     return MLP(spec.inputs, hidden, spec.outputs, activation, spec.seed, spec.init_scale)
 
 
 def clip_of(spec: ManualModel) -> Clip | None:
-    """The bound on gradients that these options ask for."""
+    """The bound on gradients, or None."""
     return Clip(spec.gradient_clip_val, spec.gradient_clip_algorithm or "norm") if spec.gradient_clip_val else None
 
 
 def dtype_of(checked: Checked) -> torch.dtype:
-    """The precision that a config trains in."""
+    """The precision in which a config trains."""
     return PRECISIONS[checked.groups["trainer"].arguments.get("precision", "32-true")]
 
 
@@ -65,7 +65,7 @@ def build(checked: Checked, windows: Windows) -> Parts:
     """Build a run from a config for which `reason_against` returns None.
 
     Raises:
-        ValueError: for a loss, an optimizer or a rule that cannot train on these data.
+        ValueError: for a loss, an optimizer or a stop rule that does not fit the data.
     """
     check_choices(checked, windows)
     groups = checked.groups
@@ -84,11 +84,11 @@ def build(checked: Checked, windows: Windows) -> Parts:
 
 
 def reason_against(checked: Checked, threads: int) -> str | None:
-    """Why a job has to be run by itself, with Lightning; None where a thread can train it.
+    """Why only a Trainer can run this job; None if a thread can.
 
     Args:
-        checked: its config.
-        threads: that the process uses for matrix products: it has one number for all.
+        checked: the job's config.
+        threads: the threads that this process uses for matrix products, the same for all jobs.
     """
     groups = checked.groups
     model, optimizer, stop, scheduler = groups["model"], groups["optimizer"], groups["stop"], groups.get("scheduler")
@@ -135,6 +135,6 @@ def _against_trainer(checked: Checked) -> str | None:
 
 
 def of_rows(checked: Checked) -> bool:
-    """Whether a config's data are plain rows, which the seed splits."""
+    """Whether a config's data are plain rows, which are split at random by the seed."""
     target = checked.groups["data"].target
     return isinstance(target, type) and issubclass(target, RowData)

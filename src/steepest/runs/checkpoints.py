@@ -1,7 +1,7 @@
-"""`checkpoints/best.ckpt` and `last.ckpt`: plain data that Lightning loads, written whole by either driver.
+"""`checkpoints/best.ckpt` and `last.ckpt`: plain data that Lightning loads, whether a Trainer or a thread wrote it.
 
-What only Lightning knows, the counts of its loops, is left out: `lightning/internals.py` makes it from the counts here
-when Lightning resumes a run.
+The counters of Lightning's loops are left out: `lightning/internals.py` derives them from the counts here when
+Lightning resumes a run.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from steepest.data.batches import PreparedData
 from steepest.engine.turns import released
 from steepest.runs.tracker import Best, Tracker
 
-LIGHTNING = importlib.metadata.version("lightning")  # a checkpoint says which one can load it
-TRACKER = "steepest"  # the key among a checkpoint's callbacks under which the tracker's state is
+LIGHTNING = importlib.metadata.version("lightning")  # checkpoints name the version that wrote them
+TRACKER = "steepest"  # the key of the tracker's state among a checkpoint's callbacks
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint so that a reader finds the old one or the new one, whole, even if the machine stops."""
+    """Write a checkpoint atomically: even after a crash, readers find the complete old file or the complete new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -39,10 +39,10 @@ def save(content: Mapping[str, Any], path: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A checkpoint, as plain data: never a pickle.
+    """Load a checkpoint as plain data: pickled objects are refused.
 
     Raises:
-        ValueError: for a file that is not a whole checkpoint.
+        ValueError: for a file that is not a complete checkpoint.
     """
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
@@ -56,13 +56,13 @@ def load(path: Path) -> dict[str, Any]:
 def weights(
     state: Mapping[str, Tensor], updates: int, epochs: int, options: Mapping[str, Any], data: PreparedData
 ) -> dict[str, Any]:
-    """The part of a checkpoint that a model is loaded from.
+    """The part of a checkpoint from which a model is loaded.
 
     Args:
-        state: parameters, by their names in the network.
-        updates, epochs: done.
+        state: the network's parameters, by name.
+        updates, epochs: how many are done.
         options: the model's constructor arguments.
-        data: with its scaler and its spec, which predictions need.
+        data: the data set; predictions need its scaler and its spec.
     """
     return {
         "epoch": epochs,
@@ -87,7 +87,7 @@ def save_last(
     data: PreparedData,
     path: Path,
 ) -> None:
-    """Write last.ckpt: all that the run can be resumed from."""
+    """Write last.ckpt: everything that resuming the run needs."""
     view = tracker.view
     content = weights(dict(view.network.named_parameters()), view.updates, view.updates // view.batches, options, data)
     optimizer = view.optimizer.state_dict()

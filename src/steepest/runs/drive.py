@@ -1,7 +1,7 @@
-"""A run without a Trainer: the compiled engine, the tracker and the record, in whatever thread it is called.
+"""One run without a Trainer: the compiled engine, the tracker and the record, in the calling thread.
 
-It touches nothing that a process has once: not Hydra's singleton, torch's global generator, the working directory,
-the environment, the root logger, warning filters or pyplot. So many runs can be driven side by side.
+It touches nothing process-wide: not Hydra's singleton, torch's global generator, the working directory, the
+environment, the root logger, warning filters or pyplot. So many runs can train side by side.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ from steepest.runs.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
-KEPT = 4  # data sets
+KEPT = 4  # most data sets in memory
 
 
 class SharedData:
-    """Data sets that runs have in common, read and scored against once; any thread may ask."""
+    """Data sets that several runs use: each is read, and its baselines scored, once. Threads can share it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.found: OrderedDict[str, _Shared] = OrderedDict()
 
     def of(self, checked: Checked) -> _Shared:
-        """A config's data, read if nobody has.
+        """The data of a config; the first call reads them.
 
         Raises:
             ValueError: with every fault of the data.
@@ -88,7 +88,7 @@ class _Shared:
         self.data = data
 
     def references_of(self, parts: Parts) -> dict[str, float]:
-        """The losses of baselines, by this loss."""
+        """The losses of the baselines, by the run's loss function."""
         with self.lock:
             if parts.loss.name not in self.references:
                 self.references[parts.loss.name] = reference_losses(parts.loss, self.windows)
@@ -108,17 +108,17 @@ def drive(
 
     Args:
         checked: a config for which `build.reason_against` returns None.
-        folder: the run's own.
+        folder: where the run's files go.
         overrides: what the user typed, for the record.
-        shared: data of runs beside it.
-        config_text: of config.yaml, where it is known already.
-        interrupted: whether the run is to stop, asked several times a second.
+        shared: the data sets of all runs in this process.
+        config_text: the text of config.yaml, if it is known already.
+        interrupted: returns True when the run should stop; called several times a second.
 
     Returns:
-        What metrics.json says.
+        The content of metrics.json.
 
     Raises:
-        ValueError: for data or options that cannot be trained on.
+        ValueError: for data or options that do not fit each other.
     """
     record = RunRecord(folder, overrides)
     sink: EventFile | None = None
@@ -144,7 +144,7 @@ def drive(
             parts.network, parts.loss, parts.optimizer, windows, len(batches), parts.rule.epochs,
             parts.rule.updates_limit, "kernel", sink, clip=parts.clip,
         )  # fmt: skip
-        engine = _Late(parts, windows)
+        engine = _Engine(parts, windows)
         references = found.references_of(parts) if sink is not None else {}
         tracker = Tracker(
             view, checked.run.objective, parts.rule, parts.instruments, found.evaluator.scorers, engine.outputs,
@@ -169,8 +169,8 @@ def drive(
             sink.close()
 
 
-class _Late:
-    """The engine, which is made when the tracker has said what it is to keep; the tracker asks it for outputs."""
+class _Engine:
+    """The engine. The tracker reads outputs from it, and says before training whether its logs need parameters."""
 
     descent: Descent
 
@@ -195,7 +195,7 @@ def _train(
     save: Callable[..., None],
     interrupted: Callable[[], bool],
 ) -> tuple[Status, str]:
-    """Train to the end; the status, and the reason of one that is not ``finished``."""
+    """Train until a stop rule ends the run. Returns the status, and the reason if it is not ``finished``."""
     view, size, count = tracker.view, batches.size, len(batches)
     batches.epoch = lambda: view.epochs
     tracker.begin()
@@ -216,12 +216,12 @@ def _train(
             place += len(made)
             if made.refused:
                 save()
-                # In the words of `lightning.predictors.Diverged`.
+                # The same words as `lightning.predictors.Diverged`.
                 where = f"at update {view.updates + 1} (epoch {view.epochs + 1})"
                 return "failed", f"diverged: {made.refused} {where}, which was refused: lower optimizer.lr"
         whole = place == count
         if not whole:
-            save()  # as it is within the epoch: to be continued, its end must not have been seen
+            save()  # before the end of this epoch is taken in: a resumed run finishes the epoch
         _end_of_epoch(tracker, parts, whole=whole)
     tracker.end()
     save(last=whole)

@@ -25,6 +25,20 @@ def say_or_raise(error: Exception) -> NoReturn:
     sys.exit(BAD_INPUT)
 
 
+_at_the_end: list[int] = []  # exit codes
+
+
+def fail_at_the_end(code: int) -> None:
+    """Let this process end with this exit code once Hydra is done, after its other callbacks."""
+    _at_the_end.append(code)
+
+
+def exit_if_failed() -> None:
+    """End with the greatest exit code that `fail_at_the_end` was given, if any was."""
+    if _at_the_end:
+        sys.exit(max(_at_the_end))
+
+
 def explain(error: BaseException) -> str | None:
     """The message a user needs for this error; None for what the user cannot fix."""
     chain = [error]

@@ -1,6 +1,6 @@
-"""The end of a run that came to its end: its best epoch is scored, and its record written, before any picture is drawn.
+"""The end of a run: score its best epoch and write its record, before any picture is drawn.
 
-Both drivers end their runs here. No Lightning.
+Runs of a Trainer and of a thread both end here. No Lightning.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steepest.data.windows import Windows
+from steepest.evaluate.critical import CODES
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.scoring import PartScorer
+from steepest.evaluate.table import extrapolation_hint, line_in_words
 from steepest.observe.hparams import end_session
 from steepest.observe.parity import Parity
 from steepest.runs.files import write_text
-from steepest.runs.outcome import assessment, final_values
 from steepest.runs.record import RunRecord, Status
 from steepest.runs.tracker import Tracker
 
 
 def facts(tracker: Tracker, status: Status, reason: str, seconds: float) -> dict[str, Any]:
-    """How a run ended, as metrics.json begins."""
+    """The first entries of metrics.json: how the run ended."""
     best = tracker.best
     return {
         "status": status,
@@ -39,7 +41,7 @@ def facts(tracker: Tracker, status: Status, reason: str, seconds: float) -> dict
 
 
 def end_early(tracker: Tracker, record: RunRecord, status: Status, reason: str, seconds: float) -> dict[str, Any]:
-    """Record a run that was interrupted or that failed; its metrics."""
+    """Record a run that was interrupted or failed, and return its metrics."""
     metrics = facts(tracker, status, reason, seconds)
     if tracker.view.sink is not None:
         end_session(tracker.view.sink, status, {}, tracker.view.updates)
@@ -58,33 +60,59 @@ def finish(
     """Score the best epoch and write the record.
 
     Args:
-        tracker: of the run.
-        model: whose network is the tracker's; it is left with the best epoch's parameters.
-        evaluator: of its data.
-        outputs: a part's outputs (N, O) at the current parameters.
-        record: of the run.
-        seconds: that it trained.
+        tracker: the run's tracker.
+        model: the model around the tracker's network, which gets the best epoch's parameters.
+        evaluator: the evaluator of the run's data.
+        outputs: computes a part's outputs (N, O) at the current parameters.
+        record: the run's record.
+        seconds: the time spent on training.
 
     Returns:
-        What metrics.json says, and the evaluation.
+        The content of metrics.json, and the evaluation.
     """
     if tracker.best is not None:
         put(tracker.view.network, tracker.best.weights)
     evaluation = evaluator.evaluate({part: outputs(scorer) for part, scorer in evaluator.scorers.items()})
     metrics = facts(tracker, "finished", tracker.reason, seconds) | tracker.results()
-    metrics |= assessment(evaluation, model, evaluator.windows)
+    metrics |= _assessment(evaluation, model, evaluator.windows)
     record.predictions(evaluation)
     for instrument in tracker.instruments.values():
         if isinstance(instrument, Parity):
             write_text(record.folder / "parity.csv", instrument.table().to_csv(index=False))
     if tracker.view.sink is not None:
-        end_session(tracker.view.sink, "finished", final_values(metrics), tracker.view.updates)
+        end_session(tracker.view.sink, "finished", _final_values(metrics), tracker.view.updates)
     record.end(metrics)
     return metrics, evaluation
 
 
 @torch.no_grad()
 def put(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give a network these parameters, in place."""
+    """Copy these values into a network's parameters."""
     for name, parameter in network.named_parameters():
         parameter.copy_(weights[name])
+
+
+def _assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> dict[str, Any]:
+    """The part of metrics.json about the model: its scores, the baselines' scores, and the verdict."""
+    verdict = evaluation.verdict()
+    return evaluation.model | {
+        "baselines": evaluation.baselines,
+        "series": evaluation.series,
+        "verdict": verdict.sentence,
+        "beat_reference": verdict.beat,
+        "p_value": verdict.p_value,
+        "line": line_in_words(model, windows),
+        "hint": extrapolation_hint(model, windows),
+    }
+
+
+def _final_values(metrics: dict[str, Any]) -> dict[str, float | None]:
+    """The results that TensorBoard's HPARAMS tab shows."""
+    values = {"best/objective": metrics["objective"]["value"]}
+    values |= {f"test/{name}": metrics["test"].get(name) for name in ("rmse", "mase", "cross_entropy", "skill")}
+    values |= {f"test/{name}": metrics["test"].get(name) for name in ("directional_accuracy", "accuracy")}
+    if "critical" in metrics:
+        names = ("gradient_norm", "greatest_eigenvalue", "smallest_eigenvalue")
+        values |= {f"critical/{name}": metrics["critical"][name] for name in names}
+        values["critical/verdict"] = float(CODES[metrics["critical"]["verdict"]])
+    return values

@@ -1,4 +1,4 @@
-"""What a run leaves behind: config.yaml, run.json, metrics.json, predictions.csv. Every file is whole or not there."""
+"""The record of a run: config.yaml, run.json, metrics.json, predictions.csv. Each file is complete or absent."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class RunRecord:
     Attributes:
         folder: the run's folder.
         overrides: what the user typed after `train.py`.
-        resumed: whether an earlier part of this run is in the folder already.
-        notes: what the user should know of decisions taken, such as an objective that had to change.
+        resumed: whether the folder holds an earlier part of this run.
+        notes: decisions that the user should know, such as a change of the objective.
     """
 
     folder: Path
@@ -66,18 +66,18 @@ class RunRecord:
         why: str = "",
         text: str | None = None,
     ) -> None:
-        """Write config.yaml and a run.json that says running.
+        """Write config.yaml, and a run.json with the status ``running``.
 
         Args:
             config: resolved.
-            data: its `data_facts`.
-            device: in words.
-            engine: what makes the updates: ``kernel``, ``textbook`` or ``autograd``.
-            why: the kernel does not, where it could be asked to.
-            text: of config.yaml, where it is there already.
+            data: the `data_facts` of its data.
+            device: the device in words.
+            engine: what computes the updates: ``kernel``, ``textbook`` or ``autograd``.
+            why: the reason if a hand-derived model does not use the kernel.
+            text: the text of config.yaml, if it is known already.
 
         Raises:
-            ValueError: when a resumed run's data are not the data it began with.
+            ValueError: if the data of a resumed run have changed.
         """
         before = self.facts.get("data")
         if self.resumed and before and before["sha256"] != data["sha256"]:
@@ -99,22 +99,22 @@ class RunRecord:
         self.began = True
 
     def end(self, metrics: dict[str, Any]) -> None:
-        """Write metrics.json (the seconds of earlier parts of the run are added) and the final run.json."""
+        """Write the final metrics.json and run.json. Adds the seconds of earlier parts of the run."""
         metrics["seconds"] = round(metrics["seconds"] + self.seconds_before, 3)
         write_text(self.folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
         self._end_facts(metrics["status"], metrics["stop_reason"])
 
     def fail(self, reason: str) -> None:
-        """Say in run.json that the run failed before it could be scored; no metrics.json is left.
+        """Record that the run failed before it was scored, and remove metrics.json.
 
-        Of a run whose resuming was refused the record stays as it was.
+        If resuming the run was refused, its record stays as it was.
         """
         if self.began or not self.resumed:
             (self.folder / "metrics.json").unlink(missing_ok=True)
             self._end_facts("failed", reason)
 
     def predictions(self, evaluation: Evaluation) -> None:
-        """Write predictions.csv: a row per sample and day of the horizon."""
+        """Write predictions.csv, a row for each sample and day of the horizon."""
         path = self.folder / "predictions.csv"
         part = path.with_suffix(".part")
         evaluation.write_predictions(part)
@@ -132,7 +132,7 @@ class RunRecord:
 
 
 def data_facts(data: PreparedData) -> dict[str, Any]:
-    """What was trained on: the source, its rows and samples, and a checksum of the file (or of the numbers made)."""
+    """Facts about the data: source, rows, samples, and a checksum of the file, or of the numbers of a made data set."""
     windows = data.windows
     path = getattr(data.dataset, "path", None)
     if path is not None:
@@ -165,7 +165,7 @@ def _versions() -> dict[str, str]:
 
 @cache
 def _git() -> dict[str, Any]:
-    """The revision of the checkout this code runs from; nulls outside of one."""
+    """The revision of the checkout that this code runs from; nulls outside a checkout."""
     here = Path(__file__).resolve().parent
 
     def ask(*words: str) -> str | None:

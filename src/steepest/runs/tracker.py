@@ -1,7 +1,7 @@
-"""What happens at a run's updates and at the ends of its epochs, whichever driver makes them: a Trainer or a thread.
+"""What happens after a run's updates and epochs, whether a Trainer or a thread of a sweep drives the run.
 
-At the end of an epoch: instruments look, train and val are scored, the best epoch is kept, the stop rule is asked.
-No Lightning here.
+At the end of an epoch the instruments look, train and val are scored, the best epoch is kept, and the stop rule decides
+whether the run ends. No Lightning here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from steepest.observe.instrument import NEVER, Instrument, View
 from steepest.runs.pruning import Trial
 from steepest.runs.stops import EpochEnd, Epochs, is_verdict
 
-ROUNDING = 4  # units in the last place within which two objectives are the same
+ROUNDING = 4  # units in the last place: objectives that differ by no more are equal
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Best:
     """The best epoch so far.
 
     Attributes:
-        objective: its score; `least` is the best score of all, which may be better by rounding.
-        weights: the network's, by the names of its parameters.
+        objective: its score.
+        least: the best score of all epochs, which may be better by rounding.
+        weights: the network's parameters, by name.
     """
 
     objective: float
@@ -49,12 +50,12 @@ class Tracker:
     Args:
         view: the run; its counts are kept here.
         objective: the score that chooses the best epoch.
-        rule: when it ends.
+        rule: when the run ends.
         instruments: by the names of `callbacks`.
         scorers: of the parts that are scored at every epoch.
         outputs: a part's outputs (N, O) in model space, at the current parameters.
-        references: lines to hold losses against, written beside every epoch's scores.
-        trial: of a study whose pruner may end the run.
+        references: losses of baselines, written beside every epoch's scores.
+        trial: the trial of a study whose pruner may end the run.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Tracker:
         self.scorers = {part: scorer for part, scorer in scorers.items() if part != "test"}
         self.outputs, self.trial = outputs, trial
         self.references = {f"reference/{name}": loss for name, loss in (references or {}).items()}
-        self.history: list[dict[str, float]] = []  # of every epoch: the updates done, and its scores
+        self.history: list[dict[str, float]] = []  # for every epoch, the updates done and the scores
         self.best: Best | None = None
         self.reason = ""
 
@@ -87,23 +88,23 @@ class Tracker:
             instrument.begin(self.view)
 
     def updates_ahead(self) -> int:
-        """Updates that may be made before an instrument looks; 0 if the next one is to be looked at."""
+        """How many updates can run before an instrument looks; 0 if one looks at the next update."""
         return min((i.next_look(self.view.updates) for i in self.instruments.values()), default=NEVER)
 
     def updates_left(self) -> int:
-        """Updates until the run's limit."""
+        """How many updates the run's limit leaves."""
         limit = self.rule.updates_limit
         return NEVER if limit is None else limit - self.view.updates
 
     def look(self, x_ND: Tensor, y_NH: Tensor, loss: float, gradients: list[Tensor]) -> None:
-        """Show an update to those who look at it, before it is made."""
+        """Show the next update, before it is applied, to the instruments that look at it."""
         self.view.seen, self.view.gradients = (x_ND, y_NH, loss), gradients
         for instrument in self.instruments.values():
             if instrument.next_look(self.view.updates) == 0:
                 instrument.look(self.view)
 
     def log(self, log: UpdateLog) -> None:
-        """Take in updates."""
+        """Count updates, and pass their log to the instruments."""
         view = self.view
         view.updates += len(log)
         view.samples += log.samples
@@ -112,7 +113,7 @@ class Tracker:
             instrument.log(view, log)
 
     def epoch_end(self) -> dict[str, float]:
-        """Take in the end of an epoch; `reason` then says whether it was the last, and why. Returns its scores."""
+        """Score an epoch and return its scores. If the run ends here, `reason` says why."""
         view = self.view
         view.epochs += 1
         before = self.history[-1] if self.history else {}
@@ -133,22 +134,22 @@ class Tracker:
         return scores
 
     def flush(self) -> None:
-        """Have instruments write what they hold back."""
+        """Make the instruments write what they have buffered."""
         for instrument in self.instruments.values():
             instrument.flush(self.view)
 
     def end(self) -> None:
-        """After the last update of a run that came to its end."""
+        """Called after the last update, if the run was not interrupted."""
         for instrument in self.instruments.values():
             instrument.end(self.view)
         self.flush()
 
     def results(self) -> dict[str, Any]:
-        """What instruments have for metrics.json."""
+        """What the instruments add to metrics.json."""
         return {key: value for i in self.instruments.values() for key, value in i.result().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs to report as if it had not been interrupted: plain data and tensors."""
+        """What a resumed run needs to report the same results as an uninterrupted one: plain data and tensors."""
         view = self.view
         return {
             "updates": view.updates,
@@ -164,7 +165,7 @@ class Tracker:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take that up; a limit may have been raised since, a verdict stands."""
+        """Restore the state. A limit may have been raised since; the verdict of a stop rule stands."""
         view = self.view
         view.updates, view.samples, view.batch = state["updates"], state["samples"], state["batch"]
         view.epochs = view.updates // state["batches"]
@@ -183,7 +184,7 @@ class Tracker:
             outputs_NO = self.outputs(scorer)
             scores = scorer.scores(outputs_NO).items()
             found |= {f"{part}/{name}": value for name, value in scores if value is not None}
-            # train/loss is that of each update's batch.
+            # train/loss is taken: it is the loss of each update's batch.
             found["train/full_loss" if part == "train" else "val/loss"] = float(
                 self.view.loss(outputs_NO, scorer.target_NH)
             )
@@ -193,7 +194,7 @@ class Tracker:
         return -value if better(self.objective) == "max" else value
 
     def _is_best(self, value: float) -> bool:
-        """Whether an objective is the best so far; of those equal to rounding the later one is."""
+        """Whether an objective is the best so far. Of objectives that are equal to rounding, the latest is the best."""
         if self.best is None or not math.isfinite(value):
             return math.isfinite(value)
         epsilon = torch.finfo(next(self.view.network.parameters()).dtype).eps

@@ -10,10 +10,10 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, wraps
+from functools import cache
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
@@ -22,6 +22,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from steepest.data.faults import Faults
+from steepest.runs.hydra_internals import CORE_PLUGINS, look_at_every_config, primary_config
 
 EXTRAS = {  # plugins of others for which there is a config here, and what installs them
     "hydra_plugins.hydra_joblib_launcher.": "joblib",
@@ -36,7 +37,7 @@ Approved = Mapping[str, type | str | None]
 # What Hydra's own node may name. Plugins are already imported when a config is composed.
 FOR_HYDRA: Approved = {
     "steepest.": Callback,
-    "hydra._internal.core_plugins.": Plugin,
+    CORE_PLUGINS: Plugin,
     "hydra_plugins.": Plugin,
     "optuna.samplers.": object,
     "optuna.pruners.": object,
@@ -82,19 +83,12 @@ def locate(path: str, approved: Approved) -> Callable[..., Any]:
 
 def guard_hydra() -> None:
     """Check what Hydra will make, wherever it composes a config in this process (a run, a sweep, each of its jobs)."""
-    composed = ConfigLoaderImpl.load_configuration
-    if hasattr(composed, "__wrapped__"):
-        return
 
-    @wraps(composed)
-    def load_configuration(self: ConfigLoaderImpl, config_name: str | None, overrides: list[str], **how: Any) -> Any:
-        config = composed(self, config_name, overrides, **how)
-        check_trust(config, self, config_name, overrides)
+    def look(config: DictConfig, loader: ConfigLoader, name: str | None, overrides: list[str]) -> None:
+        check_trust(config, loader, name, overrides)
         check_hydra(config)
-        return config
 
-    # Hydra has no hook between composing a config and making what its own node names.
-    ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign, assignment]
+    look_at_every_config(look)
 
 
 def check_hydra(config: DictConfig) -> None:
@@ -114,7 +108,7 @@ def check_hydra(config: DictConfig) -> None:
     faults.raise_if_any()
 
 
-def check_trust(config: DictConfig, loader: ConfigLoaderImpl, name: str | None, overrides: list[str]) -> None:
+def check_trust(config: DictConfig, loader: ConfigLoader, name: str | None, overrides: list[str]) -> None:
     """Trust is given on the command line or in train.yaml: an experiment may not trust itself.
 
     Raises:
@@ -124,8 +118,8 @@ def check_trust(config: DictConfig, loader: ConfigLoaderImpl, name: str | None, 
     said = any(o.key_or_group == "trust" for o in OverridesParser.create().parse_overrides(overrides))
     if not asked or said:
         return
-    primary = loader.repository.load_config(name) if name else None
-    given = [] if primary is None else OmegaConf.select(primary.config, "trust") or []
+    primary = primary_config(loader, name)
+    given = [] if primary is None else OmegaConf.select(primary, "trust") or []
     if more := [package for package in asked if package not in given]:
         raise ValueError(
             f"a file of this config trusts {', '.join(more)}: if you do too, say trust=[{','.join(asked)}]"

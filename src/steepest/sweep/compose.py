@@ -23,6 +23,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from steepest.runs.hydra_internals import override_dirname
 from steepest.sweep.marks import MARK, MARKED, Scalar, asked_scalar, filled, filled_text, plain_scalar
 
 SUBDIR = "hydra.sweep.subdir="
@@ -234,7 +235,7 @@ class Composer:
 
     def _dirname(self, config: DictConfig, task: Sequence[str]) -> str:
         style = config.hydra.job.config.override_dirname
-        return dirname([self._parse(o) for o in task], style.kv_sep, style.item_sep, list(style.exclude_keys))
+        return override_dirname([self._parse(o) for o in task], style.kv_sep, style.item_sep, list(style.exclude_keys))
 
 
 def pinned_subfolder(overrides: Sequence[str]) -> str | None:
@@ -252,13 +253,6 @@ def _plain_trainer(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException:  # the job's own error: the job reports it
         return {}
     return {str(key): value for key, value in plain.items()} if isinstance(plain, dict) else {}
-
-
-def dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: Sequence[str]) -> str:
-    """``${hydra.job.override_dirname}``."""
-    from hydra._internal.config_loader_impl import get_overrides_dirname
-
-    return get_overrides_dirname(list(overrides), kv_sep=kv_sep, item_sep=item_sep, exclude_keys=list(exclude))
 
 
 class Checker:

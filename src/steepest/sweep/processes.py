@@ -18,12 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from steepest.evaluate.names import worst
 from steepest.runs.files import now, write_text
+from steepest.runs.hydra_internals import config_flags
 from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import cores
 from steepest.runs.quoting import hydra_quoted
@@ -93,16 +93,7 @@ class Processes:
     def _start(self, task: Sequence[str], folder: Path) -> subprocess.Popen:
         typed = OmegaConf.to_container(self.config.hydra.overrides, resolve=False)["hydra"]  # type: ignore[call-overload,index]
         hydra = [o for o in typed if not o.lstrip("+~").startswith(OWN)]
-        given = get_args_parser().parse_args(sys.argv[1:])
-        flags = [
-            word
-            for flag, value in (
-                ("--config-name", given.config_name), ("--config-path", given.config_path),
-                ("--config-dir", given.config_dir),
-            )
-            if value
-            for word in (flag, value)
-        ]  # fmt: skip
+        flags = config_flags(sys.argv[1:])
         where = f"hydra.run.dir={hydra_quoted(str(folder))}"
         environment = {k: v for k, v in os.environ.items() if k not in RANKS} | {SWEEP: str(os.getpid())}
         with (folder / OUTPUT).open("w") as output:

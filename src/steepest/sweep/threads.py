@@ -1,6 +1,7 @@
-"""`hydra/launcher=threads`: jobs of hand-derived models in this process, a thread each; the kernel releases the GIL.
+"""`hydra/launcher=threads`: trains jobs of hand-derived models in this process, each in a thread.
 
-Jobs that do not fit are run by themselves, one after the other, as Hydra's basic launcher runs them.
+The kernel releases Python's lock, so threads train at the same time. Jobs that a thread cannot train run one after the
+other, as with Hydra's basic launcher.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"  # as conf/hydra/job_logging/steepest.yaml has it
+FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"  # the format of conf/hydra/job_logging/steepest.yaml
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ class Job:
     """One job of a sweep, planned.
 
     Attributes:
-        number: in the sweep.
-        folder: its own.
-        overrides: what the user asked of it.
+        number: its number in the sweep.
+        folder: where its files go.
+        overrides: the overrides of this job.
         checked: its config.
-        texts: of the files that say what was asked.
+        texts: the contents of its config files.
     """
 
     number: int
@@ -59,13 +60,13 @@ class Job:
 def plan(
     composer: Composer, sweep: Path, job_overrides: Sequence[Sequence[str]], first: int
 ) -> tuple[dict[int, Job], dict[str, list[int]]]:
-    """The jobs that threads can train, by number, and the numbers of the others by the reason why they cannot.
+    """The jobs that threads can train, by number; and the numbers of the other jobs, by the reason against a thread.
 
     Args:
-        composer: of their configs.
+        composer: composes the jobs' configs.
         sweep: the sweep's folder.
-        job_overrides: of each job.
-        first: the first one's number.
+        job_overrides: the overrides of each job.
+        first: the number of the first job.
     """
     from steepest.runs.build import reason_against
 
@@ -95,9 +96,9 @@ class Threads:
     """The jobs of one `launch`.
 
     Args:
-        composer: of their configs.
-        context, task_function, config: Hydra's, for jobs that run by themselves.
-        n_jobs: threads; as many as the machine has cores when None.
+        composer: composes the jobs' configs.
+        context, task_function, config: Hydra's own, for jobs that a thread cannot train.
+        n_jobs: the number of threads; when None, the number of cores.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Threads:
         self.python = threading.Lock()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
-        """Run all jobs; their results in their order."""
+        """Run all jobs, and return their results in order."""
         setup_globals()
         tame_warnings()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -130,7 +131,7 @@ class Threads:
         ]
 
     def _train(self, jobs: Sequence[Job]) -> dict[int, float | None]:
-        """Train these jobs; the objective of each that finished, by number."""
+        """Train these jobs. Returns the objectives of those that finished, by number."""
         import torch
 
         from steepest.engine.cache import ready
@@ -150,7 +151,7 @@ class Threads:
             futures = {job.number: pool.submit(self._run, job, shared, logs) for job in jobs}
             try:
                 return {number: future.result() for number, future in futures.items()}
-            except BaseException:  # Ctrl-C, mostly: jobs stop within a fraction of a second, and are waited for
+            except BaseException:  # mostly Ctrl-C: the jobs stop within a fraction of a second
                 self.interrupted.set()
                 for future in futures.values():
                     future.cancel()
@@ -173,7 +174,7 @@ class Threads:
                     job.checked, job.folder, job.overrides, shared, config_text=job.texts.resolved,
                     interrupted=self.interrupted.is_set,
                 )  # fmt: skip
-            except Exception as error:  # the job's fault, or its data's: the others go on
+            except Exception as error:  # a fault of this job: the other jobs continue
                 logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
                 said = explain(error) or f"{type(error).__name__}: {error}"
                 log.error("job %s: %s", job.number, said)
@@ -191,7 +192,7 @@ class Threads:
         root.addHandler(handler)
         level, root.level = root.level, logging.INFO
         consoles = [(h, h.level) for h in root.handlers if h is not handler]
-        for console, _ in consoles:  # what a job says of itself is in its own log
+        for console, _ in consoles:  # each job has a log of its own
             console.setLevel(max(console.level, logging.WARNING))
         try:
             yield handler
@@ -207,7 +208,7 @@ class Threads:
         return returned
 
     def _run_alone(self, number: int, overrides: Sequence[str]) -> JobReturn:
-        """As Hydra's basic launcher does."""
+        """Run a job as Hydra's basic launcher does."""
         config = self.composer.compose(overrides)
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
@@ -223,7 +224,7 @@ class Threads:
 
 
 class _ThreadLogs(logging.Handler):
-    """Writes what each thread logs into the file of the job that it runs."""
+    """Writes the log of each thread into the file of the job that it runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,7 +233,7 @@ class _ThreadLogs(logging.Handler):
 
     @contextmanager
     def to(self, path: Path) -> Any:
-        """While a job runs in this thread."""
+        """Send this thread's log to a file while a job runs."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             self.files[threading.get_ident()] = file
@@ -242,10 +243,10 @@ class _ThreadLogs(logging.Handler):
                 del self.files[threading.get_ident()]
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write, if the record is of a thread with a job."""
+        """Write a record that comes from a thread with a job."""
         file = self.files.get(record.thread or 0)
         if file is not None:
-            with suppress(ValueError):  # closed meanwhile
+            with suppress(ValueError):  # the file was closed meanwhile
                 file.write(self.format(record) + "\n")
 
 

@@ -1,0 +1,64 @@
+"""What this project needs of Hydra's private parts: here, and nowhere else.
+
+Each use says why; `tests/runs/test_hydra_internals.py` is their contract, and fails with a clear message where an
+upgrade of Hydra breaks one. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+CORE_PLUGINS = "hydra._internal.core_plugins."  # where Hydra keeps its own launchers and sweepers
+
+
+# What looks at a composed config: given the config, the loader, the config's name and the overrides.
+Look = Callable[[DictConfig, ConfigLoader, str | None, list[str]], None]
+
+
+def look_at_every_config(look: Look) -> None:
+    """Call `look` for every config that Hydra composes in this process, before Hydra calls what the config names.
+
+    Hydra has no hook there: it builds its callbacks, sweeper and launcher as soon as a config is composed.
+    """
+    compose = ConfigLoaderImpl.load_configuration
+    if hasattr(compose, "__wrapped__"):
+        return
+
+    @wraps(compose)
+    def load_configuration(self: ConfigLoaderImpl, config_name: str | None, overrides: list[str], **how: Any) -> Any:
+        config = compose(self, config_name, overrides, **how)
+        look(config, self, config_name, overrides)
+        return config
+
+    ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign, assignment]
+
+
+def primary_config(loader: ConfigLoader, name: str | None) -> DictConfig | None:
+    """The file that a command names as its config, as it stands, without the files that it includes."""
+    assert isinstance(loader, ConfigLoaderImpl)
+    found = loader.repository.load_config(name) if name else None
+    return found.config if found is not None and isinstance(found.config, DictConfig) else None
+
+
+def override_dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: Sequence[str]) -> str:
+    """``${hydra.job.override_dirname}`` of these overrides: Hydra computes it for configs that it composes itself."""
+    return get_overrides_dirname(list(overrides), kv_sep=kv_sep, item_sep=item_sep, exclude_keys=list(exclude))
+
+
+def config_flags(arguments: Sequence[str]) -> list[str]:
+    """The flags on a command line that say which config it reads, for a command that is to read the same one."""
+    given = get_args_parser().parse_args(list(arguments))
+    named = {
+        "--config-name": given.config_name,
+        "--config-path": given.config_path,
+        "--config-dir": given.config_dir,
+    }
+    return [word for flag, value in named.items() if value for word in (flag, value)]
