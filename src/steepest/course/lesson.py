@@ -70,7 +70,7 @@ class Lesson(Callback):
                 raise SystemExit(code)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Teach after a sweep. Hydra closes the sweep's record later, so an error sets the exit code at the very end."""
+        """Teach after a sweep. An error sets the exit code later, because Hydra has yet to close the sweep's record."""
         if self.name is not None:
             code = _teach_and_report(self.name, Path(str(config.hydra.sweep.dir)))
             if code:
