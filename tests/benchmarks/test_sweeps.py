@@ -8,6 +8,7 @@ do what they usually do. The times of slow contenders are extrapolated from 10 j
 plus 254 times the time of each further job.
 """
 
+import re
 import statistics
 import subprocess
 import sys
@@ -146,3 +147,20 @@ def test_a_thousand_linear_models(tmp_path, report):
     report(f"10 seconds, for a thousand linear models ({took:.1f} s)", 10 / took, "at least 1")
     assert took <= 10
     assert len(list((tmp_path / "linear").glob("*/metrics.json"))) == 1000
+
+
+def test_a_dry_run_estimates_the_time_of_the_sweep(tmp_path, report):
+    varied = [f"optimizer.lr={','.join(RATES)}", f"seed={','.join(map(str, SEEDS))}"]
+    command = [sys.executable, ROOT / "train.py", "-m", "hydra/launcher=threads", *NETS, *varied]
+    dry = subprocess.run(
+        [*map(str, command), "sweep.dry_run=true"], cwd=tmp_path, env=contenders.AS_INSTALLED, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    (estimate,) = re.findall(r"about (\d+) seconds on this machine", dry.stdout)
+    took = threads(tmp_path)
+    report(
+        f"the time of 256 jobs ({took:.1f} s), against the estimate of a dry run ({estimate} s)",
+        took / int(estimate),
+        "0.7 to 1.3",
+    )
+    assert 0.7 <= took / int(estimate) <= 1.3

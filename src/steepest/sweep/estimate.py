@@ -1,10 +1,12 @@
-"""What a sweep would do and about how long that would take, before it does it: who runs which job, updates, seconds."""
+"""What a sweep would do and about how long that would take, before it starts: who runs which job, updates, seconds."""
 
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import torch
 from omegaconf import DictConfig, open_dict
 
 from steepest.data.batches import Batches, PreparedData
+from steepest.engine.turns import turn
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.config import Checked, check
 from steepest.runs.drive import SharedData, drive
@@ -19,11 +22,10 @@ from steepest.runs.process import cores, tame_warnings
 from steepest.sweep.compose import Composer
 from steepest.sweep.threads import Job, plan
 
-# Seconds, on a processor with two cores: until the first update, and as much again where Lightning is imported; of a
-# run by itself beside its updates: building and closing a Trainer.
-START, LIGHTNING, BY_ITSELF = 2.5, 2.5, 1.5
-FEW, MANY = 50, 250  # updates: what a Trainer takes for the difference is what updates cost
-EPOCHS = 3  # that one job of each kind is tried for
+# Seconds of a Trainer's run beside its updates: what its instruments, scores and files take.
+BESIDE_UPDATES = 1.5
+FEW, MANY = 50, 250  # updates of two trials: the difference in time is what updates cost
+EPOCHS, JOBS = 3, 2  # epochs of a trial of one job of each kind, and jobs of each thread
 
 
 def describe(
@@ -49,22 +51,25 @@ def describe(
             yield f"by themselves: {len(numbers)} jobs, such as job {numbers[0]}: {reason}"
         single = [number for numbers in alone.values() for number in numbers]
     side_by_side = (launcher.n_jobs or cores()) if "n_jobs" in launcher else 1
-    updates, seconds = 0, START
+    updates, seconds = 0, time.process_time()  # the sweep itself starts as this process did
     if jobs:
-        made, took = _in_threads(list(jobs.values()))
-        updates, seconds = updates + made, seconds + took / min(side_by_side, len(jobs))
+        made, took = _in_threads(list(jobs.values()), min(side_by_side, len(jobs)))
+        updates, seconds = updates + made, seconds + took
     if single:
         alone_config = composer.compose(job_overrides[single[0] - first])
         with open_dict(alone_config):
             del alone_config["hydra"]
-        made, took = _by_themselves(check(alone_config))
+        imported = time.process_time()
+        tame_lightning()
+        seconds += time.process_time() - imported
+        made, took = _by_trainers(check(alone_config))
         aside = 1 if jobs else side_by_side  # the threads launcher runs them one after the other
-        updates, seconds = updates + made * len(single), seconds + LIGHTNING + took * len(single) / aside
+        updates, seconds = updates + made * len(single), seconds + took * len(single) / aside
     yield f"At most {updates:,} updates; about {_duration(seconds)} on this machine."
 
 
-def _in_threads(jobs: Sequence[Job]) -> tuple[int, float]:
-    """Updates of these jobs, and seconds of one thread for them: one of each shape is tried for a few epochs."""
+def _in_threads(jobs: Sequence[Job], threads: int) -> tuple[int, float]:
+    """Updates and seconds of these jobs, so many at a time: one job of each shape is tried for a few epochs."""
     shared, updates, seconds = SharedData(), 0, 0.0
     tried: dict[str, tuple[float, float]] = {}
     for job in jobs:
@@ -74,8 +79,8 @@ def _in_threads(jobs: Sequence[Job]) -> tuple[int, float]:
         model = job.checked.groups["model"].arguments
         shape = f"{job.checked.plain['data']} {model.get('hidden')} {job.checked.groups['optimizer'].path}"
         if shape not in tried:
-            _try(job, shared, 1)  # what is made once is made
-            one, several = _try(job, shared, 1), _try(job, shared, 1 + EPOCHS)
+            _try(job, shared, 1, threads)  # what is computed once is computed here
+            one, several = (_try(job, shared, epochs, threads) for epochs in (1, 1 + EPOCHS))
             each = max(0.0, several - one) / EPOCHS
             tried[shape] = max(0.0, one - each), each
         fixed, each = tried[shape]
@@ -83,8 +88,8 @@ def _in_threads(jobs: Sequence[Job]) -> tuple[int, float]:
     return updates, seconds
 
 
-def _try(job: Job, shared: SharedData, epochs: int) -> float:
-    """Seconds of a job of so many epochs, its folder and all."""
+def _try(job: Job, shared: SharedData, epochs: int, threads: int) -> float:
+    """Seconds per job of so many epochs, with its folder, while so many threads train."""
     groups = job.checked.groups
     stop, trainer = groups["stop"], groups["trainer"]
     arguments = stop.arguments | {"epochs": epochs, "updates": -1}
@@ -92,16 +97,20 @@ def _try(job: Job, shared: SharedData, epochs: int) -> float:
         "stop": replace(stop, arguments=arguments),
         "trainer": replace(trainer, arguments=trainer.arguments | {"max_epochs": epochs}),
     }
-    checked = Checked(job.checked.plain, job.checked.run, groups | fewer)
-    with tempfile.TemporaryDirectory() as folder:
+    checked, lock = Checked(job.checked.plain, job.checked.run, groups | fewer), threading.Lock()
+
+    def one(folder: Path) -> None:
+        with turn(lock):
+            drive(checked, folder, job.overrides, shared, config_text=job.texts.resolved)
+
+    with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(threads) as pool:
         began = time.perf_counter()
-        drive(checked, Path(folder), job.overrides, shared)
-        return time.perf_counter() - began
+        list(pool.map(one, [Path(root, str(number)) for number in range(JOBS * threads)]))
+        return (time.perf_counter() - began) / (JOBS * threads)
 
 
-def _by_themselves(checked: Checked) -> tuple[int, float]:
-    """Updates of a job that is run by itself, and its seconds: a few updates are done to see."""
-    tame_lightning()
+def _by_trainers(checked: Checked) -> tuple[int, float]:
+    """Updates and seconds of a job with a Trainer of its own: a few updates are timed."""
     from steepest.lightning.build import build_model
     from steepest.lightning.datamodule import WindowDataModule
 
@@ -120,7 +129,7 @@ def _by_themselves(checked: Checked) -> tuple[int, float]:
     seconds(FEW)
     update = max(0.0, seconds(MANY) - seconds(FEW)) / (MANY - FEW)
     updates, _ = limits(checked, _batches(datamodule))
-    return updates, updates * update + BY_ITSELF
+    return updates, updates * update + BESIDE_UPDATES
 
 
 def _batches(data: PreparedData | None) -> int:
