@@ -9,7 +9,7 @@ import torch
 from steepest.nets.curvature import Surface, downward
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
-from steepest.observe.escape import Escape
+from steepest.observe.curvature import Escape
 
 # Two weights of 0 in a row: y = w2 (w1 x + b1) + b2, all 0.
 SADDLE = [

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from steepest.data.windows import Windows
-from steepest.evaluate.critical import CODES
+from steepest.evaluate.critical import KINDS
 from steepest.evaluate.evaluation import Evaluation
 from steepest.evaluate.table import extrapolation_hint, line_in_words
 
@@ -34,5 +34,5 @@ def final_values(metrics: dict[str, Any]) -> dict[str, float | None]:
     if "critical" in metrics:
         names = ("gradient_norm", "greatest_eigenvalue", "smallest_eigenvalue")
         values |= {f"critical/{name}": metrics["critical"][name] for name in names}
-        values["critical/verdict"] = float(CODES[metrics["critical"]["verdict"]])
+        values["critical/verdict"] = float(KINDS[metrics["critical"]["verdict"]][0])
     return values
