@@ -16,7 +16,6 @@ from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 from steepest.observe import figures, fits, gallery, landscape
 from steepest.observe.eventfile import read_scalars
-from steepest.observe.fits import spaced
 from steepest.observe.pictures import Pictures
 
 
@@ -210,12 +209,11 @@ def test_a_wide_model_is_drawn_one_point_at_a_time(tmp_path, monkeypatch):
     predictor = SimpleNamespace(network=network, loss=LOSSES["mse"])
     pictures = Pictures()
     pictures.updates, pictures.snapshots = [0, 1, 2], [theta_P, theta_P + 0.01, theta_P * 1.1]
-    run = gallery.RunHistory(tmp_path, "wide", predictor, windows, None, np.empty(0), None, pictures, None)
-    gallery.draw_descent(run, None, 2)
-    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    gallery.draw_descent(tmp_path, predictor, windows, pictures, None, None)
+    names = {path.name for path in tmp_path.iterdir()}
     assert names == {"parameters.png", "slice.png", "trajectory.png"}
     assert max(held) == 1
-    assert len(held) == 2 + 2 * gallery.LARGE_SLICE**2  # both ends of the path, two coarse grids
+    assert len(held) == 2 + 2 * landscape.LARGE_SLICE**2  # both ends of the path, two coarse grids
     assert gc.isenabled()
     assert not any(collected)
 
@@ -273,7 +271,7 @@ def test_a_picture_is_laid_out_once(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("count", "most"), [(1, 5), (2, 5), (100, 7), (5, 5)])
 def test_spaced_numbers_have_both_ends(count, most):
-    found = spaced(count, most)
+    found = figures.spaced(count, most)
     assert found[0] == 0
     assert found[-1] == count - 1
     assert len(found) <= most

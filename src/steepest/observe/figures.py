@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
 
 
-def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figure:
+def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> None:
     """Price and prediction on the last part, the residuals, and the squared error saved against tomorrow = today.
 
     `predictions` is `Evaluation.predictions`. Of several series the first is drawn, of a horizon its first day.
@@ -64,15 +64,14 @@ def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> Figur
         axes.plot(ends, ends, color=BLACK, lw=0.8, label="prediction = actual")
         axes.set(xlabel="actual", ylabel="prediction", title=f"{title}, {part} part")
     finish(axes)
-    return save(figure, path)
+    save(figure, path)
 
 
-def draw_losses(losses: np.ndarray, first_update: int, history: pd.DataFrame, title: str, path: Path) -> Figure:
+def draw_losses(losses_K: np.ndarray, history: pd.DataFrame, title: str, path: Path) -> None:
     """The loss of every update's batch, and the loss of the whole train and val parts after every epoch."""
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     axes = figure.subplots()
-    updates = np.arange(first_update + 1, first_update + 1 + len(losses))
-    axes.plot(updates, losses, color="#999999", lw=0.5, label="loss of each update's batch")
+    axes.plot(np.arange(1, len(losses_K) + 1), losses_K, color="#999999", lw=0.5, label="loss of each update's batch")
     metric = "mse_scaled" if "train/mse_scaled" in history else "cross_entropy"
     called = "mean squared error" if metric == "mse_scaled" else "cross-entropy"
     for part, colour in [("train", BLUE), ("val", ORANGE)]:
@@ -84,7 +83,7 @@ def draw_losses(losses: np.ndarray, first_update: int, history: pd.DataFrame, ti
                 lw=1.6,
                 label=f"{called}, whole {part} part",
             )
-    values = np.concatenate([losses, *(history[c].to_numpy() for c in history if c.endswith(f"/{metric}"))])
+    values = np.concatenate([losses_K, *(history[c].to_numpy() for c in history if c.endswith(f"/{metric}"))])
     if len(values) and 0 < 10 * np.nanmin(values) < np.nanmax(values):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")  # plain numbers also spare the start of the formula renderer
@@ -94,10 +93,10 @@ def draw_losses(losses: np.ndarray, first_update: int, history: pd.DataFrame, ti
         title=title,
     )
     finish(axes)
-    return save(figure, path)
+    save(figure, path)
 
 
-def draw_parity(rows: pd.DataFrame, path: Path) -> Figure:
+def draw_parity(rows: pd.DataFrame, path: Path) -> None:
     """The losses of a hand-derived model and of its automatic twin in one plot, and below it the gaps between the two.
 
     `rows` is `Parity.table()`. A gap of exactly 0 is drawn on the lowest line of its logarithmic axis.
@@ -125,10 +124,10 @@ def draw_parity(rows: pd.DataFrame, path: Path) -> Figure:
     beneath.set_yticks([10.0**p for p in powers], ["0", *(f"$10^{{{p}}}$" for p in powers[1:])])
     beneath.minorticks_off()
     finish(beneath)
-    return save(figure, path)
+    save(figure, path)
 
 
-def draw_numbers(names: list[str], ends: list[list[np.ndarray]], gradients: list[np.ndarray], path: Path) -> Figure:
+def draw_numbers(names: list[str], ends: list[list[np.ndarray]], gradients: list[np.ndarray], path: Path) -> None:
     """Histograms of each parameter tensor at the start and at the end, and of its gradient at the end.
 
     Args:
@@ -155,7 +154,12 @@ def draw_numbers(names: list[str], ends: list[list[np.ndarray]], gradients: list
             numbers.set(xlabel="parameter")
             slopes.set(xlabel="gradient (loss / parameter)")
     figure.suptitle("All parameters, and the gradient of the training loss", fontsize=12)
-    return save(figure, path)
+    save(figure, path)
+
+
+def spaced(count: int, most: int) -> list[int]:
+    """At most `most` evenly spaced indices below `count`, including the first and the last."""
+    return sorted({round(number) for number in np.linspace(0, count - 1, min(most, count))})
 
 
 def finish(axes: Axes, solid: bool = False) -> None:
@@ -167,11 +171,10 @@ def finish(axes: Axes, solid: bool = False) -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-def save(figure: Figure, path: Path) -> Figure:
+def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lay_out(figure, dpi=110).print_png(path, pil_kwargs={"compress_level": 1})
-    return figure
 
 
 def lay_out(figure: Figure, dpi: int) -> FigureCanvasAgg:
