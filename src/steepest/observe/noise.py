@@ -1,21 +1,21 @@
-"""The instrument that looks at how much the samples of a batch disagree."""
+"""The instrument that measures how much the gradients of a batch's samples differ."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from steepest.nets.noise import Noise, noise
+from steepest.nets.noise import noise
 from steepest.observe.instrument import Instrument, View, check_at_least, every
 
 
 @dataclass
 class GradientNoise(Instrument):
-    """Writes per-sample gradient norms, the gradient noise scale and what the norm test says of the batch size.
+    """Writes per-sample gradient norms, the gradient noise scale, and the batch size that the norm test asks for.
 
     Attributes:
-        every_n_updates: how often; the first update is always looked at.
-        theta: of the norm test: how large the noise of a batch may be beside its gradient.
+        every_n_updates: the number of updates from one look to the next; the first update is always looked at.
+        theta: the norm test's bound on the ratio of a batch's noise to its gradient.
     """
 
     every_n_updates: int = 50
@@ -25,17 +25,15 @@ class GradientNoise(Instrument):
         check_at_least("noise", every_n_updates=(self.every_n_updates, 1))
         if not 0 < self.theta < math.inf:
             raise ValueError(f"callbacks.noise.theta={self.theta} must be a number above 0")
-        self.last: Noise | None = None
 
     def next_look(self, updates: int) -> int:
-        """As of any instrument."""
         return every(updates, self.every_n_updates)
 
     def look(self, view: View) -> None:
-        """Take the norms of the samples' gradients."""
+        """Measure the noise of the current batch."""
         assert view.seen is not None
         x_ND, y_NH, _ = view.seen
-        self.last = found = noise(view.network.layers(), view.network.activations, view.loss, x_ND, y_NH)
+        found = noise(view.network.layers(), view.network.activations, view.loss, x_ND, y_NH)
         norm_N = found.norm_N
         values = {
             "noise/batch_size": float(len(x_ND)),

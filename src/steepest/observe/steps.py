@@ -1,4 +1,4 @@
-"""The instrument that asks of updates whether they did what the gradient promised."""
+"""The instrument that compares what an update did to the loss with what the gradient predicted."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from steepest.observe.instrument import Instrument, View, check_at_least, every
 
 @dataclass
 class StepQuality(Instrument):
-    """Writes an update's predicted and actual decrease of its own batch's loss, and where it ended in the parabola.
+    """Writes the predicted and the actual decrease of the batch's loss, and where the step ended in a parabola.
 
-    Along the step d from w to w + d the loss is taken for a parabola with the slopes found at both ends,
-    s0 = g(w) d and s1 = g(w + d) d. The position of its end is -s1 / s0: -1 where the step began, 0 at the bottom, 1 as
-    high up on the other side, below -1 where it grew steeper (after Schneider et al. 2021, "Cockpit"). A step uphill,
-    as momentum can take one, has none.
+    Along the step d from w to w + d, the loss is approximated by a parabola with the slopes at both ends,
+    s0 = g(w) d and s1 = g(w + d) d. The position of the end is -s1 / s0: -1 at the start, 0 at the bottom, 1 where the
+    loss is as high as at the start on the other side, and below -1 where the slope grew steeper (after Schneider et al.
+    2021, "Cockpit"). A step uphill, which momentum can cause, has no position.
 
     Attributes:
-        every_n_updates: how often; each look costs one more gradient of the batch.
+        every_n_updates: the number of updates from one look to the next; each look costs one more gradient.
     """
 
     every_n_updates: int = 1
@@ -32,17 +32,16 @@ class StepQuality(Instrument):
         self.before: tuple[list[Tensor], list[Tensor], tuple[Tensor, Tensor, float]] | None = None
 
     def next_look(self, updates: int) -> int:
-        """As of any instrument."""
         return every(updates, self.every_n_updates)
 
     def look(self, view: View) -> None:
-        """Keep where the step begins."""
+        """Keep the state before the step."""
         assert view.seen is not None
         here = [p.detach().clone() for p in view.network.parameters()]
         self.before = here, [g.clone() for g in view.gradients], view.seen
 
     def log(self, view: View, log: UpdateLog) -> None:
-        """Judge the step that was looked at: the engine makes such an update by itself."""
+        """Judge the step after a look: such a step has a log of its own."""
         if self.before is None:
             return
         (start, slopes, (x_ND, y_NH, loss)), self.before = self.before, None
