@@ -12,7 +12,7 @@ from steepest.data.formulas import Line
 from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import RandomWalk
 from steepest.evaluate import baselines
-from steepest.evaluate.references import reference_losses
+from steepest.evaluate.baselines import reference_losses
 from steepest.nets.losses import LOSSES
 
 

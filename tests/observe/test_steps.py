@@ -1,5 +1,7 @@
 """Step quality, vitals and gradient noise: on problems whose answers are closed forms."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -7,7 +9,9 @@ from lightning.pytorch import Trainer
 from steepest import Curve, LinearPredictor, ManualPredictor, MLPPredictor, WindowDataModule
 from steepest.lightning.callbacks import Tracking
 from steepest.lightning.events import EventLogger
+from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
+from steepest.nets.noise import noise
 from steepest.observe.eventfile import read_scalars
 from steepest.observe.health import unit_health
 from steepest.observe.noise import GradientNoise
@@ -47,7 +51,7 @@ def test_a_step_along_a_parabola_ends_where_arithmetic_says(tmp_path, kind, rate
     assert actual.to_numpy() == pytest.approx((predicted * (1 - rate)).to_numpy(), abs=1e-6)
 
 
-def test_a_step_taken_is_judged_by_its_own_batch_whatever_comes_next(tmp_path):
+def test_a_step_is_judged_by_its_own_batch_whatever_comes_next(tmp_path):
     slow, fast = (ManualPredictor(1, 1, [5], updates_per_step=k) for k in (1, 256))
     _, one = fitted(tmp_path / "1", slow, StepQuality(), updates=9, batch_size=32)
     _, many = fitted(tmp_path / "256", fast, StepQuality(), updates=9, batch_size=32)
@@ -58,13 +62,17 @@ def test_a_step_taken_is_judged_by_its_own_batch_whatever_comes_next(tmp_path):
         assert len(one[tag]) == 9
 
 
-def test_noise_of_the_batch_at_hand_is_written_at_its_turn(tmp_path):
-    watch = GradientNoise(every_n_updates=3)
-    _, curves = fitted(tmp_path, ManualPredictor(1, 1, [5]), watch, updates=7, batch_size=32)
-    assert curves["noise/batch_size"].to_dict() == {1: 32.0, 4: 32.0, 7: 32.0}
-    assert curves["noise/scale"].iloc[-1] == pytest.approx(watch.last.scale, rel=1e-5)
-    assert (curves["noise/sample_norm_least"] <= curves["noise/sample_norm_median"]).all()
-    assert (curves["noise/sample_norm_median"] <= curves["noise/sample_norm_greatest"]).all()
+def test_the_noise_of_the_batch_is_written_at_each_look(tmp_path):
+    model = ManualPredictor(1, 1, [5])
+    start = deepcopy(model.network).double()
+    trainer, curves = fitted(tmp_path, model, GradientNoise(every_n_updates=3), updates=7, batch_size=None)
+    x_ND, y_NH, _ = trainer.datamodule.placed("cpu", torch.float64).spread("train", 10**6)
+    assert curves["noise/batch_size"].to_dict() == {update: len(x_ND) for update in (1, 4, 7)}
+    expected = noise(start.layers(), start.activations, LOSSES["mse"], x_ND, y_NH)
+    assert curves["noise/scale"].iloc[0] == pytest.approx(expected.scale, rel=1e-5)
+    norms = [curves[f"noise/sample_norm_{which}"].iloc[0] for which in ("least", "median", "greatest")]
+    assert norms == pytest.approx(expected.norm_N.quantile(torch.tensor([0, 0.5, 1]).double()).tolist(), rel=1e-2)
+    assert norms == sorted(norms)
 
 
 def health(net, x):

@@ -17,9 +17,9 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
+from steepest.evaluate.baselines import reference_losses
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.evaluation import Evaluation, Evaluator
-from steepest.evaluate.references import reference_losses
 from steepest.evaluate.scoring import PartScorer, part_scorers
 from steepest.lightning.build import build_model
 from steepest.lightning.callbacks import CheckpointFiles, Tracking
