@@ -14,8 +14,7 @@ from steepest.nets.networks import MLP
 from steepest.nets.noise import noise
 from steepest.observe.eventfile import read_scalars
 from steepest.observe.health import unit_health
-from steepest.observe.noise import GradientNoise
-from steepest.observe.steps import StepQuality
+from steepest.observe.updates import GradientNoise, StepQuality
 from steepest.observe.vitals import Vitals
 from steepest.runs.stops import Epochs
 

@@ -28,12 +28,12 @@ from steepest.lightning.internals import trains_elsewhere
 from steepest.lightning.manual import ManualPredictor, check_precision, choose_engine
 from steepest.lightning.predictors import Diverged, Predictor
 from steepest.nets.agreement import Disagreement
+from steepest.observe.audit import Parity
 from steepest.observe.eventfile import event_file
 from steepest.observe.figures import draw_parity
 from steepest.observe.gallery import draw_descent, draw_scores, recorded, show
 from steepest.observe.hparams import begin_session, hyperparameters
 from steepest.observe.instrument import Instrument
-from steepest.observe.parity import Parity
 from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
 from steepest.observe.tags import layout

@@ -1,12 +1,19 @@
-"""The instrument that checks gradients while a run trains."""
+"""Two instruments that compare a hand-derived gradient with autograd's while a run trains."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+import torch
+
+from steepest.engine.descent import UpdateLog
 from steepest.nets.agreement import BOUND, Disagreement, compare
 from steepest.observe.instrument import Instrument, View, check_at_least, every
+
+DIFFERENCES = ("loss_difference", "parameter_difference")
 
 
 @dataclass
@@ -64,3 +71,79 @@ class Audit(Instrument):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.found = state
+
+
+@dataclass
+class Parity(Instrument):
+    """Trains a copy of the network on the same batches by autograd, and records how far the two are apart.
+
+    The copy has its own parameters and its own optimizer, and PyTorch makes its steps. The comparison is of where both
+    are after k updates.
+    """
+
+    def __post_init__(self) -> None:
+        # For each update: its number, the losses of its batch before it and their difference, and the greatest
+        # difference of any parameter after it.
+        self.rows: list[dict[str, float]] = []
+        self.resumed: dict[str, Any] = {}
+
+    def next_look(self, updates: int) -> int:
+        """Every update is looked at."""
+        return 0
+
+    def begin(self, view: View) -> None:
+        """Copy the model's weights, precision and optimizer state."""
+        if view.engine == "autograd":
+            raise ValueError(
+                "callbacks=parity compares hand-derived gradients with autograd's: use model=mlp_manual or "
+                "model=linear_manual"
+            )
+        self.network, self.optimizer = deepcopy((view.network, view.optimizer))  # in one call: they share parameters
+        if self.resumed:
+            self.network.load_state_dict(self.resumed["network"])
+            self.optimizer.load_state_dict(self.resumed["optimizer"])
+
+    def look(self, view: View) -> None:
+        """Train the copy on the same batch."""
+        assert view.seen is not None
+        x_ND, y_NH, by_hand = view.seen
+        with torch.enable_grad():
+            loss = view.loss(self.network(x_ND), y_NH)
+            self.optimizer.zero_grad()
+            loss.backward()
+        if view.clip is not None:
+            view.clip([p.grad for p in self.network.parameters() if p.grad is not None])
+        for own, models in zip(self.optimizer.param_groups, view.optimizer.param_groups, strict=True):
+            own["lr"] = models["lr"]  # a scheduler may have changed it
+        self.optimizer.step()
+        self.losses = by_hand, loss.item()
+
+    def log(self, view: View, log: UpdateLog) -> None:
+        """Compare the parameters after the update, unless the engine refused it."""
+        if not len(log):
+            return
+        pairs = zip(view.network.parameters(), self.network.parameters(), strict=True)
+        by_hand, by_autograd = self.losses
+        row = {
+            "update": view.updates,
+            "loss_by_hand": by_hand,
+            "loss_by_autograd": by_autograd,
+            "loss_difference": abs(by_hand - by_autograd),
+            "parameter_difference": max((a.detach() - b.detach()).abs().max().item() for a, b in pairs),
+        }
+        self.rows.append(row)
+        view.write({f"parity/{name}": row[name] for name in DIFFERENCES})
+
+    def table(self) -> pd.DataFrame:
+        """A row per update, for parity.csv and its figure."""
+        return pd.DataFrame(self.rows)
+
+    def result(self) -> dict[str, Any]:
+        return {"parity": {name: max(row[name] for row in self.rows) for name in DIFFERENCES}} if self.rows else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Keep the state until `begin` makes the copy."""
+        self.rows, self.resumed = list(state["rows"]), state

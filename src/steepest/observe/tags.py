@@ -1,26 +1,25 @@
-"""Every TensorBoard tag a run writes, and the dashboard made of them: the one place that says what a curve is.
+"""Every TensorBoard tag that a run writes, and the dashboard built from them: the one place that says what a curve is.
 
 `{parameter}` stands for a parameter's name (W1, b1, ...), `{metric}` for a score of `evaluate/metrics.py`, `{entry}`
-for one number of a parameter, as W1[0,0], `{layer}` for a hidden layer's number, `{baseline}` for a baseline's name,
-`{picture}` for a file of `figures/`. An x-axis of updates k means: after k updates.
+for one number of a parameter, such as W1[0,0], `{layer}` for a hidden layer's number, `{baseline}` for a baseline's
+name, `{picture}` for a file of `figures/`. An x-axis of updates k means: after k updates.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Tag:
+class Tag(NamedTuple):
     """One tag, or one family of tags with a placeholder.
 
     Attributes:
         name: the tag.
         meaning: what the number is.
         unit: its unit.
-        when: how often it is written, and what has to be asked for first.
+        when: how often it is written, and which callback writes it.
         chart: "category / chart" of the Custom Scalars dashboard; empty for none.
     """
 
@@ -30,14 +29,10 @@ class Tag:
     when: str
     chart: str = ""
 
-    @cached_property
+    @property
     def pattern(self) -> str:
-        """A regular expression of the whole tag."""
-        return "^" + re.sub(r"\\\{\w+\\\}", r"[^/]+", re.escape(self.name)).replace("\\_", "_") + "$"
-
-    def matches(self, tag: str) -> bool:
-        """Whether a tag of an event file belongs here."""
-        return re.match(self.pattern, tag) is not None
+        """A regular expression that matches the whole tag."""
+        return "^" + re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(self.name)) + "$"
 
 
 UPDATE, EPOCH, END, LOOK = "every update", "every epoch", "at the end", "at every look"
@@ -96,28 +91,23 @@ TAGS = (
 
 def known(tag: str) -> bool:
     """Whether a tag is in the table."""
-    return any(entry.matches(tag) for entry in TAGS)
+    return any(re.match(entry.pattern, tag) for entry in TAGS)
 
 
-@cache  # each of a sweep's many runs has it
+@cache  # all runs of a sweep share it
 def layout() -> dict[str, dict[str, list]]:
-    """The Custom Scalars dashboard: category -> chart -> what it shows. The same in every run.
+    """The Custom Scalars dashboard: category -> chart -> ``["Multiline", patterns]``. The same in every run.
 
-    (TensorBoard takes the layout of one run for all, and shows a tag in every chart that its name matches from the
-    start on; so each pattern is of whole names.)
+    TensorBoard takes the layout of one run for all runs. It matches a pattern with the start of a tag, so each pattern
+    ends with $ and excludes tags that have their own line in the table.
     """
     charts: dict[str, dict[str, list]] = {}
-    for tag in TAGS:
-        if tag.chart:
-            category, chart = tag.chart.split(" / ")
-            charts.setdefault(category, {}).setdefault(chart, ["Multiline", []])[1].append(_alone(tag))
+    for tag in (tag for tag in TAGS if tag.chart):
+        category, chart = tag.chart.split(" / ")
+        own = [other.name for other in TAGS if other is not tag and re.match(tag.pattern, other.name)]
+        pattern = "".join(f"(?!{re.escape(name)}$)" for name in own if "{" not in name) + tag.pattern
+        charts.setdefault(category, {}).setdefault(chart, ["Multiline", []])[1].append(pattern)
     return charts
-
-
-def _alone(tag: Tag) -> str:
-    """A tag's pattern, without tags that have an entry of their own in the table."""
-    others = [other.name for other in TAGS if other is not tag and "{" not in other.name and tag.matches(other.name)]
-    return "".join(f"(?!{re.escape(name)}$)" for name in others) + tag.pattern if others else tag.pattern
 
 
 def table() -> str:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.scoring import PartScorer
+from steepest.observe.audit import Parity
 from steepest.observe.hparams import end_session
-from steepest.observe.parity import Parity
 from steepest.runs.files import write_text
 from steepest.runs.outcome import assessment, final_values
 from steepest.runs.record import RunRecord, Status
