@@ -15,7 +15,7 @@ def judged(surface, theta, *, step=0.01, batch=None, variance=0.0, exact_up_to=1
 
 
 def two_weights():
-    """L = (1 - w1 w2)^2 with biases: the samples (1, 1) and (-1, -1) keep these out of it."""
+    """L = (1 - w1 w2)^2 with biases: the samples (1, 1) and (-1, -1) make them drop out."""
     x = torch.tensor([[1.0], [-1.0]])
     return Surface(MLP(1, [1], 1, "identity").double(), LOSSES["mse"], x, x)
 
@@ -72,6 +72,6 @@ def test_a_step_above_the_stability_limit_bounces():
     assert judged(line(), [0.0, 0.5], step=1.1, momentum=0.9).stability_limit == pytest.approx(1.9)
 
 
-def test_small_batches_that_disagree_more_than_they_agree_bounce():
+def test_batches_whose_noise_exceeds_the_gradient_bounce():
     assert judged(line(), [0.0, 0.5], batch=1, variance=1e3).verdict == "not critical: bouncing"
     assert judged(line(), [0.0, 0.5], batch=1, variance=1e-3).verdict == "not critical: still moving"

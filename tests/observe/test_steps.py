@@ -1,4 +1,4 @@
-"""Step quality, vitals and gradient noise: on problems whose answers are closed forms."""
+"""Step quality, vitals and gradient noise on problems with closed-form answers."""
 
 from copy import deepcopy
 
@@ -20,7 +20,7 @@ from steepest.runs.stops import Epochs
 
 
 def fitted(folder, model, *instruments, updates=6, **how):
-    """Train so many updates by a Trainer with these instruments; (the trainer, TensorBoard's curves)."""
+    """Train with these instruments in a Trainer; returns the trainer and TensorBoard's curves."""
     data = WindowDataModule(Curve(split=[1, 0, 0], shuffle=False, **how))
     tracking = Tracking(
         "train/mse_scaled", Epochs(epochs=None, updates=updates), dict(enumerate(instruments)), scorers=dict,
@@ -37,16 +37,16 @@ def fitted(folder, model, *instruments, updates=6, **how):
 
 @pytest.mark.parametrize("kind", [LinearPredictor, ManualPredictor])
 @pytest.mark.parametrize(("rate", "position"), [(0.25, -0.5), (0.5, 0.0), (0.75, 0.5), (1.0, 1.0)])
-def test_a_step_along_a_parabola_ends_where_arithmetic_says(tmp_path, kind, rate, position):
-    """Standardised x, all samples at each update: H is 2 I, so a step of 1/2 ends at the bottom, one of 1 as high."""
+def test_a_step_along_a_parabola_ends_at_the_computed_position(tmp_path, kind, rate, position):
+    """With standardised x and full batches H is 2 I: step size 1/2 reaches the bottom, step size 1 the same height."""
     how = {"hidden": []} if kind is ManualPredictor else {}
     model = kind(1, 1, optimizer=lambda p: torch.optim.SGD(p, rate), **how)
-    # Where the first step ends at the bottom, the ones after it have nowhere to go.
+    # If the first step reaches the bottom, later steps do not move.
     _, curves = fitted(tmp_path, model, StepQuality(), updates=1 if rate == 0.5 else 4, batch_size=None)
     assert curves["step/position"].to_numpy() == pytest.approx(position, abs=1e-6)
     actual, predicted = curves["step/actual_decrease"], curves["step/predicted_decrease"]
     assert list(actual.index) == list(range(1, len(actual) + 1))
-    # Of a parabola: actual = predicted (1 - rate lambda / 2) with lambda = 2.
+    # On a parabola, actual = predicted (1 - rate lambda / 2), here with lambda = 2.
     assert actual.to_numpy() == pytest.approx((predicted * (1 - rate)).to_numpy(), abs=1e-6)
 
 
@@ -105,6 +105,6 @@ def test_speed_and_health_are_written_every_epoch(tmp_path):
 @pytest.mark.parametrize(
     "make", [lambda: StepQuality(0), lambda: GradientNoise(0), lambda: GradientNoise(theta=0.0), lambda: Vitals(0)]
 )
-def test_bad_options_are_named(make):
+def test_an_invalid_option_is_refused_by_name(make):
     with pytest.raises(ValueError, match="callbacks"):
         make()
