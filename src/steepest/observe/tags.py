@@ -29,6 +29,10 @@ class Tag(NamedTuple):
     when: str
     chart: str = ""
 
+    def matches(self, tag: str) -> bool:
+        """Whether a tag of an event file belongs to this line."""
+        return re.match(self.pattern, tag) is not None
+
     @property
     def pattern(self) -> str:
         """A regular expression that matches the whole tag."""
@@ -91,7 +95,7 @@ TAGS = (
 
 def known(tag: str) -> bool:
     """Whether a tag is in the table."""
-    return any(re.match(entry.pattern, tag) for entry in TAGS)
+    return any(entry.matches(tag) for entry in TAGS)
 
 
 @cache  # all runs of a sweep share it
@@ -104,7 +108,7 @@ def layout() -> dict[str, dict[str, list]]:
     charts: dict[str, dict[str, list]] = {}
     for tag in (tag for tag in TAGS if tag.chart):
         category, chart = tag.chart.split(" / ")
-        own = [other.name for other in TAGS if other is not tag and re.match(tag.pattern, other.name)]
+        own = [other.name for other in TAGS if other is not tag and tag.matches(other.name)]
         pattern = "".join(f"(?!{re.escape(name)}$)" for name in own if "{" not in name) + tag.pattern
         charts.setdefault(category, {}).setdefault(chart, ["Multiline", []])[1].append(pattern)
     return charts
