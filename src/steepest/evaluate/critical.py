@@ -60,18 +60,16 @@ class Ending:
 
     def sentence(self) -> str:
         """The verdict and its numbers in words, for the end of a run."""
-        about = "" if self.exact else "about "
         limit = "no positive curvature, so no stability limit"
         if self.stability_limit is not None:
             limit = f"stable below {self.stability_limit:.3g}"
-        parts = [
-            f"The descent ended{KINDS[self.verdict][1]}.",
-            f"Gradient norm {self.gradient_norm:.3g}; {self.attainable:.2g} of the loss left to gain;",
-            f"Hessian eigenvalues from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g},",
-            f"{about}{self.positive_fraction:.0%} positive, {self.negative_fraction:.0%} negative;",
-            f"step {self.step:g}; {limit}.",
-        ]
-        return " ".join(parts)
+        return (
+            f"The descent ended{KINDS[self.verdict][1]}. "
+            f"Gradient norm {self.gradient_norm:.3g}; {self.attainable:.2g} of the loss left to gain; "
+            f"Hessian eigenvalues from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g}, "
+            f"{'' if self.exact else 'about '}{self.positive_fraction:.0%} positive, "
+            f"{self.negative_fraction:.0%} negative; step {self.step:g}; {limit}."
+        )
 
 
 def judge(

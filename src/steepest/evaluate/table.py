@@ -14,7 +14,6 @@ from torch import nn
 
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
-from steepest.evaluate.metrics import Scores
 from steepest.nets.networks import MLP
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
@@ -37,11 +36,10 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     for column in columns:
         table.add_column(HEADINGS.get(column, column), justify="right", no_wrap=True)
     for part, scores in evaluation.model.items():
-        if not scores:
-            continue
-        table.add_row(part, "model", *_cells(scores, columns), style="bold")
-        for name, parts in evaluation.baselines.items():
-            table.add_row("", name, *_cells(parts[part], columns))
+        rows = {"model": scores} | {name: parts[part] for name, parts in evaluation.baselines.items()}
+        for name, row in rows.items() if scores else ():
+            cells = [_cell(column, row[column]) for column in columns]
+            table.add_row(part if row is scores else "", name, *cells, style="bold" if row is scores else None)
         table.add_section()
     console.print(table)
     counts = f"{metrics['updates']} updates, {metrics['epochs']} epochs, {metrics['seconds']:.1f} s"
@@ -53,10 +51,6 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     console.print(Text(evaluation.verdict().sentence, style="bold"), soft_wrap=True)
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     console.print(Text(f"Record: {shown}"), soft_wrap=True)
-
-
-def _cells(scores: Scores, columns: tuple[str, ...]) -> list[str]:
-    return [_cell(column, scores[column]) for column in columns]
 
 
 def _cell(column: str, value: float | None) -> str:

@@ -39,14 +39,9 @@ class Curvature(Instrument):
     models_up_to: int | None = None
 
     def __post_init__(self) -> None:
-        check_at_least(
-            "curvature",
-            looks=(self.looks, 1),
-            samples=(self.samples, 1),
-            samples_at_end=(self.samples_at_end, 1),
-            steps=(self.steps, 2),  # the two ends of the spectrum
-            steps_at_end=(self.steps_at_end, 2),
-        )
+        counts = {name: (getattr(self, name), 1) for name in ("looks", "samples", "samples_at_end")}
+        ends = {name: (getattr(self, name), 2) for name in ("steps", "steps_at_end")}  # of the spectrum
+        check_at_least("curvature", **counts, **ends)
         self.ending: Ending | None = None
 
     def begin(self, view: View) -> None:

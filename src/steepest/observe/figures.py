@@ -42,7 +42,6 @@ def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> None:
         middle.plot(rows["date"], rows["actual"] - rows["prediction"], color=GREEN, lw=0.7, label="residual")
         middle.axhline(0, color=BLACK, lw=0.6)
         middle.set(ylabel="price - prediction")
-        finish(middle)
         axes.plot(rows["date"], rows["actual"], color=BLACK, lw=1.1, label="price")
         axes.plot(rows["date"], rows["prediction"], color=ORANGE, lw=1.1, ls="--", label="prediction")
         axes.set(ylabel="price", title=f"{title}, {part} part, next day")
@@ -52,14 +51,12 @@ def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> None:
         )
         beneath.axhline(0, color=BLACK, lw=0.6)
         beneath.set(ylabel="below 0: worse")
-        finish(beneath)
     else:
         axes = figure.subplots()
         axes.scatter(rows["actual"], rows["prediction"], color=BLUE, s=9, label="rows")
         ends = [float(rows["actual"].min()), float(rows["actual"].max())]
         axes.plot(ends, ends, color=BLACK, lw=0.8, label="prediction = actual")
         axes.set(xlabel="actual", ylabel="prediction", title=f"{title}, {part} part")
-    finish(axes)
     save(figure, path)
 
 
@@ -81,7 +78,6 @@ def draw_losses(losses_K: np.ndarray, history: pd.DataFrame, title: str, path: P
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")  # plain numbers also spare the start of the formula renderer
     axes.set(xlabel="updates", ylabel=unit, title=title)
-    finish(axes)
     save(figure, path)
 
 
@@ -96,7 +92,6 @@ def draw_parity(rows: pd.DataFrame, path: Path) -> None:
     axes.plot(rows["update"], rows["loss_by_hand"], color=BLACK, lw=0.8, label="gradients derived by hand")
     title = "One seed, the same batches, two ways to compute the gradient"
     axes.set(ylabel="loss of each update's batch", yscale="log", title=title)
-    finish(axes)
     gaps = {
         "loss_difference": (RED, "difference of the losses"),
         "parameter_difference": (BLUE, "greatest difference of a parameter"),
@@ -109,7 +104,6 @@ def draw_parity(rows: pd.DataFrame, path: Path) -> None:
         beneath.plot(rows["update"], rows[name], ".", ms=3, color=colour, label=label + never)
     beneath.set_yscale("symlog", linthresh=least)  # logarithmic, with a place for 0
     beneath.set(xlabel="updates", ylabel="gap", ylim=(-0.3 * least, 2 * greatest))
-    finish(beneath)
     save(figure, path)
 
 
@@ -134,7 +128,6 @@ def draw_numbers(names: list[str], ends: list[list[np.ndarray]], gradients: list
         numbers.set(ylabel=f"{names[row]}: count")
         for axes in (numbers, slopes):
             axes.locator_params(axis="x", nbins=6)
-            finish(axes)
     grid[-1, 0].set(xlabel="parameter")
     grid[-1, 1].set(xlabel="gradient (loss / parameter)")
     figure.suptitle("All parameters, and the gradient of the training loss", fontsize=12)
@@ -155,8 +148,11 @@ def finish(axes: Axes, solid: bool = False) -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
+def save(figure: Figure, path: Path, solid: bool = False) -> None:
+    """Finish all axes that have labels, and write the figure as PNG."""
+    for axes in figure.axes:
+        if axes.get_legend_handles_labels()[1]:
+            finish(axes, solid)
     path.parent.mkdir(parents=True, exist_ok=True)
     lay_out(figure, dpi=110).print_png(path, pil_kwargs={"compress_level": 1})
 

@@ -18,7 +18,7 @@ from PIL import Image
 from steepest.data.windows import Windows
 from steepest.nets.curvature import Surface
 from steepest.nets.networks import forward
-from steepest.observe.figures import BLACK, BLUE, ORANGE, finish, lay_out, save, spaced
+from steepest.observe.figures import BLACK, BLUE, ORANGE, lay_out, save, spaced
 
 POINTS, DOTS = 300, 1500  # points along the input's axis; the most samples in a picture
 FRAMES, FRAME_MS, LAST_FRAME_MS = 30, 120, 840
@@ -83,7 +83,6 @@ def draw_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Pa
     axes.plot(data.axis(), curves_KM[0], color=BLUE, lw=1.6, ls="--", label=f"after {updates[0]} updates")
     axes.plot(data.axis(), curves_KM[-1], color=ORANGE, lw=2.2, label=f"after {updates[-1]} updates")
     axes.set(title="How the function approaches the data (thin lines: updates in between)")
-    finish(axes)
     save(figure, path)
 
 
@@ -133,8 +132,6 @@ def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, path: Pat
     below.axhline(0, color=BLACK, lw=0.6)
     title = f"Each unit's contribution (the sum also contains the constant {constant:.4g})"
     below.set(xlabel=data.names[0], ylabel="contribution", title=title)
-    finish(above)
-    finish(below)
     save(figure, path)
 
 

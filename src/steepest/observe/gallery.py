@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,9 @@ from steepest.observe.figures import draw_losses, draw_numbers, draw_predictions
 from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
 from steepest.observe.recorder import Recorder
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
 
 MOST_OUTPUTS = 2**22  # the most samples times units of the widest layer
 MOST_FULL_UPDATES = 5000
@@ -94,7 +97,7 @@ def draw_descent(
     windows: Windows,
     pictures: Pictures,
     every_KP: np.ndarray | None,
-    writer: Sink | None,
+    writer: SummaryWriter | None,
 ) -> None:
     """Draw the parameters, the loss around their path, and, for one input, the function at several updates.
 
@@ -125,7 +128,9 @@ def draw_descent(
         path_K2 = every_KP if every_KP is not None else np.stack(path).astype(float)
         grid = _draw_surface(predictor, windows, surface, path_K2, figures / "surface.png")
         if writer is not None:
-            _write_mesh(writer, grid, updates[-1])
+            coarse = landscape.Grid(grid.u_G[::2], grid.v_G[::2], grid.loss_GG[::2, ::2])
+            vertices, colours, faces = (torch.from_numpy(a).unsqueeze(0) for a in landscape.mesh(coarse))
+            writer.add_mesh("surface", vertices, colours, faces, global_step=updates[-1])
     data = fits.one_input(windows, batch.x_ND, batch.y_NH)
     if data is None:
         return
@@ -152,16 +157,6 @@ def _draw_surface(
         full_K2 = landscape.full_batch_path(surface, torch.tensor(path_K2[0]), optimizer, updates)
     minimum_2 = least_squares(windows).flatten().cpu().numpy() if surface.loss is LOSSES["mse"] else None
     return landscape.draw_surface(surface, path_K2, full_K2, minimum_2, path)
-
-
-def _write_mesh(writer: Sink, grid: landscape.Grid, step: int) -> None:
-    """Write a loss surface to TensorBoard, with every second point of each side."""
-    from torch.utils.tensorboard.summary import mesh
-
-    coarse = landscape.Grid(grid.u_G[::2], grid.v_G[::2], grid.loss_GG[::2, ::2])
-    vertices, colours, faces = (torch.from_numpy(a).unsqueeze(0) for a in landscape.mesh(coarse))
-    summary = mesh("surface", vertices, colours, faces, None)
-    event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def show(folder: Path, writer: Sink, step: int) -> None:

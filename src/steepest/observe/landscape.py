@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from steepest.nets.curvature import Surface
-from steepest.observe.figures import BLACK, BLUE, ORANGE, RED, finish, save, spaced
+from steepest.observe.figures import BLACK, BLUE, ORANGE, RED, save, spaced
 
 SIDE, SLICE = 81, 41  # points along a side of the grid: of a surface, of a slice
 LARGE, LARGE_SLICE = 100_000, 21  # slices of models with more parameters than this have fewer points
@@ -163,8 +163,7 @@ def draw_surface(
         axes.plot(*minimum_2, "*", color=RED, ms=16, mec="white", label="minimum (closed form)")
     axes.set(xlabel="W1 (a)", ylabel="b1 (b)", title="The loss and the path of descent (prices are standardised)")
     axes.set(xlim=(u_G[0], u_G[-1]), ylim=(v_G[0], v_G[-1]))
-    finish(axes, solid=True)
-    save(figure, path)
+    save(figure, path, solid=True)
     return grid
 
 
@@ -192,8 +191,7 @@ def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path) -> 
         ylabel="along another random direction",
         title=f"The loss around the end (filter-normalised, {side} x {side} points)",
     )
-    finish(axes, solid=True)
-    save(figure, figures / "slice.png")
+    save(figure, figures / "slice.png", solid=True)
 
     two_2P, path_K2, explained_2 = principal_plane(path)
     u_G, v_G = (span(path_K2[:, axis], points=side) for axis in (0, 1))
@@ -210,8 +208,7 @@ def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path) -> 
         ylabel=f"second principal direction ({explained_2[1]:.0%})",
         title=f"The path of all parameters in its principal plane ({side} x {side} points)",
     )
-    finish(axes, solid=True)
-    save(figure, figures / "trajectory.png")
+    save(figure, figures / "trajectory.png", solid=True)
 
 
 def mesh(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -28,7 +28,6 @@ class RunProgress(Instrument):
     def __post_init__(self) -> None:
         if not self.per_second > 0:
             raise ValueError(f"callbacks.progress.per_second={self.per_second} must be a number above 0")
-        self.score = ""
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -48,17 +47,14 @@ class RunProgress(Instrument):
         self.progress.start()
 
     def log(self, view: View, log: UpdateLog) -> None:
-        """Pass the counts to rich."""
-        self.progress.update(self.task, completed=view.updates, epoch=view.epochs, score=self.score)
+        """Count the updates."""
+        self.progress.update(self.task, completed=view.updates)
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """Remember the objective."""
+        """Count the epoch, and show the last objective."""
         value = scores.get(self.objective)
-        self.score = "" if value is None else f"{self.objective} {value:.4g}"
-
-    def end(self, view: View) -> None:
-        """Show the final counts."""
-        self.progress.update(self.task, completed=view.updates, epoch=view.epochs, score=self.score)
+        score = "" if value is None else f"{self.objective} {value:.4g}"
+        self.progress.update(self.task, completed=view.updates, epoch=view.epochs, score=score)
 
     def say(self, what: str) -> None:
         """Show what the process does after the last update."""
