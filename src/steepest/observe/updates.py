@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector
 
 from steepest.engine.descent import UpdateLog
 from steepest.nets.networks import backward, forward
@@ -31,33 +32,31 @@ class StepQuality(Instrument):
 
     def __post_init__(self) -> None:
         check_at_least("steps", every_n_updates=(self.every_n_updates, 1))
-        self.before: tuple[list[Tensor], list[Tensor], tuple[Tensor, Tensor, float]] | None = None
+        self.before: tuple[Tensor, Tensor, tuple[Tensor, Tensor, float]] | None = None
 
     def next_look(self, updates: int) -> int:
         return every(updates, self.every_n_updates)
 
+    @torch.no_grad()
     def look(self, view: View) -> None:
         """Keep the state before the step."""
         assert view.seen is not None
-        here = [p.detach().clone() for p in view.network.parameters()]
-        self.before = here, [g.clone() for g in view.gradients], view.seen
+        start_P, slope_P = (parameters_to_vector(p) for p in (view.network.parameters(), view.gradients))
+        self.before = start_P, slope_P, view.seen
 
+    @torch.no_grad()
     def log(self, view: View, log: UpdateLog) -> None:
         """Judge the step after a look: such a step has a log of its own."""
         if self.before is None:
             return
-        (start, slopes, (x_ND, y_NH, loss)), self.before = self.before, None
-        with torch.no_grad():
-            step = [p - w for p, w in zip(view.network.parameters(), start, strict=True)]
-            trace = forward(x_ND, view.network.layers(), view.network.activations)
-            slope_NO = view.loss.backward(trace.a[-1], y_NH)
-            pairs = backward(slope_NO, trace, view.network.layers(), view.network.activations)
-            after = [g for pair in pairs for g in pair]
-            s0, s1 = (
-                float(sum((g * d).double().sum() for g, d in zip(gradient, step, strict=True)))
-                for gradient in (slopes, after)
-            )
-            gain = loss - float(view.loss(trace.a[-1], y_NH))
+        (start_P, slope_P, (x_ND, y_NH, loss)), self.before = self.before, None
+        step_P = parameters_to_vector(view.network.parameters()) - start_P
+        layers, activations = view.network.layers(), view.network.activations
+        trace = forward(x_ND, layers, activations)
+        pairs = backward(view.loss.backward(trace.a[-1], y_NH), trace, layers, activations)
+        slope_after_P = parameters_to_vector([gradient for pair in pairs for gradient in pair])
+        s0, s1 = (float((slope * step_P).double().sum()) for slope in (slope_P, slope_after_P))
+        gain = loss - float(view.loss(trace.a[-1], y_NH))
         values = {"step/predicted_decrease": -s0, "step/actual_decrease": gain}
         view.write(values | ({"step/position": -s1 / s0} if s0 < 0 else {}), log.done + 1)
 
