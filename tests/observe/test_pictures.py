@@ -234,8 +234,8 @@ def test_the_animated_fit_is_laid_out_once_and_pauses_at_its_end(tmp_path, monke
     draw, draws = FigureCanvasAgg.draw, []
     monkeypatch.setattr(FigureCanvasAgg, "draw", lambda canvas: draws.append(1) or draw(canvas))
     x = np.linspace(0, 9, 20)
-    data = fits.OneInput(x, 2 * x, 0.0, 1.0, 0.0, 1.0, ("x", "y"))
-    curves = np.stack([slope * data.axis() for slope in (0.0, 1.0, 2.0)])
+    data = fits.OneInput(x, 2 * x, x, torch.tensor(x)[:, None], 0.0, 1.0, ("x", "y"))
+    curves = np.stack([slope * data.x_M for slope in (0.0, 1.0, 2.0)])
     fits.animate_fit(curves, [0, 5, 9], data, tmp_path / "fit.gif")
     assert (len(layouts), len(draws)) == (1, 1)
     with Image.open(tmp_path / "fit.gif") as moving:

@@ -107,23 +107,18 @@ def draw_parity(rows: pd.DataFrame, path: Path) -> None:
     save(figure, path)
 
 
-def draw_numbers(names: list[str], ends: list[list[np.ndarray]], gradients: list[np.ndarray], path: Path) -> None:
-    """Histograms of each parameter tensor at the start and at the end, and of its gradient at the end.
-
-    Args:
-        names: the names of the parameter tensors.
-        ends: all tensors at the start, and all tensors at the end.
-        gradients: the gradient of each tensor at the end.
-    """
+def draw_numbers(
+    names: list[str], starts: list[np.ndarray], ends: list[np.ndarray], gradients: list[np.ndarray], path: Path
+) -> None:
+    """Histograms of each parameter tensor at the start and at the end, and of its gradient at the end."""
     figure = Figure(figsize=(9, 1.9 * len(names) + 0.6), layout="constrained")
     grid = figure.subplots(len(names), 2, squeeze=False)
     for row, (numbers, slopes) in enumerate(grid):
-        start, end = (tensors[row].ravel() for tensors in ends)
+        start, end, gradient = (tensors[row].ravel() for tensors in (starts, ends, gradients))
         bins = np.histogram_bin_edges(np.concatenate([start, end]), 30).tolist()
         # One filled outline is drawn faster than 30 bars.
         numbers.hist(start, bins, histtype="stepfilled", color=BLUE, alpha=0.5, label="at the start")
         numbers.hist(end, bins, histtype="stepfilled", color=ORANGE, alpha=0.7, label="at the end")
-        gradient = gradients[row].ravel()
         slopes.hist(gradient, 30, histtype="stepfilled", color=GREEN, alpha=0.8, label="gradient at the end")
         numbers.set(ylabel=f"{names[row]}: count")
         for axes in (numbers, slopes):

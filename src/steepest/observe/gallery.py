@@ -115,13 +115,12 @@ def draw_descent(
     widest = max(size for parameter in network.parameters() for size in parameter.shape)
     batch = windows.spread("train", min(pictures.samples, max(1, MOST_OUTPUTS // widest)))
     surface = Surface(network, predictor.loss, batch.x_ND, batch.y_NH)
-    ends = [torch.tensor(path[k]).double() for k in (0, -1)]
-    draw_numbers(
-        list(dict(network.named_parameters())),
-        [[t.numpy() for layer in surface.layers(end) for t in layer] for end in ends],
-        [t.numpy() for layer in surface.layers(surface.gradient(ends[1])) for t in layer],
-        figures / "parameters.png",
+    start_P, end_P = (torch.tensor(path[k]).double() for k in (0, -1))
+    starts, ends, gradients = (
+        [tensor.numpy() for layer in surface.layers(vector_P) for tensor in layer]
+        for vector_P in (start_P, end_P, surface.gradient(end_P))
     )
+    draw_numbers(list(dict(network.named_parameters())), starts, ends, gradients, figures / "parameters.png")
     if len(path[0]) > 2:
         landscape.draw_slices(surface, path, figures)
     else:

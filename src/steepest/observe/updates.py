@@ -86,13 +86,12 @@ class GradientNoise(Instrument):
         assert view.seen is not None
         x_ND, y_NH, _ = view.seen
         found = noise(view.network.layers(), view.network.activations, view.loss, x_ND, y_NH)
-        norm_N = found.norm_N
         values = {
             "noise/batch_size": float(len(x_ND)),
             "noise/scale": found.scale,
             "noise/norm_test": found.wanted(self.theta),
-            "noise/sample_norm_least": norm_N.min().item(),
-            "noise/sample_norm_median": norm_N.median().item(),
-            "noise/sample_norm_greatest": norm_N.max().item(),
+            "noise/sample_norm_least": found.norm_N.min().item(),
+            "noise/sample_norm_median": found.norm_N.median().item(),
+            "noise/sample_norm_greatest": found.norm_N.max().item(),
         }
         view.write({tag: value for tag, value in values.items() if math.isfinite(value)}, view.updates + 1)
