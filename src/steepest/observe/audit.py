@@ -77,8 +77,8 @@ class Audit(Instrument):
 class Parity(Instrument):
     """Trains a copy of the network on the same batches by autograd, and records how far the two are apart.
 
-    The copy has its own parameters and its own optimizer, and PyTorch makes its steps. The comparison is of where both
-    are after k updates.
+    The copy has its own parameters and its own optimizer, and PyTorch makes its steps. Losses and parameters are
+    compared after each update.
     """
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of predictions, losses and parameters. Colour-blind readers can tell the colours (Okabe and Ito) apart."""
+"""Pictures of predictions, losses and parameters. The colours (Okabe and Ito) are safe for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#
 def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> None:
     """Price and prediction on the last part, the residuals, and the squared error saved against tomorrow = today.
 
-    `predictions` is `Evaluation.predictions`. Of several series the first is drawn, of a horizon its first day.
+    `predictions` is `Evaluation.predictions`. The picture shows the first of several series, and the first day of a
+    longer horizon.
     """
     part = predictions["part"].iloc[-1]
     rows = predictions[predictions["part"] == part]
@@ -76,13 +77,13 @@ def draw_losses(losses_K: np.ndarray, history: pd.DataFrame, title: str, path: P
     every = np.concatenate(values)
     if len(every) and 0 < 10 * np.nanmin(every) < np.nanmax(every):
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")  # plain numbers also spare the start of the formula renderer
+        axes.yaxis.set_major_formatter("{x:g}")  # plain numbers do not need the formula renderer, which starts slowly
     axes.set(xlabel="updates", ylabel=unit, title=title)
     save(figure, path)
 
 
 def draw_parity(rows: pd.DataFrame, path: Path) -> None:
-    """The losses of a hand-derived model and of its automatic twin in one plot, and below it the gaps between the two.
+    """The losses of a hand-derived model and of its copy trained by autograd, and below them the gaps between the two.
 
     `rows` is `Parity.table()`. The axis of the gaps is logarithmic, with a place for a gap of 0.
     """

@@ -84,7 +84,7 @@ def draw_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Pa
 
 
 def animate_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path) -> None:
-    """The same as a GIF. The axes are drawn once; each frame redraws only the curve and the title."""
+    """The same as a GIF. The axes are drawn once, and each frame redraws only the curve and the title."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     _plot_data(axes, data)

@@ -63,7 +63,7 @@ def _at_once(surface: Surface) -> int:
 
 
 def span(*paths_K: np.ndarray, points: int) -> np.ndarray:
-    """Coordinates (G,) from below the least to above the greatest of these, with a margin of a fifth on both sides."""
+    """Coordinates (G,) that cover these values, with a margin of a fifth on both sides."""
     numbers = np.concatenate([np.ravel(path) for path in paths_K])
     numbers = numbers[np.isfinite(numbers)]
     low, high = float(numbers.min()), float(numbers.max())
@@ -74,13 +74,13 @@ def span(*paths_K: np.ndarray, points: int) -> np.ndarray:
 def full_batch_path(surface: Surface, start_P: Tensor, optimizer: torch.optim.Optimizer, updates: int) -> np.ndarray:
     """The path (K + 1, P) of the same optimizer with the gradient of all samples, from the start.
 
-    The path ends early once it has settled: when its last 100 updates stay within `STILL` of its whole extent.
+    The path ends early once it has settled: when its last 100 updates move by at most `STILL` of its whole extent.
 
     Args:
         surface: the loss.
-        start_P: the first point; it is not changed.
-        optimizer: holds one parameter, which is moved.
-        updates: most updates K.
+        start_P: the first point; it stays as it is.
+        optimizer: holds one parameter, which moves along the path.
+        updates: the most updates K.
     """
     (theta_P,) = optimizer.param_groups[0]["params"]
     with torch.no_grad():
@@ -111,7 +111,7 @@ def filter_normalised(surface: Surface, at_P: Tensor, seed: int) -> Tensor:
 def principal_plane(path: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The plane through the last of K points (P,) in which the path varies most.
 
-    The principal directions follow from the (K, K) matrix of inner products, so the points are never copied as a whole.
+    The principal directions follow from the (K, K) matrix of inner products, so the whole path is never copied.
 
     Returns:
         Two directions (2, P); the coordinates (K, 2) of the path in them, with the last point at 0; the share of the
