@@ -12,7 +12,7 @@ from steepest.data.formulas import Line
 from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import RandomWalk
 from steepest.evaluate import baselines
-from steepest.evaluate.references import reference_losses
+from steepest.evaluate.baselines import reference_losses
 from steepest.nets.losses import LOSSES
 
 
@@ -37,7 +37,7 @@ def samples(windows, part):
 @pytest.mark.parametrize(
     "options", [{}, {"window": 7}, {"window": 5, "horizon": 3}, {"window": 4, "transform": "return"}]
 )
-def test_least_squares_equals_scikit_learns(options, monkeypatch):
+def test_least_squares_equals_scikit_learn(options, monkeypatch):
     windows = walk(**options)
     x, y = samples(windows, "train")
     oracle = LinearRegression().fit(x.numpy(), y.numpy())
@@ -68,14 +68,14 @@ def test_persistence_and_drift_by_hand():
     assert baselines.drift(windows, origin).tolist() == [[v + slope, v + 2 * slope] for v in (1, 2, 4, 7)]
 
 
-def test_the_mean_of_plain_rows_is_the_training_rows_mean():
+def test_the_mean_baseline_of_plain_rows_is_the_mean_of_the_training_rows():
     spec = Line(rows=100)
     windows = row_windows(spec.read(), spec, "test", seed=0)
     train = windows.price_T[: len(windows.parts["train"])]
     assert baselines.mean(windows, torch.tensor([99])).item() == pytest.approx(train.mean().item())
 
 
-def test_share_of_ones_is_counted_on_the_training_part():
+def test_the_share_of_ones_comes_from_the_training_part():
     windows = steps(
         [1, 2, 3, 2, 3, 4, 5, 4, 3, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2],
         target="direction",
@@ -84,13 +84,13 @@ def test_share_of_ones_is_counted_on_the_training_part():
     assert baselines.share_of_ones(windows).tolist() == [5 / 9]
 
 
-def test_the_majority_always_gives_the_training_share():
+def test_the_majority_predicts_the_share_of_the_training_part():
     logits = baselines.majority(torch.tensor([0.75, 0.5]), 3)
     assert logits.unflatten(-1, (2, 2)).softmax(-1)[..., 1].tolist() == [pytest.approx([0.75, 0.5])] * 3
 
 
 @pytest.mark.parametrize("options", [{"window": 3}, {"window": 4, "horizon": 2, "transform": "log_return"}])
-def test_reference_losses_of_values_are_those_of_their_predictions(options):
+def test_reference_losses_equal_the_losses_of_the_baselines_predictions(options):
     windows = walk(**options)
     losses = reference_losses(LOSSES["mse"], windows)
     assert sorted(losses) == ["train_least_squares", "train_persistence", "val_least_squares", "val_persistence"]

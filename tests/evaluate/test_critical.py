@@ -3,20 +3,19 @@
 import pytest
 import torch
 
-from steepest.evaluate.critical import judge, look
+from steepest.evaluate.critical import judge
 from steepest.nets.curvature import Surface
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 
 
-def judged(surface, theta, *, step=0.01, batch=None, variance=0.0, **how):
-    samples = len(surface.x_ND)
-    at = look(surface, torch.tensor(theta).double(), exact_up_to=how.pop("exact_up_to", 100), steps=40)
-    return judge(at, variance=variance, batch=batch or samples, samples=samples, step=step, **how)
+def judged(surface, theta, *, step=0.01, batch=None, variance=0.0, exact_up_to=100, **how):
+    theta_P, batch = torch.tensor(theta).double(), batch or len(surface.x_ND)
+    return judge(surface, theta_P, exact_up_to=exact_up_to, steps=40, variance=variance, batch=batch, step=step, **how)
 
 
 def two_weights():
-    """L = (1 - w1 w2)^2 with biases: the samples (1, 1) and (-1, -1) keep these out of it."""
+    """L = (1 - w1 w2)^2 with biases: the samples (1, 1) and (-1, -1) make them drop out."""
     x = torch.tensor([[1.0], [-1.0]])
     return Surface(MLP(1, [1], 1, "identity").double(), LOSSES["mse"], x, x)
 
@@ -63,10 +62,8 @@ def test_half_way_down_it_is_still_moving():
     assert ending.verdict == "not critical: still moving"
     assert "not at a critical point: still moving" in ending.sentence()
     # The loss is quadratic, so the second-order model attains all of the excess over the closed-form minimum.
-    surface = line()
-    excess = surface.losses(torch.tensor([0.0, 0.5]).double()) - surface.losses(torch.tensor([1.0, 0.4 / 3]).double())
-    at = look(surface, torch.tensor([0.0, 0.5]).double(), exact_up_to=100, steps=40)
-    assert at.attainable == pytest.approx(float(excess), rel=1e-9)
+    here, bottom = (line().losses(torch.tensor(theta).double()) for theta in ([0.0, 0.5], [1.0, 0.4 / 3]))
+    assert ending.attainable == pytest.approx(float((here - bottom) / here), rel=1e-9)
 
 
 def test_a_step_above_the_stability_limit_bounces():
@@ -75,6 +72,6 @@ def test_a_step_above_the_stability_limit_bounces():
     assert judged(line(), [0.0, 0.5], step=1.1, momentum=0.9).stability_limit == pytest.approx(1.9)
 
 
-def test_small_batches_that_disagree_more_than_they_agree_bounce():
+def test_batches_whose_noise_exceeds_the_gradient_bounce():
     assert judged(line(), [0.0, 0.5], batch=1, variance=1e3).verdict == "not critical: bouncing"
     assert judged(line(), [0.0, 0.5], batch=1, variance=1e-3).verdict == "not critical: still moving"

@@ -18,13 +18,13 @@ def test_p_value_equals_statsmodels(days, horizon):
     assert diebold_mariano(torch.tensor(a), torch.tensor(b), horizon) == pytest.approx(oracle.pvalues[0], rel=1e-9)
 
 
-def test_equally_good_forecasts_are_seldom_told_apart():
+def test_equally_good_forecasts_rarely_differ_significantly():
     random = np.random.default_rng(0)
     p = [diebold_mariano(*torch.tensor(random.normal(size=(2, 300)) ** 2), 1) for _ in range(400)]
     assert 0.02 < np.mean([v < 0.05 for v in p]) < 0.1
 
 
-def test_no_p_value_where_there_is_nothing_to_tell():
+def test_there_is_no_p_value_without_differences_or_with_few_days():
     same = torch.ones(50)
     assert diebold_mariano(same, same, 1) is None
     assert diebold_mariano(torch.rand(9), torch.rand(9), 1) is None

@@ -1,4 +1,4 @@
-"""Curves read quickly against TensorBoard's own reader."""
+"""The quick reader of curves against TensorBoard's own reader."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from steepest.observe.eventfile import EventFile, encode, read_scalars
 
 @pytest.fixture
 def events(tmp_path):
-    """`events(tags, values)` writes an event file of one row an update, with other tags between."""
+    """`events(tags, values)` writes an event file with one row per update, and rows of other tags in between."""
 
     def start(tags, values_KC, first=1):
         file, steps = EventFile.begin(tmp_path), np.arange(first, first + len(values_KC))
@@ -21,7 +21,7 @@ def events(tmp_path):
     return start
 
 
-def test_curves_are_those_that_tensorboard_reads(events, tmp_path):
+def test_curves_equal_those_that_tensorboard_reads(events, tmp_path):
     values = np.random.default_rng(0).normal(size=(500, 3))
     values[7, 0] = np.inf
     events(["val/mse", "val/mse_scaled", "train/full_loss"], values)
@@ -32,13 +32,13 @@ def test_curves_are_those_that_tensorboard_reads(events, tmp_path):
         assert curve.values.tolist() == oracle[tag].tolist()
 
 
-def test_of_a_resumed_run_the_later_word_counts(events, tmp_path):
+def test_the_values_of_a_resumed_run_replace_earlier_ones(events, tmp_path):
     events(["a", "b"], np.zeros((10, 2)))
     events(["a", "b"], np.ones((10, 2)), first=6)
     assert read_curves(tmp_path, ["a"])["a"].values.tolist() == [0.0] * 5 + [1.0] * 10
 
 
-def test_a_file_is_read_as_far_as_it_is_whole_and_refused_where_it_is_damaged(events, tmp_path):
+def test_an_unfinished_last_record_is_ignored_and_a_damaged_record_is_refused(events, tmp_path):
     path = events(["a", "b"], np.zeros((10, 2)))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 3])
@@ -49,11 +49,11 @@ def test_a_file_is_read_as_far_as_it_is_whole_and_refused_where_it_is_damaged(ev
         read_curves(tmp_path, ["a"])
 
 
-def test_no_curves_without_event_files(tmp_path):
+def test_a_folder_without_event_files_has_no_curves(tmp_path):
     assert read_curves(tmp_path, ["a"]) == {}
 
 
-def test_a_thinned_curve_keeps_its_ends_and_one_more():
+def test_a_thinned_curve_keeps_both_ends_and_the_chosen_point():
     curve = Curve(np.arange(1000), np.arange(1000.0))
     few = thinned(curve, 200, keep=501)
     assert len(few.steps) <= 201

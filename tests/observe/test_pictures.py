@@ -1,4 +1,4 @@
-"""What the pictures show: true losses, the closed-form minimum, the path of the parameters. And that they are drawn."""
+"""The pictures show true losses, the closed-form minimum and the path of the parameters, and every run draws them."""
 
 import gc
 from types import SimpleNamespace
@@ -16,7 +16,6 @@ from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 from steepest.observe import figures, fits, gallery, landscape
 from steepest.observe.eventfile import read_scalars
-from steepest.observe.fits import spaced
 from steepest.observe.pictures import Pictures
 
 
@@ -27,7 +26,7 @@ def line(count=60):
     return Surface(MLP(1, [], 1).double(), LOSSES["mse"], x, y), x.numpy(), y.numpy()
 
 
-def test_the_least_loss_of_the_surface_is_at_the_closed_form_minimum():
+def test_the_lowest_point_of_the_surface_is_the_closed_form_minimum():
     surface, x, y = line()
     solution, *_ = np.linalg.lstsq(np.hstack([x, np.ones_like(x)]), y, rcond=None)
     a, b = solution.ravel()
@@ -39,7 +38,7 @@ def test_the_least_loss_of_the_surface_is_at_the_closed_form_minimum():
     assert grid.loss_GG.min() == pytest.approx((residual**2).mean(), rel=1e-12)
 
 
-def test_losses_on_a_plane_are_those_of_its_points():
+def test_losses_on_a_plane_equal_the_losses_at_its_points():
     surface, *_ = line()
     grid = landscape.plane(
         surface,
@@ -56,7 +55,7 @@ def test_losses_on_a_plane_are_those_of_its_points():
             )
 
 
-def test_the_full_batch_path_is_gradient_descents_own():
+def test_the_full_batch_path_equals_gradient_descent_by_formula():
     surface, x, y = line()
     theta = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
     way = landscape.full_batch_path(surface, torch.tensor([3.0, -2.0]).double(), torch.optim.SGD([theta], 0.1), 20)
@@ -85,7 +84,7 @@ def test_a_full_batch_path_that_bounces_has_not_settled():
     assert path[299].tolist() == [-1.0, -1.0]
 
 
-def test_the_principal_plane_holds_a_path_that_lies_in_one():
+def test_the_principal_plane_contains_a_path_that_lies_in_a_plane():
     random = np.random.default_rng(0)
     basis, _ = np.linalg.qr(random.normal(size=(30, 2)))
     flat = random.normal(size=(12, 2)) * [3, 1]
@@ -98,7 +97,7 @@ def test_the_principal_plane_holds_a_path_that_lies_in_one():
     assert two @ two.T == pytest.approx(np.eye(2), abs=1e-12)
 
 
-def test_the_principal_plane_of_blocks_of_parameters_is_that_of_the_singular_vectors(monkeypatch):
+def test_the_principal_plane_equals_that_of_the_singular_vectors(monkeypatch):
     path = np.random.default_rng(0).normal(size=(7, 40)).astype(np.float32)
     monkeypatch.setattr(landscape, "COLUMNS", 9)
     two, coordinates, explained = landscape.principal_plane(list(path))
@@ -108,7 +107,7 @@ def test_the_principal_plane_of_blocks_of_parameters_is_that_of_the_singular_vec
     assert explained == pytest.approx((values**2 / (values**2).sum())[:2])
 
 
-def test_filter_normalised_directions_are_as_long_as_each_row_of_weights():
+def test_a_filter_normalised_direction_has_the_length_of_each_row_of_weights():
     surface = Surface(MLP(3, [4], 2).double(), LOSSES["mse"], torch.zeros(5, 3), torch.zeros(5, 2))
     here = surface.here()
     direction = landscape.filter_normalised(surface, here, 0)
@@ -117,7 +116,7 @@ def test_filter_normalised_directions_are_as_long_as_each_row_of_weights():
         assert not d.any()
 
 
-def test_the_mesh_is_whole():
+def test_the_mesh_covers_the_whole_grid():
     grid = landscape.Grid(np.linspace(0, 1, 4), np.linspace(2, 3, 5), np.arange(1.0, 21.0).reshape(5, 4))
     vertices, colours, faces = landscape.mesh(grid)
     assert vertices.shape == colours.shape == (20, 3)
@@ -133,7 +132,7 @@ def test_snapshots_stay_few_and_evenly_spaced(train):
         Pictures(most=1)
 
 
-def test_a_line_has_its_surface_and_the_ways_losses_are_the_logged_ones(train):
+def test_a_line_has_a_surface_whose_losses_equal_the_logged_ones(train):
     outcome, folder = train(
         "data=line", "stop.epochs=5", "data.batch_size=null", "trainer.precision=64-true", pictures=True
     )
@@ -150,7 +149,7 @@ def test_a_line_has_its_surface_and_the_ways_losses_are_the_logged_ones(train):
     assert image.encoded_image_string == (folder / "figures" / "surface.png").read_bytes()
     assert image.step == outcome.metrics["updates"]
     assert any(tag.startswith("surface") for tag in events.Tags()["tensors"])
-    # All samples at each update: what is drawn at a point of the way is the loss that was logged there.
+    # Each update uses all samples, so the surface at a point of the path equals the loss logged there.
     curves = read_scalars(folder)
     from conftest import composed
 
@@ -167,7 +166,7 @@ def test_a_line_has_its_surface_and_the_ways_losses_are_the_logged_ones(train):
     assert surface.losses(torch.tensor(way)).numpy() == pytest.approx(curves["train/loss"].to_numpy(), rel=1e-5)
 
 
-def test_larger_nets_have_slices_and_nets_of_one_input_their_pieces(train):
+def test_larger_nets_have_slices_and_nets_with_one_input_have_pieces(train):
     _, folder = train("data=curve", "model=mlp", "model.hidden=[6]", "stop.epochs=4", pictures=True)
     figures = {path.name for path in (folder / "figures").iterdir()}
     assert {"slice.png", "trajectory.png", "pieces.png", "fit.gif"} <= figures
@@ -184,7 +183,7 @@ def test_larger_nets_have_slices_and_nets_of_one_input_their_pieces(train):
     assert figures == {"prediction.png", "loss.png", "slice.png", "trajectory.png", "parameters.png"}
 
 
-def test_jobs_of_a_sweep_draw_predictions_and_losses_only(tmp_path):
+def test_jobs_of_a_sweep_draw_only_predictions_and_losses(tmp_path):
     from conftest import QUIET, composed
 
     from steepest.lightning.run import run
@@ -195,7 +194,7 @@ def test_jobs_of_a_sweep_draw_predictions_and_losses_only(tmp_path):
     assert (tmp_path / "all" / "figures" / "surface.png").exists()
 
 
-def test_a_wide_model_is_drawn_one_point_at_a_time(tmp_path, monkeypatch):
+def test_losses_of_a_wide_model_are_computed_one_point_at_a_time(tmp_path, monkeypatch):
     network, held, collected = MLP(2, [1024, 512], 1), [], []
     theta_P = torch.cat([p.detach().flatten() for p in network.parameters()]).numpy()
 
@@ -210,17 +209,16 @@ def test_a_wide_model_is_drawn_one_point_at_a_time(tmp_path, monkeypatch):
     predictor = SimpleNamespace(network=network, loss=LOSSES["mse"])
     pictures = Pictures()
     pictures.updates, pictures.snapshots = [0, 1, 2], [theta_P, theta_P + 0.01, theta_P * 1.1]
-    run = gallery.RunHistory(tmp_path, "wide", predictor, windows, None, np.empty(0), None, pictures, None)
-    gallery.draw_descent(run, None, 2)
-    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    gallery.draw_descent(tmp_path, predictor, windows, pictures, None, None)
+    names = {path.name for path in tmp_path.iterdir()}
     assert names == {"parameters.png", "slice.png", "trajectory.png"}
     assert max(held) == 1
-    assert len(held) == 2 + 2 * gallery.LARGE_SLICE**2  # both ends of the path, two coarse grids
+    assert len(held) == 2 + 2 * landscape.LARGE_SLICE**2  # both ends of the path, two coarse grids
     assert gc.isenabled()
     assert not any(collected)
 
 
-def test_points_of_a_small_model_are_evaluated_in_bounded_pieces(monkeypatch):
+def test_losses_of_a_small_model_are_computed_in_pieces_of_bounded_size(monkeypatch):
     surface, *_ = line(60)
     losses, held = Surface.losses, []
     monkeypatch.setattr(landscape, "HELD", 600)
@@ -230,14 +228,14 @@ def test_points_of_a_small_model_are_evaluated_in_bounded_pieces(monkeypatch):
     assert held == [10, 10, 10, 10, 9]
 
 
-def test_the_moving_fit_is_laid_out_once_and_rests_at_its_end(tmp_path, monkeypatch):
+def test_the_animated_fit_is_laid_out_once_and_pauses_at_its_end(tmp_path, monkeypatch):
     execute, layouts = ConstrainedLayoutEngine.execute, []
     monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda e, figure: layouts.append(1) or execute(e, figure))
     draw, draws = FigureCanvasAgg.draw, []
     monkeypatch.setattr(FigureCanvasAgg, "draw", lambda canvas: draws.append(1) or draw(canvas))
     x = np.linspace(0, 9, 20)
-    data = fits.OneInput(x, 2 * x, 0.0, 1.0, 0.0, 1.0, ("x", "y"))
-    curves = np.stack([slope * data.axis() for slope in (0.0, 1.0, 2.0)])
+    data = fits.OneInput(x, 2 * x, x, torch.tensor(x)[:, None], 0.0, 1.0, ("x", "y"))
+    curves = np.stack([slope * data.x_M for slope in (0.0, 1.0, 2.0)])
     fits.animate_fit(curves, [0, 5, 9], data, tmp_path / "fit.gif")
     assert (len(layouts), len(draws)) == (1, 1)
     with Image.open(tmp_path / "fit.gif") as moving:
@@ -253,7 +251,7 @@ def test_the_moving_fit_is_laid_out_once_and_rests_at_its_end(tmp_path, monkeypa
     title, curve = moved[:25], moved[25:-40]
     assert title.any()
     assert curve.any()
-    assert not moved[-40:].any()  # below the axes nothing is drawn again
+    assert not moved[-40:].any()  # nothing below the axes is redrawn
 
 
 def test_a_picture_is_laid_out_once(tmp_path, monkeypatch):
@@ -272,8 +270,8 @@ def test_a_picture_is_laid_out_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 5), (2, 5), (100, 7), (5, 5)])
-def test_spaced_numbers_have_both_ends(count, most):
-    found = spaced(count, most)
+def test_spaced_indices_include_both_ends(count, most):
+    found = figures.spaced(count, most)
     assert found[0] == 0
     assert found[-1] == count - 1
     assert len(found) <= most

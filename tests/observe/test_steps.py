@@ -1,4 +1,6 @@
-"""Step quality, vitals and gradient noise: on problems whose answers are closed forms."""
+"""Step quality, vitals and gradient noise on problems with closed-form answers."""
+
+from copy import deepcopy
 
 import pytest
 import torch
@@ -7,17 +9,18 @@ from lightning.pytorch import Trainer
 from steepest import Curve, LinearPredictor, ManualPredictor, MLPPredictor, WindowDataModule
 from steepest.lightning.callbacks import Tracking
 from steepest.lightning.events import EventLogger
+from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
+from steepest.nets.noise import noise
 from steepest.observe.eventfile import read_scalars
 from steepest.observe.health import unit_health
-from steepest.observe.noise import GradientNoise
-from steepest.observe.steps import StepQuality
+from steepest.observe.updates import GradientNoise, StepQuality
 from steepest.observe.vitals import Vitals
 from steepest.runs.stops import Epochs
 
 
 def fitted(folder, model, *instruments, updates=6, **how):
-    """Train so many updates by a Trainer with these instruments; (the trainer, TensorBoard's curves)."""
+    """Train with these instruments in a Trainer; returns the trainer and TensorBoard's curves."""
     data = WindowDataModule(Curve(split=[1, 0, 0], shuffle=False, **how))
     tracking = Tracking(
         "train/mse_scaled", Epochs(epochs=None, updates=updates), dict(enumerate(instruments)), scorers=dict,
@@ -34,20 +37,20 @@ def fitted(folder, model, *instruments, updates=6, **how):
 
 @pytest.mark.parametrize("kind", [LinearPredictor, ManualPredictor])
 @pytest.mark.parametrize(("rate", "position"), [(0.25, -0.5), (0.5, 0.0), (0.75, 0.5), (1.0, 1.0)])
-def test_a_step_along_a_parabola_ends_where_arithmetic_says(tmp_path, kind, rate, position):
-    """Standardised x, all samples at each update: H is 2 I, so a step of 1/2 ends at the bottom, one of 1 as high."""
+def test_a_step_along_a_parabola_ends_at_the_computed_position(tmp_path, kind, rate, position):
+    """With standardised x and full batches H is 2 I: step size 1/2 reaches the bottom, step size 1 the same height."""
     how = {"hidden": []} if kind is ManualPredictor else {}
     model = kind(1, 1, optimizer=lambda p: torch.optim.SGD(p, rate), **how)
-    # Where the first step ends at the bottom, the ones after it have nowhere to go.
+    # If the first step reaches the bottom, later steps do not move.
     _, curves = fitted(tmp_path, model, StepQuality(), updates=1 if rate == 0.5 else 4, batch_size=None)
     assert curves["step/position"].to_numpy() == pytest.approx(position, abs=1e-6)
     actual, predicted = curves["step/actual_decrease"], curves["step/predicted_decrease"]
     assert list(actual.index) == list(range(1, len(actual) + 1))
-    # Of a parabola: actual = predicted (1 - rate lambda / 2) with lambda = 2.
+    # On a parabola, actual = predicted (1 - rate lambda / 2), here with lambda = 2.
     assert actual.to_numpy() == pytest.approx((predicted * (1 - rate)).to_numpy(), abs=1e-6)
 
 
-def test_a_step_taken_is_judged_by_its_own_batch_whatever_comes_next(tmp_path):
+def test_a_step_is_judged_by_its_own_batch_whatever_comes_next(tmp_path):
     slow, fast = (ManualPredictor(1, 1, [5], updates_per_step=k) for k in (1, 256))
     _, one = fitted(tmp_path / "1", slow, StepQuality(), updates=9, batch_size=32)
     _, many = fitted(tmp_path / "256", fast, StepQuality(), updates=9, batch_size=32)
@@ -58,13 +61,17 @@ def test_a_step_taken_is_judged_by_its_own_batch_whatever_comes_next(tmp_path):
         assert len(one[tag]) == 9
 
 
-def test_noise_of_the_batch_at_hand_is_written_at_its_turn(tmp_path):
-    watch = GradientNoise(every_n_updates=3)
-    _, curves = fitted(tmp_path, ManualPredictor(1, 1, [5]), watch, updates=7, batch_size=32)
-    assert curves["noise/batch_size"].to_dict() == {1: 32.0, 4: 32.0, 7: 32.0}
-    assert curves["noise/scale"].iloc[-1] == pytest.approx(watch.last.scale, rel=1e-5)
-    assert (curves["noise/sample_norm_least"] <= curves["noise/sample_norm_median"]).all()
-    assert (curves["noise/sample_norm_median"] <= curves["noise/sample_norm_greatest"]).all()
+def test_the_noise_of_the_batch_is_written_at_each_look(tmp_path):
+    model = ManualPredictor(1, 1, [5])
+    start = deepcopy(model.network).double()
+    trainer, curves = fitted(tmp_path, model, GradientNoise(every_n_updates=3), updates=7, batch_size=None)
+    x_ND, y_NH, _ = trainer.datamodule.placed("cpu", torch.float64).spread("train", 10**6)
+    assert curves["noise/batch_size"].to_dict() == {update: len(x_ND) for update in (1, 4, 7)}
+    expected = noise(start.layers(), start.activations, LOSSES["mse"], x_ND, y_NH)
+    assert curves["noise/scale"].iloc[0] == pytest.approx(expected.scale, rel=1e-5)
+    norms = [curves[f"noise/sample_norm_{which}"].iloc[0] for which in ("least", "median", "greatest")]
+    assert norms == pytest.approx(expected.norm_N.quantile(torch.tensor([0, 0.5, 1]).double()).tolist(), rel=1e-2)
+    assert norms == sorted(norms)
 
 
 def health(net, x):
@@ -98,6 +105,6 @@ def test_speed_and_health_are_written_every_epoch(tmp_path):
 @pytest.mark.parametrize(
     "make", [lambda: StepQuality(0), lambda: GradientNoise(0), lambda: GradientNoise(theta=0.0), lambda: Vitals(0)]
 )
-def test_bad_options_are_named(make):
+def test_an_invalid_option_is_refused_by_name(make):
     with pytest.raises(ValueError, match="callbacks"):
         make()

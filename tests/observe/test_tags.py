@@ -1,4 +1,4 @@
-"""The table of tags: one name, one meaning; the dashboard and the README are made of it."""
+"""The table of tags: one name, one meaning. The dashboard and the README are built from it."""
 
 import re
 
@@ -11,13 +11,13 @@ def test_the_documented_table_equals_the_table_of_tags():
     assert table() in (ROOT / "docs" / "tags.md").read_text()
 
 
-def test_every_name_is_there_once_and_says_all():
+def test_every_tag_is_unique_and_has_meaning_unit_and_frequency():
     assert len({tag.name for tag in TAGS}) == len(TAGS)
     assert all(tag.meaning and tag.unit and tag.when for tag in TAGS)
 
 
-def test_a_chart_shows_its_own_tags_only():
-    """As TensorBoard matches: from the start of a name on."""
+def test_a_chart_shows_only_its_own_tags():
+    """TensorBoard matches a pattern with the start of a tag."""
     charts = {
         f"{category} / {chart}": patterns
         for category, charts in layout().items()
@@ -28,7 +28,7 @@ def test_a_chart_shows_its_own_tags_only():
     def shown(tag):
         return sorted(chart for chart, patterns in charts.items() if any(re.match(p, tag) for p in patterns))
 
-    assert shown("train/loss") == ["Loss / by update, each its batch"]
+    assert shown("train/loss") == ["Loss / by update, on its batch"]
     assert shown("train/full_loss") == ["Loss / by epoch, whole parts"]
     assert shown("reference/val_least_squares") == ["Loss / by epoch, whole parts"]
     assert shown("gradient_norm/total") == ["Gradient norms / total"]
@@ -43,7 +43,7 @@ def test_a_chart_shows_its_own_tags_only():
     assert shown("test/rmse") == shown("best/objective") == shown("hp_metric") == []
 
 
-def test_tags_that_are_not_in_the_table_are_not_known():
+def test_only_tags_of_the_table_are_known():
     assert known("parameter/W1[0,0]")
     assert known("dead/layer3")
     assert not known("hp_metric")

@@ -1,4 +1,4 @@
-"""Simple predictions to compare every model with: persistence, drift, mean, majority, least squares.
+"""Simple predictions to compare every model with: persistence, drift, mean, majority, least squares; their losses.
 
 Shapes: N samples, D inputs, H horizon, O = 2 H logits, S series.
 """
@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from steepest.data.windows import Windows
-from steepest.evaluate.blocks import targets
+from steepest.evaluate.blocks import outputs_in_blocks, targets
+from steepest.nets.losses import Loss
 
 
 def persistence(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
@@ -64,3 +65,27 @@ def least_squares(windows: Windows) -> Float[Tensor, "D1 H"]:
 def linear(coefficients: Float[Tensor, "D1 H"], x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N H"]:
     """Predictions (N, H) in model space of the coefficients (D + 1, H) that `least_squares` returns."""
     return x_ND.double() @ coefficients[:-1] + coefficients[-1]
+
+
+@torch.inference_mode()
+def reference_losses(loss: Loss, windows: Windows) -> dict[str, float]:
+    """The loss of each baseline on train and val, as training computes it: ``train_persistence``, ...
+
+    For values: ``least_squares``, under mse the lowest training loss of any linear model, and ``persistence`` (for
+    plain rows, ``mean``). For classes: ``majority``.
+    """
+    exact = None if windows.classes else least_squares(windows)
+    losses: dict[str, float] = {}
+    for part in (part for part in ("train", "val") if len(windows.parts[part])):
+        target_NH, count = targets(windows, part), len(windows.parts[part])
+        if exact is None:
+            outputs = {"majority": majority(share_of_ones(windows), count)}
+        else:
+            target_NH = target_NH.double()
+            origin_N = windows.parts[part].origins(torch.arange(count, device=windows.price_T.device))
+            outputs = {
+                "least_squares": outputs_in_blocks(lambda x_BD: linear(exact, x_BD), windows, part),
+                "persistence" if windows.ordered else "mean": windows.standing_still(origin_N),
+            }
+        losses |= {f"{part}_{name}": loss(outputs_NO, target_NH).item() for name, outputs_NO in outputs.items()}
+    return losses

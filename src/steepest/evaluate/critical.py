@@ -7,42 +7,27 @@ this second-order model still predicts, sum over i of (u_i' g)^2 / (2 |lambda_i|
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from steepest.nets.curvature import Spectrum, Surface, lanczos, spectrum
 
-Word = Literal["local minimum", "saddle", "plateau", "not critical: still moving", "not critical: bouncing"]
-CODES: dict[Word, int] = {
-    "not critical: still moving": 0,
-    "not critical: bouncing": 0,
-    "local minimum": 1,
-    "saddle": 2,
-    "plateau": 3,
+Kind = Literal["local minimum", "saddle", "plateau", "not critical: still moving", "not critical: bouncing"]
+# For each kind of point: its code in TensorBoard, and how "The descent ended ..." continues.
+KINDS: dict[Kind, tuple[int, str]] = {
+    "not critical: still moving": (0, ", but not at a critical point: still moving"),
+    "not critical: bouncing": (0, ", but not at a critical point: bouncing"),
+    "local minimum": (1, " at a local minimum"),
+    "saddle": (2, " at a saddle: the loss falls in a direction that the gradient does not show"),
+    "plateau": (3, " on a plateau (or a valley's floor): flat in some directions, downward in none"),
 }
-# The gradient has vanished when less than 0.1% of the loss is attainable. Targets are standardised: 1e-6 is no loss.
+# The gradient has vanished when less than 0.1% of the loss is attainable. Targets are standardised, so a loss below
+# 1e-6 counts as 1e-6.
 NOTHING_LEFT, NO_LOSS = 1e-3, 1e-6
 FLAT = 1e-4  # an eigenvalue below this share of the greatest is flat: a valley's floor
-
-
-@dataclass(frozen=True)
-class CurvatureReading:
-    """Loss, gradient and curvature at one point.
-
-    Attributes:
-        loss: the mean loss of the samples.
-        gradient_norm: the length of its gradient.
-        spectrum: the eigenvalues of its Hessian.
-        attainable: how much the loss can still fall, by the second-order model along the gradient.
-    """
-
-    loss: float
-    gradient_norm: float
-    spectrum: Spectrum
-    attainable: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,7 @@ class Ending:
         samples: the number of training samples in the loss.
     """
 
-    verdict: Word
+    verdict: Kind
     gradient_norm: float
     greatest_eigenvalue: float
     smallest_eigenvalue: float
@@ -73,86 +58,80 @@ class Ending:
     stability_limit: float | None
     samples: int
 
-    def record(self) -> dict[str, Any]:
-        """All fields, for metrics.json."""
-        return asdict(self)
-
     def sentence(self) -> str:
         """The verdict and its numbers in words, for the end of a run."""
-        meaning = {
-            "local minimum": " at a local minimum",
-            "saddle": " at a saddle: the loss falls in a direction that the gradient does not show",
-            "plateau": " on a plateau (or a valley's floor): flat in some directions, downward in none",
-            "not critical: still moving": ", but not at a critical point: still moving",
-            "not critical: bouncing": ", but not at a critical point: bouncing",
-        }[self.verdict]
-        about = "" if self.exact else "about "
         limit = "no positive curvature, so no stability limit"
         if self.stability_limit is not None:
             limit = f"stable below {self.stability_limit:.3g}"
-        parts = [
-            f"The descent ended{meaning}.",
-            f"Gradient norm {self.gradient_norm:.3g}; {self.attainable:.2g} of the loss left to gain;",
-            f"Hessian eigenvalues from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g},",
-            f"{about}{self.positive_fraction:.0%} positive, {self.negative_fraction:.0%} negative;",
-            f"step {self.step:g}; {limit}.",
-        ]
-        return " ".join(parts)
-
-
-def look(surface: Surface, theta_P: Tensor, *, exact_up_to: int, steps: int) -> CurvatureReading:
-    """Read loss, gradient and curvature at a point (P,)."""
-    gradient_P = surface.gradient(theta_P)
-    norm = float(gradient_P.norm())
-    found = spectrum(surface, theta_P, exact_up_to=exact_up_to, steps=steps)
-    attainable = 0.0
-    if norm > 0:
-        # Lanczos starts from the gradient, so its weights are the shares (u_i' g)^2 / |g|^2.
-        values_M, weights_M, _ = lanczos(surface.products(theta_P), gradient_P, steps)
-        floor = max(FLAT * max(abs(found.greatest), abs(found.smallest)), torch.finfo(values_M.dtype).tiny)
-        attainable = float((weights_M * norm**2 / (2 * values_M.abs().clamp(min=floor))).sum())
-    return CurvatureReading(float(surface.losses(theta_P)), norm, found, attainable)
+        return (
+            f"The descent ended{KINDS[self.verdict][1]}. "
+            f"Gradient norm {self.gradient_norm:.3g}; {self.attainable:.2g} of the loss left to gain; "
+            f"Hessian eigenvalues from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g}, "
+            f"{'' if self.exact else 'about '}{self.positive_fraction:.0%} positive, "
+            f"{self.negative_fraction:.0%} negative; step {self.step:g}; {limit}."
+        )
 
 
 def judge(
-    at: CurvatureReading, *, variance: float, batch: int, samples: int, step: float, momentum: float = 0.0
+    surface: Surface,
+    theta_P: Tensor,
+    *,
+    exact_up_to: int,
+    steps: int,
+    variance: float,
+    batch: int,
+    step: float,
+    momentum: float = 0.0,
 ) -> Ending:
-    """Say where a descent ended.
+    """Classify the point (P,) at which a descent ended.
 
     Args:
-        at: the reading at the end.
+        surface: the loss that descended.
+        theta_P: all parameters at the end.
+        exact_up_to: compute all eigenvalues of models with at most this many parameters.
+        steps: the number of Lanczos steps for larger models.
         variance: the variance of the samples' gradients, summed over all parameters.
         batch: the number of samples in an update.
-        samples: the number of samples in the reading.
         step: the optimizer's step size.
         momentum: the momentum of gradient descent.
     """
-    curve, scale = at.spectrum, max(at.loss, NO_LOSS)
+    gradient_P = surface.gradient(theta_P)
+    norm, samples = float(gradient_P.norm()), len(surface.x_ND)
+    curve = spectrum(surface, theta_P, exact_up_to=exact_up_to, steps=steps)
+    attainable = _attainable(surface, theta_P, gradient_P, curve, steps) / max(float(surface.losses(theta_P)), NO_LOSS)
     limit = 2 * (1 + momentum) / curve.greatest if curve.greatest > curve.tolerance else None
     flat = max(FLAT * abs(curve.greatest), curve.tolerance)
-    verdict: Word
-    if at.attainable > NOTHING_LEFT * scale:
+    verdict: Kind = "plateau"
+    if attainable > NOTHING_LEFT:
         # It bounces if the noise of the batches exceeds the gradient, or if the step overshoots the valley.
-        noisy = batch < samples and at.gradient_norm**2 < variance / batch
-        verdict = (
-            "not critical: bouncing" if noisy or (limit is not None and limit < step) else "not critical: still moving"
-        )
+        noisy = batch < samples and norm**2 < variance / batch
+        overshoots = limit is not None and limit < step
+        verdict = "not critical: bouncing" if noisy or overshoots else "not critical: still moving"
     elif curve.smallest < -flat:
         verdict = "saddle"
     elif curve.smallest > flat or (curve.exact and curve.smallest > curve.tolerance):
         verdict = "local minimum"
-    else:
-        verdict = "plateau"
     return Ending(
         verdict,
-        at.gradient_norm,
+        norm,
         curve.greatest,
         curve.smallest,
         curve.positive,
         curve.negative,
         curve.exact,
-        at.attainable / scale,
+        attainable,
         step,
         limit,
         samples,
     )
+
+
+def _attainable(surface: Surface, theta_P: Tensor, gradient_P: Tensor, curve: Spectrum, steps: int) -> float:
+    """How much the loss can still fall along the gradient (P,), by the second-order model."""
+    square = float(gradient_P.norm()) ** 2
+    if square == 0:
+        return 0.0
+    # Lanczos starts from the gradient, so its weights are the shares (u_i' g)^2 / |g|^2.
+    values_M, weights_M, _ = lanczos(surface.products(theta_P), gradient_P, steps)
+    floor = max(FLAT * max(abs(curve.greatest), abs(curve.smallest)), torch.finfo(values_M.dtype).tiny)
+    return float((weights_M * square / (2 * values_M.abs().clamp(min=floor))).sum())

@@ -6,17 +6,7 @@ import math
 from typing import Literal
 
 HIGHER_IS_BETTER = {"directional_accuracy", "accuracy", "skill"}
-VALUE_METRICS = (
-    "mse",
-    "mae",
-    "rmse",
-    "mape",
-    "mase",
-    "directional_accuracy",
-    "skill",
-    "mse_scaled",
-    "mae_scaled",
-)
+VALUE_METRICS = ("mse", "mae", "rmse", "mape", "mase", "directional_accuracy", "skill", "mse_scaled", "mae_scaled")
 DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
 CLASS_METRICS = ("cross_entropy", "accuracy", "skill")  # of plain rows
 

@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
-from steepest.data.windows import PARTS, Windows
+from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
-from steepest.evaluate.metrics import Scores
 from steepest.nets.networks import MLP
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
@@ -23,8 +22,8 @@ HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy
 
 def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path, console: Console) -> None:
     """Print a finished run's scores in the data's units, the verdict, and the folder of the record."""
-    scores = evaluation.model["train"]
-    columns = tuple(scores) if "cross_entropy" in scores else COLUMNS
+    train = evaluation.model["train"]
+    columns = tuple(train) if "cross_entropy" in train else COLUMNS
     table = Table(
         title="Scores in the data's units, at the best epoch",
         title_justify="left",
@@ -32,16 +31,16 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
         pad_edge=False,
         collapse_padding=True,
     )
-    table.add_column("part", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    for heading in ("part", ""):
+        table.add_column(heading, no_wrap=True)
     for column in columns:
         table.add_column(HEADINGS.get(column, column), justify="right", no_wrap=True)
-    for part in PARTS:
-        if not evaluation.model[part]:
-            continue
-        table.add_row(part, "model", *_cells(evaluation.model[part], columns), style="bold")
-        for name, parts in evaluation.baselines.items():
-            table.add_row("", name, *_cells(parts[part], columns), end_section=name == list(evaluation.baselines)[-1])
+    for part, scores in evaluation.model.items():
+        rows = {"model": scores} | {name: parts[part] for name, parts in evaluation.baselines.items()}
+        for name, row in rows.items() if scores else ():
+            cells = [_cell(column, row[column]) for column in columns]
+            table.add_row(part if row is scores else "", name, *cells, style="bold" if row is scores else None)
+        table.add_section()
     console.print(table)
     counts = f"{metrics['updates']} updates, {metrics['epochs']} epochs, {metrics['seconds']:.1f} s"
     ending = f"{counts}; ended by {metrics['stop_reason']}."
@@ -54,10 +53,6 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     console.print(Text(f"Record: {shown}"), soft_wrap=True)
 
 
-def _cells(scores: Scores, columns: tuple[str, ...]) -> list[str]:
-    return [_cell(column, scores[column]) for column in columns]
-
-
 def _cell(column: str, value: float | None) -> str:
     if value is None:
         return "-"
@@ -67,7 +62,7 @@ def _cell(column: str, value: float | None) -> str:
 
 
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
-    """What to try if a net has to predict from prices outside the range it was trained on; None if it does not."""
+    """What to try if a net predicts from prices outside the range it was trained on; None if it does not."""
     network = getattr(model, "network", None)
     if (isinstance(network, MLP) and network.depth == 1) or not windows.ordered:
         return None
@@ -76,8 +71,7 @@ def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
     spans = list(zip(windows.start_S.tolist(), windows.train_stop_S.tolist(), strict=True))
     low_S = torch.stack([windows.price_T[a:b].min() for a, b in spans])
     high_S = torch.stack([windows.price_T[a:b].max() for a, b in spans])
-    part = windows.parts["test"]
-    origin_N = part.origins(torch.arange(len(part), device=windows.price_T.device))
+    origin_N = windows.parts["test"].origins(torch.arange(len(windows.parts["test"]), device=windows.price_T.device))
     last_N, series_N = windows.price_T[origin_N], windows.series_T[origin_N]
     outside = ((last_N < low_S[series_N]) | (last_N > high_S[series_N])).double().mean().item()
     if outside < 0.1:
@@ -96,13 +90,8 @@ def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], 
     a horizon above 1.
     """
     network = getattr(model, "network", None)
-    if (
-        not isinstance(network, MLP)
-        or network.depth > 1
-        or windows.outputs != 1
-        or windows.classes
-        or len(windows.names) != 1
-    ):
+    one_output = windows.outputs == 1 and len(windows.names) == 1 and not windows.classes
+    if not isinstance(network, MLP) or network.depth > 1 or not one_output:
         return None
     ((weight_OD, bias_O),) = network.layers()
     weight_D = weight_OD.detach().double().cpu()[0]
@@ -125,26 +114,18 @@ def line_in_words(model: nn.Module, windows: Windows) -> str | None:
     if found is None or len(found[0]) > 4:
         return None
     coefficients, constant = found
-    names = _input_names(windows)
-    terms = " + ".join(f"{c:.6g} {n}" for c, n in zip(coefficients, names, strict=True))
-    left = (
-        "target"
-        if not windows.ordered
-        else {"level": "tomorrow"}.get(windows.transform, f"tomorrow's {windows.transform}")
-    )
+    terms = " + ".join(f"{c:.6g} {name}" for c, name in zip(coefficients, _input_names(windows), strict=True))
+    left = "target"
+    if windows.ordered:
+        left = "tomorrow" if windows.transform == "level" else f"tomorrow's {windows.transform}"
     return f"The line: {left} = {terms} {'+' if constant >= 0 else '-'} {abs(constant):.6g}"
 
 
 def _input_names(windows: Windows) -> list[str]:
-    days = (
-        ["today", *(f"{d} day{'s' if d > 1 else ''} ago" for d in range(1, windows.window))]
-        if windows.ordered
-        else ["row"]
-    )
-    if windows.ordered and len(windows.input_names) == 1:
-        return days[::-1]
-    return [
-        f"{name}" if day in ("row", "today") and windows.window == 1 else f"{name} {day}"
-        for day in days[::-1]
-        for name in windows.input_names
-    ]
+    """What each input of a window is called, the oldest day first."""
+    if not windows.ordered or (windows.window == 1 and len(windows.input_names) > 1):
+        return list(windows.input_names)
+    days = [f"{day} day{'s' if day > 1 else ''} ago" for day in range(windows.window - 1, 0, -1)] + ["today"]
+    if len(windows.input_names) == 1:
+        return days
+    return [f"{name} {day}" for day in days for name in windows.input_names]

@@ -17,9 +17,9 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
+from steepest.evaluate.baselines import reference_losses
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.evaluation import Evaluation, Evaluator
-from steepest.evaluate.references import reference_losses
 from steepest.evaluate.scoring import PartScorer, part_scorers
 from steepest.lightning.build import build_model
 from steepest.lightning.callbacks import CheckpointFiles, Tracking
@@ -28,12 +28,12 @@ from steepest.lightning.internals import trains_elsewhere
 from steepest.lightning.manual import ManualPredictor, check_precision, choose_engine
 from steepest.lightning.predictors import Diverged, Predictor
 from steepest.nets.agreement import Disagreement
+from steepest.observe.audit import Parity
 from steepest.observe.eventfile import event_file
 from steepest.observe.figures import draw_parity
-from steepest.observe.gallery import draw_descent, draw_scores, gathered, show
+from steepest.observe.gallery import draw_descent, draw_scores, recorded, show
 from steepest.observe.hparams import begin_session, hyperparameters
 from steepest.observe.instrument import Instrument
-from steepest.observe.parity import Parity
 from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
 from steepest.observe.tags import layout
@@ -189,20 +189,17 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
             model.descent = model.tracker = None
         if bar is not None:
             bar.say("drawing")
-        title = checked.groups["model"].name
-        history = gathered(
-            folder, title, model, evaluator.windows, evaluation, tracker.history, list(instruments.values()),
-            resumed=done > 0,
-        )  # fmt: skip
+        figures, title = folder / "figures", checked.groups["model"].name
         writer = logger.experiment if isinstance(logger, TensorBoardLogger) else None
         with _pictures_never_fail_a_run():
-            draw_scores(history)
+            losses_K, every_KP = recorded(folder, model.network, instruments.values(), resumed=done > 0)
+            draw_scores(figures, title, evaluation.predictions, losses_K, tracker.history)
             pictures = next((i for i in instruments.values() if isinstance(i, Pictures)), None)
-            if alone or (pictures is not None and pictures.in_sweeps):
-                draw_descent(history, writer, tracker.view.updates)
+            if pictures is not None and (alone or pictures.in_sweeps):
+                draw_descent(figures, model, evaluator.windows, pictures, every_KP, writer)
             for instrument in instruments.values():
                 if isinstance(instrument, Parity):
-                    draw_parity(instrument.table(), folder / "figures" / "parity.png")
+                    draw_parity(instrument.table(), figures / "parity.png")
             if writer is not None:
                 show(folder, writer, tracker.view.updates)
     finally:

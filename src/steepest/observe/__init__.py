@@ -1,1 +1,1 @@
-"""What is seen of a run: the table of tags, event files, instruments, pictures. No Lightning."""
+"""What a run shows: the table of tags, event files, instruments, pictures. No Lightning."""

@@ -1,28 +1,35 @@
-"""The instrument that compares gradients while they are used."""
+"""Two instruments that compare a hand-derived gradient with autograd's while a run trains."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+import torch
+
+from steepest.engine.descent import UpdateLog
 from steepest.nets.agreement import BOUND, Disagreement, compare
 from steepest.observe.instrument import Instrument, View, check_at_least, every
+
+DIFFERENCES = ("loss_difference", "parameter_difference")
 
 
 @dataclass
 class Audit(Instrument):
-    """Compares the engine's gradient, the textbook's, autograd's and finite differences', parameter by parameter.
+    """Compares the gradients of the engine, the textbook, autograd and finite differences, parameter by parameter.
 
-    What is compared is the batch at hand: the gradient that the engine uses, before clipping, and the textbook's
-    against autograd's in the precision of training; the textbook's against finite differences in double precision.
+    It looks at the current batch. The engine's gradient, before clipping, and the textbook's are compared with
+    autograd's in the precision of training; the textbook's is compared with finite differences in double precision.
 
     Attributes:
-        every_n_updates: how often; the first update is always looked at.
-        entries: numbers of each parameter to take finite differences for.
-        bound: the relative error that stops the run; 1e-12 in double precision and 1e-5 in single when None.
+        every_n_updates: the number of updates from one look to the next; the first update is always looked at.
+        entries: how many numbers of each parameter tensor to take finite differences for.
+        bound: the relative error that stops the run; None: 1e-12 in double precision and 1e-5 in single.
 
     Raises:
-        Disagreement: in training, naming the parameter.
+        Disagreement: during training, with the name of the parameter.
     """
 
     every_n_updates: int = 200
@@ -33,35 +40,110 @@ class Audit(Instrument):
         check_at_least("audit", every_n_updates=(self.every_n_updates, 1), entries=(self.entries, 1))
         if self.bound is not None and not self.bound > 0:
             raise ValueError(f"callbacks.audit.bound={self.bound} must be a number above 0, or null")
-        self.greatest, self.looks, self.engine = 0.0, 0, ""
+        self.found: dict[str, Any] = {"relative_error": 0.0, "updates_looked_at": 0, "engine": ""}
 
     def next_look(self, updates: int) -> int:
-        """As of any instrument."""
         return every(updates, self.every_n_updates)
 
     def look(self, view: View) -> None:
-        """Compare; stop the run if a gradient is not the gradient."""
+        """Compare; stop the run if the gradients disagree."""
         assert view.seen is not None
         x_ND, y_NH, _ = view.seen
-        # Of several devices each has its share of the batch, and the gradient the mean over all.
+        # With several devices, each has its share of the batch, and the gradient is the mean over all of them.
         used = view.gradients if view.world == 1 else None
         rows = compare(view.network, view.loss, x_ND, y_NH, entries=self.entries, used=used)
         greatest, update = max(row.greatest() for row in rows), view.updates + 1
-        self.greatest, self.looks, self.engine = max(self.greatest, greatest), self.looks + 1, view.engine
+        self.found = {
+            "relative_error": max(self.found["relative_error"], greatest),
+            "updates_looked_at": self.found["updates_looked_at"] + 1,
+            "engine": view.engine,
+        }
         view.write({"audit/relative_error": greatest}, update)
         bound = self.bound or BOUND[x_ND.dtype]
         if faults := [fault for row in rows if (fault := row.fault(bound, view.engine))]:
             raise Disagreement(f"update {update}, {'; '.join(faults)}")
 
     def result(self) -> dict[str, Any]:
-        """As of any instrument."""
-        found = {"relative_error": self.greatest, "updates_looked_at": self.looks, "engine": self.engine}
-        return {"audit": found}
+        return {"audit": self.found}
 
     def state_dict(self) -> dict[str, Any]:
-        """As of any instrument."""
-        return {"greatest": self.greatest, "looks": self.looks, "engine": self.engine}
+        return self.found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """As of any instrument."""
-        vars(self).update(state)
+        self.found = state
+
+
+@dataclass
+class Parity(Instrument):
+    """Trains a copy of the network on the same batches by autograd, and records how far the two are apart.
+
+    The copy has its own parameters and its own optimizer, and PyTorch makes its steps. Losses and parameters are
+    compared after each update.
+    """
+
+    def __post_init__(self) -> None:
+        # For each update: its number, the losses of its batch before it and their difference, and the greatest
+        # difference of any parameter after it.
+        self.rows: list[dict[str, float]] = []
+        self.resumed: dict[str, Any] = {}
+
+    def next_look(self, updates: int) -> int:
+        """Every update is looked at."""
+        return 0
+
+    def begin(self, view: View) -> None:
+        """Copy the model's weights, precision and optimizer state."""
+        if view.engine == "autograd":
+            raise ValueError(
+                "callbacks=parity compares hand-derived gradients with autograd's: use model=mlp_manual or "
+                "model=linear_manual"
+            )
+        self.network, self.optimizer = deepcopy((view.network, view.optimizer))  # in one call: they share parameters
+        if self.resumed:
+            self.network.load_state_dict(self.resumed["network"])
+            self.optimizer.load_state_dict(self.resumed["optimizer"])
+
+    def look(self, view: View) -> None:
+        """Train the copy on the same batch."""
+        assert view.seen is not None
+        x_ND, y_NH, by_hand = view.seen
+        with torch.enable_grad():
+            loss = view.loss(self.network(x_ND), y_NH)
+            self.optimizer.zero_grad()
+            loss.backward()
+        if view.clip is not None:
+            view.clip([p.grad for p in self.network.parameters() if p.grad is not None])
+        for own, models in zip(self.optimizer.param_groups, view.optimizer.param_groups, strict=True):
+            own["lr"] = models["lr"]  # a scheduler may have changed it
+        self.optimizer.step()
+        self.losses = by_hand, loss.item()
+
+    def log(self, view: View, log: UpdateLog) -> None:
+        """Compare the parameters after the update, unless the engine refused it."""
+        if not len(log):
+            return
+        pairs = zip(view.network.parameters(), self.network.parameters(), strict=True)
+        by_hand, by_autograd = self.losses
+        row = {
+            "update": view.updates,
+            "loss_by_hand": by_hand,
+            "loss_by_autograd": by_autograd,
+            "loss_difference": abs(by_hand - by_autograd),
+            "parameter_difference": max((a.detach() - b.detach()).abs().max().item() for a, b in pairs),
+        }
+        self.rows.append(row)
+        view.write({f"parity/{name}": row[name] for name in DIFFERENCES})
+
+    def table(self) -> pd.DataFrame:
+        """A row per update, for parity.csv and its figure."""
+        return pd.DataFrame(self.rows)
+
+    def result(self) -> dict[str, Any]:
+        return {"parity": {name: max(row[name] for row in self.rows) for name in DIFFERENCES}} if self.rows else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Keep the state until `begin` makes the copy."""
+        self.rows, self.resumed = list(state["rows"]), state

@@ -1,4 +1,4 @@
-"""TensorBoard on a folder of runs, keeping every point: by itself it shows a random thousand of a curve's."""
+"""TensorBoard on a folder of runs, with every point kept: by default TensorBoard shows a random thousand per curve."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from tensorboard.program import TensorBoard, TensorBoardPortInUseError
 
@@ -15,17 +14,18 @@ KEPT = "scalars=1000000,images=1000,histograms=1000"
 
 
 def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until interrupted or terminated.
+    """Serve until the process is interrupted or terminated. It handles signals from then on: call it last.
 
     Args:
-        folder: what to show, with all folders beneath it.
-        host, port: where; port 0 takes any free one.
-        say: is told the address, and that it ended.
+        folder: the folder to show, with all folders beneath it.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any free one.
+        say: receives a message with the address, and one at the end.
 
     Raises:
-        ValueError: where the port is taken.
+        ValueError: the port is taken.
     """
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs a line per request
     program = TensorBoard()
     program.configure(
         argv=[
@@ -37,16 +37,9 @@ def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> Non
         address = program.launch()
     except TensorBoardPortInUseError as error:
         raise ValueError(f"port {port} is taken: give another with --port, or 0 for any free one") from error
-    say(f"{address}#custom_scalars shows the runs of {folder}. Ctrl-C ends it.")
     ended = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        ended.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        ended.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    say(f"{address}#custom_scalars shows the runs of {folder}. Press Ctrl-C to end it.")
+    ended.wait()
     say("Ended.")

@@ -1,4 +1,7 @@
-"""The instrument that looks at the Hessian: the ends of its spectrum as training goes, and where the descent ended."""
+"""Two instruments that look at the Hessian of the training loss: one reports its spectrum, one leaves saddles.
+
+Both look at the end of epochs, at evenly spaced training samples, in double precision.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,24 @@ from typing import Any
 
 import torch
 
-from steepest.evaluate.critical import Ending, judge, look
-from steepest.nets.curvature import Surface, spectrum
+from steepest.evaluate.critical import FLAT, Ending, judge
+from steepest.nets.curvature import Surface, downward, spectrum
 from steepest.nets.noise import noise
 from steepest.observe.instrument import Instrument, View, check_at_least
 
 
 @dataclass
 class Curvature(Instrument):
-    """Writes gradient norm and eigenvalues of the training loss, and says where the descent ended.
-
-    Looks are at the end of epochs, at evenly spaced samples of the training part, in double precision.
+    """Writes the gradient norm and the extreme eigenvalues of the training loss, and says where the descent ended.
 
     Attributes:
-        looks: about how many in a run; one more when training ends.
-        samples: most samples of a look.
-        samples_at_end: most samples of the last one, which the verdict stands on.
-        steps: most products with the Hessian of a look, for models that are too large for all eigenvalues.
-        steps_at_end: the same of the last one.
-        exact_up_to: models of up to so many parameters have all eigenvalues computed.
-        models_up_to: larger models are not looked at; none is too large when None.
+        looks: about how many looks to take in a run; one more follows when training ends.
+        samples: the most samples of a look.
+        samples_at_end: the most samples of the last look, which decides the verdict.
+        steps: the most products with the Hessian in a look, for models too large to compute all eigenvalues.
+        steps_at_end: the same for the last look.
+        exact_up_to: all eigenvalues are computed for models with at most this many parameters.
+        models_up_to: models with more parameters are not looked at; None for no limit.
     """
 
     looks: int = 5
@@ -38,56 +39,53 @@ class Curvature(Instrument):
     models_up_to: int | None = None
 
     def __post_init__(self) -> None:
-        check_at_least(
-            "curvature", looks=(self.looks, 1), samples=(self.samples, 1), samples_at_end=(self.samples_at_end, 1)
-        )
-        check_at_least("curvature", steps=(self.steps, 2), steps_at_end=(self.steps_at_end, 2))  # two ends
+        counts = {name: (getattr(self, name), 1) for name in ("looks", "samples", "samples_at_end")}
+        ends = {name: (getattr(self, name), 2) for name in ("steps", "steps_at_end")}  # of the spectrum
+        check_at_least("curvature", **counts, **ends)
         self.ending: Ending | None = None
 
     def begin(self, view: View) -> None:
-        """Look at where the descent begins."""
+        """Look at the starting point; a resumed run has not ended yet."""
+        self.ending = None
         if view.updates == 0:
             self._look(view)
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """Look, if it is one's turn."""
+        """Look, if a look is due."""
         if view.is_turn(self.looks):
             self._look(view)
 
     @torch.no_grad()
     def end(self, view: View) -> None:
-        """Say where the descent ended."""
-        if (view.sink is None and view.world > 1) or not self._fits(view):
+        """Judge where the descent ended."""
+        if not self._fits(view):
             return
         surface = _surface(view, self.samples_at_end)
         theta_P = surface.here()
-        at = look(surface, theta_P, exact_up_to=self.exact_up_to, steps=self.steps_at_end)
         layers, options = surface.layers(theta_P), view.optimizer.param_groups[0]
         self.ending = judge(
-            at,
+            surface,
+            theta_P,
+            exact_up_to=self.exact_up_to,
+            steps=self.steps_at_end,
             variance=noise(layers, view.network.activations, view.loss, surface.x_ND, surface.y_NH).variance,
             batch=view.batch * view.world,
-            samples=len(surface.x_ND),
             step=float(options["lr"]),
             momentum=float(options.get("momentum", 0.0)),
         )
 
     def result(self) -> dict[str, Any]:
-        """As of any instrument."""
         return {} if self.ending is None else {"critical": asdict(self.ending) | {"sentence": self.ending.sentence()}}
 
     def state_dict(self) -> dict[str, Any]:
-        """As of any instrument."""
         return {} if self.ending is None else {"ending": asdict(self.ending)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """As of any instrument."""
         self.ending = Ending(**state["ending"]) if state else None
 
     def _fits(self, view: View) -> bool:
         """Whether the model is small enough to be looked at."""
-        size = sum(p.numel() for p in view.network.parameters())
-        return self.models_up_to is None or size <= self.models_up_to
+        return self.models_up_to is None or sum(p.numel() for p in view.network.parameters()) <= self.models_up_to
 
     @torch.no_grad()
     def _look(self, view: View) -> None:
@@ -105,7 +103,88 @@ class Curvature(Instrument):
         view.write(values | ({"curvature/stability_limit": 2 / found.greatest} if found.greatest > 0 else {}))
 
 
+@dataclass
+class Escape(Instrument):
+    """Takes a small step down the Hessian's negative eigenvector where the gradient vanishes at a saddle.
+
+    Near a critical point the loss is L + d' H d / 2, so it falls on both sides along the eigenvector u of a negative
+    eigenvalue, which the gradient, 0 there, does not show. After the step, gradient descent multiplies the distance
+    along u by 1 + step size * |eigenvalue| at every update.
+
+    Attributes:
+        gradient_norm: the gradient of the training loss has vanished when its norm is below this.
+        length: the length of the step, in the parameters' own units.
+        patience: how many looks in a row must find that the gradient has vanished.
+        most: the most steps in a run.
+        samples: the most samples of a look.
+        exact_up_to: all eigenvalues are computed for models with at most this many parameters.
+        steps: the most products with the Hessian for larger models (Lanczos).
+    """
+
+    gradient_norm: float = 1e-6
+    length: float = 0.01
+    patience: int = 1
+    most: int = 10
+    samples: int = 2048
+    exact_up_to: int = 100
+    steps: int = 40
+
+    def __post_init__(self) -> None:
+        for key, number in (("gradient_norm", self.gradient_norm), ("length", self.length)):
+            if not number > 0:
+                raise ValueError(f"callbacks.escape.{key}={number} must be a number above 0")
+        check_at_least(
+            "escape", patience=(self.patience, 1), most=(self.most, 1), samples=(self.samples, 1), steps=(self.steps, 2)
+        )
+        self.level = 0  # how many looks in a row found that the gradient has vanished
+        # For each escape: update, gradient norm, eigenvalue, length, and the loss before and after.
+        self.escapes: list[dict[str, float]] = []
+
+    @torch.no_grad()
+    def epoch(self, view: View, scores: dict[str, float]) -> None:
+        """Look at the gradient, and step if it has vanished at a saddle."""
+        if len(self.escapes) >= self.most:
+            return
+        surface = _surface(view, self.samples)
+        here_P = surface.here()
+        norm = float(surface.gradient(here_P).norm())
+        self.level = self.level + 1 if norm < self.gradient_norm else 0
+        if self.level < self.patience:
+            return
+        smallest, greatest, vector_P = downward(surface, here_P, exact_up_to=self.exact_up_to, steps=self.steps)
+        before = float(surface.losses(here_P))
+        sides_2P = here_P + self.length * torch.stack([vector_P, -vector_P])
+        losses = surface.losses(sides_2P).tolist()
+        # Take the other side only where it is clearly lower: at a symmetric saddle, rounding must not choose.
+        side = int(losses[1] < losses[0] - 1e-9 * abs(before))
+        if smallest > -FLAT * abs(greatest) or losses[side] >= before:
+            return  # this is no saddle, or a step of this length leads uphill
+        for parameter, part_P in zip(view.network.parameters(), sides_2P[side].split(surface.sizes), strict=True):
+            parameter.copy_(part_P.view_as(parameter))
+        self.level = 0
+        self.escapes.append(
+            {
+                "update": view.updates,
+                "gradient_norm": norm,
+                "eigenvalue": smallest,
+                "length": self.length,
+                "loss_before": before,
+                "loss_after": losses[side],
+            }
+        )
+        view.write({"escape/eigenvalue": smallest})
+
+    def result(self) -> dict[str, Any]:
+        return {"escapes": self.escapes}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"level": self.level, "escapes": [dict(escape) for escape in self.escapes]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.level, self.escapes = state["level"], list(state["escapes"])
+
+
 def _surface(view: View, samples: int) -> Surface:
-    """The loss over so many training samples."""
+    """The loss of at most this many training samples."""
     batch = view.windows.spread("train", samples)
     return Surface(view.network, view.loss, batch.x_ND, batch.y_NH)

@@ -1,6 +1,6 @@
-"""Some curves of many runs, read quickly: records without their tags are skipped before they are decoded. No torch.
+"""Reads some curves of many runs quickly: it skips records without the tags before it decodes them. No torch.
 
-(`events.read_scalars` reads all curves of one run. TensorBoard's reader takes the checksum of every record, in Python.)
+(TensorBoard's own reader computes the checksum of every record, in Python.)
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Curve(NamedTuple):
     """A scalar by update.
 
     Attributes:
-        steps: updates done, ascending (K,).
-        values: as TensorBoard keeps them, in single precision (K,).
+        steps: the number of updates done, ascending (K,).
+        values: in single precision, as TensorBoard keeps them (K,).
     """
 
     steps: np.ndarray
@@ -29,30 +29,29 @@ class Curve(NamedTuple):
 
 
 def read_curves(folder: Path, tags: Sequence[str]) -> dict[str, Curve]:
-    """Those of these tags that a run's event files hold; a file that is being written is read as far as it is whole.
+    """The curves of those tags that a run's event files hold. An unfinished last record is ignored.
 
     Raises:
-        ValueError: for a damaged file.
+        ValueError: a file is damaged.
     """
     from tensorboard.compat.proto.event_pb2 import Event
 
-    names = [tag.encode() for tag in tags]
     found: dict[str, dict[int, float]] = {}
     for path in sorted(folder.glob("events.out.tfevents.*")):
-        for record in records(path, names):
+        for record in _records(path, [tag.encode() for tag in tags]):
             event = Event.FromString(record)
             for value in event.summary.value:
                 if value.tag in tags and value.HasField("simple_value"):
-                    found.setdefault(value.tag, {})[event.step] = value.simple_value  # a resumed run's later word
+                    found.setdefault(value.tag, {})[event.step] = value.simple_value  # a resumed run overwrites values
     curves = {}
     for tag, points in found.items():
-        steps = sorted(points)
-        curves[tag] = Curve(np.array(steps), np.array([points[step] for step in steps], np.float32))
+        steps, values = zip(*sorted(points.items()), strict=True)
+        curves[tag] = Curve(np.array(steps), np.array(values, np.float32))
     return curves
 
 
-def records(path: Path, names: Sequence[bytes]) -> Iterator[bytes]:
-    """The events of a file that hold one of these names."""
+def _records(path: Path, names: Sequence[bytes]) -> Iterator[bytes]:
+    """The events of a file that contain one of these names."""
     content, place = path.read_bytes(), 0
     while place + HEADER <= len(content):
         (length,) = struct.unpack_from("<Q", content, place)
@@ -65,21 +64,13 @@ def records(path: Path, names: Sequence[bytes]) -> Iterator[bytes]:
             checksum = google_crc32c.value(event)
             masked = ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
             if content[end : end + FOOTER] != struct.pack("<I", masked):
-                raise ValueError(
-                    f"{path}: its bytes {start} to {end} are damaged; take the file away, or run the job again"
-                )
+                raise ValueError(f"{path}: bytes {start} to {end} are damaged; delete the file, or run the job again")
             yield event
         place = end + FOOTER
 
 
 def thinned(curve: Curve, most: int, keep: int | None = None) -> Curve:
-    """At most so many points of a curve, at even distances, with both ends.
-
-    Args:
-        curve: a curve.
-        most: how many.
-        keep: the place of one more that is not left out.
-    """
+    """At most `most` evenly spaced points of a curve, including both ends, and the point at index `keep`."""
     count = len(curve.steps)
     if count <= most:
         return curve

@@ -15,67 +15,80 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from steepest.data.windows import Windows
 from steepest.nets.curvature import Surface
 from steepest.nets.networks import forward
-from steepest.observe.figures import BLACK, BLUE, ORANGE, finish, lay_out, save
+from steepest.observe.figures import BLACK, BLUE, ORANGE, lay_out, save, spaced
 
-POINTS, FRAMES, DOTS = 300, 30, 1500
-FRAME_MS, LAST_FRAME_MS = 120, 840
+POINTS, DOTS = 300, 1500  # points along the input's axis; the most samples in a picture
+FRAMES, FRAME_MS, LAST_FRAME_MS = 30, 120, 840
 
 
 @dataclass(frozen=True)
 class OneInput:
-    """Samples of one input and one output, in the data's units, and the conversion from the model's units.
+    """Samples of one input and one output, in the data's units.
 
     Attributes:
         x_N, y_N: the samples.
-        input_mean, input_scale, mean, scale: x = x_model * input_scale + input_mean, y = y_model * scale + mean.
+        x_M: points along the input at which the function is drawn.
+        input_M1: the same points in the model's units.
+        mean, scale: y = y_model * scale + mean.
         names: the labels of the two axes.
     """
 
     x_N: np.ndarray
     y_N: np.ndarray
-    input_mean: float
-    input_scale: float
+    x_M: np.ndarray
+    input_M1: torch.Tensor
     mean: float
     scale: float
     names: tuple[str, str]
 
-    def axis(self) -> np.ndarray:
-        """Points (M,) along the input, in the data's units."""
-        return np.linspace(self.x_N.min(), self.x_N.max(), POINTS)
 
-    def model_axis(self) -> torch.Tensor:
-        """The same points (M, 1) in the model's units."""
-        return torch.tensor((self.axis() - self.input_mean) / self.input_scale).unsqueeze(1)
+def one_input(windows: Windows, x_ND: torch.Tensor, y_NH: torch.Tensor) -> OneInput | None:
+    """The samples of a function of one input; None where one plot cannot show the function."""
+    plain = windows.transform == "level" and not windows.relative and not windows.classes
+    if not plain or windows.inputs != 1 or windows.outputs != 1 or len(windows.names) > 1:
+        return None
+    mean, scale = float(windows.mean_S[0]), float(windows.scale_S[0])
+    input_mean, input_scale = float(windows.input_mean_SF[0, 0]), float(windows.input_scale_SF[0, 0])
+    x_N, y_N = (model_N.double().numpy() for model_N in (x_ND[:, 0], y_NH[:, 0]))
+    x_N, y_N = x_N * input_scale + input_mean, y_N * scale + mean
+    x_M = np.linspace(x_N.min(), x_N.max(), POINTS)
+    input_M1 = torch.tensor((x_M - input_mean) / input_scale).unsqueeze(1)
+    names = ("price today", "price tomorrow") if windows.ordered else (windows.input_names[0], "target")
+    return OneInput(x_N, y_N, x_M, input_M1, mean, scale, names)
 
 
 def fitted(surface: Surface, data: OneInput, snapshots: Sequence[np.ndarray]) -> np.ndarray:
     """The function (K, M) at each of K snapshots (P,), in the data's units."""
     curves = []
-    for theta_P in snapshots:
+    for theta_P in snapshots:  # one at a time: all layers of all snapshots may not fit into memory
         layers = surface.layers(torch.tensor(theta_P, dtype=torch.float64))
-        curves.append(forward(data.model_axis(), layers, surface.network.activations).a[-1])
+        curves.append(forward(data.input_M1, layers, surface.network.activations).a[-1])
     return torch.cat(curves, dim=1).mT.numpy() * data.scale + data.mean
 
 
-def draw_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path) -> Figure:
+def draw_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path) -> None:
     """The function at the start, at some updates in between and at the end, over the data."""
-    figure, axes = _over_data(data)
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    _plot_data(axes, data)
     shown = spaced(len(curves_KM), 6)
     for number in shown[1:-1]:
-        axes.plot(data.axis(), curves_KM[number], color=BLUE, lw=1.0, alpha=0.45)
-    axes.plot(data.axis(), curves_KM[0], color=BLUE, lw=1.6, ls="--", label=f"after {updates[0]} updates")
-    axes.plot(data.axis(), curves_KM[-1], color=ORANGE, lw=2.2, label=f"after {updates[-1]} updates")
+        axes.plot(data.x_M, curves_KM[number], color=BLUE, lw=1.0, alpha=0.45)
+    axes.plot(data.x_M, curves_KM[0], color=BLUE, lw=1.6, ls="--", label=f"after {updates[0]} updates")
+    axes.plot(data.x_M, curves_KM[-1], color=ORANGE, lw=2.2, label=f"after {updates[-1]} updates")
     axes.set(title="How the function approaches the data (thin lines: updates in between)")
-    finish(axes)
-    return save(figure, path)
+    save(figure, path)
 
 
 def animate_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path) -> None:
-    """The same as a GIF. The axes are drawn once; each frame redraws only the curve and the title."""
-    figure, axes = _over_data(data, size=(6.4, 4.2))
-    (line,) = axes.plot(data.axis(), curves_KM[0], color=ORANGE, lw=2.2, animated=True)
+    """The same as a GIF. The axes are drawn once, and each frame redraws only the curve and the title."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    _plot_data(axes, data)
+    (line,) = axes.plot(data.x_M, curves_KM[0], color=ORANGE, lw=2.2, animated=True)
     title = axes.set_title(f"after {updates[0]} updates", animated=True)
     both = np.concatenate([curves_KM.ravel(), data.y_N])
     low, high = np.quantile(both, [0.001, 0.999])
@@ -98,39 +111,28 @@ def animate_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path:
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
-def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, path: Path) -> Figure:
+def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, path: Path) -> None:
     """The contribution c_h sigma(w_h x + b_h) of each hidden unit, and their sum, over the data."""
     (W1_H1, b1_H), (W2_1H, b2_1) = surface.layers(torch.tensor(theta_P, dtype=torch.float64))
     sigma = surface.network.activations[0]
-    pieces_MH = sigma(data.model_axis() @ W1_H1.mT + b1_H) * W2_1H
+    pieces_MH = sigma(data.input_M1 @ W1_H1.mT + b1_H) * W2_1H
     figure = Figure(figsize=(9, 6.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.2, 1])
-    dots = spaced(len(data.x_N), DOTS)
-    above.plot(data.x_N[dots], data.y_N[dots], ".", color="#999999", ms=2.5, label="training data")
+    _plot_data(above, data)
     total_M = (pieces_MH.sum(1) + b2_1).numpy() * data.scale + data.mean
-    above.plot(data.axis(), total_M, color=ORANGE, lw=2.2, label="the net (the sum)")
-    above.set(ylabel=data.names[1], title=f"The contributions of {len(b1_H)} hidden units and their sum")
+    above.plot(data.x_M, total_M, color=ORANGE, lw=2.2, label="the net (the sum)")
+    above.set(xlabel=None, title=f"The contributions of {len(b1_H)} hidden units and their sum")
     for number, piece_M in enumerate(pieces_MH.T.numpy()):
         label = None if number else "one hidden unit"
-        below.plot(data.axis(), piece_M * data.scale, lw=1.0, color=BLUE, alpha=0.6, label=label)
+        below.plot(data.x_M, piece_M * data.scale, lw=1.0, color=BLUE, alpha=0.6, label=label)
     constant = float(b2_1) * data.scale + data.mean
     below.axhline(0, color=BLACK, lw=0.6)
     title = f"Each unit's contribution (the sum also contains the constant {constant:.4g})"
     below.set(xlabel=data.names[0], ylabel="contribution", title=title)
-    finish(above)
-    finish(below)
-    return save(figure, path)
+    save(figure, path)
 
 
-def spaced(count: int, most: int) -> list[int]:
-    """At most `most` evenly spaced indices below `count`, including the first and the last."""
-    return sorted({round(number) for number in np.linspace(0, count - 1, min(most, count))})
-
-
-def _over_data(data: OneInput, size: tuple[float, float] = (9, 5)) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
+def _plot_data(axes: Axes, data: OneInput) -> None:
     dots = spaced(len(data.x_N), DOTS)
     axes.plot(data.x_N[dots], data.y_N[dots], ".", color="#999999", ms=2.5, label="training data")
     axes.set(xlabel=data.names[0], ylabel=data.names[1])
-    return figure, axes

@@ -1,4 +1,4 @@
-"""TensorBoard's HPARAMS tab: what a run was asked to do, and what came of it, in one row."""
+"""TensorBoard's HPARAMS tab: a run's hyperparameters and results in one row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
@@ -21,7 +21,7 @@ WORDS = (
     "data", "data.transform", "data.target", "data.relative_to_last", "model", "model.hidden", "model.activation",
     "model.loss", "optimizer", "scheduler", "stop", "trainer.precision",
 )  # fmt: skip
-# What came of it: the same list in every run, for TensorBoard takes one run's for all.
+# The results: the same list in every run, because TensorBoard takes one run's list for all runs.
 METRICS = (
     "best/objective", "test/rmse", "test/mase", "test/directional_accuracy", "test/accuracy", "test/cross_entropy",
     "test/skill", "critical/verdict", "critical/gradient_norm", "critical/greatest_eigenvalue",
@@ -30,14 +30,14 @@ METRICS = (
 
 
 def hyperparameters(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str, float | str | None]:
-    """A config as flat values for the tab: always the same keys, and those that the user set.
+    """The hyperparameters that the tab shows: always the same keys, and those that the user set.
 
     Args:
-        plain: the config, resolved.
-        overrides: what the user typed; the keys of one sweep's jobs are the same.
+        plain: the resolved config.
+        overrides: what the user typed; all jobs of a sweep have the same keys.
 
     Returns:
-        Numbers and words; None where the config has no such key.
+        Numbers and words; None for a key that the config does not have.
     """
     flat: dict[str, Any] = {"seed": plain["seed"]}
     for group in ("data", "model", "optimizer", "scheduler", "stop", "trainer"):
@@ -46,38 +46,35 @@ def hyperparameters(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str
         flat |= {f"{group}.{key}": value for key, value in values.items() if not str(key).startswith("_")}
     hidden = flat.get("model.hidden") or []
     flat["model.layers"], flat["model.units"] = len(hidden) + 1, sum(hidden)
-    typed = [o.split("=", 1)[0].lstrip("+") for o in overrides]
-    further = [k for k in typed if k in flat and "." in k and k not in NUMBERS + WORDS]
-    numbers = {key: _number(flat.get(key)) for key in NUMBERS}
+    typed = [override.split("=", 1)[0].lstrip("+") for override in overrides]
+    further = [key for key in typed if key in flat and "." in key and key not in NUMBERS + WORDS]
+    numbers = {key: flat[key] if _is_number(flat.get(key)) else None for key in NUMBERS}
     words = {key: None if flat.get(key) is None else str(flat[key]) for key in WORDS}
-    more = {key: flat[key] if _number(flat[key]) is not None else str(flat[key]) for key in further}
-    return numbers | words | more
+    return numbers | words | {key: flat[key] if _is_number(flat[key]) else str(flat[key]) for key in further}
 
 
 def begin_session(writer: Sink, values: dict[str, float | str | None]) -> None:
-    """Write what the run was asked to do."""
-    kinds = {
-        key: api_pb2.DATA_TYPE_FLOAT64 if key in NUMBERS or isinstance(value, float | int) else api_pb2.DATA_TYPE_STRING
-        for key, value in values.items()
-    }
-    columns = [api_pb2.HParamInfo(name=key, type=kind) for key, kind in kinds.items()]
-    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in METRICS]
+    """Write a run's hyperparameters."""
     now = time.time()
-    start = SessionStartInfo(start_time_secs=now)
+    columns, start = [], SessionStartInfo(start_time_secs=now)
     for key, value in values.items():
+        number = key in NUMBERS or isinstance(value, float | int)
+        kind = api_pb2.DATA_TYPE_FLOAT64 if number else api_pb2.DATA_TYPE_STRING
+        columns.append(api_pb2.HParamInfo(name=key, type=kind))
         if isinstance(value, str):
             start.hparams[key].string_value = value
         elif value is not None:
             start.hparams[key].number_value = value
+    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in METRICS]
     experiment = api_pb2.Experiment(hparam_infos=columns, metric_infos=metrics, time_created_secs=now)
     _write(writer, metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
     _write(writer, metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
 
 
 def end_session(writer: Sink, status: str, values: dict[str, float | None], step: int) -> None:
-    """Write what came of it, and how it ended: ``finished``, ``stopped`` or ``failed``."""
+    """Write a run's results, and how it ended: ``finished``, ``stopped`` or ``failed``."""
     known = {tag: value for tag, value in values.items() if value is not None}
-    assert all(tag in METRICS for tag in known), "the tab shows the metrics that a session began with"
+    assert all(tag in METRICS for tag in known), "the tab shows only the metrics that a session began with"
     if known:
         write_event(writer, list(known), list(known.values()), step)
     codes = {"finished": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
@@ -88,11 +85,9 @@ def end_session(writer: Sink, status: str, values: dict[str, float | None], step
 def _write(writer: Sink, tag: str, content: HParamsPluginData) -> None:
     # TensorBoard's own functions for this need TensorFlow.
     described = metadata.create_summary_metadata(content)
-    value = Summary.Value(
-        tag=tag, metadata=SummaryMetadata.FromString(described.SerializeToString()), tensor=metadata.NULL_TENSOR
-    )
+    value = Summary.Value(tag=tag, metadata=described, tensor=metadata.NULL_TENSOR)
     event_file(writer).add_event(Event(wall_time=time.time(), summary=Summary(value=[value])))
 
 
-def _number(value: Any) -> float | int | None:
-    return value if isinstance(value, float | int) and not isinstance(value, bool) else None
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""The loss around a descent: true losses on planes through parameter space, and the paths across them.
+"""The loss around a descent: true losses on planes through parameter space, the paths across them, and their pictures.
 
 Shapes: P parameters, K points of a path, G points along a side of a grid, M = G * G points of a grid.
 """
@@ -11,17 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib import ticker
+from matplotlib import colormaps, ticker
 from matplotlib.axes import Axes
-from matplotlib.colors import FuncNorm
+from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from steepest.nets.curvature import Surface
-from steepest.observe.figures import BLACK, BLUE, ORANGE, RED, finish, save
+from steepest.observe.figures import BLACK, BLUE, ORANGE, RED, save, spaced
 
-HELD = 2**18  # most numbers of one tensor while several points are evaluated at once; larger pieces miss the cache
-COLUMNS = 2**15  # parameters of a whole path held in double precision at once
+SIDE, SLICE = 81, 41  # points along a side of the grid: of a surface, of a slice
+LARGE, LARGE_SLICE = 100_000, 21  # slices of models with more parameters than this have fewer points
+SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # the most samples of a slice; its most samples times parameters times points
+HELD = 2**18  # the most numbers in one tensor when several points are evaluated at once; larger tensors miss the cache
+COLUMNS = 2**15  # how many parameters of a whole path are held in double precision at once
 STILL = 1e-5  # a path that moves less than this share of its extent has settled: a picture cannot show more
 
 
@@ -60,7 +63,7 @@ def _at_once(surface: Surface) -> int:
 
 
 def span(*paths_K: np.ndarray, points: int) -> np.ndarray:
-    """Coordinates (G,) from below the least to above the greatest of these, with a margin of a fifth on both sides."""
+    """Coordinates (G,) that cover these values, with a margin of a fifth on both sides."""
     numbers = np.concatenate([np.ravel(path) for path in paths_K])
     numbers = numbers[np.isfinite(numbers)]
     low, high = float(numbers.min()), float(numbers.max())
@@ -71,13 +74,13 @@ def span(*paths_K: np.ndarray, points: int) -> np.ndarray:
 def full_batch_path(surface: Surface, start_P: Tensor, optimizer: torch.optim.Optimizer, updates: int) -> np.ndarray:
     """The path (K + 1, P) of the same optimizer with the gradient of all samples, from the start.
 
-    The path ends early once it has settled: when its last 100 updates stay within `STILL` of its whole extent.
+    The path ends early once it has settled: when its last 100 updates move by at most `STILL` of its whole extent.
 
     Args:
         surface: the loss.
-        start_P: the first point; it is not changed.
-        optimizer: holds one parameter, which is moved.
-        updates: most updates K.
+        start_P: the first point; it stays as it is.
+        optimizer: holds one parameter, which moves along the path.
+        updates: the most updates K.
     """
     (theta_P,) = optimizer.param_groups[0]["params"]
     with torch.no_grad():
@@ -108,7 +111,7 @@ def filter_normalised(surface: Surface, at_P: Tensor, seed: int) -> Tensor:
 def principal_plane(path: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The plane through the last of K points (P,) in which the path varies most.
 
-    The principal directions follow from the (K, K) matrix of inner products, so the points are never copied as a whole.
+    The principal directions follow from the (K, K) matrix of inner products, so the whole path is never copied.
 
     Returns:
         Two directions (2, P); the coordinates (K, 2) of the path in them, with the last point at 0; the share of the
@@ -131,14 +134,23 @@ def _centred(path: Sequence[np.ndarray]) -> Iterator[Tensor]:
 
 
 def draw_surface(
-    grid: Grid,
-    path_K2: np.ndarray,
-    full_K2: np.ndarray,
-    minimum: np.ndarray | None,
-    names: tuple[str, str],
-    path: Path,
-) -> Figure:
-    """Contours of the true loss of a model with two parameters, the path of its updates, and its minimum."""
+    surface: Surface, path_K2: np.ndarray, full_K2: np.ndarray, minimum_2: np.ndarray | None, path: Path
+) -> Grid:
+    """Draw the true loss of a model with two parameters, and the descents across it.
+
+    Args:
+        surface: the loss.
+        path_K2: the parameters before the first and after each update.
+        full_K2: the path of the same optimizer with the gradient of all samples.
+        minimum_2: the closed-form minimum; None where there is none.
+        path: of the picture.
+
+    Returns:
+        The losses in the picture.
+    """
+    points = [path_K2, full_K2] + ([] if minimum_2 is None else [minimum_2[None]])
+    u_G, v_G = (span(*(point_K2[:, axis] for point_K2 in points), points=SIDE) for axis in (0, 1))
+    grid = plane(surface, torch.zeros(2, dtype=torch.float64), [*torch.eye(2, dtype=torch.float64)], u_G, v_G)
     figure = Figure(figsize=(8, 6.4), layout="constrained")
     axes = figure.subplots()
     contours(figure, axes, grid, "loss of the whole training part")
@@ -147,47 +159,56 @@ def draw_surface(
     axes.plot(*full_K2.T, "--", color=BLUE, lw=1.8, label=f"all samples at each update ({len(full_K2) - 1} updates)")
     axes.plot(*path_K2[0], "o", color=BLACK, ms=7, label="start")
     axes.plot(*path_K2[-1], "s", color=BLACK, ms=6, label="end")
-    if minimum is not None:
-        axes.plot(*minimum, "*", color=RED, ms=16, mec="white", label="minimum (closed form)")
-    axes.set(xlabel=names[0], ylabel=names[1], title="The loss and the path of descent (prices are standardised)")
-    axes.set(xlim=(grid.u_G[0], grid.u_G[-1]), ylim=(grid.v_G[0], grid.v_G[-1]))
-    finish(axes, solid=True)
-    return save(figure, path)
+    if minimum_2 is not None:
+        axes.plot(*minimum_2, "*", color=RED, ms=16, mec="white", label="minimum (closed form)")
+    axes.set(xlabel="W1 (a)", ylabel="b1 (b)", title="The loss and the path of descent (prices are standardised)")
+    axes.set(xlim=(u_G[0], u_G[-1]), ylim=(v_G[0], v_G[-1]))
+    save(figure, path, solid=True)
+    return grid
 
 
-def draw_slice(grid: Grid, loss: float, samples: int, path: Path) -> Figure:
-    """Contours of the loss around the end of the descent, along two random directions."""
+def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path) -> None:
+    """Draw the loss of a model with more than two parameters on two planes, from K snapshots (P,) of its parameters.
+
+    `slice.png` is the plane through the end along two random directions. `trajectory.png` is the plane in which the
+    path varies most, with the path. Models of more than `LARGE` parameters have coarser slices, and models whose slices
+    would take long have them from fewer samples; the pictures state both numbers.
+    """
+    side = SLICE if len(path[-1]) <= LARGE else LARGE_SLICE
+    chosen = spaced(len(surface.x_ND), min(SLICE_SAMPLES, max(32, SLICE_WORK // (side**2 * len(path[-1])))))
+    surface = Surface(surface.network, surface.loss, surface.x_ND[chosen], surface.y_NH[chosen])
+    start_P, end_P = (torch.tensor(path[k]).double() for k in (0, -1))
+    start, end = float(surface.losses(start_P)), float(surface.losses(end_P))
+
+    axis_G = np.linspace(-1, 1, side)
+    grid = plane(surface, end_P, [filter_normalised(surface, end_P, seed) for seed in (0, 1)], axis_G, axis_G)
     figure = Figure(figsize=(7.4, 6.2), layout="constrained")
     axes = figure.subplots()
-    contours(figure, axes, grid, f"loss of {samples} training samples")
-    axes.plot(0, 0, "s", color=RED, ms=7, label=f"end of the descent, loss {loss:.4g}")
+    contours(figure, axes, grid, f"loss of {len(chosen)} training samples")
+    axes.plot(0, 0, "s", color=RED, ms=7, label=f"end of the descent, loss {end:.4g}")
     axes.set(
         xlabel="along a random direction (1: as long as each row of weights)",
         ylabel="along another random direction",
-        title=f"The loss around the end (filter-normalised, {len(grid.v_G)} x {len(grid.u_G)} points)",
+        title=f"The loss around the end (filter-normalised, {side} x {side} points)",
     )
-    finish(axes, solid=True)
-    return save(figure, path)
+    save(figure, figures / "slice.png", solid=True)
 
-
-def draw_trajectory(
-    grid: Grid, path_K2: np.ndarray, ends: Sequence[float], explained: np.ndarray, samples: int, path: Path
-) -> Figure:
-    """The path of the parameters in the plane where it varies most, with true losses on the plane and at both ends."""
+    two_2P, path_K2, explained_2 = principal_plane(path)
+    u_G, v_G = (span(path_K2[:, axis], points=side) for axis in (0, 1))
+    grid = plane(surface, end_P, [*torch.tensor(two_2P)], u_G, v_G)
     figure = Figure(figsize=(8, 6.2), layout="constrained")
     axes = figure.subplots()
-    contours(figure, axes, grid, f"loss of {samples} training samples, on the plane")
+    contours(figure, axes, grid, f"loss of {len(chosen)} training samples, on the plane")
     axes.plot(*path_K2.T, "-", color=ORANGE, lw=1.4)
     axes.plot(*path_K2.T, ".", color=ORANGE, ms=5, label=f"path, {len(path_K2)} snapshots")
-    for point, mark, name in ((0, "o", "start"), (-1, "s", "end")):
-        axes.plot(*path_K2[point], mark, color=BLACK, ms=7, label=f"{name}, true loss {ends[point]:.4g}")
+    axes.plot(*path_K2[0], "o", color=BLACK, ms=7, label=f"start, true loss {start:.4g}")
+    axes.plot(*path_K2[-1], "s", color=BLACK, ms=7, label=f"end, true loss {end:.4g}")
     axes.set(
-        xlabel=f"first principal direction ({explained[0]:.0%} of the path's variance)",
-        ylabel=f"second principal direction ({explained[1]:.0%})",
-        title=f"The path of all parameters in its principal plane ({len(grid.v_G)} x {len(grid.u_G)} points)",
+        xlabel=f"first principal direction ({explained_2[0]:.0%} of the path's variance)",
+        ylabel=f"second principal direction ({explained_2[1]:.0%})",
+        title=f"The path of all parameters in its principal plane ({side} x {side} points)",
     )
-    finish(axes, solid=True)
-    return save(figure, path)
+    save(figure, figures / "trajectory.png", solid=True)
 
 
 def mesh(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -195,22 +216,17 @@ def mesh(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Heights are logarithms of losses. Each axis is scaled to 0..1.
     """
-    from matplotlib import colormaps
-
     v_GG, u_GG = np.meshgrid(grid.v_G, grid.u_G, indexing="ij")
     heights = np.log(np.maximum(grid.loss_GG, np.finfo(float).tiny))
     sides = [(a - a.min()) / max(a.max() - a.min(), np.finfo(float).tiny) for a in (u_GG, v_GG, heights)]
     vertices = np.stack([side.ravel() for side in sides], axis=1)
     colours = (255 * colormaps["viridis"](vertices[:, 2])[:, :3]).astype(np.uint8)
-    return vertices.astype(np.float32), colours, np.array(list(_triangles(*grid.loss_GG.shape)), np.int32)
-
-
-def _triangles(rows: int, columns: int) -> Iterator[tuple[int, int, int]]:
-    for row in range(rows - 1):
-        for column in range(columns - 1):
-            corner = row * columns + column
-            yield corner, corner + 1, corner + columns
-            yield corner + 1, corner + columns + 1, corner + columns
+    corner_GG = np.arange(u_GG.size).reshape(u_GG.shape)
+    here, right, below, across = (
+        corner_GG[a, b].ravel() for a in (slice(-1), slice(1, None)) for b in (slice(-1), slice(1, None))
+    )
+    faces = np.concatenate([np.stack([here, right, below], 1), np.stack([right, across, below], 1)])
+    return vertices.astype(np.float32), colours, faces.astype(np.int32)
 
 
 def contours(figure: Figure, axes: Axes, grid: Grid, label: str) -> None:
@@ -220,21 +236,8 @@ def contours(figure: Figure, axes: Axes, grid: Grid, label: str) -> None:
     levels = low + rise * np.concatenate([[0], np.geomspace(1e-4, 1, 25)])
     if not np.all(np.diff(levels) > 0):  # a flat plane
         levels = low + np.linspace(0, max(rise, 1e-12 * max(abs(low), 1.0)), 3)
-    norm = _stretched(low, rise)
+    norm = BoundaryNorm(levels, 256)  # the colours of neighbouring levels are equally far apart
     filled = axes.contourf(grid.u_G, grid.v_G, grid.loss_GG, levels=levels, cmap="viridis", norm=norm)
     axes.contour(grid.u_G, grid.v_G, grid.loss_GG, levels=levels, colors="white", linewidths=0.4, alpha=0.6)
     bar = figure.colorbar(filled, ax=axes, label=label, ticks=levels[[0, *range(7, len(levels), 6)]])
     bar.ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%.4g"))
-
-
-def _stretched(low: float, rise: float) -> FuncNorm:
-    floor = 1e-4
-    scale = -np.log(floor)
-
-    def forward(value: np.ndarray) -> np.ndarray:
-        return 1 + np.log(np.clip((np.asarray(value) - low) / rise, floor, None)) / scale
-
-    def inverse(share: np.ndarray) -> np.ndarray:
-        return low + rise * np.exp((np.asarray(share) - 1) * scale)
-
-    return FuncNorm((forward, inverse), vmin=low, vmax=low + rise)

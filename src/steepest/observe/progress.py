@@ -1,21 +1,13 @@
-"""A progress bar over the whole run. rich draws it; this only feeds it, a few times a second.
+"""A progress bar over the whole run; rich draws it.
 
-Lightning's own bar restarts with each epoch, which for epochs of a few milliseconds shows nothing but flicker.
+Lightning's own bar restarts with each epoch, so with epochs of a few milliseconds it only flickers.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from steepest.engine.descent import UpdateLog
 from steepest.observe.instrument import Instrument, View
@@ -23,11 +15,11 @@ from steepest.observe.instrument import Instrument, View
 
 @dataclass
 class RunProgress(Instrument):
-    """Updates made of all updates, the epoch, and the objective so far.
+    """Shows the updates done and to do, the epoch, and the last objective.
 
     Attributes:
         objective: the metric shown.
-        per_second: how often the bar is redrawn, at most.
+        per_second: how often rich redraws the bar.
     """
 
     objective: str
@@ -36,13 +28,6 @@ class RunProgress(Instrument):
     def __post_init__(self) -> None:
         if not self.per_second > 0:
             raise ValueError(f"callbacks.progress.per_second={self.per_second} must be a number above 0")
-        self.progress: Progress | None = None
-        self.drawn, self.score = 0.0, ""
-
-    def begin(self, view: View) -> None:
-        """Show the bar."""
-        by_epochs = None if view.epochs_limit is None else view.epochs_limit * view.batches
-        total = min((limit for limit in (by_epochs, view.updates_limit) if limit is not None), default=None)
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -51,41 +36,31 @@ class RunProgress(Instrument):
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[score]}"),
-            auto_refresh=False,
+            refresh_per_second=self.per_second,
         )
+
+    def begin(self, view: View) -> None:
+        """Show the bar."""
+        by_epochs = None if view.epochs_limit is None else view.epochs_limit * view.batches
+        total = min((limit for limit in (by_epochs, view.updates_limit) if limit is not None), default=None)
         self.task = self.progress.add_task("train", total=total, completed=view.updates, epoch=view.epochs, score="")
         self.progress.start()
 
     def log(self, view: View, log: UpdateLog) -> None:
-        """Redraw if the last time is long enough ago."""
-        if time.monotonic() - self.drawn > 1 / self.per_second:
-            self._draw(view)
+        """Count the updates."""
+        self.progress.update(self.task, completed=view.updates)
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """Remember the objective."""
+        """Count the epoch, and show the last objective."""
         value = scores.get(self.objective)
-        self.score = "" if value is None else f"{self.objective} {value:.4g}"
+        score = "" if value is None else f"{self.objective} {value:.4g}"
+        self.progress.update(self.task, completed=view.updates, epoch=view.epochs, score=score)
 
     def say(self, what: str) -> None:
         """Show what the process does after the last update."""
-        if self.progress is not None:
-            self.progress.update(self.task, score=what)
-            self.progress.refresh()
-
-    def end(self, view: View) -> None:
-        """Show the bar as it ended."""
-        if self.progress is not None:
-            self._draw(view)
+        self.progress.update(self.task, score=what, refresh=True)
 
     def close(self) -> None:
-        """Give the terminal back."""
-        if self.progress is not None:
-            self.progress.refresh()
+        """Draw the bar once more and give the terminal back, if training began."""
+        if self.progress.live.is_started:
             self.progress.stop()
-            self.progress = None
-
-    def _draw(self, view: View) -> None:
-        assert self.progress is not None
-        self.progress.update(self.task, completed=view.updates, epoch=view.epochs, score=self.score)
-        self.progress.refresh()
-        self.drawn = time.monotonic()

@@ -1,26 +1,25 @@
-"""Every TensorBoard tag a run writes, and the dashboard made of them: the one place that says what a curve is.
+"""Every TensorBoard tag that a run writes, and the dashboard built from them: the one place that says what a curve is.
 
 `{parameter}` stands for a parameter's name (W1, b1, ...), `{metric}` for a score of `evaluate/metrics.py`, `{entry}`
-for one number of a parameter, as W1[0,0], `{layer}` for a hidden layer's number, `{baseline}` for a baseline's name,
-`{picture}` for a file of `figures/`. An x-axis of updates k means: after k updates.
+for one number of a parameter, such as W1[0,0], `{layer}` for a hidden layer's number, `{baseline}` for a baseline's
+name, `{picture}` for a file of `figures/`. An x-axis of updates k means: after k updates.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Tag:
+class Tag(NamedTuple):
     """One tag, or one family of tags with a placeholder.
 
     Attributes:
         name: the tag.
         meaning: what the number is.
         unit: its unit.
-        when: how often it is written, and what has to be asked for first.
+        when: how often it is written, and which callback writes it.
         chart: "category / chart" of the Custom Scalars dashboard; empty for none.
     """
 
@@ -30,65 +29,65 @@ class Tag:
     when: str
     chart: str = ""
 
-    @cached_property
-    def pattern(self) -> str:
-        """A regular expression of the whole tag."""
-        return "^" + re.sub(r"\\\{\w+\\\}", r"[^/]+", re.escape(self.name)).replace("\\_", "_") + "$"
-
     def matches(self, tag: str) -> bool:
-        """Whether a tag of an event file belongs here."""
+        """Whether a tag of an event file belongs to this line."""
         return re.match(self.pattern, tag) is not None
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression that matches the whole tag."""
+        return "^" + re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(self.name)) + "$"
 
 
 UPDATE, EPOCH, END, LOOK = "every update", "every epoch", "at the end", "at every look"
 LOSS = "Loss / by epoch, whole parts"
 CURVATURE, STEPS, NOISE = f"{LOOK} (callbacks=curvature)", f"{UPDATE} (callbacks=steps)", f"{LOOK} (callbacks=noise)"
 TAGS = (
-    Tag("train/loss", "loss of the batch that update k was computed from, before it", "loss", UPDATE, "Loss / by update, each its batch"),
+    Tag("train/loss", "loss of update k's batch, before the update", "loss", UPDATE, "Loss / by update, on its batch"),
     Tag("train/full_loss", "loss of the whole training part at the current parameters", "loss", EPOCH, LOSS),
     Tag("val/loss", "loss of the whole validation part at the current parameters", "loss", EPOCH, LOSS),
-    Tag("reference/train_{baseline}", "loss of the training part by least squares, persistence, ...: lines to compare with", "loss", EPOCH, LOSS),
-    Tag("reference/val_{baseline}", "the same of the validation part", "loss", EPOCH, LOSS),
+    Tag("reference/train_{baseline}", "training loss of a baseline (least squares, persistence, ...), to compare with", "loss", EPOCH, LOSS),
+    Tag("reference/val_{baseline}", "validation loss of a baseline", "loss", EPOCH, LOSS),
     Tag("train/{metric}", "score of the whole training part at the current parameters", "metric's", EPOCH),
     Tag("val/{metric}", "score of the whole validation part at the current parameters", "metric's", EPOCH),
     Tag("gradient_norm/total", "Euclidean norm of the gradient of update k", "loss / parameter", UPDATE, "Gradient norms / total"),
-    Tag("gradient_norm/{parameter}", "the same, of one parameter tensor", "loss / parameter", UPDATE, "Gradient norms / of each parameter tensor"),
-    Tag("parameter/{entry}", "a number of a model with few parameters, after k updates", "parameter", UPDATE, "Parameters / each number (models of up to 64)"),
+    Tag("gradient_norm/{parameter}", "Euclidean norm of one parameter tensor's gradient", "loss / parameter", UPDATE, "Gradient norms / of each parameter tensor"),
+    Tag("parameter/{entry}", "one parameter of a small model, after k updates", "parameter", UPDATE, "Parameters / each number (models of up to 64)"),
     Tag("parameter_norm/{parameter}", "norm of one parameter tensor, after k updates", "parameter", UPDATE, "Parameters / norm of each tensor"),
     Tag("parameter_mean/{parameter}", "mean of a parameter tensor", "parameter", EPOCH, "Parameters / mean of each tensor"),
-    Tag("parameter_extreme/{parameter}", "greatest absolute number of a parameter tensor", "parameter", EPOCH, "Parameters / extreme of each tensor"),
-    Tag("parameters/{parameter}", "histogram of a parameter tensor", "parameter", "about 10 times"),
-    Tag("gradients/{parameter}", "histogram of a parameter tensor's gradient", "loss / parameter", "about 10 times"),
-    Tag("update_ratio/{parameter}", "norm of update k over the norm of what it changed", "relative", "every 50th update", "Step quality / size of a step relative to the parameters"),
+    Tag("parameter_extreme/{parameter}", "greatest absolute value in a parameter tensor", "parameter", EPOCH, "Parameters / extreme of each tensor"),
+    Tag("parameters/{parameter}", "histogram of a parameter tensor", "parameter", "about 10 times a run"),
+    Tag("gradients/{parameter}", "histogram of a parameter tensor's gradient", "loss / parameter", "about 10 times a run"),
+    Tag("update_ratio/{parameter}", "norm of update k divided by the norm of the parameters before it", "relative", "every 50th update", "Step quality / size of a step relative to the parameters"),
     Tag("learning_rate", "step size of update k", "-", EPOCH, "Step quality / step size and its stability limit"),
     Tag("curvature/stability_limit", "2 / lambda_max: gradient descent with a larger step moves away from a minimum", "-", CURVATURE, "Step quality / step size and its stability limit"),
-    Tag("step/predicted_decrease", "step times slope: what update k would have lowered its batch's loss by, were the loss a plane", "loss", STEPS, "Step quality / predicted and actual decrease"),
-    Tag("step/actual_decrease", "what update k lowered its batch's loss by", "loss", STEPS, "Step quality / predicted and actual decrease"),
-    Tag("step/position", "where update k ended in the parabola along it: -1 did not move, 0 its bottom, 1 as high as before", "-", STEPS, "Step quality / position in the local parabola"),
-    Tag("dead/layer{layer}", "share of a layer's relu units that no training sample switches on", "share", EPOCH, "Neuron health / dead relus"),
-    Tag("saturated/layer{layer}", "share of a layer's outputs (sigmoid, tanh, hard sigmoid) with less than a twentieth of the greatest slope", "share", EPOCH, "Neuron health / saturated sigmoids"),
+    Tag("step/predicted_decrease", "step times slope: how much update k would lower its batch's loss if the loss were a plane", "loss", STEPS, "Step quality / predicted and actual decrease"),
+    Tag("step/actual_decrease", "how much update k lowered its batch's loss", "loss", STEPS, "Step quality / predicted and actual decrease"),
+    Tag("step/position", "where update k ended in the parabola along its step: -1 at the start, 0 at the bottom, 1 as high on the other side", "-", STEPS, "Step quality / position in the local parabola"),
+    Tag("dead/layer{layer}", "share of a layer's relu units that no training sample activates", "share", EPOCH, "Neuron health / dead relus"),
+    Tag("saturated/layer{layer}", "share of a layer's outputs (sigmoid, tanh, hard sigmoid) whose slope is below a twentieth of the greatest slope", "share", EPOCH, "Neuron health / saturated sigmoids"),
     Tag("curvature/greatest_eigenvalue", "lambda_max of the Hessian of the training loss", "loss / parameter^2", CURVATURE, "Curvature / ends of the Hessian's spectrum"),
-    Tag("curvature/smallest_eigenvalue", "lambda_min: below 0 the loss falls along its direction, even where the gradient is zero", "loss / parameter^2", CURVATURE, "Curvature / ends of the Hessian's spectrum"),
+    Tag("curvature/smallest_eigenvalue", "lambda_min: if negative, the loss falls along its eigenvector even where the gradient is zero", "loss / parameter^2", CURVATURE, "Curvature / ends of the Hessian's spectrum"),
     Tag("curvature/positive_fraction", "share of the Hessian's eigenvalues above 0", "share", CURVATURE, "Curvature / share of positive eigenvalues"),
     Tag("curvature/gradient_norm", "norm of the whole training part's gradient", "loss / parameter", CURVATURE, "Curvature / gradient norm of the whole training part"),
-    Tag("critical/gradient_norm", "norm of the whole training part's gradient where the descent ended (HPARAMS)", "loss / parameter", f"{END} (callbacks=curvature)"),
-    Tag("critical/greatest_eigenvalue", "lambda_max there (HPARAMS)", "loss / parameter^2", f"{END} (callbacks=curvature)"),
-    Tag("critical/smallest_eigenvalue", "lambda_min there (HPARAMS)", "loss / parameter^2", f"{END} (callbacks=curvature)"),
+    Tag("critical/gradient_norm", "norm of the whole training part's gradient at the end of the descent (HPARAMS)", "loss / parameter", f"{END} (callbacks=curvature)"),
+    Tag("critical/greatest_eigenvalue", "lambda_max at the end of the descent (HPARAMS)", "loss / parameter^2", f"{END} (callbacks=curvature)"),
+    Tag("critical/smallest_eigenvalue", "lambda_min at the end of the descent (HPARAMS)", "loss / parameter^2", f"{END} (callbacks=curvature)"),
     Tag("critical/verdict", "where the descent ended (HPARAMS): 1 local minimum, 2 saddle, 3 plateau, 0 not critical", "-", f"{END} (callbacks=curvature)"),
-    Tag("noise/scale", "gradient noise scale: the batch size at which noise equals signal", "samples", NOISE, "Gradient noise / batch size and what it should be"),
-    Tag("noise/norm_test", "batch size that the norm test asks for", "samples", NOISE, "Gradient noise / batch size and what it should be"),
-    Tag("noise/batch_size", "samples of an update", "samples", NOISE, "Gradient noise / batch size and what it should be"),
+    Tag("noise/scale", "gradient noise scale: the batch size at which noise equals signal", "samples", NOISE, "Gradient noise / batch size and recommended batch sizes"),
+    Tag("noise/norm_test", "batch size that the norm test recommends", "samples", NOISE, "Gradient noise / batch size and recommended batch sizes"),
+    Tag("noise/batch_size", "number of samples in an update", "samples", NOISE, "Gradient noise / batch size and recommended batch sizes"),
     Tag("noise/sample_norm_{which}", "least, median and greatest norm of the gradients of a batch's samples", "loss / parameter", NOISE, "Gradient noise / norms of the samples' gradients"),
     Tag("epoch", "epochs done after k updates", "epochs", EPOCH, "Speed / epochs by update"),
-    Tag("speed/updates_per_second", "since the epoch before", "1/s", EPOCH, "Speed / updates per second"),
-    Tag("speed/samples_per_second", "since the epoch before", "1/s", EPOCH, "Speed / samples per second"),
-    Tag("speed/memory", "of the process; on a GPU, of its tensors", "MiB", EPOCH, "Speed / memory"),
-    Tag("audit/relative_error", "greatest error of a gradient (callbacks=audit)", "relative", "as configured"),
-    Tag("parity/loss_difference", "of update k, by hand and by autograd (callbacks=parity)", "loss", UPDATE),
-    Tag("parity/parameter_difference", "greatest, after k updates (callbacks=parity)", "parameter", UPDATE),
-    Tag("escape/eigenvalue", "negative eigenvalue of the Hessian along which a saddle was left (callbacks=escape)", "loss / parameter^2", "at every escape"),
-    Tag("figures/{picture}", "what is in figures/", "picture", END),
-    Tag("surface", "the loss surface of a model with two parameters, to turn around", "mesh", END),
+    Tag("speed/updates_per_second", "updates per second since the last value", "1/s", EPOCH, "Speed / updates per second"),
+    Tag("speed/samples_per_second", "samples per second since the last value", "1/s", EPOCH, "Speed / samples per second"),
+    Tag("speed/memory", "peak memory of the process or, on a GPU, of its tensors", "MiB", EPOCH, "Speed / memory"),
+    Tag("audit/relative_error", "greatest relative error of a gradient (callbacks=audit)", "relative", "as configured"),
+    Tag("parity/loss_difference", "difference between the losses of update k by hand and by autograd (callbacks=parity)", "loss", UPDATE),
+    Tag("parity/parameter_difference", "greatest difference of a parameter after k updates (callbacks=parity)", "parameter", UPDATE),
+    Tag("escape/eigenvalue", "negative eigenvalue whose eigenvector the step out of a saddle followed (callbacks=escape)", "loss / parameter^2", "at every escape"),
+    Tag("figures/{picture}", "a file of figures/", "picture", END),
+    Tag("surface", "the loss surface of a model with two parameters, as a mesh to rotate", "mesh", END),
     Tag("test/{metric}", "score of the test part at the best epoch (HPARAMS)", "metric's", END),
     Tag("best/objective", "the objective at the best epoch (HPARAMS)", "objective", END),
 )  # fmt: skip
@@ -99,25 +98,20 @@ def known(tag: str) -> bool:
     return any(entry.matches(tag) for entry in TAGS)
 
 
-@cache  # each of a sweep's many runs has it
+@cache  # all runs of a sweep share it
 def layout() -> dict[str, dict[str, list]]:
-    """The Custom Scalars dashboard: category -> chart -> what it shows. The same in every run.
+    """The Custom Scalars dashboard: category -> chart -> ``["Multiline", patterns]``. The same in every run.
 
-    (TensorBoard takes the layout of one run for all, and shows a tag in every chart that its name matches from the
-    start on; so each pattern is of whole names.)
+    TensorBoard takes the layout of one run for all runs. It matches a pattern with the start of a tag, so each pattern
+    ends with $ and excludes tags that have their own line in the table.
     """
     charts: dict[str, dict[str, list]] = {}
-    for tag in TAGS:
-        if tag.chart:
-            category, chart = tag.chart.split(" / ")
-            charts.setdefault(category, {}).setdefault(chart, ["Multiline", []])[1].append(_alone(tag))
+    for tag in (tag for tag in TAGS if tag.chart):
+        category, chart = tag.chart.split(" / ")
+        own = [other.name for other in TAGS if other is not tag and tag.matches(other.name)]
+        pattern = "".join(f"(?!{re.escape(name)}$)" for name in own if "{" not in name) + tag.pattern
+        charts.setdefault(category, {}).setdefault(chart, ["Multiline", []])[1].append(pattern)
     return charts
-
-
-def _alone(tag: Tag) -> str:
-    """A tag's pattern, without tags that have an entry of their own in the table."""
-    others = [other.name for other in TAGS if other is not tag and "{" not in other.name and tag.matches(other.name)]
-    return "".join(f"(?!{re.escape(name)}$)" for name in others) + tag.pattern if others else tag.pattern
 
 
 def table() -> str:

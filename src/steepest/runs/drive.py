@@ -25,8 +25,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from steepest.data.batches import Batches, PreparedData
 from steepest.engine.descent import Descent
+from steepest.evaluate.baselines import reference_losses
 from steepest.evaluate.evaluation import Evaluator
-from steepest.evaluate.references import reference_losses
 from steepest.evaluate.scoring import PartScorer
 from steepest.observe.eventfile import EventFile, custom_scalars
 from steepest.observe.hparams import begin_session, hyperparameters

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from steepest.data.windows import Windows
-from steepest.evaluate.critical import CODES
+from steepest.evaluate.critical import KINDS
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.scoring import PartScorer
 from steepest.evaluate.table import extrapolation_hint, line_in_words
+from steepest.observe.audit import Parity
 from steepest.observe.hparams import end_session
-from steepest.observe.parity import Parity
 from steepest.runs.files import write_text
 from steepest.runs.record import RunRecord, Status
 from steepest.runs.tracker import Tracker
@@ -114,5 +114,5 @@ def _final_values(metrics: dict[str, Any]) -> dict[str, float | None]:
     if "critical" in metrics:
         names = ("gradient_norm", "greatest_eigenvalue", "smallest_eigenvalue")
         values |= {f"critical/{name}": metrics["critical"][name] for name in names}
-        values["critical/verdict"] = float(CODES[metrics["critical"]["verdict"]])
+        values["critical/verdict"] = float(KINDS[metrics["critical"]["verdict"]][0])
     return values
