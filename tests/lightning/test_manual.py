@@ -360,7 +360,7 @@ def test_a_checkpoint_inside_an_epoch_resumes_to_the_bit(every, engine, tmp_path
 
 def test_lbfgs_and_mixed_precision_are_refused_with_what_to_do():
     model = ManualPredictor(5, 1, optimizer=torch.optim.LBFGS)
-    with pytest.raises(ValueError, match="take model=linear or model=mlp with it"):
+    with pytest.raises(ValueError, match="use model=linear or model=mlp with it"):
         model.configure_optimizers()
     with pytest.raises(ValueError, match="trainer.precision=bf16-mixed.*use 32-true or 64-true"):
         fitted(ManualPredictor(5, 1), precision="bf16-mixed")
