@@ -463,7 +463,7 @@ def test_a_folder_holds_one_run(train, tmp_path):
 
     from steepest.lightning.run import run
 
-    with pytest.raises(ValueError, match="holds a run already. To continue it: python train.py resume="):
+    with pytest.raises(ValueError, match="already holds a run. To continue it: python train.py resume="):
         run(composed("debug=quick"), tmp_path / "run", [])
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
