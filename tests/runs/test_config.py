@@ -81,7 +81,7 @@ def test_all_problems_of_a_config_are_reported_together():
 
 
 def test_a_value_that_has_to_be_given_is_asked_for():
-    with pytest.raises(ValueError, match=r"data.path has to be given: add data.path=\.\.\."):
+    with pytest.raises(ValueError, match=r"data.path is missing: add data.path=\.\.\."):
         check(composed("data=csv"))
 
 

@@ -143,7 +143,7 @@ def test_a_journal_that_was_cut_off_in_a_line_is_gone_on_with(tmp_path):
 def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, content):
     path = tmp_path / "x.db"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"storage=.*x.db is no journal of Optuna's .* such as sqlite:///"):
+    with pytest.raises(ValueError, match=r"storage=.*x.db is not a journal of Optuna .* such as sqlite:///"):
         open_storage(str(path), mend=True)
     assert path.read_bytes() == content
 

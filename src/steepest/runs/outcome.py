@@ -1,4 +1,4 @@
-"""The results of a finished run, for metrics.json and for TensorBoard's HPARAMS tab. No Lightning here."""
+"""The results of a finished run, for metrics.json and for TensorBoard's HPARAMS tab. No Lightning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from steepest.evaluate.table import extrapolation_hint, line_in_words
 
 
 def assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> dict[str, Any]:
-    """The part of metrics.json that says how good a finished run's model is."""
+    """The part of metrics.json about the quality of a finished run's model."""
     verdict = evaluation.verdict()
     return evaluation.model | {
         "baselines": evaluation.baselines,
