@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from steepest.data.windows import Windows
 from steepest.engine.descent import BETWEEN_RATIOS, UpdateLog
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.scoring import PartScorer
@@ -71,9 +73,9 @@ class Tracking(Callback):
         self.objective, self.rule, self.instruments, self.trial = objective, rule, instruments, trial
         self.scorers, self.references, self.data, self.folder = scorers, references, data, folder
         self.tracker: Tracker | None = None
-        self.resumed: dict[str, Any] | None = None
-        self.rows: _Rows | None = None
-        self.saved = time.monotonic()
+        self.rows: _Rows | None = None  # None while the kernel trains
+        self._restored: dict[str, Any] | None = None
+        self._saved = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the tracker and restore its state; stop if the run has already ended."""
@@ -95,13 +97,13 @@ class Tracking(Callback):
             clip=clip,
         )
         instruments = self.instruments if trainer.is_global_zero else {}
-        outputs = _outputs(pl_module, view)
+        outputs = partial(_outputs, pl_module, view.windows)
         references = self.references() if view.sink is not None else {}
         self.tracker = tracker = Tracker(
             view, self.objective, self.rule, instruments, self.scorers(), outputs, references, self.trial
         )
-        if self.resumed is not None:
-            tracker.load_state_dict(self.resumed)
+        if self._restored is not None:
+            tracker.load_state_dict(self._restored)
         if isinstance(pl_module, ManualPredictor):
             pl_module.tracker = tracker
         if engine != "kernel":
@@ -129,7 +131,7 @@ class Tracking(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if the last checkpoint is old enough; the schedulers have finished the previous epoch by now."""
         # All processes save together, but their clocks differ: the first process decides.
-        due = time.monotonic() - self.saved >= PAUSE and trainer.global_step > 0
+        due = time.monotonic() - self._saved >= PAUSE and trainer.global_step > 0
         if trainer.strategy.broadcast(due):
             self._save(trainer)
 
@@ -187,12 +189,12 @@ class Tracking(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the state until the tracker exists."""
-        self.resumed = state_dict
+        self._restored = state_dict
 
     def _save(self, trainer: Trainer) -> None:
         self._tracker().flush()
         trainer.save_checkpoint(self.folder / "last.ckpt")
-        self.saved = time.monotonic()
+        self._saved = time.monotonic()
 
     def _save_best(self, trainer: Trainer) -> None:
         if trainer.is_global_zero and (best := self._tracker().best) is not None:
@@ -213,9 +215,6 @@ class _Rows:
         self.entries = tracker.wants_entries
         self.noted: tuple[float, Tensor, int] | None = None  # the current update's loss, gradient norms and samples
         self.looked = False
-        self._clear()
-
-    def _clear(self) -> None:
         self.rows: list[tuple[float, Tensor, Tensor, Tensor | None, float, int]] = []
         self.ratios: list[tuple[int, np.ndarray]] = []
 
@@ -262,25 +261,21 @@ class _Rows:
             np.array(losses),
             torch.stack(gradients).cpu().numpy(),
             torch.stack(norms).cpu().numpy(),
-            torch.stack([e for e in entries if e is not None]).cpu().numpy() if self.entries else None,
+            torch.stack(entries).cpu().numpy() if self.entries else None,
             self.ratios,
             np.array(moments),
             sum(samples),
             samples[-1],
         )
-        self._clear()
+        self.rows, self.ratios = [], []
         self.tracker.log(log)
 
 
-def _outputs(module: Predictor, view: View) -> Callable[[PartScorer], Tensor]:
-    """What computes a part's outputs with the engine that trains."""
-
-    def outputs(scorer: PartScorer) -> Tensor:
-        if isinstance(module, ManualPredictor) and module.descent is not None:
-            return module.descent.predict(scorer.origin_N.numpy())
-        return outputs_in_blocks(module, view.windows, scorer.part)
-
-    return outputs
+def _outputs(module: Predictor, windows: Windows, scorer: PartScorer) -> Tensor:
+    """A part's outputs (N, O), computed by the engine that trains."""
+    if isinstance(module, ManualPredictor) and module.descent is not None:
+        return module.descent.predict(scorer.origin_N.numpy())
+    return outputs_in_blocks(module, windows, scorer.part)
 
 
 def _other_reason(trainer: Trainer) -> str:

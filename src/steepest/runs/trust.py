@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, wraps
 from typing import Any
 
@@ -22,10 +22,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from steepest.data.faults import Faults
 
-EXTRAS = {  # plugins that shipped configs name -> the extra that installs each
+EXTRAS = {  # packages that shipped configs name -> the extra that installs each
     "hydra_plugins.hydra_joblib_launcher.": "joblib",
     "hydra_plugins.hydra_submitit_launcher.": "slurm",
     "hydra_plugins.hydra_ray_launcher.": "ray",
+    "optuna.": "tune",
 }
 
 # Dotted prefix -> the required base class (a class, or a path that is imported on use), or None for anything there.
@@ -39,7 +40,6 @@ FOR_HYDRA: Approved = {
     "optuna.samplers.": object,
     "optuna.pruners.": object,
 }
-PACKAGES = {"optuna": "tune"}  # packages that shipped configs name -> the extra that installs each
 CALLED_BY_HYDRA = ("callbacks", "sweeper", "launcher")
 
 
@@ -58,13 +58,11 @@ def locate(path: str, approved: Approved) -> Callable[..., Any]:
     if not all(part.isidentifier() for part in path.split(".")):
         raise ValueError(f"_target_ '{path}' is not a dotted name")
     found = _imported(path)
-    package = path.split(".")[0]
-    if found is None and package in PACKAGES and importlib.util.find_spec(package) is None:
-        raise ValueError(f"_target_ '{path}' needs {package}: pip install 'steepest[{PACKAGES[package]}]'")
     if found is None:
-        extra = next((extra for plugin, extra in EXTRAS.items() if path.startswith(plugin)), None)
-        fix = f": pip install 'steepest[{extra}]'" if extra else ""
-        raise ValueError(f"_target_ '{path}' does not exist{fix}")
+        for package, extra in EXTRAS.items():
+            if path.startswith(package) and importlib.util.find_spec(package[:-1]) is None:
+                raise ValueError(f"_target_ '{path}' needs {package[:-1]}: pip install 'steepest[{extra}]'")
+        raise ValueError(f"_target_ '{path}' does not exist")
     identity = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
     prefix = _prefix(identity, approved)
     if prefix is None or not (inspect.isclass(found) or inspect.isfunction(found)):
@@ -132,19 +130,14 @@ def check_trust(config: DictConfig, loader: ConfigLoaderImpl, name: str | None, 
 
 def _targets(node: Any, where: str) -> Iterator[tuple[str, str]]:
     """The key and the resolved value of every `_target_` below a node."""
-    if isinstance(node, ListConfig):
-        keys: list[Any] = list(range(len(node)))
-    elif isinstance(node, DictConfig):
-        keys = list(node.keys())
-    else:
+    if not isinstance(node, ListConfig | DictConfig):
         return
+    keys: Iterable[Any] = range(len(node)) if isinstance(node, ListConfig) else node.keys()
     for key in keys:
         try:
             value = node[key]
-        except OmegaConfBaseException:
-            if key == "_target_":
-                yield where, "???"
-            continue  # Hydra cannot resolve it here either
+        except OmegaConfBaseException:  # Hydra cannot resolve it here either
+            value = "???" if key == "_target_" else None
         if key == "_target_":
             yield where, str(value)
         else:
