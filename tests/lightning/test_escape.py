@@ -1,4 +1,4 @@
-"""The way out of a saddle: taken where there is one, along the right direction, and nowhere else."""
+"""`Escape` steps off a saddle along the right direction, and does nothing elsewhere."""
 
 import json
 
@@ -19,7 +19,7 @@ SADDLE = [
 
 
 def planted():
-    """The loss of a net at a saddle whose curvature is known, and the data's correlation."""
+    """The loss of a net at a saddle with known curvature, and the data's correlation."""
     random = np.random.default_rng(0)
     x = random.normal(size=50)
     y = 0.6 * x + random.normal(size=50)
@@ -29,16 +29,16 @@ def planted():
 
 
 @pytest.mark.parametrize("exact_up_to", [100, 0], ids=["all eigenvalues", "Lanczos"])
-def test_the_way_down_from_a_saddle_is_the_negative_eigenvector_that_is_known_on_paper(exact_up_to):
+def test_the_direction_at_a_saddle_is_the_known_negative_eigenvector(exact_up_to):
     surface, theta_P, rho = planted()
     smallest, greatest, vector_P = downward(surface, theta_P, exact_up_to=exact_up_to, steps=40)
     assert smallest == pytest.approx(-2 * rho, abs=1e-12)
     assert greatest == pytest.approx(2, abs=1e-12)
-    # w1 and w2 together, b1 and b2 not at all
+    # equal parts of w1 and w2, and nothing of b1 and b2
     assert vector_P.tolist() == pytest.approx([0.5**0.5, 0, 0.5**0.5, 0], abs=1e-9)
 
 
-def test_the_vector_is_an_eigenvector_of_a_larger_nets_hessian_too():
+def test_the_direction_is_an_eigenvector_of_a_larger_nets_hessian():
     net = MLP(3, [5, 4], 2, "tanh", seed=3).double()
     x_ND, y_NH = torch.randn(40, 3, dtype=torch.float64), torch.randn(40, 2, dtype=torch.float64)
     surface = Surface(net, LOSSES["mse"], x_ND, y_NH)
@@ -61,23 +61,23 @@ def test_descent_leaves_the_saddle_and_reaches_least_squares(train, model):
     assert outcome.metrics["train"]["mse"] == pytest.approx(exact, rel=1e-9)
 
 
-def test_without_it_descent_stays_on_the_saddle_for_ever(train):
+def test_without_it_descent_stays_on_the_saddle(train):
     outcome, _ = train("model=mlp_manual", *SADDLE, "~callbacks.escape")
     assert outcome.metrics["train"]["mse_scaled"] == pytest.approx(1, abs=1e-12)
     assert outcome.metrics["critical"]["verdict"] == "saddle"
 
 
-def test_at_a_minimum_nothing_is_done(train):
+def test_it_does_nothing_at_a_minimum(train):
     _, folder = train("model=linear_manual", *[o for o in SADDLE if not o.startswith("model.")])
     assert json.loads((folder / "metrics.json").read_text())["escapes"] == []
 
 
-def test_it_waits_as_long_as_it_is_asked_to_and_steps_no_more_often(train):
+def test_it_steps_after_patience_updates_and_only_once(train):
     _, folder = train("model=mlp_manual", *SADDLE, "callbacks.escape.patience=7", "stop.epochs=9")
     assert [e["update"] for e in json.loads((folder / "metrics.json").read_text())["escapes"]] == [7]
 
 
-def test_a_run_that_is_gone_on_with_remembers_its_escape(train):
+def test_a_resumed_run_remembers_its_escape(train):
     train("model=mlp_manual", *SADDLE, "stop.epochs=5")
     _, folder = train("stop.epochs=40", resume=True)
     assert [e["update"] for e in json.loads((folder / "metrics.json").read_text())["escapes"]] == [1]
@@ -88,7 +88,7 @@ def test_a_run_that_is_gone_on_with_remembers_its_escape(train):
     ["length=0", "gradient_norm=-1", "patience=0", "most=0", "samples=0", "steps=1"],
     ids=lambda bad: bad.split("=")[0],
 )
-def test_numbers_that_make_no_sense_are_refused_with_their_key(bad):
+def test_impossible_options_are_refused_with_their_key(bad):
     key, value = bad.split("=")
     with pytest.raises(ValueError, match=f"callbacks.escape.{key}={value} must be"):
         Escape(**{key: int(value)})
