@@ -38,8 +38,7 @@ def gradcheck(
     ] = 64,
     single: Annotated[bool, typer.Option("--single", help="Use single precision instead of double")] = False,
     explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Print every number of a 2-2-2 net's forward, backward and update"),
+        bool, typer.Option("--explain", help="Print every number of a 2-2-2 net's forward, backward and update")
     ] = False,
     example: Annotated[
         Path | None, typer.Option(help="With --explain: a YAML file that describes your own net", show_default=False)

@@ -1,4 +1,4 @@
-"""Whole runs in this process, held against closed forms, certified numbers and themselves."""
+"""Whole runs in this process, compared with closed forms, certified numbers and each other."""
 
 import json
 
@@ -115,7 +115,7 @@ def test_two_runs_of_one_seed_are_bit_identical_and_seed_0_is_a_seed(train):
     assert json.loads((runs["a"][1] / "run.json").read_text())["seed"] == 0
 
 
-def test_a_run_whose_folder_was_moved_is_resumed_there(train):
+def test_a_run_is_resumed_in_a_folder_that_was_moved(train):
     common = [o for o in QUICK if not o.startswith("stop")]
     _, expected = train(*common, "stop.epochs=5", name="whole")
     _, folder = train(*common, "stop.epochs=2", name="part")
@@ -127,7 +127,7 @@ def test_a_run_whose_folder_was_moved_is_resumed_there(train):
     assert len(json.loads((folder / "run.json").read_text())["resumed"]) == 1
 
 
-def test_resuming_refuses_what_would_make_it_another_run(train):
+def test_resuming_refuses_overrides_that_the_numbers_depend_on(train):
     train(*QUICK)
     with pytest.raises(ValueError, match=r"optimizer.lr=0.5 would make it another run"):
         train("optimizer.lr=0.5", resume=True)
@@ -145,7 +145,7 @@ def test_resuming_refuses_data_that_changed(train, tmp_path):
     with pytest.raises(ValueError, match="the data changed since the run began"):
         train("stop.epochs=3", resume=True)
     for name, text in before.items():
-        assert (tmp_path / "run" / name).read_text() == text, "a refused resume leaves the record as it was"
+        assert (tmp_path / "run" / name).read_text() == text, "a refused resume does not change the record"
 
 
 def test_a_resumed_run_keeps_its_own_limit_unless_it_is_raised(train):
@@ -159,7 +159,7 @@ def test_a_resumed_run_keeps_its_own_limit_unless_it_is_raised(train):
     assert outcome.metrics["epochs"] == 4
 
 
-def test_a_checkpoint_that_is_no_plain_data_is_refused(train):
+def test_a_checkpoint_with_a_pickle_is_refused(train):
     _, folder = train(*QUICK)
     path = folder / "checkpoints" / "last.ckpt"
     state = torch.load(path, weights_only=True)
@@ -214,7 +214,7 @@ def events_of(folder):
     return events
 
 
-def test_every_tag_of_an_event_file_is_in_the_table_and_every_entry_is_written(train):
+def test_runs_write_exactly_the_tags_of_the_table(train):
     _, line = train(*WALK, "stop.epochs=2", name="line", pictures=True)
     watched = "callbacks=[default,audit,parity,curvature,noise,steps]"
     net = ("model=mlp_manual", *WALK, "data.window=2", "model.hidden=[3]", "stop.epochs=2")
@@ -270,7 +270,7 @@ def test_one_run_is_one_event_directory_with_its_hyper_parameters(train):
 
 
 def sessions(folder):
-    """What HPARAMS knows of a run: columns, metrics, values, status."""
+    """A run in HPARAMS: columns, metrics, values, status."""
     events = events_of(folder)
     found = {
         tag: metadata.parse_experiment_plugin_data if "experiment" in tag
@@ -285,7 +285,7 @@ def sessions(folder):
     )  # fmt: skip
 
 
-def test_hparams_has_the_same_columns_whatever_the_model_and_the_values_of_each_run(train):
+def test_hparams_has_the_same_columns_for_every_model_and_each_runs_values(train):
     runs = [
         sessions(train(*overrides, "stop.epochs=2", name=str(number))[1])
         for number, overrides in enumerate(
@@ -308,12 +308,12 @@ def test_hparams_has_the_same_columns_whatever_the_model_and_the_values_of_each_
     assert runs[0][2]["optimizer.lr"] == 0.01
 
 
-def test_what_the_user_set_has_a_column(train):
+def test_hparams_has_a_column_for_every_override(train):
     columns, *_ = sessions(train(*WALK, "stop.epochs=1", "+trainer.max_steps=7", "data.split=[0.8,0.1,0.1]")[1])
     assert {"trainer.max_steps", "data.split"} <= set(columns)
 
 
-def test_a_run_that_failed_says_so_in_hparams(train):
+def test_hparams_shows_that_a_run_failed(train):
     _, folder = train("data=line", "optimizer.lr=1e9", "data.batch_size=null", "stop.epochs=500")
     assert sessions(folder)[3] == 2  # failure
 
@@ -355,14 +355,14 @@ def test_reference_lines_are_the_losses_of_the_baselines(train):
         ("data.horizon=3",),
     ],
 )
-def test_standing_still_means_tomorrow_is_today_in_every_transform(how):
+def test_standing_still_predicts_the_last_price_in_every_transform(how):
     windows = data_of(*how).windows
     origin = windows.parts["val"].origins(torch.arange(50))
     prices = windows.to_price(windows.standing_still(origin), origin)
     torch.testing.assert_close(prices, windows.last(origin).expand_as(prices), rtol=1e-9, atol=0)
 
 
-def test_a_diverging_run_fails_and_says_what_to_lower(train):
+def test_a_diverging_run_fails_with_advice(train):
     outcome, folder = train("optimizer.lr=1000")
     assert outcome.metrics["status"] == "failed"
     assert "diverged: the training loss is " in outcome.metrics["stop_reason"]
@@ -394,7 +394,7 @@ def test_a_diverging_run_fails_and_says_what_to_lower(train):
         (["scheduler=cosine", "stop.epochs=null", "stop.updates=5"], "scheduler.T_max=None should be"),
     ],
 )
-def test_bad_input_leaves_nothing_that_looks_like_a_finished_run(train, tmp_path, overrides, message):
+def test_a_refused_run_does_not_look_finished(train, tmp_path, overrides, message):
     with pytest.raises(ValueError, match=message):
         train(*overrides)
     folder = tmp_path / "run"
@@ -412,7 +412,7 @@ def test_a_folder_holds_one_run(train, tmp_path):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
 
-def test_an_empty_part_is_skipped_and_the_record_says_so(train):
+def test_an_empty_part_is_skipped_and_noted_in_the_record(train):
     outcome, folder = train("data=line", "data.split=[0.8,0,0.2]", "stop.epochs=2")
     run = json.loads((folder / "run.json").read_text())
     assert run["data"]["skipped_parts"] == ["val"]
@@ -446,7 +446,7 @@ def test_a_net_learns_classes_of_plain_rows_that_a_line_cannot(train):
     assert (folder / "figures" / "prediction.png").exists()
 
 
-def test_several_series_share_one_model_and_are_scored_one_by_one(train):
+def test_several_series_share_one_model_and_have_their_own_scores(train):
     outcome, _ = train(
         "data=stocks", "data.series=[AAPL,KO]", "data.transform=log_return", "data.window=3", "stop.epochs=1"
     )
@@ -456,7 +456,7 @@ def test_several_series_share_one_model_and_are_scored_one_by_one(train):
     assert outcome.metrics["series"]["KO"]["mae"] == pytest.approx((ko["prediction"] - ko["actual"]).abs().mean())
 
 
-def test_overfitting_one_batch_drives_its_loss_to_nothing(train):
+def test_overfitting_one_batch_drives_its_loss_to_zero(train):
     _, folder = train("debug=overfit")
     losses = read_scalars(folder)["train/loss"]
     assert losses.iloc[0] > 0.01
@@ -478,7 +478,7 @@ def test_lbfgs_trains_through_its_closure(train):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
-def test_a_gpu_ends_where_the_cpu_ends(train):
+def test_a_gpu_run_equals_a_cpu_run(train):
     on_cpu, _ = train(*QUICK, name="cpu")
     on_gpu, folder = train(*QUICK, "trainer=gpu", name="gpu")
     assert on_gpu.metrics["train"]["mse"] == pytest.approx(on_cpu.metrics["train"]["mse"], rel=1e-3)
@@ -496,7 +496,7 @@ def test_a_gpu_ends_where_the_cpu_ends(train):
         ["optimizer=adam", "trainer.gradient_clip_val=0.1"],
     ],
 )
-def test_hand_derived_models_end_with_the_automatic_ones_numbers(train, automatic, manual, more):
+def test_hand_derived_models_end_with_the_numbers_of_the_automatic_ones(train, automatic, manual, more):
     loss = ["model.loss=cross_entropy"] if "data.target=direction" in more else []
     ends = []
     for name in (automatic, manual):
@@ -513,7 +513,7 @@ def test_hand_derived_models_end_with_the_automatic_ones_numbers(train, automati
             pd.testing.assert_series_equal(a_curves[tag], b_curves[tag], rtol=2e-3, atol=1e-5)
 
 
-def test_every_update_has_its_row_whatever_updates_per_step_is(train):
+def test_every_update_has_its_point_for_any_updates_per_step(train):
     curves = []
     for several in (1, 8, 256):
         _, folder = train(
@@ -528,7 +528,7 @@ def test_every_update_has_its_row_whatever_updates_per_step_is(train):
     assert list(curves[0]["train/loss"].index) == list(range(1, 201))
 
 
-def test_a_hand_derived_run_that_diverges_refuses_the_update_the_automatic_one_refuses(train):
+def test_hand_derived_and_automatic_runs_refuse_the_same_update_when_they_diverge(train):
     reasons = []
     for name in ("mlp", "mlp_manual"):
         outcome, _ = train(f"model={name}", *WALK, "optimizer.lr=1e30", "stop.epochs=2", name=name)
@@ -546,7 +546,7 @@ def test_a_threshold_ends_both_kinds_at_the_same_update(train):
 
 @pytest.mark.parametrize("model", ["linear", "mlp", "mlp_manual", "linear_manual"])
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])
-def test_the_audit_finds_nothing_in_a_sound_run_of_either_kind(train, model, precision):
+def test_the_audit_finds_no_error_in_a_correct_run(train, model, precision):
     outcome, folder = train(
         f"model={model}", *WALK, "callbacks=[default,audit]", "callbacks.audit.every_n_updates=3", "stop.epochs=3",
         f"trainer.precision={precision}", "trainer.gradient_clip_val=0.01",
@@ -594,7 +594,7 @@ def test_parity_writes_the_difference_of_two_real_trajectories(train):
     assert rows["loss_difference"].max() <= 1e-12
     assert outcome.metrics["parity"]["loss_difference"] == rows["loss_difference"].max()
     assert (folder / "figures" / "parity.png").stat().st_size > 10_000
-    # The twin is no copy of the model: it is what model=mlp does by itself.
+    # The twin is not a copy of the model: it equals a run of model=mlp.
     _, alone = train(
         "experiment=manual_equals_autograd", "model=mlp", "callbacks=[default]", "stop.updates=130", name="alone"
     )
@@ -626,7 +626,7 @@ def test_parity_follows_clipping_schedulers_and_resuming(train, engine):
 
 
 @pytest.mark.parametrize("engine", ["kernel", "textbook"])
-def test_the_twin_begins_at_the_models_own_weights_whatever_their_scale(train, engine):
+def test_the_twin_starts_at_the_models_weights_for_any_scale(train, engine):
     how = ("model=mlp_manual", "model.init_scale=2", "callbacks=[default,parity]", "trainer.precision=64-true")
     outcome, folder = train(*how, *WALK, f"model.engine={engine}", "stop.epochs=3")
     assert outcome.metrics["parity"]["parameter_difference"] < 1e-13
@@ -635,7 +635,7 @@ def test_the_twin_begins_at_the_models_own_weights_whatever_their_scale(train, e
     assert rows["loss_difference"].max() < 1e-13
 
 
-def test_the_kernel_is_refused_where_it_cannot_train_the_run_and_the_record_says_why_it_did_not(train):
+def test_a_run_that_the_kernel_cannot_train_is_refused_or_its_record_has_the_reason(train):
     how = (*WALK, "model=mlp_manual", "stop.epochs=1")
     rates = "+callbacks.rates._target_=lightning.pytorch.callbacks.LearningRateMonitor"
     reason = "callback LearningRateMonitor looks at every update"
@@ -655,7 +655,7 @@ def test_the_kernel_is_refused_where_it_cannot_train_the_run_and_the_record_says
 
 @pytest.mark.parametrize("model", ["mlp", "mlp_manual"])
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
-def test_a_strategy_whose_processes_hand_no_record_back_is_refused(train, tmp_path, model, strategy):
+def test_a_strategy_whose_processes_return_no_record_is_refused(train, tmp_path, model, strategy):
     with pytest.raises(ValueError, match="use trainer.strategy=ddp"):
         train(*WALK, f"model={model}", f"trainer.strategy={strategy}", "trainer.devices=2")
     assert not (tmp_path / "run" / "metrics.json").exists()

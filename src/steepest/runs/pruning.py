@@ -67,7 +67,7 @@ class Trial:
         if not self._pruner.prune(study, frozen):
             return ""
         reason = (
-            f"pruned: {self.objective} {value:.6g} after {epochs} epochs is hopeless beside earlier trials "
+            f"pruned: {self.objective} {value:.6g} after {epochs} epochs falls behind the earlier trials "
             f"({type(self._pruner).__name__})"
         )
         storage.set_trial_user_attr(trial, PRUNED, reason)
