@@ -261,7 +261,7 @@ def test_a_callback_that_needs_every_update_selects_the_textbook(callback, kerne
     assert bool(model.kept) == kernel
 
 
-def test_the_kernel_is_refused_where_it_cannot_train_the_run():
+def test_a_run_that_the_kernel_cannot_train_and_mixed_precision_are_refused():
     with pytest.raises(ValueError, match="model.engine=kernel: callback Watch looks at every update; use model.engine"):
         fitted(by_hand("kernel", 5, 1), Watch())
     with pytest.raises(ValueError, match="the batches do not come from a WindowDataModule"):
@@ -270,6 +270,8 @@ def test_the_kernel_is_refused_where_it_cannot_train_the_run():
         )
     with pytest.raises(ValueError, match="optimizer RMSprop is not one of SGD, Adam and AdamW"):
         fitted(by_hand("kernel", 5, 1, optimizer=torch.optim.RMSprop))
+    with pytest.raises(ValueError, match="trainer.precision=bf16-mixed.*use 32-true or 64-true"):
+        fitted(ManualPredictor(5, 1), precision="bf16-mixed")
 
 
 class ByUpdate:
@@ -355,16 +357,6 @@ def test_a_checkpoint_inside_an_epoch_resumes_to_the_bit(every, engine, tmp_path
         assert trainer.global_step == 44
         assert torch.equal(numbers(other), numbers(whole))
         assert engine == "textbook" or len(losses(other)) == 44 - updates
-
-
-def test_lbfgs_and_mixed_precision_are_refused_with_what_to_do():
-    model = ManualPredictor(5, 1, optimizer=torch.optim.LBFGS)
-    with pytest.raises(ValueError, match="use model=linear or model=mlp with it"):
-        model.configure_optimizers()
-    with pytest.raises(ValueError, match="trainer.precision=bf16-mixed.*use 32-true or 64-true"):
-        fitted(ManualPredictor(5, 1), precision="bf16-mixed")
-    with pytest.raises(ValueError, match="updates_per_step=0 must be 1 or more"):
-        ManualPredictor(5, 1, updates_per_step=0)
 
 
 def unshuffled(batch_size: int) -> tuple[WindowDataModule, np.ndarray, np.ndarray]:
