@@ -1,5 +1,6 @@
 """The `steepest` command as users start it."""
 
+import logging
 import socket
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_gradcheck_prints_every_error_below_1e_minus_12(steepest):
     assert "All gradients agree" in answer.stdout
 
 
-def test_gradcheck_takes_any_models_data_loss_and_precision(steepest):
+def test_gradcheck_works_for_any_model_data_loss_and_precision(steepest):
     answer = steepest("gradcheck", "experiment=direction", "model.activation=hard_sigmoid", "--entries", "5")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert rows(answer.stdout)["W1"][-1].startswith("5 / ")
@@ -49,10 +50,11 @@ def test_gradcheck_takes_any_models_data_loss_and_precision(steepest):
     assert rows(answer.stdout)["W1"][-1] == "3 / 3"
 
 
-def test_gradcheck_fails_where_a_gradient_is_wrong(monkeypatch, capsys):
+def test_gradcheck_fails_if_a_gradient_is_wrong(monkeypatch, capsys, caplog):
     from steepest import cli
     from steepest.nets import agreement
 
+    caplog.set_level(logging.INFO, "steepest")  # restored after the test; `gradcheck` changes it
     right = agreement.backward
     monkeypatch.setattr(agreement, "backward", lambda *a, **o: [(dW, db * 1.001) for dW, db in right(*a, **o)])
     with pytest.raises(SystemExit) as ended:
@@ -72,7 +74,7 @@ def test_gradcheck_fails_where_a_gradient_is_wrong(monkeypatch, capsys):
         (["gradcheck", "--entries", "-1"], "Invalid value"),
     ],
 )
-def test_a_users_error_is_one_message_and_exit_code_2(steepest, arguments, message):
+def test_an_error_of_the_user_is_one_message_and_exit_code_2(steepest, arguments, message):
     answer = steepest(*arguments)
     assert answer.returncode == 2
     assert message in answer.stderr
@@ -96,12 +98,12 @@ def test_explain_prints_every_number_with_its_formula(steepest, tmp_path):
     assert "dL/dW1_11 = dL/dz1_1 x_1 = 11*2 = 22" in answer.stdout
 
 
-def test_help_does_not_wait_for_torch():
+def test_help_does_not_import_torch():
     code = "import sys, steepest.cli; assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_board_says_a_port_that_is_taken_and_a_folder_that_is_not_there(steepest):
+def test_board_names_a_port_in_use_and_a_missing_folder(steepest):
     with socket.socket() as taken:
         taken.bind(("localhost", 0))
         taken.listen()

@@ -94,7 +94,7 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
         (["+typo=1"], "config: unknown key 'typo'"),
         (["trainer.max_epochs=abc"], "trainer.max_epochs='abc' should be a valid integer"),
         (["data=csv", "data.path=none.csv"], "data.path=none.csv: there is no such file"),
-        (["resume=nowhere"], "resume=nowhere: no config.yaml is there"),
+        (["resume=nowhere"], "resume=nowhere: this folder has no config.yaml"),
         (["model._target_=os.system"], "_target_ 'os.system' is not approved"),
         (["data.window=[1"], ""),
     ],

@@ -1,4 +1,4 @@
-"""The `steepest` command. Thin: what it does is in the rooms. No torch at import."""
+"""The `steepest` command. It is thin: the work is done in the rooms. No torch at import."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from steepest.runs.errors import FAILED, INTERRUPTED, say_or_raise
+from steepest.runs.errors import FAILED, run_program
 
 if TYPE_CHECKING:
     from steepest.nets.agreement import Agreement
@@ -23,13 +23,8 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The entry point of the `steepest` console script: a user error is one message and exit code 2."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        say_or_raise(error)
+    """Run the `steepest` console script."""
+    run_program(app)
 
 
 @app.command()
@@ -43,8 +38,7 @@ def gradcheck(
     ] = 64,
     single: Annotated[bool, typer.Option("--single", help="Use single precision instead of double")] = False,
     explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Print every number of a 2-2-2 net's forward, backward and update"),
+        bool, typer.Option("--explain", help="Print every number of a 2-2-2 net's forward, backward and update")
     ] = False,
     example: Annotated[
         Path | None, typer.Option(help="With --explain: a YAML file that describes your own net", show_default=False)

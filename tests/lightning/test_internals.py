@@ -1,6 +1,6 @@
-"""The contract of Lightning's private parts: what `lightning/internals.py` relies on, a test for each use.
+"""One test for each use of Lightning's private interfaces in `lightning/internals.py`.
 
-A failure here after an upgrade of Lightning says which function of that file has to follow.
+A failure after an upgrade of Lightning names the function to change.
 """
 
 import time
@@ -34,11 +34,11 @@ def fitted(model, *callbacks, **how) -> Trainer:
 
 
 def says(function: str) -> str:
-    return f"Lightning has changed what internals.{function} relies on: see its docstring, and follow"
+    return f"Lightning has changed something that internals.{function} relies on: see its docstring and change it"
 
 
 @pytest.mark.parametrize("updates", [7, BATCHES, BATCHES + 5, 3 * BATCHES])
-def test_count_updates_counts_as_lightning_does_when_it_counts_itself(updates):
+def test_count_updates_counts_as_lightning_does(updates):
     states = [
         fitted(ManualPredictor(5, 1, engine=engine), max_epochs=-1, max_steps=updates).fit_loop.state_dict()
         for engine in ("kernel", "textbook")
@@ -48,7 +48,7 @@ def test_count_updates_counts_as_lightning_does_when_it_counts_itself(updates):
     assert progress["total"]["completed"] == updates, says("count_updates")
 
 
-def test_is_last_batch_is_true_of_an_epochs_last_batch_only():
+def test_is_last_batch_is_true_only_for_the_last_batch_of_an_epoch():
     found = []
     look = LambdaCallback(on_train_batch_end=lambda trainer, *_: found.append(internals.is_last_batch(trainer)))
     fitted(MLPPredictor(5, 1), look, max_epochs=2)
@@ -57,7 +57,7 @@ def test_is_last_batch_is_true_of_an_epochs_last_batch_only():
 
 @pytest.mark.parametrize("kind", [ManualPredictor, MLPPredictor])
 @pytest.mark.parametrize("updates", [7, BATCHES + 5])
-def test_loops_at_gives_the_state_that_lightning_saves_itself(kind, updates, tmp_path):
+def test_loops_at_equals_the_state_that_lightning_saves(kind, updates, tmp_path):
     saved = ModelCheckpoint(tmp_path, every_n_train_steps=updates, save_top_k=-1, filename="{step}")
     options = {"engine": "textbook"} if kind is ManualPredictor else {}
     fitted(kind(5, 1, **options), saved, enable_checkpointing=True, max_epochs=2)
@@ -68,13 +68,12 @@ def test_loops_at_gives_the_state_that_lightning_saves_itself(kind, updates, tmp
     counts = [fit["epoch_loop.batch_progress"]["current"]["ready"] for fit in both]
     assert counts == [updates % BATCHES] * 2, says("loops_at")
     assert [fit["epoch_progress"]["current"]["processed"] for fit in both] == [updates // BATCHES] * 2, says("loops_at")
-    assert [fit["state_dict"]["combined_loader"][0]["position"] for fit in both] == [updates % BATCHES] * 2, says(
-        "loops_at"
-    )
+    places = [fit["state_dict"]["combined_loader"][0]["position"] for fit in both]
+    assert places == [updates % BATCHES] * 2, says("loops_at")
 
 
 def shape(state):
-    """The keys of nested dicts, without those of one optimization or the other that were not used."""
+    """The keys of nested dicts, without those that only one kind of optimization uses."""
     if isinstance(state, dict):
         return {key: shape(value) for key, value in state.items() if "optim" not in str(key) and key != "state_dict"}
     return type(state).__name__
@@ -82,18 +81,18 @@ def shape(state):
 
 @pytest.mark.parametrize("kind", [ManualPredictor, MLPPredictor])
 @pytest.mark.parametrize("updates", [BATCHES, BATCHES + 5])
-def test_a_checkpoint_without_loops_is_continued_at_its_update(kind, updates, tmp_path):
+def test_a_checkpoint_without_loops_continues_at_its_update(kind, updates, tmp_path):
     saved = ModelCheckpoint(tmp_path, every_n_train_steps=updates, save_top_k=-1, filename="{step}")
     fitted(kind(5, 1), saved, enable_checkpointing=True, max_epochs=2)
     path = tmp_path / f"step={updates}.ckpt"
     content = torch.load(path, weights_only=True)
     del content["loops"]
     torch.save(content, path)
-    begun = []
-    look = LambdaCallback(on_train_start=lambda trainer, module: begun.append(trainer.global_step))
+    starts = []
+    look = LambdaCallback(on_train_start=lambda trainer, module: starts.append(trainer.global_step))
     trainer = Trainer(**OFF, callbacks=[look], max_epochs=3, enable_checkpointing=False, limit_val_batches=0)
     trainer.fit(kind(5, 1), datamodule=data(), ckpt_path=path, weights_only=True)
-    assert begun == [updates], says("loops_at")
+    assert starts == [updates], says("loops_at")
     assert trainer.global_step == 3 * BATCHES, says("loops_at")
 
 
@@ -125,7 +124,7 @@ def test_out_of_time_reads_lightnings_timer():
 
 
 @pytest.mark.parametrize(("strategy", "elsewhere"), [("ddp_spawn", True), ("ddp_fork", True), ("ddp", False)])
-def test_trains_elsewhere_knows_strategies_whose_processes_hand_no_record_back(strategy, elsewhere):
+def test_trains_elsewhere_is_true_for_strategies_whose_processes_return_only_weights(strategy, elsewhere):
     trainer = Trainer(**OFF, strategy=strategy, devices=2)
     assert internals.trains_elsewhere(trainer) == elsewhere, says("trains_elsewhere")
 
@@ -133,7 +132,7 @@ def test_trains_elsewhere_knows_strategies_whose_processes_hand_no_record_back(s
 def test_overriding_finds_hooks_of_classes_and_of_lambda_callbacks():
     class Mine(Callback):
         def on_after_backward(self, trainer, pl_module):
-            """Something."""
+            """Override the hook."""
 
     mine, told = Mine(), LambdaCallback(on_after_backward=lambda *_: None)
     other = LambdaCallback(on_train_end=lambda *_: None)

@@ -1,6 +1,6 @@
-"""The manual module trains as the automatic one does: same trajectory, same counts, same hooks, clipping, schedulers.
+"""The manual module trains as the automatic one does: same trajectory, counts, hooks, clipping and schedulers.
 
-By either of its engines: a callback that looks at every update makes it take the textbook, `kept` listens to the kernel.
+Both of its engines are tested. A callback that needs every update selects the textbook; `kept` collects the kernel's logs.
 """
 
 from functools import partial
@@ -43,27 +43,20 @@ def data(batch_size: int | None = 16, rows: int = 250) -> WindowDataModule:
 
 
 class Watch(Callback):
-    """Keeps what a callback may see of every update."""
+    """Keeps what a callback can see of every update."""
 
     def on_train_start(self, trainer, pl_module):
         self.rows = []
 
     def on_before_optimizer_step(self, trainer, pl_module, optimizer):
         network = pl_module.network
-        self.rows.append(
-            [
-                trainer.global_step,
-                trainer.current_epoch,
-                pl_module.at_hand[2],
-                torch.cat([p.detach().flatten() for p in network.parameters()]).clone(),
-                torch.cat([p.grad.flatten() for p in network.parameters()]).clone(),
-                optimizer.param_groups[0]["lr"],
-            ]
-        )
+        gradient = torch.cat([p.grad.flatten() for p in network.parameters()])
+        counts, rate = (trainer.global_step, trainer.current_epoch), optimizer.param_groups[0]["lr"]
+        self.rows.append([*counts, pl_module.at_hand[2], numbers(pl_module).clone(), gradient.clone(), rate])
 
 
 def by_hand(engine: str, *sizes, **options) -> ManualPredictor:
-    """A module that refuses to be trained by another engine, and keeps the kernel's logs."""
+    """A module for one engine that keeps the kernel's logs."""
     model = ManualPredictor(*sizes, engine=engine, **options)
     model.kept = []
     return model
@@ -86,7 +79,7 @@ def numbers(model) -> torch.Tensor:
 
 @pytest.mark.parametrize("hidden", [[], [8], [6, 5]])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_100_updates_of_either_engine_end_where_the_automatic_module_ends(name, hidden):
+def test_100_updates_of_either_engine_equal_those_of_the_automatic_module(name, hidden):
     how = {"max_epochs": -1, "max_steps": 100}
     theirs, ours = Watch(), Watch()
     automatic = MLPPredictor(5, 1, hidden=hidden, optimizer=OPTIMIZERS[name])
@@ -110,7 +103,7 @@ def test_100_updates_of_either_engine_end_where_the_automatic_module_ends(name, 
 
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])
 @pytest.mark.parametrize("name", ["nesterov", "adam"])
-def test_the_trajectory_does_not_depend_on_updates_per_step_by_a_bit(name, precision):
+def test_updates_per_step_does_not_change_a_bit_of_the_trajectory(name, precision):
     found = []
     for count in (1, 2, 7, 256):
         model = by_hand("kernel", 5, 1, hidden=[8], updates_per_step=count, optimizer=OPTIMIZERS[name])
@@ -123,12 +116,12 @@ def test_the_trajectory_does_not_depend_on_updates_per_step_by_a_bit(name, preci
         assert np.array_equal(other[0], first[0])
         assert np.array_equal(other[1], first[1])
         assert torch.equal(other[2], first[2])
-        assert other[3] == first[3], "Lightning has counted the same batches, updates and epochs"
+        assert other[3] == first[3], "Lightning counts the same batches, updates and epochs"
 
 
 @either_engine
 @pytest.mark.parametrize("steps", [1, 10, 11, 12, 25])
-def test_the_last_update_is_exact(steps, engine):
+def test_max_steps_is_exact(steps, engine):
     model = by_hand(engine, 5, 1, hidden=[8])
     trainer = fitted(model, max_epochs=-1, max_steps=steps)
     assert trainer.global_step == steps
@@ -152,7 +145,7 @@ def test_the_last_smaller_batch_is_an_update_of_its_own():
 
 
 @either_engine
-def test_a_shortened_epoch_and_a_validation_between_fall_where_they_should(engine):
+def test_validation_runs_at_the_right_updates_of_a_shortened_epoch(engine):
     scored = []
 
     class Validated(Callback):
@@ -165,7 +158,7 @@ def test_a_shortened_epoch_and_a_validation_between_fall_where_they_should(engin
 
 
 @either_engine
-def test_no_autograd_anywhere_in_the_step(engine):
+def test_the_step_does_not_use_autograd(engine):
     def refuse(tensor):
         raise AssertionError("something was saved for autograd")
 
@@ -174,11 +167,11 @@ def test_no_autograd_anywhere_in_the_step(engine):
         fitted(model, max_epochs=1)
         assert torch.isfinite(numbers(model)).all()
         with pytest.raises(AssertionError, match="saved for autograd"):
-            fitted(MLPPredictor(5, 1, hidden=[8]), max_epochs=1)  # the hook does look
+            fitted(MLPPredictor(5, 1, hidden=[8]), max_epochs=1)  # the hook works
 
 
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
-def test_clipping_is_that_of_torch_and_of_the_automatic_module(algorithm):
+def test_clipping_equals_torchs_and_the_automatic_modules(algorithm):
     random = torch.Generator().manual_seed(0)
     for scale in (0.01, 1.0, 100.0):
         gradients = [torch.randn(3, 4, generator=random) * scale, torch.randn(5, generator=random) * scale]
@@ -203,13 +196,13 @@ def test_clipping_is_that_of_torch_and_of_the_automatic_module(algorithm):
     fitted(free)
     for manual in (textbook, kernel):
         torch.testing.assert_close(numbers(manual), numbers(automatic), rtol=1e-12, atol=1e-13)
-    assert not torch.allclose(numbers(free), numbers(automatic), rtol=1e-3), "the bound was felt"
+    assert not torch.allclose(numbers(free), numbers(automatic), rtol=1e-3), "the bound has an effect"
     assert max(row[4].norm() for row in ours.rows) > bound, "callbacks see the gradient before it is clipped"
     torch.testing.assert_close(ours.rows[0][4], theirs.rows[0][4], rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("profiler", [None, "simple"])
-def test_every_hook_of_an_update_fires_as_in_the_automatic_module(profiler):
+def test_every_hook_of_an_update_is_called_as_in_the_automatic_module(profiler):
     said = []
 
     class Hooks(Callback):
@@ -238,7 +231,7 @@ def test_every_hook_of_an_update_fires_as_in_the_automatic_module(profiler):
     assert ends[1][1] == list(range(22))
 
 
-def test_hooks_of_a_users_own_module_fire_too():
+def test_hooks_of_a_users_own_module_are_called():
     said = []
 
     class Mine(ManualPredictor):
@@ -261,14 +254,14 @@ def test_hooks_of_a_users_own_module_fire_too():
         (type("Ends", (Callback,), {"on_train_epoch_end": lambda *_: None})(), True),
     ],
 )
-def test_a_callback_that_looks_at_updates_makes_them_textbook_updates(callback, kernel):
+def test_a_callback_that_needs_every_update_selects_the_textbook(callback, kernel):
     model = ManualPredictor(5, 1)
     model.kept = []
     fitted(model, callback, max_epochs=1)
     assert bool(model.kept) == kernel
 
 
-def test_the_kernel_is_refused_where_it_cannot_train_the_run():
+def test_a_run_that_the_kernel_cannot_train_and_mixed_precision_are_refused():
     with pytest.raises(ValueError, match="model.engine=kernel: callback Watch looks at every update; use model.engine"):
         fitted(by_hand("kernel", 5, 1), Watch())
     with pytest.raises(ValueError, match="the batches do not come from a WindowDataModule"):
@@ -277,10 +270,12 @@ def test_the_kernel_is_refused_where_it_cannot_train_the_run():
         )
     with pytest.raises(ValueError, match="optimizer RMSprop is not one of SGD, Adam and AdamW"):
         fitted(by_hand("kernel", 5, 1, optimizer=torch.optim.RMSprop))
+    with pytest.raises(ValueError, match="trainer.precision=bf16-mixed.*use 32-true or 64-true"):
+        fitted(ManualPredictor(5, 1), precision="bf16-mixed")
 
 
 class ByUpdate:
-    """Mixed into a predictor: a scheduler that is stepped every second update."""
+    """A mixin: the scheduler steps at every second update."""
 
     def configure_optimizers(self):
         made = super().configure_optimizers()
@@ -288,7 +283,7 @@ class ByUpdate:
 
 
 class OnPlateau:
-    """Mixed into a predictor: a scheduler that looks at a score."""
+    """A mixin: the scheduler reads a score."""
 
     def configure_optimizers(self):
         self.make_scheduler = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.5, patience=0, threshold=1.0)
@@ -305,7 +300,7 @@ SCHEDULERS = {
 @pytest.mark.parametrize(
     ("name", "mixin"), [("step", None), ("cosine", None), ("step", ByUpdate), ("cosine", ByUpdate), ("step", OnPlateau)]
 )
-def test_schedulers_step_when_the_automatic_modules_do(name, mixin, steps):
+def test_schedulers_step_as_in_the_automatic_module(name, mixin, steps):
     rates, ends = [], []
     for base, options in (
         (MLPPredictor, {}),
@@ -326,12 +321,18 @@ def test_schedulers_step_when_the_automatic_modules_do(name, mixin, steps):
         assert rate == ends[0][1]
 
 
-@pytest.mark.parametrize(("before", "after"), [(MLPPredictor, ManualPredictor), (ManualPredictor, MLPPredictor)])
-def test_checkpoints_load_into_the_other_kind_and_go_on_there(before, after, tmp_path):
+@pytest.mark.parametrize(
+    ("before", "after", "hidden"),
+    [
+        (MLPPredictor, ManualPredictor, {}),
+        (ManualPredictor, MLPPredictor, {}),
+        (ManualPredictor, LinearPredictor, {"hidden": []}),
+    ],
+)
+def test_another_kind_loads_a_checkpoint_and_continues_it(before, after, hidden, tmp_path):
     momentum = OPTIMIZERS["momentum"]
-    whole = before(5, 1, optimizer=momentum)
+    whole, half = (before(5, 1, optimizer=momentum, **hidden) for _ in range(2))
     fitted(whole, max_epochs=5)
-    half = before(5, 1, optimizer=momentum)
     saved = ModelCheckpoint(tmp_path, "half", save_on_train_epoch_end=True)
     fitted(half, saved, checkpointing=True, max_epochs=2)
     loaded = after.load_from_checkpoint(saved.best_model_path, weights_only=True)
@@ -358,30 +359,8 @@ def test_a_checkpoint_inside_an_epoch_resumes_to_the_bit(every, engine, tmp_path
         assert engine == "textbook" or len(losses(other)) == 44 - updates
 
 
-def test_lbfgs_and_mixed_precision_are_refused_with_what_to_do():
-    model = ManualPredictor(5, 1, optimizer=torch.optim.LBFGS)
-    with pytest.raises(ValueError, match="take model=linear or model=mlp with it"):
-        model.configure_optimizers()
-    with pytest.raises(ValueError, match="trainer.precision=bf16-mixed.*use 32-true or 64-true"):
-        fitted(ManualPredictor(5, 1), precision="bf16-mixed")
-    with pytest.raises(ValueError, match="updates_per_step=0 must be 1 or more"):
-        ManualPredictor(5, 1, updates_per_step=0)
-
-
-@pytest.mark.parametrize("validation", [True, False])
-def test_it_fits_any_loader_of_pairs(validation):
-    x = torch.linspace(-1, 1, 32).unsqueeze(1)
-    loader = DataLoader(TensorDataset(x, 3 * x - 1), batch_size=8)
-    model = ManualPredictor(1, 1, hidden=[], optimizer=partial(torch.optim.SGD, lr=0.3))
-    trainer = Trainer(max_epochs=60, enable_checkpointing=False, **OFF)
-    trainer.fit(model, loader, loader if validation else None)
-    assert model.network.W1.item() == pytest.approx(3, abs=1e-4)
-    if validation:
-        assert trainer.callback_metrics["val/loss"].item() < 1e-8
-
-
 def unshuffled(batch_size: int) -> tuple[WindowDataModule, np.ndarray, np.ndarray]:
-    """A data module whose epochs take the samples in order, and those samples."""
+    """A data module that does not shuffle, and its samples."""
     module = WindowDataModule(
         RandomWalk(rows=60, window=3, transform="return", split=[1, 0, 0], batch_size=batch_size, shuffle=False)
     )
@@ -392,11 +371,11 @@ def unshuffled(batch_size: int) -> tuple[WindowDataModule, np.ndarray, np.ndarra
 
 
 @either_engine
-def test_descent_on_single_samples_is_scikit_learns_sgd_regressor(engine):
+def test_descent_on_single_samples_equals_scikit_learns_sgd_regressor(engine):
     module, x, y = unshuffled(1)
     rate = 0.01
     theirs = SGDRegressor(penalty=None, learning_rate="constant", eta0=rate, shuffle=False, tol=None, max_iter=1)
-    # Its loss is half the squared error: half our step.
+    # Its loss is half the squared error, so its learning rate is twice ours.
     model = by_hand(engine, 3, 1, hidden=[], optimizer=partial(torch.optim.SGD, lr=rate / 2)).double()
     with torch.no_grad():
         for p in model.network.parameters():
@@ -414,14 +393,14 @@ def test_descent_on_single_samples_is_scikit_learns_sgd_regressor(engine):
 
 
 @either_engine
-def test_an_epoch_is_scikit_learns_mlp_regressors(engine):
+def test_an_epoch_equals_scikit_learns_mlp_regressor(engine):
     module, x, y = unshuffled(8)
     rate, hidden = 0.05, 6
     theirs = MLPRegressor(
         hidden_layer_sizes=[hidden], activation="logistic", solver="sgd", alpha=0, batch_size=8, momentum=0,
         learning_rate_init=rate, shuffle=False, max_iter=1, random_state=0,
     )  # fmt: skip
-    theirs.partial_fit(x, y)  # once, to have weights; then ours are put there
+    theirs.partial_fit(x, y)  # creates the weights, which are then replaced by ours
     model = by_hand(engine, 3, 1, hidden=[hidden], optimizer=partial(torch.optim.SGD, lr=rate / 2)).double()
     parameters = [p.detach().numpy().copy() for p in model.network.parameters()]
     theirs.coefs_ = [parameters[0].T.copy(), parameters[2].T.copy()]
@@ -431,36 +410,16 @@ def test_an_epoch_is_scikit_learns_mlp_regressors(engine):
     fitted(model, module=module, max_epochs=1)
     expected = [theirs.coefs_[0].T, theirs.intercepts_[0], theirs.coefs_[1].T, theirs.intercepts_[1]]
     for ours, other, start in zip(model.network.parameters(), expected, parameters, strict=True):
-        assert not np.allclose(other, start, atol=1e-4), "it has moved"
+        assert not np.allclose(other, start, atol=1e-4), "the weights have changed"
         np.testing.assert_allclose(ours.detach().numpy(), other, rtol=0, atol=1e-14)
 
 
 @either_engine
-def test_the_line_and_the_net_are_learnt(engine):
+def test_training_reduces_the_loss_twentyfold(engine):
     module = WindowDataModule(Curve(rows=200, function="sine", noise=0.0))
-    model = by_hand(
-        engine, 1, 1, hidden=[32], activation="tanh", optimizer=partial(torch.optim.Adam, lr=0.02)
-    )  # fmt: skip
+    model = by_hand(engine, 1, 1, hidden=[32], activation="tanh", optimizer=partial(torch.optim.Adam, lr=0.02))
     module.setup()
     batch = module.placed("cpu", torch.float64).spread("train", 200)
     before = model.double().gradient(batch.x_ND, batch.y_NH)[0]
     fitted(model, module=module, max_epochs=60)
     assert model.gradient(batch.x_ND, batch.y_NH)[0] < 0.05 * before
-
-
-def test_its_gradient_is_autograds():
-    model = ManualPredictor(3, 2, hidden=[5]).double()
-    x, y = torch.randn(50, 3, dtype=torch.float64), torch.randn(50, 2, dtype=torch.float64)
-    expected = model.loss(model(x), y)
-    loss, gradients = model.gradient(x, y)
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-14)
-    for ours, theirs in zip(gradients, torch.autograd.grad(expected, list(model.network.parameters())), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-15)
-
-
-def test_the_linear_model_shares_its_checkpoints_with_the_linear_predictor(tmp_path):
-    saved = ModelCheckpoint(tmp_path, "line", save_on_train_epoch_end=True)
-    model = ManualPredictor(5, 1, hidden=[])
-    fitted(model, saved, checkpointing=True, max_epochs=1, precision="32-true")
-    loaded = LinearPredictor.load_from_checkpoint(saved.best_model_path, weights_only=True)
-    assert torch.equal(numbers(loaded), numbers(model))

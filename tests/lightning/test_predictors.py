@@ -1,38 +1,37 @@
-"""The LightningModules: usable with any iterable of pairs, refusing what is not finite, loadable as plain data."""
+"""The LightningModules with plain loaders of pairs."""
+
+from functools import partial
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
-from steepest import LinearPredictor, MLPPredictor
+from steepest import LinearPredictor, ManualPredictor, MLPPredictor
 from steepest.lightning.predictors import Diverged
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a `validation_step`")
 
 
 def plain_trainer(epochs: int) -> Trainer:
-    off = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    return Trainer(max_epochs=epochs, accelerator="cpu", **off)
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    return Trainer(max_epochs=epochs, accelerator="cpu", **dict.fromkeys(off, False))
 
 
-def test_a_predictor_fits_any_loader_of_pairs():
+@pytest.mark.parametrize("validation", [True, False])
+@pytest.mark.parametrize("kind", [LinearPredictor, partial(ManualPredictor, hidden=[])])
+def test_a_predictor_fits_any_loader_of_pairs(kind, validation):
     x = torch.linspace(-1, 1, 32).unsqueeze(1)
     loader = DataLoader(TensorDataset(x, 3 * x - 1), batch_size=8)
-    model = LinearPredictor(1, 1, optimizer=lambda p: torch.optim.SGD(p, lr=0.3))
+    model = kind(1, 1, optimizer=partial(torch.optim.SGD, lr=0.3))
     trainer = plain_trainer(100)
-    trainer.fit(model, loader, loader)
+    trainer.fit(model, loader, loader if validation else None)
     assert model.network.W1.item() == pytest.approx(3, abs=1e-4)
     assert model.network.b1.item() == pytest.approx(-1, abs=1e-4)
-    assert trainer.callback_metrics["val/loss"].item() < 1e-8
+    assert not validation or trainer.callback_metrics["val/loss"].item() < 1e-8
 
 
-def test_a_loss_that_is_not_finite_refuses_the_update():
+def test_an_update_is_refused_if_its_loss_is_not_finite():
     model = MLPPredictor(1, 1, hidden=[3])
     before = {k: v.clone() for k, v in model.state_dict().items()}
     loader = DataLoader(TensorDataset(torch.ones(2, 1), torch.full((2, 1), float("inf"))), batch_size=2)
@@ -42,7 +41,7 @@ def test_a_loss_that_is_not_finite_refuses_the_update():
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
-def test_a_batchs_share_weighs_its_loss():
+def test_a_batchs_share_weights_its_loss():
     model = LinearPredictor(1, 1)
     model.trainer = plain_trainer(1)
     x, y = torch.ones(4, 1), torch.zeros(4, 1)

@@ -1,4 +1,4 @@
-"""A run that is resumed ends as if it had not been interrupted, wherever that was; one that has ended does nothing."""
+"""A resumed run ends as an uninterrupted one does, wherever it was interrupted; a finished run does nothing."""
 
 import json
 import math
@@ -6,6 +6,7 @@ import math
 import pandas as pd
 import pytest
 import torch
+from conftest import NO_PICTURES, QUIET, composed
 from lightning.pytorch import Callback, Trainer
 
 from steepest import ManualPredictor, WindowDataModule
@@ -29,7 +30,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 class Killed(BaseException):
-    """Stands for a process that is no more."""
+    """Raised where a process would be killed."""
 
 
 def killed(*_, **__):
@@ -37,19 +38,19 @@ def killed(*_, **__):
 
 
 def metrics_of(folder):
-    """What metrics.json says but for the time it took."""
+    """The content of metrics.json without the seconds."""
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics.pop("seconds") > 0
     return metrics
 
 
 def files_of(folder):
-    """The contents of every file of a record."""
+    """The content of every file in a folder."""
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def assert_same(one, other, where=""):
-    """Whether two checkpoints' contents are equal to the bit."""
+    """Assert that two checkpoints' contents are equal to the last bit."""
     assert type(one) is type(other), where
     if isinstance(one, dict):
         assert one.keys() == other.keys(), where
@@ -66,14 +67,14 @@ def assert_same(one, other, where=""):
 
 
 def assert_ends_alike(expected, folder):
-    """Whether a resumed run left what the uninterrupted one did."""
+    """Assert that a resumed run wrote what the uninterrupted one wrote."""
     assert metrics_of(folder) == metrics_of(expected)
     assert (folder / "predictions.csv").read_text() == (expected / "predictions.csv").read_text()
     for name in ("last", "best"):
         one, other = (torch.load(f / f"checkpoints/{name}.ckpt", weights_only=True) for f in (expected, folder))
         for content in (one, other):
             content.pop("loops", None)
-            if name == "last":  # of a limit within an epoch the checkpoint is older than the verdict
+            if name == "last":  # with a limit in mid-epoch the checkpoint is older than the verdict
                 content["callbacks"]["steepest"]["instruments"]["curvature"].pop("ending", None)
         assert_same(one, other)
     curves, resumed = read_scalars(expected), read_scalars(folder)
@@ -83,13 +84,13 @@ def assert_ends_alike(expected, folder):
     assert curves.keys() == resumed.keys()
     for tag, curve in curves.items():
         if tag.startswith(("train/", "val/", "gradient_norm/", "parameter_", "update_ratio/", "learning_rate")):
-            # (A limit within an epoch has been scored where it was.)
+            # (At a limit in mid-epoch, the interrupted run has one more score.)
             pd.testing.assert_series_equal(curve, resumed[tag].loc[curve.index])
 
 
 @every_kind
-@pytest.mark.parametrize("first", [2 * BATCHES, 2 * BATCHES + 3], ids=["at an epoch's end", "inside an epoch"])
-def test_a_limit_of_updates_that_is_raised_changes_no_bit(train, kind, first):
+@pytest.mark.parametrize("first", [2 * BATCHES, 2 * BATCHES + 3], ids=["end of an epoch", "mid-epoch"])
+def test_raising_the_limit_of_updates_changes_no_bit(train, kind, first):
     how = (*KINDS[kind], *DATA, "optimizer=adam")
     last = f"stop.updates={4 * BATCHES + 2}"
     _, expected = train(*how, last, name="whole")
@@ -109,7 +110,7 @@ def test_a_limit_of_updates_that_is_raised_changes_no_bit(train, kind, first):
     ],
     ids=["plateau", "cosine"],
 )
-def test_schedulers_go_on_where_they_were(train, kind, scheduler):
+def test_schedulers_continue(train, kind, scheduler):
     how = (*KINDS[kind], *DATA, *scheduler)
     _, expected = train(*how, "stop.epochs=6", name="whole")
     _, folder = train(*how, "stop.epochs=3", name="part")
@@ -130,7 +131,7 @@ WATCHED = ("callbacks=[default,audit,parity]", "callbacks.audit.every_n_updates=
 
 @pytest.mark.parametrize("rule", ENDED)
 @pytest.mark.parametrize("kind", ["kernel", "autograd"])
-def test_a_run_that_has_ended_is_left_as_it_is(train, caplog, kind, rule):
+def test_resuming_a_finished_run_changes_nothing(train, caplog, kind, rule):
     watched = WATCHED if kind == "kernel" else WATCHED[2:]
     first, folder = train(*KINDS[kind], *DATA, *watched, *ENDED[rule])
     assert first.metrics["stop_reason"].startswith(rule)
@@ -147,7 +148,7 @@ def test_a_run_that_has_ended_is_left_as_it_is(train, caplog, kind, rule):
 
 @pytest.mark.parametrize("rule", ENDED)
 @pytest.mark.parametrize("kind", ["kernel", "autograd"])
-def test_a_run_that_is_killed_while_it_is_evaluated_reports_all_when_it_is_resumed(train, monkeypatch, kind, rule):
+def test_a_run_killed_during_its_evaluation_reports_everything_when_resumed(train, monkeypatch, kind, rule):
     how = (*KINDS[kind], *DATA, *(WATCHED if kind == "kernel" else WATCHED[2:]), *ENDED[rule])
     _, expected = train(*how, name="whole")
     with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
@@ -164,7 +165,7 @@ def test_a_run_that_is_killed_while_it_is_evaluated_reports_all_when_it_is_resum
         assert (folder / "parity.csv").read_text() == (expected / "parity.csv").read_text()
 
 
-def test_instruments_go_on_with_what_they_had_found(train):
+def test_instruments_continue_with_their_results(train):
     how = (*KINDS["kernel"], *DATA, *WATCHED)
     _, expected = train(*how, "stop.updates=25", name="whole")
     _, folder = train(*how, "stop.updates=9", name="part")
@@ -178,11 +179,9 @@ def test_instruments_go_on_with_what_they_had_found(train):
 CLASSES = ("data=rings", "data.rows=200", "data.batch_size=32", "model.loss=cross_entropy", "model.hidden=[4]")
 
 
-@pytest.mark.parametrize(
-    "how", [DATA, (*CLASSES, "objective=val/cross_entropy")], ids=["values", "classes"]
-)  # fmt: skip
+@pytest.mark.parametrize("how", [DATA, (*CLASSES, "objective=val/cross_entropy")], ids=["values", "classes"])
 @pytest.mark.parametrize("kind", ["kernel", "autograd"])
-def test_a_run_that_is_killed_before_its_first_checkpoint_begins_anew(train, monkeypatch, kind, how):
+def test_a_run_killed_before_its_first_checkpoint_starts_again(train, monkeypatch, kind, how):
     how = (*KINDS[kind], *how, "stop.epochs=4")
     _, expected = train(*how, name="whole")
     monkeypatch.setattr(callbacks, "PAUSE", math.inf)
@@ -191,7 +190,7 @@ def test_a_run_that_is_killed_before_its_first_checkpoint_begins_anew(train, mon
         patch.setattr(Tracker, "epoch_end", lambda self: killed() if self.view.epochs == 2 else ends(self))
         train(*how, name="part")
     folder = expected.with_name("part")
-    assert len(read_scalars(folder)["train/loss"]) > 0, "something was written"
+    assert len(read_scalars(folder)["train/loss"]) > 0, "the run has written something"
     assert not (folder / "checkpoints" / "last.ckpt").exists()
     train(name="part", resume=True)
     assert_ends_alike(expected, folder)
@@ -203,7 +202,7 @@ def test_a_run_that_is_killed_before_its_first_checkpoint_begins_anew(train, mon
 
 
 @every_kind
-def test_a_run_that_is_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_before(train, monkeypatch, kind):
+def test_a_run_killed_while_writing_a_checkpoint_continues_from_the_previous_one(train, monkeypatch, kind):
     how = (*KINDS[kind], *DATA, "stop.epochs=5")
     _, expected = train(*how, name="whole")
     monkeypatch.setattr(callbacks, "PAUSE", 0.0)  # a checkpoint an epoch
@@ -240,16 +239,11 @@ class Begins(Callback):
         self.update = trainer.global_step
 
 
-@pytest.mark.parametrize("updates", [2 * BATCHES, 2 * BATCHES + 3], ids=["at an epoch's end", "inside an epoch"])
+@pytest.mark.parametrize("updates", [2 * BATCHES, 2 * BATCHES + 3], ids=["end of an epoch", "mid-epoch"])
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
-def test_a_plain_trainer_continues_what_the_threads_launcher_began(tmp_path, updates, optimizer):
-    from conftest import NO_PICTURES, QUIET, composed
-
-    checked = check(
-        composed(
-            *DATA, "model=mlp_manual", f"optimizer={optimizer}", f"stop.updates={updates}", QUIET, NO_PICTURES, "seed=1"
-        )
-    )
+def test_a_plain_trainer_continues_a_checkpoint_of_the_threads_launcher(tmp_path, updates, optimizer):
+    how = (*DATA, "model=mlp_manual", f"optimizer={optimizer}", f"stop.updates={updates}", "seed=1")
+    checked = check(composed(*how, QUIET, NO_PICTURES))
     (tmp_path / "job").mkdir()
     assert drive(checked, tmp_path / "job", [], SharedData())["updates"] == updates
     path = tmp_path / "job" / "checkpoints" / "last.ckpt"
@@ -279,9 +273,7 @@ def test_a_plain_trainer_continues_what_the_threads_launcher_began(tmp_path, upd
     assert_same(*ends)
 
 
-def test_the_threads_launcher_and_the_trainer_leave_the_same_checkpoint(tmp_path, train):
-    from conftest import NO_PICTURES, QUIET, composed
-
+def test_the_threads_launcher_and_the_trainer_write_the_same_checkpoint(tmp_path, train):
     how = (*DATA, "model=mlp_manual", "optimizer=adam", "stop.updates=17")
     _, expected = train(*how)
     (tmp_path / "job").mkdir()

@@ -1,57 +1,47 @@
-"""Whole runs in this process, held against closed forms, certified numbers and themselves."""
+"""Whole runs in this process, compared with closed forms, certified numbers and each other."""
 
 import json
-import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+from conftest import ROOT, composed
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
 
-from steepest import LinearPredictor, MLPPredictor
+from steepest import LinearPredictor, WindowDataModule
 from steepest.evaluate.table import line_coefficients
 from steepest.observe.eventfile import read_scalars
 from steepest.observe.tags import TAGS, known
+from steepest.runs.config import check
 
 WALK = ("data=random_walk", "data.rows=400")
 QUICK = ("stop.epochs=3", *WALK, "data.window=5", "model=mlp", "model.hidden=[8]", "optimizer=adam")
+RINGS = ["data=rings", "model.loss=cross_entropy", "objective=val/cross_entropy", "optimizer=adam", "optimizer.lr=0.02"]
 
 
-@pytest.fixture
-def learnt(train):
-    """Run, and read the learnt line in the data's own units: (coefficients, constant, metrics)."""
-
-    def start(*overrides):
-        from conftest import composed
-
-        from steepest.lightning.datamodule import WindowDataModule
-        from steepest.runs.config import check
-
-        outcome, folder = train(*overrides)
-        data = WindowDataModule(check(composed(*overrides)).groups["data"](), seed=0)
-        data.setup()
-        model = LinearPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
-        model = _weights_as_saved(model, folder)
-        coefficients, constant = line_coefficients(model, data.windows)
-        return coefficients, constant, outcome.metrics
-
-    return start
+def data_of(*overrides):
+    """The data that a run with these overrides trains on."""
+    data = WindowDataModule(check(composed(*overrides)).groups["data"]())
+    data.setup()
+    return data
 
 
-def _weights_as_saved(model, folder):
-    """A module is made in single precision: load the weights once more into a double one."""
-    state = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
-    model.double().load_state_dict(state)
-    return model
+def line_of(folder, *overrides):
+    """The line that a run has learnt, in the data's own units: coefficients and constant."""
+    model = LinearPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    return line_coefficients(model, data_of(*overrides).windows)
 
 
-def test_gradient_descent_reaches_the_certified_coefficients_of_nist_norris(learnt):
-    (b1,), b0, metrics = learnt(
+def test_gradient_descent_reaches_the_certified_coefficients_of_nist_norris(train):
+    norris = (
         "data=table", f"data.path={ROOT / 'data' / 'norris.csv'}", "data.inputs=[x]", "data.target=y", "data.split=[1,0,0]",
         "data.batch_size=null", "optimizer.lr=0.1", "stop.epochs=200", "trainer.precision=64-true",
     )  # fmt: skip
+    outcome, folder = train(*norris)
+    metrics, ((b1,), b0) = outcome.metrics, line_of(folder, *norris)
     assert b1 == pytest.approx(1.00211681802045, rel=1e-12)
     assert b0 == pytest.approx(-0.262323073774029, rel=1e-10)
     assert metrics["train"]["mse"] == pytest.approx(26.6173985294224 / 36, rel=1e-11)
@@ -73,39 +63,23 @@ def test_linear_regression_reaches_least_squares_to_6_digits(train, extra):
         assert metrics[part]["mse"] == pytest.approx(metrics["baselines"]["least_squares"][part]["mse"], rel=1e-6)
 
 
-def test_the_line_is_said_in_the_datas_own_units(learnt):
-    coefficients, constant, metrics = learnt(
-        "data=line", "data.noise=0", "data.a=3", "data.b=-2", "optimizer.lr=0.1", "stop.epochs=100"
-    )
-    assert coefficients == pytest.approx([3], abs=1e-4)
-    assert constant == pytest.approx(-2, abs=1e-4)
-    assert metrics["line"].startswith("The line: target = ")
+def test_the_line_is_in_the_datas_own_units(train):
+    line = ("data=line", "data.noise=0", "data.a=3", "data.b=-2")
+    outcome, folder = train(*line, "optimizer.lr=0.1", "stop.epochs=100")
+    (a,), b = line_of(folder, *line)
+    assert (a, b) == pytest.approx((3, -2), abs=1e-4)
+    assert outcome.metrics["line"].startswith("The line: target = ")
 
 
 @pytest.mark.parametrize("relative", ["true", "false"])
 def test_the_lines_coefficients_predict_what_the_model_predicts(train, relative):
-    from conftest import composed
-
-    from steepest.lightning.datamodule import WindowDataModule
-    from steepest.runs.config import check
-
-    overrides = (
-        *WALK,
-        "data.window=3",
-        f"data.relative_to_last={relative}",
-        "stop.epochs=2",
-        "trainer.precision=64-true",
-    )
-    _, folder = train(*overrides)
-    data = WindowDataModule(check(composed(*overrides)).groups["data"]())
-    data.setup()
-    model = LinearPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
-    model = _weights_as_saved(model, folder)
-    coefficients, constant = line_coefficients(model, data.windows)
+    walk = (*WALK, "data.window=3", f"data.relative_to_last={relative}")
+    _, folder = train(*walk, "stop.epochs=2", "trainer.precision=64-true")
+    coefficients, constant = line_of(folder, *walk)
     table = pd.read_csv(folder / "predictions.csv").query("part == 'test'")
-    price = data.windows.price_T
-    origin = data.windows.parts["test"].first_S.item()
-    expected = sum(c * price[origin - 2 + k].item() for k, c in enumerate(coefficients)) + constant
+    windows = data_of(*walk).windows
+    origin = windows.parts["test"].first_S.item()
+    expected = sum(c * windows.price_T[origin - 2 + k].item() for k, c in enumerate(coefficients)) + constant
     assert table["prediction"].iloc[0] == pytest.approx(expected, rel=1e-8)  # ten digits are written
 
 
@@ -118,20 +92,6 @@ def test_scores_are_identical_for_any_evaluation_chunk(train, monkeypatch):
     for part in ("train", "val", "test"):
         assert pieces.metrics[part] == pytest.approx(whole.metrics[part], rel=1e-5)
     assert len(whole.evaluation.predictions) == len(pieces.evaluation.predictions)
-
-
-def test_scores_of_a_model_are_identical_for_any_batch_size():
-    from steepest.data.sources import RandomWalk
-    from steepest.evaluate.evaluation import evaluate
-    from steepest.lightning.datamodule import WindowDataModule
-
-    model = MLPPredictor(5, 1, hidden=[8])
-    found = []
-    for size in (1, 64, 97, None):
-        data = WindowDataModule(RandomWalk(window=5, batch_size=size))
-        data.setup()
-        found.append(evaluate(model, data.placed("cpu", torch.float32)))
-    assert all(other.model == found[0].model and other.baselines == found[0].baselines for other in found[1:])
 
 
 def test_every_window_counts_whatever_the_batch_size(train):
@@ -155,7 +115,7 @@ def test_two_runs_of_one_seed_are_bit_identical_and_seed_0_is_a_seed(train):
     assert json.loads((runs["a"][1] / "run.json").read_text())["seed"] == 0
 
 
-def test_a_run_whose_folder_was_moved_is_resumed_there(train):
+def test_a_run_is_resumed_in_a_folder_that_was_moved(train):
     common = [o for o in QUICK if not o.startswith("stop")]
     _, expected = train(*common, "stop.epochs=5", name="whole")
     _, folder = train(*common, "stop.epochs=2", name="part")
@@ -167,7 +127,7 @@ def test_a_run_whose_folder_was_moved_is_resumed_there(train):
     assert len(json.loads((folder / "run.json").read_text())["resumed"]) == 1
 
 
-def test_resuming_refuses_what_would_make_it_another_run(train):
+def test_resuming_refuses_overrides_that_the_numbers_depend_on(train):
     train(*QUICK)
     with pytest.raises(ValueError, match=r"optimizer.lr=0.5 would make it another run"):
         train("optimizer.lr=0.5", resume=True)
@@ -185,7 +145,7 @@ def test_resuming_refuses_data_that_changed(train, tmp_path):
     with pytest.raises(ValueError, match="the data changed since the run began"):
         train("stop.epochs=3", resume=True)
     for name, text in before.items():
-        assert (tmp_path / "run" / name).read_text() == text, "a refused resume leaves the record as it was"
+        assert (tmp_path / "run" / name).read_text() == text, "a refused resume does not change the record"
 
 
 def test_a_resumed_run_keeps_its_own_limit_unless_it_is_raised(train):
@@ -199,7 +159,7 @@ def test_a_resumed_run_keeps_its_own_limit_unless_it_is_raised(train):
     assert outcome.metrics["epochs"] == 4
 
 
-def test_a_checkpoint_that_is_no_plain_data_is_refused(train):
+def test_a_checkpoint_with_a_pickle_is_refused(train):
     _, folder = train(*QUICK)
     path = folder / "checkpoints" / "last.ckpt"
     state = torch.load(path, weights_only=True)
@@ -247,15 +207,14 @@ def test_the_objective_chooses_the_best_checkpoint(train):
     assert outcome.metrics["val"]["mse_scaled"] == pytest.approx(curve.min(), rel=1e-5)
 
 
-def test_a_checkpoint_loads_as_plain_data_into_its_module(train):
-    _, folder = train(*QUICK)
-    model = MLPPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
-    assert [p.shape for p in model.network.parameters()] == [(8, 5), (8,), (1, 8), (1,)]
+def events_of(folder):
+    """A run's events, read by TensorBoard."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events
 
 
-def test_every_tag_of_an_event_file_is_in_the_table_and_every_entry_is_written(train):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+def test_runs_write_exactly_the_tags_of_the_table(train):
     _, line = train(*WALK, "stop.epochs=2", name="line", pictures=True)
     watched = "callbacks=[default,audit,parity,curvature,noise,steps]"
     net = ("model=mlp_manual", *WALK, "data.window=2", "model.hidden=[3]", "stop.epochs=2")
@@ -268,8 +227,7 @@ def test_every_tag_of_an_event_file_is_in_the_table_and_every_entry_is_written(t
     tags = set()
     for folder in (line, sigmoids, relus, saddle):
         tags |= set(read_scalars(folder))
-        events = EventAccumulator(str(folder))
-        events.Reload()
+        events = events_of(folder)
         tags |= {*events.Tags()["histograms"], *events.Tags()["images"]}
         layouts = events.Tensors("custom_scalars__config__")
         tags |= {t.removesuffix("_VERTEX") for t in events.Tags()["tensors"] if t.endswith("_VERTEX")}
@@ -279,24 +237,14 @@ def test_every_tag_of_an_event_file_is_in_the_table_and_every_entry_is_written(t
 
 
 def test_automatic_and_manual_modules_write_the_same_tags_and_the_same_layout(train):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     kinds = []
     for model in ("mlp", "mlp_manual"):
-        _, folder = train(
-            f"model={model}",
-            *WALK,
-            "model.hidden=[3]",
-            "stop.epochs=2",
-            "callbacks=[default,curvature,noise,steps]",
-            name=model,
-        )
-        events = EventAccumulator(str(folder))
-        events.Reload()
+        how = (*WALK, "model.hidden=[3]", "stop.epochs=2", "callbacks=[default,curvature,noise,steps]")
+        _, folder = train(f"model={model}", *how, name=model)
+        events = events_of(folder)
         layout = events.Tensors("custom_scalars__config__")[0].tensor_proto.SerializeToString()
-        kinds.append(
-            (set(read_scalars(folder)), set(events.Tags()["histograms"]), set(events.Tags()["images"]), layout)
-        )
+        tags = events.Tags()
+        kinds.append((set(read_scalars(folder)), set(tags["histograms"]), set(tags["images"]), layout))
     assert kinds[0] == kinds[1]
 
 
@@ -322,12 +270,8 @@ def test_one_run_is_one_event_directory_with_its_hyper_parameters(train):
 
 
 def sessions(folder):
-    """What HPARAMS knows of a run: columns, metrics, values, status."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.plugins.hparams import metadata
-
-    events = EventAccumulator(str(folder))
-    events.Reload()
+    """A run in HPARAMS: columns, metrics, values, status."""
+    events = events_of(folder)
     found = {
         tag: metadata.parse_experiment_plugin_data if "experiment" in tag
         else metadata.parse_session_start_info_plugin_data if "start" in tag
@@ -341,7 +285,7 @@ def sessions(folder):
     )  # fmt: skip
 
 
-def test_hparams_has_the_same_columns_whatever_the_model_and_the_values_of_each_run(train):
+def test_hparams_has_the_same_columns_for_every_model_and_each_runs_values(train):
     runs = [
         sessions(train(*overrides, "stop.epochs=2", name=str(number))[1])
         for number, overrides in enumerate(
@@ -364,12 +308,12 @@ def test_hparams_has_the_same_columns_whatever_the_model_and_the_values_of_each_
     assert runs[0][2]["optimizer.lr"] == 0.01
 
 
-def test_what_the_user_set_has_a_column(train):
+def test_hparams_has_a_column_for_every_override(train):
     columns, *_ = sessions(train(*WALK, "stop.epochs=1", "+trainer.max_steps=7", "data.split=[0.8,0.1,0.1]")[1])
     assert {"trainer.max_steps", "data.split"} <= set(columns)
 
 
-def test_a_run_that_failed_says_so_in_hparams(train):
+def test_hparams_shows_that_a_run_failed(train):
     _, folder = train("data=line", "optimizer.lr=1e9", "data.batch_size=null", "stop.epochs=500")
     assert sessions(folder)[3] == 2  # failure
 
@@ -411,21 +355,14 @@ def test_reference_lines_are_the_losses_of_the_baselines(train):
         ("data.horizon=3",),
     ],
 )
-def test_standing_still_means_tomorrow_is_today_in_every_transform(how):
-    from conftest import composed
-
-    from steepest import WindowDataModule
-    from steepest.runs.config import check
-
-    module = WindowDataModule(check(composed(*how)).groups["data"]())
-    module.setup()
-    windows = module.windows
+def test_standing_still_predicts_the_last_price_in_every_transform(how):
+    windows = data_of(*how).windows
     origin = windows.parts["val"].origins(torch.arange(50))
     prices = windows.to_price(windows.standing_still(origin), origin)
     torch.testing.assert_close(prices, windows.last(origin).expand_as(prices), rtol=1e-9, atol=0)
 
 
-def test_a_diverging_run_fails_and_says_what_to_lower(train):
+def test_a_diverging_run_fails_with_advice(train):
     outcome, folder = train("optimizer.lr=1000")
     assert outcome.metrics["status"] == "failed"
     assert "diverged: the training loss is " in outcome.metrics["stop_reason"]
@@ -440,16 +377,24 @@ def test_a_diverging_run_fails_and_says_what_to_lower(train):
         (["optimizer.lr=-1"], r"optimizer.lr=-1.0 must be above 0"),
         (["optimizer.weight_decay=-1"], r"optimizer: Invalid weight_decay value"),
         (["data.target=direction"], "the data's targets are classes, which model.loss=mse cannot score"),
-        (["model.loss=cross_entropy"], r"set data.target=direction"),
+        (["data=rings"], "classes, which model.loss=mse cannot score: use model.loss=cross_entropy"),
+        (["model.loss=cross_entropy"], r"set data.target=direction \(of plain rows data.classes=true\)"),
+        ([*RINGS, "objective=val/directional_accuracy"], "use one of val/cross_entropy, val/accuracy, val/skill"),
         (["objective=test/mse"], "test metrics never choose anything"),
-        (["objective=val/msee"], "is none of this run's scores: use one of val/mse"),
-        (["data=line", "objective=val/mase"], "is none of this run's scores"),
+        (["objective=val/msee"], "is not one of this run's scores: use one of val/mse"),
+        (["data=line", "objective=val/mase"], "is not one of this run's scores"),
         (["data.window=0"], "data.window=0 must be 1 or more"),
         (["data.split=[0.5,0.2,0.2]"], "sum to 1, these sum to 0.9"),
         (["data.window=2000"], r"data.window=2000 needs at least 2001 rows"),
+        (["callbacks=[default,parity]"], "use model=mlp_manual or model=linear_manual"),
+        (["callbacks=[default,audit]", "callbacks.audit.bound=-1"], "audit.bound=-1.0 must be a number above 0"),
+        (["model=mlp_manual", "optimizer=lbfgs"], "optimizer: L-BFGS .* use model=linear or model=mlp with it"),
+        (["model=mlp_manual", "trainer.precision=bf16-mixed"], "precision=bf16-mixed.*use 32-true or 64-true"),
+        (["model=mlp_manual", "model.updates_per_step=0"], "updates_per_step=0 must be 1 or more"),
+        (["scheduler=cosine", "stop.epochs=null", "stop.updates=5"], "scheduler.T_max=None should be"),
     ],
 )
-def test_bad_input_leaves_nothing_that_looks_like_a_finished_run(train, tmp_path, overrides, message):
+def test_a_refused_run_does_not_look_finished(train, tmp_path, overrides, message):
     with pytest.raises(ValueError, match=message):
         train(*overrides)
     folder = tmp_path / "run"
@@ -458,17 +403,16 @@ def test_bad_input_leaves_nothing_that_looks_like_a_finished_run(train, tmp_path
 
 
 def test_a_folder_holds_one_run(train, tmp_path):
-    train("debug=quick")
-    from conftest import composed
-
     from steepest.lightning.run import run
 
-    with pytest.raises(ValueError, match="holds a run already. To continue it: python train.py resume="):
+    train("debug=quick")
+
+    with pytest.raises(ValueError, match="already holds a run. To continue it: python train.py resume="):
         run(composed("debug=quick"), tmp_path / "run", [])
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
 
-def test_an_empty_part_is_skipped_and_the_record_says_so(train):
+def test_an_empty_part_is_skipped_and_noted_in_the_record(train):
     outcome, folder = train("data=line", "data.split=[0.8,0,0.2]", "stop.epochs=2")
     run = json.loads((folder / "run.json").read_text())
     assert run["data"]["skipped_parts"] == ["val"]
@@ -487,9 +431,6 @@ def test_directions_are_scored_against_the_majority_class(train):
     assert ((table["probability_up"] > 0.5) == table["up"]).mean() == pytest.approx(test["directional_accuracy"])
 
 
-RINGS = ["data=rings", "model.loss=cross_entropy", "objective=val/cross_entropy", "optimizer=adam", "optimizer.lr=0.02"]
-
-
 def test_a_net_learns_classes_of_plain_rows_that_a_line_cannot(train):
     line, _ = train(*RINGS, "stop.epochs=15", name="line")
     net, folder = train(*RINGS, "stop.epochs=15", "model=mlp_manual", "model.hidden=[16]", name="net", pictures=True)
@@ -505,23 +446,7 @@ def test_a_net_learns_classes_of_plain_rows_that_a_line_cannot(train):
     assert (folder / "figures" / "prediction.png").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            ["data=rings"],
-            "the data's targets are classes, which model.loss=mse cannot score: use model.loss=cross_entropy",
-        ),
-        (["data=line", "model.loss=cross_entropy"], "set data.target=direction (of plain rows data.classes=true)"),
-        ([*RINGS, "objective=val/directional_accuracy"], "use one of val/cross_entropy, val/accuracy, val/skill"),
-    ],
-)
-def test_a_loss_or_an_objective_that_does_not_fit_the_targets_is_refused(train, options, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        train(*options)
-
-
-def test_several_series_share_one_model_and_are_scored_one_by_one(train):
+def test_several_series_share_one_model_and_have_their_own_scores(train):
     outcome, _ = train(
         "data=stocks", "data.series=[AAPL,KO]", "data.transform=log_return", "data.window=3", "stop.epochs=1"
     )
@@ -531,7 +456,7 @@ def test_several_series_share_one_model_and_are_scored_one_by_one(train):
     assert outcome.metrics["series"]["KO"]["mae"] == pytest.approx((ko["prediction"] - ko["actual"]).abs().mean())
 
 
-def test_overfitting_one_batch_drives_its_loss_to_nothing(train):
+def test_overfitting_one_batch_drives_its_loss_to_zero(train):
     _, folder = train("debug=overfit")
     losses = read_scalars(folder)["train/loss"]
     assert losses.iloc[0] > 0.01
@@ -553,7 +478,7 @@ def test_lbfgs_trains_through_its_closure(train):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
-def test_a_gpu_ends_where_the_cpu_ends(train):
+def test_a_gpu_run_equals_a_cpu_run(train):
     on_cpu, _ = train(*QUICK, name="cpu")
     on_gpu, folder = train(*QUICK, "trainer=gpu", name="gpu")
     assert on_gpu.metrics["train"]["mse"] == pytest.approx(on_cpu.metrics["train"]["mse"], rel=1e-3)
@@ -571,7 +496,7 @@ def test_a_gpu_ends_where_the_cpu_ends(train):
         ["optimizer=adam", "trainer.gradient_clip_val=0.1"],
     ],
 )
-def test_hand_derived_models_end_with_the_automatic_ones_numbers(train, automatic, manual, more):
+def test_hand_derived_models_end_with_the_numbers_of_the_automatic_ones(train, automatic, manual, more):
     loss = ["model.loss=cross_entropy"] if "data.target=direction" in more else []
     ends = []
     for name in (automatic, manual):
@@ -588,7 +513,7 @@ def test_hand_derived_models_end_with_the_automatic_ones_numbers(train, automati
             pd.testing.assert_series_equal(a_curves[tag], b_curves[tag], rtol=2e-3, atol=1e-5)
 
 
-def test_every_update_has_its_row_whatever_updates_per_step_is(train):
+def test_every_update_has_its_point_for_any_updates_per_step(train):
     curves = []
     for several in (1, 8, 256):
         _, folder = train(
@@ -603,7 +528,7 @@ def test_every_update_has_its_row_whatever_updates_per_step_is(train):
     assert list(curves[0]["train/loss"].index) == list(range(1, 201))
 
 
-def test_a_hand_derived_run_that_diverges_refuses_the_update_the_automatic_one_refuses(train):
+def test_hand_derived_and_automatic_runs_refuse_the_same_update_when_they_diverge(train):
     reasons = []
     for name in ("mlp", "mlp_manual"):
         outcome, _ = train(f"model={name}", *WALK, "optimizer.lr=1e30", "stop.epochs=2", name=name)
@@ -621,7 +546,7 @@ def test_a_threshold_ends_both_kinds_at_the_same_update(train):
 
 @pytest.mark.parametrize("model", ["linear", "mlp", "mlp_manual", "linear_manual"])
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])
-def test_the_audit_finds_nothing_in_a_sound_run_of_either_kind(train, model, precision):
+def test_the_audit_finds_no_error_in_a_correct_run(train, model, precision):
     outcome, folder = train(
         f"model={model}", *WALK, "callbacks=[default,audit]", "callbacks.audit.every_n_updates=3", "stop.epochs=3",
         f"trainer.precision={precision}", "trainer.gradient_clip_val=0.01",
@@ -669,7 +594,7 @@ def test_parity_writes_the_difference_of_two_real_trajectories(train):
     assert rows["loss_difference"].max() <= 1e-12
     assert outcome.metrics["parity"]["loss_difference"] == rows["loss_difference"].max()
     assert (folder / "figures" / "parity.png").stat().st_size > 10_000
-    # The twin is no copy of the model: it is what model=mlp does by itself.
+    # The twin is not a copy of the model: it equals a run of model=mlp.
     _, alone = train(
         "experiment=manual_equals_autograd", "model=mlp", "callbacks=[default]", "stop.updates=130", name="alone"
     )
@@ -701,7 +626,7 @@ def test_parity_follows_clipping_schedulers_and_resuming(train, engine):
 
 
 @pytest.mark.parametrize("engine", ["kernel", "textbook"])
-def test_the_twin_begins_at_the_models_own_weights_whatever_their_scale(train, engine):
+def test_the_twin_starts_at_the_models_weights_for_any_scale(train, engine):
     how = ("model=mlp_manual", "model.init_scale=2", "callbacks=[default,parity]", "trainer.precision=64-true")
     outcome, folder = train(*how, *WALK, f"model.engine={engine}", "stop.epochs=3")
     assert outcome.metrics["parity"]["parameter_difference"] < 1e-13
@@ -710,7 +635,7 @@ def test_the_twin_begins_at_the_models_own_weights_whatever_their_scale(train, e
     assert rows["loss_difference"].max() < 1e-13
 
 
-def test_the_kernel_is_refused_where_it_cannot_train_the_run_and_the_record_says_why_it_did_not(train):
+def test_a_run_that_the_kernel_cannot_train_is_refused_or_its_record_has_the_reason(train):
     how = (*WALK, "model=mlp_manual", "stop.epochs=1")
     rates = "+callbacks.rates._target_=lightning.pytorch.callbacks.LearningRateMonitor"
     reason = "callback LearningRateMonitor looks at every update"
@@ -730,29 +655,10 @@ def test_the_kernel_is_refused_where_it_cannot_train_the_run_and_the_record_says
 
 @pytest.mark.parametrize("model", ["mlp", "mlp_manual"])
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
-def test_a_strategy_whose_processes_hand_no_record_back_is_refused(train, tmp_path, model, strategy):
+def test_a_strategy_whose_processes_return_no_record_is_refused(train, tmp_path, model, strategy):
     with pytest.raises(ValueError, match="use trainer.strategy=ddp"):
         train(*WALK, f"model={model}", f"trainer.strategy={strategy}", "trainer.devices=2")
     assert not (tmp_path / "run" / "metrics.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["callbacks=[default,parity]"], "use model=mlp_manual or model=linear_manual"),
-        (
-            ["callbacks=[default,audit]", "callbacks.audit.bound=-1"],
-            "callbacks.audit.bound=-1.0 must be a number above 0",
-        ),
-        (["model=mlp_manual", "optimizer=lbfgs"], "optimizer: L-BFGS evaluates the loss several times an update"),
-        (["model=mlp_manual", "trainer.precision=bf16-mixed"], "use 32-true or 64-true"),
-        (["model=mlp_manual", "model.updates_per_step=0"], "updates_per_step=0 must be 1 or more"),
-        (["scheduler=cosine", "stop.epochs=null", "stop.updates=5"], "scheduler.T_max=None should be"),
-    ],
-)
-def test_what_cannot_be_done_with_hand_derived_gradients_says_what_can(train, overrides, message):
-    with pytest.raises(ValueError, match=message):
-        train(*overrides)
 
 
 @pytest.mark.parametrize("scheduler", ["step", "cosine", "exponential", "plateau"])

@@ -1,4 +1,4 @@
-"""What a thread trains without a Trainer, and what it leaves to one."""
+"""Which jobs a thread trains, and why the others need a Trainer."""
 
 import pytest
 from conftest import NO_PICTURES, QUIET, composed
@@ -20,7 +20,7 @@ def reason(*overrides: str) -> str | None:
         ["model=linear_manual", "data=rings", "model.loss=cross_entropy", "objective=val/cross_entropy"],
     ],
 )
-def test_a_job_of_hand_derived_models_needs_no_trainer(overrides):
+def test_a_job_with_a_hand_derived_model_needs_no_trainer(overrides):
     assert reason(*overrides) is None
 
 
@@ -41,6 +41,6 @@ def test_a_job_of_hand_derived_models_needs_no_trainer(overrides):
         ("resume=somewhere", "resume= continues one run"),
     ],
 )
-def test_what_only_lightning_does_is_left_to_it(override, said):
+def test_a_job_that_needs_a_trainer_gives_the_reason(override, said):
     found = reason(override)
     assert found == said if said is None else found.startswith(said)

@@ -1,4 +1,4 @@
-"""Checkpoints are written beside their target and take its place whole, or not at all."""
+"""A checkpoint replaces the previous one when it is complete."""
 
 import tempfile
 
@@ -9,10 +9,10 @@ from steepest.runs import checkpoints
 
 
 class Killed(BaseException):
-    """Stands for a process that is no more."""
+    """Raised where a process would be killed."""
 
 
-def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_an_interrupted_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "checkpoints" / "last.ckpt"
     checkpoints.save({"state_dict": {}, "global_step": 1}, path)
 
@@ -30,7 +30,7 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["mlp", "mlp_manual"])
-def test_a_run_writes_nothing_into_the_folder_for_temporary_files(train, tmp_path, monkeypatch, model):
+def test_a_run_writes_no_temporary_files_elsewhere(train, tmp_path, monkeypatch, model):
     elsewhere = tmp_path / "temporary"
     elsewhere.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
@@ -43,14 +43,14 @@ def test_a_run_writes_nothing_into_the_folder_for_temporary_files(train, tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"", b"half a checkpoint", b"PK\x03\x04 and no more"])
-def test_a_file_that_is_no_whole_checkpoint_is_refused_by_name(tmp_path, content):
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, content):
     path = tmp_path / "last.ckpt"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"last.ckpt is not a whole checkpoint"):
         checkpoints.load(path)
 
 
-def test_plain_data_that_is_no_checkpoint_is_refused(tmp_path):
+def test_a_file_without_a_state_dict_is_refused(tmp_path):
     torch.save({"weights": torch.ones(2)}, tmp_path / "x.ckpt")
     with pytest.raises(ValueError, match="has no state_dict"):
         checkpoints.load(tmp_path / "x.ckpt")

@@ -1,4 +1,4 @@
-"""Configs: every shipped file mirrors its constructor, every problem is named, nothing unapproved is called."""
+"""Configs: every shipped file matches its constructor, and every problem is reported."""
 
 import inspect
 
@@ -45,7 +45,7 @@ def test_every_shipped_choice_has_the_keys_of_its_constructor(group, choice):
     assert written <= set(takes)
     assert {n for n, p in takes.items() if p.default is p.empty} <= written
     if target.__module__.startswith("steepest.") and group != "stop":
-        assert written == set(takes), "what a constructor takes can be seen and set in its file"
+        assert written == set(takes), "the file lists every argument of the constructor"
 
 
 @pytest.mark.parametrize("folder", ["sweep", "experiment", "debug"])
@@ -80,8 +80,8 @@ def test_all_problems_of_a_config_are_reported_together():
     assert "optimizer.lr" in str(caught.value)
 
 
-def test_a_value_that_has_to_be_given_is_asked_for():
-    with pytest.raises(ValueError, match=r"data.path has to be given: add data.path=\.\.\."):
+def test_a_missing_value_is_named():
+    with pytest.raises(ValueError, match=r"data.path is missing: add data.path=\.\.\."):
         check(composed("data=csv"))
 
 
@@ -91,14 +91,14 @@ def test_a_target_hidden_in_an_argument_is_found():
         check(config)
 
 
-def test_a_target_made_by_a_resolver_cannot_slip_through():
+def test_a_target_made_by_a_resolver_is_not_built():
     config = composed("data=csv", r"data.path='\${oc.create:{_target_:os.getcwd}}'")
     checked = check(config)
     built = checked.groups["data"]()
-    assert isinstance(built.path, str), "what was checked is what is built: nothing is resolved a second time"
+    assert isinstance(built.path, str), "the checked values are built, and nothing is resolved a second time"
 
 
-def test_trust_extends_what_may_be_named(tmp_path, monkeypatch):
+def test_trust_approves_a_package(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("class Model:\n    def __init__(self, size: int = 1): self.size = size\n")
     monkeypatch.syspath_prepend(tmp_path)
     config = OmegaConf.merge(composed(), {"model": {"_target_": "mine.Model"}})
@@ -110,10 +110,10 @@ def test_trust_extends_what_may_be_named(tmp_path, monkeypatch):
     config.trust = ["mine"]
     assert check(config).groups["model"]().size == 1
     with pytest.raises(ValueError, match="not approved"):
-        check(config, trust=[])  # as when a folder from elsewhere is resumed
+        check(config, trust=[])  # as for a resumed run
 
 
-def test_the_approved_classes_are_what_the_shipped_files_need_and_lightnings_own():
+def test_every_approved_prefix_is_lightnings_or_used_by_a_shipped_file():
     used = set()
     for group, choice in CHOICES:
         node = OmegaConf.to_container(composed(*overrides(group, choice)), resolve=True)[group]
@@ -122,5 +122,5 @@ def test_the_approved_classes_are_what_the_shipped_files_need_and_lightnings_own
     assert used
     assert {p for p in APPROVED if any(u.startswith(p) for u in used)} == set(APPROVED) - {
         "lightning.pytorch.callbacks.",
-        "lightning.pytorch.loggers.",  # a run may name Lightning's, the shipped files name ours
+        "lightning.pytorch.loggers.",  # the shipped files name this package's logger
     }

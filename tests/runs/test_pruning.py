@@ -1,4 +1,4 @@
-"""A job that is a trial: what it reports, and when it is ended; by itself and in a thread."""
+"""A job that is a trial: what it reports, and when a pruner ends it."""
 
 import json
 import multiprocessing
@@ -39,16 +39,16 @@ def study(where):
     return study
 
 
-def test_a_trial_is_ended_once_it_is_worse_than_the_median_of_the_earlier_ones(study, where):
+def test_a_trial_ends_when_it_is_worse_than_the_median_of_the_earlier_ones(study, where):
     trial = Trial(where, "s", 3, "val/mse")
-    assert [trial.report(epochs, 5.0, ends=False) for epochs in (1, 2)] == ["", ""], "epochs that every trial gets"
+    assert [trial.report(epochs, 5.0, ends=False) for epochs in (1, 2)] == ["", ""], "warm-up epochs"
     reason = trial.report(3, 5.0, ends=False)
-    assert reason == "pruned: val/mse 5 after 3 epochs is hopeless beside earlier trials (MedianPruner)"
+    assert reason == "pruned: val/mse 5 after 3 epochs falls behind the earlier trials (MedianPruner)"
     assert study.trials[3].intermediate_values == {0: 5.0, 1: 5.0, 2: 5.0}
     assert study.trials[3].user_attrs[PRUNED] == reason
 
 
-def test_a_good_trial_a_run_that_ends_anyway_and_a_score_that_is_none_go_on(study, where):
+def test_a_good_trial_an_undefined_score_and_a_run_that_ends_anyway_are_not_pruned(study, where):
     trial = Trial(where, "s", 3, "val/mse")
     assert [trial.report(epochs, 1.5, ends=False) for epochs in range(1, 9)] == [""] * 8
     assert trial.report(9, float("nan"), ends=False) == ""
@@ -63,7 +63,7 @@ def _report(where, number):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
-def test_processes_that_are_forked_report_side_by_side(study, where):
+def test_forked_processes_report_at_the_same_time(study, where):
     _report(where, 3)
     for _ in range(3):
         study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={PRUNER: json.dumps(MEDIAN)}))
@@ -82,7 +82,7 @@ def steering(where, number):
     return [f"sweep.trial={number}", "sweep.study=s", f"sweep.storage={storage}"]
 
 
-def test_a_run_is_ended_early_and_its_record_is_whole_by_itself_and_in_a_thread(tmp_path):
+def test_a_pruned_run_has_a_complete_record_with_either_driver(tmp_path):
     where = str(tmp_path / "study.journal")
     study = optuna.create_study(study_name="s", storage=open_storage(where))
     for _ in range(3):  # no run is as good as these
@@ -110,7 +110,7 @@ def test_a_run_is_ended_early_and_its_record_is_whole_by_itself_and_in_a_thread(
         assert (tmp_path / folder / "checkpoints" / "best.ckpt").exists()
 
 
-def test_a_run_that_is_resumed_by_itself_is_no_trial_any_more(tmp_path):
+def test_a_resumed_run_no_longer_reports_to_the_study(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     where = str(tmp_path / "study.journal")
@@ -123,12 +123,12 @@ def test_a_run_that_is_resumed_by_itself_is_no_trial_any_more(tmp_path):
     assert list(study.trials[0].intermediate_values) == list(range(6))
 
 
-def test_a_config_of_no_trial_has_none():
+def test_a_config_without_a_trial_has_none():
     assert trial_of({"objective": "val/mse"}) is None
     assert trial_of(check(composed()).plain) is None
 
 
-def test_a_journal_that_was_cut_off_in_a_line_is_gone_on_with(tmp_path):
+def test_a_journal_with_an_incomplete_last_line_can_be_continued(tmp_path):
     path = tmp_path / "study.journal"
     optuna.create_study(study_name="s", storage=open_storage(str(path))).ask()
     whole = path.read_bytes()
@@ -140,10 +140,10 @@ def test_a_journal_that_was_cut_off_in_a_line_is_gone_on_with(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"SQLite format 3\x00 and more", b"[1, 2]\n", b"{}\n"])
-def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, content):
+def test_a_file_that_is_not_a_journal_is_refused_and_unchanged(tmp_path, content):
     path = tmp_path / "x.db"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"storage=.*x.db is no journal of Optuna's .* such as sqlite:///"):
+    with pytest.raises(ValueError, match=r"storage=.*x.db is not a journal of Optuna .* such as sqlite:///"):
         open_storage(str(path), mend=True)
     assert path.read_bytes() == content
 
@@ -156,7 +156,7 @@ def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, conten
         ("foo://x", "storage=foo://x: .*foo"),
     ],
 )
-def test_a_storage_that_cannot_be_reached_is_named(where, message):
+def test_a_storage_that_cannot_be_opened_is_named(where, message):
     with pytest.raises(ValueError, match=message):
         open_storage(where)
 
@@ -171,11 +171,11 @@ def test_a_storage_that_cannot_be_reached_is_named(where, message):
         ({"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": -1}, "negative"),
     ],
 )
-def test_a_pruner_is_one_of_optunas_with_its_own_arguments(node, message):
+def test_an_impossible_pruner_is_refused(node, message):
     with pytest.raises(ValueError, match=message):
         make(node, "optuna.pruners.")
 
 
-def test_a_pruner_may_hold_another():
+def test_a_pruner_may_wrap_another():
     node = {"_target_": "optuna.pruners.PatientPruner", "wrapped_pruner": MEDIAN, "patience": 2}
     assert isinstance(make(node, "optuna.pruners.")._wrapped_pruner, optuna.pruners.MedianPruner)

@@ -1,4 +1,4 @@
-"""The best epoch: among those whose objectives are equal to rounding, the later one."""
+"""The best epoch; among epochs with objectives equal to rounding, the last one."""
 
 import math
 
@@ -17,7 +17,7 @@ FEW = {torch.float32: 1.2e-7, torch.float64: 2.3e-16}  # one unit in the last pl
 
 
 class Scripted:
-    """A part whose scores are given."""
+    """A scorer with given scores."""
 
     def __init__(self, name: str, values: list[float]) -> None:
         self.name, self.values = name, iter(values)
@@ -28,7 +28,7 @@ class Scripted:
 
 
 def best_of(values, *, name="mse", dtype=torch.float32):
-    """The epoch that is kept of epochs with these scores, and the tracker."""
+    """A tracker after epochs with these scores."""
     network = MLP(1, [], 1, seed=0).to(dtype)
     view = View(network, LOSSES["mse"], torch.optim.SGD(network.parameters()), None, 1, None, None, "kernel")  # type: ignore[arg-type]
     tracker = Tracker(
@@ -44,7 +44,7 @@ def best_of(values, *, name="mse", dtype=torch.float32):
 
 
 @pytest.mark.parametrize("dtype", FEW)
-def test_of_objectives_equal_to_rounding_the_later_is_kept(dtype):
+def test_among_objectives_equal_to_rounding_the_last_is_best(dtype):
     unit = FEW[dtype]
     assert best_of([1, 0.5, 0.5 + unit / 2, 0.5 - unit / 2, 0.6], dtype=dtype).best.epochs == 4
     assert best_of([1, 0.5, 0.5 + unit / 2, 0.6], dtype=dtype).best.epochs == 3
@@ -52,7 +52,7 @@ def test_of_objectives_equal_to_rounding_the_later_is_kept(dtype):
     assert best_of([1, 0.5, 0.5 + 40 * unit, 0.6], dtype=dtype).best.epochs == 2
 
 
-def test_rounding_cannot_carry_the_best_away_step_by_step():
+def test_small_increases_do_not_add_up():
     values = [0.5 * (1 + 3e-7 * k) for k in range(20)]  # each equal to rounding to the one before
     best = best_of(values).best
     assert best.epochs == 2
@@ -60,17 +60,17 @@ def test_rounding_cannot_carry_the_best_away_step_by_step():
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_an_objective_that_is_better_when_higher_is_followed_upwards(sign):
+def test_skill_is_maximised(sign):
     assert best_of([sign * v for v in (0.1, 0.3, 0.2)], name="skill").best.epochs == (2 if sign > 0 else 1)
     assert best_of([sign * 0.3, sign * 0.3 - 1e-9, -2], name="skill").best.epochs == 2
 
 
-def test_what_is_no_finite_number_is_never_the_best():
+def test_an_objective_that_is_not_finite_is_never_the_best():
     assert best_of([math.nan, math.inf]).best is None
     assert best_of([math.nan, 1.0, math.nan, -math.inf]).best.epochs == 2
 
 
-def test_the_weights_of_the_best_epoch_are_kept_and_later_updates_do_not_change_them():
+def test_later_updates_do_not_change_the_weights_of_the_best_epoch():
     tracker = best_of([1, 0.5, 0.9])
     best = tracker.best
     assert (best.epochs, best.updates, best.objective) == (2, 2, 0.5)
@@ -78,7 +78,7 @@ def test_the_weights_of_the_best_epoch_are_kept_and_later_updates_do_not_change_
     assert tracker.view.network.W1.item() == 3
 
 
-def test_the_state_of_a_tracker_is_plain_data_and_is_taken_up_whole(tmp_path):
+def test_a_trackers_state_is_plain_data_and_is_restored(tmp_path):
     tracker = best_of([1, 0.5, 0.9])
     torch.save(tracker.state_dict(), tmp_path / "state")
     state = torch.load(tmp_path / "state", weights_only=True)

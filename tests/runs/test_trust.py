@@ -1,4 +1,4 @@
-"""Nothing unapproved is imported or called, by a run or by Hydra."""
+"""Neither a run nor Hydra imports or calls a target that is not approved."""
 
 import pytest
 from conftest import ROOT
@@ -22,7 +22,7 @@ PLANTED = "from pathlib import Path\nPath('planted.txt').touch()\ndef thing(): p
         "subprocess.Popen",
         "steepest.data.files.pd.eval",
         "steepest.runs.record.subprocess.run",
-        "steepest.runs.record.write_text",  # its own, but a function: it would write a file
+        "steepest.runs.record.write_text",  # this package's, but a function that writes a file
         "steepest.data.sources.read_prices.__globals__",
         "lightning.pytorch.callbacks.lambda_function.Callback.__init__",
         "lightning.pytorch.loggers.tensorboard.os.system",
@@ -35,7 +35,7 @@ PLANTED = "from pathlib import Path\nPath('planted.txt').touch()\ndef thing(): p
         "",
     ],
 )
-def test_a_target_that_is_not_what_it_may_be_is_refused(target):
+def test_a_target_that_is_not_approved_is_refused(target):
     with pytest.raises(ValueError, match="_target_"):
         locate(target, APPROVED)
 
@@ -52,7 +52,7 @@ def with_hydra(*overrides: str) -> DictConfig:
         return compose("train", list(overrides), return_hydra_config=True)
 
 
-def test_the_shipped_config_may_be_made_by_hydra():
+def test_the_shipped_config_passes():
     check_hydra(with_hydra())
 
 
@@ -71,7 +71,7 @@ def test_the_shipped_config_may_be_made_by_hydra():
         "${oc.create:{_target_:planted.thing}}",
     ],
 )
-def test_what_hydra_would_call_is_refused_unless_approved(part, node):
+def test_hydra_refuses_a_target_that_is_not_approved(part, node):
     config = with_hydra()
     with (
         flag_override(config, ["struct", "readonly"], False),
@@ -85,7 +85,7 @@ def test_what_hydra_would_call_is_refused_unless_approved(part, node):
 
 @pytest.mark.parametrize("arguments", [[], ["-m"], ["--cfg", "job"], ["--cfg", "hydra", "--resolve"]])
 @pytest.mark.parametrize("trust", ["", "trust: [planted]"])
-def test_an_experiment_file_cannot_make_hydra_call_what_it_likes(command, tmp_path, arguments, trust):
+def test_an_experiment_file_cannot_make_hydra_call_a_target(command, tmp_path, arguments, trust):
     (tmp_path / "planted.py").write_text(PLANTED)
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "evil.yaml").write_text(
@@ -99,7 +99,7 @@ def test_an_experiment_file_cannot_make_hydra_call_what_it_likes(command, tmp_pa
     assert not (tmp_path / "outputs").exists()
 
 
-def test_trust_said_on_the_command_line_reaches_hydra(command, tmp_path):
+def test_trust_on_the_command_line_applies_to_hydra(command, tmp_path):
     (tmp_path / "planted.py").write_text(PLANTED)
     evil = ("--cfg", "job", "+hydra.callbacks.mine._target_=planted.thing")
     assert "'planted.thing' is not approved" in command(*evil, PYTHONPATH=str(tmp_path)).stderr

@@ -227,7 +227,7 @@ def test_a_job_that_fails_leaves_why_and_the_others_finish(tmp_path):
         folder = tmp_path / "s" / str(number)
         error = (folder / "error.txt").read_text()
         assert said in error
-        assert "To run it by itself:\n  python train.py data=random_walk" in error
+        assert "To run this job alone:\n  python train.py data=random_walk" in error
         assert load(folder / "run.json")["status"] == "failed"
         assert number == 1 or "Traceback" in error
         assert "Traceback" in (folder / "train.log").read_text() or number == 1

@@ -410,7 +410,7 @@ def test_the_shipped_sweeps_run(command, tmp_path, name, jobs, further):
 def test_a_sweep_that_is_started_as_a_run_is_refused(command):
     answer = command("sweep=learning_rate")
     assert answer.returncode == 2
-    assert "the config is of a sweep over optimizer.lr: add -m, or give one value, optimizer.lr=..." in answer.stderr
+    assert "this config sweeps over optimizer.lr: add -m, or give one value, optimizer.lr=..." in answer.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Lightning's glue: modules, data module, the callback that drives a run; `internals.py` has its private parts."""
+"""What connects the package to Lightning: modules, data module, callback; private interfaces in `internals.py`."""

@@ -1,4 +1,4 @@
-"""A config's module and its data, built."""
+"""Builds a config's module and data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from steepest.runs.config import Checked, check
 
 
 def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
-    """The config's model for the data's inputs and outputs, its optimizer tried once so that bad values show early."""
+    """The config's model for these data; its optimizer is built once here, so that bad values are reported early."""
     windows, groups = datamodule.windows, checked.groups
     check_choices(checked, windows)
     scheduler = groups.get("scheduler")
@@ -34,10 +34,10 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
 
 
 def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Tensor, Windows]:
-    """A config's model at its initial weights, the origins of the first batch it would be trained on, and its data.
+    """A config's model at its initial weights, the origins of its first training batch, and its windows.
 
     Raises:
-        ValueError: as `run` does.
+        ValueError: for a config or data that cannot be trained.
     """
     checked = check(config)
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)

@@ -1,9 +1,10 @@
-"""The callback through which a Trainer drives a run's `Tracker`, and how checkpoints get onto the disk."""
+"""The callback that connects a Trainer to a run's `Tracker`, and the plugin that writes checkpoints."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from steepest.data.windows import Windows
 from steepest.engine.descent import BETWEEN_RATIOS, UpdateLog
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.scoring import PartScorer
@@ -27,31 +29,35 @@ from steepest.runs.pruning import Trial
 from steepest.runs.stops import Epochs
 from steepest.runs.tracker import Tracker
 
-PAUSE = 1.0  # seconds between two checkpoints, at least: an epoch can take a millisecond, a checkpoint takes several
+PAUSE = 1.0  # least seconds between two checkpoints: an epoch can take a millisecond, a checkpoint takes several
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Has Lightning write checkpoints beside their target, flushed to the disk, and only then in its place.
+    """Makes Lightning write a checkpoint beside its target, flush it to the disk, and then rename it.
 
-    (Its own way goes through the folder for temporary files, which may be on another file system.)
+    (Lightning itself writes to the folder for temporary files, which may be on another file system.)
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write one."""
+        """Write a checkpoint."""
         save(checkpoint, Path(path))
 
 
 class Tracking(Callback):
-    """Tells a run's tracker of updates and epochs, ends the run where it says so, and saves its checkpoints.
+    """Passes updates and epochs to a run's tracker, ends the run when the tracker asks, and saves checkpoints.
 
     Args:
-        objective, rule, instruments, scorers, references, trial: as for `Tracker`.
+        objective, rule, instruments, trial: as for `Tracker`.
+        scorers, references: make what `Tracker` takes, when training starts.
         data: for the checkpoints.
-        folder: where best.ckpt and last.ckpt go.
+        folder: for best.ckpt and last.ckpt.
 
     Attributes:
+        state_key: names the tracker's state in a checkpoint; both drivers use the same one.
         tracker: None until training starts.
     """
+
+    state_key = TRACKER
 
     def __init__(
         self,
@@ -67,19 +73,14 @@ class Tracking(Callback):
         self.objective, self.rule, self.instruments, self.trial = objective, rule, instruments, trial
         self.scorers, self.references, self.data, self.folder = scorers, references, data, folder
         self.tracker: Tracker | None = None
-        self.resumed: dict[str, Any] | None = None
-        self.rows: _Rows | None = None
-        self.saved = time.monotonic()
-
-    @property
-    def state_key(self) -> str:
-        """Under which a checkpoint keeps the tracker's state: the same, whichever driver writes it."""
-        return TRACKER
+        self.rows: _Rows | None = None  # None while the kernel trains
+        self._restored: dict[str, Any] | None = None
+        self._saved = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the tracker, or take up its state; a run whose end is decided makes no update."""
-        assert isinstance(pl_module, Predictor), "what is tracked is a Predictor"
-        optimizer, engine, clip = trainer.optimizers[0], "autograd", None  # Lightning clips such a module's itself
+        """Make the tracker and restore its state; stop if the run has already ended."""
+        assert isinstance(pl_module, Predictor), "a run trains a Predictor"
+        optimizer, engine, clip = trainer.optimizers[0], "autograd", None  # Lightning itself clips for autograd
         if isinstance(pl_module, ManualPredictor):
             engine, clip = choose_engine(pl_module, trainer, optimizer)[0], pl_module.clip
         view = View(
@@ -96,13 +97,13 @@ class Tracking(Callback):
             clip=clip,
         )
         instruments = self.instruments if trainer.is_global_zero else {}
-        outputs = _outputs(pl_module, view)
+        outputs = partial(_outputs, pl_module, view.windows)
         references = self.references() if view.sink is not None else {}
         self.tracker = tracker = Tracker(
             view, self.objective, self.rule, instruments, self.scorers(), outputs, references, self.trial
         )
-        if self.resumed is not None:
-            tracker.load_state_dict(self.resumed)
+        if self._restored is not None:
+            tracker.load_state_dict(self._restored)
         if isinstance(pl_module, ManualPredictor):
             pl_module.tracker = tracker
         if engine != "kernel":
@@ -113,14 +114,14 @@ class Tracking(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Note the update at hand, unless the kernel makes it."""
+        """Record the update before it is made, unless the kernel makes it."""
         if self.rows is not None:
             self.rows.before(pl_module.at_hand)  # type: ignore[arg-type]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note what it led to; end the run at its limit."""
+        """Record the update after it is made; end the run at its limit."""
         tracker = self._tracker()
         if self.rows is not None:
             self.rows.after()
@@ -128,40 +129,39 @@ class Tracking(Callback):
             trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, if the last time is long enough ago: the epoch before is over, schedulers and all."""
-        # Saving is a meeting of all processes, whose clocks differ: the first one decides.
-        due = time.monotonic() - self.saved >= PAUSE and trainer.global_step > 0
+        """Save if the last checkpoint is old enough; the schedulers have finished the previous epoch by now."""
+        # All processes save together, but their clocks differ: the first process decides.
+        due = time.monotonic() - self._saved >= PAUSE and trainer.global_step > 0
         if trainer.strategy.broadcast(due):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Score, and see whether the run ends."""
+        """Score the epoch, and end the run if it is the last one."""
         tracker = self._tracker()
         if self.rows is not None:
             self.rows.deliver()
         if tracker.view.updates % tracker.view.batches:
-            self._save(trainer)  # as it is within the epoch: to be continued, its end must not have been seen
+            self._save(trainer)  # before the scores: a run that continues in mid-epoch has not ended this epoch
         scores = tracker.epoch_end()
         if self.objective in scores:
-            # Lightning keeps logged numbers in the default precision: in single, late progress looks like none. (Every
-            # device has scored the whole part: reducing takes the mean of equal numbers.)
+            # Lightning stores logged numbers in the default precision, and single precision would hide late progress.
+            # (Every device has scored the whole part, so the reduction is a mean of equal numbers.)
             before = torch.get_default_dtype()
             torch.set_default_dtype(torch.float64)
             pl_module.log(self.objective, scores[self.objective], logger=False, sync_dist=True)
             torch.set_default_dtype(before)
-        for logger in trainer.loggers:
-            if sink_of(trainer) is None:
-                logger.log_metrics(scores, step=trainer.global_step)
+        for logger in trainer.loggers if sink_of(trainer) is None else ():
+            logger.log_metrics(scores, step=trainer.global_step)
         tracker.reason = trainer.strategy.broadcast(tracker.reason)
         trainer.should_stop = trainer.should_stop or bool(tracker.reason)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, and let the instruments have their last look."""
+        """Let the instruments finish, and save both checkpoints."""
         tracker = self._tracker()
         if tracker.view.updates % tracker.view.batches == 0:
             self._save(trainer)
         elif not tracker.history or tracker.history[-1]["updates"] != tracker.view.updates:
-            # Resumed at its limit, within an epoch: it is scored again, and was written when it came there.
+            # A run resumed at its limit in mid-epoch: its scores are needed again, but are in the event file already.
             sink, tracker.view.sink = tracker.view.sink, None
             tracker.epoch_end()
             tracker.flush()
@@ -170,33 +170,35 @@ class Tracking(Callback):
             tracker.reason = tracker.reason or _other_reason(trainer)
             tracker.end()
             if tracker.view.updates % tracker.view.batches == 0:
-                self._save(trainer)  # with what the last look found
-        if trainer.is_global_zero and tracker.best is not None:
-            save_best(tracker.best, dict(pl_module.hparams), self.data, self.folder / "best.ckpt")
+                self._save(trainer)  # with the instruments' last results
+        self._save_best(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Write what was seen before a run broke off."""
+        """Write what the run recorded before the error."""
         if self.tracker is not None:
             if self.rows is not None:
                 self.rows.deliver()
             self.tracker.flush()
             if isinstance(exception, Diverged):
-                self._save(trainer)  # the update was refused: what led to it is finite
-            if trainer.is_global_zero and self.tracker.best is not None:
-                save_best(self.tracker.best, dict(pl_module.hparams), self.data, self.folder / "best.ckpt")
+                self._save(trainer)  # the update was refused, so the parameters are finite
+            self._save_best(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The tracker's."""
+        """The tracker's state."""
         return self._tracker().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Kept until there is a tracker."""
-        self.resumed = state_dict
+        """Keep the state until the tracker exists."""
+        self._restored = state_dict
 
     def _save(self, trainer: Trainer) -> None:
         self._tracker().flush()
         trainer.save_checkpoint(self.folder / "last.ckpt")
-        self.saved = time.monotonic()
+        self._saved = time.monotonic()
+
+    def _save_best(self, trainer: Trainer) -> None:
+        if trainer.is_global_zero and (best := self._tracker().best) is not None:
+            save_best(best, dict(trainer.lightning_module.hparams), self.data, self.folder / "best.ckpt")
 
     def _tracker(self) -> Tracker:
         assert self.tracker is not None, "on_train_start sets the tracker"
@@ -204,24 +206,21 @@ class Tracking(Callback):
 
 
 class _Rows:
-    """Makes an `UpdateLog` of updates that PyTorch's optimizer makes, one at a time."""
+    """Collects single updates of PyTorch's optimizer into an `UpdateLog`."""
 
-    MOST = 64  # updates between two deliveries
+    MOST = 64  # updates of one log
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker, self.parameters = tracker, list(tracker.view.network.parameters())
         self.entries = tracker.wants_entries
-        self.noted: tuple[float, Tensor, int] | None = None  # of the update at hand: loss, gradient norms, samples
+        self.noted: tuple[float, Tensor, int] | None = None  # the current update's loss, gradient norms and samples
         self.looked = False
-        self._clear()
-
-    def _clear(self) -> None:
         self.rows: list[tuple[float, Tensor, Tensor, Tensor | None, float, int]] = []
         self.ratios: list[tuple[int, np.ndarray]] = []
 
     @torch.no_grad()
     def before(self, at_hand: tuple[Tensor, Tensor, float]) -> None:
-        """Note an update before it is made; of several calls for one update (L-BFGS) the first."""
+        """Note an update before it is made; L-BFGS calls this several times an update, and the first call counts."""
         if self.noted is not None:
             return
         x_ND, y_NH, loss = at_hand
@@ -237,15 +236,15 @@ class _Rows:
 
     @torch.no_grad()
     def after(self) -> None:
-        """Note where it led."""
+        """Note the parameters after the update."""
         if self.noted is None:
             return
         norms_Q = torch.stack([torch.linalg.vector_norm(p.double()) for p in self.parameters])
         entries_P = torch.cat([p.flatten() for p in self.parameters]) if self.entries else None
         loss, gradients_Q, samples = self.noted
         if self.start is not None:
-            ways = [float((p - w).norm() / w.norm()) for p, w in zip(self.parameters, self.start, strict=True)]
-            self.ratios.append((self.tracker.view.updates + len(self.rows) + 1, np.array(ways)))
+            ratios = [float((p - w).norm() / w.norm()) for p, w in zip(self.parameters, self.start, strict=True)]
+            self.ratios.append((self.tracker.view.updates + len(self.rows) + 1, np.array(ratios)))
         self.rows.append((loss, gradients_Q, norms_Q, entries_P, time.time(), samples))
         self.noted = None
         if self.looked or len(self.rows) >= self.MOST or self.tracker.updates_left() <= len(self.rows):
@@ -253,7 +252,7 @@ class _Rows:
         self.looked = False
 
     def deliver(self) -> None:
-        """Hand over what was noted."""
+        """Give the tracker the updates noted so far."""
         if not self.rows:
             return
         losses, gradients, norms, entries, moments, samples = zip(*self.rows, strict=True)
@@ -262,33 +261,27 @@ class _Rows:
             np.array(losses),
             torch.stack(gradients).cpu().numpy(),
             torch.stack(norms).cpu().numpy(),
-            torch.stack([e for e in entries if e is not None]).cpu().numpy() if self.entries else None,
+            torch.stack(entries).cpu().numpy() if self.entries else None,
             self.ratios,
             np.array(moments),
             sum(samples),
             samples[-1],
         )
-        self._clear()
+        self.rows, self.ratios = [], []
         self.tracker.log(log)
 
 
-def _outputs(module: Predictor, view: View) -> Callable[[PartScorer], Tensor]:
-    """A part's outputs by the engine that trains."""
-
-    def outputs(scorer: PartScorer) -> Tensor:
-        if isinstance(module, ManualPredictor) and module.descent is not None:
-            return module.descent.predict(scorer.origin_N.numpy())
-        return outputs_in_blocks(module, view.windows, scorer.part)
-
-    return outputs
+def _outputs(module: Predictor, windows: Windows, scorer: PartScorer) -> Tensor:
+    """A part's outputs (N, O), computed by the engine that trains."""
+    if isinstance(module, ManualPredictor) and module.descent is not None:
+        return module.descent.predict(scorer.origin_N.numpy())
+    return outputs_in_blocks(module, windows, scorer.part)
 
 
 def _other_reason(trainer: Trainer) -> str:
-    """Why a Trainer ended a run that its own stop rule did not end."""
+    """Why the Trainer ended a run before its stop rule did."""
     if (over := out_of_time(trainer)) is not None:
         return over
-    if trainer.limit_train_batches == 0:
-        return "trainer.limit_train_batches=0: there was nothing to train on"
     if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a connector sets it
         return "trainer.fast_dev_run: a trial of one batch"
     if 0 < trainer.max_steps <= trainer.global_step:

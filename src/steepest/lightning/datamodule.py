@@ -1,4 +1,4 @@
-"""Lightning glue only: the data module that hands `data/batches.py` to a Trainer."""
+"""The LightningDataModule that serves the batches of `data/batches.py` to a Trainer."""
 
 from __future__ import annotations
 
@@ -15,18 +15,7 @@ from steepest.lightning.internals import updates_until_checkpoint
 
 
 class WindowDataModule(PreparedData, LightningDataModule):
-    """Reads a data set, standardises and splits it, and serves its batches from the training device.
-
-    Args:
-        dataset: what to read and how to cut it (`data/sources.py`).
-        seed: of the order of the batches, and of the split of plain rows.
-
-    Attributes:
-        windows: the tensors, after `setup`.
-
-    Raises:
-        ValueError: in `setup`, with every fault of the data.
-    """
+    """`PreparedData`, with its arguments and attributes, whose batches are on the training device."""
 
     def __init__(self, dataset: SeriesData | RowData, seed: int = 0) -> None:
         LightningDataModule.__init__(self)
@@ -34,7 +23,7 @@ class WindowDataModule(PreparedData, LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """The training batches in the order of (seed, epoch)."""
-        trainer, windows = self._trainer(), self._windows_in_training()
+        trainer, windows = self._training()
         return Batches(
             windows,
             "train",
@@ -48,38 +37,39 @@ class WindowDataModule(PreparedData, LightningDataModule):
         )
 
     def val_dataloader(self) -> Batches | list:
-        """The whole val part in order, on every device alike, in batches as large as is cheap."""
+        """The whole val part in order, the same on every device, in batches of the cheapest size."""
         return self._whole("val")
 
     def test_dataloader(self) -> Batches | list:
         """The whole test part in order."""
         return self._whole("test")
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Return the batch, which is already on the device."""
+        return batch
+
     def _whole(self, part: str) -> Batches | list:
-        windows = self._windows_in_training()
+        _, windows = self._training()
         return Batches(windows, part, windows.at_once) if len(windows.parts[part]) else []
 
-    def _trainer(self) -> Trainer:
+    def _training(self) -> tuple[Trainer, Windows]:
+        """The Trainer, and the windows on its device in its precision."""
         if self.trainer is None:
             raise ValueError("a WindowDataModule serves batches to a Trainer: call trainer.fit(model, datamodule)")
-        return self.trainer
-
-    def _windows_in_training(self) -> Windows:
-        trainer = self._trainer()
-        dtype = torch.float64 if trainer.precision == "64-true" else torch.float32
-        return self.placed(trainer.strategy.root_device, dtype)
+        dtype = torch.float64 if self.trainer.precision == "64-true" else torch.float32
+        return self.trainer, self.placed(self.trainer.strategy.root_device, dtype)
 
 
 def updates_ahead(trainer: Trainer, position: int) -> int:
-    """How many updates the kernel may make from this batch of the epoch on; 0 where it does not train the run.
+    """How many updates the kernel may make from this batch of the epoch on; 0 if the kernel does not train the run.
 
-    As many as the model says (`updates_per_step`), but nothing that somebody does between two updates may fall among
-    them: a look, the run's last update, a checkpoint, a validation, the end of a shortened epoch.
+    At most `updates_per_step`, and no further than the next event between two updates: an instrument's look, the run's
+    last update, a checkpoint, a validation, the end of a shortened epoch.
     """
     module: Any = trainer.lightning_module
     if getattr(module, "descent", None) is None:
         return 0
-    limits: list[int] = [module.updates_per_step]
+    limits: list[int] = [module.spec.updates_per_step]
     if module.tracker is not None:
         limits += [module.tracker.updates_ahead(), module.tracker.updates_left()]
     if trainer.max_steps > 0:

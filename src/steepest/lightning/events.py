@@ -1,4 +1,4 @@
-"""Where Lightning and TensorBoard's event files meet: the logger, and the file behind it."""
+"""Lightning's TensorBoard logger, and the event file it writes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from steepest.observe.eventfile import EventFile, event_file
 
 
 class EventLogger(TensorBoardLogger):
-    """Lightning's logger without its hparams.yaml: the run's config.yaml says all of that."""
+    """Lightning's logger without hparams.yaml: config.yaml holds the same."""
 
     def save(self) -> None:
-        """Events are on disk as they are written."""
+        """Do nothing: events are on the disk already."""
 
 
 def sink_of(trainer: Trainer) -> EventFile | None:
-    """The event file of a trainer on its first process; None without TensorBoard's logger."""
+    """The Trainer's event file; None without TensorBoard's logger, and in all processes but the first."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
             return event_file(logger.experiment)

@@ -1,7 +1,7 @@
-"""What this project needs of Lightning's private parts: here, and nowhere else.
+"""All uses of Lightning's private interfaces.
 
-Each use says why; `tests/lightning/test_internals.py` is their contract, and fails with a clear message where an
-upgrade of Lightning breaks one.
+Each function says why it needs them. `tests/lightning/test_internals.py` tests each one, and fails with a clear message
+if an upgrade of Lightning breaks it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 
 def count_updates(trainer: Trainer, updates: int) -> None:
-    """Let the Trainer know that one `training_step` made so many updates, of as many batches.
+    """Tell the Trainer that one `training_step` made this many updates, from as many batches.
 
-    Lightning counts a batch a step, and an update each time a `LightningOptimizer` steps; the kernel makes many of both
-    in one call. With this, epochs end, `global_step` counts, validation comes and checkpoints resume as if it had
-    handed out every batch.
+    Lightning counts one batch a step, and one update each time a `LightningOptimizer` steps; the kernel makes many in
+    one call. After this function, epochs end, `global_step` counts, validation runs and checkpoints resume as if
+    Lightning had fetched every batch.
     """
     loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
     assert fetcher is not None
-    assert fetcher.length is not None, "orders come from a loader with a length"
+    assert fetcher.length is not None, "the loader of orders has a length"
     steps = loop.manual_optimization.optim_step_progress
     for made in (steps.current, steps.total):
         made.ready += updates
         made.completed += updates
-    further = updates - 1  # Lightning counts this batch itself
+    further = updates - 1  # Lightning itself counts one
     for batches in (loop.batch_progress.current, loop.batch_progress.total):
         assert isinstance(batches, _ProcessedTracker)
         batches.ready += further
@@ -41,19 +41,19 @@ def count_updates(trainer: Trainer, updates: int) -> None:
 
 
 def is_last_batch(trainer: Trainer) -> bool:
-    """Whether the batch at hand is the epoch's last; a manual module has to step its schedulers itself then."""
+    """Whether the current batch is the last of the epoch, at whose end a manual module steps its own schedulers."""
     return trainer.fit_loop.epoch_loop._num_ready_batches_reached()
 
 
 def loops_at(trainer: Trainer, updates: int, batches: int) -> dict[str, Any]:
-    """The state of a Trainer's loops after so many updates, as a checkpoint holds it.
+    """The state of a Trainer's loops after this many updates, as a checkpoint holds it.
 
-    A checkpoint that the threads launcher wrote has none, and without one Lightning starts at step 0. One that
-    Lightning wrote says where in its hooks it was saved, and resumes wrongly from some; so that is replaced, too.
+    The threads launcher's checkpoints have no such state, and without it Lightning starts at step 0. Lightning's own
+    state depends on the hook that saved it, and resumes wrongly after some hooks; so this state replaces it, too.
 
     Args:
-        trainer: whose loops they are.
-        updates: done.
+        trainer: the Trainer.
+        updates: done so far.
         batches: of a whole epoch.
     """
     loops = {"fit_loop": trainer.fit_loop.state_dict()}
@@ -77,22 +77,22 @@ def loops_at(trainer: Trainer, updates: int, batches: int) -> dict[str, Any]:
 
 
 def name_hyperparameters(module: LightningModule, options: dict[str, Any]) -> None:
-    """Have checkpoints keep these as the constructor's keyword arguments.
+    """Make checkpoints keep these options as the constructor's keyword arguments.
 
-    `save_hyperparameters()` reads them off the constructor's frame; ours takes the fields of a dataclass.
+    `save_hyperparameters()` would read them from the constructor's frame, which has only `*sizes` and `**more`.
     """
     module._set_hparams(options)
     module._hparams_name = "kwargs"  # type: ignore[assignment]
 
 
 def updates_until_checkpoint(trainer: Trainer) -> int | None:
-    """Updates until a `ModelCheckpoint(every_n_train_steps=...)` wants to look; None where there is none."""
+    """Updates until a `ModelCheckpoint(every_n_train_steps=...)` saves; None if there is no such callback."""
     periods = [c._every_n_train_steps for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
     return min((n - trainer.global_step % n for n in periods if n > 0), default=None)
 
 
 def out_of_time(trainer: Trainer) -> str | None:
-    """What `trainer.max_time`, or a `Timer`, says of the end of a run; None where time is left."""
+    """Why `trainer.max_time` or a `Timer` ends the run; None if it does not."""
     for callback in _callbacks(trainer):
         if isinstance(callback, Timer) and callback._duration is not None and (callback.time_remaining() or 0) <= 0:
             return f"max_time: {callback._duration:g} seconds are over"
@@ -100,12 +100,12 @@ def out_of_time(trainer: Trainer) -> str | None:
 
 
 def trains_elsewhere(trainer: Trainer) -> bool:
-    """Whether a fit runs in processes of its own that hand back weights only: what callbacks saw there is lost."""
+    """Whether the Trainer trains in processes that return only weights, so that the callbacks' results are lost."""
     return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
 
 
 def overriding(trainer: Trainer, *hooks: str) -> list[Callback]:
-    """The callbacks that do something at one of these hooks."""
+    """The callbacks that override one of these hooks."""
     return [
         callback
         for callback in _callbacks(trainer)
@@ -118,5 +118,5 @@ def _callbacks(trainer: Trainer) -> list[Callback]:
 
 
 def _function(hook: Any) -> Any:
-    """A method's function; a `LambdaCallback`'s hooks are functions that the object itself has."""
+    """A method's function; the hooks of a `LambdaCallback` are plain functions already."""
     return getattr(hook, "__func__", hook)

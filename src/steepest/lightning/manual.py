@@ -1,30 +1,27 @@
-"""The LightningModule whose gradients are derived by hand: no autograd anywhere in its step.
+"""The LightningModule with hand-derived gradients: its step does not use autograd.
 
-The derivation is in `nets/`. On the CPU in one process the step is the compiled kernel of the same formulas
-(`engine/`): one `training_step` makes many updates, and tells the Trainer so. Elsewhere, and where somebody must see
-every update, it is the textbook itself, one update a step: gradients are put in `p.grad`, and the optimizer steps
-through Lightning.
+The derivation is in `nets/`. On the CPU in one process, the compiled kernel of the same formulas (`engine/`) makes many
+updates in one `training_step` and tells the Trainer how many. On other devices, and where a callback needs every
+update, the textbook makes one update a step: it sets `p.grad`, and the optimizer steps through Lightning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, Timer
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from steepest.data.windows import Order
-from steepest.engine.descent import Descent, UpdateLog, reason_against
+from steepest.engine.descent import Clip, Descent, UpdateLog, reason_against
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.internals import count_updates, is_last_batch, overriding
-from steepest.lightning.predictors import Diverged, MakeOptimizer, MakeScheduler, Predictor, takes
+from steepest.lightning.predictors import Diverged, Predictor, constructor
 from steepest.nets.networks import backward, forward
-from steepest.runs.build import clip_of, network_of
+from steepest.runs.build import clip_of
 from steepest.runs.specs import ManualModel
 
 if TYPE_CHECKING:
@@ -32,44 +29,39 @@ if TYPE_CHECKING:
 
 BACKWARD_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward")
 UPDATE_HOOKS = (*BACKWARD_HOOKS, "on_before_optimizer_step", "on_train_batch_start", "on_train_batch_end")
-BETWEEN_CALLS = (ModelCheckpoint, ProgressBar, Timer)  # Lightning's, which are content with the ends of calls
+BETWEEN_CALLS = (ModelCheckpoint, ProgressBar, Timer)  # Lightning's callbacks that need no single updates
 
 
 class ManualPredictor(Predictor):
-    """A linear model (`hidden=[]`) or a fully connected net by gradient descent with hand-derived gradients.
+    """A linear model (`hidden=[]`) or a fully connected net, trained with hand-derived gradients.
 
     Its parameters, and so its checkpoints, are those of `LinearPredictor` and `MLPPredictor`.
 
     Args:
         inputs, outputs, hidden, ...: the fields of `runs.specs.ManualModel`.
         optimizer: makes the optimizer from the parameters.
-        scheduler: makes what changes its step after every epoch.
+        scheduler: makes what changes the learning rate after every epoch.
 
     Attributes:
-        kept: set it to a list to have every update's log appended there.
+        kept: set it to a list to collect the log of every call of the kernel.
 
     Raises:
         ValueError: for an optimizer that needs the loss several times an update (L-BFGS), for mixed precision, and for
             ``engine="kernel"`` where the kernel cannot train the run.
     """
 
-    descent: Descent | None = None  # while the kernel trains it
-    tracker: Tracker | None = None  # of a run that `train.py` began
+    automatic_optimization = False  # instead of Lightning's property
+    spec: ManualModel
+    descent: Descent | None = None  # set while the kernel trains
+    tracker: Tracker | None = None  # set by the run that `train.py` starts
     kept: list[UpdateLog] | None = None
 
-    @takes(ManualModel)
-    def __init__(
-        self,
-        *sizes: Any,
-        optimizer: MakeOptimizer | None = None,
-        scheduler: MakeScheduler | None = None,
-        **options: Any,
-    ) -> None:
-        self.spec = spec = ManualModel(*sizes, **options)
-        super().__init__(spec, network_of(spec), optimizer, scheduler)
-        self.automatic_optimization = False
-        self.updates_per_step = spec.updates_per_step
-        self.clip = clip_of(spec)
+    __init__ = constructor(ManualModel)
+
+    @property
+    def clip(self) -> Clip | None:
+        """The bound on the gradients."""
+        return clip_of(self.spec)
 
     def gradient(self, x_ND: Tensor, y_NH: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The mean loss of these samples and its gradient, a tensor per parameter, by the textbook."""
@@ -80,19 +72,22 @@ class ManualPredictor(Predictor):
             pairs = backward(slope_NO, trace, layers, activations)
             return self.loss(trace.a[-1], y_NH), [g for pair in pairs for g in pair]
 
-    @torch.no_grad()
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """As many updates as an `Order` has batches, by the kernel; or one, of a batch (x, y). The last one's loss."""
-        loss = self._by_kernel(batch) if isinstance(batch, Order) else self._by_textbook(*batch)
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        """Make an `Order`'s updates by the kernel; or one update from a batch (x, y) by the textbook: its loss."""
+        loss = None
+        if isinstance(batch, Order):
+            self._by_kernel(batch)
+        else:
+            loss = self._by_textbook(*batch)
         if self.trainer.lr_scheduler_configs:
             self._step_schedulers("step", self.trainer.fit_loop.epoch_loop.batch_idx + 1)
             if is_last_batch(self.trainer):
                 self._step_schedulers("epoch", self.current_epoch + 1)
         return loss
 
-    def _by_kernel(self, order: Order) -> Tensor:
+    def _by_kernel(self, order: Order) -> None:
         descent, done = self.descent, self.global_step
-        assert descent is not None, "orders are handed out while the kernel trains"
+        assert descent is not None, "the data module makes orders only for the kernel"
         origin_N, asked = order.origin_N.numpy(), -(-len(order.origin_N) // order.size)
         if self.tracker is not None and self.tracker.updates_ahead() == 0:
             batch = descent.windows.gather(order.origin_N)
@@ -107,38 +102,31 @@ class ManualPredictor(Predictor):
         if len(log) < asked:
             self.trainer.train_dataloader.give_back(asked - len(log))  # type: ignore[union-attr]
         count_updates(self.trainer, len(log))
-        return torch.tensor(log.losses_K[-1])
 
+    @torch.no_grad()
     def _by_textbook(self, x_ND: Tensor, y_NH: Tensor, share: float = 1.0) -> Tensor:
         optimizer = self.optimizers()
         loss, gradients = self.gradient(x_ND, y_NH)
         self.check_finite(x_ND, y_NH, loss)
-        # Hooks around a backward, which Lightning calls in automatic optimization only.
-        at_zero, before, after = (self._listeners(hook) for hook in BACKWARD_HOOKS)
-        for listen in at_zero:
-            listen(optimizer)
-        for listen in before:
-            listen(loss)
+        # Lightning calls the hooks around a backward pass in automatic optimization only.
+        self._call("on_before_zero_grad", optimizer)
+        self._call("on_before_backward", loss)
         if self.trainer.world_size > 1:
             _average_over_devices(gradients, share)
         for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
             parameter.grad = gradient
-        for listen in after:
-            listen()
+        self._call("on_after_backward")
         optimizer.step()  # type: ignore[union-attr]
         return loss
 
-    def _listeners(self, hook: str) -> list[Callable[..., None]]:
-        """What is called at a hook, in Lightning's order: callbacks that have one of their own, then the module."""
-        found: list[Callable[..., None]] = []
+    def _call(self, hook: str, *arguments: Any) -> None:
+        """Call a hook in Lightning's order: the callbacks that override it, then the module."""
         for callback in overriding(self.trainer, hook):
-            found.append(partial(getattr(callback, hook), self.trainer, self))
-        if getattr(type(self), hook) is not getattr(LightningModule, hook):
-            found.append(getattr(self, hook))
-        return found
+            getattr(callback, hook)(self.trainer, self, *arguments)
+        getattr(self, hook)(*arguments)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient where Lightning clips that of an automatic module: after callbacks have seen it."""
+        """Clip the gradient after the callbacks have seen it, as Lightning does in automatic optimization."""
         if self.clip is not None:
             self.clip([p.grad for p in self.network.parameters() if p.grad is not None])
 
@@ -147,17 +135,17 @@ class ManualPredictor(Predictor):
         optimizer = super().build_optimizer()
         if isinstance(optimizer, torch.optim.LBFGS):
             raise ValueError(
-                "L-BFGS evaluates the loss several times an update, a hand-derived step once: take model=linear or "
+                "L-BFGS evaluates the loss several times an update, a hand-derived step once: use model=linear or "
                 "model=mlp with it, or optimizer=sgd, momentum, adam or adamw"
             )
         return optimizer
 
     def on_fit_start(self) -> None:
-        """Refuse precisions in which forward and backward would not be one computation."""
+        """Refuse mixed precision."""
         check_precision(self.trainer)
 
     def on_train_start(self) -> None:
-        """Take the kernel where it can train this run."""
+        """Use the kernel if it can train this run."""
         optimizer = self.trainer.optimizers[0]
         if choose_engine(self, self.trainer, optimizer)[0] == "kernel":
             datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -166,15 +154,15 @@ class ManualPredictor(Predictor):
             self.descent = Descent(self.network, self.loss, optimizer, windows, self.clip, entries=entries)
 
     def on_train_epoch_end(self) -> None:
-        """Step schedulers that look at a score, which callbacks have logged by now."""
-        if is_last_batch(self.trainer):
+        """Step the schedulers that read a score; the callbacks have logged it by now."""
+        if self.trainer.lr_scheduler_configs and is_last_batch(self.trainer):
             self._step_schedulers("epoch", self.current_epoch + 1, plateau=True)
 
     def _step_schedulers(self, interval: str, after: int, plateau: bool = False) -> None:
-        """Lightning steps the schedulers of automatic modules only; by the same rules here."""
+        """Step schedulers by Lightning's rules: it steps those of automatic modules only."""
         for config in self.trainer.lr_scheduler_configs:
-            looks = isinstance(config.scheduler, ReduceLROnPlateau)
-            if config.interval != interval or after % config.frequency or plateau != looks:
+            reads_score = isinstance(config.scheduler, ReduceLROnPlateau)
+            if config.interval != interval or after % config.frequency or plateau != reads_score:
                 continue
             if isinstance(config.scheduler, ReduceLROnPlateau):
                 config.scheduler.step(self.trainer.callback_metrics[self.monitor].item())
@@ -200,8 +188,8 @@ def _against_kernel(module: ManualPredictor, trainer: Trainer, optimizer: torch.
         return f"{trainer.world_size} processes train the run together"
     if trainer.strategy.root_device.type != "cpu":
         return f"the device is {trainer.strategy.root_device.type}"
-    began = trainer.train_dataloader is not None  # a run is asked before it begins, too
-    if began and not isinstance(trainer.datamodule, WindowDataModule):  # type: ignore[attr-defined]
+    fitting = trainer.train_dataloader is not None  # `run` also asks before the fit
+    if fitting and not isinstance(trainer.datamodule, WindowDataModule):  # type: ignore[attr-defined]
         return "the batches do not come from a WindowDataModule"
     for callback in overriding(trainer, *UPDATE_HOOKS):
         if not (type(callback).__module__.startswith("steepest.lightning.") or isinstance(callback, BETWEEN_CALLS)):
@@ -222,7 +210,7 @@ def check_precision(trainer: Trainer) -> None:
 
 
 def _average_over_devices(gradients: list[Tensor], share: float) -> None:
-    """Each device has the mean over its share of the batch; what all need is the mean over the batch."""
+    """Turn each device's mean over its share of the batch into the mean over the whole batch."""
     world = torch.distributed.get_world_size()
     together = torch.cat([g.flatten() for g in gradients]).mul_(share / world)
     torch.distributed.all_reduce(together)

@@ -1,4 +1,4 @@
-"""One run, from a checked config to its record: build, fit, score the best epoch, write, draw."""
+"""One run with Lightning, from a checked config to its record: build, fit, score the best epoch, write, draw."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -49,6 +48,7 @@ from steepest.runs.record import RunRecord, Status, data_facts, device_name
 from steepest.runs.stops import Epochs, is_verdict
 
 log = logging.getLogger(__name__)
+One = TypeVar("One", bound=Instrument)
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        metrics: what metrics.json says, ``status`` and ``stop_reason`` first.
-        evaluation: the scores, if the run finished now.
+        metrics: the content of metrics.json, ``status`` and ``stop_reason`` first.
+        evaluation: the scores, if this call finished the run.
     """
 
     metrics: dict[str, Any]
@@ -65,7 +65,7 @@ class Outcome:
 
     @property
     def objective(self) -> float | None:
-        """The objective at the best epoch of a finished run."""
+        """The objective at the best epoch; None if the run did not finish."""
         return self.metrics["objective"]["value"] if self.metrics["status"] == "finished" else None
 
 
@@ -82,19 +82,19 @@ def run(
 
     Args:
         config: as Hydra composes it.
-        folder: the run's own.
-        overrides: what the user typed, for the record.
+        folder: the run's folder.
+        overrides: the user's, for the record.
         resume: continue from the folder's last checkpoint.
         trust: packages a config may name, instead of the config's own list.
-        alone: no job of a sweep: all pictures are drawn.
+        alone: draw all pictures and show a progress bar: the run is not a job of a sweep.
 
     Raises:
-        ValueError: for configs, data or options that cannot be trained on; the record then says failed.
+        ValueError: for a config, data or options that cannot be trained; the record then has the status failed.
     """
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if first and not resume and (folder / "run.json").exists():
         raise ValueError(
-            f"{folder} holds a run already. To continue it: {resume_run_command(folder)}; or give another hydra.run.dir"
+            f"{folder} already holds a run. To continue it: {resume_run_command(folder)}; or give another hydra.run.dir"
         )
     record = RunRecord(folder, overrides, resume)
     try:
@@ -111,63 +111,62 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     keep_freed_memory()
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
     datamodule.setup()
-    windows = datamodule.windows
-    for part in (p for p in windows.parts if not len(windows.parts[p])):
-        record.notes.append(f"the {part} part is empty (data.split) and is skipped")
+    empty = [part for part, samples in datamodule.windows.parts.items() if not len(samples)]
+    record.notes += [f"the {part} part is empty (data.split) and is skipped" for part in empty]
     model = build_model(checked, datamodule)
-    check_objective(checked.run.objective, windows)
+    check_objective(checked.run.objective, datamodule.windows)
     last = folder / "checkpoints" / "last.ckpt"
     state = load(last) if resume and last.exists() else None
-    if resume and state is None:
-        remove_curves(folder)  # it was killed before its first checkpoint, and begins anew
-    rule, extra, instruments = _parts(checked, alone)
-    most = checked.groups["trainer"].arguments.get("max_epochs")
-    if state is not None and (over := _already_finished(state, rule, most, folder)) is not None:
+    if resume and state is None:  # the run was killed before its first checkpoint: it starts again
+        for events in folder.glob("events.out.tfevents.*"):
+            events.unlink()
+    rule, callbacks, instruments = _stop_and_callbacks(checked, alone)
+    options = checked.groups["trainer"].arguments
+    if state is not None and (over := _already_finished(state, rule, options.get("max_epochs"), folder)) is not None:
         return over
-    trial = None if resume else trial_of(checked.plain)  # a run that is continued by itself is no trial any more
-    logger = checked.groups["logger"]
     done = int(state["global_step"]) if state else 0
+    logger = checked.groups["logger"]
     logger = logger(save_dir=str(folder), purge_step=done + 1 if state else None) if logger else False
-    dtype = torch.float64 if checked.groups["trainer"].arguments.get("precision") == "64-true" else torch.float32
+    dtype = torch.float64 if options.get("precision") == "64-true" else torch.float32
     evaluator = Evaluator(datamodule.placed("cpu", dtype))
     tracking = Tracking(
         checked.run.objective, rule, instruments,
         scorers=lambda: _scorers(evaluator, model, datamodule),
         references=lambda: reference_losses(model.loss, evaluator.windows),
-        data=datamodule, folder=folder / "checkpoints", trial=trial,
+        data=datamodule, folder=folder / "checkpoints",
+        trial=None if resume else trial_of(checked.plain),  # a resumed run no longer belongs to the study
     )  # fmt: skip
-    # Lightning refuses to clip for manual optimization; such a model has been given the bound itself.
-    given: dict[str, Any] = (
-        {} if model.automatic_optimization else {"gradient_clip_val": None, "gradient_clip_algorithm": None}
-    )
-    if most is None:  # no limit: Lightning would take it for 1000 epochs
+    given: dict[str, Any] = {}
+    if isinstance(model, ManualPredictor):  # it clips by itself: Lightning does not clip in manual optimization
+        given = {"gradient_clip_val": None, "gradient_clip_algorithm": None}
+    if options.get("max_epochs") is None:  # Lightning's default would be 1000 epochs
         given["max_epochs"] = -1
     trainer: Trainer = checked.groups["trainer"](
-        logger=logger, callbacks=[tracking, *extra], enable_checkpointing=False, plugins=[CheckpointFiles()], **given
-    )
+        logger=logger, callbacks=[tracking, *callbacks], enable_checkpointing=False, plugins=[CheckpointFiles()],
+        **given,
+    )  # fmt: skip
     if trains_elsewhere(trainer):
         raise ValueError(
-            "trainer.strategy: ddp_spawn, ddp_fork and ddp_notebook train in processes that hand no record back; "
+            "trainer.strategy: ddp_spawn, ddp_fork and ddp_notebook train in processes that return no record; "
             "use trainer.strategy=ddp"
         )
-    engine, why = _engine(model, trainer)
-    _check_same_engine(record, engine)
-    # A process that Lightning starts itself runs all of this again, but for what only the first one does.
-    if trainer.is_global_zero:
+    engine, why = _engine(model, trainer, record)
+    if trainer.is_global_zero:  # processes that Lightning starts run this function too, and write nothing
         record.begin(checked.plain, data_facts(datamodule), device_name(trainer.strategy.root_device), engine, why)
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_custom_scalars(layout())
-            if state is None:
-                begin_session(event_file(logger.experiment), hyperparameters(checked.plain, record.overrides))
+    writer = logger.experiment if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero else None
+    if writer is not None:
+        writer.add_custom_scalars(layout())
+        if state is None:
+            begin_session(event_file(writer), hyperparameters(checked.plain, record.overrides))
     for note in record.notes:
         log.warning("%s", note)
 
     started = time.perf_counter()
-    bar = next((i for i in instruments.values() if isinstance(i, RunProgress)), None)
+    bar = _instrument(instruments, RunProgress)
     try:
         status, reason = fit(trainer, model, datamodule, last if state else None)
         if tracking.tracker is None and state is not None and trainer.num_training_batches:
-            # Lightning begins nothing where its own limit is reached; the run was killed while it was evaluated.
+            # The run was killed during its evaluation, at Lightning's own limit: Lightning calls no hooks there.
             tracking.on_train_start(trainer, model)
             model.on_train_start()
             tracking.on_train_end(trainer, model)
@@ -190,18 +189,20 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         if bar is not None:
             bar.say("drawing")
         figures, title = folder / "figures", checked.groups["model"].name
-        writer = logger.experiment if isinstance(logger, TensorBoardLogger) else None
-        with _pictures_never_fail_a_run():
+        try:
             losses_K, every_KP = recorded(folder, model.network, instruments.values(), resumed=done > 0)
             draw_scores(figures, title, evaluation.predictions, losses_K, tracker.history)
-            pictures = next((i for i in instruments.values() if isinstance(i, Pictures)), None)
+            pictures, parity = _instrument(instruments, Pictures), _instrument(instruments, Parity)
             if pictures is not None and (alone or pictures.in_sweeps):
                 draw_descent(figures, model, evaluator.windows, pictures, every_KP, writer)
-            for instrument in instruments.values():
-                if isinstance(instrument, Parity):
-                    draw_parity(instrument.table(), figures / "parity.png")
+            if parity is not None:
+                draw_parity(parity.table(), figures / "parity.png")
             if writer is not None:
                 show(folder, writer, tracker.view.updates)
+        except Exception as error:  # the record is complete: a picture must not fail the run
+            kind = type(error).__name__
+            log.error("a picture could not be drawn (%s: %s); the run's scores are not affected", kind, error)
+            logging.getLogger("steepest.traceback").info("drawing failed", exc_info=error)
     finally:
         if bar is not None:
             bar.close()
@@ -213,40 +214,48 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     return Outcome(metrics, evaluation)
 
 
-class _pictures_never_fail_a_run(suppress):  # noqa: N801  # a context manager
-    """Log an error in drawing instead of raising it: the run's record is already complete."""
+def fit(
+    trainer: Trainer, model: Predictor, datamodule: WindowDataModule, checkpoint: Path | None
+) -> tuple[Status, str]:
+    """Fit; the status, and the reason if it is not ``finished``."""
+    gc.freeze()  # the garbage collector need not search what exists by now
+    try:
+        trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    except Diverged as error:
+        return "failed", f"diverged: {error}"
+    except Disagreement as error:
+        return "failed", f"audit: {error}"
+    except SystemExit:  # Lightning raises it on Ctrl-C
+        if not trainer.interrupted:
+            raise
+        return "stopped", "interrupted"
+    finally:
+        gc.unfreeze()
+    return "finished", ""
 
-    def __init__(self) -> None:
-        super().__init__(Exception)
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
-        if error is not None and isinstance(error, Exception):
-            log.error("a picture could not be drawn (%s: %s); the run's scores are not affected", kind.__name__, error)
-            logging.getLogger("steepest.traceback").info("drawing failed", exc_info=error)
-        return bool(super().__exit__(kind, error, trace))
-
-
-def remove_curves(folder: Path) -> None:
-    """Take the event files of a run away that begins anew."""
-    for path in folder.glob("events.out.tfevents.*"):
-        path.unlink()
-
-
-def _parts(checked: Checked, alone: bool) -> tuple[Epochs, list[Callback], dict[str, Instrument]]:
-    """The stop rule, Lightning's own callbacks and this project's instruments, by their names."""
+def _stop_and_callbacks(checked: Checked, alone: bool) -> tuple[Epochs, list[Callback], dict[str, Instrument]]:
+    """The stop rule, the callbacks of Lightning, and the instruments by name."""
     stop = checked.groups["stop"]()
     built = {name: callback() for name, callback in checked.groups["callbacks"].items()}
-    extra = [callback for callback in built.values() if isinstance(callback, Callback)]
-    instruments = {name: one for name, one in built.items() if isinstance(one, Instrument)}
-    if not alone:  # a sweep has a bar of its own
-        instruments = {name: one for name, one in instruments.items() if not isinstance(one, RunProgress)}
+    callbacks = [callback for callback in built.values() if isinstance(callback, Callback)]
+    instruments = {
+        name: one
+        for name, one in built.items()
+        if isinstance(one, Instrument) and (alone or not isinstance(one, RunProgress))  # a sweep has its own bar
+    }
     if isinstance(stop, Epochs):
-        return stop, extra, instruments
-    return Epochs(checked.groups["trainer"].arguments.get("max_epochs") or 1000), [*extra, stop], instruments
+        return stop, callbacks, instruments
+    return Epochs(checked.groups["trainer"].arguments.get("max_epochs") or 1000), [*callbacks, stop], instruments
+
+
+def _instrument(instruments: Mapping[str, Instrument], kind: type[One]) -> One | None:
+    """The instrument of this class; None if the run has none."""
+    return next((i for i in instruments.values() if isinstance(i, kind)), None)
 
 
 def _already_finished(state: dict[str, Any], rule: Epochs, most: int | None, folder: Path) -> Outcome | None:
-    """The outcome of a run that has nothing left to do; None where it can continue."""
+    """The outcome of a run that has nothing left to do; None if it can continue."""
     kept, run_json = state["callbacks"].get(TRACKER), read_json(folder / "run.json")
     metrics = read_json(folder / "metrics.json")
     if kept is None or run_json.get("status") != "finished" or metrics.get("status") != "finished":
@@ -260,31 +269,33 @@ def _already_finished(state: dict[str, Any], rule: Epochs, most: int | None, fol
 
 
 def _scorers(evaluator: Evaluator, model: Predictor, datamodule: WindowDataModule) -> Mapping[str, PartScorer]:
-    """Where the model is trained; on the CPU those that the end of the run has anyway."""
+    """Scorers on the model's device; on the CPU they are the evaluator's."""
     if model.device.type == "cpu":
         return evaluator.scorers
     return part_scorers(datamodule.placed(model.device, next(model.parameters()).dtype))
 
 
-def _engine(model: Predictor, trainer: Trainer) -> tuple[str, str]:
-    """What will make the updates, and why it is not the kernel."""
-    if not isinstance(model, ManualPredictor):
-        return "autograd", ""
-    check_precision(trainer)
-    return choose_engine(model, trainer, model.build_optimizer())
+def _engine(model: Predictor, trainer: Trainer, record: RunRecord) -> tuple[str, str]:
+    """Which engine makes the updates, and why it is not the kernel.
 
-
-def _check_same_engine(record: RunRecord, engine: str) -> None:
+    Raises:
+        ValueError: for mixed precision, and if another engine trained the run so far.
+    """
+    engine, why = "autograd", ""
+    if isinstance(model, ManualPredictor):
+        check_precision(trainer)
+        engine, why = choose_engine(model, trainer, model.build_optimizer())
     before = record.facts.get("engine")
     if record.resumed and before not in (None, engine):
         raise ValueError(
             f"resume={record.folder}: the {before} trained the run so far, and the {engine} would now, whose last "
-            "digits differ: resume it as it began, or start a new run"
+            "digits differ: resume it with the options it started with, or start a new run"
         )
+    return engine, why
 
 
 def _objective_without_val(config: DictConfig, record: RunRecord) -> DictConfig:
-    """Let the objective be the training part's where the split leaves no validation part, and note it."""
+    """Replace the objective by that of the training part if there is no validation part, and note it."""
     split, objective = OmegaConf.select(config, "data.split"), str(config.objective)
     if split is None or len(split) != 3 or split[1] != 0 or not objective.startswith("val/"):
         return config
@@ -292,23 +303,3 @@ def _objective_without_val(config: DictConfig, record: RunRecord) -> DictConfig:
     config.objective = f"train/{objective.removeprefix('val/')}"
     record.notes.append(f"there is no val part (data.split), so the objective is {config.objective}")
     return config
-
-
-def fit(
-    trainer: Trainer, model: Predictor, datamodule: WindowDataModule, checkpoint: Path | None
-) -> tuple[Status, str]:
-    """Fit; the status, and the reason of one that is not ``finished``."""
-    gc.freeze()  # what is there by now stays: the garbage collector need not look through it again and again
-    try:
-        trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
-    except Diverged as error:
-        return "failed", f"diverged: {error}"
-    except Disagreement as error:
-        return "failed", f"audit: {error}"
-    except SystemExit:  # Lightning's answer to Ctrl-C
-        if not trainer.interrupted:
-            raise
-        return "stopped", "interrupted"
-    finally:
-        gc.unfreeze()
-    return "finished", ""

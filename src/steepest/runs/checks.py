@@ -1,4 +1,4 @@
-"""What a config asks against the data it asks it of, before a model is built. No Lightning here."""
+"""Checks a config against its data, before a model is built. No Lightning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from steepest.runs.config import Checked
 
 
 def check_choices(checked: Checked, windows: Windows) -> None:
-    """Raise `ValueError` for a loss that cannot score the targets, and for a step that leads nowhere."""
+    """Raise `ValueError` for a loss that cannot score the targets, and for a learning rate that is not above 0."""
     loss = checked.groups["model"].arguments.get("loss")
     if windows.classes != (loss == "cross_entropy"):
         if windows.classes:
@@ -26,7 +26,7 @@ def check_choices(checked: Checked, windows: Windows) -> None:
 
 
 def check_objective(objective: str, windows: Windows) -> None:
-    """Raise `ValueError` for an objective that this run will not have."""
+    """Raise `ValueError` for an objective that this run does not compute."""
     parts = [part for part in ("val", "train") if len(windows.parts[part])]
     metrics = (DIRECTION_METRICS if windows.ordered else CLASS_METRICS) if windows.classes else VALUE_METRICS
     timeless = [m for m in metrics if windows.ordered or m not in ("mase", "directional_accuracy")]
@@ -35,4 +35,4 @@ def check_objective(objective: str, windows: Windows) -> None:
     if objective.startswith("test/"):
         raise ValueError(f"objective={objective}: test metrics never choose anything; use one of {', '.join(choices)}")
     if objective not in choices:
-        raise ValueError(f"objective={objective} is none of this run's scores: use one of {', '.join(choices)}")
+        raise ValueError(f"objective={objective} is not one of this run's scores: use one of {', '.join(choices)}")

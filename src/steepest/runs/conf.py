@@ -1,4 +1,4 @@
-"""Where the configs are."""
+"""The folder of the configs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def conf_folder() -> Path:
-    """The folder of train.yaml: ``conf/`` here, or that of the checkout this package is installed from.
+    """``conf/`` of the current folder, or of the checkout that this package is installed from.
 
     Raises:
-        ValueError: where there is neither.
+        ValueError: if neither has a train.yaml.
     """
     for folder in (Path.cwd() / "conf", Path(__file__).resolve().parents[3] / "conf"):
         if (folder / "train.yaml").exists():
             return folder
-    raise ValueError("there is no conf/train.yaml here: run this in the checkout of steepest, where train.py is")
+    raise ValueError("there is no conf/train.yaml here: run this in the checkout of steepest, beside train.py")

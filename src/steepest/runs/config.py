@@ -1,7 +1,7 @@
-"""A composed config -> checked constructors with their arguments, before anything is built.
+"""Turns a composed config into checked constructors with their arguments, before anything is built.
 
-Every `_target_` passes `trust`, every key is held against the constructor's signature and annotations, or
-against the dataclass that `specs.py` has for it. All problems of a config are collected and raised once. No Lightning.
+Every `_target_` passes `trust`. Every key is compared with the constructor's signature and annotations, or with its
+dataclass in `specs.py`. All problems of a config are collected and raised once. No Lightning.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from steepest.data.faults import Faults, did_you_mean
 from steepest.runs.specs import SPECS
 from steepest.runs.trust import Approved, locate
 
-# What a config may name, and what it has to be: nothing of these opens files or evaluates text when it is made.
+# Prefix of what a config may name -> the required base class. None of these opens files or evaluates text when built.
 APPROVED: Approved = {
     "steepest.": object,
     "torch.optim.": "torch.optim.Optimizer",
@@ -30,12 +30,12 @@ APPROVED: Approved = {
     "lightning.pytorch.loggers.": "lightning.pytorch.loggers.Logger",
     "lightning.pytorch.trainer.trainer.Trainer": "lightning.pytorch.Trainer",
 }
-SPECIAL = ("_target_", "_partial_")  # Hydra's own further keys (_args_, _convert_, ...) have no use here
+SPECIAL = ("_target_", "_partial_")  # Hydra's other keys (_args_, _convert_, ...) are not allowed
 
 
 @dataclass(frozen=True)
 class Run:
-    """The keys of `conf/train.yaml` beside the groups."""
+    """The keys of `conf/train.yaml` apart from the groups."""
 
     seed: int
     threads: int
@@ -45,7 +45,7 @@ class Run:
 
 
 GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "callbacks", "trainer", "logger")
-GIVEN = {  # arguments a config leaves to the run
+GIVEN = {  # arguments that the run supplies, not the config
     "model": ("inputs", "outputs", "optimizer", "scheduler"),
     "optimizer": ("params",),
     "scheduler": ("optimizer",),
@@ -56,7 +56,7 @@ GIVEN = {  # arguments a config leaves to the run
 
 @dataclass(frozen=True)
 class Sweep:
-    """The keys of `conf/sweep/`: how a sweep goes about its jobs."""
+    """The keys of `conf/sweep/`."""
 
     on_error: Literal["continue", "stop"]
     dry_run: bool
@@ -70,8 +70,8 @@ class Node:
     """A checked constructor and its checked arguments; calling it builds the object.
 
     Attributes:
-        path: the constructor's own, whatever the config calls it.
-        found: the constructor; None where `specs.py` was enough to check, until it is asked for.
+        path: where the constructor is defined, which may differ from the path in the config.
+        found: the constructor; None if `specs.py` was enough for the check: `target` then imports it.
     """
 
     path: str
@@ -86,22 +86,22 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The constructor's, without its module."""
+        """The constructor's name without its module."""
         return self.path.rsplit(".", 1)[-1]
 
     def values(self, **given: Any) -> dict[str, Any]:
-        """The arguments, with what the config cannot know (such as the number of inputs) given here."""
+        """The arguments, together with those that the config cannot know, such as the number of inputs."""
         return {k: _built(v) for k, v in self.arguments.items()} | given
 
     def __call__(self, **given: Any) -> Any:
-        """Build it."""
+        """Build the object; of a `_partial_` node, a constructor with these arguments."""
         values = self.values(**given)
         return partial(self.target, **values) if self.partial else self.target(**values)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A whole config, checked: plain data for the record, and what it builds."""
+    """A checked config: plain data for the record, its own keys, and the nodes of its groups."""
 
     plain: dict[str, Any]
     run: Run
@@ -113,38 +113,34 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -
 
     Args:
         config: as Hydra composes it.
-        trust: packages approved beside `APPROVED`; the config's own `trust` when None.
+        trust: packages approved in addition to `APPROVED`; None means the config's own `trust`.
 
     Raises:
-        ValueError: with every problem, each naming its key.
+        ValueError: listing every problem with its key.
     """
     try:
         plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         at, said = str(getattr(error, "full_key", None) or "config"), str(error)
         if "Missing mandatory value" in said:
-            raise ValueError(f"{at} has to be given: add {at}=...") from error
+            raise ValueError(f"{at} is missing: add {at}=...") from error
         raise ValueError(f"{at}: {said.splitlines()[0]}") from error
     assert isinstance(plain, dict)
     return check_plain({str(k): v for k, v in plain.items()}, trust)
 
 
 def check_plain(plain: dict[str, Any], trust: list[str] | None = None) -> Checked:
-    """Check a config that is resolved already, as `check` does."""
+    """Check a config that is already resolved, as `check` does."""
     faults = Faults("config")
-    own, values = list(_signature(Run)[0]), {}
-    for name in plain:
-        if name not in own and name not in GROUPS and name != "sweep":
-            faults.add(f"unknown key '{name}'{did_you_mean(name, [*own, *GROUPS, 'sweep'])}")
-    for key in own:
-        if key not in plain:
-            faults.add(f"key '{key}' is missing")
-        else:
-            values[key] = _checked_value(key, plain[key], _adapter(Run, key), faults)
-    sweep = plain.get("sweep") or {}
-    for key in _signature(Sweep)[0]:
-        if key in sweep:
-            _checked_value(f"sweep.{key}", sweep[key], _adapter(Sweep, key), faults)
+    keys, sweep = list(_signature(Run)[0]), plain.get("sweep") or {}
+    known = [*keys, *GROUPS, "sweep"]
+    for name in (name for name in plain if name not in known):
+        faults.add(f"unknown key '{name}'{did_you_mean(name, known)}")
+    for key in (key for key in keys if key not in plain):
+        faults.add(f"key '{key}' is missing")
+    values = {key: _checked_value(key, plain[key], _adapter(Run, key), faults) for key in keys if key in plain}
+    for key in (key for key in _signature(Sweep)[0] if key in sweep):
+        _checked_value(f"sweep.{key}", sweep[key], _adapter(Sweep, key), faults)
     faults.raise_if_any()
     run = Run(**values)
     approved = {**APPROVED, **{f"{package}.": None for package in (run.trust if trust is None else trust)}}
@@ -154,7 +150,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None) -> Checke
 
 
 def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tuple[str, ...] = ()) -> Any:
-    """Checked copy of a config node: dicts with a `_target_` become `Node`s, wherever they stand."""
+    """A checked copy of a part of a config, in which every dict with a `_target_` is a `Node`."""
     if isinstance(value, list):
         return [_node(v, f"{where}[{i}]", approved, faults) for i, v in enumerate(value)]
     if not isinstance(value, dict):
@@ -163,11 +159,10 @@ def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tup
         return {k: _node(v, f"{where}.{k}", approved, faults) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
     if path in SPECS:
-        silent = Faults("config")
-        arguments = _arguments(SPECS[path], value, where, approved, silent, given)
-        if not silent.found or not path.startswith("lightning."):  # Lightning's own take more than conf/ sets
-            for fault in silent.found:
-                faults.add(fault)
+        own = Faults("config")
+        arguments = _arguments(SPECS[path], value, where, approved, own, given)
+        if not own.found or not path.startswith("lightning."):  # Lightning's Trainer takes more than its spec lists
+            faults.found += own.found
             return Node(path, arguments, is_partial)
     try:
         target = locate(str(value["_target_"]), approved)
@@ -186,7 +181,7 @@ def _arguments(
     faults: Faults,
     given: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Checked copies of what a node gives its constructor."""
+    """Checked copies of the arguments in a node."""
     parameters, hints = _signature(target)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     names = [n for n in parameters if n not in ("self", *given)]
@@ -204,31 +199,28 @@ def _arguments(
         if not _holds_node(checked) and key in hints:
             checked = _checked_value(f"{where}.{key}", checked, _adapter(target, str(key)), faults)
         arguments[str(key)] = checked
-    for name in names:
+    for name in names if not value.get("_partial_") else ():
         parameter = parameters[name]
-        needed = parameter.default is parameter.empty and parameter.kind not in (
-            parameter.VAR_KEYWORD,
-            parameter.VAR_POSITIONAL,
-        )
-        if needed and name not in value and not value.get("_partial_"):
+        variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if name not in value and parameter.default is parameter.empty and not variadic:
             faults.add(f"'{where}.{name}' is missing: {target.__name__} needs it")
     return arguments
 
 
-@cache  # a sweep asks for each of its jobs
+@cache  # a sweep checks many configs
 def _signature(target: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
     """A constructor's parameters and annotations."""
     subject = target.__init__ if inspect.isclass(target) else target
     try:
         hints = typing.get_type_hints(subject)
-    except NameError:  # an annotation of a trusted package that only a type checker can see
+    except NameError:  # a trusted package may import a type for type checkers only
         hints = {}
     return inspect.signature(target).parameters, hints
 
 
 @cache
 def _adapter(target: Callable[..., Any], name: str) -> TypeAdapter:
-    """What holds a value against a constructor's annotation."""
+    """The validator of a constructor's annotation."""
     return TypeAdapter(_signature(target)[1][name], config=ConfigDict(arbitrary_types_allowed=True))
 
 
@@ -236,12 +228,8 @@ def _checked_value(key: str, value: Any, adapter: TypeAdapter, faults: Faults) -
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        wanted = " or ".join(
-            dict.fromkeys(
-                e["msg"].removeprefix("Input should be ") for e in error.errors() if "instance of" not in e["msg"]
-            )
-        )
-        faults.add(f"{key}={value!r} should be {wanted}")
+        wanted = [e["msg"].removeprefix("Input should be ") for e in error.errors() if "instance of" not in e["msg"]]
+        faults.add(f"{key}={value!r} should be {' or '.join(dict.fromkeys(wanted))}")
         return value
 
 

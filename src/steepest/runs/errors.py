@@ -1,10 +1,11 @@
-"""What a user reads when something is wrong, and the exit codes. No torch."""
+"""Error messages for users, and exit codes. No torch."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
@@ -13,11 +14,31 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from steepest.data.faults import did_you_mean
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
-TRACEBACK = "STEEPEST_TRACEBACK"  # what the user set HYDRA_FULL_ERROR to: it is set for Hydra's sake
+TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.command` overwrites
+
+
+_at_the_end: list[int] = []  # exit codes
+
+
+def fail_at_the_end(code: int) -> None:
+    """Let this process end with this exit code when `run_program` returns: Hydra calls its other callbacks first."""
+    _at_the_end.append(code)
+
+
+def run_program(program: Callable[[], Any]) -> None:
+    """Run a command: a user's error is one message and exit code 2, Ctrl-C is exit code 130."""
+    try:
+        program()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        say_or_raise(error)
+    if _at_the_end:
+        sys.exit(max(_at_the_end))
 
 
 def say_or_raise(error: Exception) -> NoReturn:
-    """End with a user's error in one message, exit code 2; raise what is not one, or with ``HYDRA_FULL_ERROR=1``."""
+    """Print a user's error and exit with code 2; raise any other error, and every error if ``HYDRA_FULL_ERROR=1``."""
     message = explain(error)
     if message is None or os.environ.get(TRACEBACK, "0") not in ("0", ""):
         raise error
@@ -25,22 +46,8 @@ def say_or_raise(error: Exception) -> NoReturn:
     sys.exit(BAD_INPUT)
 
 
-_at_the_end: list[int] = []  # exit codes
-
-
-def fail_at_the_end(code: int) -> None:
-    """Let this process end with this exit code once Hydra is done, after its other callbacks."""
-    _at_the_end.append(code)
-
-
-def exit_if_failed() -> None:
-    """End with the greatest exit code that `fail_at_the_end` was given, if any was."""
-    if _at_the_end:
-        sys.exit(max(_at_the_end))
-
-
 def explain(error: BaseException) -> str | None:
-    """The message a user needs for this error; None for what the user cannot fix."""
+    """The message for the user; None if the user cannot fix the error."""
     chain = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
@@ -58,7 +65,7 @@ def explain(error: BaseException) -> str | None:
             return str(link)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return "\n".join(dict.fromkeys(str(link).strip() for link in chain))
-    if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing it here would cost seconds
+    if type(error).__name__ == "MisconfigurationException":  # Lightning takes seconds to import
         return f"trainer: {error}" + (
             " Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else ""
         )

@@ -1,4 +1,4 @@
-"""Files of a record: whole or not there. No torch: the command line reads and writes them, too."""
+"""Reading and writing the small files of a record. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from steepest.engine.turns import released
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader finds the old one or the new one, never half of it."""
+    """Write a file; a reader sees the old content or the new one, never a part."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with released():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,10 +21,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file; empty where there is none."""
+    """The content of a JSON file; empty if it does not exist."""
     return json.loads(path.read_text()) if path.exists() else {}
 
 
 def now() -> str:
-    """The time, to the second, in UTC."""
+    """The current time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

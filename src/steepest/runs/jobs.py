@@ -1,4 +1,4 @@
-"""Jobs of a sweep that failed: what they leave in their folders, and whether the sweep goes on. No torch."""
+"""Failed jobs of a sweep: their error.txt, and whether the sweep starts further jobs. No torch."""
 
 from __future__ import annotations
 
@@ -10,33 +10,29 @@ from omegaconf import DictConfig, OmegaConf
 from steepest.runs.files import write_text
 from steepest.runs.quoting import train_command
 
-FIRST_FAILURE = "first_failure"  # in a sweep's folder: the job that ended it, where sweep.on_error=stop
-SWEEP = "STEEPEST_SWEEP"  # in the environment of a job that has a process of its own: the sweep's process
+FIRST_FAILURE = "first_failure"  # file in a sweep's folder that names the job which ended it (sweep.on_error=stop)
+SWEEP = "STEEPEST_SWEEP"  # environment variable of a job in its own process: the process id of the sweep
 
 
 def stopped(config: DictConfig, sweep: Path) -> bool:
-    """Whether the sweep must start no further job: one has failed, and sweep.on_error=stop."""
+    """Whether a job has failed and sweep.on_error=stop, so that no further job starts."""
     return OmegaConf.select(config, "sweep.on_error") == "stop" and (sweep / FIRST_FAILURE).exists()
 
 
 def failed(
     config: DictConfig, folder: Path, sweep: Path, overrides: Sequence[str], said: str, more: Sequence[str] = ()
 ) -> None:
-    """Leave in a failed job's folder what went wrong and how to see it again; tell the sweep, if it is to stop.
+    """Write error.txt, with the error and the command that repeats it, and stop the sweep if sweep.on_error=stop.
 
     Args:
         config: with `sweep.on_error`.
         folder, sweep: the job's folder and the sweep's.
-        overrides: of the job.
-        said: what went wrong, in words.
-        more: lines that say where.
+        overrides: the job's.
+        said: the error message.
+        more: the lines of the traceback.
     """
-    lines = [
-        said,
-        "",
-        "To run it by itself:",
-        f"  {train_command(o for o in overrides if not o.startswith('sweep.'))}",
-    ]
-    write_text(folder / "error.txt", "\n".join([*lines, "", *more]).rstrip() + "\n")
+    again = train_command(o for o in overrides if not o.startswith("sweep."))
+    lines = [said, "", "To run this job alone:", f"  {again}", "", *more]
+    write_text(folder / "error.txt", "\n".join(lines).rstrip() + "\n")
     if OmegaConf.select(config, "sweep.on_error") == "stop":
         write_text(sweep / FIRST_FAILURE, f"{folder.name}\n")

@@ -1,7 +1,4 @@
-"""Processes: how many go side by side, where they work, their memory, that none outlives its sweep.
-
-No torch at import.
-"""
+"""A process: its cores, folder, memory and warnings, and its end when the sweep ends. No torch at import."""
 
 from __future__ import annotations
 
@@ -14,21 +11,21 @@ import time
 import warnings
 from pathlib import Path
 
-PAUSE = 0.2  # seconds between two looks at whether the parent is there
-KEPT = 31 << 20  # bytes: 32 MiB is the most that the C library takes
-FOLDER = "STEEPEST_FOLDER"  # set by hydra/launcher=ray: where the sweep was started
+PAUSE = 0.2  # seconds between two checks of whether the parent still runs
+KEPT = 31 << 20  # bytes; the C library accepts at most 32 MiB
+FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the folder in which the sweep was started
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def enter_folder() -> None:
-    """Go where the sweep was started: processes of a cluster begin where the cluster was.
+    """Change to the folder in which the sweep was started: a cluster starts its processes in the cluster's folder.
 
     Raises:
-        FileNotFoundError: this machine of the cluster does not have that folder.
+        FileNotFoundError: if this machine of the cluster does not have that folder.
     """
     folder = Path(os.environ[FOLDER])
     if not folder.is_dir():
@@ -40,11 +37,11 @@ def enter_folder() -> None:
 
 
 def end_with(parent: int, *, group: bool = False) -> None:
-    """End this process when its parent is no more: another one may go on with the sweep, in the same folders.
+    """End this process when its parent exits, because another process may then continue the sweep in the same folders.
 
     Args:
-        parent: whose child this process is; if it is not any more, it ends at once.
-        group: end the processes of its group, too: those that a job started.
+        parent: the parent's process id; if it has exited already, this process ends at once.
+        group: also end the processes of this process's group, which a job started.
     """
 
     def watch() -> None:
@@ -58,15 +55,15 @@ def end_with(parent: int, *, group: bool = False) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep memory that is freed, instead of asking for it page by page again and again."""
+    """Make the C library keep freed memory, instead of returning it to the system and asking for it again."""
     import torch
 
-    # glibc keeps what it was once given back in one piece, up to this size (mallopt(3), "dynamic mmap threshold").
+    # After a block of this size is freed, glibc keeps blocks up to that size (mallopt(3), "dynamic mmap threshold").
     torch.empty(KEPT, dtype=torch.uint8)
 
 
 def tame_warnings() -> None:
-    """Let warnings reach the run's log; those that say nothing of the run do not."""
+    """Send warnings to the run's log, except those that do not concern the run."""
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13, at every batch
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run's own
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a run is resumed

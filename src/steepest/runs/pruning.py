@@ -1,6 +1,6 @@
-"""A job that is a trial of an Optuna study: it reports every epoch, and is told when to give up. No torch.
+"""A job that is a trial of an Optuna study: it reports every epoch, and a pruner may end it. No torch.
 
-The job may run in any process of any machine that reaches the study's storage: it connects when it first reports.
+The job may run in any process of any machine that can reach the study's storage; it connects at its first report.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.storages.journal._file import BaseJournalFileLock
 
-PRUNER, PRUNED = "pruner", "pruned"  # attributes of a trial: what decides on it, why it was ended
-LOCKED = 10  # seconds until the lock of a process that was killed is broken; it is held for milliseconds
+PRUNER, PRUNED = "pruner", "pruned"  # attributes of a trial: the pruner's node, and the reason why it ended the trial
+LOCKED = 10  # seconds after which the lock of a killed process is broken; a live one holds it for milliseconds
 
 
 class Trial:
-    """One trial, as its job sees it.
+    """One trial, for the job that runs it.
 
     Args:
         storage: as for `open_storage`.
-        study: its name.
-        number: of the trial.
-        objective: the score that is reported.
+        study: the study's name.
+        number: the trial's.
+        objective: the score to report.
     """
 
     def __init__(self, storage: str, study: str, number: int, objective: str) -> None:
@@ -43,15 +43,15 @@ class Trial:
         self._pruner: BasePruner | None = None
 
     def report(self, epochs: int, value: float | None, *, ends: bool) -> str:
-        """Take in the objective after so many epochs.
+        """Report the objective after an epoch.
 
         Args:
-            epochs: done.
-            value: None, or no finite number, where the objective is not defined.
-            ends: that the run ends by itself now: it is reported, and not pruned.
+            epochs: done so far.
+            value: not reported if it is None or not finite.
+            ends: the run ends after this epoch anyway, so the pruner is not asked.
 
         Returns:
-            Why the run is to end; empty if it is not.
+            Why the pruner ends the run; empty if it does not.
         """
         if value is None or not math.isfinite(value):
             return ""
@@ -67,7 +67,7 @@ class Trial:
         if not self._pruner.prune(study, frozen):
             return ""
         reason = (
-            f"pruned: {self.objective} {value:.6g} after {epochs} epochs is hopeless beside earlier trials "
+            f"pruned: {self.objective} {value:.6g} after {epochs} epochs falls behind the earlier trials "
             f"({type(self._pruner).__name__})"
         )
         storage.set_trial_user_attr(trial, PRUNED, reason)
@@ -75,7 +75,7 @@ class Trial:
 
 
 def trial_of(plain: Mapping[str, Any]) -> Trial | None:
-    """The trial that a job's config says it is; None for one that nobody prunes."""
+    """The trial that a job's config names; None if it names none."""
     sweep = plain.get("sweep") or {}
     if sweep.get("trial") is None:
         return None
@@ -83,14 +83,14 @@ def trial_of(plain: Mapping[str, Any]) -> Trial | None:
 
 
 def open_storage(where: str, *, mend: bool = False) -> BaseStorage:
-    """The storage of studies: an SQLAlchemy URL, or the path of a journal, which is created with its folder if missing.
+    """Open the storage of studies.
 
     Args:
-        where: URL or path.
-        mend: take off a journal's last line if it was not written to its end; the next would be written behind it.
+        where: an SQLAlchemy URL, or the path of a journal, which is created with its folder if missing.
+        mend: remove the last line of a journal if it is incomplete; otherwise the next line would be appended to it.
 
     Raises:
-        ValueError: for what is no such place.
+        ValueError: if the storage cannot be opened.
     """
     from optuna.storages import JournalStorage, RDBStorage, get_storage
     from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
@@ -100,11 +100,11 @@ def open_storage(where: str, *, mend: bool = False) -> BaseStorage:
         from sqlalchemy.pool import NullPool
 
         try:
-            # No connection outlives its use: processes that are forked later must not share one.
+            # NullPool keeps no connection open: forked processes must not share one.
             return get_storage(RDBStorage(where, engine_kwargs={"poolclass": NullPool}))
         except (SQLAlchemyError, ImportError) as error:
             raise ValueError(f"hydra.sweeper.storage={where}: {str(error).splitlines()[0]}") from error
-    path = Path(where).absolute()  # the lock is a link to it, beside it
+    path = Path(where).absolute()  # the lock is a link to it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -116,7 +116,7 @@ def open_storage(where: str, *, mend: bool = False) -> BaseStorage:
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"hydra.sweeper.storage={where} is no journal of Optuna's ({error}): give another path, or an URL such as "
+            f"hydra.sweeper.storage={where} is not a journal of Optuna ({error}): give another path, or a URL such as "
             f"sqlite:///{where}"
         ) from error
 
@@ -126,7 +126,7 @@ def _mend(journal: Path, lock: BaseJournalFileLock) -> None:
     try:
         content = journal.read_bytes()
         if content and not content.startswith(b"{"):
-            raise ValueError("it holds something else")
+            raise ValueError("it is another kind of file")
         if not content.endswith(b"\n"):
             os.truncate(journal, content.rfind(b"\n") + 1)
     finally:
@@ -135,7 +135,7 @@ def _mend(journal: Path, lock: BaseJournalFileLock) -> None:
 
 @lru_cache(maxsize=8)
 def _study_here(where: str, name: str, process: int) -> tuple[BaseStorage, Study]:
-    """One connection for all trials of a process; never one that its parent opened."""
+    """The connection of a process, for all of its trials; a forked child opens its own."""
     import optuna
 
     storage = open_storage(where)
@@ -147,11 +147,11 @@ def make(node: Mapping[str, Any], below: str, **given: Any) -> Any:
 
     Args:
         node: `_target_` and arguments.
-        below: the only package that it may name, with a dot at its end.
-        given: arguments that it gets if it takes them, and the node does not have them.
+        below: the only package that the node may name, with a dot at the end.
+        given: arguments to add if the constructor takes them and the node does not set them.
 
     Raises:
-        ValueError: naming what is wrong.
+        ValueError: for a target, a key or a value that is not possible.
     """
     target = locate(str(node["_target_"]), {below: object})
     takes = list(inspect.signature(target).parameters)
@@ -166,7 +166,7 @@ def make(node: Mapping[str, Any], below: str, **given: Any) -> Any:
         arguments[str(key)] = make(value, below) if isinstance(value, Mapping) and "_target_" in value else value
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".* is experimental")  # it was asked for by name
+            warnings.filterwarnings("ignore", message=".* is experimental")  # the config asks for it by name
             return target(**arguments)
     except ImportError as error:
         raise ValueError(f"{target.__name__} needs {error.name}: pip install 'steepest[tune]'") from error

@@ -1,6 +1,6 @@
-"""Commands that are printed for the user: they do the same when they are pasted into a shell. No torch.
+"""Commands printed for the user, quoted so that they can be pasted into a shell. No torch.
 
-A value passes three readers on its way into the config: the shell, Hydra's override grammar, and OmegaConf, which
+Three programs parse a value on its way into the config: the shell, Hydra's override grammar, and OmegaConf, which
 resolves ``${...}``. Each needs its own quoting.
 """
 
@@ -11,27 +11,23 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-# Starts like a path or a word, and holds nothing that Hydra's grammar reads as anything but text.
+# A path or a word without characters that have a meaning in Hydra's grammar.
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _WORDS = {"null", "true", "false", "nan", "inf"}  # Hydra reads these as values of other types
 
 
 def hydra_quoted(text: str) -> str:
-    """A text as a value in Hydra's override grammar; quoted only if it has to be."""
+    """A text as a value in Hydra's override grammar, quoted only if necessary."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    # OmegaConf: the backslash before ${ makes it plain text; backslashes before that one are doubled.
+    # OmegaConf: a backslash before ${ makes it plain text, and the backslashes before that one are doubled.
     text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
-    # Hydra: a quote takes a backslash; backslashes before a quote, and before the closing one, are doubled.
+    # Hydra: a quote needs a backslash, and the backslashes before a quote or the closing quote are doubled.
     return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + (r"\'" if found[2] else ""), text) + "'"
 
 
 def train_command(overrides: Iterable[str]) -> str:
-    """The shell command that runs `train.py` with these overrides.
-
-    Args:
-        overrides: in Hydra's grammar, as they were typed.
-    """
+    """The shell command that runs `train.py` with these overrides, which are in Hydra's grammar."""
     return shlex.join(["python", "train.py", *overrides])
 
 

@@ -1,8 +1,8 @@
-"""The keys of `conf/` whose constructors are Lightning's or need it, as dataclasses: one list of keys, torch-free.
+"""Dataclasses with the keys of those config groups whose constructors need Lightning. No torch.
 
-Configs are checked against these without importing Lightning, which takes seconds; models are built from them by both
-drivers, and a checkpoint's hyper-parameters are their fields. Other groups (`data`, `stop`, `callbacks`, `optimizer`)
-name classes that say themselves what they take.
+Configs are checked against them without importing Lightning, which takes seconds. Both drivers build models from them,
+and their fields are a checkpoint's hyper-parameters. The other groups (`data`, `stop`, `callbacks`, `optimizer`) are
+checked against the signatures of their classes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LinearModel:
         outputs: O.
         loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
         seed: of the initial weights.
-        init_scale: of the initial weights; 1 is the usual start.
+        init_scale: multiplies the initial weights.
     """
 
     inputs: int
@@ -36,20 +36,19 @@ class LinearModel:
     init_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.init_scale < math.inf:
-            raise ValueError(f"model.init_scale={self.init_scale} must be 0 or more: 1 is the usual start")
+        _check_init_scale(self.init_scale)
 
 
 @dataclass
 class MLPModel:
-    """A fully connected net; one hidden layer is the two-layer net.
+    """A fully connected net; with one hidden layer it is the two-layer net.
 
     Attributes:
         inputs: D.
         outputs: O.
-        hidden: units of each hidden layer; none is the linear model.
+        hidden: units of each hidden layer; an empty list is the linear model.
         activation: ``sigmoid``, ``relu``, ``tanh``, ``hard_sigmoid`` or ``identity``.
-        loss, seed, init_scale: as of `LinearModel`.
+        loss, seed, init_scale: as for `LinearModel`.
     """
 
     inputs: int
@@ -64,21 +63,19 @@ class MLPModel:
         self.hidden = list(self.hidden)
         if any(units < 1 for units in self.hidden):
             raise ValueError(f"model.hidden={self.hidden}: a layer needs 1 unit or more; [] is the linear model")
-        if not 0 <= self.init_scale < math.inf:
-            raise ValueError(f"model.init_scale={self.init_scale} must be 0 or more: 1 is the usual start")
+        _check_init_scale(self.init_scale)
 
 
 @dataclass
 class ManualModel(MLPModel):
-    """The same with gradients derived by hand.
+    """`MLPModel` with hand-derived gradients.
 
     Attributes:
-        updates_per_step: most updates that are made between two looks of the Trainer; the trajectory is the same for
-            every number.
-        gradient_clip_val: bound on the gradient's Euclidean norm, or on each of its numbers; none when None.
+        updates_per_step: the most updates in one step of the Trainer; it does not change the trajectory.
+        gradient_clip_val: bound on the gradient's Euclidean norm, or on each of its numbers; None for no bound.
         gradient_clip_algorithm: ``norm`` (default) or ``value``.
-        engine: ``kernel`` (compiled, on the CPU), ``textbook`` (the formulas as `nets/` has them, one update a step),
-            or ``auto``: the kernel wherever it can train the run.
+        engine: ``kernel`` (compiled, on the CPU), ``textbook`` (the formulas of `nets/`, one update a step), or
+            ``auto``: the kernel if it can train the run.
     """
 
     updates_per_step: int = 256
@@ -94,7 +91,7 @@ class ManualModel(MLPModel):
 
 @dataclass
 class TrainerOptions:
-    """The options of Lightning's `Trainer` that conf/trainer/base/lightning.yaml sets; it takes any of its own."""
+    """The options of Lightning's `Trainer` in conf/trainer/base/lightning.yaml; a config may set the others, too."""
 
     accelerator: str = "auto"
     devices: list[int] | str | int = "auto"
@@ -121,10 +118,15 @@ class LoggerOptions:
     default_hp_metric: bool = True
 
 
+def _check_init_scale(scale: float) -> None:
+    if not 0 <= scale < math.inf:
+        raise ValueError(f"model.init_scale={scale} must be 0 or more: 1 is the usual start")
+
+
 MANUAL = "steepest.lightning.manual.ManualPredictor"
 TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
 LOGGER = "steepest.lightning.events.EventLogger"
-SPECS: dict[str, type[Any]] = {  # the path that a config names -> the keys it takes
+SPECS: dict[str, type[Any]] = {  # the path in a config -> its keys
     "steepest.lightning.predictors.LinearPredictor": LinearModel,
     "steepest.lightning.predictors.MLPPredictor": MLPModel,
     MANUAL: ManualModel,

@@ -1,7 +1,7 @@
-"""When gradient descent ends: the rules of `stop=...`, whichever driver trains. No Lightning.
+"""When gradient descent ends: the rules of `stop=...`, for both drivers. No Lightning.
 
-Every rule has the two limits `epochs` and `updates` beside its own; whichever comes first ends the run. A rule's
-verdict is state: a run that ended by it does not train on when it is resumed.
+Every rule also has the limits `epochs` and `updates`; whatever is reached first ends the run. The reason is part of a
+run's state: a run that its rule has ended does not continue when it is resumed; one that reached a limit may.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class EpochEnd:
     """A run at the end of an epoch.
 
     Attributes:
-        epochs, updates: done.
+        epochs, updates: done so far.
         scores: of train and val, at the current parameters.
-        gradient_norm: of the whole training part's loss; computed when it is called.
+        gradient_norm: computes the gradient norm of the whole training part's loss.
     """
 
     epochs: int
@@ -32,7 +32,7 @@ class EpochEnd:
 
 @dataclass
 class Epochs:
-    """Ends after a number of epochs (each: every batch once) or updates (each: all parameters once).
+    """Ends a run after a number of epochs (each uses every batch once) or updates (each changes all parameters once).
 
     Attributes:
         epochs: the limit; null for none.
@@ -55,16 +55,16 @@ class Epochs:
 
     @property
     def updates_limit(self) -> int | None:
-        """Most updates; None for no limit."""
+        """The most updates; None for no limit."""
         return None if self.updates == -1 else self.updates
 
     def look(self, at: EpochEnd) -> str:
-        """Why a run ends here, kept in `reason`; empty if it does not."""
+        """Why the run ends here, also kept in `reason`; empty if it continues."""
         self.reason = self.verdict(at) or self.limit(at.epochs, at.updates)
         return self.reason
 
     def limit(self, epochs: int, updates: int) -> str:
-        """Which limit so many epochs and updates have reached; empty for none."""
+        """Which limit this many epochs and updates have reached; empty if none."""
         if self.updates != -1 and updates >= self.updates:
             return f"updates: {updates} updates done"
         if self.epochs is not None and epochs >= self.epochs:
@@ -72,7 +72,7 @@ class Epochs:
         return ""
 
     def verdict(self, at: EpochEnd) -> str:
-        """Why the rule itself ends a run here; empty if it does not."""
+        """Why the rule itself, without its limits, ends the run here; empty if it does not."""
         return ""
 
     def state_dict(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Epochs:
         return {"reason": self.reason}
 
     def load_state_dict(self, state: dict[str, Any], *, epochs: int, updates: int) -> None:
-        """Take up a run that has done so much; a limit may have been raised since, a verdict stands."""
+        """Restore the state of a run after this many epochs and updates; its limits may have been raised since."""
         vars(self).update(state)
         if not is_verdict(self.reason):
             self.reason = self.limit(epochs, updates)
@@ -88,14 +88,14 @@ class Epochs:
 
 @dataclass
 class Threshold(Epochs):
-    """Ends when the loss of the whole training part, at the current parameters, is below a number.
+    """Ends a run when the loss of the whole training part, at the current parameters, is below a number.
 
-    (The mean of an epoch's batch losses would not do: each was taken before its update.)
+    (The mean of an epoch's batch losses does not serve: each of them is computed before its update.)
 
     Attributes:
         loss: the number, in the units of the training loss (standardised by the training rows).
         epochs, updates: limits, as in `Epochs`.
-        every_n_epochs: how often it is looked at.
+        every_n_epochs: how often the loss is compared.
     """
 
     epochs: int | None = 500
@@ -104,11 +104,9 @@ class Threshold(Epochs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(loss=self.loss)
-        check_every(self.every_n_epochs)
+        _check_bound("loss", self.loss, self.every_n_epochs)
 
     def verdict(self, at: EpochEnd) -> str:
-        """As of any rule."""
         loss = at.scores["train/full_loss"]
         if at.epochs % self.every_n_epochs == 0 and loss < self.loss:
             return f"threshold: training loss {loss:.6g} is below {self.loss:g}"
@@ -117,12 +115,12 @@ class Threshold(Epochs):
 
 @dataclass
 class Stationary(Epochs):
-    """Ends when the gradient of the whole training part's loss has all but vanished.
+    """Ends a run when the gradient of the whole training part's loss is almost zero.
 
     Attributes:
-        gradient_norm: its Euclidean norm must fall below this.
+        gradient_norm: the gradient's Euclidean norm must fall below this.
         epochs, updates: limits, as in `Epochs`.
-        every_n_epochs: how often it is looked at.
+        every_n_epochs: how often the norm is computed.
     """
 
     epochs: int | None = 500
@@ -131,11 +129,9 @@ class Stationary(Epochs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(gradient_norm=self.gradient_norm)
-        check_every(self.every_n_epochs)
+        _check_bound("gradient_norm", self.gradient_norm, self.every_n_epochs)
 
     def verdict(self, at: EpochEnd) -> str:
-        """As of any rule."""
         if at.epochs % self.every_n_epochs == 0 and (norm := at.gradient_norm()) < self.gradient_norm:
             return f"stationary: gradient norm {norm:.6g} is below {self.gradient_norm:g}"
         return ""
@@ -143,12 +139,12 @@ class Stationary(Epochs):
 
 @dataclass
 class EarlyStop(Epochs):
-    """Ends when the objective has not improved for some epochs.
+    """Ends a run when the objective has not improved for some epochs.
 
     Attributes:
-        monitor: the objective; which way it improves follows from its name.
+        monitor: the objective; its name tells whether higher or lower is better.
         patience: epochs without improvement.
-        min_delta: what counts as improvement, in the objective's units.
+        min_delta: the least improvement that counts, in the objective's units.
         epochs, updates: limits, as in `Epochs`.
     """
 
@@ -167,7 +163,6 @@ class EarlyStop(Epochs):
         self.waited = 0
 
     def verdict(self, at: EpochEnd) -> str:
-        """As of any rule."""
         value = at.scores.get(self.monitor)
         if value is None:
             return ""
@@ -181,23 +176,17 @@ class EarlyStop(Epochs):
         return f"early stopping: no better {self.monitor} than {self.best:.6g} for {self.patience} epochs"
 
     def state_dict(self) -> dict[str, Any]:
-        """As of any rule."""
         return super().state_dict() | {"best": self.best, "waited": self.waited}
 
 
 def is_verdict(reason: str) -> bool:
-    """Whether a run that ended for this reason has ended for good: not at a limit, which can be raised."""
+    """Whether this reason ends a run for good: a rule or a pruner gave it, and not a limit, which can be raised."""
     return reason.startswith(("threshold:", "stationary:", "early stopping:", "pruned:"))
 
 
-def check_positive(**numbers: float) -> None:
-    """Raise `ValueError` for a bound that is not a number above 0."""
-    for key, value in numbers.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"stop.{key}={value} must be a number above 0")
-
-
-def check_every(epochs: int) -> None:
-    """Raise `ValueError` for a number of epochs that cannot lie between two looks."""
-    if epochs < 1:
-        raise ValueError(f"stop.every_n_epochs={epochs} must be 1 or more")
+def _check_bound(key: str, value: float, every_n_epochs: int) -> None:
+    """Raise `ValueError` for a bound that is not a number above 0, and for fewer than 1 epoch between comparisons."""
+    if not 0 < value < math.inf:
+        raise ValueError(f"stop.{key}={value} must be a number above 0")
+    if every_n_epochs < 1:
+        raise ValueError(f"stop.every_n_epochs={every_n_epochs} must be 1 or more")

@@ -1,15 +1,14 @@
-"""What a config may name: every `_target_` against an allow-list, before anything is imported or called.
+"""The allow-list of `_target_`s: nothing else that a config names is imported or called. No torch at import.
 
-Two places call what a config names: a run (`training.config`), and Hydra itself, which makes the callbacks, the
-sweeper and the launcher of its own node as soon as a config is composed. `guard_hydra` stands before the second.
-No torch at import.
+Two places call what a config names: a run (`runs/config.py`), and Hydra itself, which builds the callbacks, the sweeper
+and the launcher of its own node as soon as it has composed a config. `guard_hydra` guards the second place.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -24,17 +23,17 @@ from omegaconf.errors import OmegaConfBaseException
 from steepest.data.faults import Faults
 from steepest.runs.hydra_internals import CORE_PLUGINS, look_at_every_config, primary_config
 
-EXTRAS = {  # plugins of others for which there is a config here, and what installs them
+EXTRAS = {  # packages that shipped configs name -> the extra that installs each
     "hydra_plugins.hydra_joblib_launcher.": "joblib",
     "hydra_plugins.hydra_submitit_launcher.": "slurm",
     "hydra_plugins.hydra_ray_launcher.": "ray",
+    "optuna.": "tune",
 }
 
-# Dotted prefix -> what the thing named has to be: a class below this one (or below the one of this path, which is
-# imported only when it is asked), or (None) anything defined there.
+# Dotted prefix -> the required base class (a class, or a path that is imported on use), or None for anything there.
 Approved = Mapping[str, type | str | None]
 
-# What Hydra's own node may name. Plugins are already imported when a config is composed.
+# What Hydra's own node may name. Hydra imports plugins before it composes a config.
 FOR_HYDRA: Approved = {
     "steepest.": Callback,
     CORE_PLUGINS: Plugin,
@@ -42,47 +41,44 @@ FOR_HYDRA: Approved = {
     "optuna.samplers.": object,
     "optuna.pruners.": object,
 }
-PACKAGES = {"optuna": "tune"}  # packages that shipped configs name and only an extra installs
 CALLED_BY_HYDRA = ("callbacks", "sweeper", "launcher")
 
 
 def locate(path: str, approved: Approved) -> Callable[..., Any]:
-    """What a `_target_` names, if it may be named.
+    """The class or function that a `_target_` names.
 
-    The path is held against the approved prefixes before anything is imported, and what is found must be defined under
-    an approved prefix too: `steepest.x.os.system` has the right beginning, but is not this package's.
+    The path must have an approved prefix before anything is imported. The object must also be defined under an approved
+    prefix: `steepest.x.os.system` has the right prefix, but is not part of this package.
 
     Raises:
-        ValueError: naming the path and what would be approved.
+        ValueError: naming the path and what is approved.
     """
     allowed = f"approved are {', '.join(sorted(approved))}; add a package you trust with trust=[PACKAGE]"
     if _prefix(path, approved) is None:
         raise ValueError(f"_target_ '{path}' is not approved: {allowed}")
     if not all(part.isidentifier() for part in path.split(".")):
-        raise ValueError(f"_target_ '{path}' is no dotted name")
+        raise ValueError(f"_target_ '{path}' is not a dotted name")
     found = _imported(path)
-    package = path.split(".")[0]
-    if found is None and package in PACKAGES and importlib.util.find_spec(package) is None:
-        raise ValueError(f"_target_ '{path}' needs {package}: pip install 'steepest[{PACKAGES[package]}]'")
     if found is None:
-        extra = next((extra for plugin, extra in EXTRAS.items() if path.startswith(plugin)), None)
-        mend = f"; it comes with pip install 'steepest[{extra}]'" if extra else ""
-        raise ValueError(f"_target_ '{path}': there is no such thing{mend}")
+        for package, extra in EXTRAS.items():
+            if path.startswith(package) and importlib.util.find_spec(package[:-1]) is None:
+                raise ValueError(f"_target_ '{path}' needs {package[:-1]}: pip install 'steepest[{extra}]'")
+        raise ValueError(f"_target_ '{path}' does not exist")
     identity = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
     prefix = _prefix(identity, approved)
     if prefix is None or not (inspect.isclass(found) or inspect.isfunction(found)):
-        raise ValueError(f"_target_ '{path}' is really '{identity}', which is not approved: {allowed}")
+        raise ValueError(f"_target_ '{path}' is defined as '{identity}', which is not approved: {allowed}")
     kind = approved[prefix]
     if isinstance(kind, str):
         kind = _imported(kind)
     if kind is not None and not (inspect.isclass(found) and issubclass(found, kind)):
         wanted = "class" if kind is object else kind.__name__
-        raise ValueError(f"_target_ '{path}' is no {wanted}: {allowed}")
+        raise ValueError(f"_target_ '{path}' is not a {wanted}: {allowed}")
     return found
 
 
 def guard_hydra() -> None:
-    """Check what Hydra will make, wherever it composes a config in this process (a run, a sweep, each of its jobs)."""
+    """Make Hydra check each config that it composes in this process, before it builds anything from it."""
 
     def look(config: DictConfig, loader: ConfigLoader, name: str | None, overrides: list[str]) -> None:
         check_trust(config, loader, name, overrides)
@@ -92,10 +88,10 @@ def guard_hydra() -> None:
 
 
 def check_hydra(config: DictConfig) -> None:
-    """Hold what Hydra's own node names against `FOR_HYDRA` and the config's `trust`.
+    """Check the targets in Hydra's own node against `FOR_HYDRA` and the config's `trust`.
 
     Raises:
-        ValueError: with every target that may not be named.
+        ValueError: listing every target that is not approved.
     """
     faults = Faults("config")
     trusted: dict[str, type | str | None] = {f"{package}.": None for package in OmegaConf.select(config, "trust") or []}
@@ -109,10 +105,10 @@ def check_hydra(config: DictConfig) -> None:
 
 
 def check_trust(config: DictConfig, loader: ConfigLoader, name: str | None, overrides: list[str]) -> None:
-    """Trust is given on the command line or in train.yaml: an experiment may not trust itself.
+    """Refuse trust that comes from neither the command line nor train.yaml: an experiment may not trust itself.
 
     Raises:
-        ValueError: naming the packages and the words to say.
+        ValueError: naming the packages and the override that trusts them.
     """
     asked = OmegaConf.select(config, "trust") or []
     said = any(o.key_or_group == "trust" for o in OverridesParser.create().parse_overrides(overrides))
@@ -122,33 +118,29 @@ def check_trust(config: DictConfig, loader: ConfigLoader, name: str | None, over
     given = [] if primary is None else OmegaConf.select(primary, "trust") or []
     if more := [package for package in asked if package not in given]:
         raise ValueError(
-            f"a file of this config trusts {', '.join(more)}: if you do too, say trust=[{','.join(asked)}]"
+            f"a file of this config trusts {', '.join(more)}: if you do too, add trust=[{','.join(asked)}]"
         )
 
 
 def _targets(node: Any, where: str) -> Iterator[tuple[str, str]]:
-    """Every `_target_` below a node, as it would be resolved now, with its key."""
-    if isinstance(node, ListConfig):
-        keys: list[Any] = list(range(len(node)))
-    elif isinstance(node, DictConfig):
-        keys = list(node.keys())
-    else:
+    """The key and the resolved value of every `_target_` below a node."""
+    if not isinstance(node, ListConfig | DictConfig):
         return
+    keys: Iterable[Any] = range(len(node)) if isinstance(node, ListConfig) else node.keys()
     for key in keys:
         try:
             value = node[key]
-        except OmegaConfBaseException:
-            if key == "_target_":
-                yield where, "???"
-            continue  # it cannot be resolved by Hydra either, at this point
+        except OmegaConfBaseException:  # Hydra cannot resolve it here either
+            value = "???" if key == "_target_" else None
         if key == "_target_":
             yield where, str(value)
         else:
             yield from _targets(value, f"{where}.{key}")
 
 
-@cache  # a path that is no module is looked for in all of them
+@cache  # an unknown path is slow to look up
 def _imported(path: str) -> Any:
+    """The object at a dotted path; None if it does not exist."""
     if path in (plugins := Plugins.instance().class_name_to_class):
         return plugins[path]
     parts = path.split(".")
