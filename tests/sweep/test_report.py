@@ -17,7 +17,7 @@ from made import make_sweep
 from steepest.sweep.report import charts, descents
 from steepest.sweep.report.page import write_report
 from steepest.sweep.report.scales import KeyAxis, ObjectiveScale
-from steepest.sweep.results import read_results
+from steepest.sweep.results import read_results, value
 
 
 class Page(HTMLParser):
@@ -165,7 +165,7 @@ def test_keys_of_any_kind_have_an_axis(report, values):
 def test_what_spans_decades_is_logarithmic_and_a_seed_never():
     assert KeyAxis("lr", ["0.001", "0.01", "0.1"]).kind == "log"
     assert KeyAxis("window", ["7", "28", "56"]).kind == "linear"
-    assert KeyAxis("seed", ["1", "100"], seed=True).kind == "linear"
+    assert KeyAxis("seed", ["1", "100"]).kind == "linear"
     assert KeyAxis("decay", ["0", "1e-4", "1e-2"]).kind == "category"
     assert KeyAxis("decay", ["0", "1e-4", "1e-2"]).labels == ["0", "1e-4", "1e-2"]
     assert KeyAxis("model", ["mlp", "linear"]).kind == "category"
@@ -192,7 +192,9 @@ def test_the_heat_map_is_pandas_pivot_table(tmp_path):
         for (a, b, s), v in zip(product((1, 2, 3), "xy", range(4)), np.random.default_rng(1).random(24), strict=True)
     ]
     _, results = read_results(make_sweep(tmp_path, jobs))
-    table = pd.DataFrame([results.asked_of(r) | {"value": r["objective"]} for r in results.rows])
+    table = pd.DataFrame(
+        [{key: value(r, key) for key in results.varied} | {"value": r["objective"]} for r in results.rows]
+    )
     chart = charts.pairs(results, charts.axes_of(results), ObjectiveScale(results))
     assert len(chart.figures) == 6
     for (label, figure), how in zip(list(chart.figures.items())[:2], ("mean", "min"), strict=True):

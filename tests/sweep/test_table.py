@@ -50,7 +50,7 @@ def test_of_a_long_sweep_the_best_twenty_are_shown(said):
 def test_many_failures_are_named_and_some_explained(said):
     lines = said([row(n, [f"a={n}"], None, "failed") for n in range(30)])
     assert sum(line.endswith("failed: said") for line in lines) == 8
-    (rest,) = [line for line in lines if line.startswith("Nor did these finish")]
+    (rest,) = [line for line in lines if line.startswith("These did not finish either")]
     assert rest.endswith(": " + ", ".join(str(n) for n in range(8, 30)))
     assert not any("The best again" in line for line in lines)
 
