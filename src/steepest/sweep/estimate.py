@@ -1,4 +1,4 @@
-"""What a sweep would do and about how long that would take, before it does it: who runs which job, updates, seconds."""
+"""A dry run's estimate: which jobs threads train, how many updates the sweep makes, and how long it takes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from steepest.runs.process import cores, tame_warnings
 from steepest.sweep.compose import Composer
 from steepest.sweep.threads import Job, plan
 
-# Seconds, on a processor with two cores: until the first update, and as much again where Lightning is imported; of a
-# run by itself beside its updates: building and closing a Trainer.
-START, LIGHTNING, BY_ITSELF = 2.5, 2.5, 1.5
-FEW, MANY = 50, 250  # updates: what a Trainer takes for the difference is what updates cost
-EPOCHS = 3  # that one job of each kind is tried for
+# Seconds on a processor with two cores: to the first update; to import Lightning; to build and close a Trainer.
+START, LIGHTNING, TRAINER = 2.5, 2.5, 1.5
+FEW, MANY = 50, 250  # updates of two trial fits: their difference in time is the cost of the updates
+EPOCHS = 3  # of the trial run of one job of each kind
 
 
 def describe(
     composer: Composer, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int
 ) -> Iterator[str]:
-    """Lines that say which jobs threads train and which run by themselves, and about how long all would take.
+    """Lines that say which jobs threads train, which run one at a time, and about how long the sweep takes.
 
     Args:
         composer: of their configs.
@@ -46,7 +45,7 @@ def describe(
         if jobs:
             yield f"threads: {len(jobs)} jobs, such as job {next(iter(jobs))}"
         for reason, numbers in alone.items():
-            yield f"by themselves: {len(numbers)} jobs, such as job {numbers[0]}: {reason}"
+            yield f"one at a time: {len(numbers)} jobs, such as job {numbers[0]}: {reason}"
         single = [number for numbers in alone.values() for number in numbers]
     side_by_side = (launcher.n_jobs or cores()) if "n_jobs" in launcher else 1
     updates, seconds = 0, START
@@ -57,14 +56,14 @@ def describe(
         alone_config = composer.compose(job_overrides[single[0] - first])
         with open_dict(alone_config):
             del alone_config["hydra"]
-        made, took = _by_themselves(check(alone_config))
+        made, took = _one_at_a_time(check(alone_config))
         aside = 1 if jobs else side_by_side  # the threads launcher runs them one after the other
         updates, seconds = updates + made * len(single), seconds + LIGHTNING + took * len(single) / aside
     yield f"At most {updates:,} updates; about {_duration(seconds)} on this machine."
 
 
 def _in_threads(jobs: Sequence[Job]) -> tuple[int, float]:
-    """Updates of these jobs, and seconds of one thread for them: one of each shape is tried for a few epochs."""
+    """The updates of these jobs and the seconds on one thread, measured with a few epochs of one job of each shape."""
     shared, updates, seconds = SharedData(), 0, 0.0
     tried: dict[str, tuple[float, float]] = {}
     for job in jobs:
@@ -74,7 +73,7 @@ def _in_threads(jobs: Sequence[Job]) -> tuple[int, float]:
         model = job.checked.groups["model"].arguments
         shape = f"{job.checked.plain['data']} {model.get('hidden')} {job.checked.groups['optimizer'].path}"
         if shape not in tried:
-            _try(job, shared, 1)  # what is made once is made
+            _try(job, shared, 1)  # warms up what all jobs share
             one, several = _try(job, shared, 1), _try(job, shared, 1 + EPOCHS)
             each = max(0.0, several - one) / EPOCHS
             tried[shape] = max(0.0, one - each), each
@@ -84,7 +83,7 @@ def _in_threads(jobs: Sequence[Job]) -> tuple[int, float]:
 
 
 def _try(job: Job, shared: SharedData, epochs: int) -> float:
-    """Seconds of a job of so many epochs, its folder and all."""
+    """Seconds for a job with so many epochs, including its folder."""
     groups = job.checked.groups
     stop, trainer = groups["stop"], groups["trainer"]
     arguments = stop.arguments | {"epochs": epochs, "updates": -1}
@@ -99,8 +98,8 @@ def _try(job: Job, shared: SharedData, epochs: int) -> float:
         return time.perf_counter() - began
 
 
-def _by_themselves(checked: Checked) -> tuple[int, float]:
-    """Updates of a job that is run by itself, and its seconds: a few updates are done to see."""
+def _one_at_a_time(checked: Checked) -> tuple[int, float]:
+    """The updates and seconds of a job that a Trainer runs, measured with a few updates."""
     tame_lightning()
     from steepest.lightning.build import build_model
     from steepest.lightning.datamodule import WindowDataModule
@@ -120,7 +119,7 @@ def _by_themselves(checked: Checked) -> tuple[int, float]:
     seconds(FEW)
     update = max(0.0, seconds(MANY) - seconds(FEW)) / (MANY - FEW)
     updates, _ = limits(checked, _batches(datamodule))
-    return updates, updates * update + BY_ITSELF
+    return updates, updates * update + TRAINER
 
 
 def _batches(data: PreparedData | None) -> int:
@@ -130,16 +129,16 @@ def _batches(data: PreparedData | None) -> int:
 
 
 def limits(checked: Checked, batches: int) -> tuple[int, int]:
-    """Most updates and epochs that a run's rule lets it have."""
+    """The most updates and epochs that a run's stop rule allows."""
     rule = checked.groups["stop"]()
-    by_epochs = rule.epochs * batches if rule.epochs not in (None, -1) else None
-    most = [limit for limit in (by_epochs, rule.updates if rule.updates != -1 else None) if limit is not None]
-    updates = min(most, default=0)
+    by_epochs = [rule.epochs * batches] if rule.epochs not in (None, -1) else []
+    by_updates = [rule.updates] if rule.updates not in (None, -1) else []
+    updates = min(by_epochs + by_updates, default=0)
     return updates, -(-updates // batches)
 
 
 def _duration(seconds: float) -> str:
-    """In words."""
+    """A number of seconds in words."""
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
