@@ -164,12 +164,7 @@ class SweepRecord(Callback):
         return states
 
     def _registered(
-        self,
-        manifest: Manifest,
-        overrides: Sequence[Sequence[str]],
-        first: int,
-        config: DictConfig,
-        composer: Composer,
+        self, manifest: Manifest, overrides: Sequence[Sequence[str]], first: int, config: DictConfig, composer: Composer
     ) -> list[JobState]:
         subdir = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[call-overload,index]
         trials = OmegaConf.select(config, "hydra.sweeper.n_trials") or 1  # the tuner launches a few at a time
@@ -215,13 +210,10 @@ class SweepRecord(Callback):
 
         assert self.manifest is not None
         manifest, over, problems = self.manifest, threading.Event(), []
-        columns = [
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("jobs"),
-            TimeElapsedColumn(),
+        columns = (
+            BarColumn(), MofNCompleteColumn(), TextColumn("jobs"), TimeElapsedColumn(),
             TextColumn("{task.fields[failed]}"),
-        ]
+        )  # fmt: skip
 
         def follow(progress: Progress, bar: Any) -> None:
             pause = 0.2

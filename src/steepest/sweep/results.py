@@ -22,7 +22,7 @@ from steepest.evaluate.names import better
 from steepest.runs.quoting import train_command
 from steepest.sweep.manifest import JobState, Manifest, read_record
 
-SEEDS = ("seed", "model.seed", "data.seed")  # varied only to see how much a score depends on chance
+SEEDS = ("seed", "model.seed", "data.seed")  # varied to measure how much a score depends on chance
 NOT_ASKED = "-"  # shown for a key that only other jobs set
 CALLED = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 
 def result(job: JobState, sweep: Path) -> Row:
-    """One row of the results: a job's overrides and what its records say."""
+    """One row of the results: a job's overrides, status and scores."""
     folder = None if job.folder is None else sweep / job.folder
     records = [({}, None) if folder is None else read_record(folder / name) for name in ("run.json", "metrics.json")]
     (run, problem), (metrics, other_problem) = records
@@ -79,7 +79,7 @@ def read_results(folder: Path) -> tuple[Manifest, Results]:
 
 
 def again(overrides: Sequence[str], command: dict[str, Any]) -> str:
-    """The shell command that runs one job by itself.
+    """The shell command that runs one job as a single run.
 
     Args:
         overrides: the job's.
@@ -105,7 +105,7 @@ def value(row: Row, key: str) -> str:
 
 @lru_cache(maxsize=65536)
 def number(text: str) -> float | None:
-    """A typed number, or the only one in a list; None for anything else that Hydra reads, and for unreadable text."""
+    """A typed number, or the only number in a list; None for any other value and for text that Hydra cannot read."""
     try:
         typed = OverridesParser.create().parse_override(f"key={text}").value()
     except HydraException:
@@ -115,7 +115,7 @@ def number(text: str) -> float | None:
 
 
 def shown(text: str) -> str:
-    """A typed value for a narrow column: a long number is cut to five digits."""
+    """A typed value for a narrow column: a long number is rounded to five digits."""
     found = number(text) if len(text) > 8 else None
     return text if found is None else f"{found:.5g}"
 
