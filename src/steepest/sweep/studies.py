@@ -46,20 +46,16 @@ def open_study(
         )
     for trial in study.get_trials(deepcopy=False):
         for key in varied.keys() & trial.distributions.keys():
-            _refuse_other(trial.distributions[key], varied[key], f"the study {name} in {where} has {key}")
+            before = trial.distributions[key]
+            try:
+                optuna.distributions.check_distribution_compatibility(before, varied[key])
+            except ValueError as error:
+                raise ValueError(
+                    f"the study {name} in {where} has {key} over {before}, this sweep over {varied[key]}: give the "
+                    "same choices, or another hydra.sweeper.study_name"
+                ) from error
     study.set_user_attr(OBJECTIVE, objective)
     return study
-
-
-def _refuse_other(before: BaseDistribution, now: BaseDistribution, line: str) -> None:
-    from optuna.distributions import check_distribution_compatibility
-
-    try:
-        check_distribution_compatibility(before, now)
-    except ValueError as error:
-        raise ValueError(
-            f"{line} over {before}, this sweep over {now}: give the same choices, or another hydra.sweeper.study_name"
-        ) from error
 
 
 def summary(study: Study, objective: str) -> tuple[str, dict[str, Any]]:
