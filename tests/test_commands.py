@@ -176,7 +176,7 @@ def test_a_dry_run_lists_the_jobs_and_runs_none(command, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("python train.py model=") == 6
     assert "threads: 3 jobs, such as job 3" in answer.stdout
-    assert "by themselves: 3 jobs, such as job 0: " in answer.stdout
+    assert "one at a time: 3 jobs, such as job 0: " in answer.stdout
     assert "trains by autograd" in answer.stdout
     assert "At most 60 updates" in answer.stdout
     assert not (tmp_path / "s" / "0").exists()

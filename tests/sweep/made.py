@@ -1,4 +1,4 @@
-"""Folders of sweeps: as they are left behind, without the training, and as launchers leave them, in this process."""
+"""Makes folders of sweeps: by writing their files without training, or by running a launcher in this process."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ PERSISTENCE = {"rmse": 4.0, "skill": 0.0}
 
 
 def make_sweep(folder, jobs, objective="val/mse_scaled", status="finished", hydra=("hydra.mode=MULTIRUN",)):
-    """A sweep of `jobs`: overrides, and a dict of what came: value, status, test, curve, reason."""
+    """A sweep of `jobs`: overrides, and a dict of the results: value, status, test, curve, reason."""
     command = {"program": "train.py", "folder": str(folder), "task": ["a=1,2"], "hydra": list(hydra)}
     manifest = Manifest(folder, command, objective, {}, status=status, started="2020-01-01T00:00:00+00:00")
     for state, (_, came) in zip(manifest.register([own for own, _ in jobs], 0, "{}"), jobs, strict=True):
@@ -65,7 +65,7 @@ def _leave(folder, came, objective):
 
 
 def swept(folder, jobs, launcher="threads", n_jobs=None, **options):
-    """Run these jobs in this process as `train.py -m` would, by a launcher of Hydra; what it returned.
+    """Run these jobs in this process as `train.py -m` would, with a Hydra launcher; return its results.
 
     Args:
         folder: the sweep's.
@@ -80,7 +80,7 @@ def swept(folder, jobs, launcher="threads", n_jobs=None, **options):
 
 @contextmanager
 def launching(folder, launcher="threads", n_jobs=None, **options):
-    """A launcher of Hydra that is set up for a sweep in `folder`; what the process has once is put back at the end."""
+    """A Hydra launcher, set up for a sweep in `folder`; the process's global state is restored at the end."""
     asked = [
         "hydra.mode=MULTIRUN",
         "hydra.job.name=train",
@@ -101,7 +101,7 @@ def launching(folder, launcher="threads", n_jobs=None, **options):
 
 @contextmanager
 def as_it_was():
-    """Put back what Hydra's launchers change of logging, warnings and torch."""
+    """Restore the state of logging, warnings and torch that Hydra's launchers change."""
     root = logging.getLogger()
     handlers, level, threads = list(root.handlers), root.level, torch.get_num_threads()
     with warnings.catch_warnings():

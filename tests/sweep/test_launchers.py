@@ -1,4 +1,4 @@
-"""Other people's launchers, each for real: what they leave is what Hydra's basic launcher leaves."""
+"""Third-party launchers write the same records as Hydra's basic launcher."""
 
 import csv
 import importlib.util
@@ -49,7 +49,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize("launcher", PLUGINS)
-def test_every_launcher_leaves_what_the_basic_one_leaves(sweep, tmp_path, launcher):
+def test_every_launcher_writes_what_the_basic_launcher_writes(sweep, tmp_path, launcher):
     needs(launcher)
     basic, mine = sweep("basic"), sweep(launcher, f"hydra/launcher={launcher}")
     assert mine[0].returncode == 1, mine[0].stderr
@@ -65,7 +65,7 @@ def test_every_launcher_leaves_what_the_basic_one_leaves(sweep, tmp_path, launch
 
 
 @pytest.mark.parametrize("launcher", PLUGINS)
-def test_a_sweep_by_any_launcher_is_gone_on_with(sweep, tmp_path, launcher):
+def test_a_sweep_by_any_launcher_is_resumed(sweep, tmp_path, launcher):
     needs(launcher)
     few = ["model=linear", "seed=range(3)", "stop.epochs=1", "~callbacks.pictures", f"hydra/launcher={launcher}"]
     _, before, _ = sweep("s", jobs=few)
@@ -84,7 +84,7 @@ def test_a_sweep_by_any_launcher_is_gone_on_with(sweep, tmp_path, launcher):
     ]  # fmt: skip
 
 
-def test_ray_takes_a_cluster_that_is_there_already_and_was_started_elsewhere(sweep, tmp_path):
+def test_ray_uses_a_cluster_that_is_already_running(sweep, tmp_path):
     needs("ray")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -100,7 +100,7 @@ def test_ray_takes_a_cluster_that_is_there_already_and_was_started_elsewhere(swe
         assert names <= files(tmp_path / "s" / str(number))
 
 
-def test_a_job_of_a_sweep_may_itself_take_two_processes(sweep):
+def test_a_job_of_a_sweep_may_use_two_processes(sweep):
     two = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu"]
     jobs = ["model=mlp_manual", "model.hidden=[4]", "seed=0,1", "stop.epochs=2", "~callbacks.pictures"]
     answer, record, rows = sweep("two", "hydra/launcher=processes", "hydra.launcher.n_jobs=1", *two, jobs=jobs)
@@ -111,7 +111,7 @@ def test_a_job_of_a_sweep_may_itself_take_two_processes(sweep):
         assert float(mine["objective"]) == pytest.approx(float(theirs["objective"]), rel=1e-3)
 
 
-def test_fifty_jobs_in_processes_side_by_side_mix_no_files(sweep, tmp_path):
+def test_fifty_parallel_processes_do_not_mix_files(sweep, tmp_path):
     few = ["model=linear", "data=line", "seed=range(50)", "stop.epochs=1", "~callbacks.pictures"]
     answer, record, rows = sweep("s", "hydra/launcher=processes", "hydra.launcher.n_jobs=4", jobs=few)
     assert answer.returncode == 0, answer.stderr

@@ -1,4 +1,4 @@
-"""Jobs in their own processes: what each one leaves behind, however it ends, without affecting the others."""
+"""Jobs in their own processes: the records of each job, however it ends, and that it affects no other job."""
 
 import json
 import sys
@@ -117,7 +117,7 @@ def test_a_failed_job_returns_minus_infinity_if_a_higher_objective_is_better(lau
     assert launch([["how=refused"]], objective="val/skill")[0] == [float("-inf")]
 
 
-def test_fifty_jobs_side_by_side_mix_no_files(launch):
+def test_fifty_parallel_jobs_do_not_mix_files(launch):
     found, folders = launch([[f"value={n}", f"name=job {n}, 'quoted'", "seconds=0.05"] for n in range(50)], n_jobs=10)
     assert found == list(range(50))
     for number, folder in enumerate(folders):

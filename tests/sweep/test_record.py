@@ -1,4 +1,4 @@
-"""The sweep's record from the folders of its jobs: what is done, what is left, the tables, and what is refused."""
+"""The sweep's record: finished and remaining jobs, the tables, and the sweeps that it refuses."""
 
 import csv
 import json
@@ -90,7 +90,7 @@ def states(tmp_path):
     return [job.status for job in Manifest.read(tmp_path / "s").jobs.values()]
 
 
-def test_results_have_a_row_a_job_with_what_was_varied(sweep, tmp_path):
+def test_results_have_a_row_per_job_with_its_varied_keys(sweep, tmp_path):
     _, _, code = sweep([["a=1", "b=x"], ["a=2", "b=x"]], {"0": ("finished", 0.5), "1": ("failed", None)})
     assert code == 1
     first, second = csv.DictReader((tmp_path / "s" / "results.csv").read_text().splitlines())
@@ -101,13 +101,13 @@ def test_results_have_a_row_a_job_with_what_was_varied(sweep, tmp_path):
     assert Manifest.read(tmp_path / "s").ended
 
 
-def test_a_job_that_left_no_record_of_its_end_is_failed_when_the_sweep_ends(sweep, capsys):
+def test_a_job_without_a_record_of_its_end_has_failed_when_the_sweep_ends(sweep, capsys):
     _, _, code = sweep([["a=1"]], {})
     assert code == 1
-    assert "the job left no record of its end" in capsys.readouterr().out
+    assert "the job has no record of its end" in capsys.readouterr().out
 
 
-def test_all_jobs_are_written_down_before_the_first_one_starts(sweep, tmp_path, monkeypatch):
+def test_all_jobs_are_recorded_before_the_first_one_starts(sweep, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
         Launcher, "launch", lambda self, jobs, first: seen.extend(states(tmp_path)) or [JobReturn()] * 3
@@ -129,7 +129,7 @@ def test_a_resumed_sweep_skips_finished_jobs_and_keeps_the_numbers(sweep, tmp_pa
     assert code == 0
 
 
-def test_a_sweeps_folder_is_neither_used_twice_nor_resumed_with_another_config(sweep, capsys):
+def test_a_sweeps_folder_is_not_used_twice_and_not_resumed_with_another_config(sweep, capsys):
     sweep([["a=1"]], {"0": ("finished", 0.5)}, lr=0.1)
     with pytest.raises(SystemExit) as end:
         sweep([["a=1"]], {}, lr=0.1)
@@ -141,7 +141,7 @@ def test_a_sweeps_folder_is_neither_used_twice_nor_resumed_with_another_config(s
     assert "the config has changed since the sweep started (lr)" in capsys.readouterr().err
 
 
-def test_a_jobs_id_depends_on_its_own_overrides_alone():
+def test_a_jobs_id_depends_only_on_its_own_overrides():
     assert job_id(["a=1", "b=2"]) == job_id(["a=1", "b=2"]) != job_id(["a=1", "b=3"])
     asked = ["a=1", "hydra.sweep.dir=x", "hydra/launcher=basic", "sweep.on_error=stop", "+c=1", "~d"]
     assert of_task(asked) == ["a=1", "+c=1", "~d"]
@@ -177,7 +177,7 @@ def test_a_failed_job_never_wins(capsys):
     assert "The best again: python train.py a=1" in said
 
 
-def test_results_of_no_job_are_an_empty_table():
+def test_results_without_jobs_are_an_empty_table():
     assert results_csv([]).strip() == ""
 
 
@@ -230,7 +230,7 @@ def test_a_sweeps_folder_that_differs_between_jobs_is_refused(sweep, tmp_path):
 DDP = {"devices": 2, "strategy": "ddp", "accelerator": "cpu"}
 
 
-def test_jobs_of_several_processes_are_refused_by_all_launchers_but_processes(sweep, tmp_path):
+def test_only_the_processes_launcher_accepts_jobs_of_several_processes(sweep, tmp_path):
     for strategy in ("ddp", "ddp_spawn", "auto"):
         with pytest.raises(ValueError, match=r"jobs 0, 1: trainer\.devices=2 .*add hydra/launcher=processes"):
             sweep([["a=1"], ["a=2"]], {}, trainer=DDP | {"strategy": strategy})

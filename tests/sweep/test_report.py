@@ -1,4 +1,4 @@
-"""The page of a sweep: what it says and draws. How it looks in a browser: tests/test_report_page.py."""
+"""The report's text and charts. tests/test_report_page.py opens it in a browser."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from made import make_sweep
 from steepest.sweep.report import charts, descents
 from steepest.sweep.report.page import write_report
 from steepest.sweep.report.scales import KeyAxis, ObjectiveScale
-from steepest.sweep.results import read_results
+from steepest.sweep.results import read_results, value
 
 
 class Page(HTMLParser):
@@ -81,7 +81,7 @@ def grid(value=lambda lr, seed: lr + seed / 100):
     ]
 
 
-def test_the_page_needs_nothing_beside_it_but_the_jobs_folders(report, tmp_path):
+def test_the_page_links_only_to_the_jobs_folders(report, tmp_path):
     page = report(grid())
     outside = [link for link in page.links if not link.startswith(("#", "data:"))]
     assert set(outside) == {f"{n}/" for n in range(12)}
@@ -89,7 +89,7 @@ def test_the_page_needs_nothing_beside_it_but_the_jobs_folders(report, tmp_path)
     assert not [link for link in page.links if link.startswith(("http", "//"))]
 
 
-def test_links_hold_where_the_page_lies(tmp_path):
+def test_links_are_relative_to_the_pages_folder(tmp_path):
     jobs = [(["a=1"], {"value": 1.0}), (["a=2"], {"status": "failed", "reason": "broke"})]
     folder = make_sweep(tmp_path / "some sweeps" / "a=1,b#2", jobs)
     path = write_report(folder, tmp_path / "pages" / "one.html")
@@ -97,7 +97,7 @@ def test_links_hold_where_the_page_lies(tmp_path):
     assert sorted(set(links)) == sorted(f"../some%20sweeps/a%3D1%2Cb%232/{end}" for end in ("0/", "1/", "1/error.txt"))
 
 
-def test_the_winner_its_command_and_what_it_is_worth_are_said(report):
+def test_the_page_shows_the_winner_its_command_and_its_scores(report):
     page = report(
         [(["a=1", "b=[1,2]"], {"value": 0.5, "test": 9.0}), (["a=2", "b=[1,2]"], {"value": 0.75, "test": 1.0})]
     )
@@ -108,7 +108,7 @@ def test_the_winner_its_command_and_what_it_is_worth_are_said(report):
     assert "rmse skill the winner 9 0.1 tomorrow = today 4 0 drift 4.5 -" in page.text
 
 
-def test_texts_that_users_type_are_shown_as_they_are(report):
+def test_typed_text_is_escaped(report):
     plain = report([(["a=1"], {"value": 0.5, "curve": [1.0]}), (["a=2"], {"status": "failed", "reason": "b"})])
     nasty = "</script><img src=x onerror=alert(1)>&amp;"
     page = report([
@@ -162,10 +162,10 @@ def test_keys_of_any_kind_have_an_axis(report, values):
         assert np.isfinite(dimension["range"]).all()
 
 
-def test_what_spans_decades_is_logarithmic_and_a_seed_never():
+def test_values_that_span_decades_have_a_logarithmic_axis_but_seeds_do_not():
     assert KeyAxis("lr", ["0.001", "0.01", "0.1"]).kind == "log"
     assert KeyAxis("window", ["7", "28", "56"]).kind == "linear"
-    assert KeyAxis("seed", ["1", "100"], seed=True).kind == "linear"
+    assert KeyAxis("seed", ["1", "100"]).kind == "linear"
     assert KeyAxis("decay", ["0", "1e-4", "1e-2"]).kind == "category"
     assert KeyAxis("decay", ["0", "1e-4", "1e-2"]).labels == ["0", "1e-4", "1e-2"]
     assert KeyAxis("model", ["mlp", "linear"]).kind == "category"
@@ -175,7 +175,7 @@ def test_what_spans_decades_is_logarithmic_and_a_seed_never():
 
 
 @pytest.mark.parametrize(("objective", "sign"), [("val/mse", 1), ("val/skill", -1)])
-def test_objectives_that_nearly_diverged_do_not_press_the_others_together(tmp_path, objective, sign):
+def test_objectives_that_nearly_diverged_do_not_stretch_the_scale(tmp_path, objective, sign):
     values = [sign * v for v in (1.0, 1.1, 1.2, 1.3, 1e6)]
     jobs = [([f"a={n}"], {"value": v}) for n, v in enumerate(values)]
     scale = ObjectiveScale(read_results(make_sweep(tmp_path, jobs, objective=objective))[1])
@@ -186,13 +186,15 @@ def test_objectives_that_nearly_diverged_do_not_press_the_others_together(tmp_pa
     assert text[-1 if sign > 0 else 0].startswith("≥" if sign > 0 else "≤")
 
 
-def test_the_heat_map_is_pandas_pivot_table(tmp_path):
+def test_the_heat_map_equals_the_pivot_table_of_pandas(tmp_path):
     jobs = [
         ([f"a={a}", f"b={b}", f"seed={s}"], {"value": float(v)} if v < 0.9 else {"status": "failed"})
         for (a, b, s), v in zip(product((1, 2, 3), "xy", range(4)), np.random.default_rng(1).random(24), strict=True)
     ]
     _, results = read_results(make_sweep(tmp_path, jobs))
-    table = pd.DataFrame([results.asked_of(r) | {"value": r["objective"]} for r in results.rows])
+    table = pd.DataFrame(
+        [{key: value(r, key) for key in results.varied} | {"value": r["objective"]} for r in results.rows]
+    )
     chart = charts.pairs(results, charts.axes_of(results), ObjectiveScale(results))
     assert len(chart.figures) == 6
     for (label, figure), how in zip(list(chart.figures.items())[:2], ("mean", "min"), strict=True):
@@ -219,7 +221,7 @@ def test_all_runs_are_drawn_with_their_values_and_the_winner_on_top(report):
     assert [trace["name"] for trace in figure["data"][:-1]] == ["0.001", "0.01", "0.1", "1.0"]
 
 
-def test_bands_are_mean_least_and_greatest_over_seeds_that_got_so_far(report):
+def test_bands_are_mean_minimum_and_maximum_over_the_seeds_that_reach_an_update(report):
     jobs = [
         (["lr=0.1", f"seed={s}"], {"value": s + 1.0, "curve": [4.0 + s, 2.0 + s, 1.0 + s][: 3 - s // 2]})
         for s in range(3)
@@ -232,7 +234,7 @@ def test_bands_are_mean_least_and_greatest_over_seeds_that_got_so_far(report):
     assert mean["name"] == "0.1"
 
 
-def test_of_very_many_runs_the_best_and_some_others_are_drawn(tmp_path, monkeypatch):
+def test_if_there_are_too_many_runs_the_best_and_some_of_the_rest_are_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(descents, "MOST", 4)
     jobs = [([f"a={n}"], {"value": float(n), "curve": np.full(1000, n)}) for n in range(10)]
     _, results = read_results(make_sweep(tmp_path, jobs))
@@ -265,14 +267,14 @@ def test_without_pictures_price_and_prediction_are_drawn(report):
     np.testing.assert_allclose(numbers(saved["y"]), 0.75 * np.arange(1, 29))  # 1 squared less 1/2 squared, a day
 
 
-def test_the_report_refuses_what_is_no_sweep_or_no_file(tmp_path):
+def test_the_report_refuses_a_folder_without_a_sweep_and_a_folder_as_output(tmp_path):
     with pytest.raises(ValueError, match=r"holds no sweep: there is no sweep\.json in it; give the folder of a sweep"):
         write_report(tmp_path)
     with pytest.raises(ValueError, match="is a folder; give the name of a file"):
         write_report(make_sweep(tmp_path, [(["a=1"], {"value": 1.0})]), tmp_path)
 
 
-def test_the_command_writes_the_page_and_refuses_in_one_line(tmp_path):
+def test_the_command_writes_the_page_or_prints_one_line_of_error(tmp_path):
     make_sweep(tmp_path / "s", [(["a=1"], {"value": 1.0})])
     command = [sys.executable, "-c", "from steepest.cli import main; main()", "report"]
     done = subprocess.run([*command, "s"], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""What was varied, who is ahead, and settings over their seeds; pandas is the oracle."""
+"""Varied keys, ranking, and settings over their seeds; pandas is the oracle."""
 
 import math
 
@@ -30,7 +30,7 @@ VALUES = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=3, max_size=24).map
 
 @settings(deadline=None)
 @given(VALUES, st.sampled_from(["val/mse", "val/skill"]))
-def test_settings_over_seeds_are_pandas_groups(values, objective):
+def test_settings_over_seeds_equal_the_groups_of_pandas(values, objective):
     results = Results(grid(values), objective)
     table = pd.DataFrame({"width": [r["overrides"][0] for r in results.rows], "value": pd.Series(values, dtype=float)})
     table["test"] = [r["test/rmse"] if v is not None else None for r, v in zip(results.rows, values, strict=True)]
@@ -64,7 +64,7 @@ def test_rows_are_ranked_as_pandas_sorts_them(objective, values):
     assert (results.best["job"] if results.best else None) == (order[0] if order else None)
 
 
-def test_of_settings_with_one_mean_that_with_more_finished_seeds_is_ahead():
+def test_among_settings_with_equal_means_the_one_with_more_finished_seeds_is_first():
     rows = [row(0, ["a=1", "seed=0"], 0.5), row(1, ["a=1", "seed=1"], None, "failed")]
     rows += [row(2, ["a=2", "seed=0"], 0.5), row(3, ["a=2", "seed=1"], 0.5)]
     best, other = Results(rows, "val/mse").settings
@@ -84,14 +84,14 @@ def test_test_scores_choose_nothing():
 
 
 @pytest.mark.parametrize("seed", ["seed", "model.seed", "data.seed"])
-def test_seeds_are_no_settings(seed):
+def test_seeds_do_not_make_settings(seed):
     results = Results([row(n, [f"{seed}={n}", "b=x"], 0.5) for n in range(3)], "val/mse")
     assert (results.varied, results.seeds, results.keys) == ([seed], [seed], [])
     assert results.over_seeds
     assert len(results.settings) == 1
 
 
-def test_keys_are_varied_where_they_differ_or_only_some_jobs_have_them():
+def test_a_key_is_varied_if_its_values_differ_or_only_some_jobs_set_it():
     rows = [row(0, ["a=1", "b=x", "c=[1,2]"], 1.0), row(1, ["a=1", "b=y", "c=[1,2]", "+d=null"], 2.0)]
     results = Results(rows, "val/mse")
     assert results.varied == ["b", "d"]
@@ -113,7 +113,7 @@ def test_keys_are_varied_where_they_differ_or_only_some_jobs_have_them():
     ]
     + [(text, None) for text in ("true", "[64,64]", "mlp", "'0.1'", "{a:1}", "")],
 )
-def test_what_is_typed_is_a_number_where_hydra_reads_one(text, value):
+def test_a_typed_value_is_a_number_if_hydra_reads_one(text, value):
     assert number(text) == value
 
 
@@ -129,21 +129,21 @@ def test_what_is_typed_is_a_number_where_hydra_reads_one(text, value):
         ((5.0, 0.0, 3), "5 ± 0"),
     ],
 )
-def test_a_mean_is_written_to_the_digits_that_its_deviation_leaves(given, text):
+def test_a_mean_is_rounded_to_the_digits_of_its_deviation(given, text):
     assert str(Spread(*given)) == text
 
 
-def test_spread_leaves_out_what_is_not_finite():
+def test_spread_ignores_values_that_are_not_finite():
     assert spread([None, math.nan, math.inf]) is None
     assert spread([1.0, None, 3.0]) == (2.0, pytest.approx(math.sqrt(2)), 2)
 
 
-def test_a_job_again_is_one_run_also_where_a_config_made_it_a_sweep():
+def test_the_command_for_one_job_is_a_single_run_even_if_a_config_made_it_a_sweep():
     assert again(["a=[1,2]"], {"hydra": ["hydra.mode=MULTIRUN"]}) == "python train.py 'a=[1,2]'"
     assert again(["experiment=x"], {"hydra": []}) == "python train.py experiment=x hydra.mode=RUN"
 
 
-def test_results_are_read_from_a_sweep_that_goes_on(tmp_path):
+def test_results_are_read_from_a_running_sweep(tmp_path):
     jobs = [(["a=1"], {"value": 0.5}), (["a=2"], {"status": "running"}), (["a=3"], {"status": "waiting"})]
     manifest, results = read_results(make_sweep(tmp_path, jobs, status="running"))
     assert [r["status"] for r in results.rows] == ["finished", "running", "waiting"]

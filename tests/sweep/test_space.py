@@ -1,4 +1,4 @@
-"""What a tuned sweep varies: Hydra's overrides against Optuna's distributions, there and back."""
+"""The search space of a tuned sweep: Hydra's overrides to Optuna's distributions and back."""
 
 import optuna
 import pytest
@@ -31,7 +31,7 @@ from steepest.sweep.space import read_space
         ("null,1", CategoricalDistribution(["null", 1])),
     ],
 )
-def test_every_sweep_of_hydras_becomes_the_distribution_of_optunas(typed, distribution):
+def test_every_hydra_sweep_becomes_an_optuna_distribution(typed, distribution):
     assert read_space([f"a.b={typed}"]).varied == {"a.b": distribution}
 
 
@@ -49,7 +49,7 @@ def test_every_sweep_of_hydras_becomes_the_distribution_of_optunas(typed, distri
         ("choice({a: 1}, {a: 2})", "{a:2}", {"a": 2}),
     ],
 )
-def test_what_a_trial_chose_is_typed_so_that_hydra_reads_it_back(typed, chosen, meant):
+def test_hydra_reads_a_trials_values_back_from_its_overrides(typed, chosen, meant):
     space = read_space([f"a.b={typed}"])
     assert space.varied["a.b"]._contains(space.varied["a.b"].to_internal_repr(chosen))
     (override,) = space.overrides({"a.b": chosen})
@@ -65,7 +65,7 @@ def test_a_trial_is_asked_for_every_value_and_nothing_else():
     assert space.overrides(trial.params) == ["a=1", "~d", "+e=2", "b=v", "c=2", "f=2.5"]
 
 
-def test_what_is_given_last_counts_as_on_the_command_line():
+def test_the_last_override_of_a_key_counts():
     space = read_space(["a=interval(0,1)", "b=1,2", "a=0.5"])
     assert (space.fixed, list(space.varied)) == (["a=0.5"], ["b"])
 
@@ -74,13 +74,13 @@ def test_what_is_given_last_counts_as_on_the_command_line():
     ("typed", "message"),
     [
         ("a=1", r"nothing to vary: give it a range, such as 'optimizer.lr=tag\(log"),
-        ("a=interval(2, 1)", r"a=interval\(2, 1\) is empty: the first number has to be the smaller one"),
+        ("a=interval(2, 1)", r"a=interval\(2, 1\) is empty: the first number must be the smaller one"),
         ("a=range(3, 3)", "is empty"),
-        ("a=tag(log, interval(0, 1))", "a logarithmic range has to begin above 0"),
+        ("a=tag(log, interval(0, 1))", "a logarithmic range must start above 0"),
         ("a=tag(log, range(1, 9, 2))", "a logarithmic range has no step"),
-        ("a=tag(lgo, interval(1, 2))", "the tag 'lgo' is not known; there is 'log'"),
+        ("a=tag(lgo, interval(1, 2))", "unknown tag 'lgo'; the only tag is 'log'"),
     ],
 )
-def test_a_range_that_is_none_is_refused(typed, message):
+def test_an_invalid_range_is_refused(typed, message):
     with pytest.raises(ValueError, match=message):
         read_space([typed])

@@ -20,7 +20,7 @@ def said(capsys, monkeypatch):
     return start
 
 
-def test_over_seeds_a_row_a_setting_with_mean_and_deviation_the_best_on_top(said):
+def test_over_seeds_the_table_has_a_row_per_setting_and_the_best_on_top(said):
     scores = {"test/rmse": 4.0, "test/skill": 0.1}
     rows = [row(0, ["lr=1", "seed=0"], 3.0, **scores), row(1, ["lr=1", "seed=1"], 1.0, **scores)]
     rows += [row(2, ["lr=2", "seed=0"], 1.5, **scores), row(3, ["lr=2", "seed=1"], None, "failed")]
@@ -34,40 +34,40 @@ def test_over_seeds_a_row_a_setting_with_mean_and_deviation_the_best_on_top(said
     assert "job 3 failed: said" in lines
 
 
-def test_seeds_alone_are_listed_and_summed_up(said):
+def test_if_only_seeds_vary_the_table_lists_jobs_and_their_spread(said):
     lines = said([row(n, [f"seed={n}"], v) for n, v in enumerate([3.0, 1.0, 2.0])])
     finished = [line.split()[0] for line in lines if " finished " in line]
     assert finished == ["1", "2", "0"]
     assert any("3 of 3" in line and "2.0 ± 1.0" in line for line in lines)
 
 
-def test_of_a_long_sweep_the_best_twenty_are_shown(said):
+def test_the_table_of_a_long_sweep_shows_the_best_twenty(said):
     lines = said([row(n, [f"a={n}"], float(n)) for n in range(256)])
     assert [line.split()[0] for line in lines if " finished " in line] == [str(n) for n in range(20)]
     assert "The best 20 of 256 jobs; all jobs are in results.csv." in lines
 
 
-def test_many_failures_are_named_and_some_explained(said):
+def test_all_failed_jobs_are_named_and_the_first_ones_have_reasons(said):
     lines = said([row(n, [f"a={n}"], None, "failed") for n in range(30)])
     assert sum(line.endswith("failed: said") for line in lines) == 8
-    (rest,) = [line for line in lines if line.startswith("Nor did these finish")]
+    (rest,) = [line for line in lines if line.startswith("These did not finish either")]
     assert rest.endswith(": " + ", ".join(str(n) for n in range(8, 30)))
     assert not any("The best again" in line for line in lines)
 
 
-def test_a_job_that_was_not_begun_says_so_and_how_to_go_on(said):
+def test_a_job_that_did_not_start_is_named_with_the_command_to_resume(said):
     lines = said([row(0, ["a=1"], None, "waiting") | {"stop_reason": None}])
     assert "job 0 waiting: not started: steepest resume runs it" in lines
 
 
-def test_of_higher_objectives_the_highest_is_on_top(said):
+def test_if_higher_is_better_the_highest_objective_is_on_top(said):
     rows = [row(n, [f"a={n}"], v) for n, v in enumerate([-0.5, 0.25, float("nan")])]
     lines = said(rows, "val/skill", {"hydra": []})
     assert [line.split()[0] for line in lines if " finished " in line] == ["1", "0", "2"]
     assert "The best again: python train.py a=1 hydra.mode=RUN" in lines
 
 
-def test_headings_too_long_for_the_screen_are_folded_at_their_dots(said, monkeypatch):
+def test_headings_too_long_for_the_screen_wrap_at_their_dots(said, monkeypatch):
     rows = [
         row(n, [f"data.relative_to_last={n}", f"model.updates_per_step={n}"], 1.0, **{"test/rmse": 1.0}) for n in (0, 1)
     ]

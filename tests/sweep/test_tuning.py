@@ -1,4 +1,4 @@
-"""A sweep that Optuna proposes: what is asked, what is told, and how it goes on after a stop."""
+"""A tuned sweep: its proposals, the results that the study gets, and how it resumes after a stop."""
 
 import csv
 import json
@@ -107,7 +107,7 @@ def test_every_trial_is_a_job_and_the_study_is_told_its_objective(tune, tmp_path
     assert study["trials"]["complete"] == 12
 
 
-def test_proposals_are_those_of_the_seed(tune):
+def test_proposals_depend_on_the_seed(tune):
     first, again, other = (tune(folder=f, seed=s)[0].launched for f, s in (("x", 0), ("y", 0), ("z", 1)))
     assert first == again != other
 
@@ -130,7 +130,7 @@ def test_the_sampler_learns(tune):
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, None, RuntimeError("broke")])
-def test_a_trial_without_an_objective_failed_and_the_sweep_goes_on(tune, value):
+def test_a_trial_without_an_objective_fails_and_the_sweep_continues(tune, value):
     _, trials = tune(jobs=Jobs(lambda asked: value if asked["c"] == "x" else 1.0))
     assert {t.state for t in trials if t.params["c"] == "x"} == {FAIL}
     assert {t.state for t in trials if t.params["c"] == "y"} == {COMPLETE}
@@ -142,14 +142,14 @@ def test_a_study_without_a_single_score_ends_and_says_so(tune, capsys):
     assert "3 trials: 3 fail" in capsys.readouterr().out
 
 
-def test_a_score_that_is_better_when_greater_is_maximized(tune):
+def test_a_score_for_which_higher_is_better_is_maximized(tune):
     _, trials = tune(
         objective="val/skill", n_trials=40, space=["a=interval(0, 10)"], jobs=Jobs(lambda asked: float(asked["a"]))
     )
     assert sum(t.params["a"] for t in trials[30:]) > 70
 
 
-def test_values_that_were_tried_before_are_not_tried_again(tune):
+def test_trials_with_equal_values_share_one_job(tune):
     jobs, trials = tune(space=["c=x,y,z"], jobs=Jobs(lambda asked: float("xyz".index(asked["c"]))))
     assert sorted(own[0] for own in jobs.launched) == ["c=x", "c=y", "c=z"]
     assert jobs.numbers == [0, 1, 2]
@@ -170,13 +170,13 @@ def test_hopeless_trials_are_pruned_and_told_so(tune):
 
 @pytest.mark.parametrize("dies", [[0, 1, 2, 3], [3], [4, 5, 6, 7], [4, 6], [5, 7], [9, 10, 11], [8]], ids=str)
 @pytest.mark.parametrize("pruner", ["Nop", "Median"])
-def test_a_sweep_that_was_killed_goes_on_as_if_it_had_not_been(tune, tmp_path, dies, pruner):
+def test_a_killed_sweep_resumes_with_the_results_of_an_uninterrupted_one(tune, tmp_path, dies, pruner):
     whole, trials = tune(folder="whole", name="n", pruner=pruner, n_trials=14)
     killed, _ = tune(folder="part", name="n", pruner=pruner, n_trials=14, jobs=Jobs(dies=dies))
     record(tmp_path / "part", killed)
     known = Known(killed)
     _, resumed = tune(folder="part", name="n", pruner=pruner, n_trials=14, jobs=known)
-    assert not set(map(tuple, known.begun)) & set(map(tuple, killed.launched)), "what is done is not done again"
+    assert not set(map(tuple, known.started)) & set(map(tuple, killed.launched)), "finished jobs do not run again"
     both = dict(zip(killed.numbers + known.numbers, killed.launched + known.asked, strict=True))
     assert both == dict(enumerate(whole.launched)), "jobs keep their numbers, and so their folders"
     told = [t for t in resumed if t.state is not FAIL]
@@ -189,7 +189,7 @@ def outcome(trial):
 
 
 def record(folder, jobs):
-    """The record of a sweep of which these jobs are done."""
+    """Write the record of a sweep whose finished jobs are these."""
     states = {
         job_id(own): JobState(number, job_id(own), own, status="finished", folder=str(number))
         for number, own in zip(jobs.numbers, jobs.launched, strict=True)
@@ -198,11 +198,11 @@ def record(folder, jobs):
 
 
 class Known(Jobs):
-    """With the sweep's record: jobs that another launcher did are not begun again."""
+    """Stands for a launcher with the sweep's record: it does not run finished jobs again."""
 
     def __init__(self, before):
         super().__init__()
-        self.before, self.begun, self.asked = [tuple(own) for own in before.launched], [], []
+        self.before, self.started, self.asked = [tuple(own) for own in before.launched], [], []
 
     def __call__(self, overrides, first):
         returned = []
@@ -213,12 +213,12 @@ class Known(Jobs):
                 value = score(dict(o.split("=", 1) for o in own))
                 returned.append(JobReturn(overrides=own, status=JobStatus.COMPLETED, _return_value=value))
             else:
-                self.begun.append(of_task(own))
+                self.started.append(of_task(own))
                 returned += super().__call__([own], number)
         return returned
 
 
-def test_failed_jobs_are_tried_again_when_the_sweep_is_gone_on_with(tune, tmp_path):
+def test_a_resumed_sweep_runs_failed_jobs_again(tune, tmp_path):
     broken = Jobs(lambda asked: RuntimeError("no memory") if asked["c"] == "x" else 1.0)
     _, trials = tune(jobs=broken)
     failed = [t.params for t in trials if t.state is FAIL]
@@ -233,7 +233,7 @@ def test_failed_jobs_are_tried_again_when_the_sweep_is_gone_on_with(tune, tmp_pa
     assert [t.state for t in trials].count(COMPLETE) == 12
 
 
-def test_no_trial_is_asked_for_after_a_failure_where_that_is_asked(tune, tmp_path):
+def test_no_trial_is_asked_for_after_a_failure_with_on_error_stop(tune, tmp_path):
     def breaks(asked):
         (tmp_path / "s" / "first_failure").write_text("0")
         return math.inf
@@ -252,12 +252,12 @@ def test_a_dry_run_leaves_no_study(tune, tmp_path, capsys):
         raise Killed
 
     tune(jobs=lists, dry_run=True, storage=f"sqlite:///{tmp_path}/x.db")
-    assert "The first 4 of 12 trials; the others depend on these:" in capsys.readouterr().out
+    assert "The first 4 of 12 trials; later ones depend on their results:" in capsys.readouterr().out
     assert [p.name for p in tmp_path.rglob("*")] == ["s"]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
-def test_a_study_is_gone_on_with_by_another_sweep(tune, tmp_path, kind):
+def test_another_sweep_continues_a_study(tune, tmp_path, kind):
     where = f"sqlite:///{tmp_path}/studies.db" if kind == "sqlite" else str(tmp_path / "studies.journal")
     first, _ = tune(folder="one", name="n", storage=where, pruner="Median")
     second, trials = tune(folder="two", name="n", storage=where, n_trials=8, pruner="Median")
@@ -269,14 +269,14 @@ def test_a_study_is_gone_on_with_by_another_sweep(tune, tmp_path, kind):
     assert third.launched == first.launched, "another study in the same storage knows nothing of it"
 
 
-def test_a_study_of_something_else_is_not_gone_on_with(tune, tmp_path):
+def test_a_study_with_another_objective_or_range_is_refused(tune, tmp_path):
     where = str(tmp_path / "studies.journal")
     tune(folder="one", name="n", storage=where, n_trials=2)
     with pytest.raises(
-        ValueError, match=r"the study n in .* goes by val/mse \(minimize\), this sweep by val/skill \(maximize\)"
+        ValueError, match=r"the study n in .* ranks by val/mse \(minimize\), this sweep by val/skill \(maximize\)"
     ):
         tune(folder="two", name="n", storage=where, objective="val/skill")
-    with pytest.raises(ValueError, match=r"goes by val/mse \(minimize\), this sweep by val/mae"):
+    with pytest.raises(ValueError, match=r"ranks by val/mse \(minimize\), this sweep by val/mae"):
         tune(folder="three", name="n", storage=where, objective="val/mae")
     with pytest.raises(ValueError, match=r"has c over .*'x', 'y'.* this sweep over .*'x', 'z'"):
         tune(folder="four", name="n", storage=where, space=["c=x,z"])
@@ -317,7 +317,7 @@ def results(folder):
 
 
 def close(text, expected):
-    """What is trained in another group agrees to rounding."""
+    """Whether two cells of results.csv agree to rounding."""
     try:
         return float(text) == pytest.approx(float(expected), rel=1e-8)
     except ValueError:
@@ -407,7 +407,7 @@ def test_the_shipped_sweeps_run(command, tmp_path, name, jobs, further):
     assert len({json.dumps(row) for row in rows}) == jobs
 
 
-def test_a_sweep_that_is_started_as_a_run_is_refused(command):
+def test_a_sweep_config_started_as_a_run_is_refused(command):
     answer = command("sweep=learning_rate")
     assert answer.returncode == 2
     assert "this config sweeps over optimizer.lr: add -m, or give one value, optimizer.lr=..." in answer.stderr
@@ -431,12 +431,12 @@ def test_a_wrong_option_gives_one_message_and_exit_code_2(command, tmp_path, arg
     assert list(tmp_path.iterdir()) == [], "a sweep that is refused leaves no folder"
 
 
-def test_a_study_is_made_in_a_sweeps_folder_that_was_not_there(tmp_path, tune):
+def test_a_study_creates_the_sweeps_folder(tmp_path, tune):
     jobs, trials = tune(n_trials=2, folder="outputs/s", made=False)
     assert len(trials) == len(jobs.launched) == 2
 
 
-def test_a_missing_optuna_is_said_with_what_to_install(tmp_path):
+def test_if_optuna_is_missing_the_message_says_what_to_install(tmp_path):
     code = (
         "import importlib.util, sys\n"
         "sys.modules['optuna'] = None\n"

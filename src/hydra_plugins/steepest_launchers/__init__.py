@@ -1,4 +1,4 @@
-"""The launchers that Hydra finds here. Every Hydra app in the environment imports this: nothing heavy."""
+"""The launchers that Hydra discovers. Every Hydra app in the environment imports this module, so it stays light."""
 
 from hydra_plugins.steepest_launchers.processes import ProcessesLauncher
 from hydra_plugins.steepest_launchers.threads import ThreadsLauncher

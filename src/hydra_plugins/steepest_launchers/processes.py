@@ -1,4 +1,4 @@
-"""`hydra/launcher=processes`: a process of its own for each job, several side by side."""
+"""`hydra/launcher=processes`: each job in its own process, several at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from omegaconf import DictConfig
 
 
 class ProcessesLauncher(Launcher):
-    """Runs each job as `python train.py` would run it by itself.
+    """Runs each job as its own `python train.py` process.
 
     Args:
-        n_jobs: most of them at a time; as many as the machine has cores when None.
-        timeout: seconds after which a job is ended; never when None.
+        n_jobs: the most jobs at a time; None: the number of cores.
+        timeout: seconds after which a job is ended; None: no limit.
     """
 
     def __init__(self, n_jobs: int | None = None, timeout: float | None = None) -> None:
@@ -31,11 +31,11 @@ class ProcessesLauncher(Launcher):
 
         self.config = config
         self.composer = Composer(hydra_context.config_loader, config)
-        # Sweepers compose every job's config once more, only to see whether it can be.
+        # Sweepers compose every job's config again, only to validate it.
         hydra_context.config_loader = Checker(hydra_context.config_loader, self.composer)  # type: ignore[assignment]
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run these jobs; their results are in their order."""
+        """Run these jobs; return their results in the order of the jobs."""
         from steepest.sweep.processes import Processes
 
         return Processes(self.composer, self.config, self.n_jobs, self.timeout).launch(job_overrides, initial_job_idx)

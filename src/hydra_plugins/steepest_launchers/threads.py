@@ -1,4 +1,4 @@
-"""`hydra/launcher=threads`: the jobs of a sweep in one process, a thread each."""
+"""`hydra/launcher=threads`: the jobs of a sweep in one process, each in a thread."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class ThreadsLauncher(Launcher):
-    """Trains hand-derived models side by side in this process, and runs other jobs one after the other.
+    """Trains hand-derived models in parallel threads of this process, and runs other jobs one at a time.
 
     Args:
-        n_jobs: threads; as many as the machine has cores when None.
+        n_jobs: threads; None: the number of cores.
     """
 
     def __init__(self, n_jobs: int | None = None) -> None:
@@ -33,13 +33,13 @@ class ThreadsLauncher(Launcher):
 
         self.context, self.task_function, self.config = hydra_context, task_function, config
         self.composer = Composer(hydra_context.config_loader, config)
-        # Sweepers compose every job's config once more, only to see whether it can be.
+        # Sweepers compose every job's config again, only to validate it.
         hydra_context.config_loader = Checker(hydra_context.config_loader, self.composer)  # type: ignore[assignment]
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run these jobs; their results are in their order."""
+        """Run these jobs; return their results in the order of the jobs."""
         from steepest.sweep.threads import Threads
 
-        if self.threads is None:  # a sweeper may launch several times: what jobs share is kept
+        if self.threads is None:  # kept between launches: jobs share its data
             self.threads = Threads(self.composer, self.context, self.task_function, self.config, self.n_jobs)
         return self.threads.launch(job_overrides, initial_job_idx)

@@ -1,4 +1,4 @@
-"""The sweepers that Hydra finds here. Every Hydra app in the environment imports this: nothing heavy."""
+"""The sweepers that Hydra discovers. Every Hydra app in the environment imports this module, so it stays light."""
 
 from hydra_plugins.steepest_sweepers.tune import TuneSweeper
 

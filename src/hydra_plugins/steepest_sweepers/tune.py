@@ -1,4 +1,4 @@
-"""`hydra/sweeper=tune`: Optuna proposes what the jobs of a sweep try."""
+"""`hydra/sweeper=tune`: Optuna proposes the hyper-parameters of a sweep's jobs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from omegaconf import DictConfig
 
 
 class TuneSweeper(Sweeper):
-    """Asks an Optuna study for trials, launches them in batches as jobs, and tells it what came of them.
+    """Asks an Optuna study for trials, launches them as jobs in batches, and tells the study their results.
 
     Args:
-        n_trials: of this sweep.
-        batch: trials proposed and launched at once; what suits the launcher when None.
-        seed: of the proposals.
+        n_trials: the number of trials of this sweep.
+        batch: the number of trials proposed and launched together; None: what the launcher runs at once.
+        seed: makes the proposals reproducible.
         sampler, pruner: nodes whose `_target_` is below ``optuna.samplers.`` or ``optuna.pruners.``.
-        study_name: the sweep's folder's name when None.
-        storage: an URL as SQLAlchemy has them or a journal's path; study.journal in the sweep's folder when None.
-        params: what is varied: key -> a sweep as in Hydra's overrides; the command line goes before it.
+        study_name: None: the name of the sweep's folder.
+        storage: an SQLAlchemy URL or the path of a journal; None: study.journal in the sweep's folder.
+        params: the varied keys: key -> a sweep in Hydra's override syntax; the command line overrides it.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class TuneSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
-        """Run the trials; what their jobs returned."""
+        """Run the trials; return the results of their jobs."""
         from steepest.sweep.tuning import Options, Tuning
 
-        assert self.config is not None, "it was set up"
+        assert self.config is not None, "Hydra calls setup first"
         options = Options(
             self.n_trials, self.batch, self.seed, self.sampler, self.pruner, self.study_name, self.storage
         )
@@ -62,6 +62,6 @@ class TuneSweeper(Sweeper):
         return Tuning(options, self.config, asked, self.loader, self._launch).run()
 
     def _launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
-        assert self.launcher is not None, "it was set up"
+        assert self.launcher is not None, "Hydra calls setup first"
         self.validate_batch_is_legal(overrides)
         return self.launcher.launch(overrides, initial_job_idx=first)

@@ -1,19 +1,20 @@
 """Composing the configs of a sweep's jobs, once for each structure instead of once for each job.
 
 Hydra takes 0.1 to 0.2 seconds to compose a config, and the jobs of a sweep mostly differ in a few numbers. So the
-config is composed once for all jobs that choose the same files and set the same keys; each job's numbers are then
-filled in. No torch.
+config is composed once for all jobs that choose the same files and set the same keys. It gets marks where the jobs'
+own values go, and each job's values replace the marks. No torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from hydra.core.config_loader import ConfigLoader
@@ -24,14 +25,17 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from steepest.runs.hydra_internals import override_dirname
-from steepest.sweep.marks import MARK, MARKED, Scalar, asked_scalar, filled, filled_text, plain_scalar
 
 SUBDIR = "hydra.sweep.subdir="
+MARKED = "steepest_value_{}_here"
+MARK = re.compile(MARKED.format(r"(\d+)"))
+
+Scalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What Hydra writes into a job's `.hydra` folder, and the run into its own."""
+    """The config files that Hydra writes into a job's `.hydra` folder, and the one that the run writes."""
 
     asked: str  # .hydra/config.yaml
     overrides: str  # .hydra/overrides.yaml
@@ -56,8 +60,7 @@ class Planned:
     texts: Texts
 
 
-@dataclass(frozen=True)
-class Preview:
+class Preview(NamedTuple):
     """What the sweep's record checks of a job before any job starts.
 
     Attributes:
@@ -73,42 +76,32 @@ class Preview:
 
 @dataclass(frozen=True)
 class Marked:
-    """A config with marks where jobs' own values go: first those of their leaves, then those of `own_values`.
-
-    Attributes:
-        plain: resolved.
-        asked, resolved, hydra: the texts of .hydra/config.yaml, config.yaml and .hydra/hydra.yaml.
-        sweep: the sweep's folder.
-        subfolder: the job's folder, below the sweep's.
-    """
+    """A config with marks, numbered in the order of `Composer.values`; the last mark is the job's absolute folder."""
 
     plain: dict[str, Any]
+    folders: list[str]  # the sweep's, and the job's below it
     asked: str
     resolved: str
     hydra: str
-    sweep: str
-    subfolder: str
 
 
-@dataclass(frozen=True)
-class Structure:
-    """What is common to the jobs that choose the same files and set the same keys.
+class Structure(NamedTuple):
+    """What the jobs that choose the same files and set the same keys have in common.
 
     Attributes:
         composed: the first such job's config, with its `hydra` node.
-        marked: None where a config needs Hydra to be resolved.
+        marked: None if only Hydra can resolve the config.
     """
 
     composed: DictConfig
     marked: Marked | None
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """One job's overrides: those that make the structure, and the values filled into it."""
+class Parsed(NamedTuple):
+    """One job's overrides: those that make the structure, and the values that replace marks."""
 
     structure: tuple[str, ...]
-    leaves: tuple[tuple[str, Scalar], ...]
+    leaves: dict[str, Any]
 
 
 class Composer:
@@ -126,17 +119,16 @@ class Composer:
 
     def parse(self, overrides: Sequence[str]) -> Parsed:
         """Separate overrides that set one plain value from those that choose files, add, delete, or set several."""
-        structure, leaves = [], []
+        structure, leaves = [], {}
         for override in map(self._parse, overrides):
-            value = override.value() if override.type is OverrideType.CHANGE else None
-            if self._is_leaf(override, value):
-                leaves.append((override.key_or_group, value))
-            else:
+            key, value = override.key_or_group, override.value() if override.type is OverrideType.CHANGE else None
+            if not self._is_leaf(override, value):
                 structure.append(str(override.input_line))
-        keys = [key for key, _ in leaves]
-        if len(set(keys)) < len(keys):  # the last one counts, as Hydra has it
-            return Parsed(tuple(overrides), ())
-        return Parsed(tuple(structure), tuple(leaves))  # type: ignore[arg-type]
+            elif key in leaves:  # Hydra lets the last one win
+                return Parsed(tuple(overrides), {})
+            else:
+                leaves[key] = value
+        return Parsed(tuple(structure), leaves)
 
     @lru_cache(maxsize=65536)  # noqa: B019  # a composer lives as long as its sweep
     def _parse(self, override: str) -> Override:
@@ -145,8 +137,7 @@ class Composer:
     def _is_leaf(self, override: Override, value: Any) -> bool:
         key = override.key_or_group
         return (
-            override.type is OverrideType.CHANGE
-            and override.package is None
+            override.package is None
             and not key.startswith("hydra")
             and isinstance(value, str | int | float | bool)
             and not (isinstance(value, str) and ("${" in value or value == "???" or MARK.search(value)))
@@ -158,22 +149,22 @@ class Composer:
         return bool(self.loader.get_group_options(key))
 
     def structure(self, overrides: Sequence[str]) -> tuple[Structure, Parsed]:
-        """The structure of a job, composed if it is the first of its kind."""
-        overrides = [o for o in overrides if not o.startswith(SUBDIR)]  # jobs differ in it without another structure
+        """The structure of a job, composed if this job is the first that has it."""
+        overrides = [o for o in overrides if not o.startswith(SUBDIR)]  # differs between jobs of one structure
         parsed = self.parse(overrides)
-        key = (parsed.structure, tuple(key for key, _ in parsed.leaves))
+        key = (parsed.structure, tuple(parsed.leaves))
         if key not in self.structures:
             composed = self.loader.load_sweep_config(self.master, list(overrides))
-            self.structures[key] = _marked(composed, parsed)
+            self.structures[key] = Structure(composed, _marked(composed, parsed.leaves))
         return self.structures[key], parsed
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """One job's whole config."""
         found, parsed = self.structure(overrides)
         config = deepcopy(found.composed)
-        for key, value in parsed.leaves:
+        for key, value in parsed.leaves.items():
             OmegaConf.update(config, key, value, merge=True)
-        task = [o for o in overrides if not o.startswith("hydra.")]
+        task = _task(overrides)
         with open_dict(config.hydra):
             config.hydra.overrides.task = task
             config.hydra.job.override_dirname = self._dirname(config, task)
@@ -183,16 +174,21 @@ class Composer:
         OmegaConf.copy_cache(from_config=self.master, to_config=config)
         return config
 
-    def plan(self, overrides: Sequence[str], number: int) -> Planned | None:
-        """What Hydra would write for a job before it starts; None where only Hydra can say."""
+    def values(self, overrides: Sequence[str], number: int) -> list[Scalar]:
+        """What replaces the marks: the leaves, the job's number, its id, ``override_dirname``, and each override."""
         found, parsed = self.structure(overrides)
-        if found.marked is None:
+        task = _task(overrides)
+        return [*parsed.leaves.values(), number, str(number), self._dirname(found.composed, task), *task]
+
+    def plan(self, overrides: Sequence[str], number: int) -> Planned | None:
+        """What Hydra would write for a job before it starts; None if only Hydra can resolve the config."""
+        marked = self.structure(overrides)[0].marked
+        if marked is None:
             return None
-        task = [o for o in overrides if not o.startswith("hydra.")]
-        marked, values = found.marked, [value for _, value in parsed.leaves]
-        values += own_values(number, self._dirname(found.composed, task), task)
-        subfolder = pinned_subfolder(overrides) or str(filled(marked.subfolder, values))
-        values.append(str((Path(str(found.composed.hydra.sweep.dir)) / subfolder).absolute()))
+        values, task = self.values(overrides, number), _task(overrides)
+        sweep, subfolder = filled(marked.folders, values)
+        subfolder = pinned_subfolder(overrides) or str(subfolder)
+        values.append(str(Path(str(sweep), subfolder).absolute()))
         texts = Texts(
             filled_text(marked.asked, values, asked_scalar),
             "".join(f"- {asked_scalar(override)}\n" for override in task) or "[]\n",
@@ -209,13 +205,11 @@ class Composer:
             ValueError: if the folder cannot be known before the job starts.
         """
         pinned = pinned_subfolder(overrides)
-        found, parsed = self.structure(overrides)
-        if found.marked is not None:
-            task = [o for o in overrides if not o.startswith("hydra.")]
-            values = [value for _, value in parsed.leaves]
-            values += own_values(number, self._dirname(found.composed, task), task)
-            sweep, subfolder = (str(filled(text, values)) for text in (found.marked.sweep, found.marked.subfolder))
-            return Preview(sweep, pinned or subfolder, filled(found.marked.plain.get("trainer") or {}, values))
+        marked = self.structure(overrides)[0].marked
+        if marked is not None:
+            values = self.values(overrides, number)
+            sweep, subfolder = map(str, filled(marked.folders, values))
+            return Preview(sweep, pinned or subfolder, filled(marked.plain.get("trainer") or {}, values))
         config = self.compose(overrides)
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
@@ -223,8 +217,7 @@ class Composer:
         before = holder.cfg
         try:
             holder.set_config(config)  # ${hydra:...} reads it
-            sweep, subfolder = str(config.hydra.sweep.dir), pinned or str(config.hydra.sweep.subdir)
-            return Preview(sweep, subfolder, _plain_trainer(config))
+            return Preview(str(config.hydra.sweep.dir), pinned or str(config.hydra.sweep.subdir), _trainer(config))
         except OmegaConfBaseException as error:
             raise ValueError(
                 f"job {number}: hydra.sweep.dir or hydra.sweep.subdir cannot be resolved before the job starts: "
@@ -234,29 +227,13 @@ class Composer:
             holder.cfg = before
 
     def _dirname(self, config: DictConfig, task: Sequence[str]) -> str:
+        """``${hydra.job.override_dirname}``."""
         style = config.hydra.job.config.override_dirname
         return override_dirname([self._parse(o) for o in task], style.kv_sep, style.item_sep, list(style.exclude_keys))
 
 
-def pinned_subfolder(overrides: Sequence[str]) -> str | None:
-    """The job's folder, below the sweep's, if its overrides fix it; the sweep's record does."""
-    for override in overrides:
-        if override.startswith(SUBDIR):
-            value = OverridesParser.create().parse_override(override).value()
-            return str(OmegaConf.create({"subdir": value}).subdir)  # resolves an escaped ${
-    return None
-
-
-def _plain_trainer(config: DictConfig) -> dict[str, Any]:
-    try:
-        plain = OmegaConf.to_container(config.trainer, resolve=True) if "trainer" in config else {}
-    except OmegaConfBaseException:  # the job's own error: the job reports it
-        return {}
-    return {str(key): value for key, value in plain.items()} if isinstance(plain, dict) else {}
-
-
 class Checker:
-    """Replaces Hydra's loader where sweepers compose every job's config only to validate it."""
+    """Replaces Hydra's loader while sweepers compose every job's config only to validate it."""
 
     def __init__(self, loader: ConfigLoader, composer: Composer) -> None:
         self.loader, self.composer = loader, composer
@@ -269,16 +246,35 @@ class Checker:
         return self.composer.structure(sweep_overrides)[0].composed
 
 
-def own_values(number: int, dirname: str, task: Sequence[str]) -> list[Scalar]:
-    """Hydra's own values for one job: number, id, ``override_dirname``, and each override."""
-    return [number, str(number), dirname, *task]
+def pinned_subfolder(overrides: Sequence[str]) -> str | None:
+    """The job's folder, below the sweep's, if its overrides fix it (the sweep's record adds such an override)."""
+    for override in overrides:
+        if override.startswith(SUBDIR):
+            value = OverridesParser.create().parse_override(override).value()
+            return str(OmegaConf.create({"subdir": value}).subdir)  # resolves an escaped ${
+    return None
 
 
-def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
-    """Put marks where values go, and check that filling in the first job's values restores its config."""
-    marks, values = map(MARKED.format, count()), [value for _, value in parsed.leaves]
-    config = deepcopy(composed)
-    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+def _task(overrides: Sequence[str]) -> list[str]:
+    return [o for o in overrides if not o.startswith("hydra.")]
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _trainer(config: DictConfig) -> dict[str, Any]:
+    try:
+        plain = OmegaConf.to_container(config.trainer, resolve=True) if "trainer" in config else {}
+    except OmegaConfBaseException:  # the job reports it
+        return {}
+    return {str(key): value for key, value in plain.items()} if isinstance(plain, dict) else {}
+
+
+def _marked(composed: DictConfig, leaves: dict[str, Any]) -> Marked | None:
+    """Put marks where values go; None if the first job's values in place of the marks do not restore its config."""
+    marks, config = map(MARKED.format, count()), deepcopy(composed)
+    task = _without_hydra(config)
     OmegaConf.set_struct(task, False)
     try:
         with open_dict(config.hydra):
@@ -286,37 +282,62 @@ def _marked(composed: DictConfig, parsed: Parsed) -> Structure:
         folders = [str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)]
         OmegaConf.copy_cache(from_config=config, to_config=task)  # ${now:...} keeps its value
         asked, resolved = OmegaConf.to_yaml(task), OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
-        for key, _ in parsed.leaves:
+        for key in leaves:
             OmegaConf.update(task, key, next(marks), merge=True)
-        plain = OmegaConf.to_container(task, resolve=True)
-        hydra = OmegaConf.to_container(config.hydra, resolve=False, enum_to_str=True)
-        assert isinstance(plain, dict)
-        assert isinstance(hydra, dict)
-        overrides = list(hydra["overrides"]["task"])
-        values += own_values(0, hydra["job"]["override_dirname"], overrides)
+        plain: Any = OmegaConf.to_container(task, resolve=True)
+        hydra: Any = OmegaConf.to_container(config.hydra, resolve=False, enum_to_str=True)
+        overrides = hydra["overrides"]["task"]
+        values = [*leaves.values(), 0, "0", hydra["job"]["override_dirname"], *overrides, "here"]
         hydra["runtime"]["output_dir"] = "here"
-        said = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
+        written = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
         hydra["job"] |= {"num": next(marks), "id": next(marks), "override_dirname": next(marks)}
         hydra["overrides"]["task"] = [next(marks) for _ in overrides]
         task["hydra"] = hydra
-        sweep, subfolder = str(task.hydra.sweep.dir), str(task.hydra.sweep.subdir)
+        marked_folders = [str(task.hydra.sweep.dir), str(task.hydra.sweep.subdir)]
     except OmegaConfBaseException:
-        return Structure(composed, None)
+        return None
     hydra["runtime"]["output_dir"] = next(marks)
     marked = Marked(
-        {str(k): v for k, v in plain.items()},
-        OmegaConf.to_yaml(OmegaConf.masked_copy(task, [str(key) for key in task if key != "hydra"])),
+        plain,
+        marked_folders,
+        OmegaConf.to_yaml(_without_hydra(task)),
         yaml.safe_dump(plain, sort_keys=False),
         OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})),
-        sweep,
-        subfolder,
     )
-    values.append("here")
     same = (
         filled(marked.plain, values) == resolved
         and filled_text(marked.asked, values, asked_scalar) == asked
         and filled_text(marked.resolved, values, plain_scalar) == yaml.safe_dump(resolved, sort_keys=False)
-        and filled_text(marked.hydra, values, asked_scalar) == said
-        and [str(filled(sweep, values)), str(filled(subfolder, values))] == folders  # a resolver may change a mark
+        and filled_text(marked.hydra, values, asked_scalar) == written
+        and [str(folder) for folder in filled(marked_folders, values)] == folders  # a resolver may change a mark
     )
-    return Structure(composed, marked if same else None)
+    return marked if same else None
+
+
+def filled(marked: Any, values: Sequence[Scalar]) -> Any:
+    """A copy of plain data with values in place of the marks."""
+    if isinstance(marked, dict):
+        return {key: filled(value, values) for key, value in marked.items()}
+    if isinstance(marked, list):
+        return [filled(value, values) for value in marked]
+    if isinstance(marked, str) and "steepest_value_" in marked:
+        mark = MARK.fullmatch(marked)
+        return values[int(mark[1])] if mark else filled_text(marked, values, str)
+    return marked
+
+
+def filled_text(marked: str, values: Sequence[Scalar], written: Callable[[Scalar], str]) -> str:
+    """A text with values, formatted by `written`, in place of the marks."""
+    return MARK.sub(lambda mark: written(values[int(mark[1])]), marked)
+
+
+@lru_cache(maxsize=65536, typed=True)  # 1, 1.0 and True are equal but written differently
+def asked_scalar(value: Scalar) -> str:
+    """A value as Hydra writes it."""
+    return OmegaConf.to_yaml(OmegaConf.create({"k": value}))[3:-1]
+
+
+@lru_cache(maxsize=65536, typed=True)
+def plain_scalar(value: Scalar) -> str:
+    """A value as `yaml.safe_dump` writes it."""
+    return yaml.safe_dump({"k": value}, sort_keys=False)[3:-1]

@@ -1,4 +1,4 @@
-"""What a sweep would do and about how long that would take, before it starts: who runs which job, updates, seconds."""
+"""A dry run's estimate: which jobs threads train, how many updates the sweep makes, and how long it takes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ from steepest.runs.process import cores, tame_warnings
 from steepest.sweep.compose import Composer
 from steepest.sweep.threads import Job, plan
 
-# Seconds of a Trainer's run beside its updates: what its instruments, scores and files take.
-BESIDE_UPDATES = 1.5
-FEW, MANY = 50, 250  # updates of two trials: the difference in time is what updates cost
-EPOCHS, JOBS = 3, 2  # epochs of a trial of one job of each kind, and jobs of each thread
+TRAINER = 1.5  # seconds of a Trainer's run beside its updates
+FEW, MANY = 50, 250  # updates of two trial fits: their difference in time is the cost of the updates
+EPOCHS, JOBS = 3, 2  # epochs of a trial run, and trial runs of each thread
 
 
 def describe(
     composer: Composer, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int
 ) -> Iterator[str]:
-    """Lines that say which jobs threads train and which run by themselves, and about how long all would take.
+    """Lines that say which jobs threads train, which run one at a time, and about how long the sweep takes.
 
     Args:
         composer: of their configs.
@@ -48,7 +47,7 @@ def describe(
         if jobs:
             yield f"threads: {len(jobs)} jobs, such as job {next(iter(jobs))}"
         for reason, numbers in alone.items():
-            yield f"by themselves: {len(numbers)} jobs, such as job {numbers[0]}: {reason}"
+            yield f"one at a time: {len(numbers)} jobs, such as job {numbers[0]}: {reason}"
         single = [number for numbers in alone.values() for number in numbers]
     side_by_side = (launcher.n_jobs or cores()) if "n_jobs" in launcher else 1
     updates, seconds = 0, time.process_time()  # the sweep itself starts as this process did
@@ -61,15 +60,17 @@ def describe(
             del alone_config["hydra"]
         imported = time.process_time()
         tame_lightning()
+        import steepest.lightning.run  # noqa: F401  # as the jobs do
+
         seconds += time.process_time() - imported
-        made, took = _by_trainers(check(alone_config))
+        made, took = _one_at_a_time(check(alone_config))
         aside = 1 if jobs else side_by_side  # the threads launcher runs them one after the other
         updates, seconds = updates + made * len(single), seconds + took * len(single) / aside
     yield f"At most {updates:,} updates; about {_duration(seconds)} on this machine."
 
 
 def _in_threads(jobs: Sequence[Job], threads: int) -> tuple[int, float]:
-    """Updates and seconds of these jobs, so many at a time: one job of each shape is tried for a few epochs."""
+    """The updates and seconds of these jobs on so many threads, measured with a few epochs of one job of each shape."""
     shared, updates, seconds = SharedData(), 0, 0.0
     tried: dict[str, tuple[float, float]] = {}
     for job in jobs:
@@ -79,7 +80,7 @@ def _in_threads(jobs: Sequence[Job], threads: int) -> tuple[int, float]:
         model = job.checked.groups["model"].arguments
         shape = f"{job.checked.plain['data']} {model.get('hidden')} {job.checked.groups['optimizer'].path}"
         if shape not in tried:
-            _try(job, shared, 1, threads)  # what is computed once is computed here
+            _try(job, shared, 1, threads)  # warms up what all jobs share
             one, several = (_try(job, shared, epochs, threads) for epochs in (1, 1 + EPOCHS))
             each = max(0.0, several - one) / EPOCHS
             tried[shape] = max(0.0, one - each), each
@@ -89,7 +90,7 @@ def _in_threads(jobs: Sequence[Job], threads: int) -> tuple[int, float]:
 
 
 def _try(job: Job, shared: SharedData, epochs: int, threads: int) -> float:
-    """Seconds per job of so many epochs, with its folder, while so many threads train."""
+    """Seconds per job with so many epochs, including its folder, while all threads train."""
     groups = job.checked.groups
     stop, trainer = groups["stop"], groups["trainer"]
     arguments = stop.arguments | {"epochs": epochs, "updates": -1}
@@ -109,8 +110,8 @@ def _try(job: Job, shared: SharedData, epochs: int, threads: int) -> float:
         return (time.perf_counter() - began) / (JOBS * threads)
 
 
-def _by_trainers(checked: Checked) -> tuple[int, float]:
-    """Updates and seconds of a job with a Trainer of its own: a few updates are timed."""
+def _one_at_a_time(checked: Checked) -> tuple[int, float]:
+    """The updates and seconds of a job that a Trainer runs, measured with a few updates."""
     from steepest.lightning.build import build_model
     from steepest.lightning.datamodule import WindowDataModule
 
@@ -129,7 +130,7 @@ def _by_trainers(checked: Checked) -> tuple[int, float]:
     seconds(FEW)
     update = max(0.0, seconds(MANY) - seconds(FEW)) / (MANY - FEW)
     updates, _ = limits(checked, _batches(datamodule))
-    return updates, updates * update + BESIDE_UPDATES
+    return updates, updates * update + TRAINER
 
 
 def _batches(data: PreparedData | None) -> int:
@@ -139,16 +140,16 @@ def _batches(data: PreparedData | None) -> int:
 
 
 def limits(checked: Checked, batches: int) -> tuple[int, int]:
-    """Most updates and epochs that a run's rule lets it have."""
+    """The most updates and epochs that a run's stop rule allows."""
     rule = checked.groups["stop"]()
-    by_epochs = rule.epochs * batches if rule.epochs not in (None, -1) else None
-    most = [limit for limit in (by_epochs, rule.updates if rule.updates != -1 else None) if limit is not None]
-    updates = min(most, default=0)
+    by_epochs = [rule.epochs * batches] if rule.epochs not in (None, -1) else []
+    by_updates = [rule.updates] if rule.updates not in (None, -1) else []
+    updates = min(by_epochs + by_updates, default=0)
     return updates, -(-updates // batches)
 
 
 def _duration(seconds: float) -> str:
-    """In words."""
+    """A number of seconds in words."""
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

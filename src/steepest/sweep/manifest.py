@@ -18,7 +18,7 @@ from steepest.runs.files import now, read_json, write_text
 
 State = Literal["waiting", "running", "finished", "failed"]
 NAME = "sweep.json"
-KILLED = "the job left no record of its end: its process was killed"
+KILLED = "the job has no record of its end: its process was killed"
 
 
 @dataclass
@@ -31,8 +31,8 @@ class JobState:
         overrides: the job's own, without Hydra's.
         status: waiting, running, finished or failed.
         folder: the job's folder, below the sweep's; None if it is not known.
-        objective: of a finished job.
-        error: of a failed one.
+        objective: the score of a finished job.
+        error: why a failed job failed.
     """
 
     job: int
@@ -54,7 +54,7 @@ class Manifest:
         folder: the sweep's.
         command: how to start the sweep again: program, working directory, and the overrides of the task and of Hydra.
         objective: the score that ranks its jobs.
-        config: the config before anything was varied; a sweep that is resumed must have the same one.
+        config: the config without the varied values; a resumed sweep must have the same one.
         jobs: by id.
     """
 
@@ -69,10 +69,10 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """The manifest of a sweep's folder.
+        """Read the manifest in a sweep's folder.
 
         Raises:
-            ValueError: if the folder has no sweep.json, or one that cannot be read.
+            ValueError: if the folder has no readable sweep.json.
         """
         path = folder / NAME
         if not path.exists():
@@ -99,9 +99,9 @@ class Manifest:
         """Add jobs that are about to be launched; jobs that are already known keep their state.
 
         Args:
-            overrides: of each job.
-            first: number of the first job; new jobs are numbered from there on.
-            subdir: the pattern of the jobs' folders, where ``{}`` stands for the number; None leaves them open.
+            overrides: each job's.
+            first: the number of the first job; new jobs are numbered from it.
+            subdir: the pattern of the jobs' folders, where ``{}`` stands for the number; None if not known yet.
         """
         states: list[JobState] = []
         for number, own in enumerate(overrides, start=first):
@@ -121,7 +121,7 @@ class Manifest:
         """Read the folders of jobs that have not ended; return whether any job's status changed.
 
         Args:
-            over: no job runs any more, so a job that is still marked as running was killed.
+            over: whether all processes have ended, so that a job without a record of its end was killed.
         """
         before = [job.status for job in self.jobs.values()]
         for job in self.jobs.values():
@@ -157,7 +157,7 @@ class Manifest:
 
 
 def read_record(path: Path) -> tuple[dict[str, Any], str | None]:
-    """One JSON file of a job, and why it cannot be read, if so: one damaged file must not stop the whole sweep."""
+    """The content of a job's JSON file, or an error: one damaged file must not stop the whole sweep."""
     try:
         content = read_json(path)
     except (OSError, ValueError) as error:
@@ -171,7 +171,7 @@ def job_id(overrides: Iterable[str]) -> str:
 
 
 def of_task(overrides: Iterable[str]) -> list[str]:
-    """The overrides of the job itself: neither Hydra's own nor those that only steer the sweep."""
+    """The overrides of the job itself, without those of Hydra and of the `sweep` node."""
     return [o for o in overrides if not o.lstrip("+~").startswith(("hydra.", "hydra/", "sweep."))]
 
 
@@ -203,7 +203,7 @@ def begin_job(folder: Path, number: int, overrides: list[str]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    errors = getattr(error, "errors", None)  # pydantic's: the first is enough
+    errors = getattr(error, "errors", None)  # pydantic's; only the first is reported
     if errors is not None:
         first = errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

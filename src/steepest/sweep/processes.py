@@ -1,6 +1,6 @@
 """Runs each job of a sweep as its own `python train.py` process, several at a time. No torch.
 
-To the job it is a single run in a given folder. So a job may start processes itself (DDP), crash or hang without
+To the job it is a single run in a given folder. So a job may start its own processes (DDP), crash or hang without
 affecting any other job.
 """
 
@@ -37,7 +37,7 @@ GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 OWN = (
     "hydra.sweep", "hydra.launcher", "hydra/launcher", "hydra.sweeper", "hydra/sweeper", "hydra.mode", "hydra.run.dir",
 )  # fmt: skip
-# Set if the sweep was itself started by a distributed launcher; its jobs must not inherit them.
+# A distributed launcher that starts the sweep sets these variables; the jobs must not inherit them.
 RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
 LAST_LINES = 60
 
@@ -46,7 +46,7 @@ class Processes:
     """Runs jobs in processes.
 
     Args:
-        composer: of the jobs' configs.
+        composer: composes the jobs' configs.
         config: the sweep's.
         n_jobs: the most jobs at a time; None: the number of cores.
         timeout: seconds after which a job is ended; None: no limit.
@@ -106,7 +106,7 @@ class Processes:
         return process
 
     def _wait(self, process: subprocess.Popen) -> str | None:
-        """Wait until a job ends; return what went wrong if the job cannot have reported it itself."""
+        """Wait until a job ends; return the error if the job could not record it."""
         try:
             code = process.wait(self.timeout)
         except subprocess.TimeoutExpired:
@@ -116,7 +116,7 @@ class Processes:
             _end(process, signal.SIGKILL)  # and all processes that it started
             process.wait()
             return (
-                f"it was ended because it was not done after hydra.launcher.timeout={self.timeout:g} seconds: raise "
+                f"it was stopped because it was not done after hydra.launcher.timeout={self.timeout:g} seconds: raise "
                 "the limit, or set it to null for none"
             )
         finally:
@@ -126,17 +126,17 @@ class Processes:
         return f"its process ended with exit code {code}" if code not in (0, 1, 2) else None
 
     def _failed(self, folder: Path, task: Sequence[str], problem: str | None) -> None:
-        """Write into the job's records that it failed, and why."""
+        """Record that the job failed, and the reason."""
         run, _ = read_record(folder / "run.json")
         last = (folder / OUTPUT).read_text(errors="replace").splitlines()[-LAST_LINES:]
-        said = problem or (run.get("stop_reason") if run.get("status") == "failed" else None)
-        said = said or next((line for line in reversed(last) if line.strip()), "it left no record")
+        reason = problem or (run.get("stop_reason") if run.get("status") == "failed" else None)
+        reason = reason or next((line for line in reversed(last) if line.strip()), "it has no record")
         if run.get("status") != "failed" or problem:
             (folder / "metrics.json").unlink(missing_ok=True)
-            ended = {"status": "failed", "stop_reason": said, "ended": now()}
+            ended = {"status": "failed", "stop_reason": reason, "ended": now()}
             write_text(folder / "run.json", json.dumps({"started": now()} | run | ended, indent=2) + "\n")
-        failed(self.config, folder, self.sweep, of_task(task), said, [f"The last lines of {OUTPUT}:", "", *last])
-        log.error("job %s: %s", folder.name, said)
+        failed(self.config, folder, self.sweep, of_task(task), reason, [f"The last lines of {OUTPUT}:", "", *last])
+        log.error("job %s: %s", folder.name, reason)
 
 
 def _end(process: subprocess.Popen, how: signal.Signals) -> None:

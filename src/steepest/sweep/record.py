@@ -69,7 +69,7 @@ class SweepRecord(Callback):
         self.manifest: Manifest | None = None
         self.rows: dict[str, Row] = {}
         self.lock = threading.Lock()
-        self.made: list[Path] = []  # folders that this sweep makes: its own and missing ones above it
+        self.made: list[Path] = []  # folders that this sweep creates: its own and missing parents
 
     def __reduce__(self) -> Any:
         """Pickle an empty record: jobs in other processes do not write the sweep's files."""
@@ -77,7 +77,7 @@ class SweepRecord(Callback):
 
     @ends_the_sweep
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Make the manifest of a new sweep, or read that of the one that is resumed; it is written with its jobs."""
+        """Make the manifest of a new sweep, or read that of a resumed one; `register` writes it with its jobs."""
         folder, plain = Path(str(config.hydra.sweep.dir)), _task(config)
         own = folder.absolute()  # a job may change the working directory (hydra.job.chdir)
         self.made = [path for path in (own, *own.parents) if not path.exists()]
@@ -96,12 +96,12 @@ class SweepRecord(Callback):
                 "hydra": [o for o in _typed(config, "hydra") if not o.startswith("hydra.sweep.dir=")],
             }
             self.manifest = Manifest(own, command, str(config.objective), plain, started=now())
-        # Whatever the launcher and its options, jobs reach it through this record.
+        # Every launcher, whatever its options, gets its jobs through this record.
         plugins = Plugins.instance()
         original = plugins.instantiate_launcher
 
         def recorded(hydra_context: HydraContext, **named: Any) -> Any:
-            plugins.instantiate_launcher = original  # type: ignore[method-assign]  # some pickle the plugins for jobs
+            plugins.instantiate_launcher = original  # type: ignore[method-assign]  # some launchers pickle the plugins
             loader = hydra_context.config_loader  # a launcher may replace it
             launcher = original(hydra_context=hydra_context, **named)
             composer = getattr(launcher, "composer", None)
@@ -139,7 +139,7 @@ class SweepRecord(Callback):
     def register(
         self, overrides: Sequence[Sequence[str]], first: int, config: DictConfig, composer: Composer
     ) -> list[JobState]:
-        """Write jobs into the manifest before they are launched; remove what an earlier attempt at one left.
+        """Write jobs into the manifest before they are launched, and delete the folders of their earlier attempts.
 
         Raises:
             ValueError: if jobs would share a folder, or if the launcher cannot run them.
@@ -149,9 +149,9 @@ class SweepRecord(Callback):
         try:
             states = self._registered(manifest, overrides, first, config, composer)
         except Exception:
-            if self.made and not (manifest.folder / NAME).exists():  # a sweep that is refused leaves no folder
+            if self.made and not (manifest.folder / NAME).exists():  # a refused sweep leaves no folder
                 shutil.rmtree(manifest.folder, ignore_errors=True)
-                with suppress(OSError):  # another sweep has put a folder there
+                with suppress(OSError):  # another sweep uses the folder
                     for path in self.made[1:]:
                         path.rmdir()
             raise
@@ -164,12 +164,7 @@ class SweepRecord(Callback):
         return states
 
     def _registered(
-        self,
-        manifest: Manifest,
-        overrides: Sequence[Sequence[str]],
-        first: int,
-        config: DictConfig,
-        composer: Composer,
+        self, manifest: Manifest, overrides: Sequence[Sequence[str]], first: int, config: DictConfig, composer: Composer
     ) -> list[JobState]:
         subdir = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[call-overload,index]
         trials = OmegaConf.select(config, "hydra.sweeper.n_trials") or 1  # the tuner launches a few at a time
@@ -192,7 +187,7 @@ class SweepRecord(Callback):
         """Read the jobs' folders; write the tables if anything changed.
 
         Args:
-            over: no job runs any more.
+            over: whether all jobs have ended.
         """
         with self.lock:
             assert self.manifest is not None, "on_multirun_start comes first"
@@ -210,18 +205,15 @@ class SweepRecord(Callback):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """While jobs run, keep the tables up to date and show on a bar how many are done."""
+        """While jobs run, keep the tables up to date and show the progress on a bar."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         assert self.manifest is not None
         manifest, over, problems = self.manifest, threading.Event(), []
-        columns = [
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("jobs"),
-            TimeElapsedColumn(),
+        columns = (
+            BarColumn(), MofNCompleteColumn(), TextColumn("jobs"), TimeElapsedColumn(),
             TextColumn("{task.fields[failed]}"),
-        ]
+        )  # fmt: skip
 
         def follow(progress: Progress, bar: Any) -> None:
             pause = 0.2
@@ -237,7 +229,7 @@ class SweepRecord(Callback):
                     bar, completed=manifest.count("finished", "failed"), total=len(manifest.jobs),
                     failed=f"{failed} failed" if failed else "",
                 )  # fmt: skip
-                pause = max(0.2, 20 * (time.perf_counter() - before))  # at most a twentieth of the time goes into this
+                pause = max(0.2, 20 * (time.perf_counter() - before))  # at most a twentieth of the time goes to it
 
         with Progress(*columns, transient=True) as progress:
             bar = progress.add_task("jobs", total=len(manifest.jobs), failed="")
@@ -254,20 +246,20 @@ class SweepRecord(Callback):
 
 
 class _Recorded:
-    """A launcher with the sweep's record: jobs are written down before the first one starts, finished ones skipped."""
+    """A launcher with the sweep's record: it records all jobs before the first one starts, and skips finished jobs."""
 
     def __init__(self, launcher: Launcher, record: SweepRecord, config: DictConfig, composer: Composer) -> None:
         self.launcher, self.record, self.config, self.composer = launcher, record, config, composer
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs that are not finished yet; return the results of all, in their order."""
+        """Run the unfinished jobs; return the results of all jobs in their order."""
         states = self.record.register(job_overrides, initial_job_idx, self.config, self.composer)
         if OmegaConf.select(self.config, "sweep.dry_run"):
             self._describe(states, job_overrides, initial_job_idx)
             raise SystemExit(0)
         left = [i for i, state in enumerate(states) if state.status != "finished"]
         asked = []
-        for number, i in enumerate(left, start=initial_job_idx):  # Hydra counts anew; each job keeps its own folder
+        for number, i in enumerate(left, start=initial_job_idx):  # Hydra renumbers jobs; their folders stay
             folder = str(states[i].folder)
             pinned = [] if folder == str(number) else [f"{SUBDIR}{hydra_quoted(folder)}"]
             asked.append([*job_overrides[i], *pinned])
@@ -282,11 +274,11 @@ class _Recorded:
         return [returned.get(i) or _known(state, job_overrides[i]) for i, state in enumerate(states)]
 
     def _describe(self, states: Sequence[JobState], job_overrides: Sequence[Sequence[str]], first: int) -> None:
-        """Print what the sweep would do, and about how long it would take."""
+        """Print the jobs of the sweep, and an estimate of its duration."""
         for state in states:
             print(f"job {state.job} ({state.status}): {train_command(state.overrides)}")
         left = [own for own, state in zip(job_overrides, states, strict=True) if state.status != "finished"]
-        print(f"{len(states)} jobs, {len(states) - len(left)} of them finished.")
+        print(f"{len(states)} jobs, of which {len(states) - len(left)} are finished.")
         if left:
             from steepest.sweep.estimate import describe  # imports torch, which takes seconds
 
@@ -326,13 +318,13 @@ def is_sweep(config: DictConfig) -> bool:
 
 
 def _typed(config: DictConfig, kind: str) -> list[str]:
-    """The overrides of the task or of Hydra, as they were typed: an interpolation in one stays as it is."""
+    """The overrides of the task or of Hydra, as they were typed, with interpolations unresolved."""
     typed = OmegaConf.to_container(config.hydra.overrides, resolve=False)
     return [str(override) for override in typed[kind]]  # type: ignore[call-overload,index]
 
 
 def _task(config: DictConfig) -> dict[str, Any]:
-    """The jobs' config before anything is varied, as plain data, without what only steers the sweep."""
+    """The jobs' config without the varied values, as plain data, without the `hydra` and `sweep` nodes."""
     task = config.copy()
     with open_dict(task):
         del task["hydra"]

@@ -1,4 +1,4 @@
-"""What must hold for all jobs of a sweep before the first one starts. No torch, unless GPUs have to be counted.
+"""Checks of all jobs of a sweep before the first one starts. No torch, except to count GPUs.
 
 Each check collects every offending job and raises one `ValueError`.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from steepest.sweep.manifest import Manifest
 
-MOST_NAMED = 8  # jobs in one message
+MOST_NAMED = 8  # jobs that one message names
 LONGEST_NAME = 255  # bytes of a file's name on the usual file systems
 DISTINCT = "add something that differs between all jobs, such as ${hydra.job.num}"
 
@@ -25,14 +25,14 @@ def check_folders(manifest: Manifest, sweeps: Mapping[int, str]) -> None:
         sweeps: the sweep's folder in the config of each job.
 
     Raises:
-        ValueError: if jobs share a folder, or if a folder is not the job's alone.
+        ValueError: if jobs share a folder, or if a folder contains another job.
     """
     elsewhere = {job: sweep for job, sweep in sweeps.items() if _path(sweep) != _path(manifest.folder)}
     if elsewhere:
         job, sweep = next(iter(elsewhere.items()))
         raise ValueError(
-            f"hydra.sweep.dir differs between jobs ({sweep} for job {job}, {manifest.folder} for the sweep): put what "
-            "varies into hydra.sweep.subdir"
+            f"hydra.sweep.dir differs between jobs ({sweep} for job {job}, {manifest.folder} for the sweep): put the "
+            "varying part into hydra.sweep.subdir"
         )
     jobs: dict[str, list[int]] = {}
     for state in manifest.jobs.values():
@@ -61,7 +61,7 @@ def check_folders(manifest: Manifest, sweeps: Mapping[int, str]) -> None:
 
 
 def check_processes(trainers: Mapping[int, Mapping[str, Any]], launcher: str) -> None:
-    """Only `hydra/launcher=processes` can run a job that starts further processes.
+    """Only `hydra/launcher=processes` can run a job that starts more processes.
 
     Lightning starts them with this process's command line, so each would run the whole sweep again.
 
@@ -70,7 +70,7 @@ def check_processes(trainers: Mapping[int, Mapping[str, Any]], launcher: str) ->
         launcher: the launcher's ``_target_``.
 
     Raises:
-        ValueError: if a job wants more than one process and the launcher is another.
+        ValueError: if a job wants more than one process and the launcher is a different one.
     """
     if launcher.endswith(".ProcessesLauncher"):
         return
@@ -96,7 +96,7 @@ def processes(trainer: Mapping[str, Any]) -> int:
         number = len(devices)
     elif isinstance(devices, int) and devices >= 0:
         number = int(devices)
-    else:  # auto, -1: all there are
+    else:  # auto, -1: all available ones
         number = _accelerators(str(trainer.get("accelerator", "auto")))
     nodes = trainer.get("num_nodes", 1)
     return max(number, 1) * (nodes if isinstance(nodes, int) else 1)

@@ -22,14 +22,15 @@ from steepest.evaluate.names import better
 from steepest.runs.quoting import train_command
 from steepest.sweep.manifest import JobState, Manifest, read_record
 
-SEEDS = ("seed", "model.seed", "data.seed")  # varied only to see how much a score depends on chance
+SEEDS = ("seed", "model.seed", "data.seed")  # varied to measure how much a score depends on chance
 NOT_ASKED = "-"  # shown for a key that only other jobs set
+CALLED = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
 Row = dict[str, Any]
 
 
 def result(job: JobState, sweep: Path) -> Row:
-    """One row of the results: a job's overrides and what its records say."""
+    """One row of the results: a job's overrides, status and scores."""
     folder = None if job.folder is None else sweep / job.folder
     records = [({}, None) if folder is None else read_record(folder / name) for name in ("run.json", "metrics.json")]
     (run, problem), (metrics, other_problem) = records
@@ -46,9 +47,9 @@ def result(job: JobState, sweep: Path) -> Row:
         "seconds": metrics.get("seconds"),
     }
     for part in ("train", "val", "test"):
-        row |= {f"{part}/{name}": value for name, value in metrics.get(part, {}).items()}
+        row |= {f"{part}/{name}": score for name, score in metrics.get(part, {}).items()}
     persistence = metrics.get("baselines", {}).get("persistence", {}).get("test", {})
-    return row | {f"persistence/test/{name}": value for name, value in persistence.items()}
+    return row | {f"persistence/test/{name}": score for name, score in persistence.items()}
 
 
 def results_csv(rows: list[Row]) -> str:
@@ -78,12 +79,11 @@ def read_results(folder: Path) -> tuple[Manifest, Results]:
 
 
 def again(overrides: Sequence[str], command: dict[str, Any]) -> str:
-    """The shell command that runs one job by itself.
+    """The shell command that runs one job as a single run.
 
     Args:
         overrides: the job's.
-        command: the manifest's. A sweep that was started without ``-m`` takes its mode from a config that the job uses,
-            too.
+        command: the manifest's. Without ``-m`` the sweep took its mode from a config that the job uses, too.
     """
     by_config = command and "hydra.mode=MULTIRUN" not in command["hydra"]
     return train_command([*overrides, *(["hydra.mode=RUN"] if by_config else [])])
@@ -98,21 +98,26 @@ def asked(overrides: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def value(row: Row, key: str) -> str:
+    """What a row's job was asked for a key, as it was typed."""
+    return asked(row["overrides"]).get(key, NOT_ASKED)
+
+
 @lru_cache(maxsize=65536)
 def number(text: str) -> float | None:
-    """A typed number, or the only one in a list; None for anything else that Hydra reads, and for unreadable text."""
+    """A typed number, or the only number in a list; None for any other value and for text that Hydra cannot read."""
     try:
-        value = OverridesParser.create().parse_override(f"key={text}").value()
+        typed = OverridesParser.create().parse_override(f"key={text}").value()
     except HydraException:
         return None
-    value = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    typed = typed[0] if isinstance(typed, list) and len(typed) == 1 else typed
+    return float(typed) if isinstance(typed, int | float) and not isinstance(typed, bool) else None
 
 
 def shown(text: str) -> str:
-    """A typed value for a narrow column: a long number is cut to five digits."""
-    value = number(text) if len(text) > 8 else None
-    return text if value is None else f"{value:.5g}"
+    """A typed value for a narrow column: a long number is rounded to five digits."""
+    found = number(text) if len(text) > 8 else None
+    return text if found is None else f"{found:.5g}"
 
 
 class Spread(NamedTuple):
@@ -174,19 +179,11 @@ class Results:
         self.higher = better(objective) == "max"
 
     @cached_property
-    def asked(self) -> list[dict[str, str]]:
-        """The overrides of each row's job."""
-        return [asked(row["overrides"]) for row in self.rows]
-
-    def asked_of(self, row: Row) -> dict[str, str]:
-        """The overrides of one row's job."""
-        return asked(row["overrides"])
-
-    @cached_property
     def varied(self) -> list[str]:
         """The keys whose typed values differ between jobs."""
-        keys = dict.fromkeys(key for one in self.asked for key in one)
-        return [key for key in keys if len({one.get(key, NOT_ASKED) for one in self.asked}) > 1]
+        rows = [asked(row["overrides"]) for row in self.rows]
+        keys = dict.fromkeys(key for row in rows for key in row)
+        return [key for key in keys if len({row.get(key, NOT_ASKED) for row in rows}) > 1]
 
     @property
     def seeds(self) -> list[str]:
@@ -199,17 +196,17 @@ class Results:
         return [key for key in self.varied if key not in SEEDS]
 
     def values(self, key: str) -> list[str]:
-        """Each row's value of a key."""
-        return [one.get(key, NOT_ASKED) for one in self.asked]
+        """Each row's value of a key, as it was typed."""
+        return [value(row, key) for row in self.rows]
 
     def score(self, row: Row) -> float | None:
         """The objective of a finished job; None for other jobs, and if it is not finite."""
-        value = row["objective"]
-        return value if row["status"] == "finished" and value is not None and math.isfinite(value) else None
+        found = row["objective"]
+        return found if row["status"] == "finished" and found is not None and math.isfinite(found) else None
 
-    def worse(self, value: float | None) -> float:
+    def worse(self, score: float | None) -> float:
         """A sort key that is greater for a worse objective, and greatest without one."""
-        return math.inf if value is None else -value if self.higher else value
+        return math.inf if score is None else -score if self.higher else score
 
     @cached_property
     def ranked(self) -> list[Row]:
@@ -226,8 +223,7 @@ class Results:
         """The settings, the best mean objective first; ties go to the setting with more finished jobs."""
         groups: dict[tuple[str, ...], list[Row]] = {}
         for row in self.ranked:
-            own = self.asked_of(row)
-            groups.setdefault(tuple(own.get(key, NOT_ASKED) for key in self.keys), []).append(row)
+            groups.setdefault(tuple(value(row, key) for key in self.keys), []).append(row)
         settings = []
         for values, rows in groups.items():
             finished = [row for row in rows if self.score(row) is not None]
@@ -247,7 +243,18 @@ class Results:
         """Whether any setting has more than one seed."""
         return bool(self.seeds) and any(len(setting.rows) > 1 for setting in self.settings)
 
-    def column(self, part: str) -> str | None:
-        """The score that tables show for a part: the RMSE in the data's units, or the cross-entropy."""
-        names = [f"{part}/{name}" for name in ("rmse", "cross_entropy")]
-        return next((name for name in names if any(row.get(name) is not None for row in self.rows)), None)
+    def columns(self, parts: Sequence[str], test: Sequence[str]) -> list[str]:
+        """The scores that tables show: for each part the RMSE in the data's units or the cross-entropy, and more.
+
+        Args:
+            parts: of the data.
+            test: more scores of the test part.
+        """
+        wanted = [[f"{part}/rmse", f"{part}/cross_entropy"] for part in parts] + [[f"test/{name}"] for name in test]
+        known = {name for row in self.rows for name, score in row.items() if score is not None}
+        return [name for names in wanted if (name := next((n for n in names if n in known), None))]
+
+
+def heading(column: str) -> str:
+    """A column's name in a table: ``test/directional_accuracy`` is "test direction"."""
+    return " ".join(CALLED.get(word, word) for word in column.split("/"))

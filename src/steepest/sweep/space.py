@@ -1,4 +1,4 @@
-"""What a tuned sweep varies, from Hydra's own override syntax to Optuna's distributions and back. No torch."""
+"""The search space of a tuned sweep: Hydra's override syntax to Optuna's distributions and back. No torch."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Space:
-    """What the jobs of a sweep have in common, and what is varied.
+    """The overrides that all jobs of a sweep share, and the ranges of the varied keys.
 
     Attributes:
         fixed: overrides of every job.
-        varied: key, as it is typed -> what it ranges over.
-        texts: of keys with choices: how each is typed.
+        varied: key, as it is typed -> its range.
+        texts: for keys with choices, each choice as it is typed.
     """
 
     fixed: list[str]
@@ -52,14 +52,14 @@ class Space:
 
 
 def read_space(overrides: Sequence[str], loader: ConfigLoader | None = None) -> Space:
-    """The space that overrides span; of two with the same key the later one counts.
+    """The space that overrides describe; if two have the same key, the later one counts.
 
     Args:
         overrides: such as ``optimizer.lr=tag(log, interval(0.001, 1))``.
-        loader: Hydra's, which knows the choices of ``glob(*)``.
+        loader: Hydra's; it resolves ``glob(*)``.
 
     Raises:
-        ValueError: for a range that is empty, or not one of a logarithm; where nothing is varied.
+        ValueError: if a range is empty or has no logarithm, or if nothing is varied.
     """
     found = {o.get_key_element(): o for o in OverridesParser.create(loader).parse_overrides(list(overrides))}
     fixed = [str(o.input_line) for o in found.values() if not o.is_sweep_override()]
@@ -82,10 +82,10 @@ def _choices(override: Override) -> tuple[BaseDistribution, list[str]]:
 
     asked = override.value()
     if isinstance(asked, ChoiceSweep):
-        asked.shuffle = False  # the sampler's order is another; and a study knows its choices by their order
+        asked.shuffle = False  # the sampler chooses the order, and a study identifies choices by their position
     elements = list(override.sweep_iterator())
     if not elements:
-        raise ValueError(f"{override.input_line}: there is nothing to choose among")
+        raise ValueError(f"{override.input_line}: the list of choices is empty")
     choices: list[Any] = [Transformer.encode(element) for element in elements]
     return CategoricalDistribution(choices), [Transformer.str(element) for element in elements]
 
@@ -97,15 +97,15 @@ def _numbers(override: Override) -> BaseDistribution:
     assert isinstance(asked, IntervalSweep | RangeSweep)
     log = "log" in asked.tags
     if more := asked.tags - {"log"}:
-        raise ValueError(f"{override.input_line}: the tag '{min(more)}' is not known; there is 'log'")
+        raise ValueError(f"{override.input_line}: unknown tag '{min(more)}'; the only tag is 'log'")
     if isinstance(asked, IntervalSweep):
         low, high, step = asked.start, asked.end, None
     else:
         low, high, step = _ends(asked)
     if low is None or high is None or low > high:
-        raise ValueError(f"{override.input_line} is empty: the first number has to be the smaller one")
+        raise ValueError(f"{override.input_line} is empty: the first number must be the smaller one")
     if log and low <= 0:
-        raise ValueError(f"{override.input_line}: a logarithmic range has to begin above 0")
+        raise ValueError(f"{override.input_line}: a logarithmic range must start above 0")
     if log and step not in (None, 1):
         raise ValueError(f"{override.input_line}: a logarithmic range has no step; use interval, or int(interval(...))")
     if isinstance(low, int) and isinstance(high, int):
@@ -114,14 +114,14 @@ def _numbers(override: Override) -> BaseDistribution:
 
 
 def _ends(asked: RangeSweep) -> tuple[float | None, float | None, float]:
-    """The least and the greatest number of a range, and what lies between two; Nones for an empty one."""
+    """The minimum, the maximum and the step of a range; no minimum and maximum if it is empty."""
     values = list(asked.range())
     whole = all(isinstance(value, int) for value in (asked.start, asked.stop, asked.step))
     if not values:
         return None, None, 1
     if whole:
         return min(values), max(values), abs(asked.step)
-    # In the decimals that were typed: steps of binary numbers do not add up.
+    # Decimal arithmetic: sums of binary steps miss the typed end.
     start, step = Decimal(str(asked.start)), Decimal(str(asked.step))
     ends = float(start), float(start + step * (len(values) - 1))
     return min(ends), max(ends), abs(float(step))

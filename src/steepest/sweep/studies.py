@@ -1,4 +1,4 @@
-"""Optuna's studies as sweeps use them: opened or refused, told apart, summed up. No torch."""
+"""Opens and checks the Optuna study of a sweep, and summarizes it. No torch."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ SWEEP, PLACE, OBJECTIVE = "sweep", "place", "objective"  # attributes: of a tria
 def open_study(
     storage: BaseStorage, name: str, where: str, objective: str, varied: Mapping[str, BaseDistribution]
 ) -> Study:
-    """A study, which may hold trials already.
+    """Open a study, or create it.
 
     Args:
-        storage: that keeps it.
-        name: its name there.
-        where: the storage in words.
-        objective: what its trials are told.
-        varied: what they range over.
+        storage: holds the study.
+        name: of the study.
+        where: the storage, for messages.
+        objective: the score that trials report.
+        varied: the ranges of the varied keys.
 
     Raises:
-        ValueError: where there is one with another objective, or other ranges.
+        ValueError: if the study has another objective or other ranges.
     """
     import optuna
 
@@ -38,42 +38,38 @@ def open_study(
         study_name=name, storage=storage, direction=direction, load_if_exists=True,
         sampler=optuna.samplers.RandomSampler(),
     )  # fmt: skip
-    goes_by = study.user_attrs.get(OBJECTIVE, objective)
-    if study.direction.name.lower() != direction or goes_by != objective:
+    ranked_by = study.user_attrs.get(OBJECTIVE, objective)
+    if study.direction.name.lower() != direction or ranked_by != objective:
         raise ValueError(
-            f"the study {name} in {where} goes by {goes_by} ({study.direction.name.lower()}), this sweep by "
+            f"the study {name} in {where} ranks by {ranked_by} ({study.direction.name.lower()}), this sweep by "
             f"{objective} ({direction}): give another hydra.sweeper.study_name"
         )
     for trial in study.get_trials(deepcopy=False):
         for key in varied.keys() & trial.distributions.keys():
-            _refuse_other(trial.distributions[key], varied[key], f"the study {name} in {where} has {key}")
+            before = trial.distributions[key]
+            try:
+                optuna.distributions.check_distribution_compatibility(before, varied[key])
+            except ValueError as error:
+                raise ValueError(
+                    f"the study {name} in {where} has {key} over {before}, this sweep over {varied[key]}: give the "
+                    "same choices, or another hydra.sweeper.study_name"
+                ) from error
     study.set_user_attr(OBJECTIVE, objective)
     return study
 
 
-def _refuse_other(before: BaseDistribution, now: BaseDistribution, said: str) -> None:
-    from optuna.distributions import check_distribution_compatibility
-
-    try:
-        check_distribution_compatibility(before, now)
-    except ValueError as error:
-        raise ValueError(
-            f"{said} over {before}, this sweep over {now}: give the same choices, or another hydra.sweeper.study_name"
-        ) from error
-
-
 def summary(study: Study, objective: str) -> tuple[str, dict[str, Any]]:
-    """How a study stands: in words, and as facts."""
+    """A study's trials and best value: as a line to print, and as entries of study.json."""
     from optuna.trial import TrialState
 
     # Only the newest attempt at a trial counts.
     newest = {(t.user_attrs.get(SWEEP), t.user_attrs.get(PLACE, -t.number)): t for t in study.get_trials()}
     counts = {s.name.lower(): sum(t.state is s for t in newest.values()) for s in TrialState}
-    said = f"Study {study.study_name}: {len(newest)} trials: "
-    said += ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    line = f"Study {study.study_name}: {len(newest)} trials: "
+    line += ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     if not counts["complete"]:
-        return said, {"trials": counts, "best": None}
+        return line, {"trials": counts, "best": None}
     best = study.best_trial
     typed = " ".join(f"{key}={value}" for key, value in best.params.items())
-    said += f"; best {objective} {best.value:.6g} (trial {best.number}): {typed}"
-    return said, {"trials": counts, "best": {"trial": best.number, "value": best.value, "params": best.params}}
+    line += f"; best {objective} {best.value:.6g} (trial {best.number}): {typed}"
+    return line, {"trials": counts, "best": {"trial": best.number, "value": best.value, "params": best.params}}

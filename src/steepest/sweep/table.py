@@ -1,4 +1,4 @@
-"""The table that a sweep ends with: the best on top, by the objective alone; over seeds a row a setting. No torch."""
+"""The table that a sweep prints at its end: the best objective on top; over seeds, a row per setting. No torch."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from steepest.sweep.results import NOT_ASKED, Results, Row, Setting, again, shown, spread
+from steepest.sweep.results import Results, Row, Setting, again, heading, shown, value
 
-MOST, MOST_UNFINISHED = 20, 8  # rows of the table; jobs that did not finish of which it is said why
-HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
+MOST, MOST_UNFINISHED = 20, 8  # rows of the table; unfinished jobs whose reasons are printed
 
 
 def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str, Any] | None = None) -> None:
-    """What came out, which jobs did not finish, and what to type for the best again.
+    """Print the ranking, the jobs that did not finish, and the command that runs the best job again.
 
     Args:
         rows: of the results.
-        objective: what ranks; test scores are shown, never used.
+        objective: the score that ranks; test scores are shown but do not rank.
         folder: the sweep's.
         command: the manifest's.
     """
@@ -29,7 +28,7 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
     over_seeds = results.over_seeds and bool(results.keys)
     table = _settings(results) if over_seeds else _jobs(results)
     if console.measure(table, options=console.options.update(max_width=10_000)).maximum > console.width:
-        for column in table.columns:  # rather than anywhere
+        for column in table.columns:  # wrap headings at dots
             column.header = str(column.header).replace(".", ".\n")
     console.print(table)
     shown = len(results.settings if over_seeds else rows)
@@ -42,7 +41,9 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
         console.print(f"job {row['job']} {row['status']}: {why}", markup=False, soft_wrap=True)
     if len(unfinished) > MOST_UNFINISHED:
         more = ", ".join(str(row["job"]) for row in unfinished[MOST_UNFINISHED:])
-        console.print(f"Nor did these finish (why is in results.csv): {more}", markup=False, soft_wrap=True)
+        console.print(
+            f"These did not finish either (results.csv has the reasons): {more}", markup=False, soft_wrap=True
+        )
     best = results.best
     if best is not None:
         if over_seeds:
@@ -51,41 +52,31 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
     console.print(f"Record: {folder}", markup=False, soft_wrap=True)
 
 
-def _columns(results: Results) -> list[str]:
-    """The scores beside the objective."""
-    found = [results.column("train"), results.column("test")]
-    skill = any(row.get("test/skill") is not None for row in results.rows)
-    return [column for column in found if column] + (["test/skill"] if skill else [])
-
-
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in left:
-        table.add_column(heading, overflow="fold")
-    for heading in right:
-        part, _, name = heading.partition("/")
-        table.add_column(f"{part} {HEADINGS.get(name, name)}".strip(), justify="right", overflow="fold")
+    for key in left:
+        table.add_column(key, overflow="fold")
+    for column in right:
+        table.add_column(heading(column), justify="right", overflow="fold")
     return table
 
 
 def _jobs(results: Results) -> Table:
-    scores = _columns(results)
+    scores = results.columns(["train", "test"], ["skill"])
     table = _table(
         f"Sweep by {results.objective}, best first", ["job", *results.varied, "status"], ["objective", *scores]
     )
     table.columns[0].justify = "right"
-    asked = {row["job"]: one for row, one in zip(results.rows, results.asked, strict=True)}
-    summed_up = results.over_seeds  # with nothing but seeds varied
     for row in results.ranked[:MOST]:
         figures = [row["objective"], *(row.get(column) for column in scores)]
         table.add_row(
             str(row["job"]),
-            *(shown(asked[row["job"]].get(key, NOT_ASKED)) for key in results.varied),
+            *(shown(value(row, key)) for key in results.varied),
             "pruned" if str(row["stop_reason"]).startswith("pruned") else row["status"],
             *("-" if f is None else f"{f:.5g}" for f in figures),
             style="bold" if row is results.best else "",
         )
-    if summed_up:
+    if results.over_seeds:  # only seeds were varied: one setting
         table.add_section()
         (setting,) = results.settings
         table.add_row("", *("" for _ in results.varied), _finished(setting), *_spreads(setting, ["objective", *scores]))
@@ -93,7 +84,7 @@ def _jobs(results: Results) -> Table:
 
 
 def _settings(results: Results) -> Table:
-    scores = [column for column in _columns(results) if column.startswith("test/")]
+    scores = results.columns(["test"], ["skill"])
     title = f"Sweep by {results.objective}, mean ± std over {' and '.join(results.seeds)}, best first"
     table = _table(title, [*results.keys, "finished"], ["objective", *scores, "best job"])
     for setting in results.settings[:MOST]:
@@ -112,5 +103,5 @@ def _finished(setting: Setting) -> str:
 
 
 def _spreads(setting: Setting, columns: Sequence[str]) -> list[str]:
-    found = [spread(row.get(column) for row in setting.finished) for column in columns]
+    found = [setting.over_seeds(column) for column in columns]
     return ["-" if one is None else str(one) for one in found]

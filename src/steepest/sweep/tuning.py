@@ -1,7 +1,7 @@
-"""A sweep whose jobs Optuna proposes: trials asked in batches, launched as jobs, told what came of them. No torch.
+"""A sweep whose jobs Optuna proposes: it asks for trials in batches, launches them as jobs, and tells the results.
 
-What is proposed depends on the seed, the trials told so far and a trial's place in the sweep, on nothing that a process
-takes with it: a sweep that was killed goes on as if it had not been.
+A proposal depends only on the seed, the trials told so far and the trial's place in the sweep, not on the state of a
+process. So a killed sweep that is resumed makes the same proposals as an uninterrupted one. No torch.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
 STUDY, JOURNAL = "study.json", "study.journal"  # in the sweep's folder
 JOB = "job"  # attribute of a trial: its job's number
-ONE_SEQUENCE = ("GridSampler", "QMCSampler")  # samplers whose trials are points of one sequence, which a seed begins
+ONE_SEQUENCE = ("GridSampler", "QMCSampler")  # samplers whose trials are points of one seeded sequence
 
 
 @dataclass(frozen=True)
 class Options:
-    """The keys of conf/hydra/sweeper/tune.yaml beside the space."""
+    """The keys of conf/hydra/sweeper/tune.yaml except for the space."""
 
     n_trials: int
     batch: int | None
@@ -53,12 +53,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Asked:
-    """A trial that waits for its job.
+    """A trial whose job has not run yet.
 
     Attributes:
         trial: its number in the study.
         job: its number in the sweep; trials with the same values share one.
-        overrides: of the job.
+        overrides: the job's.
     """
 
     trial: int
@@ -67,12 +67,12 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """What came of a job.
+class JobResult:
+    """The result of a job.
 
     Attributes:
-        objective: None of one that failed.
-        pruned: of one that was, its last epoch (counted from 0) and that one's score.
+        objective: None if the job failed.
+        pruned: the last epoch (counted from 0) and its score, if the job was pruned.
     """
 
     objective: float | None
@@ -80,14 +80,14 @@ class Ended:
 
 
 class Tuning:
-    """One sweep.
+    """One tuned sweep.
 
     Args:
         options: of the sweeper.
         config: the sweep's own.
-        overrides: what is varied, and what all jobs have in common.
+        overrides: the search space, and the overrides that all jobs share.
         loader: Hydra's.
-        launch: runs jobs, numbered from a number on.
+        launch: runs jobs; its second argument is the number of the first job.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Tuning:
             self.storage = str(Path(self.storage).absolute())
         self.name = str(before.get("study") or options.study_name or self.folder.name)
         self.offset = int(before.get("known", 0))
-        # What is wrong with them is said before anything is trained, and before there is a folder.
+        # Wrong options raise here, before the sweep makes a folder or trains anything.
         self.sampler_at(0)
         make(self.pruner, "optuna.pruners.")
         if not self.dry and options.storage is None:
@@ -117,41 +117,43 @@ class Tuning:
         self.kept = InMemoryStorage() if self.dry else open_storage(self.storage, mend=True)
         self.study = open_study(self.kept, self.name, self.storage, self.objective, self.space.varied)
         self.identity = str(before.get(SWEEP) or uuid.uuid4().hex)
-        if "known" not in before:  # a study that another sweep began
+        if "known" not in before:  # another sweep may have started the study
             self.offset = len(self.study.get_trials(deepcopy=False))
-        self.ended: dict[int, Ended] = {}
+        self.results: dict[int, JobResult] = {}
         self.job_of: dict[tuple[str, ...], int] = {}
         if not self.dry:
             facts = {SWEEP: self.identity, "study": self.name, "storage": options.storage, "known": self.offset}
             self._write(facts | {"objective": self.objective})
 
     def run(self) -> list[JobReturn]:
-        """Ask, launch and tell until there are as many trials as asked for; what the jobs returned."""
+        """Ask, launch and tell until the sweep has all its trials; return the results of the jobs."""
         returned: list[JobReturn] = []
         waiting, place = self._left_behind()
         while waiting or place < self.options.n_trials:
-            # Batches begin at the same places whether or not the sweep was killed: what is known to a proposal is too.
+            # Batches start at the same places after a kill, so each proposal knows the same earlier trials.
             while place < self.options.n_trials and (not waiting or place % self.size):
                 waiting.append(self._ask(place))
                 place += 1
             if self.dry:
-                print(f"The first {len(waiting)} of {self.options.n_trials} trials; the others depend on these:")
+                print(
+                    f"The first {len(waiting)} of {self.options.n_trials} trials; later ones depend on their results:"
+                )
             returned += self._run(waiting)
             if stopped(self.config, self.folder):
                 break
             waiting = []
         from rich.console import Console
 
-        said, facts = summary(self.study, self.objective)
-        Console().print(said, markup=False, soft_wrap=True)
+        line, facts = summary(self.study, self.objective)
+        Console().print(line, markup=False, soft_wrap=True)
         self._write(read_json(self.folder / STUDY) | facts)
         return returned
 
     def _ask(self, place: int) -> Asked:
-        """A new trial at a place of this sweep."""
+        """Ask for a new trial at a place of this sweep."""
         self.study.sampler = self.sampler_at(place)
         trial = self.study.ask()
-        trial.set_user_attr(SWEEP, self.identity)  # first of all: a trial that is killed half asked is known as ours
+        trial.set_user_attr(SWEEP, self.identity)  # first: it identifies an interrupted trial
         trial.set_user_attr(PLACE, place)
         trial.set_user_attr(PRUNER, json.dumps(self.pruner))
         self.space.suggest(trial)
@@ -161,7 +163,7 @@ class Tuning:
         return Asked(trial.number, job, overrides)
 
     def sampler_at(self, place: int) -> BaseSampler:
-        """The sampler for a place: made anew, so that it carries nothing over that a killed sweep would lose."""
+        """A new sampler for a place: it has no state that a killed sweep would lose."""
         import numpy as np
         from optuna.samplers import RandomSampler
 
@@ -171,59 +173,59 @@ class Tuning:
             self.sampler,
             "optuna.samplers.",
             seed=self.options.seed if one_sequence else own,
-            independent_sampler=RandomSampler(own),  # of those that have one, for what they cannot sample
+            independent_sampler=RandomSampler(own),  # for values that the sampler itself cannot propose
         )
 
     def _run(self, batch: Sequence[Asked]) -> list[JobReturn]:
-        """Launch the jobs of these trials that have not ended, and tell the study of all."""
-        jobs = {asked.job: asked for asked in reversed(batch) if asked.job not in self.ended}
+        """Launch the jobs of these trials that have no result yet, and tell the study all results."""
+        jobs = {asked.job: asked for asked in reversed(batch) if asked.job not in self.results}
         returned: list[JobReturn] = []
         for run in _runs([jobs[job] for job in sorted(jobs)]):
             back = self.launch([[*asked.overrides, *self._steering(asked)] for asked in run], run[0].job)
             returned += back
-            self.ended |= {asked.job: self._end(asked, came) for asked, came in zip(run, back, strict=True)}
+            self.results |= {asked.job: self._result(asked, one) for asked, one in zip(run, back, strict=True)}
         for asked in batch:
-            ended = self.ended[asked.job]
-            if ended.objective is None and stopped(self.config, self.folder):
-                continue  # most of these jobs have not started: they run when the sweep is resumed
-            self._tell(asked, ended)
+            result = self.results[asked.job]
+            if result.objective is None and stopped(self.config, self.folder):
+                continue  # most of these jobs did not start; `steepest resume` runs them
+            self._tell(asked, result)
         return returned
 
     def _steering(self, asked: Asked) -> list[str]:
-        """What a job needs to know to be pruned."""
+        """The overrides that let a job report to its trial and be pruned."""
         if self.dry or str(self.pruner["_target_"]).endswith(".NopPruner"):
             return []
         study, storage = (QuotedString(text, Quote.single).with_quotes() for text in (self.name, self.storage))
         return [f"sweep.trial={asked.trial}", f"sweep.study={study}", f"sweep.storage={storage}"]
 
-    def _end(self, asked: Asked, came: JobReturn) -> Ended:
-        value = came.return_value if came.status is JobStatus.COMPLETED else None
+    def _result(self, asked: Asked, returned: JobReturn) -> JobResult:
+        value = returned.return_value if returned.status is JobStatus.COMPLETED else None
         if not isinstance(value, int | float) or not math.isfinite(value):
-            return Ended(None)
+            return JobResult(None)
         trial = self._trial(asked.trial)
-        return Ended(float(value), _last(trial) if PRUNED in trial.user_attrs else None)
+        return JobResult(float(value), _last(trial) if PRUNED in trial.user_attrs else None)
 
-    def _tell(self, asked: Asked, ended: Ended) -> None:
+    def _tell(self, asked: Asked, result: JobResult) -> None:
         import optuna
         from optuna.trial import TrialState
 
-        self.study.sampler = optuna.samplers.RandomSampler()  # others would end an `optimize` that is not ours
-        if ended.objective is None:
+        self.study.sampler = optuna.samplers.RandomSampler()  # other samplers act on the study after each trial
+        if result.objective is None:
             self.study.tell(asked.trial, state=TrialState.FAIL)
-        elif ended.pruned is None:
-            self.study.tell(asked.trial, ended.objective)
+        elif result.pruned is None:
+            self.study.tell(asked.trial, result.objective)
         else:
-            if self._trial(asked.trial).last_step is None:  # it shares the job of another trial
+            if self._trial(asked.trial).last_step is None:  # another trial's job reported
                 within = self.kept.get_study_id_from_name(self.name)
                 own = self.kept.get_trial_id_from_study_id_trial_number(within, asked.trial)
-                self.kept.set_trial_intermediate_value(own, *ended.pruned)
+                self.kept.set_trial_intermediate_value(own, *result.pruned)
             self.study.tell(asked.trial, state=TrialState.PRUNED)
 
     def _trial(self, number: int) -> FrozenTrial:
         return next(t for t in self.study.get_trials(deepcopy=False) if t.number == number)
 
     def _left_behind(self) -> tuple[list[Asked], int]:
-        """Trials of this sweep that still need their jobs, and the place of the next new one."""
+        """The trials of an interrupted sweep that have no result yet, and the place of the next new trial."""
         from optuna.trial import TrialState
 
         if not self.resumed:
@@ -232,39 +234,39 @@ class Tuning:
         manifest = Manifest.read(self.folder) if (self.folder / NAME).exists() else None
         waiting: list[Asked] = []
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if self.options.storage is None and SWEEP not in trial.user_attrs:  # killed before it was anybody's
+            if self.options.storage is None and SWEEP not in trial.user_attrs:  # interrupted before it named its sweep
                 self.study.tell(trial.number, state=TrialState.FAIL)
         places = self._own()
         for place, trial in places.items():
-            whole = set(trial.params) == set(self.space.varied) and JOB in trial.user_attrs
-            if trial.state is TrialState.RUNNING and not whole:
+            complete = set(trial.params) == set(self.space.varied) and JOB in trial.user_attrs
+            if trial.state is TrialState.RUNNING and not complete:
                 self.study.tell(trial.number, state=TrialState.FAIL)
-            if not whole:  # killed as it was asked: the last one
+            if not complete:  # interrupted while it was asked: the last trial
                 return waiting, place
             overrides, job = self.space.overrides(trial.params), int(trial.user_attrs[JOB])
             self.job_of.setdefault(tuple(overrides), job)
             state = manifest.jobs.get(job_id(of_task(overrides))) if manifest else None
             done = state is not None and state.status == "finished"
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
-                self.ended[job] = Ended(trial.value, _last(trial) if trial.state is TrialState.PRUNED else None)
+                self.results[job] = JobResult(trial.value, _last(trial) if trial.state is TrialState.PRUNED else None)
             elif done and trial.state is TrialState.FAIL:
-                self.ended[job] = Ended(None)
+                self.results[job] = JobResult(None)
             elif done and not renumbered:
                 waiting.append(Asked(trial.number, job, overrides))
             else:
-                # A sampler looks at trials in the order of their numbers: after the first that is new, all are.
+                # Samplers read trials by number, so every waiting trial after a restarted one is restarted too.
                 renumbered = True
-                self._begin_again(trial, reports=done)
+                self._restart(trial, reports=done)
                 waiting.append(Asked(self._own()[place].number, job, overrides))
         return waiting, len(places)
 
-    def _begin_again(self, trial: FrozenTrial, *, reports: bool) -> None:
-        """Put a new trial with the same values in a trial's place, with what it reported or without."""
+    def _restart(self, trial: FrozenTrial, *, reports: bool) -> None:
+        """Replace a trial by a new one with the same values, with or without its reports."""
         from optuna.trial import TrialState, create_trial
 
         if trial.state is TrialState.RUNNING:
             self.study.tell(trial.number, state=TrialState.FAIL)
-        left_out = () if reports else (PRUNED, "completed_rung_")  # the latter are what its pruner kept of the reports
+        left_out = () if reports else (PRUNED, "completed_rung_")  # the second is the pruner's record of the reports
         attributes = [
             {k: v for k, v in kept.items() if not k.startswith(left_out)}
             for kept in (trial.user_attrs, trial.system_attrs)
@@ -291,14 +293,14 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 
 
 def batch_for(launcher: DictConfig) -> int:
-    """How many trials are asked for at once: as many as a launcher runs side by side."""
+    """The number of trials in a batch: as many as the launcher runs at once."""
     if "n_jobs" not in launcher:
         return 1
     return int(launcher.n_jobs) if (launcher.n_jobs or 0) > 0 else os.cpu_count() or 1
 
 
 def _runs(jobs: Sequence[Asked]) -> list[list[Asked]]:
-    """Jobs whose numbers follow each other: a launcher counts on from the first."""
+    """Split jobs into runs of consecutive numbers: a launcher numbers jobs from its first."""
     runs: list[list[Asked]] = []
     for asked in jobs:
         if runs and runs[-1][-1].job + 1 == asked.job:

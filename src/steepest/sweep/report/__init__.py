@@ -1,1 +1,1 @@
-"""`steepest report`: a sweep on one page of HTML that needs nothing else, neither files nor a network. No torch."""
+"""`steepest report`: a sweep as one self-contained HTML page, which needs no other files and no network. No torch."""

@@ -1,4 +1,4 @@
-"""What a report draws of the objective and what was varied, as Plotly's figures. Some colours are the page's."""
+"""The report's charts of the objective against the varied keys, as Plotly figures."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from steepest.sweep.report.scales import KeyAxis, ObjectiveScale, plain, short
-from steepest.sweep.results import SEEDS, Results, Row
+from steepest.sweep.report.scales import BEST, KeyAxis, ObjectiveScale, plain, short
+from steepest.sweep.results import Results, Row, value
 
-INK, FAINT = "var(--ink)", "var(--faint)"  # the page puts its theme's colours there
-BEST, MIDDLE, WORST = "#1a85d6", "#a9a9a9", "#d9601a"  # read on light and dark, and by colour-blind readers
+INK, FAINT = "var(--ink)", "var(--faint)"  # page.js replaces them with the theme's colours
+LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}  # one line above the chart
 CELLS, WRITTEN = 40, 120  # most values along a heat map; most cells with numbers in them
-POINTS = 1000  # most jobs that are points of their own
+POINTS = 1000  # most jobs that are drawn as points
 
 
 @dataclass
 class Chart:
-    """One place on the page, in which one of several figures is seen.
+    """One place on the page that shows one of several figures.
 
     Attributes:
         name: unique on the page.
-        figures: by what they are called where one is chosen.
-        says: what a reader who does not see it is told.
-        switch: whether its vertical axis can be linear or logarithmic.
-        columns: what it needs the width for, where it does not get narrower at will.
+        figures: by their labels in the page's list of figures.
+        says: the description for screen readers.
+        switch: whether readers can switch the vertical axis between linear and logarithmic.
+        columns: the number of columns that set a minimum width; 0 for none.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Chart:
 
 
 def figure(height: int, **layout: Any) -> go.Figure:
-    """An empty figure without Plotly's own looks."""
+    """An empty figure without Plotly's default template."""
     made = go.Figure(layout={"height": height, "margin": {"l": 70, "r": 20, "t": 30, "b": 60}} | layout)
     made.layout.template = None
     return made
@@ -47,21 +47,11 @@ def figure(height: int, **layout: Any) -> go.Figure:
 
 def axes_of(results: Results) -> list[KeyAxis]:
     """An axis for each varied key, seeds last."""
-    return [KeyAxis(key, results.values(key), seed=key in SEEDS) for key in [*results.keys, *results.seeds]]
-
-
-def colours(scale: ObjectiveScale) -> list[list[Any]]:
-    """A colour scale from the lower end of the objective to the upper."""
-    ends = [WORST, MIDDLE, BEST] if scale.higher else [BEST, MIDDLE, WORST]
-    return [[place, colour] for place, colour in zip((0.0, 0.5, 1.0), ends, strict=True)]
-
-
-def _bar(scale: ObjectiveScale) -> dict[str, Any]:
-    return {"thickness": 12, "outlinewidth": 0, "title": {"text": plain(scale.name), "side": "right"}} | scale.ticks()
+    return [KeyAxis(key, results.values(key)) for key in [*results.keys, *results.seeds]]
 
 
 def some(ranked: list[Row], most: int) -> list[Row]:
-    """Not too many: of rows, the best first, half of them the best, the others evenly among the rest."""
+    """At most so many of the ranked rows: the best ones for one half, an even choice of the rest for the other."""
     if len(ranked) <= most:
         return ranked
     rest = ranked[most // 2 :]
@@ -70,37 +60,33 @@ def some(ranked: list[Row], most: int) -> list[Row]:
 
 
 def told(results: Results, row: Row) -> str:
-    """What is read at a job's point."""
-    settings = "".join(f"<br>{plain(k)} = {plain(results.asked_of(row).get(k, '-'))}" for k in results.varied)
+    """The hover text of a job's point."""
+    settings = "".join(f"<br>{plain(k)} = {plain(value(row, k))}" for k in results.varied)
     return f"job {row['job']}: {short(results.score(row))}{settings}"
 
 
 def parallel(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Chart:
-    """A line a job through what it was asked, to its objective."""
+    """A line per job through its hyper-parameters to its objective."""
     order = [i for i, row in enumerate(results.rows) if results.score(row) is not None]
     order.sort(key=lambda i: results.worse(results.score(results.rows[i])), reverse=True)  # the best is drawn last
-    moved = scale.moved([results.rows[i]["objective"] for i in order])
-    low, high = sorted((scale.best, scale.worst))
-    ends = [low, high] if high > low else [low - 0.5, high + 0.5]
+    colour = scale.colour([results.rows[i]["objective"] for i in order])
+    ends = [colour["cmin"], colour["cmax"]]
     dimensions = [axis.dimension(order) for axis in axes]
-    dimensions.append({"label": plain(scale.name), "values": moved, "range": ends} | scale.ticks())
+    dimensions.append({"label": plain(scale.name), "values": colour["color"], "range": ends} | scale.ticks())
     made = figure(420, margin={"l": 90, "r": 30, "t": 60, "b": 30})
     made.add_parcoords(
         dimensions=dimensions,
         labelfont={"size": 14},
         tickfont={"size": 12},
-        line={
-            "color": moved, "cmin": ends[0], "cmax": ends[1], "colorscale": colours(scale), "showscale": True,
-            "colorbar": {"thickness": 12, "outlinewidth": 0} | scale.ticks(),
-        },
+        line=colour | {"showscale": True, "colorbar": {"thickness": 12, "outlinewidth": 0} | scale.ticks()},
         unselected={"line": {"color": "#888888", "opacity": 0.12}},
-    )  # fmt: skip
+    )
     says = "Parallel coordinates: each job's hyper-parameters and its objective"
     return Chart("parallel", {"": made}, says, columns=len(dimensions))
 
 
 def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
-    """The objective of every job over one key, and mean and deviation over all else."""
+    """Every job's objective over one key, with mean and deviation at each of the key's values."""
     made = figure(340, xaxis=axis.layout(), yaxis=scale.layout(), showlegend=False, hovermode="closest")
     table = pd.DataFrame({"place": axis.places, "objective": [results.score(row) for row in results.rows]}, dtype=float)
     table["told"] = [told(results, row) for row in results.rows]
@@ -110,9 +96,8 @@ def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
     cut = scale.is_cut(known["objective"].to_numpy())
     made.add_scatter(
         x=known["place"], y=scale.shown(known["objective"]), text=known["told"], mode="markers", hoverinfo="text",
-        marker={
-            "size": 8, "opacity": 0.65, "color": scale.moved(known["objective"]), "colorscale": colours(scale),
-            "cmin": min(scale.best, scale.worst), "cmax": max(scale.best, scale.worst),
+        marker=scale.colour(known["objective"]) | {
+            "size": 8, "opacity": 0.65,
             "symbol": np.where(cut, "triangle-down" if scale.higher else "triangle-up", "circle"),
         },
     )  # fmt: skip
@@ -134,14 +119,14 @@ def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
 
 
 def _means(made: go.Figure, known: pd.DataFrame, axis: KeyAxis, scale: ObjectiveScale) -> None:
-    """Mean and deviation at each value of a key, of logarithms where the axis is logarithmic."""
+    """Mean and deviation at each value of a key; on a logarithmic axis, of the logarithms."""
     moved = known.assign(moved=np.log10(known["objective"]) if scale.log else known["objective"])
     groups = moved.groupby("place")["moved"].agg(["mean", "std", "count"])
     if (groups["count"] < 2).all():
         return
     back = (lambda values: 10**values) if scale.log else (lambda values: values)
     means = back(groups["mean"])
-    far = scale.is_cut(means)  # a mean beyond the axis is at its end, without a deviation
+    far = scale.is_cut(means)  # a mean beyond the axis is drawn at its end, without a deviation
     low, high = back(groups["mean"] - groups["std"]), back(groups["mean"] + groups["std"])
     made.add_scatter(
         x=groups.index, y=scale.shown(means), mode="markers" if axis.kind == "category" else "lines+markers",
@@ -156,7 +141,7 @@ def _means(made: go.Figure, known: pd.DataFrame, axis: KeyAxis, scale: Objective
 
 
 def pairs(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Chart:
-    """The objective over two keys: mean and best over all else."""
+    """The objective over each pair of keys: its mean and its best value over the other keys."""
     figures = {}
     for across, up in combinations(axes, 2):
         both = f"{across.key} x {up.key}"
@@ -178,32 +163,24 @@ def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
         "x": across.texts, "y": up.texts, "objective": [results.score(row) for row in results.rows],
     }).astype({"objective": float})  # fmt: skip
     groups = table.groupby(["y", "x"])["objective"]
-    value = groups.mean() if of == "mean" else groups.max() if scale.higher else groups.min()
+    one = groups.mean() if of == "mean" else groups.max() if scale.higher else groups.min()
     value_YX, known_YX, asked_YX = (
-        one.unstack().reindex(index=up.labels, columns=across.labels)
-        for one in (value, groups.count(), groups.size())
+        cells.unstack().reindex(index=up.labels, columns=across.labels)
+        for cells in (one, groups.count(), groups.size())
     )  # fmt: skip
     flat = value_YX.to_numpy()
-    place_YX = np.full(flat.shape, np.nan)
-    place_YX[np.isfinite(flat)] = scale.moved(flat[np.isfinite(flat)])
-    texts = [
-        ["" if n != n else "failed" if k == 0 else f"{v:.4g}" for v, k, n in zip(*rows, strict=True)]
-        for rows in zip(flat, known_YX.to_numpy(), asked_YX.to_numpy(), strict=True)
-    ]
-    told_YX = [
-        [
-            f"{short(v)}, {k:.0f} of {n:.0f} finished" if n == n else "not asked for"
-            for v, k, n in zip(*rows, strict=True)
-        ]
-        for rows in zip(flat, known_YX.to_numpy(), asked_YX.to_numpy(), strict=True)
-    ]
+    colour = scale.colour(flat)
+    texts, told_YX = (
+        np.vectorize(written, otypes=[object])(flat, known_YX.to_numpy(), asked_YX.to_numpy())
+        for written in (_cell, _cell_told)
+    )
     made = figure(max(320, 110 + 36 * len(up.labels)), margin={"l": 110, "r": 20, "t": 20, "b": 70})
     made.add_heatmap(
-        z=place_YX, zmin=min(scale.best, scale.worst), zmax=max(scale.best, scale.worst), colorscale=colours(scale),
+        z=colour["color"], zmin=colour["cmin"], zmax=colour["cmax"], colorscale=colour["colorscale"],
         customdata=told_YX, text=texts, xgap=2, ygap=2, hoverongaps=True,
         hovertemplate=f"{plain(across.key)} %{{x}}<br>{plain(up.key)} %{{y}}<br>%{{customdata}}<extra></extra>",
         texttemplate="%{text}" if flat.size <= WRITTEN else None,
-        colorbar=_bar(scale),
+        colorbar=scale.bar(),
     )  # fmt: skip
     for axis, layout in ((across, made.layout.xaxis), (up, made.layout.yaxis)):
         ends = [-0.5, len(axis.labels) - 0.5]
@@ -217,6 +194,16 @@ def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
     return made
 
 
+def _cell(score: float, finished: float, jobs: float) -> str:
+    """The text in a cell; nan jobs: no job has these values."""
+    return "" if np.isnan(jobs) else "failed" if finished == 0 else f"{score:.4g}"
+
+
+def _cell_told(score: float, finished: float, jobs: float) -> str:
+    """The hover text of a cell."""
+    return "not asked for" if np.isnan(jobs) else f"{short(score)}, {finished:.0f} of {jobs:.0f} finished"
+
+
 def _cloud(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale) -> go.Figure:
     jobs = {row["job"] for row in some(results.ranked, POINTS)}
     known = [i for i, row in enumerate(results.rows) if row["job"] in jobs and results.score(row) is not None]
@@ -225,10 +212,6 @@ def _cloud(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
     made.add_scatter(
         x=across.places[known], y=up.places[known], mode="markers", hoverinfo="text",
         text=[told(results, results.rows[i]) for i in known],
-        marker={
-            "size": 11, "color": scale.moved(values), "colorscale": colours(scale), "showscale": True,
-            "cmin": min(scale.best, scale.worst), "cmax": max(scale.best, scale.worst),
-            "colorbar": _bar(scale),
-        },
+        marker=scale.colour(values) | {"size": 11, "showscale": True, "colorbar": scale.bar()},
     )  # fmt: skip
     return made

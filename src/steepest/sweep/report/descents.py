@@ -1,4 +1,4 @@
-"""The curves of all runs on one axis, and bands over seeds, from the jobs' event files."""
+"""The report's charts of curves by update: all runs, and bands over seeds. The jobs' event files hold the curves."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
 
 from steepest.observe.curves import Curve, read_curves, thinned
-from steepest.sweep.report.charts import INK, Chart, figure, some
+from steepest.sweep.report.charts import INK, LEGEND, Chart, figure, some
 from steepest.sweep.report.scales import DECADES, KeyAxis, ObjectiveScale, plain, powers_only, tick
-from steepest.sweep.results import SEEDS, Results, Row, Setting
+from steepest.sweep.results import Results, Row, Setting, value
 
 POINTS = 200  # of a curve
-MOST = 400  # curves: half of them the best, the others evenly among the rest
-COLOURED, BANDS, SEEN = 8, 24, 8  # groups of a key's values; settings with bands, and those that are seen at first
+MOST = 400  # curves (see `some`)
+COLOURED, BANDS, SEEN = 8, 24, 8  # groups of a key's values; settings with bands, and those visible at first
 COOL_TO_WARM = ["#3b6fd1", "#1f9bb5", "#2fa36b", "#a3a51f", "#e08a1e", "#d1495b"]
 OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8c8c8c", "#b3a600"]
 TRAIN = "train/full_loss"
@@ -28,8 +29,8 @@ class Descents:
     """Curves of jobs.
 
     Attributes:
-        curves: of each tag, by job.
-        left_out: how many jobs' curves were not read, there being so many.
+        curves: by tag and job.
+        left_out: the number of jobs beyond the limit, whose curves are not read.
     """
 
     curves: dict[str, dict[int, Curve]]
@@ -37,7 +38,7 @@ class Descents:
 
 
 def read_descents(results: Results, folder: Path) -> Descents:
-    """The objective's curve and the training loss's of the sweep's jobs, also of those that failed or still run."""
+    """Each job's curves of the objective and the training loss, also of jobs that failed or are running."""
     rows = [row for row in results.ranked if row["folder"] is not None]
     chosen = some(rows, MOST)
     tags = list(dict.fromkeys([results.objective, TRAIN]))
@@ -53,25 +54,25 @@ def read_descents(results: Results, folder: Path) -> Descents:
 
 
 def colour_key(results: Results) -> str | None:
-    """What curves are coloured by: the learning rate if it was varied, else the first key that was."""
+    """The key that colours the curves: the learning rate if it was varied, else the first varied key."""
     rates = [key for key in results.keys if key.rsplit(".", 1)[-1] == "lr"]
     return next(iter([*rates, *results.keys, *results.seeds]), None)
 
 
 def all_curves(results: Results, descents: Descents) -> Chart:
-    """Every run's curve, coloured by a key, the winner's on top of all."""
+    """Every run's curve, coloured by a key; the winner's is drawn on top."""
     key = colour_key(results)
     figures = {tag: _together(results, tag, curves, key) for tag, curves in descents.curves.items()}
     return Chart("curves", figures, "The curves of all runs by update", switch=True)
 
 
 def bands(results: Results, descents: Descents) -> Chart | None:
-    """For each setting the mean over its seeds, from the least to the greatest; None without seeds."""
+    """Each setting's mean, minimum and maximum over its seeds; None if no setting has several jobs."""
     settings = [setting for setting in results.settings if len(setting.rows) > 1]
     if not results.seeds or not settings:
         return None
     figures = {tag: _bands(results, settings[:BANDS], tag, curves) for tag, curves in descents.curves.items()}
-    return Chart("bands", figures, "Mean, least and greatest over seeds by update", switch=True)
+    return Chart("bands", figures, "Mean, minimum and maximum over seeds by update", switch=True)
 
 
 def _together(results: Results, tag: str, curves: dict[int, Curve], key: str | None) -> go.Figure:
@@ -79,7 +80,7 @@ def _together(results: Results, tag: str, curves: dict[int, Curve], key: str | N
     made.layout.legend.title = {"text": plain(key or "")}
     rows = [row for row in reversed(results.ranked) if row["job"] in curves]  # the best are drawn last
     for label, colour, group in _groups(results, rows, key):
-        # One trace for a group, its curves parted by gaps: hundreds of traces would be slow.
+        # One trace per group, with gaps between its curves: hundreds of traces would be slow.
         steps = [np.append(curves[row["job"]].steps, curves[row["job"]].steps[-1]) for row in group]
         values = [np.append(curves[row["job"]].values, np.nan) for row in group]
         jobs = [np.full(len(own), row["job"]) for row, own in zip(group, steps, strict=True)]
@@ -101,17 +102,17 @@ def _together(results: Results, tag: str, curves: dict[int, Curve], key: str | N
 
 
 def _groups(results: Results, rows: list[Row], key: str | None) -> list[tuple[str, str, list[Row]]]:
-    """Rows that get one colour: what they have in common, the colour, the rows."""
+    """Groups of rows that share a colour: label, colour, rows."""
     if key is None:
         return [("the job", OKABE_ITO[0], rows)] if rows else []
-    axis = KeyAxis(key, results.values(key), seed=key in SEEDS)
+    axis = KeyAxis(key, results.values(key))
     parts = np.array_split(np.arange(len(axis.labels)), min(COLOURED, len(axis.labels)))
     made = []
     for number, part in enumerate(parts):
         own = {axis.labels[place] for place in part}
         first, last = tick(axis.labels[part[0]]), tick(axis.labels[part[-1]])
         label = first + (f" to {last}" if len(part) > 1 else "")
-        group = [row for row in rows if results.asked_of(row).get(key, "-") in own]
+        group = [row for row in rows if value(row, key) in own]
         if group:
             made.append((label, _colours(len(parts), ordered=axis.kind != "category")[number], group))
     return made
@@ -121,7 +122,7 @@ def _bands(results: Results, settings: list[Setting], tag: str, curves: dict[int
     made = _axes(results, tag, curves)
     seen = 0
     palette = OKABE_ITO
-    if len(results.keys) == 1:  # the colours that all runs have
+    if len(results.keys) == 1:  # the same colours as in the chart of all runs
         groups = _groups(results, results.rows, colour_key(results))
         colour_of = {row["job"]: colour for _, colour, rows in groups for row in rows}
         palette = [colour_of[setting.rows[0]["job"]] for setting in settings]
@@ -131,20 +132,18 @@ def _bands(results: Results, settings: list[Setting], tag: str, curves: dict[int
             continue
         steps, values_KR = _on_one_grid(own)
         colour = palette[seen % len(palette)]
-        name = ", ".join(tick(value) for value in setting.asked.values()) or "all seeds"
+        name = ", ".join(map(tick, setting.asked.values())) or "all seeds"
         common = {
             "x": steps, "legendgroup": name, "visible": True if seen < SEEN else "legendonly", "connectgaps": False,
         }  # fmt: skip
-        some = np.isfinite(values_KR).any(1)
-        low, high, mean = (np.full(len(steps), np.nan, np.float32) for _ in range(3))
-        low[some], high[some] = np.nanmin(values_KR[some], 1), np.nanmax(values_KR[some], 1)
-        mean[some] = np.nanmean(values_KR[some], 1)
+        over = pd.DataFrame(values_KR.T).agg(["min", "max", "mean", "count"])
+        low, high, mean = over.loc[["min", "max", "mean"]].to_numpy(np.float32)
         edge = {"mode": "lines", "line": {"width": 0, "color": colour}, "showlegend": False, "hoverinfo": "skip"}
         made.add_scatter(y=high, **common, **edge)
         made.add_scatter(y=low, **common, **edge, fill="tonexty", fillcolor=_faint(colour))
         made.add_scatter(
             y=mean, **common, mode="lines", name=name, line={"color": colour, "width": 2.2},
-            customdata=np.stack([low, high, np.isfinite(values_KR).sum(1)], 1),
+            customdata=np.stack([low, high, over.loc["count"]], 1),
             hovertemplate="%{y:.5g} (%{customdata[0]:.5g} to %{customdata[1]:.5g}, %{customdata[2]} seeds)",
         )  # fmt: skip
         seen += 1
@@ -154,21 +153,19 @@ def _bands(results: Results, settings: list[Setting], tag: str, curves: dict[int
 
 
 def _on_one_grid(curves: list[Curve]) -> tuple[np.ndarray, np.ndarray]:
-    """Curves at the same updates; a curve that ends earlier is not drawn on."""
-    last = max(int(curve.steps[-1]) for curve in curves)
-    longest = next(curve for curve in curves if curve.steps[-1] == last)
-    steps = longest.steps
+    """Curves at the updates of the longest curve; nan after a curve's end."""
+    steps = max(curves, key=lambda curve: curve.steps[-1]).steps
     values = [np.interp(steps, c.steps, c.values, left=np.nan, right=np.nan) for c in curves]
     return steps.astype(np.int32), np.stack(values, 1)
 
 
 def _axes(results: Results, tag: str, curves: dict[int, Curve]) -> go.Figure:
-    """Empty axes on which most of what was finite is in sight; both kinds of vertical axis are kept for the switch."""
-    made = figure(460, xaxis={"title": {"text": "updates"}}, yaxis={"title": {"text": plain(tag)}})
-    made.layout.legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
-    made.layout.hovermode = "closest"
-    made.layout.margin.t = 60
-    # What the runs that came to something went through: those that diverged would hide all else.
+    """Empty axes that show most finite values; `meta` holds both kinds of vertical axis for the page's switch."""
+    made = figure(
+        460, xaxis={"title": {"text": "updates"}}, yaxis={"title": {"text": plain(tag)}}, legend=LEGEND,
+        hovermode="closest", margin={"l": 70, "r": 20, "t": 60, "b": 60},
+    )  # fmt: skip
+    # The range comes from runs with a reasonable score: runs that diverged would hide them.
     scale = ObjectiveScale(results) if results.best is not None else None
     fair = [r for r in results.rows if scale and (v := results.score(r)) is not None and not scale.is_cut([v])[0]]
     known = [curves[r["job"]].values for r in fair or results.rows if r["job"] in curves]

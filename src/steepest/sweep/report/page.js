@@ -44,7 +44,7 @@
     layout.autosize = true;
     if (narrow.matches) {
       layout.margin = { ...layout.margin, l: Math.min(layout.margin.l, 50), r: 8 };
-      if (layout.legend) {  // beneath, a line an entry
+      if (layout.legend) {  // below the chart, one line per entry
         layout.height += 20 * data.filter(trace => trace.showlegend !== false).length;
         layout.legend = { ...layout.legend, orientation: "v", y: -0.22, yanchor: "top" };
       }
@@ -82,7 +82,7 @@
       const code = button.previousElementSibling;
       try {
         await navigator.clipboard.writeText(code.textContent);
-      } catch {  // pages from files may have no clipboard
+      } catch {  // the clipboard may be missing for a page opened from a file
         getSelection().selectAllChildren(code);
         document.execCommand("copy");
       }
@@ -97,7 +97,7 @@
     const number = text => (text.trim() === "" ? NaN : Number(text));
     const rows = [...body.rows].map(row => [key(row), row]);
     rows.sort(([a], [b]) => {
-      if (a === "" || b === "") return (a === "") - (b === "");  // what has no number stays at the end
+      if (a === "" || b === "") return (a === "") - (b === "");  // rows without a value stay at the end
       const [x, y] = [number(a), number(b)];
       return direction * (Number.isNaN(x) || Number.isNaN(y) ? words.compare(a, b) : x - y);
     });

@@ -1,4 +1,4 @@
-"""The page: what its template is given, and the file."""
+"""The report's page: fills the template with a sweep's results and writes the file."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from steepest.sweep.report.charts import POINTS, Chart, against, axes_of, pairs,
 from steepest.sweep.report.descents import Descents, all_curves, bands, colour_key, read_descents
 from steepest.sweep.report.pictures import Pictures, winners_pictures
 from steepest.sweep.report.scales import ObjectiveScale, short
-from steepest.sweep.results import Results, Row, again, read_results, shown
+from steepest.sweep.results import CALLED, Results, Row, again, asked, heading, read_results, shown, value
 
 HERE = Path(__file__).parent
 MOST_ROWS, MOST_FAILURES, MOST_KEYS = 1000, 100, 24
 SCORES = ("rmse", "mae", "mape", "cross_entropy", "directional_accuracy", "accuracy", "skill")
 BASELINES = {"persistence": "tomorrow = today", "least_squares": "least squares"}
-CALLED = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
 
 def write_report(sweep: Path, out: Path | None = None) -> Path:
     """Write a sweep's page: report.html in its folder, or `out`.
 
     Raises:
-        ValueError: where the folder holds no sweep, or `out` is a folder.
+        ValueError: if the folder holds no sweep, or `out` is a folder.
     """
     manifest, results = read_results(sweep)
     path = out or sweep / "report.html"
@@ -47,7 +46,7 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
     Args:
         manifest: of the sweep.
         results: of the sweep.
-        home: the folder that the page will lie in, for its links.
+        home: the folder of the page; links are relative to it.
     """
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -56,7 +55,9 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
     scale = ObjectiveScale(results) if results.best is not None else None
     descents = read_descents(results, manifest.folder)
     charts = _charts(results, scale, descents)
+    columns = results.columns(["train", "val", "test"], ["directional_accuracy", "accuracy", "skill"])
     best = results.best
+    first = asked(results.rows[0]["overrides"]) if results.rows else {}
     pictures = winners_pictures(manifest.folder / str(best["folder"])) if best is not None else Pictures()
     given = {
         "title": _title(results),
@@ -66,17 +67,15 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         "sweep_command": shlex.join(["python", *_words(manifest)]),
         "counts": {status: manifest.count(status) for status in ("finished", "failed", "running", "waiting")},
         "swept": [(axis.key, _values(axis.labels), len(axis.labels)) for axis in axes_of(results)],
-        "fixed": [(k, v) for k, v in (results.asked[0] if results.asked else {}).items() if k not in results.varied],
+        "fixed": [(key, text) for key, text in first.items() if key not in results.varied],
         "scale": scale,
         "points": POINTS,
         "cut": short(scale.end) if scale is not None and scale.cut else None,
         "winner": _winner(manifest, results, home) if best is not None else None,
         "settings": results.settings if results.over_seeds else [],
         "called": CALLED,
-        "columns": _columns(results),
-        "setting_columns": [
-            one for one in _columns(results) if one[0].partition("/")[2] not in ("directional_accuracy", "accuracy")
-        ],
+        "columns": [(name, heading(name)) for name in columns],
+        "setting_columns": [(name, heading(name)) for name in columns if not name.endswith("accuracy")],
         "jobs": [_job(results, row, manifest, home) for row in results.ranked[:MOST_ROWS]],
         "more_jobs": max(0, len(results.rows) - MOST_ROWS),
         "failures": [_job(results, r, manifest, home) for r in results.rows if r["status"] == "failed"][:MOST_FAILURES],
@@ -110,7 +109,7 @@ def _charts(results: Results, scale: ObjectiveScale | None, descents: Descents) 
 
 
 def _figures(charts: list[Chart]) -> Markup:
-    """What the page's script draws, as JSON that may stand in HTML."""
+    """The figures as JSON that is safe inside HTML."""
     parts = []
     for chart in charts:
         figures = ",".join(figure.to_json() or "" for figure in chart.figures.values())
@@ -120,7 +119,7 @@ def _figures(charts: list[Chart]) -> Markup:
 
 
 def _near(folder: Path) -> str:
-    """A folder as it is called from here."""
+    """A folder's path, relative to the working directory if it is below it."""
     full = folder.absolute()
     return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
 
@@ -143,19 +142,10 @@ def _values(labels: list[str]) -> str:
     return ", ".join(map(shown, some))
 
 
-def _columns(results: Results) -> list[tuple[str, str]]:
-    """The scores in the table of all jobs: column and heading."""
-    names = [results.column(part) for part in ("train", "val", "test")]
-    test = [f"test/{name}" for name in ("directional_accuracy", "accuracy", "skill")]
-    names += [name for name in test if any(row.get(name) is not None for row in results.rows)]
-    found = [name for name in names if name]
-    return [(name, " ".join(CALLED.get(word, word) for word in name.split("/"))) for name in found]
-
-
-def _score(value: float | None, column: str) -> str:
-    """A score in a cell."""
-    shares = column.endswith(("mape", "accuracy"))
-    return f"{value:.2%}" if shares and value is not None else short(value)
+def _score(score: float | None, column: str) -> str:
+    """A score in a cell; shares as percentages."""
+    share = column.endswith(("mape", "accuracy"))
+    return f"{score:.2%}" if share and score is not None else short(score)
 
 
 def _when(moment: str) -> str:
@@ -163,7 +153,7 @@ def _when(moment: str) -> str:
 
 
 def _link(row: Row, manifest: Manifest, home: Path) -> str | None:
-    """Of a job's folder, as seen from the page's."""
+    """A link to a job's folder, relative to the page's folder."""
     if row["folder"] is None:
         return None
     folder = os.path.relpath(manifest.folder.absolute() / row["folder"], home.absolute())
@@ -171,10 +161,9 @@ def _link(row: Row, manifest: Manifest, home: Path) -> str | None:
 
 
 def _job(results: Results, row: Row, manifest: Manifest, home: Path) -> dict[str, Any]:
-    own = results.asked_of(row)
     return {
         "row": row,
-        "asked": [own.get(key, "-") for key in results.varied],
+        "asked": [value(row, key) for key in results.varied],
         "score": results.score(row),
         "best": row is results.best,
         "link": _link(row, manifest, home),

@@ -1,4 +1,4 @@
-"""The winner's pictures: those in its folder or, where it left none, drawn here from its predictions and curves."""
+"""The winner's pictures: the files in its folder, or else charts of its predictions and curves."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from steepest.observe.curves import read_curves, thinned
-from steepest.sweep.report.charts import BEST, FAINT, INK, WORST, Chart, figure
-from steepest.sweep.report.scales import DECADES, plain
+from steepest.sweep.report.charts import FAINT, INK, LEGEND, Chart, figure
+from steepest.sweep.report.scales import BEST, DECADES, WORST, plain
 
 BYTES = 6_000_000  # of pictures on the page, at most
-ROWS, SERIES, POINTS = 2000, 12, 500
+ROWS, SERIES, POINTS = 2000, 12, 500  # most rows of a chart, series, and points of a curve
 
 
 @dataclass
 class Pictures:
-    """What there is to see of the winner.
+    """The winner's pictures.
 
     Attributes:
-        images: name and data URI of each file of figures/.
+        images: name and data URI of each file in figures/.
         left_out: files that would make the page too large.
-        charts: drawn here.
+        charts: drawn from the winner's records if there are no files.
     """
 
     images: list[tuple[str, str]] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Pictures:
 
 
 def winners_pictures(folder: Path) -> Pictures:
-    """Of one job's folder."""
+    """The pictures in one job's folder, or charts of its records."""
     found = Pictures()
     total = 0
     for path in sorted((folder / "figures").glob("*.png")):
@@ -54,14 +54,16 @@ def _predictions(path: Path) -> Chart | None:
     if not path.exists():
         return None
     table = pd.read_csv(path)
-    part = table["part"].iloc[-1]  # test, where there is one
+    part = table["part"].iloc[-1]  # test, if there is one
     table = table[table["part"] == part]
     if "horizon" in table:
         table = table[table["horizon"] == table["horizon"].min()]
     if "class" in table:
         return Chart("predictions", {"": _classes(table, part)}, f"Predicted probabilities of class 1, {part} part")
     if "series" not in table:
-        return Chart("predictions", {"": _rows(table.tail(ROWS), part)}, f"Prediction against what came, {part} part")
+        return Chart(
+            "predictions", {"": _rows(table.tail(ROWS), part)}, f"Prediction against actual value, {part} part"
+        )
     draw = _directions if "probability_up" in table else _prices
     series = list(dict.fromkeys(table["series"]))[:SERIES]
     figures = {str(name): draw(table[table["series"] == name].tail(ROWS), part) for name in series}
@@ -70,7 +72,7 @@ def _predictions(path: Path) -> Chart | None:
 
 def _prices(rows: pd.DataFrame, part: str) -> go.Figure:
     made = figure(
-        480, hovermode="x unified", legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        480, hovermode="x unified", legend=LEGEND,
         yaxis={"domain": [0.36, 1], "title": {"text": f"price, {plain(part)} part"}},
         yaxis2={"domain": [0, 0.28], "title": {"text": "saved so far"}}, xaxis={"anchor": "y2"},
     )  # fmt: skip
@@ -90,13 +92,13 @@ def _prices(rows: pd.DataFrame, part: str) -> go.Figure:
 def _directions(rows: pd.DataFrame, part: str) -> go.Figure:
     made = figure(
         380, yaxis={"title": {"text": f"probability of up, {plain(part)} part"}},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        legend=LEGEND,
     )  # fmt: skip
     made.add_scatter(
         x=rows["date"], y=rows["probability_up"], name="predicted", mode="lines", line={"color": BEST, "width": 1.2}
     )
     made.add_scatter(
-        x=rows["date"], y=rows["up"], name="what came (1 = up)", mode="markers", marker={"color": FAINT, "size": 4}
+        x=rows["date"], y=rows["up"], name="actual (1 = up)", mode="markers", marker={"color": FAINT, "size": 4}
     )
     return made
 
@@ -116,7 +118,7 @@ def _classes(rows: pd.DataFrame, part: str) -> go.Figure:
     made = figure(
         420, xaxis={"title": {"text": f"predicted probability of class 1, {plain(part)} part"}},
         yaxis={"title": {"text": "rows"}}, barmode="overlay",
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        legend=LEGEND,
     )  # fmt: skip
     for kind, colour in ((0, BEST), (1, WORST)):
         made.add_histogram(
@@ -133,7 +135,7 @@ def _losses(folder: Path) -> Chart | None:
         return None
     made = figure(
         340, xaxis={"title": {"text": "updates"}}, yaxis={"title": {"text": "loss"}}, hovermode="x unified",
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        legend=LEGEND,
     )  # fmt: skip
     for tag, (called, colour) in names.items():
         if tag in curves:

@@ -1,4 +1,4 @@
-"""Where values go on an axis: hyper-parameters as they were typed, and the objective, with its worst values cut off."""
+"""The axes of the report: typed hyper-parameters, and the objective with its worst values cut off."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from steepest.sweep.results import Results, number, shown
+from steepest.sweep.results import SEEDS, Results, number, shown
 
-TICKS, MOST_TICKS = 12, 24  # most values that are each written at an axis; most words there
-DECADES = 10.0  # from this ratio of greatest to least on, an axis is logarithmic
-BEYOND = 2.0  # times the distance from the best to the upper quartile: what is farther off is drawn at the end
+TICKS, MOST_TICKS = 12, 24  # an axis labels every value up to TICKS numbers, and at most MOST_TICKS categories
+DECADES = 10.0  # an axis is logarithmic if greatest / least is at least this
+BEYOND = 2.0  # times the distance from the best to the upper quartile: values beyond are drawn at the end
+BEST, MIDDLE, WORST = "#1a85d6", "#a9a9a9", "#d9601a"  # readable on light and dark, and by colour-blind readers
 
 
 def plain(text: object) -> str:
-    """Text that Plotly shows as it is: it reads some HTML otherwise."""
+    """Text that Plotly shows as it is: Plotly interprets some HTML tags."""
     return html.escape(str(text), quote=False)
 
 
@@ -33,14 +34,13 @@ class KeyAxis:
     Args:
         key: its name.
         texts: each job's value, as it was typed.
-        seed: whether it is a seed: those are not compared by their size.
 
     Attributes:
         kind: ``log``, ``linear`` or ``category``.
         labels: the different values, in the order of the axis.
     """
 
-    def __init__(self, key: str, texts: Sequence[str], seed: bool = False) -> None:
+    def __init__(self, key: str, texts: Sequence[str]) -> None:
         self.key, self.texts = key, list(texts)
         different = list(dict.fromkeys(texts))
         numbers = {text: number(text) for text in different}
@@ -48,78 +48,73 @@ class KeyAxis:
         self.labels = sorted(different, key=lambda t: (numbers[t] is None, numbers[t] or 0.0))
         if len(known) < len(different) or not known:
             self.kind = "category"
-        elif seed or known[-1] < DECADES * max(known[0], 0):
+        elif key in SEEDS or known[-1] < DECADES * max(known[0], 0):
             self.kind = "linear"
         elif known[0] > 0:
             self.kind = "log"
-        else:  # 0 beside numbers that span decades has no place on either
+        else:  # neither kind of axis has a good place for 0 next to numbers that span decades
             least = min((abs(n) for n in known if n), default=1.0)
             spans = max(abs(known[0]), abs(known[-1])) >= DECADES * least
             self.kind = "category" if spans and len(known) <= TICKS and known[0] == 0 else "linear"
         self.numbers = numbers
 
-    @property
-    def few(self) -> bool:
-        """Whether each value can be written at the axis."""
-        return len(self.labels) <= TICKS
-
-    @property
-    def written(self) -> list[str]:
-        """The values that are written at the axis: of many categories some."""
-        return self.labels[:: math.ceil(len(self.labels) / MOST_TICKS)]
-
-    def place(self, text: str) -> float:
-        """Where a value is: the number itself, or the number of its category."""
-        found = self.numbers[text]
-        return float(self.labels.index(text)) if self.kind == "category" or found is None else found
+    @cached_property
+    def place(self) -> dict[str, float]:
+        """Each value's place on the axis: the number itself, or the number of its category."""
+        category = self.kind == "category"
+        return {text: float(n) if category else float(self.numbers[text] or 0) for n, text in enumerate(self.labels)}
 
     @cached_property
     def places(self) -> np.ndarray:
-        """Of every job."""
-        where = {text: self.place(text) for text in self.labels}
-        return np.array([where[text] for text in self.texts])
+        """Each job's place on the axis."""
+        return np.array([self.place[text] for text in self.texts])
+
+    @property
+    def ticks(self) -> dict[str, str]:
+        """The values that the axis labels; empty if they are too many numbers."""
+        if self.kind != "category" and len(self.labels) > TICKS:
+            return {}
+        return {text: tick(text) for text in self.labels[:: math.ceil(len(self.labels) / MOST_TICKS)]}
 
     def layout(self) -> dict[str, Any]:
         """Plotly's axis."""
         layout: dict[str, Any] = {"title": {"text": plain(self.key)}, "type": "log" if self.kind == "log" else "linear"}
         if self.kind == "category":
             layout |= {"range": [-0.5, len(self.labels) - 0.5]}
-        if self.kind == "category" or self.few:
-            layout |= {"tickvals": [self.place(t) for t in self.written], "ticktext": [tick(t) for t in self.written]}
+        if self.ticks:
+            layout |= {"tickvals": [self.place[t] for t in self.ticks], "ticktext": list(self.ticks.values())}
         elif self.kind == "log":
             layout |= powers_only(math.log10(self.places.min()), math.log10(self.places.max()))
         return layout
 
     def dimension(self, order: Sequence[int]) -> dict[str, Any]:
-        """Plotly's axis of parallel coordinates, for these jobs: it has no logarithmic ones, so powers are written."""
+        """Plotly's axis of parallel coordinates for these jobs: always linear, so it shows logarithms."""
         along = np.log10 if self.kind == "log" else np.asarray
-        ends = along([self.place(text) for text in self.labels])  # also of values that no finished job has
-        low, high = float(ends.min()), float(ends.max())
-        ticks: list[tuple[float, str]] = []
-        if self.kind == "category" or self.few:
-            ticks = [(float(along(self.place(text))), tick(text)) for text in self.written]
-        elif self.kind == "log":
-            ticks = [(float(p), f"{10.0**p:g}") for p in range(math.ceil(low), math.floor(high) + 1)]
-        places = along(self.places[order])
-        dimension: dict[str, Any] = {"label": plain(self.key), "values": places, "range": [low, high]}
-        return dimension | ({"tickvals": [t[0] for t in ticks], "ticktext": [t[1] for t in ticks]} if ticks else {})
+        places = along(self.places)
+        low, high = float(places.min()), float(places.max())
+        ticks = {float(along(self.place[text])): label for text, label in self.ticks.items()}
+        if self.kind == "log" and not ticks:
+            ticks = {float(power): f"{10.0**power:g}" for power in range(math.ceil(low), math.floor(high) + 1)}
+        dimension: dict[str, Any] = {"label": plain(self.key), "values": places[order], "range": [low, high]}
+        return dimension | ({"tickvals": list(ticks), "ticktext": list(ticks.values())} if ticks else {})
 
 
 def tick(text: str) -> str:
-    """A typed value at an axis, but not at any length."""
+    """A typed value as a tick label, shortened if it is long."""
     text = shown(text)
     return plain(text if len(text) <= 24 else f"{text[:22]}…")
 
 
 def powers_only(low: float, high: float) -> dict[str, Any]:
-    """Ticks of a logarithmic axis between powers of ten: of a long one at the powers alone."""
+    """Plotly's ticks for a logarithmic axis between two powers of ten: a long axis labels only the powers."""
     return {"dtick": 1} if high - low > 2 else {}
 
 
 class ObjectiveScale:
-    """The objective as an axis and as a colour, wide enough for what is worth comparing.
+    """The objective as an axis and as a colour.
 
-    A few jobs that nearly diverged would press all others together: values much worse than most are drawn at the end.
+    A few jobs that nearly diverged would squeeze all other jobs together, so values much worse than most are drawn at
+    the end of the axis.
 
     Args:
         results: with at least one objective.
@@ -140,12 +135,12 @@ class ObjectiveScale:
         self.cut = bool(worst != moved[-1])
 
     def moved(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Places along a linear axis, cut off at the end."""
+        """Places along a linear axis; values beyond its end are moved to the end."""
         places = np.log10(values) if self.log else np.asarray(values, float)
         return np.clip(places, min(self.best, self.worst), max(self.best, self.worst))
 
     def shown(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
-        """The values, cut off at the end."""
+        """The values; those beyond the end of the axis are replaced by the end."""
         return 10 ** self.moved(values) if self.log else self.moved(values)
 
     def is_cut(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -155,7 +150,7 @@ class ObjectiveScale:
 
     @property
     def range(self) -> list[float]:
-        """From the lower end to the upper, with a little air: in powers of ten if logarithmic."""
+        """Plotly's range, with some room at both ends: in powers of ten if the axis is logarithmic."""
         low, high = sorted((self.best, self.worst))
         air = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
         return [low - air, high + 2 * air]
@@ -167,7 +162,7 @@ class ObjectiveScale:
 
     @property
     def top(self) -> float:
-        """Where to mark, above the axis's values, what has none."""
+        """Where to mark jobs without a value: above all values."""
         place = self.range[1] - 0.3 * (self.range[1] - max(self.best, self.worst))
         return 10**place if self.log else place
 
@@ -176,8 +171,25 @@ class ObjectiveScale:
         layout = {"title": {"text": plain(self.name)}, "type": "log" if self.log else "linear", "range": self.range}
         return layout | (powers_only(*self.range) if self.log else {})
 
+    def colour(self, values: Sequence[float] | np.ndarray) -> dict[str, Any]:
+        """Plotly's colours of lines or markers with these values."""
+        low, high = sorted((self.best, self.worst))
+        ends = {"cmin": low, "cmax": high} if high > low else {"cmin": low - 0.5, "cmax": high + 0.5}
+        return {"color": self.moved(values), "colorscale": self.colours} | ends
+
+    @property
+    def colours(self) -> list[list[Any]]:
+        """Plotly's colour scale from the lower end of the objective to the upper."""
+        ends = [WORST, MIDDLE, BEST] if self.higher else [BEST, MIDDLE, WORST]
+        return [[place, colour] for place, colour in zip((0.0, 0.5, 1.0), ends, strict=True)]
+
+    def bar(self) -> dict[str, Any]:
+        """Plotly's colour bar."""
+        title = {"text": plain(self.name), "side": "right"}
+        return {"thickness": 12, "outlinewidth": 0, "title": title} | self.ticks()
+
     def ticks(self) -> dict[str, Any]:
-        """For axes and colour bars that are linear in what `moved` gives."""
+        """Plotly's ticks for axes and colour bars that are linear in the values of `moved`."""
         low, high = sorted((self.best, self.worst))
         places = np.linspace(low, high, 5) if high > low else np.array([low])
         values = (10**places if self.log else places).tolist()
