@@ -123,7 +123,7 @@ class Threads:
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs, alone = plan(self.composer, self.sweep, job_overrides, first)
         for reason, numbers in alone.items():
-            log.warning("%d by themselves (%s): %s", len(numbers), _listed(numbers), reason)
+            log.warning("%s not run in a thread: %s", _listed(numbers), reason)
         objectives = self._train(list(jobs.values())) if jobs else {}
         return [
             self._returned(objectives.get(number), own) if number in jobs else self._run_alone(number, own)
@@ -251,4 +251,7 @@ class _ThreadLogs(logging.Handler):
 
 
 def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+    """The subject of a sentence about these jobs, with its verb."""
+    if len(numbers) == 1:
+        return f"job {numbers[0]} does"
+    return f"{len(numbers)} jobs ({', '.join(map(str, numbers[:10]))}{', ...' if len(numbers) > 10 else ''}) do"
