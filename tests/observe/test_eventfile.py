@@ -21,7 +21,7 @@ from steepest.observe.eventfile import (
     event_file,
     read_scalars,
     write_event,
-    write_histogram,
+    write_histograms,
 )
 from steepest.observe.tags import layout
 
@@ -55,7 +55,7 @@ def test_tensorboard_reads_them_all_beside_what_else_is_written(tmp_path):
     write_event(writer, ["a", "b"], [1.0, 2.0], 0)
     rows = np.arange(600.0).reshape(300, 2)
     event_file(writer).write(encode(["a", "b"], rows, range(1, 301), [time.time()] * 300))
-    write_histogram(writer, "h", np.array([1.0, 2.0, 2.0, 3.0]), 300)
+    write_histograms(writer, {"h": np.array([1.0, 2.0, 2.0, 3.0])}, 300)
     writer.add_scalar("own", 0.25, 2)
     # No flush, no close: what is written is on disk.
     curves = read_scalars(tmp_path)
@@ -89,7 +89,7 @@ def test_a_row_of_another_length_is_refused(tmp_path):
 @pytest.mark.parametrize("values", [np.random.default_rng(0).normal(size=1000), np.full(7, 3.0), np.array([2.0])])
 def test_a_histogram_has_numpys_bins(tmp_path, values):
     writer = SummaryWriter(str(tmp_path))
-    write_histogram(writer, "h", values, 1)
+    write_histograms(writer, {"h": values}, 1)
     writer.close()
     events = EventAccumulator(str(tmp_path))
     events.Reload()
@@ -106,7 +106,7 @@ def test_a_histogram_has_numpys_bins(tmp_path, values):
 
 def test_a_histogram_of_numbers_that_overflowed_is_left_out(tmp_path):
     writer = SummaryWriter(str(tmp_path))
-    write_histogram(writer, "h", np.array([1.0, np.inf]), 1)
+    write_histograms(writer, {"h": np.array([1.0, np.inf])}, 1)
     write_event(writer, ["a"], [1.0], 1)
     writer.close()
     events = EventAccumulator(str(tmp_path))

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
@@ -127,36 +127,46 @@ def custom_scalars(layout: dict[str, Any]) -> Summary:
     return Summary(value=[Summary.Value(tag="custom_scalars__config__", tensor=tensor, metadata=metadata)])
 
 
-def write_histogram(writer: Sink, tag: str, numbers: np.ndarray, step: int) -> None:
-    """A histogram of any number of values; nothing is written where they have none."""
-    found = histogram(numbers)
-    if found is not None:
-        summary = Summary(value=[Summary.Value(tag=tag, histo=found)])
-        event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=summary))
+def write_histograms(writer: Sink, tensors: Mapping[str, np.ndarray], step: int) -> None:
+    """One event with a histogram of each tensor, by tag; none of a tensor that overflowed."""
+    found = zip(tensors, histograms(list(tensors.values())), strict=True)
+    values = [Summary.Value(tag=tag, histo=histogram) for tag, histogram in found if histogram is not None]
+    if values:
+        event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
 
 
-def histogram(numbers: np.ndarray, bins: int = 30) -> HistogramProto | None:
-    """A histogram of numbers (any shape), in bins of equal width from the least number to the greatest.
+def histograms(tensors: Sequence[np.ndarray], bins: int = 30) -> list[HistogramProto | None]:
+    """A histogram of each of Q tensors, in bins of equal width from its least number to its greatest.
 
-    None where numbers overflowed and no bins can be made: the norms show that.
+    None for a tensor whose numbers overflowed, so that it has no bins: the norms show that. All tensors are sorted into
+    bins at once, as one array (P,).
     """
-    numbers_N = numbers.ravel().astype(float)
+    sizes_Q = np.array([tensor.size for tensor in tensors])
+    starts_Q = np.cumsum(sizes_Q) - sizes_Q
+    numbers_P = np.concatenate([tensor.ravel() for tensor in tensors]).astype(float)
     with np.errstate(over="ignore", invalid="ignore"):
-        least, greatest = float(numbers_N.min()), float(numbers_N.max())
-        width = (greatest - least or 1.0) / bins  # where all numbers are equal, the bins lie above them
-        squares = float(numbers_N @ numbers_N)
-    if not np.isfinite(width):
-        return None
-    place_N = np.minimum(((numbers_N - least) / width).astype(int), bins - 1)
-    return HistogramProto(
-        min=least,
-        max=greatest,
-        num=len(numbers_N),
-        sum=float(numbers_N.sum()),
-        sum_squares=squares,
-        bucket_limit=(least + width * np.arange(1, bins + 1)).tolist(),
-        bucket=np.bincount(place_N, minlength=bins).tolist(),
-    )
+        least_Q, greatest_Q = (extreme.reduceat(numbers_P, starts_Q) for extreme in (np.minimum, np.maximum))
+        spread_Q = greatest_Q - least_Q
+        width_Q = np.where(spread_Q == 0, 1.0, spread_Q) / bins  # where all numbers are equal, the bins lie above them
+        sums_Q, squares_Q = (np.add.reduceat(terms_P, starts_Q) for terms_P in (numbers_P, numbers_P * numbers_P))
+        known_Q = np.isfinite(spread_Q)
+        distance_P = (numbers_P - np.repeat(least_Q, sizes_Q)) / np.repeat(width_Q, sizes_Q)
+    distance_P[np.repeat(~known_Q, sizes_Q)] = 0
+    tensor_P = np.repeat(np.arange(len(tensors)), sizes_Q)
+    place_P = np.minimum(distance_P.astype(int), bins - 1) + bins * tensor_P
+    counts_QB = np.bincount(place_P, minlength=bins * len(tensors)).reshape(-1, bins)
+    limits_QB = least_Q[:, None] + width_Q[:, None] * np.arange(1, bins + 1)
+    columns = (known_Q, least_Q, greatest_Q, sizes_Q, sums_Q, squares_Q, limits_QB, counts_QB)
+    return [
+        HistogramProto(
+            min=least, max=greatest, num=size, sum=total, sum_squares=squares, bucket_limit=limits, bucket=counts
+        )
+        if known
+        else None
+        for known, least, greatest, size, total, squares, limits, counts in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    ]
 
 
 def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Numbers) -> bytes:

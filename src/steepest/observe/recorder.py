@@ -16,7 +16,7 @@ import numpy as np
 
 from steepest.engine.descent import UpdateLog
 from steepest.nets.networks import MLP
-from steepest.observe.eventfile import encode, write_histogram
+from steepest.observe.eventfile import encode, write_histograms
 from steepest.observe.instrument import Instrument, View
 
 PAUSE = 2.0  # seconds between two writes, at most
@@ -80,6 +80,7 @@ class Recorder(Instrument):
         self.small = self.wants_entries(view.network)
         shapes = {n: p.shape for n, p in view.network.named_parameters()}
         self.tags = Tags.of(shapes, entries=self.small)
+        self.sizes_Q = np.array([prod(shape) for shape in shapes.values()])
         if view.updates == 0:
             norms = [float(p.detach().double().norm()) for p in view.network.parameters()]
             entries = view.theta().tolist() if self.small else []
@@ -97,14 +98,20 @@ class Recorder(Instrument):
     def epoch(self, view: View, scores: dict[str, float]) -> None:
         """Buffer the learning rate and the spread of the parameters; at times write histograms and all buffers."""
         rate = float(view.optimizer.param_groups[0]["lr"])
-        parameters = [p.detach().cpu().numpy() for p in view.network.parameters()]
-        spread = [float(p.mean()) for p in parameters] + [float(np.abs(p).max()) for p in parameters]
+        theta_P, starts_Q = view.theta().numpy().astype(float), np.cumsum(self.sizes_Q) - self.sizes_Q
+        means_Q = np.add.reduceat(theta_P, starts_Q) / self.sizes_Q
+        extremes_Q = np.maximum.reduceat(np.abs(theta_P), starts_Q)
+        spread = [*means_Q.tolist(), *extremes_Q.tolist()]
         self.epochs.append((view.updates, time.time(), [rate, float(view.epochs), *spread]))
         if view.sink is not None and view.is_turn(self.histograms):
-            for name, parameter in view.network.named_parameters():
-                for what, tensor in (("parameters", parameter), ("gradients", parameter.grad)):
-                    if tensor is not None and tensor.numel() > 1:
-                        write_histogram(view.sink, f"{what}/{name}", tensor.detach().cpu().numpy(), view.updates)
+            tensors = {
+                f"{what}/{name}": tensor.detach().cpu().numpy()
+                for name, parameter in view.network.named_parameters()
+                for what, tensor in (("parameters", parameter), ("gradients", parameter.grad))
+                if tensor is not None and tensor.numel() > 1
+            }
+            if tensors:
+                write_histograms(view.sink, tensors, view.updates)
         if time.monotonic() - self.written > PAUSE:
             self.flush(view)
 
