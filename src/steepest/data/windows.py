@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,8 +47,13 @@ class Part:
     first_S: Tensor
     count_S: Tensor
 
-    def __len__(self) -> int:
+    @cached_property
+    def size(self) -> int:
+        """The number of samples."""
         return int(self.count_S.sum())
+
+    def __len__(self) -> int:
+        return self.size
 
     def origins(self, index_N: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
         """The origins (N,) of the samples with these numbers (N,), which count one series after the other."""

@@ -226,7 +226,7 @@ class Descent:
         looked = range(-done % BETWEEN_RATIOS, made, BETWEEN_RATIOS)
         return UpdateLog(
             done, losses_K[:made], gradients_KQ[:made], norms_KQ[:made], entries_KP[:made] if self.entries else None,
-            [(done + k + 1, ratios_KQ[k]) for k in looked], np.linspace(began, began + took, made + 1)[1:],
+            [(done + k + 1, ratios_KQ[k]) for k in looked], began + took / max(made, 1) * np.arange(1, made + 1),
             min(made * batch, len(order_N)), min(batch, len(order_N) - (made - 1) * batch) if made else 0, refused,
         )  # fmt: skip
 
