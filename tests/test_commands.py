@@ -215,7 +215,7 @@ def test_a_killed_and_resumed_sweep_has_the_results_of_the_uninterrupted_one(com
 )
 def test_a_stopped_and_resumed_run_has_the_numbers_of_the_uninterrupted_one(command, tmp_path, how):
     rows = ["data=random_walk", "data.rows=1500", "data.window=7"]
-    arguments = ["model=mlp", *rows, "optimizer=adam", "stop.epochs=60", "~callbacks.pictures"]
+    arguments = ["model=mlp", *rows, "optimizer=adam", "stop.epochs=400", "~callbacks.pictures"]
     whole, part = tmp_path / "whole", tmp_path / "part"
     assert command(*arguments, "hydra.run.dir=whole").returncode == 0
     process = subprocess.Popen(
