@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import jaxtyping
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -54,6 +55,19 @@ def composed(*overrides: str) -> DictConfig:
     """The config of `python train.py *overrides`, without Hydra's own part."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose("train", list(overrides))
+
+
+def read_scalars(folder: Path) -> dict[str, pd.Series]:
+    """Every scalar curve of a run's folder: tag -> values by update."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 1, "images": 1})
+    events.Reload()
+    curves = {}
+    for tag in events.Tags()["scalars"]:
+        points = events.Scalars(tag)
+        curves[tag] = pd.Series([p.value for p in points], index=[p.step for p in points], name=tag)
+    return curves
 
 
 @pytest.fixture(scope="session")

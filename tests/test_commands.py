@@ -13,9 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
-
-from steepest.observe.eventfile import read_scalars
+from conftest import ROOT, read_scalars
 
 QUIET_QUICK = ("debug=quick", "logger=none")
 

@@ -6,13 +6,12 @@ import math
 import pandas as pd
 import pytest
 import torch
-from conftest import NO_PICTURES, QUIET, composed
+from conftest import NO_PICTURES, QUIET, composed, read_scalars
 from lightning.pytorch import Callback, Trainer
 
 from steepest import ManualPredictor, WindowDataModule
 from steepest.lightning import callbacks, run
 from steepest.observe.curves import read_curves
-from steepest.observe.eventfile import read_scalars
 from steepest.runs import checkpoints
 from steepest.runs.config import check
 from steepest.runs.drive import SharedData, drive

@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import ROOT, composed
+from conftest import ROOT, composed, read_scalars
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
 from steepest import LinearPredictor, WindowDataModule
 from steepest.evaluate.table import line_coefficients
-from steepest.observe.eventfile import read_scalars
 from steepest.observe.tags import TAGS, known
 from steepest.runs.config import check
 

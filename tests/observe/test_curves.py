@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from conftest import read_scalars
 
 from steepest.observe.curves import Curve, read_curves, thinned
-from steepest.observe.eventfile import EventFile, encode, read_scalars
+from steepest.observe.eventfile import EventFile, encode
 
 
 @pytest.fixture

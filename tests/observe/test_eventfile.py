@@ -1,10 +1,11 @@
-"""Events in bulk, held against TensorBoard's own writer and reader."""
+"""Events written in bulk, compared with TensorBoard's own writer and reader."""
 
 import struct
 import time
 
 import numpy as np
 import pytest
+from conftest import read_scalars
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -19,7 +20,6 @@ from steepest.observe.eventfile import (
     custom_scalars,
     encode,
     event_file,
-    read_scalars,
     write_event,
     write_histograms,
 )

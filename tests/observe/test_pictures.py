@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import read_scalars
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
@@ -15,7 +16,6 @@ from steepest.nets.curvature import Surface
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 from steepest.observe import figures, fits, gallery, landscape
-from steepest.observe.eventfile import read_scalars
 from steepest.observe.pictures import Pictures
 
 

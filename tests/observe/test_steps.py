@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from conftest import read_scalars
 from lightning.pytorch import Trainer
 
 from steepest import Curve, LinearPredictor, ManualPredictor, MLPPredictor, WindowDataModule
@@ -12,7 +13,6 @@ from steepest.lightning.events import EventLogger
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 from steepest.nets.noise import noise
-from steepest.observe.eventfile import read_scalars
 from steepest.observe.health import unit_health
 from steepest.observe.updates import GradientNoise, StepQuality
 from steepest.observe.vitals import Vitals

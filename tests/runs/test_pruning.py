@@ -133,7 +133,7 @@ def test_a_journal_with_an_incomplete_last_line_can_be_continued(tmp_path):
     optuna.create_study(study_name="s", storage=open_storage(str(path))).ask()
     whole = path.read_bytes()
     path.write_bytes(whole[:-9])
-    study = optuna.load_study(study_name="s", storage=open_storage(str(path), mend=True))
+    study = optuna.load_study(study_name="s", storage=open_storage(str(path), repair=True))
     assert study.trials == []
     study.ask()
     assert len(optuna.load_study(study_name="s", storage=open_storage(str(path))).trials) == 1
@@ -144,7 +144,7 @@ def test_a_file_that_is_not_a_journal_is_refused_and_unchanged(tmp_path, content
     path = tmp_path / "x.db"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"storage=.*x.db is not a journal of Optuna .* such as sqlite:///"):
-        open_storage(str(path), mend=True)
+        open_storage(str(path), repair=True)
     assert path.read_bytes() == content
 
 

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import NO_PICTURES, QUIET, ROOT
+from conftest import NO_PICTURES, QUIET, ROOT, read_scalars
 from hydra.core.utils import configure_log
 from made import launching, swept
 
-from steepest.observe.eventfile import read_scalars
 from steepest.observe.tags import known
 from steepest.runs.checkpoints import TRACKER
 from steepest.runs.process import tame_warnings

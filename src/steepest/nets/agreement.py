@@ -84,7 +84,7 @@ def compare(
         network: gives the parameters and the precision.
         loss: one of `LOSSES`.
         x_ND, y_NH: samples, in the network's precision.
-        entries: at most so many entries of each parameter, evenly spread, are compared with finite differences; None
+        entries: the most entries of each parameter, evenly spread, to compare with finite differences; None
             compares all.
         used: further gradients to compare with autograd's, in the order of the parameters.
     """

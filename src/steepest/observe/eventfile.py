@@ -1,4 +1,4 @@
-"""TensorBoard's event files: writes many scalars at once, and reads curves back.
+"""TensorBoard's event files: writes many scalars at once.
 
 TensorBoard's own writer takes some 80 microseconds an event, most of it for checksums in Python: more than a small
 model's whole update. Here rows of scalars become events in bulk, with the same bytes. No Lightning here.
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import google_crc32c
 import numpy as np
-import pandas as pd
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
@@ -260,16 +259,3 @@ def _record(event: bytes) -> bytes:
 def _masked(crc: Crc) -> Crc:
     """Checksums (CRC-32C) as that format masks them; only the last 32 bits count."""
     return ((crc >> 15) | (crc << 17)) + 0xA282EAD8
-
-
-def read_scalars(folder: Path) -> dict[str, pd.Series]:
-    """Every scalar curve of a run's folder: tag -> values by update."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "histograms": 1, "images": 1})
-    events.Reload()
-    curves = {}
-    for tag in events.Tags()["scalars"]:
-        points = events.Scalars(tag)
-        curves[tag] = pd.Series([p.value for p in points], index=[p.step for p in points], name=tag)
-    return curves

@@ -82,12 +82,12 @@ def trial_of(plain: Mapping[str, Any]) -> Trial | None:
     return Trial(str(sweep["storage"]), str(sweep["study"]), int(sweep["trial"]), str(plain["objective"]))
 
 
-def open_storage(where: str, *, mend: bool = False) -> BaseStorage:
+def open_storage(where: str, *, repair: bool = False) -> BaseStorage:
     """Open the storage of studies.
 
     Args:
         where: an SQLAlchemy URL, or the path of a journal, which is created with its folder if missing.
-        mend: remove the last line of a journal if it is incomplete; otherwise the next line would be appended to it.
+        repair: remove an incomplete last line from a journal; the next record would be appended to that line.
 
     Raises:
         ValueError: if the storage cannot be opened.
@@ -111,8 +111,8 @@ def open_storage(where: str, *, mend: bool = False) -> BaseStorage:
         raise ValueError(f"hydra.sweeper.storage={where}: cannot make {path.parent}: {error.strerror}") from error
     lock = JournalFileSymlinkLock(str(path), grace_period=LOCKED)
     try:
-        if mend and path.exists():
-            _mend(path, lock)
+        if repair and path.exists():
+            _repair(path, lock)
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
@@ -121,7 +121,7 @@ def open_storage(where: str, *, mend: bool = False) -> BaseStorage:
         ) from error
 
 
-def _mend(journal: Path, lock: BaseJournalFileLock) -> None:
+def _repair(journal: Path, lock: BaseJournalFileLock) -> None:
     lock.acquire()
     try:
         content = journal.read_bytes()

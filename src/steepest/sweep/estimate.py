@@ -36,7 +36,7 @@ def describe(
         composer: of their configs.
         config: the sweep's.
         job_overrides: of each job.
-        first: the first one's number.
+        first: the number of the first job.
     """
     tame_warnings()
     jobs: dict[int, Job] = {}
@@ -70,7 +70,7 @@ def describe(
 
 
 def _in_threads(jobs: Sequence[Job], threads: int) -> tuple[int, float]:
-    """The updates and seconds of these jobs on so many threads, measured with a few epochs of one job of each shape."""
+    """The updates and seconds of these jobs on `threads` threads, from a few epochs of one job of each shape."""
     shared, updates, seconds = SharedData(), 0, 0.0
     tried: dict[str, tuple[float, float]] = {}
     for job in jobs:
@@ -90,7 +90,7 @@ def _in_threads(jobs: Sequence[Job], threads: int) -> tuple[int, float]:
 
 
 def _try(job: Job, shared: SharedData, epochs: int, threads: int) -> float:
-    """Seconds per job with so many epochs, including its folder, while all threads train."""
+    """Seconds per job, including its folder, if each has `epochs` epochs and all threads train."""
     groups = job.checked.groups
     stop, trainer = groups["stop"], groups["trainer"]
     arguments = stop.arguments | {"epochs": epochs, "updates": -1}

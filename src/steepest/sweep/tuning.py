@@ -114,7 +114,7 @@ class Tuning:
         make(self.pruner, "optuna.pruners.")
         if not self.dry and options.storage is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-        self.kept = InMemoryStorage() if self.dry else open_storage(self.storage, mend=True)
+        self.kept = InMemoryStorage() if self.dry else open_storage(self.storage, repair=True)
         self.study = open_study(self.kept, self.name, self.storage, self.objective, self.space.varied)
         self.identity = str(before.get(SWEEP) or uuid.uuid4().hex)
         if "known" not in before:  # another sweep may have started the study

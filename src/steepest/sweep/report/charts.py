@@ -51,7 +51,7 @@ def axes_of(results: Results) -> list[KeyAxis]:
 
 
 def some(ranked: list[Row], most: int) -> list[Row]:
-    """At most so many of the ranked rows: the best ones for one half, an even choice of the rest for the other."""
+    """The ranked rows; of more than `most`, half the places go to the best and half to an even choice of the rest."""
     if len(ranked) <= most:
         return ranked
     rest = ranked[most // 2 :]
