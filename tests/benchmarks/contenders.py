@@ -96,16 +96,18 @@ def kernel(epochs: int) -> Contender:
     return train
 
 
-def watched(callbacks: str, epochs: int, *, alone: bool = False, model: str = "mlp_manual") -> tuple[float, float]:
+def watched(
+    callbacks: str, epochs: int, *, alone: bool = False, model: str = "mlp_manual", more: Sequence[str] = ()
+) -> tuple[float, float]:
     """A run of `train.py` with these instruments: seconds per update, and seconds before and after the updates.
 
-    If `alone`, it is not a job of a sweep, and it draws its pictures at the end.
+    If `alone`, it is not a job of a sweep, and it draws its pictures at the end. `more` are further overrides.
     """
     hidden = f"[{','.join(map(str, HIDDEN))}]"
     options = [
         f"model={model}", f"model.hidden={hidden}", "data=random_walk", f"data.rows={ROWS + 1000 + INPUTS}",
         "data.transform=log_return", f"data.window={INPUTS}", "data.split=[0.84,0.08,0.08]", f"data.batch_size={BATCH}",
-        f"stop.epochs={epochs}", f"callbacks={callbacks}", "threads=1",
+        f"stop.epochs={epochs}", f"callbacks={callbacks}", "threads=1", *more,
     ]  # fmt: skip
     bar = [QUIET] if callbacks == "default" else []  # the progress bar is not an instrument
     start = time.perf_counter()

@@ -207,11 +207,13 @@ def test_the_number_of_calls_does_not_change_the_result():
     assert all((end == ends[0]).all() for end in ends)
 
 
-def test_outputs_of_a_sample_do_not_depend_on_the_others():
+@pytest.mark.parametrize("batch", [1, 256, 257, 700])
+def test_outputs_of_a_sample_do_not_depend_on_the_others_nor_on_the_batch_before(batch):
     windows = windows_of("returns", torch.float32)
     network = net_of(windows, [8, 3], "tanh", torch.float32)
     descent = Descent(network, LOSSES["mse"], SGD(network.parameters(), lr=1.0), windows)
     origin_N = windows.parts["train"].origins(torch.arange(200)).numpy()
+    descent.gradient(np.resize(origin_N, batch))
     whole = descent.predict(origin_N)
     assert torch.equal(whole[50:60], descent.predict(origin_N[50:60]))
     with torch.no_grad():

@@ -493,6 +493,7 @@ def test_a_gpu_run_equals_a_cpu_run(train):
         [],
         ["data.target=direction", "data.transform=log_return", "objective=val/cross_entropy"],
         ["optimizer=adam", "trainer.gradient_clip_val=0.1"],
+        ["data.rows=1000", "data.batch_size=null", "optimizer.lr=0.1"],
     ],
 )
 def test_hand_derived_models_end_with_the_numbers_of_the_automatic_ones(train, automatic, manual, more):

@@ -274,6 +274,7 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
 def _predict(theta_P, units, sigma, rows, origin_N, room, block, out_NO):
     """Write the outputs of these samples in blocks of `ROWS`. Copies of its first sample fill up the last block."""
     x_BD, y_BH, z_M, a_M, _ = room
+    x_BD, y_BH = x_BD[:ROWS], y_BH[:ROWS]  # a larger batch needs more room
     outputs = units[units.size - 1]
     total = ROWS * _count(units)
     p_BO = a_M[total - ROWS * outputs : total].reshape(ROWS, outputs)

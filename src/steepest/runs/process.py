@@ -62,8 +62,16 @@ def keep_freed_memory() -> None:
     torch.empty(KEPT, dtype=torch.uint8)
 
 
+NOT_ABOUT_THE_RUN = (
+    ".*LeafSpec.*",  # Lightning 2.6 on torch 2.13, at every batch
+    "Checkpoint directory .* exists and is not empty",  # a run is resumed
+    "GPU available but not used",  # by choice: small models train faster on the CPU
+    ".*no current CUDA context",  # torch's first matrix product in a backward pass on a GPU; it then makes one
+)
+
+
 def tame_warnings() -> None:
     """Send warnings to the run's log, except those that do not concern the run."""
     logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13, at every batch
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a run is resumed
+    for message in NOT_ABOUT_THE_RUN:
+        warnings.filterwarnings("ignore", message=message)
