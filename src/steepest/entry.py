@@ -20,10 +20,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from steepest.engine.cache import compile_beside
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
+from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import FAILED, INTERRUPTED, TRACEBACK, explain, run_program, say_or_raise
 from steepest.runs.files import read_json
 from steepest.runs.jobs import SWEEP, failed, stopped
@@ -82,7 +84,9 @@ def job(config: DictConfig) -> float:
             say_or_raise(error)
         said = explain(error) or f"{type(error).__name__}: {error}"
         log.error("job %s: %s", number, said)
-        failed(config, folder, Path(hydra.sweep.dir), overrides, said, traceback.format_exception(error))
+        failed(
+            config, folder, Path(hydra.sweep.dir), _again(overrides, config), said, traceback.format_exception(error)
+        )
         return lost
     if int(os.environ.get("LOCAL_RANK", "0")):
         return lost
@@ -98,8 +102,16 @@ def job(config: DictConfig) -> float:
         log.error("The run failed: %s.", metrics["stop_reason"])
         if not sweep:
             sys.exit(FAILED)
-        failed(config, folder, Path(hydra.sweep.dir), overrides, metrics["stop_reason"])
+        failed(config, folder, Path(hydra.sweep.dir), _again(overrides, config), metrics["stop_reason"])
     return lost if outcome.objective is None else outcome.objective
+
+
+def _again(overrides: list[str], config: DictConfig) -> list[str]:
+    """The overrides that repeat a job as a single run."""
+    try:
+        return as_single_run(overrides, {key: config.get(key) for key in ("model", "data")})
+    except OmegaConfBaseException:  # the config is at fault, and the job's error says so
+        return overrides
 
 
 def _compile_beside(config: DictConfig) -> None:

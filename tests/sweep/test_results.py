@@ -139,8 +139,8 @@ def test_spread_ignores_values_that_are_not_finite():
 
 
 def test_the_command_for_one_job_is_a_single_run_even_if_a_config_made_it_a_sweep():
-    assert again(["a=[1,2]"], {"hydra": ["hydra.mode=MULTIRUN"]}) == "python train.py 'a=[1,2]'"
-    assert again(["experiment=x"], {"hydra": []}) == "python train.py experiment=x hydra.mode=RUN"
+    assert again({"overrides": ["a=[1,2]"]}, {"hydra": ["hydra.mode=MULTIRUN"]}) == "python train.py 'a=[1,2]'"
+    assert again({"overrides": ["experiment=x"]}, {"hydra": []}) == "python train.py experiment=x hydra.mode=RUN"
 
 
 def test_results_are_read_from_a_running_sweep(tmp_path):

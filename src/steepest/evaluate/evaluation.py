@@ -59,6 +59,7 @@ class Evaluation:
         series: series -> scores of the model on the test part, if there are several series.
         reference: the baseline that skill and verdict compare with.
         p_value: of the hypothesis that model and reference are equally good on the test part.
+        inputs: what a prediction is made from, in words; None for plain rows.
         known: the table of predictions without the predictions.
         texts: the same for a file, dates as text.
         column: the name of the table's column of predictions.
@@ -70,6 +71,7 @@ class Evaluation:
     series: dict[str, Scores]
     reference: str
     p_value: float | None
+    inputs: str | None
     known: pd.DataFrame
     texts: pa.Table
     column: str
@@ -147,8 +149,28 @@ class Evaluator:
         column = probability if windows.classes else "prediction"
         predicted_M = np.concatenate([_shown(windows, predicted[part]) for part in scorers])
         return Evaluation(
-            model, self.baselines, series, reference, p_value, self.known, self.texts, column, predicted_M
+            model,
+            self.baselines,
+            series,
+            reference,
+            p_value,
+            _inputs(windows),
+            self.known,
+            self.texts,
+            column,
+            predicted_M,
         )
+
+
+def _inputs(windows: Windows) -> str | None:
+    """What a prediction is made from, and the keys that say so."""
+    if not windows.ordered:
+        return None
+    seen = {"level": "price", "return": "return", "log_return": "log return"}[windows.transform]
+    last = f"the last {windows.window} {seen}s" if windows.window > 1 else f"today's {seen}"
+    relative = f", each minus today's {seen}" if windows.relative else ""
+    keys = f"data.window={windows.window}, data.relative_to_last={str(windows.relative).lower()}"
+    return f"Inputs: {last}{relative} ({keys})."
 
 
 def evaluate(model: nn.Module, windows: Windows) -> Evaluation:

@@ -11,7 +11,7 @@ from steepest.runs.files import write_text
 from steepest.runs.quoting import train_command
 
 FIRST_FAILURE = "first_failure"  # file in a sweep's folder that names the job which ended it (sweep.on_error=stop)
-SWEEP = "STEEPEST_SWEEP"  # environment variable of a job in its own process: the process id of the sweep
+SWEEP = "STEEPEST_SWEEP"  # environment variable of a sweep and of its jobs: the process id of the sweep
 
 
 def stopped(config: DictConfig, sweep: Path) -> bool:

@@ -19,6 +19,7 @@ import yaml
 
 from steepest.data.batches import PreparedData
 from steepest.evaluate.evaluation import Evaluation
+from steepest.runs.defaults import as_single_run
 from steepest.runs.files import now, read_json, write_text
 
 Status = Literal["running", "finished", "stopped", "failed"]
@@ -86,6 +87,7 @@ class RunRecord:
                 f"{data['sha256'][:12]}): bring back {before['source']}, or start a new run"
             )
         self.facts |= {
+            "again": as_single_run(self.facts["overrides"], config),
             "seed": config["seed"],
             "objective": config["objective"],
             "data": data,

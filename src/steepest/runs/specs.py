@@ -123,12 +123,14 @@ def _check_init_scale(scale: float) -> None:
         raise ValueError(f"model.init_scale={scale} must be 0 or more: 1 is the usual start")
 
 
+LINEAR = "steepest.lightning.predictors.LinearPredictor"
+MLP = "steepest.lightning.predictors.MLPPredictor"
 MANUAL = "steepest.lightning.manual.ManualPredictor"
 TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
 LOGGER = "steepest.lightning.events.EventLogger"
 SPECS: dict[str, type[Any]] = {  # the path in a config -> its keys
-    "steepest.lightning.predictors.LinearPredictor": LinearModel,
-    "steepest.lightning.predictors.MLPPredictor": MLPModel,
+    LINEAR: LinearModel,
+    MLP: MLPModel,
     MANUAL: ManualModel,
     LOGGER: LoggerOptions,
     TRAINER: TrainerOptions,

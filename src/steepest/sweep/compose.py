@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,17 +62,23 @@ class Planned:
 
 
 class Preview(NamedTuple):
-    """What the sweep's record checks of a job before any job starts.
+    """What the sweep's record needs of a job before any job starts.
 
     Attributes:
         sweep: the sweep's folder, as this job's config has it.
         subfolder: the job's folder, below the sweep's.
-        trainer: the job's resolved trainer node; empty if it cannot be resolved.
+        plain: the job's resolved config, without the groups that cannot be resolved.
     """
 
     sweep: str
     subfolder: str
-    trainer: dict[str, Any]
+    plain: dict[str, Any]
+
+    @property
+    def trainer(self) -> dict[str, Any]:
+        """The job's trainer node; empty if there is none."""
+        found = self.plain.get("trainer")
+        return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -199,7 +206,7 @@ class Composer:
         return Planned(filled(marked.plain, values), own, subfolder, texts)
 
     def preview(self, overrides: Sequence[str], number: int) -> Preview:
-        """Where a job's folder would be, and the trainer that it would use.
+        """Where a job's folder would be, and its config.
 
         Raises:
             ValueError: if the folder cannot be known before the job starts.
@@ -209,7 +216,7 @@ class Composer:
         if marked is not None:
             values = self.values(overrides, number)
             sweep, subfolder = map(str, filled(marked.folders, values))
-            return Preview(sweep, pinned or subfolder, filled(marked.plain.get("trainer") or {}, values))
+            return Preview(sweep, pinned or subfolder, filled(marked.plain, values))
         config = self.compose(overrides)
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
@@ -217,7 +224,7 @@ class Composer:
         before = holder.cfg
         try:
             holder.set_config(config)  # ${hydra:...} reads it
-            return Preview(str(config.hydra.sweep.dir), pinned or str(config.hydra.sweep.subdir), _trainer(config))
+            return Preview(str(config.hydra.sweep.dir), pinned or str(config.hydra.sweep.subdir), _resolved(config))
         except OmegaConfBaseException as error:
             raise ValueError(
                 f"job {number}: hydra.sweep.dir or hydra.sweep.subdir cannot be resolved before the job starts: "
@@ -263,12 +270,14 @@ def _without_hydra(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
-def _trainer(config: DictConfig) -> dict[str, Any]:
-    try:
-        plain = OmegaConf.to_container(config.trainer, resolve=True) if "trainer" in config else {}
-    except OmegaConfBaseException:  # the job reports it
-        return {}
-    return {str(key): value for key, value in plain.items()} if isinstance(plain, dict) else {}
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    found = {}
+    for key in config:
+        with suppress(OmegaConfBaseException):  # the job reports it
+            if key != "hydra":
+                value = config[key]
+                found[str(key)] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return found
 
 
 def _marked(composed: DictConfig, leaves: dict[str, Any]) -> Marked | None:

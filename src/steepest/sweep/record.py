@@ -26,9 +26,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import BAD_INPUT, FAILED, explain
 from steepest.runs.files import now, write_text
-from steepest.runs.jobs import FIRST_FAILURE, stopped
+from steepest.runs.jobs import FIRST_FAILURE, SWEEP, stopped
 from steepest.runs.quoting import hydra_quoted, resume_sweep_command, train_command
 from steepest.sweep.compose import SUBDIR, Composer
 from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, changed_keys, job_number
@@ -78,6 +79,7 @@ class SweepRecord(Callback):
     @ends_the_sweep
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Make the manifest of a new sweep, or read that of a resumed one; `register` writes it with its jobs."""
+        os.environ[SWEEP] = str(os.getpid())
         folder, plain = Path(str(config.hydra.sweep.dir)), _task(config)
         own = folder.absolute()  # a job may change the working directory (hydra.job.chdir)
         self.made = [path for path in (own, *own.parents) if not path.exists()]
@@ -126,6 +128,7 @@ class SweepRecord(Callback):
     @ends_the_sweep
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the final tables and print the winner; exit with 1 if a job failed."""
+        os.environ.pop(SWEEP, None)
         manifest = self.manifest
         if manifest is None:
             raise RuntimeError("the sweep ended without a manifest")
@@ -275,8 +278,9 @@ class _Recorded:
 
     def _describe(self, states: Sequence[JobState], job_overrides: Sequence[Sequence[str]], first: int) -> None:
         """Print the jobs of the sweep, and an estimate of its duration."""
-        for state in states:
-            print(f"job {state.job} ({state.status}): {train_command(state.overrides)}")
+        for number, (state, own) in enumerate(zip(states, job_overrides, strict=True), start=first):
+            again = as_single_run(state.overrides, self.composer.preview(own, number).plain)
+            print(f"job {state.job} ({state.status}): {train_command(again)}")
         left = [own for own, state in zip(job_overrides, states, strict=True) if state.status != "finished"]
         print(f"{len(states)} jobs, of which {len(states) - len(left)} are finished.")
         if left:

@@ -38,6 +38,7 @@ def result(job: JobState, sweep: Path) -> Row:
         "job": job.job,
         "folder": job.folder,
         "overrides": job.overrides,
+        "again": run.get("again", job.overrides),
         "seed": run.get("seed"),
         "status": job.status,
         "stop_reason": job.error or problem or other_problem or run.get("stop_reason"),
@@ -57,7 +58,8 @@ def results_csv(rows: list[Row]) -> str:
     flat = []
     for row in rows:
         varied = dict(text.split("=", 1) for text in row["overrides"] if "=" in text)
-        flat.append({"job": row["job"]} | varied | {k: v for k, v in row.items() if k not in ("job", "overrides")})
+        rest = {k: v for k, v in row.items() if k not in ("job", "overrides", "again")}
+        flat.append({"job": row["job"]} | varied | rest)
     columns = list(dict.fromkeys(key for row in flat for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="")
@@ -78,14 +80,15 @@ def read_results(folder: Path) -> tuple[Manifest, Results]:
     return manifest, Results([result(job, folder) for job in jobs], manifest.objective)
 
 
-def again(overrides: Sequence[str], command: dict[str, Any]) -> str:
-    """The shell command that runs one job as a single run.
+def again(row: Row, command: dict[str, Any]) -> str:
+    """The shell command that runs a row's job as a single run.
 
     Args:
-        overrides: the job's.
+        row: a row of the results.
         command: the manifest's. Without ``-m`` the sweep took its mode from a config that the job uses, too.
     """
     by_config = command and "hydra.mode=MULTIRUN" not in command["hydra"]
+    overrides = row["again"] if "again" in row else row["overrides"]
     return train_command([*overrides, *(["hydra.mode=RUN"] if by_config else [])])
 
 

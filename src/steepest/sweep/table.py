@@ -48,7 +48,7 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
     if best is not None:
         if over_seeds:
             console.print(f"The best single job is {best['job']}: {objective} {best['objective']:.5g}.", markup=False)
-        console.print(f"The best again: {again(best['overrides'], command or {})}", markup=False, soft_wrap=True)
+        console.print(f"The best again: {again(best, command or {})}", markup=False, soft_wrap=True)
     console.print(f"Record: {folder}", markup=False, soft_wrap=True)
 
 

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, open_dict
 from steepest.engine.turns import turn
 from steepest.evaluate.names import worst
 from steepest.runs.config import Checked, check_plain
+from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import explain
 from steepest.runs.files import write_text
 from steepest.runs.jobs import failed, stopped
@@ -162,6 +163,7 @@ class Threads:
 
         if self.interrupted.is_set() or stopped(self.config, self.sweep):
             return None
+        again = as_single_run(job.overrides, job.checked.plain)
         with turn(self.python), logs.to(job.folder / f"{self.config.hydra.job.name}.log"):
             try:
                 hydra = job.folder / ".hydra"
@@ -178,11 +180,11 @@ class Threads:
                 logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
                 said = explain(error) or f"{type(error).__name__}: {error}"
                 log.error("job %s: %s", job.number, said)
-                failed(self.config, job.folder, self.sweep, job.overrides, said, traceback.format_exception(error))
+                failed(self.config, job.folder, self.sweep, again, said, traceback.format_exception(error))
                 return None
             if metrics["status"] == "failed":
                 log.error("job %s: %s", job.number, metrics["stop_reason"])
-                failed(self.config, job.folder, self.sweep, job.overrides, metrics["stop_reason"])
+                failed(self.config, job.folder, self.sweep, again, metrics["stop_reason"])
             return metrics["objective"]["value"] if metrics["status"] == "finished" else None
 
     @contextmanager

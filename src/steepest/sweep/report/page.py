@@ -167,7 +167,7 @@ def _job(results: Results, row: Row, manifest: Manifest, home: Path) -> dict[str
         "score": results.score(row),
         "best": row is results.best,
         "link": _link(row, manifest, home),
-        "again": again(row["overrides"], manifest.command),
+        "again": again(row, manifest.command),
     }
 
 

@@ -1,0 +1,91 @@
+"""The defaults of data.window and data.relative_to_last, which depend on the model and on a sweep."""
+
+import json
+import shlex
+
+import pytest
+import yaml
+from conftest import NO_PICTURES, composed
+
+from steepest.runs.config import check
+from steepest.runs.defaults import as_single_run
+from steepest.runs.jobs import SWEEP
+
+LINEAR = ("model=linear", "model=linear_manual", "model.hidden=[]")  # the last one after model=mlp
+
+
+@pytest.fixture
+def inputs(plain):
+    """`inputs(*overrides)`: the resolved (window, relative_to_last)."""
+
+    def resolved(*overrides):
+        data = plain(*overrides)["data"]
+        return data["window"], data["relative_to_last"]
+
+    return resolved
+
+
+@pytest.mark.parametrize("model", LINEAR)
+def test_a_single_run_of_a_linear_model_is_the_line_on_todays_price(inputs, model):
+    assert inputs("model=mlp", model) == (1, False)
+
+
+@pytest.mark.parametrize("model", ["model=mlp", "model=mlp_manual"])
+def test_a_net_gets_28_days_relative_to_the_last(inputs, model):
+    assert inputs(model) == (28, True)
+    assert inputs(model, "data.transform=log_return") == (28, False), "returns are relative to the day before"
+
+
+@pytest.mark.parametrize("model", LINEAR)
+def test_every_job_of_a_sweep_gets_what_a_net_gets(inputs, monkeypatch, model):
+    monkeypatch.setenv(SWEEP, "1")
+    assert inputs("model=mlp", model) == (28, True)
+
+
+@pytest.mark.parametrize("model", ["model=linear", "model=mlp"])
+@pytest.mark.parametrize("sweep", [False, True])
+def test_what_the_user_sets_wins(inputs, monkeypatch, model, sweep):
+    if sweep:
+        monkeypatch.setenv(SWEEP, "1")
+    assert inputs(model, "data.window=3", "data.relative_to_last=false") == (3, False)
+    assert inputs(model, "data.window=1", "data.relative_to_last=true") == (1, True)
+
+
+def test_an_unknown_transform_is_refused_with_the_choices():
+    with pytest.raises(ValueError, match=r"config: data.transform=levels must be level, return, log_return"):
+        check(composed("data.transform=levels"))
+
+
+def test_the_command_of_a_job_names_what_a_single_run_would_choose_otherwise(plain):
+    config = plain("model=linear", "data.window=28", "data.relative_to_last=true")
+    assert as_single_run(["model=linear"], config) == ["model=linear", "data.window=28", "data.relative_to_last=true"]
+    assert as_single_run(["data.window=28"], config) == ["data.window=28", "data.relative_to_last=true"]
+    assert as_single_run(["model=mlp"], plain("model=mlp")) == ["model=mlp"]
+    assert as_single_run(["data=line"], plain("data=line")) == ["data=line"]
+
+
+@pytest.mark.parametrize("launcher", ["basic", "threads", "processes"])
+def test_the_winner_of_a_sweep_again_has_the_same_scores(command, tmp_path, launcher):
+    folder = tmp_path / "s"
+    answer = command(
+        "-m", "model=linear_manual", "optimizer.lr=0.01,0.02", "stop.epochs=1", NO_PICTURES, f"hydra.sweep.dir={folder}",
+        f"hydra/launcher={launcher}",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    jobs = [yaml.safe_load((folder / f"{job}/config.yaml").read_text())["data"] for job in range(2)]
+    assert {(data["window"], data["relative_to_last"]) for data in jobs} == {(28, True)}
+    (again,) = (line for line in answer.stdout.splitlines() if line.startswith("The best again: "))
+    words = shlex.split(again.removeprefix("The best again: "))
+    assert words[:2] == ["python", "train.py"]
+    alone = command(*words[2:], f"hydra.run.dir={tmp_path}/alone")
+    assert alone.returncode == 0, alone.stderr
+    rate = next(word for word in words if word.startswith("optimizer.lr"))
+    (best,) = (f for f in folder.glob("*/job.json") if rate in json.loads(f.read_text())["overrides"])
+    found, expected = (json.loads((f / "metrics.json").read_text()) for f in (tmp_path / "alone", best.parent))
+    assert {k: v for k, v in found.items() if k != "seconds"} == {k: v for k, v in expected.items() if k != "seconds"}
+
+
+def test_the_summary_names_the_inputs(command):
+    answer = command("model=mlp", "data=random_walk", "data.rows=300", "stop.epochs=1", NO_PICTURES)
+    inputs = "Inputs: the last 28 prices, each minus today's price (data.window=28, data.relative_to_last=true)."
+    assert inputs in answer.stdout, answer.stdout + answer.stderr
