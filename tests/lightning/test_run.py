@@ -484,6 +484,17 @@ def test_a_gpu_run_equals_a_cpu_run(train):
     assert "cpu" not in json.loads((folder / "run.json").read_text())["device"]
 
 
+@pytest.mark.parametrize("model", ["mlp", "mlp_manual"])
+def test_instruments_do_not_change_a_run(train, model):
+    task = (*WALK, f"model={model}", "model.hidden=[8]", "stop.epochs=2")
+    bare = train(*task, "~callbacks.recorder", "~callbacks.vitals", "~callbacks.curvature", name="bare")[1]
+    instruments = "[default,audit,curvature,noise,steps]"
+    watched = train(*task, f"callbacks={instruments}", name="watched")[1]
+    assert (watched / "predictions.csv").read_text() == (bare / "predictions.csv").read_text()
+    ends = [torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for f in (bare, watched)]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
 @pytest.mark.parametrize(
     ("automatic", "manual"), [("model=mlp", "model=mlp_manual"), ("model=linear", "model=linear_manual")]
 )
