@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import BROWSER, ROOT, composed, needs_browser
+from conftest import ROOT, composed, needs_browser
 from omegaconf import OmegaConf
 
 from steepest.course.catalogue import COURSE
@@ -364,7 +364,6 @@ def test_the_site_builds_without_a_warning(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_pages_fit_the_screen_and_load_nothing_from_other_hosts(width, tmp_path, chromium):
-    assert BROWSER
     build(tmp_path)
     page = chromium.new_page(viewport={"width": width, "height": 900})
     asked: list[str] = []
