@@ -67,18 +67,21 @@ def fenced(text: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def with_output(text: str) -> list[tuple[str, str, str]]:
+    """Language, content and output of each fenced block; a block of text is the output of the block before it."""
+    found: list[tuple[str, str, str]] = []
+    for language, content in fenced(text):
+        found.append((*found.pop()[:2], content) if language == "text" else (language, content, ""))
+    return found
+
+
 def blocks() -> list[Block]:
     found: list[Block] = []
     for name, page in PAGES.items():
-        here: list[Block] = []
-        for language, content in fenced(page.read_text()):
-            if language == "bash":
-                lines = [line.split("  #")[0].strip() for line in content.splitlines()]
-                commands = [part.strip() for line in lines for part in line.split(" && ") if part.strip()]
-                here.append(Block(name, tuple(commands), ""))
-            elif language == "text":
-                here[-1] = Block(name, here[-1].commands, content)
-        found += here
+        for content, output in ((c, o) for language, c, o in with_output(page.read_text()) if language == "bash"):
+            lines = [line.split("  #")[0].strip() for line in content.splitlines()]
+            commands = [part.strip() for line in lines for part in line.split(" && ") if part.strip()]
+            found.append(Block(name, tuple(commands), output))
     return found
 
 
@@ -171,12 +174,14 @@ def test_a_block_that_shows_output_is_run():
 
 @pytest.mark.parametrize("name", [name for name, page in PAGES.items() if "```python" in page.read_text()])
 def test_the_python_of_a_page_runs(name, folder):
-    """The blocks of a page are one program."""
-    program = "\n".join(content for language, content in fenced(PAGES[name].read_text()) if language == "python")
+    """The blocks of a page are one program. A block of text after one is what it prints."""
+    parts = [(c, output) for language, c, output in with_output(PAGES[name].read_text()) if language == "python"]
     answer = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=300, check=False
-    )
+        [sys.executable, "-c", "\n".join(content for content, _ in parts)],
+        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
+    assert_prints("".join(output for _, output in parts), answer.stdout)
 
 
 def flat(node: object, path: str = "") -> set[str]:
