@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -265,23 +264,6 @@ def test_a_users_csv_file_gives_predictions(command, tmp_path):
     assert rows[0]["date"] == "2022-08-03"  # the gap is the first day of August, the window its second
 
 
-@pytest.mark.filterwarnings("ignore:The number of training batches")
-def test_the_library_example_of_the_readme_trains(tmp_path, monkeypatch):
-    from lightning.pytorch import Trainer
-
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    lines = gzip.decompress((ROOT / "data" / "sp500.csv.gz").read_bytes()).decode().splitlines()
-    (tmp_path / "prices.csv").write_text("\n".join(lines[:600]))
-    monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    exec(example, names)
-    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(max_epochs=2, accelerator="cpu", **off)
-    trainer.fit(names["model"], datamodule=names["data"])
-    assert trainer.global_step == 2 * len(names["data"].train_dataloader())
-    assert trainer.callback_metrics["val/loss"] > 0
-
-
 MEMORY = """
 import resource, sys
 sys.argv = ["train.py", *sys.argv[1:]]
@@ -307,40 +289,3 @@ def test_memory_grows_with_rows_not_with_rows_times_window(tmp_path):
         )  # fmt: skip
         peaks.append(int(answer.stdout.split("peak")[-1]))
     assert peaks[1] < 1.5 * peaks[0], peaks
-
-
-def readme_commands() -> list[str]:
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    own = [line for line in lines if line.startswith(("python train.py", "steepest"))]
-    # Tested elsewhere or not at all: Yahoo needs the internet, the board serves until it is stopped (test_board.py),
-    # and `pytest -m course` runs the short course.
-    elsewhere = ("yahoo", "steepest board", "steepest course --short")
-    return [line for line in dict.fromkeys(own) if not any(words in line for words in elsewhere)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("line", readme_commands())
-def test_every_command_of_the_readme_runs(line, tmp_path):
-    (tmp_path / "data").symlink_to(ROOT / "data")
-    (tmp_path / "conf").symlink_to(ROOT / "conf")
-    (tmp_path / "tests").symlink_to(ROOT / "tests")
-    (tmp_path / "train.py").symlink_to(ROOT / "train.py")
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
-    if "resume=" in line:
-        stopped = line.split("resume=")[1].split()[0]
-        first = f"{sys.executable} train.py stop.epochs=2 hydra.run.dir={stopped}"
-        subprocess.run(first, shell=True, cwd=tmp_path, check=True, capture_output=True, timeout=300)
-    if line.startswith("steepest report"):
-        first = f"{sys.executable} train.py -m optimizer.lr=0.01,0.1 stop.epochs=2 hydra.sweep.dir={line.split()[2]}"
-        subprocess.run(first, shell=True, cwd=tmp_path, check=True, capture_output=True, timeout=300)
-    answer = subprocess.run(
-        str(Path(sys.executable).parent / line),
-        shell=True,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr

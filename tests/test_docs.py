@@ -1,0 +1,385 @@
+"""The pages of docs/ and README.md: commands, Python, output, keys, links and words are checked against the code."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, composed, needs_browser
+from omegaconf import OmegaConf
+
+from steepest.course.catalogue import COURSE
+
+DOCS = ROOT / "docs"
+PAGES = {page.name: page for page in (*sorted(DOCS.glob("*.md")), ROOT / "README.md")}
+CONF = ROOT / "conf"
+GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "callbacks", "trainer", "logger")
+HYDRAS_OWN = {"hydra/launcher": ["basic"]}  # choices that have no file in conf/
+NO_KEYS = ("weights_only", "group", "key")  # other code with a =
+
+# Commands that no test here runs, and why.
+EXCEPTIONS = {
+    "pip install": "the tests' environment is installed already",
+    "pytest": "this is pytest",
+    "ruff": "checks the repository, not the test's folder; .ci/run runs it",
+    "mypy": "as ruff",
+    "mkdocs serve": "serves until it is stopped; test_the_site_builds_without_a_warning builds the same pages",
+    "steepest board": "serves until it is stopped; tests/test_board.py opens it",
+    "steepest course --short": "pytest -m course runs it",
+    "data=yahoo": "needs the internet; tests/data/test_sources.py answers instead of Yahoo",
+    "hydra/launcher=submitit": "needs a cluster, or the extra slurm; tests/sweep/test_launchers.py runs it where it is installed",
+    "hydra/launcher=ray": "needs a cluster, or the extra ray; tests/sweep/test_launchers.py runs it where it is installed",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of commands, and the output that the page shows after it."""
+
+    page: str
+    commands: tuple[str, ...]
+    output: str
+
+    @property
+    def run(self) -> list[str]:
+        """The commands that a test runs."""
+        return [command for command in self.commands if not any(words in command for words in EXCEPTIONS)]
+
+    @property
+    def slow(self) -> bool:
+        """Whether a command trains."""
+        return not all(command.startswith("steepest gradcheck") or "--cfg" in command for command in self.run)
+
+
+def fenced(text: str) -> list[tuple[str, str]]:
+    """Language and content of each fenced block."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def with_output(text: str) -> list[tuple[str, str, str]]:
+    """Language, content and output of each fenced block; a block of text is the output of the block before it."""
+    found: list[tuple[str, str, str]] = []
+    for language, content in fenced(text):
+        found.append((*found.pop()[:2], content) if language == "text" else (language, content, ""))
+    return found
+
+
+def blocks() -> list[Block]:
+    found: list[Block] = []
+    for name, page in PAGES.items():
+        for content, output in ((c, o) for language, c, o in with_output(page.read_text()) if language == "bash"):
+            lines = [line.split("  #")[0].strip() for line in content.splitlines()]
+            commands = [part.strip() for line in lines for part in line.split(" && ") if part.strip()]
+            found.append(Block(name, tuple(commands), output))
+    return found
+
+
+def lines_of(output: str) -> list[str]:
+    """The lines with words or numbers, without the lines of boxes, spaces and times."""
+    plain = (re.sub(r"[^\w\s.,:;%()<>=+'/*-]", " ", line) for line in output.splitlines())
+    timeless = (re.sub(r"\d+(\.\d+)? s\b", "a time", line) for line in plain)
+    return [" ".join(line.split()) for line in timeless if re.search(r"\w", line)]
+
+
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
+
+
+def agree(shown: str, printed: str) -> bool:
+    """Whether two lines have the same words, and the same numbers up to the last digits.
+
+    Numbers below 1e-9 are errors of rounding, which other processors round otherwise.
+    """
+    if NUMBER.sub("#", shown) != NUMBER.sub("#", printed):
+        return False
+    pairs = zip(NUMBER.findall(shown), NUMBER.findall(printed), strict=True)
+    return all(math.isclose(float(a), float(b), rel_tol=1e-3, abs_tol=2e-4) for a, b in pairs)
+
+
+def assert_prints(shown: str, printed: str) -> None:
+    """Each shown line is printed, in this order; others may be between them."""
+    left = iter(lines_of(printed))
+    for line in lines_of(shown):
+        assert any(agree(line, other) for other in left), f"not printed: {line}\n{printed}"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with what a checkout has, and with a user's prices."""
+    for name in ("data", "conf", "tests", "docs", "train.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    lines = gzip.decompress((ROOT / "data" / "sp500.csv.gz").read_bytes()).decode().splitlines()
+    (tmp_path / "prices.csv").write_text("\n".join([lines[0], *lines[-1500:]]))
+    return tmp_path
+
+
+def start(command: str, folder: Path) -> str:
+    """Run a command of a page, and return what it prints."""
+    answer = subprocess.run(
+        str(Path(sys.executable).parent / command), shell=True, cwd=folder, env=os.environ | {"COLUMNS": "80"},
+        capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+def cases() -> list:
+    """Each block to run; a block of the README whose commands and output stand in docs/ is run once, there."""
+    own = [block for block in blocks() if block.page != "README.md"]
+    commands, outputs = {c for block in own for c in block.commands}, {block.output for block in own}
+    runs = [b for b in blocks() if b.run and (b in own or not commands >= set(b.run) or b.output not in outputs)]
+    return [pytest.param(b, id=f"{b.page}: {b.run[0]}", marks=[pytest.mark.slow] * b.slow) for b in runs]
+
+
+@pytest.mark.parametrize("block", cases())
+def test_the_commands_of_a_block_run_and_print_what_the_page_shows(block, folder):
+    said = ""
+    for command in block.run:
+        needed = re.search(r"resume=(\S+)", command)  # of a page that does not show how the run began
+        if needed and not (folder / needed[1]).exists():
+            start(f"python train.py stop.epochs=2 hydra.run.dir={needed[1]}", folder)
+        needed = re.match(r"steepest (?:report|resume) (\S+)", command)
+        if needed and not (folder / needed[1]).exists():
+            start(f"python train.py -m optimizer.lr=0.01,0.1 stop.epochs=2 hydra.sweep.dir={needed[1]}", folder)
+        said += start(command, folder)
+    assert_prints(block.output, said)
+
+
+def test_output_that_differs_in_a_word_or_a_number_is_noticed():
+    shown = "train  model   12.326   0.79%\n4550 updates, 4.2 s; step 0.01 (3e-17)"
+    assert_prints(shown, "Scores\n│ train │ model │ 12.3261 │ 0.79% │\n4550 updates, 5.9 s; step 0.01 (2e-16)")
+    for before, after in (("12.326", "12.5"), ("model", "drift"), ("0.01", "0.02"), ("4550", "4551000")):
+        with pytest.raises(AssertionError, match="not printed"):
+            assert_prints(shown, shown.replace(before, after))
+
+
+def test_every_exception_is_needed():
+    commands = [command for block in blocks() for command in block.commands]
+    assert [words for words in EXCEPTIONS if not any(words in command for command in commands)] == []
+
+
+def test_a_block_that_shows_output_is_run():
+    assert [block for block in blocks() if block.output and not block.run] == []
+
+
+@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if "```python" in page.read_text()])
+def test_the_python_of_a_page_runs(name, folder):
+    """The blocks of a page are one program. A block of text after one is what it prints."""
+    parts = [(c, output) for language, c, output in with_output(PAGES[name].read_text()) if language == "python"]
+    answer = subprocess.run(
+        [sys.executable, "-c", "\n".join(content for content, _ in parts)],
+        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert_prints("".join(output for _, output in parts), answer.stdout)
+
+
+def flat(node: object, path: str = "") -> set[str]:
+    """The dotted path of every key below a node."""
+    if not isinstance(node, dict):
+        return set()
+    paths = {f"{path}.{key}".lstrip("."): value for key, value in node.items()}
+    return set(paths).union(*(flat(value, below) for below, value in paths.items()))
+
+
+def choices(group: str) -> list[str]:
+    """The choices of a group, those in its folders included, as `course/saddle`."""
+    own = sorted(str(file.relative_to(CONF / group).with_suffix("")) for file in (CONF / group).rglob("*.yaml"))
+    return HYDRAS_OWN.get(group, []) + [name for name in own if not name.startswith("base/")]
+
+
+@cache
+def keys() -> set[str]:
+    """Every key that some composed config has: the first choices of all groups together, the second ones, ..."""
+    found = flat(OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml")))
+    named = [[f"{group}={choice}" for choice in choices(group)] for group in GROUPS if group != "callbacks"]
+    named.append([f"callbacks=[{','.join(choices('callbacks'))}]"])
+    for together in zip_longest(*named):
+        found |= flat(OmegaConf.to_container(composed(*filter(None, together))))
+    for file in (CONF / "hydra").rglob("*.yaml"):
+        group = ".".join(file.parent.relative_to(CONF).parts)
+        found |= {group} | flat(OmegaConf.to_container(OmegaConf.load(file)), group)
+    return found
+
+
+def code_of(text: str) -> list[str]:
+    """The words of the commands and of the `code` in the text."""
+    commands = [content for language, content in fenced(text) if language == "bash"]
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    return [word.strip("'\"") for piece in (*commands, *spans) for word in piece.replace("\\|", "|").split()]
+
+
+def unknown(text: str) -> list[str]:
+    """The keys and choices in a page's code that conf/ does not have."""
+    found = []
+    for word in code_of(text):
+        name, equals, value = word.lstrip("+~").partition("=")
+        if name in NO_KEYS or value.count("(") != value.count(")") or not re.fullmatch(r"[a-z][\w./]*(\.\*)?", name):
+            continue
+        if equals and (CONF / name).is_dir():
+            named = [c for c in re.split(r"[,|]", value.strip("[]")) if c and not c.endswith(("NAME", "..."))]
+            found += [word] if set(named) - set(choices(name)) else []
+        elif equals or (name.split(".")[0] in (*GROUPS, "hydra") and "." in name):
+            found += [word] if name.removesuffix(".*") not in keys() else []
+    return found
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_key_and_choice_that_a_page_names_exists(name):
+    assert unknown(PAGES[name].read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "code", ["data.widnow=3", "model=mpl", "`stop.patienc`", "callbacks=[default,nois]", "modle=mlp"]
+)
+def test_a_key_or_choice_that_does_not_exist_is_noticed(code):
+    assert len(unknown(f"```bash\npython train.py {code}\n```\n" if "=" in code else code)) == 1
+
+
+def test_every_run_that_a_page_shows_composes():
+    for command in {command for block in blocks() for command in block.commands}:
+        words = shlex.split(command)
+        if words[:2] == ["python", "train.py"] and not {"-m", "--help"} & set(words):
+            composed(*(word for word in words[2:] if not word.startswith("--") and word != "job"))
+
+
+TABLE = re.compile(r"^\| `([\w/]+)=` \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", re.MULTILINE)
+
+
+def tables() -> list:
+    """Group and first column of each table of docs/ whose first heading is `group=`."""
+    pages = [page.read_text() for name, page in PAGES.items() if name != "README.md"]
+    found = [table for text in pages for table in TABLE.findall(text)]
+    return [
+        (group, [name for row in rows.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])])
+        for group, rows in found
+    ]
+
+
+@pytest.mark.parametrize(("group", "listed"), tables(), ids=[group for group, _ in tables()])
+def test_a_table_of_a_group_lists_all_of_its_choices(group, listed):
+    shipped = {choice for choice in choices(group) if "/" not in choice} - ({"none"} if group == "sweep" else set())
+    assert sorted(listed) == sorted(shipped)
+
+
+def test_the_course_page_lists_every_lesson_in_order():
+    rows = re.findall(r"^\| `(\w+)` \|", (DOCS / "course.md").read_text(), re.MULTILINE)
+    assert rows == [chapter.name for chapter in COURSE]
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor, as MkDocs and GitHub make it."""
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading.lower()).strip())
+
+
+def anchors(page: Path) -> set[str]:
+    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_of_a_page_resolves(name):
+    page, broken = PAGES[name], []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_test_that_a_page_names_exists(name):
+    text = PAGES[name].read_text()
+    held = re.findall(r"<!-- held by (\S+)::(\w+) -->", text)
+    assert len(held) == text.count("<!--"), "a comment has another form than: held by FILE::TEST"
+    files = {path for path, _ in held} | set(re.findall(r"\btests/[\w/]+(?:\.py)?\b", text))
+    assert [path for path in files if not (ROOT / path).exists()] == []
+    assert [test for path, test in held if f"def {test}(" not in (ROOT / path).read_text()] == []
+
+
+def prose(text: str) -> str:
+    """A page's text with blanks for code, comments, headings, pictures and links to other pages than the glossary."""
+    kinds = (r"^```.*?^```$", r"<!--.*?-->", r"^#[^\n]*$", r"`[^`\n]+`", r"!?\[[^\]]*\]\((?!glossary\.md#)[^)]*\)")
+    for kind in kinds:
+        text = re.sub(kind, blank, text, flags=re.MULTILINE | re.DOTALL)
+    return text
+
+
+def blank(match: re.Match[str]) -> str:
+    """As many blanks, on as many lines."""
+    return re.sub(r"\S", " ", match[0])
+
+
+def terms() -> dict[str, str]:
+    """Each word of the glossary: pattern -> anchor."""
+    words = re.findall(r"^### (.*)$", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    return {r"(?<![\w-])" + word.replace(" ", r"\s") + r"(?:e?s)?(?![\w-])": slug(word) for word in words}
+
+
+def first_uses(text: str) -> dict[str, tuple[int, int, bool]]:
+    """Anchor -> start and end of the first use of each word of the glossary, and whether it links there."""
+    plain, found = prose(text), {}
+    words = re.sub(r"(?<=\])\(glossary\.md#[\w-]+\)", blank, plain)
+    for pattern, anchor in terms().items():
+        if first := re.search(pattern, words, re.IGNORECASE):
+            linked = re.match(rf"[^\[\]]*\]\(glossary\.md#{anchor}\)", plain[first.end() :]) is not None
+            found[anchor] = (first.start(), first.end(), linked)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in ("README.md", "glossary.md", "tags.md")])
+def test_a_word_of_the_glossary_links_there_where_a_page_first_uses_it(name):
+    text = PAGES[name].read_text()
+    unlinked = {text[a:b]: text[:a].count("\n") + 1 for a, b, linked in first_uses(text).values() if not linked}
+    assert unlinked == {}, "word: line"
+
+
+def mkdocs() -> str | None:
+    beside = Path(sys.executable).with_name("mkdocs")
+    return str(beside) if beside.exists() else shutil.which("mkdocs")
+
+
+needs_mkdocs = pytest.mark.skipif(mkdocs() is None, reason="there is no MkDocs here: pip install -e '.[docs]'")
+
+
+def build(site: Path) -> None:
+    command = [mkdocs(), "build", "--strict", "--quiet", "--site-dir", site]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_mkdocs
+def test_the_site_builds_without_a_warning(tmp_path):
+    build(tmp_path)
+    assert {page.stem for page in tmp_path.glob("*.html")} - {"404"} == {page.stem for page in DOCS.glob("*.md")}
+
+
+@needs_mkdocs
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_pages_fit_the_screen_and_load_nothing_from_other_hosts(width, tmp_path, chromium):
+    build(tmp_path)
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    wide = []
+    for file in sorted(tmp_path.rglob("*.html")):
+        page.goto(file.as_uri())
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            wide.append(file.name)
+    page.close()
+    assert wide == []
+    assert [url for url in asked if not url.startswith("file://")] == []
