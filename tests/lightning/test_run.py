@@ -16,7 +16,7 @@ from steepest.evaluate.table import line_coefficients
 from steepest.observe.tags import TAGS, known
 from steepest.runs.config import check
 
-WALK = ("data=random_walk", "data.rows=400")
+WALK = ("data=random_walk", "data.rows=400", "data.window=1", "data.relative_to_last=false")
 QUICK = ("stop.epochs=3", *WALK, "data.window=5", "model=mlp", "model.hidden=[8]", "optimizer=adam")
 RINGS = ["data=rings", "model.loss=cross_entropy", "objective=val/cross_entropy", "optimizer=adam", "optimizer.lr=0.02"]
 
@@ -549,7 +549,7 @@ def test_hand_derived_and_automatic_runs_refuse_the_same_update_when_they_diverg
 
 
 def test_a_threshold_ends_both_kinds_at_the_same_update(train):
-    rule = ("stop=threshold", "stop.loss=0.01", "optimizer.lr=0.05")
+    rule = ("stop=threshold", "stop.loss=0.01", "optimizer.lr=0.05", "data.window=1", "data.relative_to_last=false")
     ends = [train(f"model={m}", *rule, name=m)[0].metrics for m in ("mlp", "mlp_manual")]
     assert ends[0]["updates"] == ends[1]["updates"]
     assert "threshold" in ends[1]["stop_reason"]

@@ -5,9 +5,8 @@ import shlex
 
 import pytest
 import yaml
-from conftest import NO_PICTURES, composed
+from conftest import NO_PICTURES
 
-from steepest.runs.config import check
 from steepest.runs.defaults import as_single_run
 from steepest.runs.jobs import SWEEP
 
@@ -51,9 +50,14 @@ def test_what_the_user_sets_wins(inputs, monkeypatch, model, sweep):
     assert inputs(model, "data.window=1", "data.relative_to_last=true") == (1, True)
 
 
-def test_an_unknown_transform_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match=r"config: data.transform=levels must be level, return, log_return"):
-        check(composed("data.transform=levels"))
+def test_jobs_that_vary_the_transform_have_their_own_defaults(tmp_path, command):
+    answer = command(
+        "-m", "model=mlp_manual", "data.transform=return,level", "hydra/launcher=threads", "stop.epochs=1", NO_PICTURES,
+        f"hydra.sweep.dir={tmp_path}/s",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    jobs = [yaml.safe_load((tmp_path / f"s/{job}/config.yaml").read_text())["data"] for job in range(2)]
+    assert [data["relative_to_last"] for data in jobs] == [False, True]
 
 
 def test_the_command_of_a_job_names_what_a_single_run_would_choose_otherwise(plain):

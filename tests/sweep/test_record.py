@@ -13,6 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
+from steepest.runs.jobs import SWEEP
 from steepest.sweep import record as module
 from steepest.sweep.compose import Preview, pinned_subfolder
 from steepest.sweep.manifest import JobState, Manifest, begin_job, changed_keys, job_id, job_number, of_task
@@ -52,7 +53,9 @@ class Composer:
         self.sweep, self.pattern, self.trainer = str(sweep), pattern, trainer
 
     def preview(self, overrides, number):
-        return Preview(self.sweep, self.pattern.format(number=number, overrides=",".join(overrides)), self.trainer)
+        return Preview(
+            self.sweep, self.pattern.format(number=number, overrides=",".join(overrides)), {"trainer": self.trainer}
+        )
 
 
 @pytest.fixture
@@ -73,6 +76,7 @@ def sweep(tmp_path, monkeypatch):
         composer = Composer(tmp_path / "s", pattern or "{number}", dict(trainer))
         launcher, record = Launcher(tmp_path / "s", ends, composer), SweepRecord()
         monkeypatch.setattr(Plugins.instance(), "instantiate_launcher", lambda **_: launcher)
+        monkeypatch.setenv(SWEEP, "0")  # which the record changes
         record.on_multirun_start(plain)
         context = HydraContext(config_loader=None, callbacks=None)
         results = Plugins.instance().instantiate_launcher(hydra_context=context).launch(jobs, 0)
@@ -312,7 +316,8 @@ def test_a_job_that_exits_with_0_does_not_end_the_sweep_with_0(sweep, monkeypatc
     assert "A job called sys.exit()" in capsys.readouterr().err
 
 
-def test_overrides_are_recorded_as_they_were_typed(tmp_path):
+def test_overrides_are_recorded_as_they_were_typed(tmp_path, monkeypatch):
+    monkeypatch.setenv(SWEEP, "0")  # which the record changes
     config = OmegaConf.create(
         {
             "objective": "val/mse",

@@ -123,9 +123,6 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -
         plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         at, said = str(getattr(error, "full_key", None) or "config"), str(error)
-        _, refused, why = said.partition("ValueError raised while resolving interpolation: ")
-        if refused:  # by a resolver of `defaults`
-            raise ValueError(f"config: {why.splitlines()[0]}") from error
         if "Missing mandatory value" in said:
             raise ValueError(f"{at} is missing: add {at}=...") from error
         raise ValueError(f"{at}: {said.splitlines()[0]}") from error

@@ -7,8 +7,7 @@ own values go, and each job's values replace the marks. No torch.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -26,12 +25,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from steepest.runs.hydra_internals import override_dirname
+from steepest.runs.marks import MARK, MARKED, Scalar, asked_scalar, filled, filled_text, plain_scalar
 
 SUBDIR = "hydra.sweep.subdir="
-MARKED = "steepest_value_{}_here"
-MARK = re.compile(MARKED.format(r"(\d+)"))
-
-Scalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
@@ -321,32 +317,3 @@ def _marked(composed: DictConfig, leaves: dict[str, Any]) -> Marked | None:
         and [str(folder) for folder in filled(marked_folders, values)] == folders  # a resolver may change a mark
     )
     return marked if same else None
-
-
-def filled(marked: Any, values: Sequence[Scalar]) -> Any:
-    """A copy of plain data with values in place of the marks."""
-    if isinstance(marked, dict):
-        return {key: filled(value, values) for key, value in marked.items()}
-    if isinstance(marked, list):
-        return [filled(value, values) for value in marked]
-    if isinstance(marked, str) and "steepest_value_" in marked:
-        mark = MARK.fullmatch(marked)
-        return values[int(mark[1])] if mark else filled_text(marked, values, str)
-    return marked
-
-
-def filled_text(marked: str, values: Sequence[Scalar], written: Callable[[Scalar], str]) -> str:
-    """A text with values, formatted by `written`, in place of the marks."""
-    return MARK.sub(lambda mark: written(values[int(mark[1])]), marked)
-
-
-@lru_cache(maxsize=65536, typed=True)  # 1, 1.0 and True are equal but written differently
-def asked_scalar(value: Scalar) -> str:
-    """A value as Hydra writes it."""
-    return OmegaConf.to_yaml(OmegaConf.create({"k": value}))[3:-1]
-
-
-@lru_cache(maxsize=65536, typed=True)
-def plain_scalar(value: Scalar) -> str:
-    """A value as `yaml.safe_dump` writes it."""
-    return yaml.safe_dump({"k": value}, sort_keys=False)[3:-1]

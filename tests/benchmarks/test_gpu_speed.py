@@ -1,6 +1,6 @@
 """How fast whole runs train on a GPU: hand-derived gradients (the textbook) against autograd; medians over rounds.
 
-    pytest tests/benchmarks/test_gpu.py -m speed -n 0
+    pytest tests/benchmarks/test_gpu_speed.py -m speed -n 0
 
 Both are runs of `train.py` without callbacks; the times are those of their training loops. Data: 5,000 windows of 28
 days.

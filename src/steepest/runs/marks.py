@@ -1,0 +1,48 @@
+"""Marks that stand for values in a config: `sweep/compose.py` composes a config once and fills in each job's values.
+
+A mark is a text. A resolver that gets one must raise a `ValueError`, because it does not know the value. No torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+MARKED = "steepest_value_{}_here"
+MARK = re.compile(MARKED.format(r"(\d+)"))
+
+Scalar = str | int | float | bool | None
+
+
+def filled(marked: Any, values: Sequence[Scalar]) -> Any:
+    """A copy of plain data with values in place of the marks."""
+    if isinstance(marked, dict):
+        return {key: filled(value, values) for key, value in marked.items()}
+    if isinstance(marked, list):
+        return [filled(value, values) for value in marked]
+    if isinstance(marked, str) and "steepest_value_" in marked:
+        mark = MARK.fullmatch(marked)
+        return values[int(mark[1])] if mark else filled_text(marked, values, str)
+    return marked
+
+
+def filled_text(marked: str, values: Sequence[Scalar], written: Callable[[Scalar], str]) -> str:
+    """A text with values, formatted by `written`, in place of the marks."""
+    return MARK.sub(lambda mark: written(values[int(mark[1])]), marked)
+
+
+@lru_cache(maxsize=65536, typed=True)  # 1, 1.0 and True are equal but written differently
+def asked_scalar(value: Scalar) -> str:
+    """A value as Hydra writes it."""
+    return OmegaConf.to_yaml(OmegaConf.create({"k": value}))[3:-1]
+
+
+@lru_cache(maxsize=65536, typed=True)
+def plain_scalar(value: Scalar) -> str:
+    """A value as `yaml.safe_dump` writes it."""
+    return yaml.safe_dump({"k": value}, sort_keys=False)[3:-1]
