@@ -85,17 +85,18 @@ def test_explain_prints_every_number_with_its_formula(steepest, tmp_path):
     answer = steepest("gradcheck", "--explain")
     assert answer.returncode == 0, answer.stderr
     for line in (
-        "z1_1 = W1_11 x_1 + W1_12 x_2 + b1_1 = 0.5*1 + -0.25*(-2) + 0.1 = 1.1",
-        "dL/dz1_1 = dL/da1_1 * a1_1 (1 - a1_1) = 0.622151362 * 0.750260106 (1 - 0.750260106) = 0.116572426",
-        "W2_11 new = W2_11 - 0.5 dL/dW2_11 = 1 - 0.5*0.164136975 = 0.917931513",
+        "z1_1 = W1_11 * x_1 + W1_12 * x_2 + b1_1 = 0.5 * 1 + (-0.25) * (-2) + 0.1 = 1.1",
+        "dL/dz1_1 = dL/da1_1 * a1_1 * (1 - a1_1) = 0.622151362 * 0.750260106 * (1 - 0.750260106) = 0.116572426",
+        "W2_11 new = W2_11 - 0.5 * dL/dW2_11 = 1 - 0.5 * 0.164136975 = 0.917931513",
     ):
         assert line in answer.stdout
     (tmp_path / "net.yaml").write_text(
         "inputs: [2]\ntargets: [1]\nlayers:\n  - {W: [[3]], b: 0.5, activation: identity}\n"
     )
     answer = steepest("gradcheck", "--explain", "--example", "net.yaml")
-    assert "z1_1 = W1_11 x_1 + b1 = 3*2 + 0.5 = 6.5" in answer.stdout
-    assert "dL/dW1_11 = dL/dz1_1 x_1 = 11*2 = 22" in answer.stdout
+    assert "z1_1 = W1_11 * x_1 + b1 = 3 * 2 + 0.5 = 6.5" in answer.stdout
+    assert "a1_1 = z1_1 = 6.5" in answer.stdout
+    assert "dL/dW1_11 = dL/dz1_1 * x_1 = 11 * 2 = 22" in answer.stdout
 
 
 def test_help_does_not_import_torch():

@@ -51,8 +51,12 @@ def opened(chromium, address):
     assert wrong == []
 
 
-NAMES = ["parallel", "against-optimizer.lr", "against-model.hidden", "against-seed", "pairs", "curves", "bands"]
+NAMES = ["parallel", "against-optimizer.lr", "against-model.hidden", "pairs", "curves", "bands"]
 NAMES += ["predictions", "losses"]
+# Elements that end beyond the page's right edge, except inside a box that scrolls.
+BEYOND = """[...document.querySelectorAll('body *')]
+    .filter(one => !one.closest('.scroll > *, nav > *, script') && one.getBoundingClientRect().right > innerWidth + 0.5)
+    .map(one => one.outerHTML.slice(0, 90))"""
 
 
 @needs_browser
@@ -103,28 +107,61 @@ def test_axes_and_pairs_are_chosen(opened):
         switch.locator(f'[data-axis="{axis}"]').click()
         assert page.evaluate(kind) == type_
         assert switch.locator('[aria-pressed="true"]').get_attribute("data-axis") == axis
-    title = "() => document.getElementById('pairs')._fullLayout.yaxis.title.text"
-    assert page.evaluate(title) == "model.hidden"
-    page.locator('select[data-of="pairs"]').select_option("model.hidden x seed, best over the rest")
-    assert page.evaluate(title) == "seed"
+    finding = page.locator('.finding[data-of="curves"]')
+    assert finding.inner_text().startswith("The winner, job ")
+    assert "val/mse_scaled" in finding.inner_text()
+    page.locator('select[data-of="curves"]').select_option("train/full_loss")
+    assert "train/full_loss" in finding.inner_text()
 
 
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 380])
+@pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_fits_any_width_and_both_schemes(opened, width, scheme):
     page = opened(width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(BEYOND) == []
     ink, ground = page.evaluate(
         "() => { const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]; }"
     )
     light = [sum(int(n) for n in colour[4:-1].split(",")) for colour in (ink, ground)]
     assert (light[0] < light[1]) == (scheme == "light")
-    axis = page.locator('[id="against-seed"] .xtick text').first
+    axis = page.locator('[id="against-optimizer.lr"] .xtick text').first
     assert axis.evaluate("text => getComputedStyle(text).fill") == ink
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"report_{width}_{scheme}.png", full_page=True)
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_all_ticks_have_one_size_and_no_heat_map_has_an_axis_of_seeds(opened, width):
+    page = opened(width)
+    ticks = page.locator(".xtick text, .ytick text, .cbaxis text, .parcoords .tick text, .parcoords .axis-extent-text")
+    sizes = ticks.evaluate_all("all => all.filter(t => t.textContent).map(t => getComputedStyle(t).fontSize)")
+    assert len(sizes) > 40
+    assert set(sizes) == {"12px"}
+    layout = "document.getElementById('pairs')._fullLayout"
+    names = page.evaluate(f"[{layout}.xaxis.title.text, {layout}.yaxis.title.text]")
+    assert names == ["optimizer.lr", "model.hidden"]
+    cells = page.locator("#pairs .heatmap-label").evaluate_all("all => all.map(t => t.getBoundingClientRect().width)")
+    assert max(cells) < page.evaluate(f"{layout}.xaxis._length") / 4, "a number fits into its cell"
+
+
+@needs_browser
+def test_a_table_that_scrolls_says_so_until_its_end(opened):
+    page = opened(390)
+    frame, box = page.locator("#jobs .frame"), page.locator("#jobs .scroll")
+    assert frame.locator(".hint").inner_text() == "Scroll sideways to see more ↔"
+    edge = "frame => getComputedStyle(frame, '::after').opacity"
+    assert frame.evaluate(edge) == "1"
+    box.evaluate("box => { box.scrollLeft = box.scrollWidth }")
+    page.wait_for_function("frame => !frame.classList.contains('more-right')", arg=frame.element_handle())
+    assert frame.evaluate(edge) == "0"
+    first = page.locator("#all-jobs tbody tr").first.locator("td").first
+    assert first.bounding_box()["x"] >= frame.bounding_box()["x"], "the job's number stays visible"
+    wide = opened(1280).locator("#failures .frame")
+    assert wide.locator(".hint").inner_text() == ""
 
 
 @needs_browser

@@ -67,9 +67,19 @@ def test_the_page_opens_with_every_picture_and_fits_the_browsers_width(course, c
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"course_{width}.png", full_page=True)
     beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    # Only formulas, tables and the pictures that cannot be stacked may be wider than their lesson: they scroll.
+    wide = page.eval_on_selector_all(
+        "section, section *",
+        """all => all.filter(one => !one.closest('.scroll > *:not(picture), .wide *, math'))
+            .filter(one => one.getBoundingClientRect().right > one.closest('section').getBoundingClientRect().right)
+            .map(one => one.outerHTML.slice(0, 90))""",
+    )
+    stacked = page.eval_on_selector_all("img", "all => all.filter(one => one.naturalHeight > one.naturalWidth).length")
     shown = page.locator("main section").count()
     context.close()
     assert wrong == []
     assert len(pictures) == shown == len(COURSE)
     assert all(complete and natural > 600 and alt for complete, natural, alt in pictures)
     assert beyond <= 0
+    assert wide == []
+    assert stacked == (len(COURSE) - 2 if width == 390 else 0), "all but piecewise and backprop are stacked on a phone"

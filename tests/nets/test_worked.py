@@ -1,12 +1,16 @@
-"""The worked example compared with a published one, and each line compared with its own formula."""
+"""The worked example compared with a published one, and each side of each printed line compared with its value."""
 
+import ast
 import math
 import re
+from itertools import product
 
 import pytest
 import torch
+from conftest import ROOT
 
-from steepest.nets.worked import DEFAULT, Example, Worked, read_example
+from steepest import cli
+from steepest.nets.worked import DEFAULT, Example, ExampleLayer, Worked, read_example
 
 # The 2-2-2 net of Matt Mazur's "A Step by Step Backpropagation Example" (2015), with the numbers he prints. Its loss,
 # the sum of half squares, is the mean square over two outputs.
@@ -45,28 +49,106 @@ def test_a_published_example_is_reproduced_digit_by_digit(mazur):
     assert mazur.loss_after.item() == pytest.approx(0.291027924, abs=2e-7)  # he continues with rounded weights
 
 
-SYNTAX = [
-    (r"sigmoid\([^()]*\) = ", ""), (r"identity\([^()]*\) = ", ""), (r"\^", "**"), (r"exp", "math.exp"),
-    (r"\)? \(1 - ", lambda m: m.group().replace(" (", " * (")), (r"\b2 \(", "2 * ("),
-]  # fmt: skip
+# What a formula may contain besides numbers.
+ALLOWED = (ast.Expression, ast.Constant, ast.BinOp, ast.UnaryOp, ast.IfExp, ast.Compare, ast.Call, ast.Name, ast.Load)
+ALLOWED += (ast.operator, ast.unaryop, ast.cmpop)
+FUNCTIONS = {
+    "exp": math.exp, "tanh": math.tanh, "max": max, "min": min, "abs": abs, "sign": lambda e: (e > 0) - (e < 0),
+    "huber": lambda e: e**2 / 2 if abs(e) <= 1 else abs(e) - 1 / 2,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "example",
-    [DEFAULT, DEFAULT.model_copy(update={"inputs": [[1.0, -2.0], [0.3, 0.8]], "targets": [[0.5, -1.0], [0.0, 1.0]]})],
-)
-def test_the_numbers_of_each_line_give_its_value(example):
-    checked = 0
-    for name, formula, value in Worked(example).lines():
+def rounding(printed: float) -> float:
+    """The greatest error of a number that is printed with nine digits."""
+    return 0.5 * 10.0 ** (math.floor(math.log10(abs(printed))) - 8) if printed else 0.0
+
+
+def evaluated(side: str, known: dict[str, str]) -> tuple[float, float]:
+    """A side's value, and by how much the rounding of its printed numbers can change it.
+
+    Args:
+        side: a formula in names, numbers or both.
+        known: the printed number of each name.
+    """
+    names = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
+    side = re.sub(rf"(?<![\w/])(?:{names})(?![\w,])", lambda found: f"({known[found.group()]})", side)
+    tree = ast.parse(side.replace("^", "**"), mode="eval")
+    assert all(isinstance(node, ALLOWED) for node in ast.walk(tree)), side
+    numbers = [node for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+
+    def value() -> float:
+        return eval(compile(tree, "side", "eval"), {"__builtins__": {}}, FUNCTIONS)
+
+    result, change = float(value()), 0.0
+    for node in numbers:
+        before = node.value
+        node.value = before + rounding(before)
+        change += abs(value() - result)
+        node.value = before
+    return result, change
+
+
+def check_lines(lines: list[tuple[str, str, str]], known: dict[str, str]) -> int:
+    """Compare each side of each line with the line's value; return the number of sides that were compared."""
+    known, checked = dict(known), 0
+    for name, formula, value in lines:
         if not formula:
             continue
-        numbers = formula.rsplit(" = ", 1)[-1]
-        for pattern, by in SYNTAX:
-            numbers = re.sub(pattern, by, numbers)
-        numbers = numbers.replace("[", "(").replace("]", ")")
-        assert eval(numbers, {"math": math}) == pytest.approx(float(value), rel=2e-8, abs=1e-9), (name, formula)
-        checked += 1
-    assert checked > 40
+        for side in formula.split(" = "):
+            result, change = evaluated(side, known)
+            allowed = rounding(float(value)) + 1.1 * change + 1e-15
+            assert abs(result - float(value)) <= allowed, f"{name} = {side} is {result}, not {value}"
+            checked += 1
+        known[name] = value
+    return checked
+
+
+def given(example: Example) -> dict[str, str]:
+    """The names and printed numbers of an example's inputs, targets and parameters."""
+    worked, known = Worked(example), {}
+    for letter, rows in (("x", worked.x), ("y", worked.y)):
+        for n, i in product(*map(range, rows.shape)):
+            known[f"{letter}_{f'{n + 1},' if len(rows) > 1 else ''}{i + 1}"] = f"{rows[n, i]:.9g}"
+    for k, (W, b) in enumerate(worked.own, start=1):
+        known |= {f"W{k}_{i + 1}{j + 1}": f"{W[i, j]:.9g}" for i, j in product(*map(range, W.shape))}
+        known |= {f"b{k}_{i + 1}": f"{b[i]:.9g}" for i in range(len(b))} if b.dim() else {f"b{k}": f"{b:.9g}"}
+    return known
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "hard_sigmoid", "identity"])
+def test_each_side_of_each_printed_line_has_the_printed_value(activation, loss):
+    two = {"inputs": [[1.0, -2.0], [0.3, 0.8]], "targets": [[0.5, -3.0], [0.0, 1.0]]}
+    for biases, fixed, samples in product([[-0.1, 0.2], -0.1], [False, True], [{}, two]):
+        layers = [
+            ExampleLayer(W=W, b=biases, activation=activation, fixed_bias=fixed)
+            for W in ([[0.5, -0.25], [-1.0, 0.75]], [[1.0, -0.5], [0.25, 2.0]])
+        ]
+        example = DEFAULT.model_copy(update={"layers": layers, "loss": loss} | samples)
+        assert check_lines(list(Worked(example).lines()), given(example)) > 60
+
+
+@pytest.mark.parametrize("path", [None, "docs/two_layer_net.yaml"])
+def test_the_command_prints_lines_whose_sides_are_equal(capsys, path):
+    example = read_example(ROOT / path) if path else DEFAULT
+    cli.gradcheck([], explain=True, example=ROOT / path if path else None)
+    out = capsys.readouterr().out
+    lines = [line.strip().split(" = ") for line in out.splitlines() if " = " in line]
+    printed = [(name, " = ".join(sides), value) for name, *sides, value in lines]
+    assert check_lines(printed, given(example)) > 60
+    loss, after = re.search(r"L was (\S+); after the update it is (\S+)\.\n", out).groups()
+    assert loss == {name: value for name, _, value in printed}["L"]
+    assert float(after) < float(loss)
+
+
+def test_a_line_whose_brackets_are_missing_is_found():
+    known = {"a1_1": "0.66403677", "dL/da1_1": "-0.0423859464"}
+    formula = "dL/da1_1 * {} = -0.0423859464 * {}"
+    right = formula.format("(1 - a1_1^2)", "(1 - 0.66403677^2)")
+    assert check_lines([("dL/dz1_1", right, "-0.0236960824")], known) == 2
+    wrong = formula.format("1 - a1_1^2", "1 - 0.66403677^2")
+    with pytest.raises(AssertionError, match="not -0.0236960824"):
+        check_lines([("dL/dz1_1", wrong, "-0.0236960824")], known)
 
 
 def test_the_update_lowers_the_loss_and_gradients_equal_autograds(mazur):

@@ -162,10 +162,10 @@ def test_keys_of_any_kind_have_an_axis(report, values):
         assert np.isfinite(dimension["range"]).all()
 
 
-def test_values_that_span_decades_have_a_logarithmic_axis_but_seeds_do_not():
+def test_values_that_span_decades_have_a_logarithmic_axis_and_seeds_are_names():
     assert KeyAxis("lr", ["0.001", "0.01", "0.1"]).kind == "log"
     assert KeyAxis("window", ["7", "28", "56"]).kind == "linear"
-    assert KeyAxis("seed", ["1", "100"]).kind == "linear"
+    assert KeyAxis("seed", ["1", "100"]).kind == "category"
     assert KeyAxis("decay", ["0", "1e-4", "1e-2"]).kind == "category"
     assert KeyAxis("decay", ["0", "1e-4", "1e-2"]).labels == ["0", "1e-4", "1e-2"]
     assert KeyAxis("model", ["mlp", "linear"]).kind == "category"
@@ -186,10 +186,12 @@ def test_objectives_that_nearly_diverged_do_not_stretch_the_scale(tmp_path, obje
     assert text[-1 if sign > 0 else 0].startswith("≥" if sign > 0 else "≤")
 
 
-def test_the_heat_map_equals_the_pivot_table_of_pandas(tmp_path):
+@pytest.mark.parametrize("size", [1.0, 1e-4])
+def test_a_heat_map_averages_over_seeds_and_then_over_other_keys(tmp_path, size):
+    values = size * np.random.default_rng(1).uniform(1, 9, 48)
     jobs = [
-        ([f"a={a}", f"b={b}", f"seed={s}"], {"value": float(v)} if v < 0.9 else {"status": "failed"})
-        for (a, b, s), v in zip(product((1, 2, 3), "xy", range(4)), np.random.default_rng(1).random(24), strict=True)
+        ([f"a={a}", f"b={b}", f"c={c}", f"seed={s}"], {"value": float(v)} if v < 8 * size else {"status": "failed"})
+        for (a, b, c, s), v in zip(product((1, 2, 3), "xy", (5, 6), range(4)), values, strict=True)
     ]
     _, results = read_results(make_sweep(tmp_path, jobs))
     table = pd.DataFrame(
@@ -197,11 +199,50 @@ def test_the_heat_map_equals_the_pivot_table_of_pandas(tmp_path):
     )
     chart = charts.pairs(results, charts.axes_of(results), ObjectiveScale(results))
     assert len(chart.figures) == 6
+    assert not any("seed" in label for label in chart.figures)
+    settings = table.groupby(["a", "b", "c"], as_index=False)["value"].mean()
     for (label, figure), how in zip(list(chart.figures.items())[:2], ("mean", "min"), strict=True):
-        assert label == f"a x b, {'best' if how == 'min' else 'mean'} over the rest"
-        expected = table.pivot_table(index="b", columns="a", values="value", aggfunc=how)
+        assert label == f"a x b, {'best' if how == 'min' else 'mean'} over the other keys"
+        expected = settings.pivot_table(index="b", columns="a", values="value", aggfunc=how)
         written = [[float(text) for text in row] for row in figure.data[0].text]
-        np.testing.assert_allclose(written, expected, rtol=1e-3)
+        np.testing.assert_allclose(written, expected * (1e4 if size < 1 else 1), rtol=1e-3)
+        finding = figure.layout.meta["finding"]
+        assert finding.startswith("Best: a ")
+        assert f"{expected.to_numpy().min():.4g}" in finding
+        assert ("(the cells show val/mse_scaled × 10,000)" in finding) == (size < 1)
+
+
+def test_seeds_are_an_axis_only_if_nothing_else_varies(report):
+    both = report(grid())
+    assert {name for name in both.json["names"] if name.startswith("against")} == {"against-optimizer.lr"}
+    assert "pairs" not in both.json["names"], "one key without its seeds makes no pair"
+    assert [d["label"] for d in both.figure("parallel")["data"][0]["dimensions"]] == ["optimizer.lr", "val/mse_scaled"]
+    alone = report([([f"seed={s}"], {"value": 1.0 + s}) for s in range(3)])
+    assert {"parallel", "against-seed"} <= set(alone.json["names"])
+    assert alone.figure("against-seed")["layout"]["meta"]["finding"] == "2.0 ± 1.0 over 3 seeds"
+
+
+def test_charts_are_titled_with_their_findings(report):
+    page = report(grid())
+    found = {name: page.figure(name)["layout"]["meta"]["finding"] for name in page.json["names"]}
+    assert found["parallel"] == "The best 2 of 12 jobs have optimizer.lr 0.001 or 0.01"
+    assert found["against-optimizer.lr"] == "optimizer.lr 0.001 is best on average: 0.011, against 1.01 with 1.0"
+    assert found["curves"] == "The winner, job 0, has its best val/mse_scaled, 0.001, at update 30"
+    assert found["bands"] == (
+        "The best setting reaches 0.011 ± 0.010 over 3 seeds; 1 of the other 3 settings are within one standard deviation"
+    )
+    assert found["predictions"] == (
+        "Over the 28 days of the test part, the absolute errors add up to 14 less than with tomorrow = today"
+    )
+    assert found["losses"] == "The validation loss is lowest, 0.003, at update 30"
+    for finding in found.values():
+        assert finding in page.text
+
+
+def test_the_title_of_a_key_names_values_without_a_finished_job(report):
+    jobs = [(["lr=1"], {"value": 2.0}), (["lr=2"], {"value": 1.0}), (["lr=3"], {"status": "failed", "reason": "broke"})]
+    finding = report(jobs).figure("against-lr")["layout"]["meta"]["finding"]
+    assert finding == "lr 2 is best: 1, against 2 with 1; no job with 3 finished"
 
 
 def test_all_runs_are_drawn_with_their_values_and_the_winner_on_top(report):
@@ -264,7 +305,7 @@ def test_without_pictures_price_and_prediction_are_drawn(report):
     ]
     np.testing.assert_allclose(numbers(price["y"]), np.arange(2, 30))
     np.testing.assert_allclose(numbers(prediction["y"]), np.arange(1, 29) + 0.5)
-    np.testing.assert_allclose(numbers(saved["y"]), 0.75 * np.arange(1, 29))  # 1 squared less 1/2 squared, a day
+    np.testing.assert_allclose(numbers(saved["y"]), 0.5 * np.arange(1, 29))  # 1 less 1/2, a day
 
 
 def test_the_report_refuses_a_folder_without_a_sweep_and_a_folder_as_output(tmp_path):

@@ -54,6 +54,13 @@ COURSE = (
         short=("model.hidden=[1],[3],[10],[30]", "model.seed=0,1", "stop.epochs=150"),
     ),
     Chapter("windows", PRICES, "How many days to look back", sweep=True, short=("seed=range(2)",)),
+    Chapter(
+        "extrapolation",
+        PRICES,
+        "What goes wrong with a net on price levels",
+        sweep=True,
+        short=("seed=range(2)", "stop.epochs=10"),
+    ),
     Chapter("widths", PRICES, "More units", sweep=True, short=("seed=range(2)", "stop.epochs=20")),
     Chapter("depths", PRICES, "More layers", sweep=True, short=("seed=range(2)", "stop.epochs=12")),
     Chapter(

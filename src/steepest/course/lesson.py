@@ -28,7 +28,7 @@ from steepest.runs.jobs import SWEEP
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAME, PICTURE, MOVING = "lesson.json", "lesson.png", "lesson.gif"
+NAME, PICTURE, NARROW, MOVING = "lesson.json", "lesson.png", "lesson_narrow.png", "lesson.gif"
 
 
 @dataclass(frozen=True)
@@ -89,18 +89,24 @@ def _teach_and_report(name: str, folder: Path) -> int:
 
 
 def teach(name: str, folder: Path) -> dict[str, Any]:
-    """Write lesson.json and figures/lesson.png into the folder of a run or a sweep, and print the result.
+    """Write lesson.json and the pictures of a lesson into the folder of a run or a sweep, and print the result.
+
+    figures/lesson.png is the picture; figures/lesson_narrow.png has its panels one above the other, for a phone.
 
     Raises:
         ValueError: if the folder lacks something that the lesson needs.
     """
     from rich.console import Console
 
+    from steepest.course.narrow import stack
+
     title = chapter(name).title
     found: Finding = import_module(f"steepest.course.lessons.{name}").teach(folder)
     path = folder / "figures" / PICTURE
     path.parent.mkdir(parents=True, exist_ok=True)
     found.figure.savefig(path, dpi=110)
+    if stack(found.figure):
+        found.figure.savefig(path.with_name(NARROW), dpi=160, bbox_inches="tight")
     checks = {claim: bool(holds) for claim, holds in found.checks.items()}
     record = {
         "name": name,

@@ -1,12 +1,16 @@
 """A worked example: each number of a small net's forward, backward and update, with its formula.
 
-The numbers come from `networks.forward`, `networks.errors` and `networks.backward`; this file only writes them down.
+The numbers come from `networks.forward`, `networks.errors` and `networks.backward`; this file only prints them.
 Names: x_i is an input, z2_1 the sum in unit 1 of layer 2, a2_1 its output, W2_12 the weight from unit 2 of the layer
 below to unit 1, y_1 a target. With several samples n: x_n,i and so on.
+
+A formula is printed with names, then with numbers. Both come from the same template. Each part of a product passes
+through `_factor`, which adds the brackets that it needs.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -28,17 +32,18 @@ FORMULA = {
     "sigmoid": "1 / (1 + exp(-{z}))",
     "tanh": "tanh({z})",
     "relu": "max(0, {z})",
-    "hard_sigmoid": "relu({z}/6 + 1/2) - relu({z}/6 - 1/2)",
+    "hard_sigmoid": "max(0, {z} / 6 + 1 / 2) - max(0, {z} / 6 - 1 / 2)",
 }
 SLOPE = {
     "identity": "1",
-    "sigmoid": "{a} (1 - {a})",
+    "sigmoid": "{a} * (1 - {a})",
     "tanh": "1 - {a}^2",
-    "relu": "[{z} > 0]",
-    "hard_sigmoid": "[-3 < {z} <= 3] / 6",
+    "relu": "1 if {z} > 0 else 0",
+    "hard_sigmoid": "1 / 6 if -3 < {z} <= 3 else 0",
 }
-TERM = {"mse": "({p} - {y})^2", "mae": "|{p} - {y}|", "huber": "huber({p} - {y})"}
-TERM_SLOPE = {"mse": "2 ({p} - {y})", "mae": "sign({p} - {y})", "huber": "clip({p} - {y}, -1, 1)"}
+TERM = {"mse": "({p} - {y})^2", "mae": "abs({p} - {y})", "huber": "huber({p} - {y})"}
+TERM_SLOPE = {"mse": "2 * ({p} - {y})", "mae": "sign({p} - {y})", "huber": "max(-1, min(1, {p} - {y}))"}
+HUBER = "; huber(e) = e^2 / 2 if abs(e) <= 1, otherwise abs(e) - 1/2"
 
 
 class _Strict(BaseModel):
@@ -161,11 +166,13 @@ class Worked:
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
         """Yield (name, formula with its numbers, value) for each step. A name without the others is a heading."""
-        yield "Forward", "", ""
+        yield f"Forward{HUBER if self.example.loss == 'huber' else ''}", "", ""
         yield from self._forward()
         yield "Backward: the chain rule, from the loss down", "", ""
         yield from self._backward()
-        yield f"Update: each parameter minus step times gradient, step {_show(self.example.step)}", "", ""
+        fixed = ", ".join(f"b{k}" for k, layer in enumerate(self.example.layers, start=1) if layer.fixed_bias)
+        heading = f"Update: each parameter minus step times gradient, step {_show(self.example.step)}"
+        yield heading + (f"; fixed: {fixed}" if fixed else ""), "", ""
         yield from self._update()
 
     def _forward(self) -> Iterator[tuple[str, str, str]]:
@@ -174,21 +181,21 @@ class Worked:
                 below, at = self.trace.a[k - 1][n], f"{self._n(n)}{unit + 1}"
                 bias = (f"b{k}_{unit + 1}", b[unit]) if b.dim() else (f"b{k}", b)
                 terms = [
-                    (f"W{k}_{unit + 1}{i + 1} {self._a(k - 1, n, i)}", f"{_show(W[unit, i])}*{_wrap(below[i])}")
+                    _product((f"W{k}_{unit + 1}{i + 1}", W[unit, i]), (self._a(k - 1, n, i), below[i]))
                     for i in range(len(below))
                 ]
                 z, a = self.trace.z[k - 1][n, unit], self.trace.a[k][n, unit]
-                yield f"z{k}_{at}", _sum([*terms, (bias[0], _wrap(bias[1]))]), _show(z)
-                formula = FORMULA[layer.activation].format(z=_wrap(z))
-                yield self._a(k, n, unit), f"{layer.activation}(z{k}_{at}) = {formula}", _show(a)
-        words, numbers = zip(*(pair for _, _, pair in self._pairs(TERM)), strict=True)
-        count = self.y.numel()
-        yield "L", f"[{' + '.join(words)}] / {count} = [{' + '.join(numbers)}] / {count}", _show(self.loss)
+                yield f"z{k}_{at}", _sum([*terms, _product(bias)]), _show(z)
+                yield self._a(k, n, unit), _both(FORMULA[layer.activation], z=(f"z{k}_{at}", z)), _show(a)
+        names, numbers = zip(*(pair for _, _, pair in self._pairs(TERM)), strict=True)
+        sides = [f"{_factor(' + '.join(side))} / {self.y.numel()}" for side in (names, numbers)]
+        yield "L", _equation(*sides), _show(self.loss)
 
     def _backward(self) -> Iterator[tuple[str, str, str]]:
         top, count = len(self.own), self.y.numel()
-        for n, o, (words, numbers) in self._pairs(TERM_SLOPE):
-            yield f"dL/d{self._a(top, n, o)}", f"{words} / {count} = {numbers} / {count}", _show(self.slope[n, o])
+        for n, o, (names, numbers) in self._pairs(TERM_SLOPE):
+            sides = [f"{side} / {count}" for side in (names, numbers)]
+            yield f"dL/d{self._a(top, n, o)}", _equation(*sides), _show(self.slope[n, o])
         incoming = self.slope
         for k in range(top, 0, -1):
             if k < top:
@@ -201,9 +208,9 @@ class Worked:
         above = self.own[k][0]
         for n, unit in product(range(len(self.x)), range(above.shape[1])):
             terms = [
-                (
-                    f"dL/dz{k + 1}_{self._n(n)}{o + 1} W{k + 1}_{o + 1}{unit + 1}",
-                    f"{_wrap(self.errors[k][n, o])}*{_wrap(above[o, unit])}",
+                _product(
+                    (f"dL/dz{k + 1}_{self._n(n)}{o + 1}", self.errors[k][n, o]),
+                    (f"W{k + 1}_{o + 1}{unit + 1}", above[o, unit]),
                 )
                 for o in range(len(above))
             ]
@@ -214,25 +221,25 @@ class Worked:
         for n, unit in product(range(len(self.x)), range(incoming.shape[1])):
             z, a, at = self.trace.z[k - 1][n, unit], self.trace.a[k][n, unit], f"z{k}_{self._n(n)}{unit + 1}"
             name = self._a(k, n, unit)
-            formula = f"dL/d{name} * {slope.format(a=name, z=at)}"
-            numbers = f"{_show(incoming[n, unit])} * {slope.format(a=_wrap(a), z=_wrap(z))}"
-            yield f"dL/d{at}", f"{formula} = {numbers}", _show(self.errors[k - 1][n, unit])
+            formula = f"{{incoming}} * {_factor(slope)}"
+            values = {"incoming": (f"dL/d{name}", incoming[n, unit]), "z": (at, z), "a": (name, a)}
+            yield f"dL/d{at}", _both(formula, **values), _show(self.errors[k - 1][n, unit])
 
     def _slopes_of_parameters(self, k: int) -> Iterator[tuple[str, str, str]]:
         (W, b), (dW, db), error = self.own[k - 1], self.gradients[k - 1], self.errors[k - 1]
         samples = range(len(self.x))
         for unit, i in product(*map(range, W.shape)):
             terms = [
-                (
-                    f"dL/dz{k}_{self._n(n)}{unit + 1} {self._a(k - 1, n, i)}",
-                    f"{_wrap(error[n, unit])}*{_wrap(self.trace.a[k - 1][n, i])}",
+                _product(
+                    (f"dL/dz{k}_{self._n(n)}{unit + 1}", error[n, unit]),
+                    (self._a(k - 1, n, i), self.trace.a[k - 1][n, i]),
                 )
                 for n in samples
             ]
             yield f"dL/dW{k}_{unit + 1}{i + 1}", _sum(terms), _show(dW[unit, i])
         shared = [(f"b{k}", range(len(W)), db)]
         for name, units, value in shared if not b.dim() else [(f"b{k}_{u + 1}", [u], db[u]) for u in range(len(W))]:
-            terms = [(f"dL/dz{k}_{self._n(n)}{u + 1}", _wrap(error[n, u])) for n in samples for u in units]
+            terms = [_product((f"dL/dz{k}_{self._n(n)}{u + 1}", error[n, u])) for n in samples for u in units]
             yield f"dL/d{name}", _sum(terms), _show(value)
 
     def _update(self) -> Iterator[tuple[str, str, str]]:
@@ -243,16 +250,17 @@ class Worked:
             ):
                 for index in product(*map(range, old.shape)):
                     name = f"{letter}{k}" + ("_" + "".join(str(i + 1) for i in index) if index else "")
-                    formula = f"{name} - {step} dL/d{name} = {_show(old[index])} - {step}*{_wrap(slope[index])}"
                     fixed = letter == "b" and layer.fixed_bias
-                    yield f"{name} new", f"{name}, which is fixed" if fixed else formula, _show(new[index])
+                    formula = "{old}" if fixed else f"{{old}} - {step} * {{slope}}"
+                    values = {"old": (name, old[index]), "slope": (f"dL/d{name}", slope[index])}
+                    yield f"{name} new", name if fixed else _both(formula, **values), _show(new[index])
 
     def _pairs(self, template: dict[str, str]) -> Iterator[tuple[int, int, tuple[str, str]]]:
-        """Yield (n, o, the formula in letters and in numbers) for each output p and its target y."""
+        """Yield (n, o, the formula with names and with numbers) for each output p and its target y."""
         formula, top = template[self.example.loss], len(self.own)
         for n, o in product(*map(range, self.y.shape)):
-            letters = formula.format(p=self._a(top, n, o), y=f"y_{self._n(n)}{o + 1}")
-            yield n, o, (letters, formula.format(p=_show(self.trace.a[-1][n, o]), y=_wrap(self.y[n, o])))
+            p, y = (self._a(top, n, o), self.trace.a[-1][n, o]), (f"y_{self._n(n)}{o + 1}", self.y[n, o])
+            yield n, o, _sides(formula, p=p, y=y)
 
     def _a(self, layer: int, n: int, unit: int) -> str:
         return f"{'x' if layer == 0 else f'a{layer}'}_{self._n(n)}{unit + 1}"
@@ -261,10 +269,42 @@ class Worked:
         return f"{n + 1}," if len(self.x) > 1 else ""
 
 
+def _sides(template: str, **values: tuple[str, Tensor]) -> tuple[str, str]:
+    """The template filled with names, and with numbers. Each value is a name and a number."""
+    names = {key: name for key, (name, _) in values.items()}
+    numbers = {key: _factor(_show(number)) for key, (_, number) in values.items()}
+    return template.format(**names), template.format(**numbers)
+
+
+def _both(template: str, **values: tuple[str, Tensor]) -> str:
+    """The template filled with names = the template filled with numbers."""
+    return _equation(*_sides(template, **values))
+
+
+def _product(*factors: tuple[str, Tensor]) -> tuple[str, str]:
+    """The product of these values, with names and with numbers."""
+    names, numbers = zip(*factors, strict=True)
+    return " * ".join(names), " * ".join(_factor(_show(number)) for number in numbers)
+
+
 def _sum(terms: list[tuple[str, str]]) -> str:
-    """Terms in letters, then in numbers."""
-    letters, numbers = zip(*terms, strict=True)
-    return f"{' + '.join(letters)} = {' + '.join(numbers)}"
+    """The sum of these terms with names = the sum with numbers."""
+    return _equation(*(" + ".join(side) for side in zip(*terms, strict=True)))
+
+
+def _equation(names: str, numbers: str) -> str:
+    """``names = numbers``; the names alone if they are one value, because the value follows them."""
+    numbers = re.sub(r"^\((-[^()]*)\)(?!\^)", r"\1", numbers)  # a negative number in front needs no brackets
+    return f"{names} = {numbers}" if re.search(r"[ (]", numbers) else names
+
+
+def _factor(text: str) -> str:
+    """A part of a product, in brackets if it is a sum, a difference, a condition or a negative number."""
+    outside, inner = text, ""
+    while outside != inner:
+        inner, outside = outside, re.sub(r"\([^()]*\)", "", outside)
+    loose = outside.startswith("-") or re.search(r" [+-] | if ", outside)
+    return f"({text})" if loose else text
 
 
 def _spread(layers: list[Layer]) -> list[Layer]:
@@ -278,11 +318,6 @@ def _rows(values: list) -> list[list[float]]:
 
 def _show(value: Tensor | float) -> str:
     return SHOWN.format(float(value))
-
-
-def _wrap(value: Tensor | float) -> str:
-    """A number that can follow an operator: in parentheses if negative."""
-    return _show(value) if float(value) >= 0 else f"({_show(value)})"
 
 
 DEFAULT = Example(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -10,12 +11,16 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from steepest.sweep.report.findings import of_all_keys, of_key, of_only_seeds
 from steepest.sweep.report.scales import BEST, KeyAxis, ObjectiveScale, plain, short
-from steepest.sweep.results import Results, Row, value
+from steepest.sweep.results import Results, Row, shown, value
 
 INK, FAINT = "var(--ink)", "var(--faint)"  # page.js replaces them with the theme's colours
+ON_CELLS = "#000000"  # readable on every colour of a heat map, in both themes
 LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}  # one line above the chart
 CELLS, WRITTEN = 40, 120  # most values along a heat map; most cells with numbers in them
+CELL = 38  # pixels that a cell needs for its number
+TICK, TITLE = 12, 13  # sizes of text, the same as in page.js
 POINTS = 1000  # most jobs that are drawn as points
 
 
@@ -28,26 +33,27 @@ class Chart:
         figures: by their labels in the page's list of figures.
         says: the description for screen readers.
         switch: whether readers can switch the vertical axis between linear and logarithmic.
-        columns: the number of columns that set a minimum width; 0 for none.
+        width: the least width in pixels; a narrower screen scrolls.
     """
 
     name: str
     figures: dict[str, go.Figure]
     says: str
     switch: bool = False
-    columns: int = 0
+    width: int = 0
 
 
-def figure(height: int, **layout: Any) -> go.Figure:
-    """An empty figure without Plotly's default template."""
+def figure(height: int, finding: str = "", **layout: Any) -> go.Figure:
+    """An empty figure without Plotly's default template. The page shows `finding`, a sentence, as its title."""
     made = go.Figure(layout={"height": height, "margin": {"l": 70, "r": 20, "t": 30, "b": 60}} | layout)
     made.layout.template = None
+    made.layout.meta = {"finding": finding}
     return made
 
 
 def axes_of(results: Results) -> list[KeyAxis]:
-    """An axis for each varied key, seeds last."""
-    return [KeyAxis(key, results.values(key)) for key in [*results.keys, *results.seeds]]
+    """An axis for each varied key. Seeds have none, unless only seeds vary: they only show how much a score spreads."""
+    return [KeyAxis(key, results.values(key)) for key in results.keys or results.seeds]
 
 
 def some(ranked: list[Row], most: int) -> list[Row]:
@@ -73,21 +79,24 @@ def parallel(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Ch
     ends = [colour["cmin"], colour["cmax"]]
     dimensions = [axis.dimension(order) for axis in axes]
     dimensions.append({"label": plain(scale.name), "values": colour["color"], "range": ends} | scale.ticks())
-    made = figure(420, margin={"l": 90, "r": 30, "t": 60, "b": 30})
+    made = figure(420, of_all_keys(results, axes), margin={"l": 60, "r": 60, "t": 50, "b": 20})
     made.add_parcoords(
         dimensions=dimensions,
-        labelfont={"size": 14},
-        tickfont={"size": 12},
-        line=colour | {"showscale": True, "colorbar": {"thickness": 12, "outlinewidth": 0} | scale.ticks()},
+        labelfont={"size": TITLE},
+        tickfont={"size": TICK},
+        rangefont={"size": TICK},
+        line=colour,  # the last axis explains the colours
         unselected={"line": {"color": "#888888", "opacity": 0.12}},
     )
     says = "Parallel coordinates: each job's hyper-parameters and its objective"
-    return Chart("parallel", {"": made}, says, columns=len(dimensions))
+    return Chart("parallel", {"": made}, says, width=110 * len(dimensions))
 
 
 def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
     """Every job's objective over one key, with mean and deviation at each of the key's values."""
-    made = figure(340, xaxis=axis.layout(), yaxis=scale.layout(), showlegend=False, hovermode="closest")
+    finding = of_key(results, axis) if results.keys else of_only_seeds(results)
+    layout = {"xaxis": axis.layout(), "yaxis": scale.layout(), "showlegend": False, "hovermode": "closest"}
+    made = figure(340, finding, **layout)
     table = pd.DataFrame({"place": axis.places, "objective": [results.score(row) for row in results.rows]}, dtype=float)
     table["told"] = [told(results, row) for row in results.rows]
     jobs = {row["job"] for row in some(results.ranked, POINTS)}
@@ -127,7 +136,8 @@ def _means(made: go.Figure, known: pd.DataFrame, axis: KeyAxis, scale: Objective
     back = (lambda values: 10**values) if scale.log else (lambda values: values)
     means = back(groups["mean"])
     far = scale.is_cut(means)  # a mean beyond the axis is drawn at its end, without a deviation
-    low, high = back(groups["mean"] - groups["std"]), back(groups["mean"] + groups["std"])
+    ends = scale.range[0], max(scale.best, scale.worst)  # deviations end where the axis does
+    low, high = (back((groups["mean"] + sign * groups["std"]).clip(*ends)) for sign in (-1, 1))
     made.add_scatter(
         x=groups.index, y=scale.shown(means), mode="markers" if axis.kind == "category" else "lines+markers",
         line={"color": INK, "width": 1.6},
@@ -141,62 +151,73 @@ def _means(made: go.Figure, known: pd.DataFrame, axis: KeyAxis, scale: Objective
 
 
 def pairs(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Chart:
-    """The objective over each pair of keys: its mean and its best value over the other keys."""
+    """The objective over each pair of keys: the mean over seeds, and its mean and best value over the other keys."""
     figures = {}
+    width = 0
     for across, up in combinations(axes, 2):
         both = f"{across.key} x {up.key}"
         if max(len(across.labels), len(up.labels)) > CELLS:
             figures[both] = _cloud(results, across, up, scale)
             continue
-        first, *others = ("mean", "best") if len(axes) > 2 or _repeated(across, up) else ("mean",)
-        for of in (first, *others):
-            figures[f"{both}, {of} over the rest" if others else both] = _cells(results, across, up, scale, of)
-    return Chart("pairs", figures, f"{scale.name} over two hyper-parameters")
-
-
-def _repeated(across: KeyAxis, up: KeyAxis) -> bool:
-    return len(set(zip(across.texts, up.texts, strict=True))) < len(across.texts)
+        width = max(width, 90 + CELL * len(across.labels))
+        for of in ("mean", "best") if len(axes) > 2 else ("mean",):
+            label = f"{both}, {of} over the other keys" if len(axes) > 2 else both
+            figures[label] = _cells(results, across, up, scale, of)
+    return Chart("pairs", figures, f"{scale.name} over two hyper-parameters", width=width)
 
 
 def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale, of: str) -> go.Figure:
-    table = pd.DataFrame({
-        "x": across.texts, "y": up.texts, "objective": [results.score(row) for row in results.rows],
-    }).astype({"objective": float})  # fmt: skip
-    groups = table.groupby(["y", "x"])["objective"]
-    one = groups.mean() if of == "mean" else groups.max() if scale.higher else groups.min()
+    """A heat map. The value of a setting is its mean over seeds; a cell has the mean or the best of its settings."""
+    table = pd.DataFrame([
+        {
+            "x": setting.asked[across.key], "y": setting.asked[up.key],
+            "objective": setting.objective.mean if setting.objective else None,
+            "finished": len(setting.finished), "asked": len(setting.rows),
+        }
+        for setting in results.settings
+    ]).astype({"objective": float})  # fmt: skip
+    groups = table.groupby(["y", "x"])
+    objective = groups["objective"]
+    one = objective.mean() if of == "mean" else objective.max() if scale.higher else objective.min()
     value_YX, known_YX, asked_YX = (
         cells.unstack().reindex(index=up.labels, columns=across.labels)
-        for cells in (one, groups.count(), groups.size())
+        for cells in (one, groups["finished"].sum(), groups["asked"].sum())
     )  # fmt: skip
     flat = value_YX.to_numpy()
     colour = scale.colour(flat)
-    texts, told_YX = (
-        np.vectorize(written, otypes=[object])(flat, known_YX.to_numpy(), asked_YX.to_numpy())
-        for written in (_cell, _cell_told)
-    )
-    made = figure(max(320, 110 + 36 * len(up.labels)), margin={"l": 110, "r": 20, "t": 20, "b": 70})
+    texts = np.vectorize(partial(_cell, scale.factor), otypes=[object])(flat)
+    told_YX = np.vectorize(_cell_told, otypes=[object])(flat, known_YX, asked_YX)
+    best = np.unravel_index(np.nanargmax(flat) if scale.higher else np.nanargmin(flat), flat.shape)
+    y, x = int(best[0]), int(best[1])
+    finding = f"Best: {across.key} {shown(across.labels[x])} with {up.key} {shown(up.labels[y])}: {flat[y, x]:.4g}"
+    written = flat.size <= WRITTEN
+    if written and scale.factor > 1:
+        finding += f" (the cells show {scale.name} × {scale.factor:,.0f})"
+    margin = {"l": 70, "r": 20, "t": 20, "b": 70}
+    made = figure(max(320, 110 + 36 * len(up.labels)), finding, margin=margin)
     made.add_heatmap(
         z=colour["color"], zmin=colour["cmin"], zmax=colour["cmax"], colorscale=colour["colorscale"],
         customdata=told_YX, text=texts, xgap=2, ygap=2, hoverongaps=True,
         hovertemplate=f"{plain(across.key)} %{{x}}<br>{plain(up.key)} %{{y}}<br>%{{customdata}}<extra></extra>",
-        texttemplate="%{text}" if flat.size <= WRITTEN else None,
+        texttemplate="%{text}" if written else None, textfont={"size": TICK, "color": ON_CELLS},
         colorbar=scale.bar(),
+    )  # fmt: skip
+    failed_YX = (known_YX == 0).to_numpy() & written
+    made.add_scatter(
+        x=np.nonzero(failed_YX)[1], y=np.nonzero(failed_YX)[0], text=["failed"] * int(failed_YX.sum()), mode="text",
+        textfont={"size": TICK, "color": INK}, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     for axis, layout in ((across, made.layout.xaxis), (up, made.layout.yaxis)):
         ends = [-0.5, len(axis.labels) - 0.5]
         layout.update(axis.layout() | {"type": "linear", "range": ends, "showgrid": False, "zeroline": False})
         layout.update(tickvals=list(range(len(axis.labels))), ticktext=[plain(t) for t in axis.labels])
-    best = results.best
-    assert best is not None
-    place = results.rows.index(best)
-    x, y = across.labels.index(across.texts[place]), up.labels.index(up.texts[place])
     made.add_shape(type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line={"color": INK, "width": 2.5})
     return made
 
 
-def _cell(score: float, finished: float, jobs: float) -> str:
-    """The text in a cell; nan jobs: no job has these values."""
-    return "" if np.isnan(jobs) else "failed" if finished == 0 else f"{score:.4g}"
+def _cell(factor: float, score: float) -> str:
+    """The text in a cell: the score times a factor; empty if no job of these values finished."""
+    return "" if np.isnan(score) else f"{factor * score:#.4g}".rstrip(".")
 
 
 def _cell_told(score: float, finished: float, jobs: float) -> str:
@@ -208,7 +229,11 @@ def _cloud(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
     jobs = {row["job"] for row in some(results.ranked, POINTS)}
     known = [i for i, row in enumerate(results.rows) if row["job"] in jobs and results.score(row) is not None]
     values = [results.rows[i]["objective"] for i in known]
-    made = figure(460, xaxis=across.layout(), yaxis=up.layout(), showlegend=False, hovermode="closest")
+    best = results.best
+    assert best is not None
+    finding = f"Best: {across.key} {shown(value(best, across.key))} with {up.key} {shown(value(best, up.key))}"
+    layout = {"xaxis": across.layout(), "yaxis": up.layout(), "showlegend": False, "hovermode": "closest"}
+    made = figure(460, f"{finding}: {short(best['objective'])}", **layout)
     made.add_scatter(
         x=across.places[known], y=up.places[known], mode="markers", hoverinfo="text",
         text=[told(results, results.rows[i]) for i in known],

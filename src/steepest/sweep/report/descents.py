@@ -13,13 +13,15 @@ from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
 
 from steepest.observe.curves import Curve, read_curves, thinned
 from steepest.sweep.report.charts import INK, LEGEND, Chart, figure, some
-from steepest.sweep.report.scales import DECADES, KeyAxis, ObjectiveScale, plain, powers_only, tick
+from steepest.sweep.report.findings import of_curves, of_seeds
+from steepest.sweep.report.scales import DECADES, KeyAxis, ObjectiveScale, log_ticks, plain, tick
 from steepest.sweep.results import Results, Row, Setting, value
 
 POINTS = 200  # of a curve
 MOST = 400  # curves (see `some`)
 COLOURED, BANDS, SEEN = 8, 24, 8  # groups of a key's values; settings with bands, and those visible at first
-COOL_TO_WARM = ["#3b6fd1", "#1f9bb5", "#2fa36b", "#a3a51f", "#e08a1e", "#d1495b"]
+# Colours that colour-blind readers can tell apart, on light and on dark ground.
+BLUE_TO_ORANGE = ["#1a85d6", "#8f74c9", "#c0639b", "#d9601a"]
 OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8c8c8c", "#b3a600"]
 TRAIN = "train/full_loss"
 
@@ -93,6 +95,8 @@ def _together(results: Results, tag: str, curves: dict[int, Curve], key: str | N
     best = results.best
     if best is not None and best["job"] in curves:
         curve = curves[best["job"]]
+        higher = results.higher and tag != TRAIN
+        made.layout.meta = made.layout.meta | {"finding": of_curves(tag, best["job"], curve, higher)}
         made.add_scatter(
             x=curve.steps.astype(np.int32), y=curve.values, mode="lines", line={"color": INK, "width": 3.2},
             name=f"the winner: job {best['job']}",
@@ -147,6 +151,7 @@ def _bands(results: Results, settings: list[Setting], tag: str, curves: dict[int
             hovertemplate="%{y:.5g} (%{customdata[0]:.5g} to %{customdata[1]:.5g}, %{customdata[2]} seeds)",
         )  # fmt: skip
         seen += 1
+    made.layout.meta = made.layout.meta | {"finding": of_seeds(results)}
     made.layout.hovermode = "x unified"
     made.layout.legend.title = {"text": plain(", ".join(results.keys)), "side": "top"}
     return made
@@ -178,17 +183,17 @@ def _axes(results: Results, tag: str, curves: dict[int, Curve]) -> go.Figure:
     if low > 0:
         down, up = np.log10(low), np.log10(high)
         air = 0.05 * (up - down) or 0.1
-        kinds["log"] = {"range": [float(down - air), float(up + air)]} | powers_only(down, up)
+        kinds["log"] = {"range": [float(down - air), float(up + air)]} | log_ticks(down, up)
     kind = "log" if low > 0 and high >= DECADES * low else "linear"
     made.layout.yaxis.update(type=kind, **kinds[kind])
-    made.layout.meta = kinds
+    made.layout.meta = made.layout.meta | kinds
     return made
 
 
 def _colours(count: int, ordered: bool) -> list[str]:
     if not ordered:
         return OKABE_ITO
-    return sample_colorscale(COOL_TO_WARM, np.linspace(0, 1, count).tolist()) if count > 1 else COOL_TO_WARM[:1]
+    return sample_colorscale(BLUE_TO_ORANGE, np.linspace(0, 1, count).tolist()) if count > 1 else BLUE_TO_ORANGE[:1]
 
 
 def _faint(colour: str) -> str:

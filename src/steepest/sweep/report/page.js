@@ -23,12 +23,13 @@
 
   function template() {
     const one = {
-      gridcolor: colour("--grid"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true, minorloglabels: "complete", exponentformat: "power",
+      gridcolor: colour("--grid"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true, minorloglabels: "complete",
+      exponentformat: "e", minexponent: 5,  // powers of ten in superscripts would be larger than other ticks
       title: { standoff: 8, font: { size: 13, color: colour("--soft") } },
-    };
+    };  // all ticks have the size of layout.font
     return { layout: {
       paper_bgcolor: colour("--card"), plot_bgcolor: colour("--card"), xaxis: one, yaxis: one,
-      font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: colour("--ink") },
+      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("--ink") },
       legend: { bgcolor: "rgba(0,0,0,0)", title: { font: { size: 13, color: colour("--soft") } } },
       hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--ink") } },
     }, data: { heatmap: [{ colorbar: { title: { font: { size: 13 } } } }] } };
@@ -39,18 +40,27 @@
   function draw(name) {
     const place = document.getElementById(name);
     const { data, layout } = themed(figureOf(name));
+    document.querySelector(`.finding[data-of="${CSS.escape(name)}"]`).textContent = layout.meta.finding;
     const wanted = axis.get(name);
     layout.template = template();
     layout.autosize = true;
     if (narrow.matches) {
-      layout.margin = { ...layout.margin, l: Math.min(layout.margin.l, 50), r: 8 };
-      if (layout.legend) {  // below the chart, one line per entry
-        layout.height += 20 * data.filter(trace => trace.showlegend !== false).length;
-        layout.legend = { ...layout.legend, orientation: "v", y: -0.22, yanchor: "top" };
+      layout.margin = { ...layout.margin, l: Math.min(layout.margin.l, 50), r: layout.margin.r > 20 ? layout.margin.r : 8 };
+      for (const trace of data) {
+        if (trace.colorbar) trace.showscale = !trace.texttemplate && trace.type === "heatmap";
+        if (trace.marker && trace.marker.colorbar) trace.marker.showscale = false;
+      }
+      if (layout.legend) {  // below the chart, one line per entry that is drawn
+        for (const trace of data) if (trace.visible === "legendonly") trace.showlegend = false;
+        layout.margin.t = 20;
+        const title = layout.legend.title && layout.legend.title.text ? 1 : 0;
+        layout.height += 20 * (title + data.filter(trace => trace.showlegend !== false).length);
+        layout.legend = { ...layout.legend, orientation: "v", x: 0, y: 0, yref: "container", yanchor: "bottom" };
+        layout.margin.b = 60 + 20 * (title + data.filter(trace => trace.showlegend !== false).length);
       }
     }
     if (wanted && layout.meta && layout.meta[wanted]) {
-      delete layout.yaxis.dtick;
+      for (const key of ["dtick", "tickvals", "ticktext"]) delete layout.yaxis[key];
       Object.assign(layout.yaxis, { type: wanted }, layout.meta[wanted]);
     }
     for (const button of document.querySelectorAll(`.switch[data-of="${CSS.escape(name)}"] button`)) {
@@ -65,6 +75,7 @@
       await new Promise(requestAnimationFrame);
       await draw(name);
     }
+    document.querySelectorAll(".frame > .scroll").forEach(hint);
     document.body.dataset.drawn = String(names.length);
   }
 
@@ -89,6 +100,25 @@
       button.textContent = "Copied";
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     });
+
+  // A box that scrolls fades at the edges behind which there is more, and says so.
+  function hint(box) {
+    const frame = box.parentElement;
+    const right = box.scrollWidth - box.clientWidth - box.scrollLeft;
+    frame.classList.toggle("more-left", box.scrollLeft > 1);
+    frame.classList.toggle("more-right", right > 1);
+    frame.classList.toggle("more-below", box.scrollHeight - box.clientHeight - box.scrollTop > 1);
+    const wide = box.scrollWidth > box.clientWidth + 1;
+    const tall = box.scrollHeight > box.clientHeight + 1;
+    frame.querySelector(".hint").textContent = wide ? "Scroll sideways to see more ↔" : tall ? "Scroll down to see more ↕" : "";
+    box.tabIndex = wide || tall ? 0 : -1;
+  }
+  const resized = new ResizeObserver(entries => entries.forEach(entry => hint(entry.target)));
+  for (const box of document.querySelectorAll(".frame > .scroll")) {
+    box.addEventListener("scroll", () => hint(box), { passive: true });
+    resized.observe(box);
+    hint(box);
+  }
 
   const words = new Intl.Collator("en", { numeric: true });
   function sort(table, column, direction) {

@@ -17,12 +17,25 @@ from steepest.sweep.manifest import Manifest
 from steepest.sweep.report.charts import POINTS, Chart, against, axes_of, pairs, parallel
 from steepest.sweep.report.descents import Descents, all_curves, bands, colour_key, read_descents
 from steepest.sweep.report.pictures import Pictures, winners_pictures
-from steepest.sweep.report.scales import ObjectiveScale, short
+from steepest.sweep.report.scales import KeyAxis, ObjectiveScale, short
 from steepest.sweep.results import CALLED, Results, Row, again, asked, heading, read_results, shown, value
 
 HERE = Path(__file__).parent
 MOST_ROWS, MOST_FAILURES, MOST_KEYS = 1000, 100, 24
 SCORES = ("rmse", "mae", "mape", "cross_entropy", "directional_accuracy", "accuracy", "skill")
+MEANING = {  # of objectives
+    "mse_scaled": "mean squared error, 1 is the variance of the training prices",
+    "mae_scaled": "mean absolute error, 1 is the standard deviation of the training prices",
+    "mse": "mean squared error, in the data's unit squared",
+    "rmse": "root mean square error, in the data's unit",
+    "mae": "mean absolute error, in the data's unit",
+    "mape": "mean absolute relative error",
+    "mase": "mean absolute error, 1 is that of tomorrow = today on the training rows",
+    "cross_entropy": "in nats",
+    "directional_accuracy": "share of right directions",
+    "accuracy": "share of right classes",
+    "skill": "1 - mse / mse of tomorrow = today",
+}
 BASELINES = {"persistence": "tomorrow = today", "least_squares": "least squares"}
 
 
@@ -54,6 +67,7 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
     environment.filters.update(short=short, score=_score, when=_when, shown=shown)
     scale = ObjectiveScale(results) if results.best is not None else None
     descents = read_descents(results, manifest.folder)
+    swept = [KeyAxis(key, results.values(key)) for key in [*results.keys, *results.seeds]]
     charts = _charts(results, scale, descents)
     columns = results.columns(["train", "val", "test"], ["directional_accuracy", "accuracy", "skill"])
     best = results.best
@@ -66,7 +80,8 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         "folder": _near(manifest.folder),
         "sweep_command": shlex.join(["python", *_words(manifest)]),
         "counts": {status: manifest.count(status) for status in ("finished", "failed", "running", "waiting")},
-        "swept": [(axis.key, _values(axis.labels), len(axis.labels)) for axis in axes_of(results)],
+        "meaning": MEANING.get(results.objective.rsplit("/", 1)[-1]),
+        "swept": [(axis.key, _values(axis.labels), len(axis.labels)) for axis in swept],
         "fixed": [(key, text) for key, text in first.items() if key not in results.varied],
         "scale": scale,
         "points": POINTS,
@@ -99,7 +114,7 @@ def _charts(results: Results, scale: ObjectiveScale | None, descents: Descents) 
     axes = axes_of(results)[:MOST_KEYS]
     if scale is not None and axes:
         charts = [parallel(results, axes, scale), *(against(results, axis, scale) for axis in axes)]
-        if len(axes) > 1:
+        if results.keys and len(axes) > 1:
             charts.append(pairs(results, axes, scale))
     if descents.curves:
         charts.append(all_curves(results, descents))

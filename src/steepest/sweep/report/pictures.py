@@ -11,11 +11,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from steepest.observe.curves import read_curves, thinned
-from steepest.sweep.report.charts import FAINT, INK, LEGEND, Chart, figure
-from steepest.sweep.report.scales import BEST, DECADES, WORST, plain
+from steepest.sweep.report.charts import FAINT, INK, LEGEND, TICK, TITLE, Chart, figure
+from steepest.sweep.report.scales import BEST, DECADES, WORST, log_ticks, plain, short
 
 BYTES = 6_000_000  # of pictures on the page, at most
 ROWS, SERIES, POINTS = 2000, 12, 500  # most rows of a chart, series, and points of a curve
+DAYS = 60  # rows on which price and prediction can be told apart
 
 
 @dataclass
@@ -64,28 +65,46 @@ def _predictions(path: Path) -> Chart | None:
         return Chart(
             "predictions", {"": _rows(table.tail(ROWS), part)}, f"Prediction against actual value, {part} part"
         )
-    draw = _directions if "probability_up" in table else _prices
     series = list(dict.fromkeys(table["series"]))[:SERIES]
-    figures = {str(name): draw(table[table["series"] == name].tail(ROWS), part) for name in series}
+    figures = {}
+    for name in series:
+        rows = table[table["series"] == name]
+        if "probability_up" in table:
+            figures[str(name)] = _directions(rows.tail(ROWS), part)
+            continue
+        gain = (rows["last"] - rows["actual"]).abs() - (rows["prediction"] - rows["actual"]).abs()
+        rows = rows.assign(saved=gain.cumsum())
+        figures[f"{name}, last {DAYS} days"] = _prices(rows, part, DAYS)
+        if len(rows) > DAYS:
+            figures[f"{name}, whole {part} part"] = _prices(rows, part, ROWS)
     return Chart("predictions", figures, f"Price and prediction on the {part} part")
 
 
-def _prices(rows: pd.DataFrame, part: str) -> go.Figure:
+def _prices(rows: pd.DataFrame, part: str, most: int) -> go.Figure:
+    """Price and prediction on the last `most` rows; below, the absolute error saved since the part's first row."""
+    saved = float(rows["saved"].iloc[-1])
+    days = f"{len(rows)} days of the {part} part"
+    sums = f"the absolute errors add up to {abs(saved):.4g} {'less' if saved > 0 else 'more'}"
+    rows = rows.tail(most)
     made = figure(
-        480, hovermode="x unified", legend=LEGEND,
-        yaxis={"domain": [0.36, 1], "title": {"text": f"price, {plain(part)} part"}},
-        yaxis2={"domain": [0, 0.28], "title": {"text": "saved so far"}}, xaxis={"anchor": "y2"},
+        480, f"Over the {days}, {sums} than with tomorrow = today", hovermode="x unified", showlegend=False,
+        margin={"l": 70, "r": 20, "t": 40, "b": 40},
+        yaxis={"domain": [0.42, 1], "title": {"text": "data's unit"}},
+        yaxis2={"domain": [0, 0.28], "title": {"text": "data's unit"}, "zeroline": True},
+        xaxis={"anchor": "y2", "nticks": 5},
     )  # fmt: skip
-    gain = (rows["last"] - rows["actual"]) ** 2 - (rows["prediction"] - rows["actual"]) ** 2
-    made.add_scatter(x=rows["date"], y=rows["actual"], name="price", mode="lines", line={"color": INK, "width": 1.4})
-    made.add_scatter(
-        x=rows["date"], y=rows["prediction"], name="prediction", mode="lines",
-        line={"color": WORST, "width": 1.4, "dash": "dot"},
-    )  # fmt: skip
-    made.add_scatter(
-        x=rows["date"], y=gain.cumsum(), name="squared error saved against tomorrow = today; below 0: worse",
-        yaxis="y2", mode="lines", line={"color": BEST, "width": 1.6},
-    )  # fmt: skip
+    common = {"x": rows["date"], "mode": "lines"}
+    made.add_scatter(y=rows["actual"], name="price", line={"color": INK, "width": 1.4}, **common)
+    made.add_scatter(y=rows["prediction"], name="prediction", line={"color": WORST, "width": 1.6}, **common)
+    made.add_scatter(y=rows["saved"], name="saved", yaxis="y2", line={"color": BEST, "width": 1.6}, **common)
+    for height, text in (
+        (1.0, f"Price and <span style='color:{WORST}'><b>prediction for that day</b></span>"),
+        (0.28, f"<span style='color:{BEST}'><b>Error saved so far</b></span> (&lt; 0: worse)"),
+    ):
+        made.add_annotation(
+            x=0, y=height, xref="paper", yref="paper", xanchor="left", yanchor="bottom", yshift=6, text=text,
+            showarrow=False, align="left", font={"size": TITLE},
+        )  # fmt: skip
     return made
 
 
@@ -129,21 +148,29 @@ def _classes(rows: pd.DataFrame, part: str) -> go.Figure:
 
 
 def _losses(folder: Path) -> Chart | None:
-    names = {"train/full_loss": ("whole training part", BEST), "val/loss": ("whole validation part", WORST)}
-    curves = read_curves(folder, list(names))
+    names = {"train/full_loss": ("training", BEST), "val/loss": ("validation", WORST)}
+    curves = {tag: thinned(curve, POINTS) for tag, curve in read_curves(folder, list(names)).items()}
     if not curves:
         return None
+    finding = ""
+    if "val/loss" in curves and np.isfinite(curves["val/loss"].values).any():
+        curve = curves["val/loss"]
+        place = int(np.nanargmin(curve.values))
+        finding = f"The validation loss is lowest, {short(float(curve.values[place]))}, at update {curve.steps[place]}"
     made = figure(
-        340, xaxis={"title": {"text": "updates"}}, yaxis={"title": {"text": "loss"}}, hovermode="x unified",
-        legend=LEGEND,
+        340, finding, xaxis={"title": {"text": "updates"}}, yaxis={"title": {"text": "loss (scaled prices)"}},
+        hovermode="x unified", showlegend=False, margin={"l": 70, "r": 80, "t": 30, "b": 60},
     )  # fmt: skip
-    for tag, (called, colour) in names.items():
-        if tag in curves:
-            curve = thinned(curves[tag], POINTS)
-            made.add_scatter(
-                x=curve.steps, y=curve.values, name=called, mode="lines", line={"color": colour, "width": 2}
-            )
+    upper = max(curves, key=lambda tag: curves[tag].values[-1])
+    for tag, curve in curves.items():
+        called, colour = names[tag]
+        made.add_scatter(
+            x=curve.steps, y=curve.values, name=called, mode="lines+text", line={"color": colour, "width": 2},
+            text=[""] * (len(curve.steps) - 1) + [called], textfont={"color": colour, "size": TICK},
+            textposition="top right" if tag == upper else "bottom right", hoverinfo="name+y", cliponaxis=False,
+        )  # fmt: skip
     values = np.concatenate([c.values for c in curves.values()])
     if values.min() > 0 and values.max() >= DECADES * values.min():
-        made.layout.yaxis.type = "log"
+        low, high = np.log10(values.min()), np.log10(values.max())
+        made.layout.yaxis.update(type="log", **log_ticks(float(low), float(high)))
     return Chart("losses", {"": made}, "The winner's losses by update")

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from steepest.sweep.results import SEEDS, Results, number, shown
 
@@ -48,7 +49,9 @@ class KeyAxis:
         self.labels = sorted(different, key=lambda t: (numbers[t] is None, numbers[t] or 0.0))
         if len(known) < len(different) or not known:
             self.kind = "category"
-        elif key in SEEDS or known[-1] < DECADES * max(known[0], 0):
+        elif key in SEEDS:
+            self.kind = "category"  # a seed is a name: nothing lies between two seeds
+        elif known[-1] < DECADES * max(known[0], 0):
             self.kind = "linear"
         elif known[0] > 0:
             self.kind = "log"
@@ -84,7 +87,7 @@ class KeyAxis:
         if self.ticks:
             layout |= {"tickvals": [self.place[t] for t in self.ticks], "ticktext": list(self.ticks.values())}
         elif self.kind == "log":
-            layout |= powers_only(math.log10(self.places.min()), math.log10(self.places.max()))
+            layout |= log_ticks(math.log10(self.places.min()), math.log10(self.places.max()))
         return layout
 
     def dimension(self, order: Sequence[int]) -> dict[str, Any]:
@@ -105,9 +108,15 @@ def tick(text: str) -> str:
     return plain(text if len(text) <= 24 else f"{text[:22]}…")
 
 
-def powers_only(low: float, high: float) -> dict[str, Any]:
-    """Plotly's ticks for a logarithmic axis between two powers of ten: a long axis labels only the powers."""
-    return {"dtick": 1} if high - low > 2 else {}
+def log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Plotly's ticks for a logarithmic axis between two powers of ten: Plotly's own are of two sizes."""
+    if high - low > 2:
+        return {"dtick": 1}
+    factors = [factor * 10.0**power for power in range(math.floor(low), math.ceil(high)) for factor in (1, 2, 5)]
+    ticks = [tick for tick in factors if low <= math.log10(tick) <= high]
+    if len(ticks) < 3:
+        ticks = [t for t in MaxNLocator(5).tick_values(10**low, 10**high) if 10**low <= t <= 10**high]
+    return {"tickvals": ticks, "ticktext": [f"{tick:.4g}" for tick in ticks]}
 
 
 class ObjectiveScale:
@@ -133,6 +142,8 @@ class ObjectiveScale:
         worst = max(moved[-1], fence) if self.higher else min(moved[-1], fence)
         self.best, self.worst = float(best), float(worst)
         self.cut = bool(worst != moved[-1])
+        power = math.floor(math.log10(abs(values[0]))) if values[0] else 0
+        self.factor = 10.0**-power if power < -2 else 1.0  # makes small values short: 0.001594 x 1000
 
     def moved(self, values: Sequence[float] | np.ndarray) -> np.ndarray:
         """Places along a linear axis; values beyond its end are moved to the end."""
@@ -169,7 +180,7 @@ class ObjectiveScale:
     def layout(self) -> dict[str, Any]:
         """Plotly's axis."""
         layout = {"title": {"text": plain(self.name)}, "type": "log" if self.log else "linear", "range": self.range}
-        return layout | (powers_only(*self.range) if self.log else {})
+        return layout | (log_ticks(*self.range) if self.log else {})
 
     def colour(self, values: Sequence[float] | np.ndarray) -> dict[str, Any]:
         """Plotly's colours of lines or markers with these values."""

@@ -1,0 +1,79 @@
+"""The findings of a sweep, one sentence per chart: the charts' titles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+
+from steepest.observe.curves import Curve
+from steepest.sweep.report.scales import KeyAxis, short
+from steepest.sweep.results import Results, shown, spread, value
+
+LISTED = 3  # most values of a key that a sentence lists
+
+
+def of_all_keys(results: Results, axes: Sequence[KeyAxis]) -> str:
+    """Which values the best tenth of the jobs share."""
+    known = [row for row in results.ranked if results.score(row) is not None]
+    best = known[: max(1, math.ceil(len(known) / 10))]
+    shared = []
+    for axis in axes:
+        own = {value(row, axis.key) for row in best}
+        places = [place for place, label in enumerate(axis.labels) if label in own]
+        if len(places) == len(axis.labels):
+            continue
+        labels = [shown(axis.labels[place]) for place in places]
+        unbroken = places[-1] - places[0] == len(places) - 1
+        if len(labels) > 2 and axis.kind != "category" and unbroken:
+            shared.append(f"{axis.key} from {labels[0]} to {labels[-1]}")
+        elif len(labels) <= LISTED:
+            shared.append(f"{axis.key} {' or '.join(labels)}")
+    jobs = f"The best {len(best)} of {len(known)} jobs have" if len(best) > 1 else "The best job has"
+    return f"{jobs} {', '.join(shared) or 'no value in common'}"
+
+
+def of_key(results: Results, axis: KeyAxis) -> str:
+    """Which value of a key has the best mean objective and which the worst."""
+    scores: dict[str, list[float]] = {label: [] for label in axis.labels}
+    for row in results.rows:
+        score = results.score(row)
+        if score is not None:
+            scores[value(row, axis.key)].append(score)
+    means = sorted(((fmean(own), label) for label, own in scores.items() if own), reverse=results.higher)
+    by = " on average" if any(len(own) > 1 for own in scores.values()) else ""
+    (best, first), (worst, last) = means[0], means[-1]
+    text = f"{axis.key} {shown(first)} is best{by}: {best:.4g}"
+    if first != last:
+        text += f", against {worst:.4g} with {shown(last)}"
+    without = [shown(label) for label, own in scores.items() if not own]
+    return text + (f"; no job with {' or '.join(without)} finished" if 0 < len(without) <= LISTED else "")
+
+
+def of_curves(tag: str, job: int, curve: Curve, higher: bool) -> str:
+    """Where the winner's curve has its best value."""
+    if not np.isfinite(curve.values).any():
+        return ""
+    place = int(np.nanargmax(curve.values) if higher else np.nanargmin(curve.values))
+    best = short(float(curve.values[place]))
+    return f"The winner, job {job}, has its best {tag}, {best}, at update {curve.steps[place]}"
+
+
+def of_seeds(results: Results) -> str:
+    """How much the seeds change the best setting's objective, and how many settings it is distinct from."""
+    first, *others = [setting for setting in results.settings if setting.objective is not None]
+    assert first.objective is not None
+    text = f"The best setting reaches {first.objective} over {first.objective.n} seeds"
+    if first.objective.std is None or not others:
+        return text
+    best, std = first.objective.mean, first.objective.std
+    near = sum(abs(other.objective.mean - best) <= std for other in others if other.objective)
+    return f"{text}; {near or 'none'} of the other {len(others)} settings are within one standard deviation"
+
+
+def of_only_seeds(results: Results) -> str:
+    """The spread of a sweep that varies seeds alone."""
+    over = spread(results.score(row) for row in results.rows)
+    return f"{over} over {over.n} seeds" if over else ""
