@@ -378,9 +378,7 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
             first += count
             for number, curve_K in enumerate(its_KP.T):
                 colour = (
-                    theme.blue
-                    if count > LABELLED
-                    else (theme.blue, theme.orange, theme.green, theme.purple)[number % 4]
+                    theme.blue if count > LABELLED else (theme.blue, theme.orange, theme.green, theme.ink)[number % 4]
                 )
                 axes.plot(updates, curve_K, color=colour, lw=1.5 if count <= LABELLED else 0.7)
                 if count <= LABELLED:

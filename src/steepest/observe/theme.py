@@ -39,7 +39,7 @@ class Theme:
         paper, ink: the background, and text and lines upon it.
         muted: text that says less, and data that stay in the background.
         faint: the grid, and areas.
-        blue, orange, green, red, purple: tell data apart, for colour-blind readers too.
+        blue, orange, green, red: tell data apart, for colour-blind readers too.
         heights: of a loss surface, from its lowest point to its highest.
     """
 
@@ -51,7 +51,6 @@ class Theme:
     orange: str
     green: str
     red: str
-    purple: str
     heights: tuple[str, str, str]
 
     @contextmanager
@@ -103,12 +102,12 @@ class Theme:
 
 LIGHT = Theme(
     paper="#ffffff", ink="#1c2024", muted="#626a73", faint="#e3e6ea",
-    blue="#0072b2", orange="#c77400", green="#00825f", red="#b2182b", purple="#9b5fa8",
+    blue="#0072b2", orange="#c77400", green="#00825f", red="#b2182b",
     heights=("#0b3c5d", "#5b9bc4", "#eef4f9"),
 )  # fmt: skip
 DARK = Theme(
     paper="#15181d", ink="#eceff2", muted="#9aa4af", faint="#2d333b",
-    blue="#56b4e9", orange="#e69f00", green="#2fb890", red="#ff6b5e", purple="#cc99d6",
+    blue="#56b4e9", orange="#e69f00", green="#2fb890", red="#ff6b5e",
     heights=("#0a141d", "#1b4460", "#6fa3c7"),
 )  # fmt: skip
 THEMES: dict[ThemeName, Theme] = {"light": LIGHT, "dark": DARK}
@@ -153,12 +152,12 @@ def _move_apart(axes: Axes, labels: Sequence[Annotation], dpi: int) -> None:
     low, high = axes.bbox.y0 / point, axes.bbox.y1 / point
     room_N = np.array([TEXT * 1.25 * (1 + label.get_text().count("\n")) for label in labels])
     order = np.argsort(y_N, kind="stable")
-    y, room = np.clip(y_N[order], low, high), room_N[order]
+    y, room = y_N[order], room_N[order]
     for _ in range(50):
+        y = np.clip(y, low + (room - TEXT) / 2, high - (room - TEXT) / 2)
         for below in range(len(y) - 1):
             overlap = (room[below] + room[below + 1]) / 2 - (y[below + 1] - y[below])
             if overlap > 0:
                 y[below], y[below + 1] = y[below] - overlap / 2, y[below + 1] + overlap / 2
-    y = y + max(0, low - y[0]) - max(0, y[-1] - high)
     for number, moved in zip(order, y, strict=True):
         labels[number].set_position((6, moved - y_N[number]))
