@@ -6,7 +6,7 @@ import pytest
 from matplotlib.dates import num2date
 from sklearn.metrics import confusion_matrix
 
-from steepest.observe import figures
+from steepest.observe import figures, predictions
 from steepest.observe.theme import DARK, LIGHT, lay_out
 
 
@@ -20,6 +20,7 @@ def drawn(monkeypatch):
         found.append(figure)
 
     monkeypatch.setattr(figures, "save", keep)
+    monkeypatch.setattr(predictions, "save", keep)
     return found
 
 
@@ -56,13 +57,13 @@ def texts(axes):
     ],
 )
 def test_the_title_says_how_much_of_the_squared_error_the_model_saved(drawn, tmp_path, better, p_value, sentence):
-    figures.draw_predictions(prices(better=better), "Model", tmp_path / "p.png", LIGHT, p_value)
+    predictions.draw_predictions(prices(better=better), "Model", tmp_path / "p.png", LIGHT, p_value)
     assert title(drawn[0]) == sentence
 
 
 def test_the_error_saved_ends_at_the_skill_and_the_zoom_shows_the_last_60_days(drawn, tmp_path):
     rows = prices(better=1.3)
-    figures.draw_predictions(rows, "Model", tmp_path / "p.png", DARK)
+    predictions.draw_predictions(rows, "Model", tmp_path / "p.png", DARK)
     whole, zoom, _, _, saved, saved_zoom = drawn[0].axes
     test = rows[rows["part"] == "test"]
     skill = 1 - ((test["prediction"] - test["actual"]) ** 2).sum() / ((test["last"] - test["actual"]) ** 2).sum()
@@ -75,7 +76,7 @@ def test_the_error_saved_ends_at_the_skill_and_the_zoom_shows_the_last_60_days(d
 
 
 def test_axes_of_a_price_in_billions_have_no_factor_and_no_offset(drawn, tmp_path):
-    figures.draw_predictions(prices(size=2e9), "Model", tmp_path / "p.png")
+    predictions.draw_predictions(prices(size=2e9), "Model", tmp_path / "p.png")
     for axes in drawn[0].axes:
         assert axes.yaxis.get_offset_text().get_text() == ""
         assert axes.xaxis.get_offset_text().get_text() == ""
@@ -83,7 +84,7 @@ def test_axes_of_a_price_in_billions_have_no_factor_and_no_offset(drawn, tmp_pat
 
 
 def test_a_short_part_has_no_zoom(drawn, tmp_path):
-    figures.draw_predictions(prices(60), "Model", tmp_path / "p.png")
+    predictions.draw_predictions(prices(60), "Model", tmp_path / "p.png")
     assert len(drawn[0].axes) == 3
 
 
@@ -101,7 +102,7 @@ def directions(count=2000):
 
 def test_a_direction_shows_reliability_confusion_and_hits_against_the_majority(drawn, tmp_path):
     rows = directions()
-    figures.draw_predictions(rows, "Model", tmp_path / "p.png")
+    predictions.draw_predictions(rows, "Model", tmp_path / "p.png")
     reliability, confusion, hits = drawn[0].axes
     test = rows[rows["part"] == "test"]
     right = (test["probability_up"] > 0.5) == test["up"]
@@ -122,7 +123,7 @@ def test_a_direction_shows_reliability_confusion_and_hits_against_the_majority(d
 def test_rows_of_two_classes_show_the_probabilities_of_each_class(drawn, tmp_path):
     rows = directions().rename(columns={"probability_up": "probability", "up": "class"})
     rows = rows.drop(columns=["series", "date", "horizon", "last"])
-    figures.draw_predictions(rows, "Model", tmp_path / "p.png")
+    predictions.draw_predictions(rows, "Model", tmp_path / "p.png")
     below = drawn[0].axes[2]
     test = rows[rows["part"] == "test"]
     ones, zeros = (patch.get_data().values.sum() for patch in below.patches)
@@ -132,7 +133,7 @@ def test_rows_of_two_classes_show_the_probabilities_of_each_class(drawn, tmp_pat
 def test_plain_rows_are_compared_with_the_training_mean(drawn, tmp_path):
     actual = np.linspace(-3, 5, 100)
     rows = pd.DataFrame({"part": ["train"] * 50 + ["test"] * 50, "prediction": actual + 0.1, "actual": actual})
-    figures.draw_predictions(rows, "Model", tmp_path / "p.png")
+    predictions.draw_predictions(rows, "Model", tmp_path / "p.png")
     reference = ((actual[50:] - actual[:50].mean()) ** 2).sum()
     left = 100 * 50 * 0.1**2 / reference
     assert title(drawn[0]) == f"The model saved all but {left:.2g} % of the squared error against the training mean"

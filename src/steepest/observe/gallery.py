@@ -25,9 +25,10 @@ from steepest.nets.networks import MLP
 from steepest.observe import fits, landscape
 from steepest.observe.curves import read_curves
 from steepest.observe.eventfile import Sink, event_file
-from steepest.observe.figures import draw_losses, draw_numbers, draw_path, draw_predictions
+from steepest.observe.figures import draw_losses, draw_numbers, draw_path
 from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
+from steepest.observe.predictions import draw_predictions
 from steepest.observe.recorder import Recorder, entry_names
 from steepest.observe.theme import Theme
 

@@ -125,6 +125,13 @@ def percent(share: float, place: float = 0) -> str:
     return f"{chr(0x2212) if share < 0 else ''}{text} %"
 
 
+def compared(ratio: float) -> str:
+    """A ratio in words that "that of ..." continues."""
+    if not 0.5 <= ratio < 2:
+        return f"{ratio:,.3g} times" if ratio >= 2 else f"{percent(ratio)} of"
+    return "equal to" if ratio == 1 else f"{percent(abs(ratio - 1))} {'above' if ratio > 1 else 'below'}"
+
+
 def save(figure: Figure, path: Path) -> None:
     """Lay a figure out and write it as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
