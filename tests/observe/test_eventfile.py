@@ -115,4 +115,4 @@ def test_a_histogram_of_numbers_that_overflowed_is_left_out(tmp_path):
 
 
 def test_the_layout_is_written_as_pytorch_writes_it():
-    assert custom_scalars(layout()) == torchs_own(layout())
+    assert custom_scalars(layout(2, ("W1[0,0]",))) == torchs_own(layout(2, ("W1[0,0]",)))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import read_scalars
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -17,6 +18,7 @@ from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 from steepest.observe import figures, fits, gallery, landscape
 from steepest.observe.pictures import Pictures
+from steepest.observe.theme import DPI, LIGHT, save
 
 
 def line(count=60):
@@ -118,11 +120,24 @@ def test_a_filter_normalised_direction_has_the_length_of_each_row_of_weights():
 
 def test_the_mesh_covers_the_whole_grid():
     grid = landscape.Grid(np.linspace(0, 1, 4), np.linspace(2, 3, 5), np.arange(1.0, 21.0).reshape(5, 4))
-    vertices, colours, faces = landscape.mesh(grid)
-    assert vertices.shape == colours.shape == (20, 3)
-    assert (vertices.min(), vertices.max()) == (0, 1)
-    assert faces.shape == (2 * 3 * 4, 3)
-    assert set(faces.ravel()) == set(range(20))
+    vertices, colours, faces = landscape.mesh(grid, ("a", "b"))
+    surface, its = vertices[:20], 2 * 3 * 4
+    assert (surface.min(), surface.max()) == (0, 1)
+    assert set(faces[:its].ravel()) == set(range(20))
+    assert (np.ptp(colours[:20], axis=0) > 0).all()
+
+
+def test_the_mesh_has_three_axes_beside_the_surface_with_their_ends_and_names():
+    grid = landscape.Grid(np.linspace(0, 1, 4), np.linspace(2, 3, 5), np.arange(1.0, 21.0).reshape(5, 4))
+    vertices, colours, faces = landscape.mesh(grid, ("a", "b"))
+    assert len(vertices) == len(colours)
+    assert set(faces.ravel()) == set(range(len(vertices)))
+    axes = vertices[20:]
+    assert not ((axes[:, 0] > 0.01) & (axes[:, 1] > 0.01) & (axes[:, 1] < 0.99)).any()  # none lies on the surface
+    assert (np.ptp(axes, axis=0) > 1).all()
+    assert (colours[20:] == colours[20]).all()
+    longer = landscape.mesh(grid, ("a longer name", "b"))[0]
+    assert len(longer) > len(vertices)  # the letters of the name
 
 
 def test_snapshots_stay_few_and_evenly_spaced(train):
@@ -209,7 +224,7 @@ def test_losses_of_a_wide_model_are_computed_one_point_at_a_time(tmp_path, monke
     predictor = SimpleNamespace(network=network, loss=LOSSES["mse"])
     pictures = Pictures()
     pictures.updates, pictures.snapshots = [0, 1, 2], [theta_P, theta_P + 0.01, theta_P * 1.1]
-    gallery.draw_descent(tmp_path, predictor, windows, pictures, None, None)
+    gallery.draw_descent(tmp_path, predictor, windows, pictures, None, None, LIGHT)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"parameters.png", "slice.png", "trajectory.png"}
     assert max(held) == 1
@@ -236,7 +251,7 @@ def test_the_animated_fit_is_laid_out_once_and_pauses_at_its_end(tmp_path, monke
     x = np.linspace(0, 9, 20)
     data = fits.OneInput(x, 2 * x, x, torch.tensor(x)[:, None], 0.0, 1.0, ("x", "y"))
     curves = np.stack([slope * data.x_M for slope in (0.0, 1.0, 2.0)])
-    fits.animate_fit(curves, [0, 5, 9], data, tmp_path / "fit.gif")
+    fits.animate_fit(curves, [0, 5, 9], data, tmp_path / "fit.gif", LIGHT)
     assert (len(layouts), len(draws)) == (1, 1)
     with Image.open(tmp_path / "fit.gif") as moving:
         assert moving.n_frames == 3
@@ -257,16 +272,16 @@ def test_the_animated_fit_is_laid_out_once_and_pauses_at_its_end(tmp_path, monke
 def test_a_picture_is_laid_out_once(tmp_path, monkeypatch):
     execute, layouts = ConstrainedLayoutEngine.execute, []
     monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda e, figure: layouts.append(1) or execute(e, figure))
-    figure = figures.Figure(figsize=(4, 3), layout="constrained")
+    figure = Figure(figsize=(4, 3), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], label="line")
     axes.set(xlabel="x", ylabel="y")
     draws = []
     monkeypatch.setattr(axes, "draw", lambda renderer, draw=axes.draw: draws.append(1) or draw(renderer))
-    figures.save(figure, tmp_path / "picture.png")
+    save(figure, tmp_path / "picture.png")
     assert (len(layouts), len(draws)) == (1, 1)
     with Image.open(tmp_path / "picture.png") as picture:
-        assert picture.size == (440, 330)
+        assert picture.size == (4 * DPI, 3 * DPI)
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 5), (2, 5), (100, 7), (5, 5)])

@@ -35,7 +35,8 @@ from steepest.observe.hparams import begin_session, hyperparameters
 from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
-from steepest.observe.tags import layout
+from steepest.observe.recorder import dashboard
+from steepest.observe.theme import LIGHT, THEMES
 from steepest.runs.checkpoints import TRACKER, load
 from steepest.runs.checks import check_objective
 from steepest.runs.config import Checked, check
@@ -155,7 +156,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         record.begin(checked.plain, data_facts(datamodule), device_name(trainer.strategy.root_device), engine, why)
     writer = logger.experiment if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero else None
     if writer is not None:
-        writer.add_custom_scalars(layout())
+        writer.add_custom_scalars(dashboard(model.network, instruments.values()))
         if state is None:
             begin_session(event_file(writer), hyperparameters(checked.plain, record.overrides))
     for note in record.notes:
@@ -188,15 +189,20 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
             model.descent = model.tracker = None
         if bar is not None:
             bar.say("drawing")
-        figures, title = folder / "figures", checked.groups["model"].name
+        figures, best = folder / "figures", tracker.best
+        pictures, parity = _instrument(instruments, Pictures), _instrument(instruments, Parity)
+        theme = THEMES[pictures.theme] if pictures is not None else LIGHT
         try:
             losses_K, every_KP = recorded(folder, model.network, instruments.values(), resumed=done > 0)
-            draw_scores(figures, title, evaluation.predictions, losses_K, tracker.history)
-            pictures, parity = _instrument(instruments, Pictures), _instrument(instruments, Parity)
+            draw_scores(
+                figures, evaluation, losses_K, tracker.history, model=checked.groups["model"].name, theme=theme,
+                loss=model.loss.name, references=tracker.references, best=best and best.epochs,
+                objective=tracker.objective,
+            )  # fmt: skip
             if pictures is not None and (alone or pictures.in_sweeps):
-                draw_descent(figures, model, evaluator.windows, pictures, every_KP, writer)
+                draw_descent(figures, model, evaluator.windows, pictures, every_KP, writer, theme)
             if parity is not None:
-                draw_parity(parity.table(), figures / "parity.png")
+                draw_parity(parity.table(), figures / "parity.png", theme)
             if writer is not None:
                 show(folder, writer, tracker.view.updates)
         except Exception as error:  # the record is complete: a picture must not fail the run

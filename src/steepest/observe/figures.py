@@ -1,133 +1,224 @@
-"""Pictures of predictions, losses and parameters. The colours (Okabe and Ito) are safe for colour-blind readers."""
+"""Pictures of losses and parameters, drawn in a theme.
+
+Shapes: K updates, P numbers of all parameters.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
-BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
+from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
+
+# Of the course's pictures.
+BLACK, ORANGE, BLUE, GREEN, RED = LIGHT.ink, LIGHT.orange, LIGHT.blue, LIGHT.green, LIGHT.red
+LABELLED = 8  # the most lines of one axes that have labels
+NAMES = {"mse": "Mean squared error", "mae": "Mean absolute error", "huber": "Huber loss"}
 
 
-def draw_predictions(predictions: pd.DataFrame, title: str, path: Path) -> None:
-    """Price and prediction on the last part, the residuals, and the squared error saved against tomorrow = today.
+def draw_losses(
+    losses_K: np.ndarray,
+    history: pd.DataFrame,
+    path: Path,
+    *,
+    loss: str,
+    model: str,
+    references: Mapping[str, float] | None = None,
+    best: int | None = None,
+    objective: str = "",
+    theme: Theme = LIGHT,
+) -> None:
+    """The loss of every update's batch, and the loss of the whole train and val parts after every epoch.
 
-    `predictions` is `Evaluation.predictions`. The picture shows the first of several series, and the first day of a
-    longer horizon.
+    All have the loss's own unit.
+
+    Args:
+        losses_K: of each update's batch.
+        history: a row per epoch, with the updates done and the scores.
+        path: of the picture.
+        loss: its name, one of `LOSSES`.
+        model: its name.
+        references: the losses of baselines, as ``reference/val_persistence``.
+        best: the number of the best epoch.
+        objective: the score that chose it.
+        theme: of the picture.
     """
-    part = predictions["part"].iloc[-1]
-    rows = predictions[predictions["part"] == part]
-    if "series" in rows:
-        rows = rows[(rows["series"] == rows["series"].iloc[0]) & (rows["horizon"] == 1)]
-        title = f"{title}: {rows['series'].iloc[0]}"
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    if "probability_up" in rows:
+    part = "val" if "val/loss" in history else "train"
+    curves = {
+        name: history[column].to_numpy()
+        for name, column in (("train", "train/full_loss"), ("val", "val/loss"))
+        if column in history
+    }
+    labels = {"persistence": "tomorrow = today", "mean": "the training mean", "majority": "the majority class"}
+    beside = next(
+        ((labels[n], v) for n in labels if (v := (references or {}).get(f"reference/{part}_{n}")) is not None), None
+    )
+    title = f"The loss of {len(losses_K):,} updates"
+    if best is not None and part in curves:
+        title = f"Epoch {best:,} of {len(history):,} is the best by {objective}"
+        if beside is not None and beside[1] > 0:
+            title += f"; its {part} loss is {compared(curves[part][best - 1] / beside[1])} that of {beside[0]}"
+    unit = "nats" if loss == "cross_entropy" else "targets in standard deviations of the training part"
+    with theme.active():
+        figure = theme.sheet(title, 4.3, model)
         axes = figure.subplots()
-        axes.plot(rows["date"], rows["probability_up"], color=BLUE, lw=0.9, label="predicted probability of up")
-        axes.scatter(rows["date"], rows["up"], color=BLACK, s=4, label="actual (1 = up)")
-        axes.axhline(0.5, color=ORANGE, lw=0.8)
-        axes.set(ylabel="probability", title=f"{title}, {part} part")
-    elif "class" in rows:
-        axes = figure.subplots()
-        for kind, colour in ((0, BLUE), (1, ORANGE)):
-            chances = rows.loc[rows["class"] == kind, "probability"]
-            axes.hist(chances, bins=40, range=(0, 1), color=colour, alpha=0.65, label=f"rows of class {kind}")
-        axes.axvline(0.5, color=BLACK, lw=0.8)
-        axes.set(xlabel="predicted probability of class 1", ylabel="rows", title=f"{title}, {part} part")
-    elif "date" in rows:
-        axes, middle, beneath = figure.subplots(3, 1, sharex=True, height_ratios=[2.2, 1, 1])
-        middle.plot(rows["date"], rows["actual"] - rows["prediction"], color=GREEN, lw=0.7, label="residual")
-        middle.axhline(0, color=BLACK, lw=0.6)
-        middle.set(ylabel="price - prediction")
-        axes.plot(rows["date"], rows["actual"], color=BLACK, lw=1.1, label="price")
-        axes.plot(rows["date"], rows["prediction"], color=ORANGE, lw=1.1, ls="--", label="prediction")
-        axes.set(ylabel="price", title=f"{title}, {part} part, next day")
-        gain = (rows["last"] - rows["actual"]) ** 2 - (rows["prediction"] - rows["actual"]) ** 2
-        beneath.plot(
-            rows["date"], gain.cumsum(), color=BLUE, lw=1.1, label="squared error saved so far against tomorrow = today"
-        )
-        beneath.axhline(0, color=BLACK, lw=0.6)
-        beneath.set(ylabel="below 0: worse")
-    else:
-        axes = figure.subplots()
-        axes.scatter(rows["actual"], rows["prediction"], color=BLUE, s=9, label="rows")
-        ends = [float(rows["actual"].min()), float(rows["actual"].max())]
-        axes.plot(ends, ends, color=BLACK, lw=0.8, label="prediction = actual")
-        axes.set(xlabel="actual", ylabel="prediction", title=f"{title}, {part} part")
-    save(figure, path)
+        axes.plot(np.arange(1, len(losses_K) + 1), losses_K, color=theme.muted, lw=0.5, alpha=0.45)
+        values = [losses_K, *curves.values()]
+        for (name, curve), colour in zip(curves.items(), (theme.blue, theme.orange), strict=False):
+            axes.plot(history["updates"], curve, color=colour, lw=1.8, marker="" if len(curve) > 1 else "o")
+            theme.label(axes, history["updates"].iloc[-1], curve[-1], f"{name} part", colour)
+        if len(losses_K):
+            theme.label(axes, len(losses_K), losses_K[-1], "each update's\nbatch", theme.muted)
+        if beside is not None:
+            values.append(np.array([beside[1]]))
+            axes.axhline(beside[1], color=theme.ink, lw=1.1, ls=(0, (4, 2)))
+            theme.label(
+                axes, max(len(losses_K), history["updates"].max()), beside[1], f"{beside[0]},\n{part} part", theme.ink
+            )
+        if best is not None and part in curves:
+            colour = theme.orange if part == "val" else theme.blue
+            x, y = history["updates"].iloc[best - 1], curves[part][best - 1]
+            axes.plot(x, y, "o", ms=8, mfc=theme.paper, mec=colour, mew=2, zorder=5)
+            theme.note(axes, x, y, f"epoch {best:,}", (-8, 8) if best > 0.8 * len(history) else (0, 9), colour)
+        every = np.concatenate(values)
+        if len(every) and 0 < 10 * np.nanmin(every) < np.nanmax(every):
+            few = np.nanmax(every) < 100 * np.nanmin(every)
+            axes.set_yscale("log", subs=[])
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+        axes.yaxis.set_major_formatter(plain)
+        axes.xaxis.set_major_formatter(plain)
+        axes.set(xlabel="updates", title=f"{NAMES.get(loss, 'Cross-entropy')} ({unit})")
+        axes.margins(x=0.01)
+        save(figure, path)
 
 
-def draw_losses(losses_K: np.ndarray, history: pd.DataFrame, title: str, path: Path) -> None:
-    """The loss of every update's batch, and the loss of the whole train and val parts after every epoch."""
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(np.arange(1, len(losses_K) + 1), losses_K, color="#999999", lw=0.5, label="loss of each update's batch")
-    metric, called, unit = "mse_scaled", "mean squared error", "scaled by the training part"
-    if "train/mse_scaled" not in history:
-        metric, called, unit = "cross_entropy", "cross-entropy", "nats"
-    values = [losses_K]
-    for part, colour in (("train", BLUE), ("val", ORANGE)):
-        if f"{part}/{metric}" in history:
-            values.append(history[f"{part}/{metric}"].to_numpy())
-            axes.plot(history["updates"], values[-1], color=colour, lw=1.6, label=f"{called}, whole {part} part")
-    every = np.concatenate(values)
-    if len(every) and 0 < 10 * np.nanmin(every) < np.nanmax(every):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")  # plain numbers do not need the formula renderer, which starts slowly
-    axes.set(xlabel="updates", ylabel=unit, title=title)
-    save(figure, path)
-
-
-def draw_parity(rows: pd.DataFrame, path: Path) -> None:
+def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
     """The losses of a hand-derived model and of its copy trained by autograd, and below them the gaps between the two.
 
     `rows` is `Parity.table()`. The axis of the gaps is logarithmic, with a place for a gap of 0.
     """
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    axes, beneath = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
-    axes.plot(rows["update"], rows["loss_by_autograd"], color=ORANGE, lw=3.2, label="gradients by autograd")
-    axes.plot(rows["update"], rows["loss_by_hand"], color=BLACK, lw=0.8, label="gradients derived by hand")
-    title = "One seed, the same batches, two ways to compute the gradient"
-    axes.set(ylabel="loss of each update's batch", yscale="log", title=title)
-    gaps = {
-        "loss_difference": (RED, "difference of the losses"),
-        "parameter_difference": (BLUE, "greatest difference of a parameter"),
-    }
+    gaps = {"loss_difference": (theme.orange, "losses"), "parameter_difference": (theme.blue, "parameters,\ngreatest")}
     positive = np.concatenate([rows.loc[rows[name] > 0, name] for name in gaps])
     least = 10.0 ** np.floor(np.log10(positive.min())) if len(positive) else 1e-17
     greatest = positive.max() if len(positive) else least
-    for name, (colour, label) in gaps.items():
-        never = "" if (rows[name] > 0).any() else " (0: equal to the last bit)"
-        beneath.plot(rows["update"], rows[name], ".", ms=3, color=colour, label=label + never)
-    beneath.set_yscale("symlog", linthresh=least)  # logarithmic, with a place for 0
-    beneath.set(xlabel="updates", ylabel="gap", ylim=(-0.3 * least, 2 * greatest))
-    save(figure, path)
+    apart = rows["loss_difference"].max()
+    power = int(np.floor(np.log10(apart))) if apart else 0
+    at_most = f"{int(np.ceil(apart / 10.0**power))}e{power}"
+    found = f"differ by at most {at_most}" if apart else "are equal to the last bit"
+    title = f"By hand and by autograd, the losses of {len(rows):,} updates {found}"
+    with theme.active():
+        figure = theme.sheet(title, 5.4, "One seed, the same batches, two ways to compute the gradient")
+        axes, beneath = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
+        end = rows["update"].iloc[-1]
+        for name, colour, width in (("autograd", theme.orange, 4), ("hand", theme.ink, 0.9)):
+            axes.plot(rows["update"], rows[f"loss_by_{name}"], color=colour, lw=width)
+            theme.label(axes, end, rows[f"loss_by_{name}"].iloc[-1], f"by {name}", colour)
+        axes.set(yscale="log", title="Loss of each update's batch")
+        axes.yaxis.set_major_formatter(plain)
+        for name, (colour, label) in gaps.items():
+            beneath.plot(rows["update"], rows[name], ".", ms=3, color=colour)
+            theme.label(beneath, end, rows[name].iloc[-1], label, colour)
+        beneath.set_yscale("symlog", linthresh=least)  # logarithmic, with a place for 0
+        beneath.yaxis.set_major_formatter(lambda gap, place: f"{gap:.0e}" if gap else "0")
+        beneath.set(xlabel="updates", ylim=(-0.3 * least, 2 * greatest), title="Difference between the two")
+        axes.margins(x=0.01)
+        save(figure, path)
+
+
+def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[int], path: Path, theme: Theme) -> None:
+    """Each parameter of a small model over the updates.
+
+    Args:
+        names: each parameter tensor and the count of its numbers.
+        path_KP: all parameters after each of these updates.
+        updates: how many were done.
+        path: of the picture.
+        theme: of the picture.
+    """
+    half = _half_way(path_KP, updates)
+    title = f"Half of the parameters' way was done after {half:,} of {updates[-1]:,} updates"
+    early = half < updates[-1] / 20  # most of it happens where a linear axis shows nothing
+    with theme.active():
+        figure = theme.sheet(title, min(1.9 * len(names), 8) + 1.1)
+        rows = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+        first = 0
+        for axes, (name, count) in zip(rows, names.items(), strict=True):
+            its_KP = path_KP[:, first : first + count]
+            first += count
+            for number, curve_K in enumerate(its_KP.T):
+                colour = (
+                    theme.blue if count > LABELLED else (theme.blue, theme.orange, theme.green, theme.ink)[number % 4]
+                )
+                axes.plot(updates, curve_K, color=colour, lw=1.5 if count <= LABELLED else 0.7)
+                if count <= LABELLED:
+                    theme.label(axes, updates[-1], curve_K[-1], f"{curve_K[-1]:.4g}".replace("-", "\u2212"), colour)
+            axes.set_title(f"{name}, {count} numbers" if count > 1 else name)
+            axes.yaxis.set_major_formatter(plain)
+            axes.locator_params(axis="y", nbins=5)
+            axes.margins(x=0.01)
+        if early:
+            rows[-1].set_xscale("symlog", linthresh=1)
+        rows[-1].xaxis.set_major_formatter(plain)
+        rows[-1].set_xlabel("updates (logarithmic)" if early else "updates")
+        save(figure, path)
+
+
+def _half_way(path_KP: np.ndarray, updates: Sequence[int]) -> int:
+    """After how many updates the parameters were half as far from their end as at the start."""
+    left_K = np.linalg.norm(path_KP - path_KP[-1], axis=1)
+    return int(updates[int(np.argmax(left_K <= left_K[0] / 2))])
 
 
 def draw_numbers(
-    names: list[str], starts: list[np.ndarray], ends: list[np.ndarray], gradients: list[np.ndarray], path: Path
+    names: list[str],
+    starts: list[np.ndarray],
+    ends: list[np.ndarray],
+    gradients: list[np.ndarray],
+    path: Path,
+    theme: Theme = LIGHT,
 ) -> None:
     """Histograms of each parameter tensor at the start and at the end, and of its gradient at the end."""
-    figure = Figure(figsize=(9, 1.9 * len(names) + 0.6), layout="constrained")
-    grid = figure.subplots(len(names), 2, squeeze=False)
-    for row, (numbers, slopes) in enumerate(grid):
-        start, end, gradient = (tensors[row].ravel() for tensors in (starts, ends, gradients))
-        bins = np.histogram_bin_edges(np.concatenate([start, end]), 30).tolist()
-        # One filled outline is drawn faster than 30 bars.
-        numbers.hist(start, bins, histtype="stepfilled", color=BLUE, alpha=0.5, label="at the start")
-        numbers.hist(end, bins, histtype="stepfilled", color=ORANGE, alpha=0.7, label="at the end")
-        slopes.hist(gradient, 30, histtype="stepfilled", color=GREEN, alpha=0.8, label="gradient at the end")
-        numbers.set(ylabel=f"{names[row]}: count")
-        for axes in (numbers, slopes):
-            axes.locator_params(axis="x", nbins=6)
-    grid[-1, 0].set(xlabel="parameter")
-    grid[-1, 1].set(xlabel="gradient (loss / parameter)")
-    figure.suptitle("All parameters, and the gradient of the training loss", fontsize=12)
-    save(figure, path)
+    moved = np.sqrt(sum(float(((end - start) ** 2).sum()) for start, end in zip(starts, ends, strict=True)))
+    length = np.sqrt(sum(float((start**2).sum()) for start in starts))
+    title = (
+        f"The parameters moved by {percent(moved / length)} of their length at the start"
+        if length
+        else (f"The parameters moved by {moved:.3g} from 0")
+    )
+    with theme.active():
+        figure = theme.sheet(
+            title, 1.6 * len(names) + 1.2, "Counts of numbers: at the start (grey) and at the end (line)."
+        )
+        grid = figure.subplots(len(names), 2, squeeze=False)
+        for row, (numbers, slopes) in enumerate(grid):
+            start, end, gradient = (tensors[row].ravel() for tensors in (starts, ends, gradients))
+            numbers.set_title(names[row])
+            slopes.set_title("its gradient at the end" if row == 0 else "")
+            if start.size <= LABELLED:  # histograms of so few numbers would be single bars
+                numbers.plot([start, end], [0, 1], "o-", color=theme.blue, ms=4, lw=1)
+                numbers.set_yticks([0, 1], ["start", "end"])
+                slopes.vlines(gradient, 0, 1, color=theme.green, lw=2)
+                slopes.set_yticks([])
+            else:
+                bins = np.histogram_bin_edges(np.concatenate([start, end]), 30).tolist()
+                # One filled outline is drawn faster than 30 bars.
+                numbers.hist(start, bins, histtype="stepfilled", color=theme.muted, alpha=0.45)
+                numbers.hist(end, bins, histtype="step", color=theme.blue, lw=1.6)
+                slopes.hist(gradient, 30, histtype="stepfilled", color=theme.green, alpha=0.8)
+                for axes in (numbers, slopes):
+                    axes.locator_params(axis="y", nbins=4)
+                    axes.yaxis.set_major_formatter(plain)
+            for axes in (numbers, slopes):
+                axes.locator_params(axis="x", nbins=5)
+                axes.xaxis.set_major_formatter(plain)
+        grid[-1, 0].set(xlabel="parameter")
+        grid[-1, 1].set(xlabel="gradient (loss / parameter)")
+        save(figure, path)
 
 
 def spaced(count: int, most: int) -> list[int]:
@@ -142,22 +233,3 @@ def finish(axes: Axes, solid: bool = False) -> None:
         return
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=9)
-
-
-def save(figure: Figure, path: Path, solid: bool = False) -> None:
-    """Finish all axes that have labels, and write the figure as PNG."""
-    for axes in figure.axes:
-        if axes.get_legend_handles_labels()[1]:
-            finish(axes, solid)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lay_out(figure, dpi=110).print_png(path, pil_kwargs={"compress_level": 1})
-
-
-def lay_out(figure: Figure, dpi: int) -> FigureCanvasAgg:
-    """Compute the figure's layout and freeze it; `savefig` would compute it in an extra pass over all artists."""
-    canvas = FigureCanvasAgg(figure)
-    figure.set_dpi(dpi)
-    if engine := figure.get_layout_engine():
-        engine.execute(figure)
-    figure.set_layout_engine("none")
-    return canvas

@@ -18,7 +18,8 @@ from PIL import Image
 from steepest.data.windows import Windows
 from steepest.nets.curvature import Surface
 from steepest.nets.networks import forward
-from steepest.observe.figures import BLACK, BLUE, ORANGE, lay_out, save, spaced
+from steepest.observe.figures import spaced
+from steepest.observe.theme import Theme, lay_out, plain, save
 
 POINTS, DOTS = 300, 1500  # points along the input's axis; the most samples in a picture
 FRAMES, FRAME_MS, LAST_FRAME_MS = 30, 120, 840
@@ -69,31 +70,44 @@ def fitted(surface: Surface, data: OneInput, snapshots: Sequence[np.ndarray]) ->
     return torch.cat(curves, dim=1).mT.numpy() * data.scale + data.mean
 
 
-def draw_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path) -> None:
+def draw_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path, theme: Theme) -> None:
     """The function at the start, at some updates in between and at the end, over the data."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    _plot_data(axes, data)
-    shown = spaced(len(curves_KM), 6)
-    for number in shown[1:-1]:
-        axes.plot(data.x_M, curves_KM[number], color=BLUE, lw=1.0, alpha=0.45)
-    axes.plot(data.x_M, curves_KM[0], color=BLUE, lw=1.6, ls="--", label=f"after {updates[0]} updates")
-    axes.plot(data.x_M, curves_KM[-1], color=ORANGE, lw=2.2, label=f"after {updates[-1]} updates")
-    axes.set(title="How the function approaches the data (thin lines: updates in between)")
-    save(figure, path)
+    first, last = (_error(curve_M, data) for curve_M in (curves_KM[0], curves_KM[-1]))
+    title = f"The root mean square error on the training data went from {first:.4g} to {last:.4g}"
+    with theme.active():
+        figure = theme.sheet(title, 4.6, "Grey: training data. Thin lines: the function after updates in between.")
+        axes = figure.subplots()
+        _plot_data(axes, data, theme)
+        shown = spaced(len(curves_KM), 6)
+        for number in shown[1:-1]:
+            axes.plot(data.x_M, curves_KM[number], color=theme.blue, lw=0.8, alpha=0.6)
+        for number, colour in ((0, theme.blue), (-1, theme.orange)):
+            axes.plot(data.x_M, curves_KM[number], color=colour, lw=2.2)
+            theme.label(axes, data.x_M[-1], curves_KM[number][-1], f"after {updates[number]:,}\nupdates", colour)
+        axes.margins(x=0.01)
+        save(figure, path)
 
 
-def animate_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path) -> None:
+def _error(curve_M: np.ndarray, data: OneInput) -> float:
+    """The root mean square error of a function at the samples, read off its curve."""
+    return float(np.sqrt(np.mean((np.interp(data.x_N, data.x_M, curve_M) - data.y_N) ** 2)))
+
+
+def animate_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path, theme: Theme) -> None:
     """The same as a GIF. The axes are drawn once, and each frame redraws only the curve and the title."""
+    with theme.active():
+        _animate_fit(curves_KM, updates, data, path, theme)
+
+
+def _animate_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path, theme: Theme) -> None:
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    _plot_data(axes, data)
-    (line,) = axes.plot(data.x_M, curves_KM[0], color=ORANGE, lw=2.2, animated=True)
-    title = axes.set_title(f"after {updates[0]} updates", animated=True)
+    _plot_data(axes, data, theme)
+    (line,) = axes.plot(data.x_M, curves_KM[0], color=theme.orange, lw=2.2, animated=True)
+    title = axes.set_title(_after(updates[0], data), animated=True)
     both = np.concatenate([curves_KM.ravel(), data.y_N])
     low, high = np.quantile(both, [0.001, 0.999])
     axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-    axes.grid(alpha=0.25)
     canvas = lay_out(figure, dpi=70)
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
@@ -101,7 +115,7 @@ def animate_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path:
     for number in spaced(len(curves_KM), FRAMES):
         canvas.restore_region(background)
         line.set_ydata(curves_KM[number])
-        title.set_text(f"after {updates[number]} updates")
+        title.set_text(_after(updates[number], data))
         axes.draw_artist(line)
         axes.draw_artist(title)
         frame = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
@@ -111,28 +125,39 @@ def animate_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path:
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
-def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, path: Path) -> None:
+def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, path: Path, theme: Theme) -> None:
     """The contribution c_h sigma(w_h x + b_h) of each hidden unit, and their sum, over the data."""
     (W1_H1, b1_H), (W2_1H, b2_1) = surface.layers(torch.tensor(theta_P, dtype=torch.float64))
     sigma = surface.network.activations[0]
-    pieces_MH = sigma(data.input_M1 @ W1_H1.mT + b1_H) * W2_1H
-    figure = Figure(figsize=(9, 6.2), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.2, 1])
-    _plot_data(above, data)
-    total_M = (pieces_MH.sum(1) + b2_1).numpy() * data.scale + data.mean
-    above.plot(data.x_M, total_M, color=ORANGE, lw=2.2, label="the net (the sum)")
-    above.set(xlabel=None, title=f"The contributions of {len(b1_H)} hidden units and their sum")
-    for number, piece_M in enumerate(pieces_MH.T.numpy()):
-        label = None if number else "one hidden unit"
-        below.plot(data.x_M, piece_M * data.scale, lw=1.0, color=BLUE, alpha=0.6, label=label)
+    pieces_MH = (sigma(data.input_M1 @ W1_H1.mT + b1_H) * W2_1H).numpy() * data.scale
     constant = float(b2_1) * data.scale + data.mean
-    below.axhline(0, color=BLACK, lw=0.6)
-    title = f"Each unit's contribution (the sum also contains the constant {constant:.4g})"
-    below.set(xlabel=data.names[0], ylabel="contribution", title=title)
-    save(figure, path)
+    share_H = np.sort(np.ptp(pieces_MH, axis=0))[::-1].cumsum()
+    enough = int(np.searchsorted(share_H, 0.9 * share_H[-1])) + 1
+    title = f"{enough} of {len(share_H)} hidden units make 90 % of what the units add up to"
+    with theme.active():
+        caption = f"Grey: training data. The sum also has the constant {constant:.4g}."
+        figure = theme.sheet(title, 5.8, caption)
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.2, 1])
+        _plot_data(above, data, theme)
+        total_M = pieces_MH.sum(1) + constant
+        above.plot(data.x_M, total_M, color=theme.orange, lw=2.2)
+        theme.label(above, data.x_M[-1], total_M[-1], "the net", theme.orange)
+        above.set(xlabel=None)
+        below.axhline(0, color=theme.muted, lw=0.8)
+        below.plot(data.x_M, pieces_MH, color=theme.blue, lw=1.0, alpha=0.7)
+        below.set(xlabel=data.names[0], title=f"What each of the {len(share_H)} hidden units adds, same unit")
+        below.yaxis.set_major_formatter(plain)
+        above.margins(x=0.01)
+        save(figure, path)
 
 
-def _plot_data(axes: Axes, data: OneInput) -> None:
+def _plot_data(axes: Axes, data: OneInput, theme: Theme) -> None:
     dots = spaced(len(data.x_N), DOTS)
-    axes.plot(data.x_N[dots], data.y_N[dots], ".", color="#999999", ms=2.5, label="training data")
-    axes.set(xlabel=data.names[0], ylabel=data.names[1])
+    axes.plot(data.x_N[dots], data.y_N[dots], ".", color=theme.muted, ms=2.5, alpha=0.6, mew=0)
+    axes.set(xlabel=data.names[0], title=data.names[1])
+    axes.xaxis.set_major_formatter(plain)
+    axes.yaxis.set_major_formatter(plain)
+
+
+def _after(updates: int, data: OneInput) -> str:
+    return f"{data.names[1]}, after {updates:,} updates"

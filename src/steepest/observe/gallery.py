@@ -6,9 +6,8 @@ import gc
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,16 +18,19 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from steepest.data.windows import Windows
 from steepest.evaluate.baselines import least_squares
+from steepest.evaluate.evaluation import Evaluation
 from steepest.nets.curvature import Surface
 from steepest.nets.losses import LOSSES, Loss
 from steepest.nets.networks import MLP
 from steepest.observe import fits, landscape
 from steepest.observe.curves import read_curves
 from steepest.observe.eventfile import Sink, event_file
-from steepest.observe.figures import draw_losses, draw_numbers, draw_predictions
+from steepest.observe.figures import draw_losses, draw_numbers, draw_path
 from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
-from steepest.observe.recorder import Recorder
+from steepest.observe.predictions import draw_predictions
+from steepest.observe.recorder import Recorder, entry_names
+from steepest.observe.theme import Theme
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -61,7 +63,7 @@ def recorded(
         every_KP = np.vstack([pictures.snapshots[0], *recorder.entries]).astype(float)
     if resumed:
         shapes = {name: p.shape for name, p in network.named_parameters()}
-        tags = [f"parameter/{n}[{','.join(map(str, i))}]" for n, s in shapes.items() for i in product(*map(range, s))]
+        tags = [f"parameter/{name}" for name in entry_names(shapes)]
         curves = read_curves(folder, ["train/loss", *tags])
         losses_K = curves["train/loss"].values if "train/loss" in curves else losses_K
         complete = all(tag in curves for tag in tags)
@@ -83,11 +85,18 @@ def _uncollected() -> Iterator[None]:
 
 @_uncollected()
 def draw_scores(
-    figures: Path, title: str, predictions: pd.DataFrame, losses_K: np.ndarray, history: Sequence[Mapping[str, float]]
+    figures: Path,
+    evaluation: Evaluation,
+    losses_K: np.ndarray,
+    history: Sequence[Mapping[str, float]],
+    *,
+    model: str,
+    theme: Theme,
+    **facts: Any,
 ) -> None:
-    """Draw the pictures of every run: the predictions of the last part, and the losses."""
-    draw_predictions(predictions, title, figures / "prediction.png")
-    draw_losses(losses_K, pd.DataFrame(history), title, figures / "loss.png")
+    """Draw the pictures of every run: the predictions of the last part, and the losses (`facts`: of `draw_losses`)."""
+    draw_predictions(evaluation.predictions, model, figures / "prediction.png", theme, evaluation.p_value)
+    draw_losses(losses_K, pd.DataFrame(history), figures / "loss.png", model=model, theme=theme, **facts)
 
 
 @_uncollected()
@@ -98,6 +107,7 @@ def draw_descent(
     pictures: Pictures,
     every_KP: np.ndarray | None,
     writer: SummaryWriter | None,
+    theme: Theme,
 ) -> None:
     """Draw the parameters, the loss around their path, and, for one input, the function at several updates.
 
@@ -108,6 +118,7 @@ def draw_descent(
         pictures: the snapshots of the parameters.
         every_KP: the parameters before the first and after each update, as `recorded` returns them.
         writer: where TensorBoard's mesh of the loss surface goes; None for nowhere.
+        theme: of the pictures.
     """
     network, path, updates = predictor.network, pictures.snapshots, pictures.updates
     if len(path) < 2:
@@ -115,20 +126,15 @@ def draw_descent(
     widest = max(size for parameter in network.parameters() for size in parameter.shape)
     batch = windows.spread("train", min(pictures.samples, max(1, MOST_OUTPUTS // widest)))
     surface = Surface(network, predictor.loss, batch.x_ND, batch.y_NH)
-    start_P, end_P = (torch.tensor(path[k]).double() for k in (0, -1))
-    starts, ends, gradients = (
-        [tensor.numpy() for layer in surface.layers(vector_P) for tensor in layer]
-        for vector_P in (start_P, end_P, surface.gradient(end_P))
-    )
-    draw_numbers(list(dict(network.named_parameters())), starts, ends, gradients, figures / "parameters.png")
+    _draw_parameters(surface, path, every_KP, figures / "parameters.png", theme)
     if len(path[0]) > 2:
-        landscape.draw_slices(surface, path, figures)
+        landscape.draw_slices(surface, path, figures, theme)
     else:
         path_K2 = every_KP if every_KP is not None else np.stack(path).astype(float)
-        grid = _draw_surface(predictor, windows, surface, path_K2, figures / "surface.png")
+        grid = _draw_surface(predictor, windows, surface, path_K2, figures / "surface.png", theme)
         if writer is not None:
             coarse = landscape.Grid(grid.u_G[::2], grid.v_G[::2], grid.loss_GG[::2, ::2])
-            vertices, colours, faces = (torch.from_numpy(a).unsqueeze(0) for a in landscape.mesh(coarse))
+            vertices, colours, faces = (torch.from_numpy(a).unsqueeze(0) for a in landscape.mesh(coarse, ("W1", "b1")))
             writer.add_mesh("surface", vertices, colours, faces, global_step=updates[-1])
     data = fits.one_input(windows, batch.x_ND, batch.y_NH)
     if data is None:
@@ -138,14 +144,30 @@ def draw_descent(
     # Dense at the start of the run, where most of the descent happens.
     shown = sorted({0, len(path) - 1, *(round(n) for n in np.geomspace(1, len(path) - 1, fits.FRAMES))})
     curves_KM = fits.fitted(surface, data, [path[n] for n in shown])
-    fits.draw_fit(curves_KM, [updates[n] for n in shown], data, figures / "fit.png")
-    fits.animate_fit(curves_KM, [updates[n] for n in shown], data, figures / "fit.gif")
+    fits.draw_fit(curves_KM, [updates[n] for n in shown], data, figures / "fit.png", theme)
+    fits.animate_fit(curves_KM, [updates[n] for n in shown], data, figures / "fit.gif", theme)
     if network.depth == 2 and surface.sizes[1] <= 200:
-        fits.draw_pieces(surface, data, pictures.snapshots[-1], figures / "pieces.png")
+        fits.draw_pieces(surface, data, pictures.snapshots[-1], figures / "pieces.png", theme)
+
+
+def _draw_parameters(
+    surface: Surface, path: Sequence[np.ndarray], every_KP: np.ndarray | None, to: Path, theme: Theme
+) -> None:
+    """Draw the path of each parameter of a small model, or histograms of a larger one's."""
+    sizes = dict(zip(dict(surface.network.named_parameters()), surface.sizes, strict=True))
+    if every_KP is not None:
+        draw_path(sizes, every_KP, range(len(every_KP)), to, theme)
+        return
+    start_P, end_P = (torch.tensor(path[k]).double() for k in (0, -1))
+    starts, ends, gradients = (
+        [tensor.numpy() for layer in surface.layers(vector_P) for tensor in layer]
+        for vector_P in (start_P, end_P, surface.gradient(end_P))
+    )
+    draw_numbers(list(sizes), starts, ends, gradients, to, theme)
 
 
 def _draw_surface(
-    predictor: Trained, windows: Windows, surface: Surface, path_K2: np.ndarray, path: Path
+    predictor: Trained, windows: Windows, surface: Surface, path_K2: np.ndarray, path: Path, theme: Theme
 ) -> landscape.Grid:
     """Draw the loss surface of a model with two parameters, its path, the full-batch path and the exact minimum."""
     theta = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
@@ -155,7 +177,7 @@ def _draw_surface(
         updates = min(len(path_K2) - 1, MOST_FULL_UPDATES)
         full_K2 = landscape.full_batch_path(surface, torch.tensor(path_K2[0]), optimizer, updates)
     minimum_2 = least_squares(windows).flatten().cpu().numpy() if surface.loss is LOSSES["mse"] else None
-    return landscape.draw_surface(surface, path_K2, full_K2, minimum_2, path)
+    return landscape.draw_surface(surface, path_K2, full_K2, minimum_2, path, theme)
 
 
 def show(folder: Path, writer: Sink, step: int) -> None:

@@ -1,4 +1,8 @@
-"""TensorBoard's HPARAMS tab: a run's hyperparameters and results in one row."""
+"""TensorBoard's HPARAMS tab: a run's hyperparameters and results in one row.
+
+The tab's table always shows settings left of results. At first it shows five settings, those that differ between runs
+before the others, and the first five results: the order of the two lists below decides what is seen at first.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +17,20 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 
 from steepest.observe.eventfile import Sink, event_file, write_event
 
-NUMBERS = (
+SETTINGS = (
+    "model", "model.hidden", "data.window", "optimizer", "optimizer.lr", "seed", "data", "data.transform",
+    "data.relative_to_last", "data.target", "data.horizon", "data.batch_size", "model.units", "model.layers",
+    "model.activation", "model.loss", "optimizer.momentum", "optimizer.weight_decay", "scheduler", "stop",
+    "stop.epochs", "stop.updates", "trainer.precision",
+)  # fmt: skip
+NUMBERS = frozenset((
     "seed", "data.window", "data.horizon", "data.batch_size", "model.units", "model.layers", "optimizer.lr",
     "optimizer.momentum", "optimizer.weight_decay", "stop.epochs", "stop.updates",
-)  # fmt: skip
-WORDS = (
-    "data", "data.transform", "data.target", "data.relative_to_last", "model", "model.hidden", "model.activation",
-    "model.loss", "optimizer", "scheduler", "stop", "trainer.precision",
-)  # fmt: skip
+))  # fmt: skip
 # The results: the same list in every run, because TensorBoard takes one run's list for all runs.
 METRICS = (
-    "best/objective", "test/rmse", "test/mase", "test/directional_accuracy", "test/accuracy", "test/cross_entropy",
-    "test/skill", "critical/verdict", "critical/gradient_norm", "critical/greatest_eigenvalue",
+    "best/objective", "test/skill", "test/rmse", "test/mase", "test/directional_accuracy", "test/accuracy",
+    "test/cross_entropy", "critical/verdict", "critical/gradient_norm", "critical/greatest_eigenvalue",
     "critical/smallest_eigenvalue",
 )  # fmt: skip
 
@@ -47,10 +53,11 @@ def hyperparameters(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str
     hidden = flat.get("model.hidden") or []
     flat["model.layers"], flat["model.units"] = len(hidden) + 1, sum(hidden)
     typed = [override.split("=", 1)[0].lstrip("+") for override in overrides]
-    further = [key for key in typed if key in flat and "." in key and key not in NUMBERS + WORDS]
+    further = [key for key in typed if key in flat and "." in key and key not in SETTINGS]
     numbers = {key: flat[key] if _is_number(flat.get(key)) else None for key in NUMBERS}
-    words = {key: None if flat.get(key) is None else str(flat[key]) for key in WORDS}
-    return numbers | words | {key: flat[key] if _is_number(flat[key]) else str(flat[key]) for key in further}
+    words = {key: None if flat.get(key) is None else str(flat[key]) for key in SETTINGS if key not in NUMBERS}
+    shown = {key: (numbers | words)[key] for key in SETTINGS}
+    return shown | {key: flat[key] if _is_number(flat[key]) else str(flat[key]) for key in further}
 
 
 def begin_session(writer: Sink, values: dict[str, float | str | None]) -> None:

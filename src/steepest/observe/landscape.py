@@ -13,18 +13,21 @@ import numpy as np
 import torch
 from matplotlib import colormaps, ticker
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm
+from matplotlib.colors import BoundaryNorm, Colormap
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 from torch import Tensor
 
 from steepest.nets.curvature import Surface
-from steepest.observe.figures import BLACK, BLUE, ORANGE, RED, save, spaced
+from steepest.observe.figures import spaced
+from steepest.observe.theme import Theme, percent, plain, save
 
-SIDE, SLICE = 81, 41  # points along a side of the grid: of a surface, of a slice
+SIDE, SLICE = 61, 41  # points along a side of the grid: of a surface, of a slice
 LARGE, LARGE_SLICE = 100_000, 21  # slices of models with more parameters than this have fewer points
 SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # the most samples of a slice; its most samples times parameters times points
 HELD = 2**18  # the most numbers in one tensor when several points are evaluated at once; larger tensors miss the cache
 COLUMNS = 2**15  # how many parameters of a whole path are held in double precision at once
+SETTLED = 1e-6  # an end whose loss is above the minimum by no more than this share is at the minimum
 STILL = 1e-5  # a path that moves less than this share of its extent has settled: a picture cannot show more
 
 
@@ -134,9 +137,9 @@ def _centred(path: Sequence[np.ndarray]) -> Iterator[Tensor]:
 
 
 def draw_surface(
-    surface: Surface, path_K2: np.ndarray, full_K2: np.ndarray, minimum_2: np.ndarray | None, path: Path
+    surface: Surface, path_K2: np.ndarray, full_K2: np.ndarray, minimum_2: np.ndarray | None, path: Path, theme: Theme
 ) -> Grid:
-    """Draw the true loss of a model with two parameters, and the descents across it.
+    """Draw the true loss of a model with two parameters, the descents across it, and a zoom on their end.
 
     Args:
         surface: the loss.
@@ -144,30 +147,62 @@ def draw_surface(
         full_K2: the path of the same optimizer with the gradient of all samples.
         minimum_2: the closed-form minimum; None where there is none.
         path: of the picture.
+        theme: of the picture.
 
     Returns:
-        The losses in the picture.
+        The losses in the whole picture.
     """
-    points = [path_K2, full_K2] + ([] if minimum_2 is None else [minimum_2[None]])
-    u_G, v_G = (span(*(point_K2[:, axis] for point_K2 in points), points=SIDE) for axis in (0, 1))
-    grid = plane(surface, torch.zeros(2, dtype=torch.float64), [*torch.eye(2, dtype=torch.float64)], u_G, v_G)
-    figure = Figure(figsize=(8, 6.4), layout="constrained")
-    axes = figure.subplots()
-    contours(figure, axes, grid, "loss of the whole training part")
-    axes.plot(*path_K2.T, "-", color=ORANGE, lw=1.0, label=f"every update, its own batch ({len(path_K2) - 1} updates)")
-    axes.plot(*path_K2.T, ".", color=ORANGE, ms=2.5)
-    axes.plot(*full_K2.T, "--", color=BLUE, lw=1.8, label=f"all samples at each update ({len(full_K2) - 1} updates)")
-    axes.plot(*path_K2[0], "o", color=BLACK, ms=7, label="start")
-    axes.plot(*path_K2[-1], "s", color=BLACK, ms=6, label="end")
+    minimum_M2 = np.empty((0, 2)) if minimum_2 is None else minimum_2[None]
+    whole = _grid_around(surface, [path_K2, full_K2, minimum_M2], SIDE)
+    zoom = _grid_around(surface, [path_K2[-1 - len(path_K2) // 10 :], full_K2[-1:], minimum_M2], SLICE)
+    start, end = losses(surface, torch.tensor(path_K2[[0, -1]])).tolist()
+    title = f"The training loss {'fell' if end < start else 'rose'} from {start:.4g} to {end:.4g}"
+    settled = False
     if minimum_2 is not None:
-        axes.plot(*minimum_2, "*", color=RED, ms=16, mec="white", label="minimum (closed form)")
-    axes.set(xlabel="W1 (a)", ylabel="b1 (b)", title="The loss and the path of descent (prices are standardised)")
-    axes.set(xlim=(u_G[0], u_G[-1]), ylim=(v_G[0], v_G[-1]))
-    save(figure, path, solid=True)
-    return grid
+        least = float(losses(surface, torch.tensor(minimum_M2)))
+        settled = end <= least * (1 + SETTLED)
+        title += ", its minimum" if settled else f", {percent(end / least - 1)} above its minimum"
+    grids = [whole] if settled or np.ptp(zoom.u_G) > np.ptp(whole.u_G) / 2 else [whole, zoom]
+    if len(full_K2) <= len(path_K2) and np.allclose(path_K2[: len(full_K2)], full_K2, rtol=1e-4, atol=1e-6):
+        caption = f"{len(path_K2) - 1:,} updates, each with all samples"
+    else:
+        caption = (
+            f"Orange: {len(path_K2) - 1:,} updates, each with its own batch. Dashed: the same optimizer with all "
+            f"samples, {len(full_K2) - 1:,} updates."
+        )
+    with theme.active():
+        figure = theme.sheet(title, 4.6 if len(grids) > 1 else 5.6, caption)
+        every = figure.subplots(1, len(grids), squeeze=False, width_ratios=[1.5, 1][: len(grids)])[0]
+        for number, (axes, grid) in enumerate(zip(every, grids, strict=True)):
+            contours(figure, axes, grid, "" if number else "loss of the whole training part", theme.height_map())
+            axes.plot(*full_K2.T, color=theme.paper, lw=1.6, ls=(0, (3, 2)))
+            axes.plot(*(path_K2[-1 - len(path_K2) // 10 :] if number else path_K2).T, color=theme.orange, lw=1.1)
+            axes.plot(*path_K2[0], "o", color=theme.ink, mec=theme.paper, ms=7)
+            axes.plot(*path_K2[-1], "s", color="none", mec=theme.ink, mew=1.8, ms=12)
+            if minimum_2 is not None:
+                axes.plot(*minimum_2, "*", color=theme.red, ms=13 if number or len(grids) == 1 else 0, mec=theme.paper)
+            axes.set(xlim=(grid.u_G[0], grid.u_G[-1]), ylim=(grid.v_G[0], grid.v_G[-1]), xlabel="W1 (slope a)")
+            axes.locator_params(nbins=5 - number)
+            axes.xaxis.set_major_formatter(plain)
+            axes.yaxis.set_major_formatter(plain)
+        every[0].set(title="b1 (constant b)")
+        theme.note(every[0], path_K2[0][0], path_K2[0][1], "start", (7, 4))
+        theme.note(every[-1], path_K2[-1][0], path_K2[-1][1], "end", (8, -8))
+        if len(grids) > 1:
+            every[1].set_title("The end" if minimum_2 is None else "The end, and the minimum")
+        if minimum_2 is not None:
+            theme.note(every[-1], minimum_2[0], minimum_2[1], "minimum", (-8, 8), theme.red)
+        save(figure, path)
+    return whole
 
 
-def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path) -> None:
+def _grid_around(surface: Surface, paths_K2: Sequence[np.ndarray], side: int) -> Grid:
+    """The losses of a model with two parameters where these paths are."""
+    u_G, v_G = (span(*(points_K2[:, axis] for points_K2 in paths_K2), points=side) for axis in (0, 1))
+    return plane(surface, torch.zeros(2, dtype=torch.float64), [*torch.eye(2, dtype=torch.float64)], u_G, v_G)
+
+
+def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path, theme: Theme) -> None:
     """Draw the loss of a model with more than two parameters on two planes, from K snapshots (P,) of its parameters.
 
     `slice.png` is the plane through the end along two random directions. `trajectory.png` is the plane in which the
@@ -179,42 +214,48 @@ def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path) -> 
     surface = Surface(surface.network, surface.loss, surface.x_ND[chosen], surface.y_NH[chosen])
     start_P, end_P = (torch.tensor(path[k]).double() for k in (0, -1))
     start, end = float(surface.losses(start_P)), float(surface.losses(end_P))
+    caption = f"True losses of {len(chosen):,} training samples at {side} x {side} points"
 
     axis_G = np.linspace(-1, 1, side)
     grid = plane(surface, end_P, [filter_normalised(surface, end_P, seed) for seed in (0, 1)], axis_G, axis_G)
-    figure = Figure(figsize=(7.4, 6.2), layout="constrained")
-    axes = figure.subplots()
-    contours(figure, axes, grid, f"loss of {len(chosen)} training samples")
-    axes.plot(0, 0, "s", color=RED, ms=7, label=f"end of the descent, loss {end:.4g}")
-    axes.set(
-        xlabel="along a random direction (1: as long as each row of weights)",
-        ylabel="along another random direction",
-        title=f"The loss around the end (filter-normalised, {side} x {side} points)",
-    )
-    save(figure, figures / "slice.png", solid=True)
+    lower = float((grid.loss_GG < end).mean())
+    title = f"Around the end of the descent, {percent(lower)} of a random plane has a lower loss"
+    with theme.active():
+        figure = theme.sheet(title, 5.4, f"{caption}. The directions are filter-normalised.")
+        axes = figure.subplots()
+        contours(figure, axes, grid, "loss", theme.height_map())
+        axes.plot(0, 0, "s", color=theme.orange, mec=theme.paper, ms=8)
+        theme.note(axes, 0, 0, f"end, loss {end:.4g}", (8, 4))
+        axes.set(
+            xlabel="along a random direction (1: as long as each row of weights)",
+            title="Along another random direction",
+        )
+        save(figure, figures / "slice.png")
 
     two_2P, path_K2, explained_2 = principal_plane(path)
     u_G, v_G = (span(path_K2[:, axis], points=side) for axis in (0, 1))
     grid = plane(surface, end_P, [*torch.tensor(two_2P)], u_G, v_G)
-    figure = Figure(figsize=(8, 6.2), layout="constrained")
-    axes = figure.subplots()
-    contours(figure, axes, grid, f"loss of {len(chosen)} training samples, on the plane")
-    axes.plot(*path_K2.T, "-", color=ORANGE, lw=1.4)
-    axes.plot(*path_K2.T, ".", color=ORANGE, ms=5, label=f"path, {len(path_K2)} snapshots")
-    axes.plot(*path_K2[0], "o", color=BLACK, ms=7, label=f"start, true loss {start:.4g}")
-    axes.plot(*path_K2[-1], "s", color=BLACK, ms=7, label=f"end, true loss {end:.4g}")
-    axes.set(
-        xlabel=f"first principal direction ({explained_2[0]:.0%} of the path's variance)",
-        ylabel=f"second principal direction ({explained_2[1]:.0%})",
-        title=f"The path of all parameters in its principal plane ({side} x {side} points)",
-    )
-    save(figure, figures / "trajectory.png", solid=True)
+    title = f"The loss {'fell' if end < start else 'rose'} from {start:.4g} to {end:.4g}"
+    with theme.active():
+        figure = theme.sheet(title, 5.4, f"{caption}. The path has {len(path_K2)} snapshots.")
+        axes = figure.subplots()
+        contours(figure, axes, grid, "loss on the plane", theme.height_map())
+        axes.plot(*path_K2.T, ".-", color=theme.orange, lw=1.4, ms=5)
+        axes.plot(*path_K2[0], "o", color=theme.ink, mec=theme.paper, ms=7)
+        axes.plot(*path_K2[-1], "s", color=theme.orange, mec=theme.paper, ms=8)
+        theme.note(axes, path_K2[0][0], path_K2[0][1], "start", (7, 4))
+        theme.note(axes, path_K2[-1][0], path_K2[-1][1], "end", (8, -6))
+        axes.set(
+            xlabel=f"first principal direction ({percent(explained_2[0])} of the path's variance)",
+            title=f"Second principal direction ({percent(explained_2[1])})",
+        )
+        save(figure, figures / "trajectory.png")
 
 
-def mesh(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A surface in three dimensions: vertices (V, 3), colours (V, 3) and triangles (F, 3).
+def mesh(grid: Grid, names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A surface in three dimensions and its axes: vertices (V, 3), colours (V, 3) and triangles (F, 3).
 
-    Heights are logarithms of losses. Each axis is scaled to 0..1.
+    Heights are logarithms of losses. Each axis is scaled to 0..1; at its ends stand the values there.
     """
     v_GG, u_GG = np.meshgrid(grid.v_G, grid.u_G, indexing="ij")
     heights = np.log(np.maximum(grid.loss_GG, np.finfo(float).tiny))
@@ -226,18 +267,62 @@ def mesh(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         corner_GG[a, b].ravel() for a in (slice(-1), slice(1, None)) for b in (slice(-1), slice(1, None))
     )
     faces = np.concatenate([np.stack([here, right, below], 1), np.stack([right, across, below], 1)])
-    return vertices.astype(np.float32), colours, faces.astype(np.int32)
+    ribbon_V3, ribbon_F3 = _ribbons(_axes(grid, names))
+    return (
+        np.concatenate([vertices, ribbon_V3]).astype(np.float32),
+        np.concatenate([colours, np.full(ribbon_V3.shape, 60, np.uint8)]),
+        np.concatenate([faces, ribbon_F3 + len(vertices)]).astype(np.int32),
+    )
 
 
-def contours(figure: Figure, axes: Axes, grid: Grid, label: str) -> None:
-    """Fill contours at logarithmically spaced heights above the least loss of the grid."""
+def _axes(grid: Grid, names: tuple[str, str]) -> np.ndarray:
+    """Strokes (S, 2, 3) of three axes around the unit cube: lines, names and the values at both ends."""
+    x, y, z = np.eye(3)
+    corner, other = np.array([-0.05, -0.05, 0.0]), np.array([-0.05, 1.05, 0.0])
+    # Name, values, start and direction of an axis; in which directions its letters are read and stand; where they are.
+    axes = (
+        (names[0], grid.u_G, corner, x, x, y, (-0.5, -1.0)),
+        (names[1], grid.v_G, corner, y, -y, x, (-0.5, -1.0)),
+        ("loss", np.sort(grid.loss_GG, axis=None), other, z, -y, z, (-1.0, 0.0)),
+    )
+    strokes = [np.array([[start, start + along] for _, _, start, along, *_ in axes])]
+    for name, values, start, along, reading, up, place in axes:
+        for where, text in ((0.08, f"{values[0]:.3g}"), (0.5, name), (0.92, f"{values[-1]:.3g}")):
+            strokes.append(start + where * along + _letters(text, place) @ np.stack([reading, up]))
+    return np.concatenate(strokes)
+
+
+def _letters(text: str, place: tuple[float, float]) -> np.ndarray:
+    """The outlines of letters as strokes (S, 2, 2), moved by a part of their width and by lines of text from 0."""
+    outlines = [np.asarray(outline) for outline in TextPath((0, 0), text, size=0.08).to_polygons(closed_only=False)]
+    width = max(outline[:, 0].max() for outline in outlines) + 0.03
+    moved = np.array([place[0] * width, place[1] * 0.09])
+    return np.concatenate([np.stack([o[:-1], o[1:]], 1) for o in outlines]) + moved
+
+
+def _ribbons(strokes_S23: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each stroke as a thin bar of three sides: vertices (V, 3) and triangles (F, 3)."""
+    across_33 = 0.0025 * np.array([[1.0, 0.3, 0.1], [-0.4, 1.0, -0.3], [-0.2, -0.5, 1.0]])
+    corner_S23 = strokes_S23[:, :, None, :] + across_33  # (S, 2, 3 sides, 3)
+    side = np.arange(3)
+    a, b = side, (side + 1) % 3
+    bar_F3 = np.concatenate([np.stack([a, b, a + 3], 1), np.stack([b, b + 3, a + 3], 1)])
+    faces = (6 * np.arange(len(strokes_S23))[:, None, None] + bar_F3).reshape(-1, 3)
+    return corner_S23.reshape(-1, 3), faces
+
+
+def contours(figure: Figure, axes: Axes, grid: Grid, label: str, heights: str | Colormap = "viridis") -> None:
+    """Fill contours at logarithmically spaced heights above the least loss of the grid; a bar, if it has a label."""
     low, high = float(grid.loss_GG.min()), float(grid.loss_GG.max())
     rise = max(high - low, np.finfo(float).tiny)
     levels = low + rise * np.concatenate([[0], np.geomspace(1e-4, 1, 25)])
     if not np.all(np.diff(levels) > 0):  # a flat plane
         levels = low + np.linspace(0, max(rise, 1e-12 * max(abs(low), 1.0)), 3)
     norm = BoundaryNorm(levels, 256)  # the colours of neighbouring levels are equally far apart
-    filled = axes.contourf(grid.u_G, grid.v_G, grid.loss_GG, levels=levels, cmap="viridis", norm=norm)
+    filled = axes.contourf(grid.u_G, grid.v_G, grid.loss_GG, levels=levels, cmap=heights, norm=norm)
     axes.contour(grid.u_G, grid.v_G, grid.loss_GG, levels=levels, colors="white", linewidths=0.4, alpha=0.6)
-    bar = figure.colorbar(filled, ax=axes, label=label, ticks=levels[[0, *range(7, len(levels), 6)]])
-    bar.ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%.4g"))
+    axes.grid(visible=False)
+    if label:
+        bar = figure.colorbar(filled, ax=axes, label=label, ticks=levels[[0, *range(7, len(levels), 6)]])
+        bar.ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%.4g"))
+        bar.outline.set_visible(False)

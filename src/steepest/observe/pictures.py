@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from steepest.observe.instrument import Instrument, View, check_at_least
+from steepest.observe.theme import ThemeName
 
 
 @dataclass
@@ -19,11 +20,13 @@ class Pictures(Instrument):
         most: most snapshots to keep; when there are more, every second one is dropped.
         in_sweeps: whether jobs of a sweep draw more than their predictions and losses.
         samples: most training samples for the losses in the pictures.
+        theme: ``light`` or ``dark``, of all pictures of the run.
     """
 
     most: int = 100
     in_sweeps: bool = False
     samples: int = 8192
+    theme: ThemeName = "light"
 
     def __post_init__(self) -> None:
         check_at_least("pictures", most=(self.most, 2), samples=(self.samples, 1))

@@ -6,7 +6,7 @@ Shapes: K updates, P numbers of all parameters, Q parameter tensors.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -18,6 +18,7 @@ from steepest.engine.descent import UpdateLog
 from steepest.nets.networks import MLP
 from steepest.observe.eventfile import encode, write_histograms
 from steepest.observe.instrument import Instrument, View
+from steepest.observe.tags import layout
 
 PAUSE = 2.0  # seconds between two writes, at most
 
@@ -42,12 +43,22 @@ class Tags(NamedTuple):
         """The tags for parameters with these names and shapes."""
         after = [f"parameter_norm/{n}" for n in shapes]
         if entries:
-            after += [
-                f"parameter/{n}[{','.join(map(str, i))}]" for n, s in shapes.items() for i in product(*map(range, s))
-            ]
+            after += [f"parameter/{name}" for name in entry_names(shapes)]
         update = ["train/loss", *(f"gradient_norm/{n}" for n in ("total", *shapes)), *after]
         spread = [f"parameter_{what}/{n}" for what in ("mean", "extreme") for n in shapes]
         return cls(after, update, [f"update_ratio/{n}" for n in shapes], ["learning_rate", "epoch", *spread])
+
+
+def entry_names(shapes: Mapping[str, Sequence[int]]) -> list[str]:
+    """The name of each number of a model's parameters, such as W1[0,0]."""
+    return [f"{n}[{','.join(map(str, i))}]" for n, shape in shapes.items() for i in product(*map(range, shape))]
+
+
+def dashboard(network: MLP, instruments: Iterable[Instrument]) -> dict[str, dict[str, list]]:
+    """The Custom Scalars dashboard of a run."""
+    shapes = {name: p.shape for name, p in network.named_parameters()}
+    small = any(instrument.wants_entries(network) for instrument in instruments)
+    return layout(network.depth, tuple(entry_names(shapes)) if small else ())
 
 
 @dataclass

@@ -8,6 +8,7 @@ name, `{picture}` for a file of `figures/`. An x-axis of updates k means: after 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ class Tag(NamedTuple):
         return "^" + re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(self.name)) + "$"
 
 
+MOST_CURVES = 6  # in a chart of the dashboard
 UPDATE, EPOCH, END, LOOK = "every update", "every epoch", "at the end", "at every look"
 LOSS = "Loss / by epoch, whole parts"
 CURVATURE, STEPS, NOISE = f"{LOOK} (callbacks=curvature)", f"{UPDATE} (callbacks=steps)", f"{LOOK} (callbacks=noise)"
@@ -52,10 +54,10 @@ TAGS = (
     Tag("val/{metric}", "score of the whole validation part at the current parameters", "metric's", EPOCH),
     Tag("gradient_norm/total", "Euclidean norm of the gradient of update k", "loss / parameter", UPDATE, "Gradient norms / total"),
     Tag("gradient_norm/{parameter}", "Euclidean norm of one parameter tensor's gradient", "loss / parameter", UPDATE, "Gradient norms / of each parameter tensor"),
-    Tag("parameter/{entry}", "one parameter of a small model, after k updates", "parameter", UPDATE, "Parameters / each number (models of up to 64)"),
     Tag("parameter_norm/{parameter}", "norm of one parameter tensor, after k updates", "parameter", UPDATE, "Parameters / norm of each tensor"),
     Tag("parameter_mean/{parameter}", "mean of a parameter tensor", "parameter", EPOCH, "Parameters / mean of each tensor"),
     Tag("parameter_extreme/{parameter}", "greatest absolute value in a parameter tensor", "parameter", EPOCH, "Parameters / extreme of each tensor"),
+    Tag("parameter/{entry}", "one parameter of a small model, after k updates", "parameter", UPDATE, "Parameters / each number"),
     Tag("parameters/{parameter}", "histogram of a parameter tensor", "parameter", "about 10 times a run"),
     Tag("gradients/{parameter}", "histogram of a parameter tensor's gradient", "loss / parameter", "about 10 times a run"),
     Tag("update_ratio/{parameter}", "norm of update k divided by the norm of the parameters before it", "relative", "every 50th update", "Step quality / size of a step relative to the parameters"),
@@ -99,19 +101,45 @@ def known(tag: str) -> bool:
 
 
 @cache  # all runs of a sweep share it
-def layout() -> dict[str, dict[str, list]]:
-    """The Custom Scalars dashboard: category -> chart -> ``["Multiline", patterns]``. The same in every run.
+def layout(layers: int, entries: tuple[str, ...] = ()) -> dict[str, dict[str, list]]:
+    """The Custom Scalars dashboard: category -> chart -> ``["Multiline", patterns]``, at most `MOST_CURVES` a chart.
 
-    TensorBoard takes the layout of one run for all runs. It matches a pattern with the start of a tag, so each pattern
-    ends with $ and excludes tags that have their own line in the table.
+    TensorBoard merges the layouts of all runs and drops charts that are equal. So charts of tensors cover fixed layers,
+    and a run only has those of layers that it has. It matches a pattern with the start of a tag: each pattern ends with
+    $ and excludes tags that have their own line in the table.
+
+    Args:
+        layers: of the model.
+        entries: the names of a small model's numbers, such as W1[0,0].
     """
     charts: dict[str, dict[str, list]] = {}
     for tag in (tag for tag in TAGS if tag.chart):
         category, chart = tag.chart.split(" / ")
         own = [other.name for other in TAGS if other is not tag and tag.matches(other.name)]
-        pattern = "".join(f"(?!{re.escape(name)}$)" for name in own if "{" not in name) + tag.pattern
-        charts.setdefault(category, {}).setdefault(chart, ["Multiline", []])[1].append(pattern)
+        excluded = "".join(f"(?!{re.escape(name)}$)" for name in own if "{" not in name)
+        for title, pattern in _split(tag, chart, layers, entries):
+            charts.setdefault(category, {}).setdefault(title, ["Multiline", []])[1].append(excluded + pattern)
     return charts
+
+
+def _split(tag: Tag, chart: str, layers: int, entries: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The charts of a tag: titles, and the pattern of its curves there."""
+    if "{entry}" in tag.name:
+        for some in (entries[first : first + MOST_CURVES] for first in range(0, len(entries), MOST_CURVES)):
+            names = "|".join(re.escape(name) for name in some)
+            yield f"{some[0]} to {some[-1]}" if len(some) > 1 else some[0], tag.pattern.replace("[^/]+", f"({names})")
+    elif "{parameter}" in tag.name:  # a layer has two tensors
+        for first in range(1, layers + 1, MOST_CURVES // 2):
+            last = first + MOST_CURVES // 2 - 1
+            numbers = "|".join(map(str, range(first, last + 1)))
+            yield f"{chart}, layers {first} to {last}", tag.pattern.replace("[^/]+", f"[Wb]({numbers})")
+    elif "{layer}" in tag.name:  # hidden layers
+        for first in range(1, layers, MOST_CURVES):
+            last = first + MOST_CURVES - 1
+            numbers = "|".join(map(str, range(first, last + 1)))
+            yield f"{chart}, layers {first} to {last}", tag.pattern.replace("[^/]+", f"({numbers})")
+    else:
+        yield chart, tag.pattern
 
 
 def table() -> str:

@@ -31,7 +31,7 @@ from steepest.evaluate.scoring import PartScorer
 from steepest.observe.eventfile import EventFile, custom_scalars
 from steepest.observe.hparams import begin_session, hyperparameters
 from steepest.observe.instrument import View
-from steepest.observe.tags import layout
+from steepest.observe.recorder import dashboard
 from steepest.runs.build import Parts, build, dtype_of, of_rows
 from steepest.runs.checkpoints import save_best, save_last
 from steepest.runs.checks import check_objective
@@ -134,7 +134,8 @@ def drive(
         record.begin(checked.plain, found.facts, device_name(torch.device("cpu")), "kernel", text=config_text)
         if checked.groups["logger"]:
             sink = EventFile.begin(folder)
-            sink.add_event(Event(wall_time=time.time(), summary=custom_scalars(layout())))
+            charts = dashboard(parts.network, parts.instruments.values())
+            sink.add_event(Event(wall_time=time.time(), summary=custom_scalars(charts)))
             begin_session(sink, hyperparameters(checked.plain, overrides))
         batches = Batches(
             windows, "train", data.dataset.batch_size, seed=checked.run.seed if data.dataset.shuffle else None,
