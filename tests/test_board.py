@@ -35,7 +35,7 @@ def board():
     for process in served:
         process.send_signal(2)
         said, _ = process.communicate(timeout=30)
-        assert said == "Ended.\n"
+        assert said == "Stopped.\n"
         assert process.returncode == 0
 
 

@@ -110,7 +110,7 @@ def test_board_names_a_port_in_use_and_a_missing_folder(steepest):
         port = taken.getsockname()[1]
         answer = steepest("board", ".", "--port", str(port))
     assert answer.returncode == 2
-    assert f"port {port} is taken: give another with --port" in answer.stderr
+    assert f"port {port} is in use: choose another with --port" in answer.stderr
     answer = steepest("board", "nowhere")
     assert answer.returncode == 2
     assert answer.stderr == "nowhere: there is no such folder; give one that holds runs, such as outputs\n"

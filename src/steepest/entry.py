@@ -21,7 +21,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from steepest.engine.cache import compile_beside
+from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.errors import FAILED, INTERRUPTED, TRACEBACK, explain, run_program, say_or_raise
@@ -66,7 +66,7 @@ def job(config: DictConfig) -> float:
     overrides = [o for o in hydra.overrides.task if not o.startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
 
-    _compile_beside(config)
+    _compile_in_background(config)
     tame_lightning()
     lost = worst(str(config.objective))
     # Hydra numbers the jobs of a resumed sweep from 0; job.json keeps a job's first number.
@@ -102,10 +102,10 @@ def job(config: DictConfig) -> float:
     return lost if outcome.objective is None else outcome.objective
 
 
-def _compile_beside(config: DictConfig) -> None:
+def _compile_in_background(config: DictConfig) -> None:
     """If this machine has no compiled kernel yet, compile it in another process while this one imports Lightning."""
     if str(OmegaConf.select(config, "model._target_")) == MANUAL:
-        compile_beside("float64" if OmegaConf.select(config, "trainer.precision") == "64-true" else "float32")
+        compile_in_background("float64" if OmegaConf.select(config, "trainer.precision") == "64-true" else "float32")
 
 
 def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[str]) -> None:

@@ -67,9 +67,9 @@ def manual(epochs: int, inputs: int = INPUTS, hidden: Sequence[int] = HIDDEN, ba
     trainer = Trainer(max_epochs=epochs, limit_val_batches=0, **OFF)
 
     def train() -> int:
-        model.kept = []
+        model.logs = []
         trainer.fit(model, datamodule=module)
-        assert sum(len(log) for log in model.kept) == trainer.global_step
+        assert sum(len(log) for log in model.logs) == trainer.global_step
         return trainer.global_step
 
     return train

@@ -79,7 +79,7 @@ NEVER = ("stop=threshold", "stop.loss=1e-9", "stop.epochs=1000000")
 def test_max_time_ends_a_run(train, model):
     outcome, folder = train(model, *WALK, *NEVER, "+trainer.max_time={seconds:1}", "logger=none")
     assert outcome.metrics["status"] == "finished"
-    assert outcome.metrics["stop_reason"] == "max_time: 1 seconds are over"
+    assert outcome.metrics["stop_reason"] == "max_time: 1 seconds have passed"
     assert 0 < outcome.metrics["updates"] < 7_000_000
     assert json.loads((folder / "run.json").read_text())["stop_reason"] == outcome.metrics["stop_reason"]
 

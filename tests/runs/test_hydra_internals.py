@@ -23,12 +23,12 @@ def says(function: str) -> str:
 LOOK = """
 import sys
 from hydra import compose, initialize_config_dir
-from steepest.runs.hydra_internals import look_at_every_config, primary_config
+from steepest.runs.hydra_internals import check_every_config, primary_config
 
 def look(config, loader, name, overrides):
     print(config.seed, name, overrides, primary_config(loader, name).seed)
 
-look_at_every_config(look)
+check_every_config(look)
 with initialize_config_dir(sys.argv[1], version_base="1.3"):
     compose("train", ["seed=3"])
     compose("train", ["seed=4"])
@@ -39,7 +39,7 @@ def test_every_composed_config_is_looked_at():
     command = [sys.executable, "-c", LOOK, str(ROOT / "conf")]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     said = "3 train ['seed=3'] 0\n4 train ['seed=4'] 0\n"
-    assert answer.stdout == said, says("look_at_every_config, or .primary_config") + answer.stderr
+    assert answer.stdout == said, says("check_every_config, or .primary_config") + answer.stderr
 
 
 def test_overrides_make_hydras_dirname():

@@ -256,7 +256,7 @@ def test_no_job_is_begun_after_a_failure_where_that_is_asked(tmp_path):
         ("callbacks.pictures.in_sweeps=true", "callbacks.pictures.in_sweeps=true: pictures are drawn by one thread"),
         ("model.engine=textbook", "model.engine=textbook"),
         ("threads=2", "threads=2, and this process uses 1"),
-        ("trainer.devices=2", "trainer.devices=2 is Lightning's to do"),
+        ("trainer.devices=2", "trainer.devices=2 needs Lightning's Trainer"),
         ("optimizer.lr=-1", None),
         ("seed=3", None),
     ],

@@ -88,8 +88,8 @@ def _tanh(z):
     series = kind(-17.0 / 315) + s * series
     series = kind(2.0 / 15) + s * series
     series = kind(-1.0 / 3) + s * series
-    whole = kind(2) / (kind(1) + _exp(kind(-2) * z)) - kind(1)
-    return z + z * s * series if s < near else whole
+    formula = kind(2) / (kind(1) + _exp(kind(-2) * z)) - kind(1)
+    return z + z * s * series if s < near else formula
 
 
 @loop

@@ -53,8 +53,8 @@ class Noise:
         """
         return self.variance / self.signal_square if self.signal_square > 0 else float("inf")
 
-    def wanted(self, theta: float = 1.0) -> float:
-        """The batch size that the norm test asks for: variance / B <= theta^2 |g|^2 (Byrd et al. 2012).
+    def norm_test(self, theta: float = 1.0) -> float:
+        """The smallest batch size that passes the norm test, variance / B <= theta^2 |g|^2 (Byrd et al. 2012).
 
         Infinite if the gradient is 0.
         """
@@ -75,7 +75,7 @@ def noise(
     count = len(x_ND)
     square_N = x_ND.new_zeros(count, dtype=torch.float64)
     for g_NO, a_NI in zip(errors(slope_NO, trace, layers, activations), trace.a, strict=False):
-        # The slope of the loss contains a 1/N: a sample's own gradient is N times its contribution.
+        # The slope of the loss contains a 1/N: a sample's gradient is N times its contribution.
         square_N += (count * g_NO).double().square().sum(1) * (a_NI.double().square().sum(1) + 1)
     gradients = backward(slope_NO, trace, layers, activations)
     mean_square = sum(float(g.double().square().sum()) for layer in gradients for g in layer)

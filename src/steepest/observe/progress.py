@@ -15,7 +15,7 @@ from steepest.observe.instrument import Instrument, View
 
 @dataclass
 class RunProgress(Instrument):
-    """Shows the updates done and to do, the epoch, and the last objective.
+    """Shows the updates done, their total, the epoch, and the last objective.
 
     Attributes:
         objective: the metric shown.
@@ -57,10 +57,10 @@ class RunProgress(Instrument):
         self.progress.update(self.task, completed=view.updates, epoch=view.epochs, score=score)
 
     def say(self, what: str) -> None:
-        """Show what the process does after the last update."""
+        """Show what the process is doing after the last update."""
         self.progress.update(self.task, score=what, refresh=True)
 
     def close(self) -> None:
-        """Draw the bar once more and give the terminal back, if training began."""
+        """Draw the bar one last time and release the terminal, if training has started."""
         if self.progress.live.is_started:
             self.progress.stop()

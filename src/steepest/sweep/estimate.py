@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, open_dict
 
 from steepest.data.batches import Batches, PreparedData
-from steepest.engine.turns import turn
+from steepest.engine.pythonlock import hold
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.config import Checked, check
 from steepest.runs.drive import SharedData, drive
@@ -101,7 +101,7 @@ def _try(job: Job, shared: SharedData, epochs: int, threads: int) -> float:
     checked, lock = Checked(job.checked.plain, job.checked.run, groups | fewer), threading.Lock()
 
     def one(folder: Path) -> None:
-        with turn(lock):
+        with hold(lock):
             drive(checked, folder, job.overrides, shared, config_text=job.texts.resolved)
 
     with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(threads) as pool:

@@ -20,7 +20,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from steepest.engine.turns import turn
+from steepest.engine.pythonlock import hold
 from steepest.evaluate.names import worst
 from steepest.runs.config import Checked, check_plain
 from steepest.runs.errors import explain
@@ -162,7 +162,7 @@ class Threads:
 
         if self.interrupted.is_set() or stopped(self.config, self.sweep):
             return None
-        with turn(self.python), logs.to(job.folder / f"{self.config.hydra.job.name}.log"):
+        with hold(self.python), logs.to(job.folder / f"{self.config.hydra.job.name}.log"):
             try:
                 hydra = job.folder / ".hydra"
                 for name, text in (

@@ -128,7 +128,7 @@ class Tuning:
     def run(self) -> list[JobReturn]:
         """Ask, launch and tell until the sweep has all its trials; return the results of the jobs."""
         returned: list[JobReturn] = []
-        waiting, place = self._left_behind()
+        waiting, place = self._unfinished()
         while waiting or place < self.options.n_trials:
             # Batches start at the same places after a kill, so each proposal knows the same earlier trials.
             while place < self.options.n_trials and (not waiting or place % self.size):
@@ -181,7 +181,7 @@ class Tuning:
         jobs = {asked.job: asked for asked in reversed(batch) if asked.job not in self.results}
         returned: list[JobReturn] = []
         for run in _runs([jobs[job] for job in sorted(jobs)]):
-            back = self.launch([[*asked.overrides, *self._steering(asked)] for asked in run], run[0].job)
+            back = self.launch([[*asked.overrides, *self._trial_overrides(asked)] for asked in run], run[0].job)
             returned += back
             self.results |= {asked.job: self._result(asked, one) for asked, one in zip(run, back, strict=True)}
         for asked in batch:
@@ -191,7 +191,7 @@ class Tuning:
             self._tell(asked, result)
         return returned
 
-    def _steering(self, asked: Asked) -> list[str]:
+    def _trial_overrides(self, asked: Asked) -> list[str]:
         """The overrides that let a job report to its trial and be pruned."""
         if self.dry or str(self.pruner["_target_"]).endswith(".NopPruner"):
             return []
@@ -224,7 +224,7 @@ class Tuning:
     def _trial(self, number: int) -> FrozenTrial:
         return next(t for t in self.study.get_trials(deepcopy=False) if t.number == number)
 
-    def _left_behind(self) -> tuple[list[Asked], int]:
+    def _unfinished(self) -> tuple[list[Asked], int]:
         """The trials of an interrupted sweep that have no result yet, and the place of the next new trial."""
         from optuna.trial import TrialState
 
