@@ -1,4 +1,4 @@
-"""The house: rooms import downward only, and the entry stays light."""
+"""The architecture: packages import only packages above them, and starting a command imports little."""
 
 import ast
 import subprocess

@@ -19,7 +19,7 @@ WATCHED = "callbacks=[default,curvature,noise,steps]"
 
 @pytest.fixture
 def board():
-    """`board(folder)` serves it with the steepest command and returns the address; ended as a user ends it."""
+    """`board(folder)` serves it with the steepest command and returns the address; stopped as a user stops it."""
     served = []
 
     def start(folder):

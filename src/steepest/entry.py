@@ -80,9 +80,9 @@ def job(config: DictConfig) -> float:
         logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
         if not sweep:
             say_or_raise(error)
-        said = explain(error) or f"{type(error).__name__}: {error}"
-        log.error("job %s: %s", number, said)
-        failed(config, folder, Path(hydra.sweep.dir), overrides, said, traceback.format_exception(error))
+        message = explain(error) or f"{type(error).__name__}: {error}"
+        log.error("job %s: %s", number, message)
+        failed(config, folder, Path(hydra.sweep.dir), overrides, message, traceback.format_exception(error))
         return lost
     if int(os.environ.get("LOCAL_RANK", "0")):
         return lost
@@ -110,11 +110,10 @@ def _compile_in_background(config: DictConfig) -> None:
 
 def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[str]) -> None:
     """Print the table of a single run, or one line for a job of a sweep."""
-    from rich.console import Console
-
     from steepest.evaluate.table import print_results
+    from steepest.evaluate.terminal import terminal
 
-    console = Console()
+    console = terminal()
     assert outcome.evaluation is not None
     if number is None:
         print_results(outcome.evaluation, outcome.metrics, folder, console)

@@ -76,7 +76,7 @@ def test_generated_data_depends_on_its_own_seed():
         (lambda: RandomWalk(horizon=0), "data.horizon=0 must be 1 or more"),
         (lambda: RandomWalk(batch_size=0), "data.batch_size=0 must be 1 or more"),
         (lambda: RandomWalk(window=5, longest_window=4), "data.longest_window=4 is below data.window=5"),
-        (lambda: RandomWalk(split=[0.5, 0.2, 0.2]), "sum to 1, these sum to 0.9"),
+        (lambda: RandomWalk(split=[0.5, 0.2, 0.2]), "sum to 1; these sum to 0.9"),
         (lambda: RandomWalk(split=[1.2, -0.1, -0.1]), "must be 0 or more"),
         (lambda: RandomWalk(split=[0.0, 0.5, 0.5]), "the training part is empty"),
         (lambda: RandomWalk(split=[float("nan"), 0.5, 0.5]), "must be 0 or more"),

@@ -61,7 +61,7 @@ def numbers(network) -> np.ndarray:
 
 @torch.no_grad()
 def textbook_step(network, loss, optimizer, batch, clip):
-    """One update by the formulas of `nets/` and PyTorch's own optimizer: the loss, and each gradient's norm."""
+    """One update by the formulas of `nets/` and PyTorch's optimizer: the loss, and each gradient's norm."""
     layers = network.layers()
     trace = forward(batch.x_ND, layers, network.activations)
     pairs = backward(loss.backward(trace.a[-1], batch.y_NH), trace, layers, network.activations)

@@ -1,6 +1,6 @@
 """The manual module trains as the automatic one does: same trajectory, counts, hooks, clipping and schedulers.
 
-Both of its engines are tested. A callback that needs every update selects the textbook; `kept` collects the kernel's logs.
+Both of its engines are tested. A callback that needs every update selects the textbook; `logs` collects the kernel's logs.
 """
 
 from functools import partial
@@ -36,7 +36,7 @@ either_engine = pytest.mark.parametrize("engine", ["kernel", "textbook"])
 
 
 def data(batch_size: int | None = 16, rows: int = 250) -> WindowDataModule:
-    """10 batches of 16 and a last one of fewer, for the default rows."""
+    """10 batches of 16 and a smaller last one, for the default number of rows."""
     return WindowDataModule(
         RandomWalk(rows=rows, window=5, transform="log_return", split=[0.7, 0.15, 0.15], batch_size=batch_size), seed=3
     )

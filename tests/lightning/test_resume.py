@@ -89,7 +89,7 @@ def assert_ends_alike(expected, folder):
 
 @every_kind
 @pytest.mark.parametrize("first", [2 * BATCHES, 2 * BATCHES + 3], ids=["end of an epoch", "mid-epoch"])
-def test_raising_the_limit_of_updates_changes_no_bit(train, kind, first):
+def test_raising_the_limit_of_updates_does_not_change_a_bit(train, kind, first):
     how = (*KINDS[kind], *DATA, "optimizer=adam")
     last = f"stop.updates={4 * BATCHES + 2}"
     _, expected = train(*how, last, name="whole")

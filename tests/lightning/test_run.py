@@ -29,7 +29,7 @@ def data_of(*overrides):
 
 
 def line_of(folder, *overrides):
-    """The line that a run has learnt, in the data's own units: coefficients and constant."""
+    """The line that a run has learned, in the data's units: coefficients and constant."""
     model = LinearPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
     return line_coefficients(model, data_of(*overrides).windows)
 

@@ -105,7 +105,7 @@ def test_the_reason_names_the_trainers_own_limit(train, model):
 
 
 @either_model
-def test_no_batches_are_an_error_that_names_the_key(train, tmp_path, model):
+def test_a_run_without_batches_is_an_error_that_names_the_key(train, tmp_path, model):
     with pytest.raises(ValueError, match=r"trainer.limit_train_batches=0: there is nothing to train on"):
         train(model, *WALK, "trainer.limit_train_batches=0")
     assert not (tmp_path / "run" / "metrics.json").exists()

@@ -29,7 +29,7 @@ def test_a_job_with_a_hand_derived_model_needs_no_trainer(overrides):
     [
         ("model=mlp", "MLPPredictor trains by autograd"),
         ("model.engine=textbook", "model.engine=textbook"),
-        ("threads=2", "threads=2, and this process uses 1"),
+        ("threads=2", "threads=2, but this process uses 1"),
         ("optimizer=lbfgs", "optimizer LBFGS is not one of SGD, Adam and AdamW"),
         ("+optimizer.maximize=true", None),
         ("trainer.accelerator=gpu", "trainer.accelerator=gpu needs Lightning's Trainer"),
@@ -37,7 +37,10 @@ def test_a_job_with_a_hand_derived_model_needs_no_trainer(overrides):
         ("trainer.devices=2", "trainer.devices=2 needs Lightning's Trainer"),
         ("+trainer.max_time=00:00:01:00", "trainer.max_time=00:00:01:00 needs Lightning's Trainer"),
         ("trainer.limit_train_batches=3", "trainer.limit_train_batches=3 needs Lightning's Trainer"),
-        ("+callbacks.rates._target_=lightning.pytorch.callbacks.LearningRateMonitor", "callbacks.rates is a callback"),
+        (
+            "+callbacks.rates._target_=lightning.pytorch.callbacks.LearningRateMonitor",
+            "callbacks.rates is a Lightning callback",
+        ),
         ("resume=somewhere", "resume= continues one run"),
     ],
 )

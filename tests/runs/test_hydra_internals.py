@@ -1,6 +1,6 @@
-"""The contract of Hydra's private parts: what `runs/hydra_internals.py` relies on, a test for each use.
+"""One test for each use of Hydra's private interfaces in `runs/hydra_internals.py`.
 
-A failure here after an upgrade of Hydra says which function of that file has to follow.
+A failure after an upgrade of Hydra names the function to change.
 """
 
 import subprocess
@@ -35,7 +35,7 @@ with initialize_config_dir(sys.argv[1], version_base="1.3"):
 """
 
 
-def test_every_composed_config_is_looked_at():
+def test_every_composed_config_is_checked():
     command = [sys.executable, "-c", LOOK, str(ROOT / "conf")]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     said = "3 train ['seed=3'] 0\n4 train ['seed=4'] 0\n"

@@ -73,7 +73,7 @@ def test_the_last_override_of_a_key_counts():
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("a=1", r"nothing to vary: give it a range, such as 'optimizer.lr=tag\(log"),
+        ("a=1", r"nothing to vary: add a range, such as 'optimizer.lr=tag\(log"),
         ("a=interval(2, 1)", r"a=interval\(2, 1\) is empty: the first number must be the smaller one"),
         ("a=range(3, 3)", "is empty"),
         ("a=tag(log, interval(0, 1))", "a logarithmic range must start above 0"),

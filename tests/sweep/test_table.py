@@ -1,4 +1,4 @@
-"""What a sweep prints when it ends."""
+"""The table that a sweep prints at its end."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_over_seeds_the_table_has_a_row_per_setting_and_the_best_on_top(said):
     assert table[0] == ["2", "1", "of", "2", "1.5", "4", "0.1", "2"]
     assert table[1] == ["1", "2", "of", "2", *["2.0", "±", "1.4"], *["4", "±", "0"], *["0.1", "±", "0"], "1"]
     assert "The best single job is 1: val/mse 1." in lines
-    assert "The best again: python train.py lr=1 seed=1" in lines
+    assert "To run the best job again: python train.py lr=1 seed=1" in lines
     assert "job 3 failed: said" in lines
 
 
@@ -50,21 +50,21 @@ def test_the_table_of_a_long_sweep_shows_the_best_twenty(said):
 def test_all_failed_jobs_are_named_and_the_first_ones_have_reasons(said):
     lines = said([row(n, [f"a={n}"], None, "failed") for n in range(30)])
     assert sum(line.endswith("failed: said") for line in lines) == 8
-    (rest,) = [line for line in lines if line.startswith("These did not finish either")]
+    (rest,) = [line for line in lines if line.startswith("These jobs did not finish either")]
     assert rest.endswith(": " + ", ".join(str(n) for n in range(8, 30)))
-    assert not any("The best again" in line for line in lines)
+    assert not any("To run the best job again" in line for line in lines)
 
 
 def test_a_job_that_did_not_start_is_named_with_the_command_to_resume(said):
     lines = said([row(0, ["a=1"], None, "waiting") | {"stop_reason": None}])
-    assert "job 0 waiting: not started: steepest resume runs it" in lines
+    assert "job 0 waiting: not started; steepest resume runs it" in lines
 
 
 def test_if_higher_is_better_the_highest_objective_is_on_top(said):
     rows = [row(n, [f"a={n}"], v) for n, v in enumerate([-0.5, 0.25, float("nan")])]
     lines = said(rows, "val/skill", {"hydra": []})
     assert [line.split()[0] for line in lines if " finished " in line] == ["1", "0", "2"]
-    assert "The best again: python train.py a=1 hydra.mode=RUN" in lines
+    assert "To run the best job again: python train.py a=1 hydra.mode=RUN" in lines
 
 
 def test_headings_too_long_for_the_screen_wrap_at_their_dots(said, monkeypatch):
@@ -73,7 +73,7 @@ def test_headings_too_long_for_the_screen_wrap_at_their_dots(said, monkeypatch):
     ]
     assert "data.relative_to_last  model.updates_per_step" in "\n".join(said(rows))
     monkeypatch.setenv("COLUMNS", "80")
-    folded = "\n".join(said(rows)).split("The best")[0]
+    folded = "\n".join(said(rows)).split("To run the best")[0]
     assert "relative_to_last" in folded
     assert "updates_per_step" in folded
     assert "data.relative" not in folded

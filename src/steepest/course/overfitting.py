@@ -1,4 +1,4 @@
-"""Larger and larger nets on the same days: the training loss falls, but the later loss may not.
+"""Nets of growing size on the same days: the training loss falls, but the loss on later days may not.
 
 Shapes: E epochs.
 """

@@ -158,7 +158,7 @@ def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Mi
     if not inputs:
         faults.add("data.inputs is empty: name at least one input column, as data.inputs=[x1,x2]")
     if len(set(inputs)) < len(inputs):
-        faults.add(f"data.inputs={list(inputs)} names a column repeated: name each once")
+        faults.add(f"data.inputs={list(inputs)} names a column twice: name each once")
     if target in inputs:
         faults.add(f"data.target={target} is also in data.inputs, so the model would see the answer: remove it there")
     faults.raise_if_any()
@@ -287,7 +287,9 @@ def _order(frame: pd.DataFrame, name: str, duplicates: Duplicates, where: str, f
     repeated = dates.duplicated(keep="first")
     if repeated.any():
         first = dates[repeated][0]
-        problem = f"{name}: {int(repeated.sum())} dates occur more than once, first {first:%Y-%m-%d}"
+        count = int(repeated.sum())
+        occur = "date occurs" if count == 1 else "dates occur"
+        problem = f"{name}: {count} {occur} more than once, first {first:%Y-%m-%d}"
         if duplicates == "error":
             faults.add(
                 f"{problem}: keep one of each with data.duplicates=first or data.duplicates=last, "

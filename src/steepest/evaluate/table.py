@@ -14,6 +14,7 @@ from torch import nn
 
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
+from steepest.evaluate.terminal import print_sentence
 from steepest.nets.networks import MLP
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
@@ -47,8 +48,8 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     critical = metrics.get("critical", {}).get("sentence")
     for line in (ending, metrics["line"], critical, metrics["hint"]):
         if line:
-            console.print(Text(line), soft_wrap=True)
-    console.print(Text(evaluation.verdict().sentence, style="bold"), soft_wrap=True)
+            print_sentence(console, line)
+    print_sentence(console, evaluation.verdict().sentence, "bold")
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     console.print(Text(f"Record: {shown}"), soft_wrap=True)
 

@@ -76,5 +76,5 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     parent = error.parent_node
     names = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
     key = str(error.key)
-    of = f" It has {', '.join(n for n in names if not n.startswith('_') and n != 'hydra')}" if names else ""
-    return f"unknown key '{error.full_key}'{did_you_mean(key, names) or '.'}{of}"
+    known = f" The keys are {', '.join(n for n in names if not n.startswith('_') and n != 'hydra')}" if names else ""
+    return f"unknown key '{error.full_key}'{did_you_mean(key, names) or '.'}{known}"

@@ -176,9 +176,9 @@ class Threads:
                 )  # fmt: skip
             except Exception as error:  # a fault of this job: the other jobs continue
                 logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
-                said = explain(error) or f"{type(error).__name__}: {error}"
-                log.error("job %s: %s", job.number, said)
-                failed(self.config, job.folder, self.sweep, job.overrides, said, traceback.format_exception(error))
+                message = explain(error) or f"{type(error).__name__}: {error}"
+                log.error("job %s: %s", job.number, message)
+                failed(self.config, job.folder, self.sweep, job.overrides, message, traceback.format_exception(error))
                 return None
             if metrics["status"] == "failed":
                 log.error("job %s: %s", job.number, metrics["stop_reason"])
