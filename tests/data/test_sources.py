@@ -315,7 +315,7 @@ def answer(days=4, **close) -> pd.DataFrame:
     return pd.DataFrame({"Open": 0.0, "Close": np.arange(1.0, days + 1) ** 2, "Volume": 5} | close, index=index)
 
 
-def test_yahoo_is_asked_for_adjusted_prices_of_the_given_days(monkeypatch, tmp_path):
+def test_yahoo_returns_adjusted_prices_of_the_given_days(monkeypatch, tmp_path):
     asked = []
 
     def ticker(symbol):

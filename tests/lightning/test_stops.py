@@ -85,7 +85,7 @@ def test_max_time_ends_a_run(train, model):
 
 
 @either_model
-def test_the_reason_names_a_callback_of_lightning_that_ends_the_run(train, model):
+def test_the_reason_names_a_lightning_callback_that_ends_the_run(train, model):
     early = "lightning.pytorch.callbacks.EarlyStopping"
     foreign = [f"+callbacks.mine.{o}" for o in (f"_target_={early}", "monitor=val/mse_scaled", "patience=2")]
     outcome, _ = train(model, *WALK, *NEVER, *foreign, "+callbacks.mine.min_delta=10", "logger=none")

@@ -57,7 +57,7 @@ def test_hydra_reads_a_trials_values_back_from_its_overrides(typed, chosen, mean
     assert (read, type(read)) == (meant, type(meant))
 
 
-def test_a_trial_is_asked_for_every_value_and_nothing_else():
+def test_a_trial_suggests_every_value_and_nothing_else():
     space = read_space(["a=1", "b=x,y", "c=int(interval(1,3))", "~d", "+e=2", "f=tag(log,interval(1,10))", "b=u,v"])
     trial = optuna.trial.FixedTrial({"b": "v", "c": 2, "f": 2.5})
     space.suggest(trial)

@@ -233,7 +233,7 @@ def test_a_resumed_sweep_runs_failed_jobs_again(tune, tmp_path):
     assert [t.state for t in trials].count(COMPLETE) == 12
 
 
-def test_no_trial_is_asked_for_after_a_failure_with_on_error_stop(tune, tmp_path):
+def test_no_trial_is_proposed_after_a_failure_with_on_error_stop(tune, tmp_path):
     def breaks(asked):
         (tmp_path / "s" / "first_failure").write_text("0")
         return math.inf

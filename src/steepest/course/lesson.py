@@ -37,7 +37,7 @@ class Finding:
 
     Attributes:
         sentence: the result in one sentence, with its numbers.
-        checks: for each claim, in words, whether it holds.
+        checks: each claim, as a sentence -> whether it holds.
         numbers: the numbers for the lesson's text.
         figure: the picture.
         moving: whether the lesson has also written a moving picture, `MOVING`, to figures/.

@@ -59,7 +59,7 @@ class Ending:
     samples: int
 
     def sentence(self) -> str:
-        """The verdict and its numbers in words, for the end of a run."""
+        """The verdict and its numbers as sentences, for the end of a run."""
         limit = "no positive curvature, so no stability limit"
         if self.stability_limit is not None:
             limit = f"stable below {self.stability_limit:.3g}"

@@ -1,7 +1,7 @@
 """One run without a Trainer: the compiled engine, the tracker and the record, in the calling thread.
 
 It touches nothing process-wide: not Hydra's singleton, torch's global generator, the working directory, the
-environment, the root logger, warning filters or pyplot. So many runs can train side by side.
+environment, the root logger, warning filters or pyplot. Therefore, runs can train in parallel.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class RunRecord:
         Args:
             config: resolved.
             data: the `data_facts` of its data.
-            device: the device in words.
+            device: the name of the device.
             engine: what computes the updates: ``kernel``, ``textbook`` or ``autograd``.
             why: the reason if a hand-derived model does not use the kernel.
             text: the text of config.yaml, if it is already known.
@@ -152,7 +152,7 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """The device in words."""
+    """The name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"

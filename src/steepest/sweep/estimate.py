@@ -149,7 +149,7 @@ def limits(checked: Checked, batches: int) -> tuple[int, int]:
 
 
 def _duration(seconds: float) -> str:
-    """A number of seconds in words."""
+    """A duration as text."""
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

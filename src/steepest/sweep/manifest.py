@@ -86,7 +86,7 @@ class Manifest:
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{path} cannot be read ({_reason(error)}). Restore it from a copy, or start the sweep again with "
-                "another hydra.sweep.dir; the folders of the finished jobs stay as they are"
+                "another hydra.sweep.dir; the folders of the finished jobs stay unchanged"
             ) from None
 
     def write(self) -> None:
