@@ -13,6 +13,7 @@ from steepest.evaluate.terminal import terminal
 from steepest.sweep.results import Results, Row, Setting, again, heading, shown, value
 
 MOST, MOST_UNFINISHED = 20, 8  # maximum number of rows, and of unfinished jobs with a reason
+UNBROKEN = 14  # characters of a typed value that are not broken into lines
 
 
 def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str, Any] | None = None) -> None:
@@ -28,8 +29,10 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
     over_seeds = results.over_seeds and bool(results.keys)
     table = _settings(results) if over_seeds else _jobs(results)
     if console.measure(table, options=console.options.update(max_width=10_000)).maximum > console.width:
-        for column in table.columns:  # wrap headings at dots
+        for column in table.columns:  # wrap headings at dots, and do not break short values such as linear_manual
             column.header = str(column.header).replace(".", ".\n")
+            if column.justify == "left":
+                column.min_width = min(UNBROKEN, max(map(len, map(str, column.cells)), default=0))
     console.print(table)
     shown = len(results.settings if over_seeds else rows)
     if shown > MOST:
