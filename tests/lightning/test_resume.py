@@ -228,7 +228,7 @@ def test_a_run_killed_while_writing_a_checkpoint_continues_from_the_previous_one
 def test_a_resumed_run_whose_engine_would_differ_is_refused(train):
     _, folder = train("model=mlp_manual", *DATA, "stop.epochs=1")
     before = files_of(folder)
-    with pytest.raises(ValueError, match="the kernel trained the run so far, and the textbook would now"):
+    with pytest.raises(ValueError, match="the kernel trained the run so far, but the textbook would continue it"):
         train("stop.epochs=2", "trainer.devices=2", resume=True)
     assert files_of(folder) == before
 

@@ -38,7 +38,7 @@ class Standardizer:
 def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows:
     """Windows over a checked frame of series (index: series, date; columns: value, additional inputs).
 
-    All series are split at the same dates, and each is scaled by its own training rows. The parts share no rows. A gap
+    All series are split at the same dates, and each is scaled by its training rows. The parts share no rows. A gap
     of `horizon` rows separates them, so no target of one part is an input of another.
 
     Raises:

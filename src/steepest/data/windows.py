@@ -4,7 +4,7 @@ Shapes: T rows of all series, one series after the other; S series; N samples; L
 H horizon; O outputs (H for values, 2 H for classes: two per day).
 
 The *origin* of a sample is the row of its window's last day. Its inputs are the rows origin - L + 1 .. origin, its
-targets the rows origin + 1 .. origin + H. (Plain rows have L = H = 1, and their target is in the origin's own row.)
+targets the rows origin + 1 .. origin + H. (Plain rows have L = H = 1, and their target is in the origin's row.)
 Windows are gathered from the tensor of rows when they are used, so memory grows with T, not with T * L.
 """
 

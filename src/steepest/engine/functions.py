@@ -35,7 +35,7 @@ def _exp(x):
     """exp(x), with x clamped so that the result is a normal number: |x| <= 87 in single precision, 708 in double.
 
     x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) by a polynomial (single: Cephes's expf, to 1e-7; double: Taylor's to
-    degree 13, to 3e-16), 2^n by writing n into the exponent's bits. Numba's own exp does not vectorise.
+    degree 13, to 3e-16), 2^n by writing n into the exponent's bits. Numba's exp does not vectorise.
     """
 
 

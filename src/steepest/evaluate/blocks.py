@@ -55,7 +55,7 @@ def outputs_in_blocks(
 
 
 def targets(windows: Windows, part: str) -> Shaped[Tensor, "N H"]:
-    """What a model is trained to output for every sample of a part, in order (N, H); the part has samples."""
+    """The outputs that a model is trained to give for every sample of a part, in order (N, H)."""
     origin_N = windows.parts[part].origins(torch.zeros(1, dtype=torch.long, device=windows.price_T.device))
     target_NH = windows.gather(origin_N).y_NH.new_empty(len(windows.parts[part]), windows.horizon)
     start = 0

@@ -129,7 +129,7 @@ def judge(
 
 
 def _attainable(surface: Surface, theta_P: Tensor, gradient_P: Tensor, curve: Spectrum, steps: int) -> float:
-    """How much the loss can still fall along the gradient (P,), by the second-order model."""
+    """The possible decrease of the loss along the gradient (P,), by the second-order model."""
     square = float(gradient_P.norm()) ** 2
     if square == 0:
         return 0.0

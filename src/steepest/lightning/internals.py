@@ -41,7 +41,7 @@ def count_updates(trainer: Trainer, updates: int) -> None:
 
 
 def is_last_batch(trainer: Trainer) -> bool:
-    """Whether the current batch is the last of the epoch, at whose end a manual module steps its own schedulers."""
+    """Whether the current batch is the last of the epoch, at whose end a manual module steps its schedulers."""
     return trainer.fit_loop.epoch_loop._num_ready_batches_reached()
 
 

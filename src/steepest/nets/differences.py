@@ -102,7 +102,7 @@ def _losses(
 
 
 def _one_piece(z: Array, kinks: Sequence[float]) -> Array:
-    """Whether no kink is between the sides of z (E, S, N, units). Layers below the moved one have no sides."""
+    """Whether there is no kink between the sides of z (E, S, N, units). Layers below the moved one have no sides."""
     same = np.array(True)
     for kink in kinks if z.ndim == 4 else ():
         above = z > kink

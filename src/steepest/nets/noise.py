@@ -40,7 +40,7 @@ class Noise:
     def signal_square(self) -> float:
         """An estimate of |G|^2, the squared norm of the true gradient: unbiased, except that it is cut off at 0.
 
-        The batch's own value is too large by the variance of its mean: E |g_batch|^2 = |G|^2 + variance / N
+        The batch's value is too large by the variance of its mean: E |g_batch|^2 = |G|^2 + variance / N
         (McCandlish et al. 2018, "An empirical model of large-batch training", appendix A.1).
         """
         return max(0.0, self.mean_square - self.variance / len(self.norm_N))

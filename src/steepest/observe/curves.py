@@ -1,6 +1,6 @@
 """Reads selected curves of many runs quickly: records without the tags are skipped undecoded. No torch.
 
-(TensorBoard's own reader computes the checksum of every record, in Python.)
+(TensorBoard's reader computes the checksum of every record, in Python.)
 """
 
 from __future__ import annotations

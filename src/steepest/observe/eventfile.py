@@ -95,7 +95,7 @@ Sink: TypeAlias = "SummaryWriter | EventFile"
 
 
 def event_file(writer: Sink) -> EventFile:
-    """The `EventFile` behind a writer; replaces TensorBoard's own on first use."""
+    """The `EventFile` behind a writer; replaces TensorBoard's writer on first use."""
     if isinstance(writer, EventFile):
         return writer
     files = writer._get_file_writer()
@@ -111,7 +111,7 @@ def write_event(writer: Sink, tags: Sequence[str], values: Sequence[float], step
 
 
 def custom_scalars(layout: dict[str, Any]) -> Summary:
-    """What the Custom Scalars tab shows: category -> chart -> ``["Multiline", tags]``.
+    """The layout of the Custom Scalars tab: category -> chart -> ``["Multiline", tags]``.
 
     It equals `torch.utils.tensorboard.summary.custom_scalars`, whose import takes longer than a small sweep.
     """

@@ -1,6 +1,6 @@
 """A progress bar over the whole run, drawn by rich in a terminal.
 
-Lightning's own bar restarts with each epoch, so with epochs of a few milliseconds it only flickers.
+Lightning's bar restarts with each epoch, so with epochs of a few milliseconds it only flickers.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-CORE_PLUGINS = "hydra._internal.core_plugins."  # where Hydra keeps its own launchers and sweepers
+CORE_PLUGINS = "hydra._internal.core_plugins."  # the package of Hydra's launchers and sweepers
 
 
 # Checks a composed config; its arguments are the config, the loader, the config's name and the overrides.

@@ -17,7 +17,7 @@ FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the fo
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -138,7 +138,7 @@ def _repair(journal: Path, lock: BaseJournalFileLock) -> None:
 
 @lru_cache(maxsize=8)
 def _study_here(where: str, name: str, process: int) -> tuple[BaseStorage, Study]:
-    """The connection of a process, for all of its trials; a forked child opens its own."""
+    """The connection of a process, for all its trials. A forked child opens another."""
     import optuna
 
     storage = open_storage(where)

@@ -79,7 +79,7 @@ class Tracker:
 
     @property
     def wants_entries(self) -> bool:
-        """Whether logs of updates have to hold all parameters."""
+        """Whether the logs of updates must hold all parameters."""
         return any(i.wants_entries(self.view.network) for i in self.instruments.values())
 
     def begin(self) -> None:
@@ -92,7 +92,7 @@ class Tracker:
         return min((i.next_look(self.view.updates) for i in self.instruments.values()), default=NEVER)
 
     def updates_left(self) -> int:
-        """How many updates the run's limit leaves."""
+        """The number of updates left before the run's limit."""
         limit = self.rule.updates_limit
         return NEVER if limit is None else limit - self.view.updates
 
@@ -194,7 +194,7 @@ class Tracker:
         return -value if better(self.objective) == "max" else value
 
     def _is_best(self, value: float) -> bool:
-        """Whether an objective is the best so far. Of objectives that are equal to rounding, the latest is the best."""
+        """Whether an objective is the best so far. Among objectives equal up to rounding, the latest is best."""
         if self.best is None or not math.isfinite(value):
             return math.isfinite(value)
         epsilon = torch.finfo(next(self.view.network.parameters()).dtype).eps

@@ -104,8 +104,8 @@ class Manifest:
             subdir: the pattern of the jobs' folders, where ``{}`` stands for the number; None if not known yet.
         """
         states: list[JobState] = []
-        for number, own in enumerate(overrides, start=first):
-            task = of_task(own)
+        for number, job_overrides in enumerate(overrides, start=first):
+            task = of_task(job_overrides)
             identity, repeated = job_id(task), 0
             # A sweep may contain the same overrides twice.
             while identity in self.jobs and any(s is self.jobs[identity] for s in states):

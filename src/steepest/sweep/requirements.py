@@ -38,10 +38,10 @@ def check_folders(manifest: Manifest, sweeps: Mapping[int, str]) -> None:
     for state in manifest.jobs.values():
         if state.folder is not None:
             jobs.setdefault(_path(manifest.folder / state.folder), []).append(state.job)
-    own = _path(manifest.folder)
+    root = _path(manifest.folder)
     for path, numbers in jobs.items():
-        if not Path(path).is_relative_to(own) or path == own:
-            raise ValueError(f"hydra.sweep.subdir puts {_named(numbers)} into {path}, not into a folder below {own}")
+        if not Path(path).is_relative_to(root) or path == root:
+            raise ValueError(f"hydra.sweep.subdir puts {_named(numbers)} into {path}, not into a folder below {root}")
         longest = max((len(os.fsencode(name)) for name in Path(path).parts), default=0)
         if longest > LONGEST_NAME:
             raise ValueError(
