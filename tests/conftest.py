@@ -52,7 +52,7 @@ NO_PICTURES = "~callbacks.pictures"  # pictures take longer than most tests
 
 
 def composed(*overrides: str) -> DictConfig:
-    """The config of `python train.py *overrides`, without Hydra's own part."""
+    """The config of `python train.py *overrides`, without Hydra's part."""
     import steepest.runs.defaults  # noqa: F401  # registers the resolvers of conf/data
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -1,4 +1,4 @@
-"""The house: rooms import downward only, and the entry stays light."""
+"""The architecture: packages import only packages above them, and starting a command imports little."""
 
 import ast
 import subprocess
@@ -64,7 +64,7 @@ def test_the_threads_launcher_imports_no_torch_before_it_launches():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_no_source_file_wants_splitting():
+def test_no_source_file_is_longer_than_350_lines():
     assert [f.name for f in SOURCE.rglob("*.py") if len(f.read_text().splitlines()) > 350] == []
 
 

@@ -21,7 +21,7 @@ WATCHED = "callbacks=[default,curvature,noise,steps]"
 
 @pytest.fixture
 def board():
-    """`board(folder)` serves it with the steepest command and returns the address; ended as a user ends it."""
+    """`board(folder)` serves it with the steepest command and returns the address; stopped as a user stops it."""
     served = []
 
     def start(folder):
@@ -37,7 +37,7 @@ def board():
     for process in served:
         process.send_signal(2)
         said, _ = process.communicate(timeout=30)
-        assert said == "Ended.\n"
+        assert said == "Stopped.\n"
         assert process.returncode == 0
 
 

@@ -1,6 +1,7 @@
 """The `steepest` command as users start it."""
 
 import logging
+import re
 import socket
 import subprocess
 import sys
@@ -22,8 +23,9 @@ def steepest(tmp_path):
 
 
 def rows(output: str) -> dict[str, list[str]]:
-    lines = [line.strip("│ ").split("│") for line in output.splitlines() if line.startswith("│")]
-    return {cells[0].strip(): [c.strip() for c in cells[1:]] for cells in lines}
+    """The rows of the printed table: parameter -> cells."""
+    lines = [re.split(r"  +", line.strip()) for line in output.splitlines() if re.match(r" ?[Wb]\d+ ", line)]
+    return {parameter: cells for parameter, *cells in lines}
 
 
 def test_gradcheck_prints_every_error_below_1e_minus_12(steepest):
@@ -111,7 +113,7 @@ def test_board_names_a_port_in_use_and_a_missing_folder(steepest):
         port = taken.getsockname()[1]
         answer = steepest("board", ".", "--port", str(port))
     assert answer.returncode == 2
-    assert f"port {port} is taken: give another with --port" in answer.stderr
+    assert f"port {port} is in use: choose another with --port" in answer.stderr
     answer = steepest("board", "nowhere")
     assert answer.returncode == 2
     assert answer.stderr == "nowhere: there is no such folder; give one that holds runs, such as outputs\n"

@@ -31,7 +31,7 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def opened(chromium, address):
-    """`opened(width, scheme)` opens the page; what it asked the network for, or found wrong, fails the test."""
+    """`opened(width, scheme)` opens the page; a network request or an error on the page fails the test."""
     wrong, contexts = [], []
 
     def start(width, scheme="light"):

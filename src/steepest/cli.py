@@ -1,4 +1,4 @@
-"""The `steepest` command. It is thin: the work is done in the rooms. No torch at import."""
+"""The `steepest` command. It only reads arguments and prints; the packages do the work. No torch at import."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import rich_utils
 
 from steepest.runs.errors import FAILED, run_program
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from steepest.nets.agreement import Agreement
 
 app = typer.Typer(
-    help="steepest: choose a function, define its loss, descend its gradient. (To train: python train.py --help)",
+    help="steepest: choose a function, define its loss, descend its gradient. To train, see python train.py --help.",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     add_completion=False,
@@ -24,6 +25,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the `steepest` console script."""
+    # The default yellow is hard to read on white. (The names differ between versions of typer.)
+    for name in ("STYLE_USAGE", "STYLE_TYPES", "STYLE_METAVAR"):
+        setattr(rich_utils, name, "bold")
     run_program(app)
 
 
@@ -31,20 +35,33 @@ def main() -> None:
 def gradcheck(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="The same as for train.py, such as model=mlp model.hidden=[16,16]", show_default=False),
+        typer.Argument(
+            metavar="OVERRIDES", help="As for train.py, such as model=mlp model.hidden=[16,16]", show_default=False
+        ),
     ] = None,
     entries: Annotated[
-        int, typer.Option(min=0, help="Entries of each parameter that finite differences check; 0 checks all")
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Number of entries per parameter to check by finite differences; 0 checks all"
+        ),
     ] = 64,
-    single: Annotated[bool, typer.Option("--single", help="Use single precision instead of double")] = False,
+    single: Annotated[bool, typer.Option("--single", help="Use single instead of double precision")] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Print every number of a 2-2-2 net's forward, backward and update")
+        bool,
+        typer.Option(
+            "--explain", help="Print every number of one update of a small net (2 inputs, 2 hidden units, 2 outputs)"
+        ),
     ] = False,
     example: Annotated[
-        Path | None, typer.Option(help="With --explain: a YAML file that describes your own net", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --explain: a YAML file with your own net, such as docs/two_layer_net.yaml",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Compare a model's hand-derived gradients with autograd and finite differences, on its first batch."""
+    """Compare the hand-derived gradients of a model with autograd and finite differences, on its first batch."""
     if explain or example:
         _explain(example)
         return
@@ -56,11 +73,18 @@ def gradcheck(
 
 @app.command()
 def board(
-    folder: Annotated[Path, typer.Argument(help="A run, a sweep, or a folder of them")] = Path("outputs"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port")] = 6006,
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines connect")] = "localhost",
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder of a run or a sweep, or a folder with many"),
+    ] = Path("outputs"),
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 uses any free port")
+    ] = 6006,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 lets other machines connect")
+    ] = "localhost",
 ) -> None:
-    """Open TensorBoard with every point of every curve; Ctrl-C stops it."""
+    """Start TensorBoard on runs and sweeps, with every point of every curve. Ctrl-C stops it."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: there is no such folder; give one that holds runs, such as outputs")
     from steepest.observe.board import serve
@@ -69,8 +93,10 @@ def board(
 
 
 @app.command()
-def resume(folder: Annotated[Path, typer.Argument(help="The folder of an interrupted or partly failed sweep")]) -> None:
-    """Continue a sweep: skip the jobs that finished, run those that failed or never ran."""
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="SWEEP", help="Folder of an interrupted or partly failed sweep")],
+) -> None:
+    """Continue a sweep: run the jobs that failed or did not start, and skip those that finished."""
     import os
     import subprocess
 
@@ -85,7 +111,7 @@ def resume(folder: Annotated[Path, typer.Argument(help="The folder of an interru
     directory = Path(command["folder"])
     if not (directory / command["program"]).exists():
         raise ValueError(
-            f"the sweep was started as {command['program']} in {directory}, which is no longer there: put it back, or "
+            f"the sweep was started as {command['program']} in {directory}, which no longer exists: restore it, or "
             f"change command.program and command.folder in {folder / NAME}"
         )
     where = f"hydra.sweep.dir={hydra_quoted(str(folder.absolute()))}"
@@ -96,13 +122,14 @@ def resume(folder: Annotated[Path, typer.Argument(help="The folder of an interru
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="The folder of a sweep, which may still be running", metavar="SWEEP")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a sweep, which may still be running", metavar="SWEEP")],
     out: Annotated[
-        Path | None, typer.Option(help="The file to write [default: SWEEP/report.html]", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="File to write (default: report.html in SWEEP)", show_default=False),
     ] = None,
-    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser")] = False,
 ) -> None:
-    """Write one HTML page about a sweep: the winner, the effect of each hyper-parameter, all curves, all jobs."""
+    """Write one HTML page on a sweep: the best job, the effect of each hyper-parameter, all curves, all jobs."""
     from steepest.sweep.report.page import write_report
 
     page = write_report(folder, out)
@@ -117,36 +144,42 @@ def report(
 def course(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="The lessons, such as three_steps saddle; without names, all of them", show_default=False),
+        typer.Argument(
+            metavar="LESSON",
+            help="Names of lessons, such as three_steps saddle (default: all)",
+            show_default=False,
+        ),
     ] = None,
     short: Annotated[
-        bool, typer.Option("--short", help="Run the short form: the same ideas, coarser pictures")
+        bool, typer.Option("--short", help="Run shorter experiments: the same lessons, coarser pictures")
     ] = False,
-    out: Annotated[Path, typer.Option(help="The folder for the page and each lesson's run")] = Path("outputs/course"),
-    jobs: Annotated[int, typer.Option(min=1, help="Lessons to run at a time")] = 2,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the page and the lessons' runs")] = Path(
+        "outputs/course"
+    ),
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Number of lessons to run at a time")] = 2,
 ) -> None:
-    """Run the course's experiments, check their results against theory, and write them on one page."""
-    from rich.console import Console
+    """Run the experiments of the course, check their results against theory, and write one page about them."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from steepest.course.catalogue import COURSE, chapter
     from steepest.course.guide import teach_course
     from steepest.course.page import write_page
+    from steepest.evaluate.terminal import print_sentence, terminal
 
     chapters = [chapter(name) for name in dict.fromkeys(names or [])] or list(COURSE)
-    console, failing = Console(), 0
+    console, failing = terminal(), 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("lessons", total=len(chapters))
         for taught in teach_course(chapters, out, short=short, jobs=jobs):
             progress.advance(bar)
-            console.print(f"{taught.name} ({taught.seconds:.0f} s)", style="bold", markup=False, highlight=False)
+            console.print(f"{taught.name} ({taught.seconds:.0f} s)", style="bold", markup=False)
             if taught.found:
-                console.print(f"  {taught.found['sentence']}", markup=False, highlight=False)
+                print_sentence(console, f"  {taught.found['sentence']}")
             for claim in taught.fails:
-                console.print(f"  FAILS: {claim}", style="bold red", markup=False)
+                print_sentence(console, f"  FAILS: {claim}", "bold red")
             if taught.said:
-                console.print(taught.said, markup=False, highlight=False)
+                console.print(taught.said, markup=False, soft_wrap=True)
             failing += bool(taught.fails)
     typer.echo(f"Page: {write_page(out)}")
     if failing:
@@ -185,16 +218,20 @@ def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agr
 def _print_agreement(rows: list[Agreement], bound: float) -> None:
     from math import prod
 
-    from rich.console import Console
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    from steepest.evaluate.terminal import print_sentence, terminal
     from steepest.nets.agreement import BOUND_OF_DIFFERENCES
 
-    limits = f"autograd {bound:g}, finite differences {max(bound, BOUND_OF_DIFFERENCES):g}"
     table = Table(
-        title="The hand-derived gradient", collapse_padding=True, caption=f"greatest relative errors; bounds: {limits}"
+        title="Hand-derived gradients, and their largest relative errors",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
-    for name in ("parameter", "shape", "norm", "against autograd", "kernel", "finite differences", "of entries"):
+    for name in ("parameter", "shape", "norm", "autograd", "kernel", "finite differences", "entries checked"):
         table.add_column(name, justify="left" if name == "parameter" else "right", overflow="fold")
     for row in rows:
         table.add_row(
@@ -207,27 +244,31 @@ def _print_agreement(rows: list[Agreement], bound: float) -> None:
             f"{row.entries} / {prod(row.shape)}",
             style="bold red" if row.fault(bound, "kernel") else None,
         )
-    console = Console()
+    console = terminal()
     console.print(table)
+    limits = f"{bound:g} against autograd and for the kernel, {max(bound, BOUND_OF_DIFFERENCES):g}"
+    print_sentence(console, f"Bounds: {limits} against finite differences.")
     faults = [fault for row in rows if (fault := row.fault(bound, "kernel"))]
     for fault in faults:
-        console.print(fault, style="bold red", markup=False)
+        print_sentence(console, fault, "bold red")
     if not faults:
-        console.print(f"All gradients agree: the greatest error is {max(row.greatest() for row in rows):.1e}.")
+        console.print(f"All gradients agree: the largest error is {max(row.greatest() for row in rows):.1e}.")
 
 
 def _explain(path: Path | None) -> None:
-    from rich.console import Console
     from rich.text import Text
 
+    from steepest.evaluate.terminal import print_sentence, terminal
     from steepest.nets.worked import DEFAULT, Worked, read_example
 
     worked = Worked(read_example(path) if path else DEFAULT)
-    console = Console()
+    console = terminal()
     for name, formula, value in worked.lines():
         if not formula:
             console.print(f"\n{name}", style="bold")
         else:
-            console.print(Text.assemble((f"{name:>12}", "cyan"), f" = {formula} = ", (value, "bold")), soft_wrap=True)
+            console.print(
+                Text.assemble((f"{name:>12}", "magenta"), f" = {formula} = ", (value, "bold")), soft_wrap=True
+            )
     console.print(f"\nL was {float(worked.loss):.9g}; after the update it is {float(worked.loss_after):.9g}.")
-    console.print(f"Against autograd, the greatest difference of a gradient is {worked.autograd_gap:.1e}.")
+    print_sentence(console, f"The gradients differ from autograd's by at most {worked.autograd_gap:.1e}.")

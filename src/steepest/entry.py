@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from steepest.engine.cache import compile_beside
+from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.defaults import as_single_run
@@ -68,7 +68,7 @@ def job(config: DictConfig) -> float:
     overrides = [o for o in hydra.overrides.task if not o.startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
 
-    _compile_beside(config)
+    _compile_in_background(config)
     tame_lightning()
     lost = worst(str(config.objective))
     # Hydra numbers the jobs of a resumed sweep from 0; job.json keeps a job's first number.
@@ -82,11 +82,10 @@ def job(config: DictConfig) -> float:
         logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
         if not sweep:
             say_or_raise(error)
-        said = explain(error) or f"{type(error).__name__}: {error}"
-        log.error("job %s: %s", number, said)
-        failed(
-            config, folder, Path(hydra.sweep.dir), _again(overrides, config), said, traceback.format_exception(error)
-        )
+        message = explain(error) or f"{type(error).__name__}: {error}"
+        log.error("job %s: %s", number, message)
+        lines = traceback.format_exception(error)
+        failed(config, folder, Path(hydra.sweep.dir), _again(overrides, config), message, lines)
         return lost
     if int(os.environ.get("LOCAL_RANK", "0")):
         return lost
@@ -114,19 +113,18 @@ def _again(overrides: list[str], config: DictConfig) -> list[str]:
         return overrides
 
 
-def _compile_beside(config: DictConfig) -> None:
+def _compile_in_background(config: DictConfig) -> None:
     """If this machine has no compiled kernel yet, compile it in another process while this one imports Lightning."""
     if str(OmegaConf.select(config, "model._target_")) == MANUAL:
-        compile_beside("float64" if OmegaConf.select(config, "trainer.precision") == "64-true" else "float32")
+        compile_in_background("float64" if OmegaConf.select(config, "trainer.precision") == "64-true" else "float32")
 
 
 def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[str]) -> None:
     """Print the table of a single run, or one line for a job of a sweep."""
-    from rich.console import Console
-
     from steepest.evaluate.table import print_results
+    from steepest.evaluate.terminal import terminal
 
-    console = Console()
+    console = terminal()
     assert outcome.evaluation is not None
     if number is None:
         print_results(outcome.evaluation, outcome.metrics, folder, console)

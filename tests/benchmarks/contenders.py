@@ -1,4 +1,4 @@
-"""Several ways to do the same training: a two-layer net 28-64-1, sigmoid, batch 64, gradient descent, 5,000 rows.
+"""Several implementations of the same training: a two-layer net 28-64-1, sigmoid, batch 64, gradient descent, 5,000 rows.
 
 The preparation of a contender is not timed; its training for a number of epochs is. All contenders train on the same
 data from the same initial weights, and keep the loss of every update.
@@ -67,9 +67,9 @@ def manual(epochs: int, inputs: int = INPUTS, hidden: Sequence[int] = HIDDEN, ba
     trainer = Trainer(max_epochs=epochs, limit_val_batches=0, **OFF)
 
     def train() -> int:
-        model.kept = []
+        model.logs = []
         trainer.fit(model, datamodule=module)
-        assert sum(len(log) for log in model.kept) == trainer.global_step
+        assert sum(len(log) for log in model.logs) == trainer.global_step
         return trainer.global_step
 
     return train
@@ -101,7 +101,7 @@ def watched(
 ) -> tuple[float, float]:
     """A run of `train.py` with these instruments: seconds per update, and seconds before and after the updates.
 
-    If `alone`, it is not a job of a sweep, and it draws its pictures at the end. `more` are further overrides.
+    If `alone`, it is not a job of a sweep, and it draws its pictures at the end. `more` are additional overrides.
     """
     hidden = f"[{','.join(map(str, HIDDEN))}]"
     options = [

@@ -146,7 +146,7 @@ def test_a_wide_net_against_a_plain_autograd_loop(ratio):
 @pytest.mark.parametrize(
     ("instruments", "at_most"), [("default", 1.4), ("curvature", 0), ("noise", 0), ("steps", 0), ("audit", 0)]
 )
-def test_looking_with_instruments_costs_little(benchmark, request, instruments, at_most):
+def test_instruments_cost_little(benchmark, request, instruments, at_most):
     """Training with instruments takes at most `at_most` times as long as without (0: no bound); median over pairs."""
     pairs: list[dict[str, float]] = []
 

@@ -5,7 +5,7 @@
 A two-layer net 28-64-1, sigmoid, 5,000 training rows, batch 64, gradient descent, 20 epochs; 16 learning rates x 16
 seeds. `hydra/launcher=threads` does all 256 jobs with folders, curves, checkpoints, predictions and scores; the others
 do what they usually do. The times of slow contenders are extrapolated from 10 jobs (joblib: 18): the time of 2 jobs,
-plus 254 times the time of each further job.
+plus 254 times the time of each additional job.
 """
 
 import re

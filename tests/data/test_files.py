@@ -93,7 +93,7 @@ def test_times_with_offsets_become_instants(write):
         ("a,b\n1,2\n", {}, r"has no date column among \['a', 'b'\]: name it with data.date=COLUMN"),
         ("date,a\n2020-01-01,x\n", {}, r"has no value column"),
         ("date,close\n2020-01-01,1\nsoon,2\nlater,3\n", {}, r"date column 'date': 2 of 3 do not parse as dates, first in row 2 \('soon'\).*date_format"),
-        ("date,close\n2020-01-01,1\n2020-01-02,2\n2020-01-01,3\n", {}, r"1 dates occur more than once, first 2020-01-01.*data.duplicates=first"),
+        ("date,close\n2020-01-01,1\n2020-01-02,2\n2020-01-01,3\n", {}, r"1 date occurs more than once, first 2020-01-01.*data.duplicates=first"),
         ("date,close\n2020-01-01,1\n2020-01-02,\n2020-01-03,inf\n2020-01-04,n.q.\n", {}, r"'close': 3 of 4 are not numbers \(1 text, 1 infinite, 1 missing\), first in row 2.*data.missing=drop or data.missing=forward_fill"),
         ("date,close\n2020-01-01,7\n2020-01-02,7\n", {}, r"value column 'close' is constant \(7\)"),
         ("date,close,close\n2020-01-01,7,8\n", {"value": "volume"}, r"data.value=volume: there is no such column"),
@@ -127,7 +127,7 @@ def test_all_faults_of_a_file_are_reported_together(write):
     path = write("date,close,volume\n2020-01-01,1,5\nnever,2,5\n2020-01-03,x,5\n2020-01-01,4,oops\n")
     with pytest.raises(ValueError, match="4 faults") as caught:
         read_prices(path, features=["volume"])
-    for part in ("do not parse as dates", "value column 'close'", "input column 'volume'", "occur more than once"):
+    for part in ("do not parse as dates", "value column 'close'", "input column 'volume'", "occurs more than once"):
         assert part in str(caught.value)
 
 
@@ -527,7 +527,7 @@ def test_missing_date_counts_as_a_date_that_does_not_parse(read):
 def test_duplicate_dates_are_refused_or_the_first_or_last_is_kept(read, caplog):
     text = PRICES.replace("2020-01-04", "2020-01-03")
     message = refusal(read, text)
-    one_fault(message, "prices.csv", "Close", "1 dates", "first 2020-01-03", "data.duplicates=first", "data.id=")
+    one_fault(message, "prices.csv", "Close", "1 date occurs", "first 2020-01-03", "data.duplicates=first", "data.id=")
     days = DAYS.delete(3)
     with caplog.at_level(logging.WARNING):
         holds(read(text, duplicates="first"), "Close", [1, 2, 4, 5, 8], days)

@@ -76,7 +76,7 @@ def test_generated_data_depends_on_its_own_seed():
         (lambda: RandomWalk(horizon=0), "data.horizon=0 must be 1 or more"),
         (lambda: RandomWalk(batch_size=0), "data.batch_size=0 must be 1 or more"),
         (lambda: RandomWalk(window=5, longest_window=4), "data.longest_window=4 is below data.window=5"),
-        (lambda: RandomWalk(split=[0.5, 0.2, 0.2]), "sum to 1, these sum to 0.9"),
+        (lambda: RandomWalk(split=[0.5, 0.2, 0.2]), "sum to 1; these sum to 0.9"),
         (lambda: RandomWalk(split=[1.2, -0.1, -0.1]), "must be 0 or more"),
         (lambda: RandomWalk(split=[0.0, 0.5, 0.5]), "the training part is empty"),
         (lambda: RandomWalk(split=[float("nan"), 0.5, 0.5]), "must be 0 or more"),
@@ -315,7 +315,7 @@ def answer(days=4, **close) -> pd.DataFrame:
     return pd.DataFrame({"Open": 0.0, "Close": np.arange(1.0, days + 1) ** 2, "Volume": 5} | close, index=index)
 
 
-def test_yahoo_is_asked_for_adjusted_prices_of_the_given_days(monkeypatch, tmp_path):
+def test_yahoo_returns_adjusted_prices_of_the_given_days(monkeypatch, tmp_path):
     asked = []
 
     def ticker(symbol):

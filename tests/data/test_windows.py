@@ -201,7 +201,7 @@ def test_direction_is_whether_the_day_ends_above_the_last_one():
     assert windows.outputs == 4
 
 
-def test_further_inputs_follow_the_price_of_each_day():
+def test_additional_inputs_follow_the_price_of_each_day():
     windows = windows_of(
         list(range(1, 31)), {"volume": [v**2 for v in range(1, 31)]}, window=2, split=[1 / 3, 1 / 3, 1 / 3]
     )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from steepest import MLP, RandomWalk, Rings, Table, WindowDataModule
 from steepest.engine import cache
-from steepest.engine.descent import BETWEEN_RATIOS, Clip, Descent, reason_against
+from steepest.engine.descent import RATIO_PERIOD, Clip, Descent, reason_against
 from steepest.nets.activations import ACTIVATIONS, Activation
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import backward, forward
@@ -61,7 +61,7 @@ def numbers(network) -> np.ndarray:
 
 @torch.no_grad()
 def textbook_step(network, loss, optimizer, batch, clip):
-    """One update by the formulas of `nets/` and PyTorch's own optimizer: the loss, and each gradient's norm."""
+    """One update by the formulas of `nets/` and PyTorch's optimizer: the loss, and each gradient's norm."""
     layers = network.layers()
     trace = forward(batch.x_ND, layers, network.activations)
     pairs = backward(loss.backward(trace.a[-1], batch.y_NH), trace, layers, network.activations)
@@ -95,7 +95,7 @@ def compare(kind, dtype, hidden, activation, loss, optimizer, clip, updates, tol
             np.testing.assert_allclose(log.entries_KP[k], numbers(theirs), rtol=tolerance, atol=tolerance)
             after = [p.detach().norm().item() for p in theirs.parameters()]
             np.testing.assert_allclose(log.parameter_norms_KQ[k], after, rtol=tolerance, atol=tolerance)
-            if (done + k) % BETWEEN_RATIOS == 0:
+            if (done + k) % RATIO_PERIOD == 0:
                 ratios = dict(log.ratios)[done + k + 1]
                 sizes = [p.numel() for p in theirs.parameters()]
                 stops = np.cumsum(sizes)[:-1]
@@ -308,7 +308,7 @@ def test_the_reason_why_the_kernel_cannot_train_is_reported():
     hooked.register_step_post_hook(lambda *_: None)
     assert "hooks" in str(reason_against(network, mse, hooked))
     network.activations[0] = Activation("tanh", torch.tanh, lambda s, z, a: s)
-    assert "activations of its own" in str(reason_against(network, mse, SGD(parameters, lr=1)))
+    assert "custom activations" in str(reason_against(network, mse, SGD(parameters, lr=1)))
     half = MLP(5, [4], 1).to(torch.float16)
     assert "float16" in str(reason_against(half, mse, SGD(half.parameters(), lr=1)))
 

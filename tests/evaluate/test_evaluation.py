@@ -93,7 +93,7 @@ def test_a_model_that_leads_by_chance_does_not_beat_the_reference():
 def test_the_verdict_on_a_model_without_finite_scores_says_so(swinging):
     verdict = evaluation(swinging(), lambda x_ND: x_ND * float("nan")).verdict()
     assert verdict.beat is False
-    assert verdict.sentence.endswith("on the test part: its mean squared error is no finite number.")
+    assert verdict.sentence.endswith("on the test part: its mean squared error is not a finite number.")
 
 
 def test_plain_rows_are_judged_against_the_training_mean(tmp_path):
@@ -111,7 +111,9 @@ def test_directions_are_judged_by_their_right_share_against_the_majority(swingin
         return torch.cat([x_ND, -x_ND], dim=1)
 
     verdict = (found := evaluation(swinging(target="direction"), other_way)).verdict()
-    assert "The model beat the majority class on the test part: its share of right directions is 1" in verdict.sentence
+    assert (
+        "The model beat the majority class on the test part: its share of correct directions is 1" in verdict.sentence
+    )
     assert found.model["test"]["directional_accuracy"] == 1
 
 
@@ -122,14 +124,14 @@ def test_classes_are_judged_by_their_right_share_against_the_majority():
     verdict = (found := evaluation(Rings(), disc)).verdict()
     rows = found.predictions.query("part == 'test'")
     share = ((rows["probability"] > 0.5) == rows["class"]).mean()
-    assert "the majority class on the test part: its share of right classes is" in verdict.sentence
+    assert "the majority class on the test part: its share of correct classes is" in verdict.sentence
     assert figures(verdict.sentence)[0] == pytest.approx(share, rel=1e-5)
 
 
-def test_without_a_test_part_nothing_is_said():
+def test_without_a_test_part_there_is_no_verdict():
     verdict = evaluation(RandomWalk(rows=300, split=[0.8, 0.2, 0]), lambda x_ND: x_ND).verdict()
     assert verdict.beat is None
-    assert "nothing is said" in verdict.sentence
+    assert "There is no test part" in verdict.sentence
 
 
 @pytest.fixture

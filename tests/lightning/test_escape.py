@@ -42,7 +42,7 @@ def test_the_direction_is_an_eigenvector_for_a_larger_net_too():
     net = MLP(3, [5, 4], 2, "tanh", seed=3).double()
     x_ND, y_NH = torch.randn(40, 3, dtype=torch.float64), torch.randn(40, 2, dtype=torch.float64)
     surface = Surface(net, LOSSES["mse"], x_ND, y_NH)
-    theta_P = surface.here()
+    theta_P = surface.current()
     value, _, vector_P = downward(surface, theta_P, exact_up_to=0, steps=len(theta_P))
     torch.testing.assert_close(surface.products(theta_P)(vector_P), value * vector_P, atol=1e-8, rtol=0)
     assert value == pytest.approx(float(torch.linalg.eigvalsh(surface.hessian(theta_P))[0]), abs=1e-10)

@@ -118,7 +118,7 @@ def test_out_of_time_reads_lightnings_timer():
     trainer = Trainer(**OFF, callbacks=[timer], enable_checkpointing=False)
     timer.on_train_start(trainer, MLPPredictor(5, 1))
     time.sleep(0.02)
-    assert internals.out_of_time(trainer) == "max_time: 0.01 seconds are over", says("out_of_time")
+    assert internals.out_of_time(trainer) == "max_time: 0.01 seconds have passed", says("out_of_time")
     assert internals.out_of_time(Trainer(**OFF, max_time="00:00:01:00")) is None, says("out_of_time")
     assert internals.out_of_time(Trainer(**OFF)) is None, says("out_of_time")
 

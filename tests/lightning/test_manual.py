@@ -1,6 +1,6 @@
 """The manual module trains as the automatic one does: same trajectory, counts, hooks, clipping and schedulers.
 
-Both of its engines are tested. A callback that needs every update selects the textbook; `kept` collects the kernel's logs.
+Both of its engines are tested. A callback that needs every update selects the textbook; `logs` collects the kernel's logs.
 """
 
 from functools import partial
@@ -36,7 +36,7 @@ either_engine = pytest.mark.parametrize("engine", ["kernel", "textbook"])
 
 
 def data(batch_size: int | None = 16, rows: int = 250) -> WindowDataModule:
-    """10 batches of 16 and a last one of fewer, for the default rows."""
+    """10 batches of 16 and a smaller last one, for the default number of rows."""
     return WindowDataModule(
         RandomWalk(rows=rows, window=5, transform="log_return", split=[0.7, 0.15, 0.15], batch_size=batch_size), seed=3
     )
@@ -52,18 +52,18 @@ class Watch(Callback):
         network = pl_module.network
         gradient = torch.cat([p.grad.flatten() for p in network.parameters()])
         counts, rate = (trainer.global_step, trainer.current_epoch), optimizer.param_groups[0]["lr"]
-        self.rows.append([*counts, pl_module.at_hand[2], numbers(pl_module).clone(), gradient.clone(), rate])
+        self.rows.append([*counts, pl_module.current_batch[2], numbers(pl_module).clone(), gradient.clone(), rate])
 
 
 def by_hand(engine: str, *sizes, **options) -> ManualPredictor:
     """A module for one engine that keeps the kernel's logs."""
     model = ManualPredictor(*sizes, engine=engine, **options)
-    model.kept = []
+    model.logs = []
     return model
 
 
 def losses(model: ManualPredictor) -> np.ndarray:
-    return np.concatenate([log.losses_K for log in model.kept])
+    return np.concatenate([log.losses_K for log in model.logs])
 
 
 def fitted(model, *callbacks, module=None, checkpointing=False, ckpt_path=None, **how):
@@ -88,7 +88,7 @@ def test_100_updates_of_either_engine_equal_those_of_the_automatic_module(name, 
     steps = [fitted(automatic, theirs, **how), fitted(textbook, ours, **how), fitted(kernel, **how)]
     assert [trainer.global_step for trainer in steps] == [100] * 3
     assert len(ours.rows) == len(theirs.rows) == len(losses(kernel)) == 100
-    assert textbook.kept == []
+    assert textbook.logs == []
     for manual in (textbook, kernel):
         torch.testing.assert_close(numbers(manual), numbers(automatic), rtol=0, atol=1e-12)
     for mine, other in zip(ours.rows, theirs.rows, strict=True):
@@ -97,7 +97,7 @@ def test_100_updates_of_either_engine_equal_those_of_the_automatic_module(name, 
         for a, b in zip(mine[3:5], other[3:5], strict=True):
             torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(losses(kernel), [row[2] for row in theirs.rows], rtol=1e-11)
-    squares = np.concatenate([log.gradient_norms_KQ for log in kernel.kept]) ** 2
+    squares = np.concatenate([log.gradient_norms_KQ for log in kernel.logs]) ** 2
     np.testing.assert_allclose(squares.sum(1) ** 0.5, [row[4].norm() for row in theirs.rows], rtol=1e-11)
 
 
@@ -108,8 +108,8 @@ def test_updates_per_step_does_not_change_a_bit_of_the_trajectory(name, precisio
     for count in (1, 2, 7, 256):
         model = by_hand("kernel", 5, 1, hidden=[8], updates_per_step=count, optimizer=OPTIMIZERS[name])
         trainer = fitted(model, precision=precision, max_epochs=3)
-        norms = np.concatenate([log.parameter_norms_KQ for log in model.kept])
-        found.append((len(model.kept), losses(model), norms, numbers(model), trainer.fit_loop.state_dict()))
+        norms = np.concatenate([log.parameter_norms_KQ for log in model.logs])
+        found.append((len(model.logs), losses(model), norms, numbers(model), trainer.fit_loop.state_dict()))
     _, *first = found[0]
     assert [calls for calls, *_ in found] == [33, 18, 6, 3]
     for _, *other in found[1:]:
@@ -134,13 +134,13 @@ def test_the_last_smaller_batch_is_an_update_of_its_own():
 
     class Sizes(Callback):
         def on_before_optimizer_step(self, trainer, pl_module, optimizer):
-            seen.append(len(pl_module.at_hand[0]))
+            seen.append(len(pl_module.current_batch[0]))
 
     fitted(ManualPredictor(5, 1), Sizes(), max_epochs=1)
     assert seen == [16] * 10 + [9]
     model = by_hand("kernel", 5, 1)
     fitted(model, max_epochs=1)
-    (log,) = model.kept
+    (log,) = model.logs
     assert (len(log), log.samples, log.batch) == (11, 169, 9)
 
 
@@ -239,10 +239,10 @@ def test_hooks_of_a_users_own_module_are_called():
             said.append(self.global_step)
 
     model = Mine(5, 1)
-    model.kept = []
+    model.logs = []
     fitted(model, max_epochs=1)
     assert said == list(range(11))
-    assert model.kept == []
+    assert model.logs == []
 
 
 @pytest.mark.parametrize(
@@ -256,13 +256,13 @@ def test_hooks_of_a_users_own_module_are_called():
 )
 def test_a_callback_that_needs_every_update_selects_the_textbook(callback, kernel):
     model = ManualPredictor(5, 1)
-    model.kept = []
+    model.logs = []
     fitted(model, callback, max_epochs=1)
-    assert bool(model.kept) == kernel
+    assert bool(model.logs) == kernel
 
 
 def test_a_run_that_the_kernel_cannot_train_and_mixed_precision_are_refused():
-    with pytest.raises(ValueError, match="model.engine=kernel: callback Watch looks at every update; use model.engine"):
+    with pytest.raises(ValueError, match="model.engine=kernel: callback Watch needs every update; use model.engine"):
         fitted(by_hand("kernel", 5, 1), Watch())
     with pytest.raises(ValueError, match="the batches do not come from a WindowDataModule"):
         Trainer(max_epochs=1, enable_checkpointing=False, **OFF).fit(

@@ -89,7 +89,7 @@ def assert_ends_alike(expected, folder):
 
 @every_kind
 @pytest.mark.parametrize("first", [2 * BATCHES, 2 * BATCHES + 3], ids=["end of an epoch", "mid-epoch"])
-def test_raising_the_limit_of_updates_changes_no_bit(train, kind, first):
+def test_raising_the_limit_of_updates_does_not_change_a_bit(train, kind, first):
     how = (*KINDS[kind], *DATA, "optimizer=adam")
     last = f"stop.updates={4 * BATCHES + 2}"
     _, expected = train(*how, last, name="whole")
@@ -228,7 +228,7 @@ def test_a_run_killed_while_writing_a_checkpoint_continues_from_the_previous_one
 def test_a_resumed_run_whose_engine_would_differ_is_refused(train):
     _, folder = train("model=mlp_manual", *DATA, "stop.epochs=1")
     before = files_of(folder)
-    with pytest.raises(ValueError, match="the kernel trained the run so far, and the textbook would now"):
+    with pytest.raises(ValueError, match="the kernel trained the run so far, but the textbook would continue it"):
         train("stop.epochs=2", "trainer.devices=2", resume=True)
     assert files_of(folder) == before
 

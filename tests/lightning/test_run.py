@@ -29,7 +29,7 @@ def data_of(*overrides):
 
 
 def line_of(folder, *overrides):
-    """The line that a run has learnt, in the data's own units: coefficients and constant."""
+    """The line that a run has learned, in the data's units: coefficients and constant."""
     model = LinearPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
     return line_coefficients(model, data_of(*overrides).windows)
 
@@ -46,7 +46,7 @@ def test_gradient_descent_reaches_the_certified_coefficients_of_nist_norris(trai
     assert metrics["train"]["mse"] == pytest.approx(26.6173985294224 / 36, rel=1e-11)
     assert metrics["baselines"]["least_squares"]["train"]["mse"] == pytest.approx(26.6173985294224 / 36, rel=1e-9)
     assert metrics["test"] == {}
-    assert "nothing is said" in metrics["verdict"]
+    assert "There is no test part" in metrics["verdict"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_resuming_refuses_data_that_changed(train, tmp_path):
     train("data=csv", f"data.path={path}", "stop.epochs=2")
     frame.iloc[:-1].to_csv(path, index=False)
     before = {n: (tmp_path / "run" / n).read_text() for n in ("run.json", "metrics.json", "config.yaml")}
-    with pytest.raises(ValueError, match="the data changed since the run began"):
+    with pytest.raises(ValueError, match="the data have changed since the run started"):
         train("stop.epochs=3", resume=True)
     for name, text in before.items():
         assert (tmp_path / "run" / name).read_text() == text, "a refused resume does not change the record"
@@ -164,7 +164,7 @@ def test_a_checkpoint_with_a_pickle_is_refused(train):
     state = torch.load(path, weights_only=True)
     torch.save(state | {"planted": pd.DataFrame()}, path)
     with pytest.raises(
-        ValueError, match=r"last.ckpt is not a whole checkpoint \(UnpicklingError: Weights only load failed"
+        ValueError, match=r"last.ckpt is not a complete checkpoint \(UnpicklingError: Weights only load failed"
     ):
         train("stop.epochs=4", resume=True)
 
@@ -354,10 +354,10 @@ def test_reference_lines_are_the_losses_of_the_baselines(train):
         ("data.horizon=3",),
     ],
 )
-def test_standing_still_predicts_the_last_price_in_every_transform(how):
+def test_no_change_predicts_the_last_price_in_every_transform(how):
     windows = data_of(*how).windows
     origin = windows.parts["val"].origins(torch.arange(50))
-    prices = windows.to_price(windows.standing_still(origin), origin)
+    prices = windows.to_price(windows.no_change(origin), origin)
     torch.testing.assert_close(prices, windows.last(origin).expand_as(prices), rtol=1e-9, atol=0)
 
 
@@ -379,7 +379,7 @@ def test_a_diverging_run_fails_with_advice(train):
         (["data=rings"], "classes, which model.loss=mse cannot score: use model.loss=cross_entropy"),
         (["model.loss=cross_entropy"], r"set data.target=direction \(of plain rows data.classes=true\)"),
         ([*RINGS, "objective=val/directional_accuracy"], "use one of val/cross_entropy, val/accuracy, val/skill"),
-        (["objective=test/mse"], "test metrics never choose anything"),
+        (["objective=test/mse"], "test scores must not choose anything"),
         (["objective=val/msee"], "is not one of this run's scores: use one of val/mse"),
         (["data=line", "objective=val/mase"], "is not one of this run's scores"),
         (["data.window=0"], "data.window=0 must be 1 or more"),
@@ -438,7 +438,9 @@ def test_a_net_learns_classes_of_plain_rows_that_a_line_cannot(train):
     assert test["accuracy"] > 0.97
     assert line.metrics["test"]["accuracy"] < 0.65
     assert net.metrics["baselines"]["majority"]["test"]["accuracy"] == pytest.approx(0.5, abs=0.1)
-    assert "The model beat the majority class on the test part: its share of right classes is" in net.metrics["verdict"]
+    assert (
+        "The model beat the majority class on the test part: its share of correct classes is" in net.metrics["verdict"]
+    )
     table = pd.read_csv(folder / "predictions.csv").query("part == 'test'")
     assert list(table.columns) == ["part", "row", "probability", "class"]
     assert ((table["probability"] > 0.5) == table["class"]).mean() == pytest.approx(test["accuracy"])
@@ -649,7 +651,7 @@ def test_the_twin_starts_at_the_models_weights_for_any_scale(train, engine):
 def test_a_run_that_the_kernel_cannot_train_is_refused_or_its_record_has_the_reason(train):
     how = (*WALK, "model=mlp_manual", "stop.epochs=1")
     rates = "+callbacks.rates._target_=lightning.pytorch.callbacks.LearningRateMonitor"
-    reason = "callback LearningRateMonitor looks at every update"
+    reason = "callback LearningRateMonitor needs every update"
     with pytest.raises(ValueError, match=f"model.engine=kernel: {reason}"):
         train(*how, "model.engine=kernel", rates, name="a")
     with pytest.raises(ValueError, match="model.engine=kernel: 2 processes train the run together"):

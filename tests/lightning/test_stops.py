@@ -79,13 +79,13 @@ NEVER = ("stop=threshold", "stop.loss=1e-9", "stop.epochs=1000000")
 def test_max_time_ends_a_run(train, model):
     outcome, folder = train(model, *WALK, *NEVER, "+trainer.max_time={seconds:1}", "logger=none")
     assert outcome.metrics["status"] == "finished"
-    assert outcome.metrics["stop_reason"] == "max_time: 1 seconds are over"
+    assert outcome.metrics["stop_reason"] == "max_time: 1 seconds have passed"
     assert 0 < outcome.metrics["updates"] < 7_000_000
     assert json.loads((folder / "run.json").read_text())["stop_reason"] == outcome.metrics["stop_reason"]
 
 
 @either_model
-def test_the_reason_names_a_callback_of_lightning_that_ends_the_run(train, model):
+def test_the_reason_names_a_lightning_callback_that_ends_the_run(train, model):
     early = "lightning.pytorch.callbacks.EarlyStopping"
     foreign = [f"+callbacks.mine.{o}" for o in (f"_target_={early}", "monitor=val/mse_scaled", "patience=2")]
     outcome, _ = train(model, *WALK, *NEVER, *foreign, "+callbacks.mine.min_delta=10", "logger=none")
@@ -105,7 +105,7 @@ def test_the_reason_names_the_trainers_own_limit(train, model):
 
 
 @either_model
-def test_no_batches_are_an_error_that_names_the_key(train, tmp_path, model):
+def test_a_run_without_batches_is_an_error_that_names_the_key(train, tmp_path, model):
     with pytest.raises(ValueError, match=r"trainer.limit_train_batches=0: there is nothing to train on"):
         train(model, *WALK, "trainer.limit_train_batches=0")
     assert not (tmp_path / "run" / "metrics.json").exists()

@@ -33,7 +33,7 @@ def loss_at(surface):
 @pytest.mark.parametrize(("activation", "loss"), list(product(ACTIVATIONS, LOSSES)))
 def test_the_hessian_equals_torch_func(activation, loss):
     surface = planted(activation, loss)
-    theta = surface.here()
+    theta = surface.current()
     wanted = torch.func.hessian(loss_at(surface))(theta)
     found = surface.hessian(theta)
     torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-13)
@@ -45,7 +45,7 @@ def test_the_hessian_equals_torch_func(activation, loss):
 @pytest.mark.parametrize("hidden", [(), (4,), (4, 3)])
 def test_eigenvalues_equal_eigvalsh(hidden):
     surface = planted(hidden=hidden)
-    theta = surface.here()
+    theta = surface.current()
     wanted = np.linalg.eigvalsh(surface.hessian(theta).numpy())
     exact = exact_spectrum(surface.hessian(theta))
     assert (exact.smallest, exact.greatest) == pytest.approx((wanted[0], wanted[-1]), rel=1e-12, abs=1e-13)
@@ -87,6 +87,8 @@ def test_lanczos_weights_are_a_quadrature_of_the_vector_it_starts_from():
 
 def test_losses_at_many_points_equal_the_loss_at_each():
     surface = planted()
-    points = surface.here() + torch.randn(7, len(surface.here()), generator=torch.Generator().manual_seed(0)).double()
+    points = (
+        surface.current() + torch.randn(7, len(surface.current()), generator=torch.Generator().manual_seed(0)).double()
+    )
     wanted = torch.stack([loss_at(surface)(point) for point in points])
     torch.testing.assert_close(surface.losses(points), wanted, rtol=1e-13, atol=0)

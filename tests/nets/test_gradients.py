@@ -54,7 +54,7 @@ def by_autograd(layers, x, y, activation: str, loss: str) -> list[Tensor]:
 
 
 def worst(ours: list[Tensor], theirs: list[Tensor]) -> float:
-    """The greatest error of a parameter, relative to its greatest entry (0 against 0 is an error of 0)."""
+    """The largest error of a parameter, relative to its largest entry (0 against 0 is an error of 0)."""
     tiny = torch.finfo(ours[0].dtype).tiny
     return max(((a - b).abs().max() / b.abs().max().clamp(min=tiny)).item() for a, b in zip(ours, theirs, strict=True))
 

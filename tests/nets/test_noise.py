@@ -55,7 +55,7 @@ def test_the_noise_scale_is_variance_over_signal_with_unbiased_estimates():
     assert sum(variances) / 4000 == pytest.approx(2 * spread**2, rel=0.02)
 
 
-def test_without_signal_the_wanted_batch_size_is_infinite():
+def test_without_signal_the_norm_tests_batch_size_is_infinite():
     found = Noise(torch.ones(4), mean_square=0.0, variance=1.0)
-    assert found.scale == found.wanted() == float("inf")
-    assert Noise(torch.ones(4), mean_square=4.0, variance=8.0).wanted(theta=0.5) == 8.0
+    assert found.scale == found.norm_test() == float("inf")
+    assert Noise(torch.ones(4), mean_square=4.0, variance=8.0).norm_test(theta=0.5) == 8.0

@@ -1,4 +1,4 @@
-"""The quick reader of curves against TensorBoard's own reader."""
+"""The quick reader of curves against TensorBoard's reader."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Events written in bulk, compared with TensorBoard's own writer and reader."""
+"""Events written in bulk, compared with TensorBoard's writer and reader."""
 
 import struct
 import time
@@ -41,7 +41,7 @@ def tensorboards_own(tags, rows, steps, times):
     st.lists(st.text("abc/_[],01", min_size=1, max_size=60), min_size=1, max_size=6, unique=True),
     st.integers(0, 2**31),
 )
-def test_rows_have_the_very_bytes_that_tensorboard_would_write(steps, tags, seed):
+def test_rows_have_the_bytes_that_tensorboard_writes(steps, tags, seed):
     random = np.random.default_rng(seed)
     rows = random.normal(size=(len(steps), len(tags))).astype(np.float32)
     rows[random.random(rows.shape) < 0.2] = random.choice([np.nan, np.inf, -np.inf, 0.0, 1e-45])
@@ -49,7 +49,7 @@ def test_rows_have_the_very_bytes_that_tensorboard_would_write(steps, tags, seed
     assert encode(tags, rows, steps, times) == tensorboards_own(tags, rows, steps, times)
 
 
-def test_tensorboard_reads_them_all_beside_what_else_is_written(tmp_path):
+def test_tensorboard_reads_rows_and_other_events_of_one_file(tmp_path):
     writer = SummaryWriter(str(tmp_path))
     writer.add_scalar("own", 0.5, 1)
     write_event(writer, ["a", "b"], [1.0, 2.0], 0)
@@ -81,7 +81,7 @@ def test_a_writer_that_was_closed_begins_a_new_file(tmp_path):
     assert read_scalars(tmp_path)["a"].tolist() == [1.0, 2.0]
 
 
-def test_a_row_of_another_length_is_refused(tmp_path):
+def test_a_row_with_the_wrong_length_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"expected values of shape \(2, 2\), got \(2, 3\)"):
         encode(["a", "b"], np.zeros((2, 3)), [1, 2], [0.0, 0.0])
 

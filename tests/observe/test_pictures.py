@@ -111,7 +111,7 @@ def test_the_principal_plane_equals_that_of_the_singular_vectors(monkeypatch):
 
 def test_a_filter_normalised_direction_has_the_length_of_each_row_of_weights():
     surface = Surface(MLP(3, [4], 2).double(), LOSSES["mse"], torch.zeros(5, 3), torch.zeros(5, 2))
-    here = surface.here()
+    here = surface.current()
     direction = landscape.filter_normalised(surface, here, 0)
     for (W, _), (D, d) in zip(surface.layers(here), surface.layers(direction), strict=True):
         torch.testing.assert_close(D.norm(dim=1), W.norm(dim=1))

@@ -46,7 +46,7 @@ def test_a_run_writes_no_temporary_files_elsewhere(train, tmp_path, monkeypatch,
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, content):
     path = tmp_path / "last.ckpt"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"last.ckpt is not a whole checkpoint"):
+    with pytest.raises(ValueError, match=r"last.ckpt is not a complete checkpoint"):
         checkpoints.load(path)
 
 

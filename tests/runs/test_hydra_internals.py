@@ -1,6 +1,6 @@
-"""The contract of Hydra's private parts: what `runs/hydra_internals.py` relies on, a test for each use.
+"""One test for each use of Hydra's private interfaces in `runs/hydra_internals.py`.
 
-A failure here after an upgrade of Hydra says which function of that file has to follow.
+A failure after an upgrade of Hydra names the function to change.
 """
 
 import subprocess
@@ -23,23 +23,23 @@ def says(function: str) -> str:
 LOOK = """
 import sys
 from hydra import compose, initialize_config_dir
-from steepest.runs.hydra_internals import look_at_every_config, primary_config
+from steepest.runs.hydra_internals import check_every_config, primary_config
 
 def look(config, loader, name, overrides):
     print(config.seed, name, overrides, primary_config(loader, name).seed)
 
-look_at_every_config(look)
+check_every_config(look)
 with initialize_config_dir(sys.argv[1], version_base="1.3"):
     compose("train", ["seed=3"])
     compose("train", ["seed=4"])
 """
 
 
-def test_every_composed_config_is_looked_at():
+def test_every_composed_config_is_checked():
     command = [sys.executable, "-c", LOOK, str(ROOT / "conf")]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     said = "3 train ['seed=3'] 0\n4 train ['seed=4'] 0\n"
-    assert answer.stdout == said, says("look_at_every_config, or .primary_config") + answer.stderr
+    assert answer.stdout == said, says("check_every_config, or .primary_config") + answer.stderr
 
 
 def test_overrides_make_hydras_dirname():

@@ -24,7 +24,7 @@ SMALL = [
 
 @pytest.fixture(params=["journal", "sqlite"])
 def where(request, tmp_path):
-    """Where a study is kept."""
+    """The storage of a study."""
     return str(tmp_path / "study.journal") if request.param == "journal" else f"sqlite:///{tmp_path}/study.db"
 
 
@@ -151,7 +151,7 @@ def test_a_file_that_is_not_a_journal_is_refused_and_unchanged(tmp_path, content
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("/dev/null/study.journal", "cannot make /dev/null: File exists"),
+        ("/dev/null/study.journal", "cannot create /dev/null: File exists"),
         ("sqlite:////nowhere/x.db", "storage=sqlite:////nowhere/x.db: .*unable to open"),
         ("foo://x", "storage=foo://x: .*foo"),
     ],

@@ -68,11 +68,11 @@ def swept(folder, jobs, launcher="threads", n_jobs=None, **options):
     """Run these jobs in this process as `train.py -m` would, with a Hydra launcher; return its results.
 
     Args:
-        folder: the sweep's.
-        jobs: overrides of each.
+        folder: the sweep's folder.
+        jobs: the overrides of each job.
         launcher: ``basic``, one after the other through Lightning, or ``threads``.
-        n_jobs: threads.
-        options: of `sweep`, as on_error.
+        n_jobs: the number of threads.
+        options: keys of `sweep`, such as on_error.
     """
     with launching(folder, launcher, n_jobs, **options) as made:
         return made.launch([list(own) for own in jobs], 0)

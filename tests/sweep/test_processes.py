@@ -1,4 +1,4 @@
-"""Jobs in their own processes: the records of each job, however it ends, and that it affects no other job."""
+"""Jobs in separate processes: the record of each job, however it ends; no job affects another."""
 
 import json
 import sys
@@ -137,7 +137,7 @@ def test_a_job_gets_its_own_overrides_and_hydras_but_not_those_of_the_sweep(laun
     assert run["rank"] is None, "a job does not inherit the rank of the sweep's process"
 
 
-def test_hydras_overrides_reach_a_job_as_they_were_typed(launch):
+def test_hydras_overrides_reach_a_job_as_typed(launch):
     _, (folder,) = launch([["value=1"]], hydra=["hydra.job.name='${nosuch}'"])
     assert "hydra.job.name='${nosuch}'" in read_json(folder / "run.json")["asked"]
 

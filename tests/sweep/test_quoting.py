@@ -18,7 +18,7 @@ NAMES = (PRINTABLE | TRICKY).filter(lambda name: name != "???")
 
 
 def value_of(override):
-    """What the config holds after this override."""
+    """The value in the config after this override."""
     parsed = OverridesParser.create().parse_override(override)
     config = OmegaConf.create({parsed.key_or_group: None})
     OmegaConf.update(config, parsed.key_or_group, parsed.value())

@@ -24,7 +24,7 @@ from steepest.sweep.table import print_table
 
 
 class Launcher:
-    """Ends jobs as `ends` says: folder's name -> (status, value); a job that is not in it is killed."""
+    """Ends jobs according to `ends`: folder's name -> (status, value); a job that is not in it is killed."""
 
     def __init__(self, folder, ends, composer):
         self.folder, self.ends, self.asked, self.composer = folder, ends, [], composer
@@ -178,7 +178,7 @@ def test_a_failed_job_never_wins(capsys):
     print_table(rows, "val/mse", Path("x"))
     said = capsys.readouterr().out
     assert said.index("finished") < said.index("failed")
-    assert "The best again: python train.py a=1" in said
+    assert "To run the best job again: python train.py a=1" in said
 
 
 def test_results_without_jobs_are_an_empty_table():
@@ -204,7 +204,7 @@ def test_jobs_in_named_folders_are_recorded_and_resumed_there(sweep, tmp_path):
         ("x/../same", "the same folder to jobs 0, 1, 2 ("),
         (".", "puts jobs 0, 1, 2 into"),
         ("../{number}", "puts job 0 into"),
-        ("y" * 256 + "{number}", "gives the folder of job 0 a name of 257 bytes, and the limit is 255"),
+        ("y" * 256 + "{number}", "gives the folder of job 0 a name of 257 bytes, but the limit is 255"),
     ],
 )
 def test_folders_that_jobs_cannot_have_are_refused_before_any_job(sweep, tmp_path, pattern, message):
@@ -316,7 +316,7 @@ def test_a_job_that_exits_with_0_does_not_end_the_sweep_with_0(sweep, monkeypatc
     assert "A job called sys.exit()" in capsys.readouterr().err
 
 
-def test_overrides_are_recorded_as_they_were_typed(tmp_path, monkeypatch):
+def test_overrides_are_recorded_as_typed(tmp_path, monkeypatch):
     monkeypatch.setenv(SWEEP, "0")  # which the record changes
     config = OmegaConf.create(
         {

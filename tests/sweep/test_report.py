@@ -21,7 +21,7 @@ from steepest.sweep.results import read_results, value
 
 
 class Page(HTMLParser):
-    """Text, attributes and tags of a page, but for what is inside scripts and styles."""
+    """Text, attributes and tags of a page, without scripts and styles."""
 
     def __init__(self, source):
         super().__init__()

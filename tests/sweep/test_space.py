@@ -57,7 +57,7 @@ def test_hydra_reads_a_trials_values_back_from_its_overrides(typed, chosen, mean
     assert (read, type(read)) == (meant, type(meant))
 
 
-def test_a_trial_is_asked_for_every_value_and_nothing_else():
+def test_a_trial_suggests_every_value_and_nothing_else():
     space = read_space(["a=1", "b=x,y", "c=int(interval(1,3))", "~d", "+e=2", "f=tag(log,interval(1,10))", "b=u,v"])
     trial = optuna.trial.FixedTrial({"b": "v", "c": 2, "f": 2.5})
     space.suggest(trial)
@@ -73,7 +73,7 @@ def test_the_last_override_of_a_key_counts():
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("a=1", r"nothing to vary: give it a range, such as 'optimizer.lr=tag\(log"),
+        ("a=1", r"nothing to vary: add a range, such as 'optimizer.lr=tag\(log"),
         ("a=interval(2, 1)", r"a=interval\(2, 1\) is empty: the first number must be the smaller one"),
         ("a=range(3, 3)", "is empty"),
         ("a=tag(log, interval(0, 1))", "a logarithmic range must start above 0"),

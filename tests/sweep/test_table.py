@@ -1,5 +1,6 @@
-"""What a sweep prints when it ends."""
+"""The table that a sweep prints at its end."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from steepest.sweep.table import print_table
 
 
 @pytest.fixture
-def said(capsys, monkeypatch):
-    """`said(rows, objective)` prints the table and returns its lines."""
+def printed(capsys, monkeypatch):
+    """`printed(rows, objective)` prints the table and returns its lines."""
     monkeypatch.setenv("COLUMNS", "120")
 
     def start(rows, objective="val/mse", command=None):
@@ -20,60 +21,72 @@ def said(capsys, monkeypatch):
     return start
 
 
-def test_over_seeds_the_table_has_a_row_per_setting_and_the_best_on_top(said):
+def test_over_seeds_the_table_has_a_row_per_setting_and_the_best_on_top(printed):
     scores = {"test/rmse": 4.0, "test/skill": 0.1}
     rows = [row(0, ["lr=1", "seed=0"], 3.0, **scores), row(1, ["lr=1", "seed=1"], 1.0, **scores)]
     rows += [row(2, ["lr=2", "seed=0"], 1.5, **scores), row(3, ["lr=2", "seed=1"], None, "failed")]
-    lines = said(rows)
+    lines = printed(rows)
     assert "mean ± std over seed" in lines[0]
     table = [line.split() for line in lines if " of 2" in line]
     assert table[0] == ["2", "1", "of", "2", "1.5", "4", "0.1", "2"]
     assert table[1] == ["1", "2", "of", "2", *["2.0", "±", "1.4"], *["4", "±", "0"], *["0.1", "±", "0"], "1"]
     assert "The best single job is 1: val/mse 1." in lines
-    assert "The best again: python train.py lr=1 seed=1" in lines
+    assert "To run the best job again: python train.py lr=1 seed=1" in lines
     assert "job 3 failed: said" in lines
 
 
-def test_if_only_seeds_vary_the_table_lists_jobs_and_their_spread(said):
-    lines = said([row(n, [f"seed={n}"], v) for n, v in enumerate([3.0, 1.0, 2.0])])
+def test_if_only_seeds_vary_the_table_lists_jobs_and_their_spread(printed):
+    lines = printed([row(n, [f"seed={n}"], v) for n, v in enumerate([3.0, 1.0, 2.0])])
     finished = [line.split()[0] for line in lines if " finished " in line]
     assert finished == ["1", "2", "0"]
     assert any("3 of 3" in line and "2.0 ± 1.0" in line for line in lines)
 
 
-def test_the_table_of_a_long_sweep_shows_the_best_twenty(said):
-    lines = said([row(n, [f"a={n}"], float(n)) for n in range(256)])
+def test_the_table_of_a_long_sweep_shows_the_best_twenty(printed):
+    lines = printed([row(n, [f"a={n}"], float(n)) for n in range(256)])
     assert [line.split()[0] for line in lines if " finished " in line] == [str(n) for n in range(20)]
     assert "The best 20 of 256 jobs; all jobs are in results.csv." in lines
 
 
-def test_all_failed_jobs_are_named_and_the_first_ones_have_reasons(said):
-    lines = said([row(n, [f"a={n}"], None, "failed") for n in range(30)])
+def test_all_failed_jobs_are_named_and_the_first_ones_have_reasons(printed):
+    lines = printed([row(n, [f"a={n}"], None, "failed") for n in range(30)])
     assert sum(line.endswith("failed: said") for line in lines) == 8
-    (rest,) = [line for line in lines if line.startswith("These did not finish either")]
+    (rest,) = [line for line in lines if line.startswith("These jobs did not finish either")]
     assert rest.endswith(": " + ", ".join(str(n) for n in range(8, 30)))
-    assert not any("The best again" in line for line in lines)
+    assert not any("To run the best job again" in line for line in lines)
 
 
-def test_a_job_that_did_not_start_is_named_with_the_command_to_resume(said):
-    lines = said([row(0, ["a=1"], None, "waiting") | {"stop_reason": None}])
-    assert "job 0 waiting: not started: steepest resume runs it" in lines
+def test_a_job_that_did_not_start_is_named_with_the_command_to_resume(printed):
+    lines = printed([row(0, ["a=1"], None, "waiting") | {"stop_reason": None}])
+    assert "job 0 waiting: not started; steepest resume runs it" in lines
 
 
-def test_if_higher_is_better_the_highest_objective_is_on_top(said):
+def test_if_higher_is_better_the_highest_objective_is_on_top(printed):
     rows = [row(n, [f"a={n}"], v) for n, v in enumerate([-0.5, 0.25, float("nan")])]
-    lines = said(rows, "val/skill", {"hydra": []})
+    lines = printed(rows, "val/skill", {"hydra": []})
     assert [line.split()[0] for line in lines if " finished " in line] == ["1", "0", "2"]
-    assert "The best again: python train.py a=1 hydra.mode=RUN" in lines
+    assert "To run the best job again: python train.py a=1 hydra.mode=RUN" in lines
 
 
-def test_headings_too_long_for_the_screen_wrap_at_their_dots(said, monkeypatch):
+def test_headings_too_long_for_the_screen_wrap_at_their_dots(printed, monkeypatch):
     rows = [
         row(n, [f"data.relative_to_last={n}", f"model.updates_per_step={n}"], 1.0, **{"test/rmse": 1.0}) for n in (0, 1)
     ]
-    assert "data.relative_to_last  model.updates_per_step" in "\n".join(said(rows))
+    assert "data.relative_to_last  model.updates_per_step" in "\n".join(printed(rows))
     monkeypatch.setenv("COLUMNS", "80")
-    folded = "\n".join(said(rows)).split("The best")[0]
+    folded = "\n".join(printed(rows)).split("To run the best")[0]
     assert "relative_to_last" in folded
     assert "updates_per_step" in folded
     assert "data.relative" not in folded
+
+
+def test_a_short_typed_value_is_not_broken_on_a_narrow_screen(printed, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    scores = {"test/rmse": 45.10932, "test/skill": 0.00020123}
+    rows = [
+        row(n, [f"model={model}", f"data.window={days}", f"seed={seed}"], 1.5e-3 + 1e-5 * n, **scores)
+        for n, (model, days, seed) in enumerate(product(("linear_manual", "mlp_manual"), (1, 7), (0, 1)))
+    ]
+    lines = printed(rows)
+    assert sum(line.split()[:2] == ["linear_manual", "1"] for line in lines) == 1
+    assert max(len(line) for line in lines if line.startswith(" ")) <= 80

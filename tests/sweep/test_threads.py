@@ -1,4 +1,4 @@
-"""`hydra/launcher=threads`: each job is the run alone, whatever runs beside it, and however the sweep ends."""
+"""`hydra/launcher=threads`: each job equals a single run, whatever runs in parallel and however the sweep ends."""
 
 import csv
 import json
@@ -80,7 +80,7 @@ def load(path):
 
 
 def numbers(folder):
-    """What is to be the same of a job: its files' contents, without times."""
+    """What must be equal for a job: its files' contents, without times."""
     metrics = load(folder / "metrics.json")
     metrics.pop("seconds")
     curves = {tag: list(curve.items()) for tag, curve in read_scalars(folder).items() if not tag.startswith("speed/")}
@@ -93,7 +93,7 @@ def numbers(folder):
 
 
 def checkpoint(folder, name):
-    """What both drivers write of a checkpoint; the rest is Lightning's own."""
+    """The part of a checkpoint that both drivers write; the rest is written by Lightning only."""
     held = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
     shared = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "hyper_parameters")
     return {key: held[key] for key in shared if key in held} | {"tracker": held.get("callbacks", {}).get(TRACKER)}
@@ -111,7 +111,7 @@ def leaves(value, path=""):
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_job_is_the_run_alone_to_the_last_bit(sweeps, setting):
+def test_a_job_equals_a_single_run_bit_for_bit(sweeps, setting):
     number = str(list(SETTINGS).index(setting))
     mine, alone = sweeps["threads"] / number, sweeps["basic"] / number
     ours, theirs = load(mine / "run.json"), load(alone / "run.json")
@@ -148,7 +148,7 @@ def test_a_job_is_the_run_alone_to_the_last_bit(sweeps, setting):
     assert all(known(tag) for tag in one["curves"])
 
 
-def test_the_settings_end_as_they_should(sweeps):
+def test_each_setting_ends_as_expected(sweeps):
     reasons = {
         setting: load(sweeps["threads"] / str(number) / "metrics.json")["stop_reason"]
         for number, setting in enumerate(SETTINGS)
@@ -160,7 +160,7 @@ def test_the_settings_end_as_they_should(sweeps):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 4])
-def test_numbers_depend_neither_on_the_threads_nor_on_the_jobs_beside(sweeps, tmp_path, n_jobs):
+def test_numbers_depend_neither_on_the_threads_nor_on_the_other_jobs(sweeps, tmp_path, n_jobs):
     some = ["adam, cosine", "double", "parity", "several series"][:: 1 if n_jobs % 2 else -1]
     swept(tmp_path / "s", [asked(setting) for setting in some], n_jobs=n_jobs)
     for number, setting in enumerate(some):
@@ -175,7 +175,7 @@ def test_the_log_of_a_job_holds_its_own_lines_only(sweeps):
         assert log.count("on the test part") <= 1
 
 
-def test_what_the_process_has_once_stays_as_it_is(tmp_path):
+def test_global_state_of_the_process_is_unchanged(tmp_path):
     jobs = [[*SMALL, "stop.epochs=2", f"seed={seed}"] for seed in range(4)] + [[*SMALL, "optimizer.lr=1e30"]]
 
     def once():
@@ -206,7 +206,7 @@ def test_what_the_process_has_once_stays_as_it_is(tmp_path):
     assert changed == {}
 
 
-def test_a_job_that_fails_leaves_why_and_the_others_finish(tmp_path):
+def test_a_failed_job_records_its_error_and_the_others_finish(tmp_path):
     jobs = [
         [*SMALL, "stop.epochs=3"],
         [*SMALL, "stop.epochs=3", "optimizer.lr=1e30"],
@@ -236,7 +236,7 @@ def test_a_job_that_fails_leaves_why_and_the_others_finish(tmp_path):
         assert not (tmp_path / "s" / str(number) / "error.txt").exists()
 
 
-def test_no_job_is_begun_after_a_failure_where_that_is_asked(tmp_path):
+def test_with_on_error_stop_no_job_starts_after_a_failure(tmp_path):
     jobs = [
         [*SMALL, *FEW],
         [*SMALL, *FEW, "optimizer.lr=1e30"],
@@ -256,12 +256,12 @@ def test_no_job_is_begun_after_a_failure_where_that_is_asked(tmp_path):
         ("callbacks.pictures.in_sweeps=true", "callbacks.pictures.in_sweeps=true: pictures are drawn by one thread"),
         ("model.engine=textbook", "model.engine=textbook"),
         ("threads=2", "threads=2, and this process uses 1"),
-        ("trainer.devices=2", "trainer.devices=2 is Lightning's to do"),
+        ("trainer.devices=2", "trainer.devices=2 needs Lightning's Trainer"),
         ("optimizer.lr=-1", None),
         ("seed=3", None),
     ],
 )
-def test_jobs_that_do_not_fit_are_run_by_themselves_for_a_reason(tmp_path, override, reason):
+def test_jobs_that_threads_cannot_train_run_one_at_a_time_with_a_reason(tmp_path, override, reason):
     base = [o for o in SMALL if o not in (NO_PICTURES, "model=mlp_manual" if override == "model=mlp" else "")]
     with launching(tmp_path / "s") as launcher:
         jobs, alone = plan(launcher.composer, tmp_path / "s", [[*SMALL, "seed=1"], [*base, override]], 0)
@@ -273,7 +273,7 @@ def test_jobs_that_do_not_fit_are_run_by_themselves_for_a_reason(tmp_path, overr
         assert (list(jobs), numbers_) == ([0], [1])
 
 
-def test_jobs_of_both_kinds_end_in_one_sweep_and_it_is_said_which_are_which(tmp_path, capsys):
+def test_a_sweep_runs_both_kinds_of_jobs_and_says_which_are_which(tmp_path, capsys):
     linear = [o for o in SMALL if not o.startswith("model")]
     returned = swept(tmp_path / "s", [[*linear, "model=linear", "stop.epochs=1"], [*SMALL, "stop.epochs=1"]])
     assert "job 0 does not run in a thread: LinearPredictor trains by autograd" in capsys.readouterr().out
@@ -283,7 +283,7 @@ def test_jobs_of_both_kinds_end_in_one_sweep_and_it_is_said_which_are_which(tmp_
     assert [r.return_value for r in returned] == objectives
 
 
-def test_the_estimate_is_of_the_order_of_what_it_takes(tmp_path, monkeypatch):
+def test_the_estimate_has_the_right_order_of_magnitude(tmp_path, monkeypatch):
     jobs = [[*SMALL, "stop.epochs=400", f"seed={seed}"] for seed in range(4)]
     with launching(tmp_path / "s", n_jobs=1) as launcher:
         monkeypatch.setattr(time, "process_time", lambda: 0.0)  # there is no command here that has to start
@@ -320,7 +320,7 @@ def resumed(tmp_path, folder):
 
 
 def started(tmp_path, arguments, folder, until):
-    """A sweep's process, when something is so."""
+    """A sweep's process, once a condition holds."""
     process = subprocess.Popen(
         [*COMMAND, *arguments, f"hydra.sweep.dir={folder}"], cwd=tmp_path, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

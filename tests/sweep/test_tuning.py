@@ -34,7 +34,7 @@ def score(asked):
 
 
 class Jobs:
-    """Stands for a launcher: jobs report two epochs and return what `score` says; those numbered in `dies` are killed."""
+    """Stands for a launcher: jobs report two epochs and return the score by `score`; the jobs in `dies` are killed."""
 
     def __init__(self, score=score, dies=()):
         self.score, self.dies = score, dies
@@ -64,7 +64,7 @@ class Jobs:
 
 @pytest.fixture
 def tune(tmp_path):
-    """`tune(n_trials=..., jobs=..., ...)` runs a sweep; returns its jobs and the study as it is kept."""
+    """`tune(n_trials=..., jobs=..., ...)` runs a sweep; returns its jobs and the stored study."""
 
     def start(
         n_trials=12, jobs=None, space=SPACE, batch=4, seed=0, sampler="TPE", pruner="Nop", name=None, storage=None,
@@ -157,7 +157,7 @@ def test_trials_with_equal_values_share_one_job(tune):
     assert len(trials) == 12
 
 
-def test_hopeless_trials_are_pruned_and_told_so(tune):
+def test_hopeless_trials_are_pruned_and_their_records_say_so(tune):
     jobs, trials = tune(n_trials=24, pruner="Median", storage=None)
     states = [t.state for t in trials]
     assert set(states[:4]) == {COMPLETE}, "there is nothing to compare the first batch with"
@@ -233,7 +233,7 @@ def test_a_resumed_sweep_runs_failed_jobs_again(tune, tmp_path):
     assert [t.state for t in trials].count(COMPLETE) == 12
 
 
-def test_no_trial_is_asked_for_after_a_failure_with_on_error_stop(tune, tmp_path):
+def test_no_trial_is_proposed_after_a_failure_with_on_error_stop(tune, tmp_path):
     def breaks(asked):
         (tmp_path / "s" / "first_failure").write_text("0")
         return math.inf
@@ -273,10 +273,10 @@ def test_a_study_with_another_objective_or_range_is_refused(tune, tmp_path):
     where = str(tmp_path / "studies.journal")
     tune(folder="one", name="n", storage=where, n_trials=2)
     with pytest.raises(
-        ValueError, match=r"the study n in .* ranks by val/mse \(minimize\), this sweep by val/skill \(maximize\)"
+        ValueError, match=r"the study n in .* ranks by val/mse \(minimize\), but this sweep by val/skill \(maximize\)"
     ):
         tune(folder="two", name="n", storage=where, objective="val/skill")
-    with pytest.raises(ValueError, match=r"ranks by val/mse \(minimize\), this sweep by val/mae"):
+    with pytest.raises(ValueError, match=r"ranks by val/mse \(minimize\), but this sweep by val/mae"):
         tune(folder="three", name="n", storage=where, objective="val/mae")
     with pytest.raises(ValueError, match=r"has c over .*'x', 'y'.* this sweep over .*'x', 'z'"):
         tune(folder="four", name="n", storage=where, space=["c=x,z"])
@@ -291,7 +291,7 @@ def test_a_study_with_another_objective_or_range_is_refused(tune, tmp_path):
         ({"_target_": "a.JoblibLauncher", "n_jobs": -1}, os.cpu_count()),
     ],
 )
-def test_a_batch_is_what_the_launcher_runs_at_once(launcher, batch):
+def test_a_batch_has_as_many_trials_as_the_launcher_runs_in_parallel(launcher, batch):
     assert batch_for(OmegaConf.create(launcher)) == batch
 
 

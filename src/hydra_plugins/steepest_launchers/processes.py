@@ -1,4 +1,4 @@
-"""`hydra/launcher=processes`: each job in its own process, several at a time."""
+"""`hydra/launcher=processes`: each job in a separate process, several at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from omegaconf import DictConfig
 
 
 class ProcessesLauncher(Launcher):
-    """Runs each job as its own `python train.py` process.
+    """Runs each job as a separate `python train.py` process.
 
     Args:
-        n_jobs: the most jobs at a time; None: the number of cores.
-        timeout: seconds after which a job is ended; None: no limit.
+        n_jobs: the maximum number of jobs at a time; None: the number of cores.
+        timeout: seconds after which a job is stopped; None: no limit.
     """
 
     def __init__(self, n_jobs: int | None = None, timeout: float | None = None) -> None:
@@ -31,7 +31,7 @@ class ProcessesLauncher(Launcher):
 
         self.config = config
         self.composer = Composer(hydra_context.config_loader, config)
-        # Sweepers compose every job's config again, only to validate it.
+        # Sweepers compose every job's config again to validate it.
         hydra_context.config_loader = Checker(hydra_context.config_loader, self.composer)  # type: ignore[assignment]
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

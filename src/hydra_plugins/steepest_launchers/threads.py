@@ -18,7 +18,7 @@ class ThreadsLauncher(Launcher):
     """Trains hand-derived models in parallel threads of this process, and runs other jobs one at a time.
 
     Args:
-        n_jobs: threads; None: the number of cores.
+        n_jobs: the number of threads; None: the number of cores.
     """
 
     def __init__(self, n_jobs: int | None = None) -> None:
@@ -33,7 +33,7 @@ class ThreadsLauncher(Launcher):
 
         self.context, self.task_function, self.config = hydra_context, task_function, config
         self.composer = Composer(hydra_context.config_loader, config)
-        # Sweepers compose every job's config again, only to validate it.
+        # Sweepers compose every job's config again to validate it.
         hydra_context.config_loader = Checker(hydra_context.config_loader, self.composer)  # type: ignore[assignment]
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

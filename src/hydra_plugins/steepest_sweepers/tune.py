@@ -16,8 +16,8 @@ class TuneSweeper(Sweeper):
 
     Args:
         n_trials: the number of trials of this sweep.
-        batch: the number of trials proposed and launched together; None: what the launcher runs at once.
-        seed: makes the proposals reproducible.
+        batch: the number of trials proposed and launched together; None: as many as the launcher runs in parallel.
+        seed: the seed of the proposals.
         sampler, pruner: nodes whose `_target_` is below ``optuna.samplers.`` or ``optuna.pruners.``.
         study_name: None: the name of the sweep's folder.
         storage: an SQLAlchemy URL or the path of a journal; None: study.journal in the sweep's folder.
@@ -58,8 +58,8 @@ class TuneSweeper(Sweeper):
         options = Options(
             self.n_trials, self.batch, self.seed, self.sampler, self.pruner, self.study_name, self.storage
         )
-        asked = [f"{key!s}={value}" for key, value in (self.params or {}).items()] + arguments
-        return Tuning(options, self.config, asked, self.loader, self._launch).run()
+        overrides = [f"{key!s}={value}" for key, value in (self.params or {}).items()] + arguments
+        return Tuning(options, self.config, overrides, self.loader, self._launch).run()
 
     def _launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
         assert self.launcher is not None, "Hydra calls setup first"

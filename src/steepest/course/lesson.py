@@ -1,4 +1,4 @@
-"""A lesson, taught at the end of its experiment: results, claims that are checked, and one picture.
+"""The end of a lesson's experiment: its results, claims that are checked, and one picture.
 
 It is a Hydra callback, so a lesson needs only its config. It reads the folder of the run or the sweep. Importing this
 file does not import torch.
@@ -37,8 +37,8 @@ class Finding:
 
     Attributes:
         sentence: the result in one sentence, with its numbers.
-        checks: for each claim, in words, whether it holds.
-        numbers: the numbers in the lesson's text.
+        checks: each claim, as a sentence -> whether it holds.
+        numbers: the numbers for the lesson's text.
         figure: the picture.
         moving: whether the lesson has also written a moving picture, `MOVING`, to figures/.
     """
@@ -61,7 +61,7 @@ class Lesson(Callback):
         self.name = name
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Teach after a completed run, unless the run is a job of a sweep or a further process of DDP."""
+        """Teach after a completed run, unless the run is a job of a sweep or another process of DDP."""
         ended = kwargs["job_return"].status is JobStatus.COMPLETED
         alone = SWEEP not in os.environ and not int(os.environ.get("LOCAL_RANK", "0"))
         if self.name is not None and ended and alone:
@@ -70,7 +70,7 @@ class Lesson(Callback):
                 raise SystemExit(code)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Teach after a sweep. An error sets the exit code later, because Hydra has yet to close the sweep's record."""
+        """Teach after a sweep. An error sets the exit code later, because Hydra must close the sweep's record first."""
         if self.name is not None:
             code = _teach_and_report(self.name, Path(str(config.hydra.sweep.dir)))
             if code:
@@ -96,9 +96,8 @@ def teach(name: str, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: if the folder lacks something that the lesson needs.
     """
-    from rich.console import Console
-
     from steepest.course.narrow import stack
+    from steepest.evaluate.terminal import print_sentence, terminal
 
     title = chapter(name).title
     found: Finding = import_module(f"steepest.course.lessons.{name}").teach(folder)
@@ -116,15 +115,10 @@ def teach(name: str, folder: Path) -> dict[str, Any]:
         "moving": found.moving,
     }
     write_text(folder / NAME, json.dumps(record, indent=2, default=float) + "\n")
-    console = Console()
+    console = terminal()
     console.print(f"\n{title}", style="bold", markup=False)
-    console.print(found.sentence, markup=False, soft_wrap=True)
+    print_sentence(console, found.sentence)
     for claim, holds in checks.items():
-        console.print(
-            f"  {'holds' if holds else 'FAILS'}: {claim}",
-            style=None if holds else "bold red",
-            markup=False,
-            soft_wrap=True,
-        )
+        print_sentence(console, f"  {'holds' if holds else 'FAILS'}: {claim}", "" if holds else "bold red")
     console.print(f"Picture: {path}", markup=False, soft_wrap=True)
     return record

@@ -1,4 +1,4 @@
-"""Larger and larger nets on the same days: the training loss falls, but the later loss may not.
+"""Nets of growing size on the same days: the training loss falls, but the loss on later days may not.
 
 Shapes: E epochs.
 """
@@ -63,7 +63,7 @@ def overfitting(folder: Path, axis: str, labels: list[str] | None = None) -> Fin
 
     Args:
         folder: the sweep's folder.
-        axis: the quantity that grows, in words.
+        axis: the name of the quantity that grows.
         labels: labels of the sizes; None: their units.
     """
     found = sizes(folder)

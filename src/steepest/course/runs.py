@@ -85,7 +85,7 @@ class Run:
         return Surface(predictor.network, predictor.loss, batch.x_ND, batch.y_NH)
 
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs (T, F) and targets (T,) of all rows, in the data's own units."""
+        """Inputs (T, F) and targets (T,) of all rows, in the data's units."""
         windows = self.windows
         x_TF = windows.inputs_TF * windows.input_scale_SF[0] + windows.input_mean_SF[0]
         return x_TF.numpy(), windows.price_T.numpy()
@@ -99,8 +99,8 @@ class Run:
     def outputs(self, x_MF: np.ndarray, name: str = "last") -> np.ndarray:
         """The model's outputs for plain rows (M, F): values (M, O) in the data's units, or logits of classes."""
         windows = self.windows
-        made_MO = self.predictor(name).network(self.scaled(x_MF))
-        return (made_MO if windows.classes else made_MO * windows.scale_S[0] + windows.mean_S[0]).numpy()
+        output_MO = self.predictor(name).network(self.scaled(x_MF))
+        return (output_MO if windows.classes else output_MO * windows.scale_S[0] + windows.mean_S[0]).numpy()
 
     def batches(self) -> Iterator[Batch]:
         """Yield the batch of each update, in the run's order."""

@@ -1,4 +1,4 @@
-"""The data that training reads: prepared once, gathered into batches on the device, without workers.
+"""The training data: prepared once, and gathered into batches on the device, without worker processes.
 
 This file does not use Lightning.
 """
@@ -22,10 +22,10 @@ class Batches:
     """An iterable of batches over one part; each pass is one epoch.
 
     With a `seed`, the order of an epoch is a pure function of (seed, epoch). Without one, it is the samples' order.
-    Each device takes its share of every batch, so an update uses the same samples for any number of devices. A
-    checkpoint holds the position within the epoch.
+    Each device takes its share of every batch, so an update uses the same samples whatever the number of devices.
+    A checkpoint holds the position within the epoch.
 
-    `ahead(position)` returns how many batches the engine takes at once from that position. If it is 0, the iterator
+    `ahead(position)` returns how many batches the engine takes in one call from that position. If it is 0, the iterator
     yields one `Batch`; otherwise it yields one `Order` with the origins of all those batches, and the engine gathers
     the samples itself. `len()` always counts batches.
     """
@@ -82,12 +82,12 @@ class Batches:
         if self.world == 1:
             return self.windows.gather(origin_N)
         # Gradients are averaged over devices, so a mean over n of the batch's N samples has the weight n * world / N.
-        own_n = origin_N[self.rank :: self.world]
-        share = len(own_n) * self.world / len(origin_N)
-        return self.windows.gather(own_n if len(own_n) else origin_N[:1])._replace(share=share)
+        mine_n = origin_N[self.rank :: self.world]
+        share = len(mine_n) * self.world / len(origin_N)
+        return self.windows.gather(mine_n if len(mine_n) else origin_N[:1])._replace(share=share)
 
     def state_dict(self) -> dict[str, int]:
-        """The position within the epoch, for checkpoints taken in mid-epoch."""
+        """The position within the epoch, for checkpoints saved in the middle of an epoch."""
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -137,11 +137,11 @@ class PreparedData:
         """The scaler, the window settings and the data spec, as plain data: enough for a trained model to predict."""
         windows = self.windows
         scaler = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S")
-        cut = ("names", "input_names", "window", "horizon", "transform", "relative", "classes", "ordered")
+        settings = ("names", "input_names", "window", "horizon", "transform", "relative", "classes", "ordered")
         spec = asdict(self.dataset) | {"kind": type(self.dataset).__name__}
         return {
             "scaler": {name: getattr(windows, name).clone() for name in scaler},
-            "windows": {name: getattr(windows, name) for name in cut},
+            "windows": {name: getattr(windows, name) for name in settings},
             "spec": spec,
         }
 

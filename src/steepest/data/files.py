@@ -47,12 +47,12 @@ def read_prices(
     Args:
         path: the file. ``.parquet`` and ``.pq`` are read as Parquet, anything else as CSV, gzipped or not, separated
             by ``,``, ``;``, tab or ``|``.
-        date: the date column. None: found by its name (date, time, ...) or by its contents.
-        value: the price column. None: found by its name (close, price, ...). If no column has such a name, each
+        date: the date column. None: detected by its name (date, time, ...) or by its contents.
+        value: the price column. None: detected by its name (close, price, ...). If no column has such a name, each
             numeric column is a series (a wide file).
-        id: the column that names the series in a long file. None: found by its name (ticker, symbol, ...).
+        id: the column that names the series in a long file. None: detected by its name (ticker, symbol, ...).
         series: the series to keep, in this order; None keeps all.
-        features: further numeric input columns, such as volume.
+        features: additional numeric input columns, such as volume.
         date_format: the format of the dates, as in ``strptime``; inferred when None.
         missing: what to do with rows whose numbers are missing, infinite or text, or whose date does not parse.
         duplicates: which row to keep when several have the same date.
@@ -214,7 +214,7 @@ def _parse_dates(column: pd.Series, name: str, date_format: str | None, missing:
         except ValueError:  # UTC offsets that change with daylight saving: compare instants
             dates = pd.to_datetime(text, errors="coerce", format=date_format, utc=True)
     if getattr(dates.dt, "tz", None) is not None:
-        dates = dates.dt.tz_localize(None)  # calendar days in the column's own zone; mixed offsets are UTC by now
+        dates = dates.dt.tz_localize(None)  # calendar days in the column's time zone; mixed offsets are UTC already
     bad = np.flatnonzero(dates.isna())
     if len(bad) and missing != "drop":
         faults.add(
@@ -284,10 +284,12 @@ def _order(frame: pd.DataFrame, name: str, duplicates: Duplicates, where: str, f
         log.warning("%s: dates of %s go backwards, first in row %d (%s): sorted", where, name, back, day)
         frame = frame.sort_index(kind="stable")
         dates = pd.DatetimeIndex(frame.index)
-    twice = dates.duplicated(keep="first")
-    if twice.any():
-        first = dates[twice][0]
-        problem = f"{name}: {int(twice.sum())} dates occur more than once, first {first:%Y-%m-%d}"
+    repeated = dates.duplicated(keep="first")
+    if repeated.any():
+        first = dates[repeated][0]
+        count = int(repeated.sum())
+        occur = "date occurs" if count == 1 else "dates occur"
+        problem = f"{name}: {count} {occur} more than once, first {first:%Y-%m-%d}"
         if duplicates == "error":
             faults.add(
                 f"{problem}: keep one of each with data.duplicates=first or data.duplicates=last, "

@@ -68,7 +68,7 @@ class Curve(RowData):
         noise: standard deviation of the noise.
         low, high: the range of x.
         rows: number of points.
-        seed: of the points; independent of the run's seed.
+        seed: the seed of the points, independent of the run's.
     """
 
     function: Literal["sine", "square", "step", "absolute", "piecewise"] = "sine"
@@ -89,10 +89,10 @@ class Rings(RowData):
     Each class has half of the rows. Points are uniform over the area of their class.
 
     Attributes:
-        radius: of the disc.
-        inner, outer: radii of the ring.
+        radius: the radius of the disc.
+        inner, outer: the radii of the ring.
         rows: number of points, both classes together.
-        seed: of the points; independent of the run's seed.
+        seed: the seed of the points, independent of the run's.
     """
 
     radius: float = 1.0

@@ -36,13 +36,13 @@ class Standardizer:
 
 
 def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows:
-    """Windows over a checked frame of series (index: series, date; columns: value, further inputs).
+    """Windows over a checked frame of series (index: series, date; columns: value, additional inputs).
 
-    All series are split at the same dates, and each is scaled by its own training rows. The parts share no rows. A gap
-    of `horizon` rows precedes val and test, so no target of one part is an input of another.
+    All series are split at the same dates, and each is scaled by its training rows. The parts share no rows. A gap
+    of `horizon` rows separates them, so no target of one part is an input of another.
 
     Raises:
-        ValueError: with every fault: a part with too few rows, prices that have no return, constant inputs.
+        ValueError: with every fault: a part with too few rows, prices without returns, constant inputs.
     """
     faults = Faults(where)
     names = [str(n) for n in frame.index.unique("series")]
@@ -70,9 +70,9 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
         fitted = (
             Standardizer.fit(inputs[: cuts[0]]) if cuts[0] else Standardizer(inputs.new_zeros(1), inputs.new_ones(1))
         )
-        _check_moves(fitted, [str(c) for c in table.columns], name, cuts[0], faults)
+        _check_variation(fitted, [str(c) for c in table.columns], name, cuts[0], faults)
         if spec.relative_to_last:
-            fitted.scale[0] = _usual_change(inputs[: cuts[0], 0], spec.window)
+            fitted.scale[0] = _typical_change(inputs[: cuts[0], 0], spec.window)
         fits.append(fitted)
         rows.append(fitted.transform(inputs))
         prices.append(price)
@@ -145,7 +145,7 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
                 f"data.split={list(spec.split)} leaves no row of {len(frame)} for {part}: add rows or change data.split"
             )
     fitted = Standardizer.fit(values[: stops[0]])
-    _check_moves(fitted, [str(c) for c in frame.columns], where, stops[0], faults)
+    _check_variation(fitted, [str(c) for c in frame.columns], where, stops[0], faults)
     faults.raise_if_any()
     rows = fitted.transform(values)
     zero = torch.zeros(1, dtype=torch.long)
@@ -197,7 +197,7 @@ def _transformed(table: pd.DataFrame, transform: str, name: str, faults: Faults)
     return values[1:], price[1:]
 
 
-def _usual_change(value_T: Tensor, longest: int) -> float:
+def _typical_change(value_T: Tensor, longest: int) -> float:
     """Root mean square of the training rows' changes over 1 .. `longest` days: the scale of a relative model.
 
     With the one-day change as the scale, a long window's inputs would be far above 1 and gradient descent would need
@@ -208,7 +208,7 @@ def _usual_change(value_T: Tensor, longest: int) -> float:
     return torch.stack(squares).mean().sqrt().item() if squares else 1.0
 
 
-def _check_moves(fitted: Standardizer, columns: list[str], name: str, rows: int, faults: Faults) -> None:
+def _check_variation(fitted: Standardizer, columns: list[str], name: str, rows: int, faults: Faults) -> None:
     if rows == 0:
         return  # `_check_counts` reports that there are too few rows
     for column, mean, scale in zip(columns, fitted.mean.tolist(), fitted.scale.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""A CSV or Parquet file -> a raw pandas frame with the file's own contents. `files.py` checks the contents."""
+"""A CSV or Parquet file -> a pandas frame with its unchanged contents. `files.py` checks the contents."""
 
 from __future__ import annotations
 

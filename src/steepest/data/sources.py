@@ -38,8 +38,8 @@ class SeriesData(ABC):
         relative_to_last: subtract the window's last value from the inputs and add it to the prediction.
         target: ``value``, or ``direction``: class 1 if a day ends above the window's last day, else class 0.
         split: fractions of train, val and test in time, or two dates: the first days of val and of test.
-        batch_size: samples in a batch; None uses the whole training part (one update an epoch).
-        shuffle: shuffle each epoch by (seed, epoch); otherwise keep the order of time.
+        batch_size: samples in a batch; None uses the whole training part (one update per epoch).
+        shuffle: shuffle each epoch by (seed, epoch); otherwise keep time order.
         one_batch: train on the first batch only, in every epoch (for debugging).
     """
 
@@ -74,7 +74,7 @@ class SeriesData(ABC):
 
     @abstractmethod
     def read(self) -> pd.DataFrame:
-        """The checked frame, indexed by (series, date): the column ``value``, then the further inputs."""
+        """The checked frame, indexed by (series, date): the column ``value``, then the additional inputs."""
 
 
 @dataclass(kw_only=True)
@@ -83,7 +83,7 @@ class RowData(ABC):
 
     Attributes:
         split: fractions of train, val and test. The seed assigns the rows at random. A part with share 0 is skipped.
-        batch_size: samples in a batch; None uses the whole training part (one update an epoch).
+        batch_size: samples in a batch; None uses the whole training part (one update per epoch).
         shuffle: shuffle each epoch by (seed, epoch); otherwise keep the order of the rows.
         one_batch: train on the first batch only, in every epoch (for debugging).
         classes: whether the target is a class, 0 or 1 (classification).
@@ -110,7 +110,7 @@ def check_fractions(split: list) -> None:
     if len(split) != 3 or not all(isinstance(s, int | float) for s in split):
         raise ValueError(f"{text} must be three fractions for train, val and test, as in data.split=[0.7,0.15,0.15]")
     if not (min(split) >= 0 and abs(sum(split) - 1) <= 1e-9):
-        raise ValueError(f"{text}: the fractions must be 0 or more and sum to 1, these sum to {sum(split):g}")
+        raise ValueError(f"{text}: the fractions must be 0 or more and sum to 1; these sum to {sum(split):g}")
     if split[0] == 0:
         raise ValueError(f"{text}: the training part is empty: raise the first number")
 
@@ -231,10 +231,10 @@ class RandomWalk(SeriesData):
     Attributes:
         rows: number of prices.
         start: the first price.
-        drift: mean of the log return of a row.
-        volatility: standard deviation of the log return of a row.
+        drift: mean of a row's log return.
+        volatility: standard deviation of a row's log return.
         frequency: the spacing of the rows, as a pandas offset.
-        seed: of the walk; independent of the run's seed.
+        seed: the seed of the walk, independent of the run's.
     """
 
     rows: int = 2000
@@ -258,7 +258,7 @@ class Table(RowData):
     """Plain rows from a CSV or Parquet file.
 
     Attributes:
-        path: the file. If it does not exist, the shipped file of that path is read, such as ``data/norris.csv``.
+        path: the file. If it does not exist, the shipped file with that path is read, such as ``data/norris.csv``.
         inputs: the input columns.
         target: the column to predict.
         missing: what to do with rows that have missing, infinite or text entries: ``error`` or ``drop``.

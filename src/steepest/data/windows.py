@@ -1,10 +1,10 @@
 """Standardised tensors of all rows, their parts in time, and windows by index arithmetic. Lightning-free.
 
-Shapes: T rows of all series, one series after the other; S series; N samples; L look-back; F inputs a day; D = L * F;
-H horizon; O outputs (H for values, 2 H for classes: two a day).
+Shapes: T rows of all series, one series after the other; S series; N samples; L look-back; F inputs per day; D = L * F;
+H horizon; O outputs (H for values, 2 H for classes: two per day).
 
 The *origin* of a sample is the row of its window's last day. Its inputs are the rows origin - L + 1 .. origin, its
-targets the rows origin + 1 .. origin + H. (Plain rows have L = H = 1, and their target is in the origin's own row.)
+targets the rows origin + 1 .. origin + H. (Plain rows have L = H = 1, and their target is in the origin's row.)
 Windows are gathered from the tensor of rows when they are used, so memory grows with T, not with T * L.
 """
 
@@ -22,7 +22,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 PARTS = ("train", "val", "test")
-CHUNK = 2**20  # numbers gathered at once when code walks through a whole part: 4 MiB of float32
+CHUNK = 2**20  # numbers gathered in one step when code iterates over a whole part: 4 MiB of float32
 
 
 class Batch(NamedTuple):
@@ -56,7 +56,7 @@ class Part:
         return self.size
 
     def origins(self, index_N: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
-        """The origins (N,) of the samples with these numbers (N,), which count one series after the other."""
+        """The origins (N,) of the samples with these indices (N,), which count one series after the other."""
         if len(self.count_S) == 1:
             return self.first_S + index_N
         end_S = self.count_S.cumsum(0)
@@ -96,8 +96,8 @@ class Windows:
     Attributes:
         inputs_TF: standardised inputs, the price (or its return) first, in the training precision.
         target_T: the standardised target, in the training precision.
-        price_T: prices in the data's own units, float64; for plain rows, their targets.
-        series_T: the number of each row's series.
+        price_T: prices in the data's units, float64; for plain rows, their targets.
+        series_T: the index of each row's series.
         input_mean_SF, input_scale_SF: the mean and scale of each column of `inputs_TF`, float64.
         mean_S, scale_S: a prediction p is the value p * scale + mean (if relative, + the last value), float64.
         unit_S: standard deviation of the training rows' prices, the unit of ``mse_scaled``, float64.
@@ -107,8 +107,8 @@ class Windows:
         parts: train, val and test; a part with share 0 has no samples.
         index: each row's label in the data: series and date, or row number.
         relative: whether the window's last value is subtracted from inputs and targets.
-        classes: whether the target is a class, 0 or 1: for prices, whether they rise; for plain rows, their target.
-        ordered: whether rows follow each other in time, so that targets come after the origin.
+        classes: whether the target is a class, 0 or 1: for prices, whether they rise; for plain rows, the target.
+        ordered: whether the rows are a time series, so that targets come after the origin.
     """
 
     inputs_TF: Tensor
@@ -144,7 +144,7 @@ class Windows:
         return self.horizon * (2 if self.classes else 1)
 
     @property
-    def at_once(self) -> int:
+    def chunk(self) -> int:
         """The number of samples whose inputs fit in one chunk of memory."""
         return max(1, CHUNK // max(self.inputs, 64))
 
@@ -157,7 +157,7 @@ class Windows:
         return replace(self, **moved, parts=parts)
 
     def gather(self, origin_N: Int[Tensor, " N"]) -> Batch:
-        """Inputs (N, D) and targets (N, H) of these samples. D holds day after day, each with its F inputs."""
+        """Inputs (N, D) and targets (N, H) of these samples. D holds F inputs per day, oldest day first."""
         x_NFL = self.inputs_TF.unfold(0, self.window, 1)[origin_N - (self.window - 1)]
         y_NH = self._after(self.target_T, origin_N)
         if self.classes:
@@ -171,8 +171,8 @@ class Windows:
         return Batch(x_NFL.transpose(1, 2).flatten(1), y_NH)
 
     def walk(self, part: str) -> Iterator[tuple[Tensor, Batch]]:
-        """Yield every sample of a part once, in order, as (origins, batch) of up to `at_once` samples."""
-        size, count = self.at_once, len(self.parts[part])
+        """Yield every sample of a part once, in order, as (origins, batch) of up to `chunk` samples."""
+        size, count = self.chunk, len(self.parts[part])
         for start in range(0, count, size):
             index_N = torch.arange(start, min(start + size, count), device=self.price_T.device)
             origin_N = self.parts[part].origins(index_N)
@@ -206,8 +206,8 @@ class Windows:
             center_N = self.target_T[origin_N].double() * scale_N + center_N  # the last return
         return Pricing(scale_N.unsqueeze(-1), center_N.unsqueeze(-1), self.last(origin_N), self.transform)
 
-    def standing_still(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
-        """The model output (N, H) that means tomorrow = today; for plain rows, the training mean."""
+    def no_change(self, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
+        """The model output (N, H) that predicts tomorrow = today; for plain rows, the training mean."""
         pricing = self.pricing(origin_N)
         zero_N1 = torch.zeros_like(pricing.last_N1)
         if self.ordered:

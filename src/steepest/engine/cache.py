@@ -30,11 +30,11 @@ def folder() -> Path | None:
     key.update(sys.version.encode())
     users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     for parent in (HERE / "__pycache__", users / "steepest"):
-        found = parent / f"kernels-{key.hexdigest()[:16]}"
+        path = parent / f"kernels-{key.hexdigest()[:16]}"
         try:
-            found.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=found):
-                return found
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                return path
         except OSError:
             continue
     return None
@@ -42,16 +42,16 @@ def folder() -> Path | None:
 
 def is_compiled(precision: str) -> bool:
     """Whether the kernel is cached for this precision (``float32`` or ``float64``)."""
-    found = folder()
-    return found is not None and (found / precision).exists()
+    path = folder()
+    return path is not None and (path / precision).exists()
 
 
 @cache
 def ready(precision: str) -> None:
     """Load the kernel for this precision; compile it first, with a message, if it is not cached."""
-    found = folder()
-    if found is None:
-        log.warning("compiling the training kernel, at every start: neither %s nor ~/.cache can be written", HERE)
+    path = folder()
+    if path is None:
+        log.warning("compiling the training kernel, at every start: neither %s nor ~/.cache is writable", HERE)
         _compile(precision)
     elif is_compiled(precision):
         _compile(precision)
@@ -59,13 +59,13 @@ def ready(precision: str) -> None:
         from filelock import FileLock
 
         log.warning("compiling the training kernel for %s, once on this machine", precision)
-        with FileLock(found / "lock"):
+        with FileLock(path / "lock"):
             _compile(precision)
-            (found / precision).touch()
+            (path / precision).touch()
 
 
-def compile_beside(precision: str) -> None:
-    """Compile the kernel in another process, while this one imports torch and Lightning. `ready` waits for it."""
+def compile_in_background(precision: str) -> None:
+    """Compile the kernel in another process while this one imports torch and Lightning. `ready` waits for it."""
     if folder() is not None and not is_compiled(precision):
         subprocess.Popen([sys.executable, "-m", "steepest.engine", precision], stderr=subprocess.DEVNULL)
 

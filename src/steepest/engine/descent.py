@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache as once
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,18 +21,18 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from steepest.data.windows import Windows
 from steepest.engine.cache import ready
-from steepest.engine.turns import released
+from steepest.engine.pythonlock import released
 from steepest.nets.activations import ACTIVATIONS
 from steepest.nets.losses import LOSSES, Loss
 from steepest.nets.networks import MLP
 
-BETWEEN_RATIOS = 50  # updates between two measurements of the relative size of a step
+RATIO_PERIOD = 50  # updates between two measurements of the relative size of a step
 SECONDS = 0.2  # approximate limit of a call: Ctrl-C, the progress bar and `max_time` wait no longer
 FLOPS = 2e10  # assumed operations per second, until the first call has measured the speed
 SINGLE, DOUBLE = torch.float32, torch.float64
 OPTIMIZERS: list[type[Optimizer]] = [SGD, Adam, AdamW]  # numbered as in `kernels.py`
-# The state of each optimizer for a parameter tensor, by PyTorch's names; the kernel's `mean_P` and `square_P`.
-MEMORY = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("exp_avg", "exp_avg_sq")}
+# PyTorch's names for each optimizer's state of a parameter tensor; the kernel's `mean_P` and `square_P`.
+STATE = {SGD: ("momentum_buffer",), Adam: ("exp_avg", "exp_avg_sq"), AdamW: ("exp_avg", "exp_avg_sq")}
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class UpdateLog:
         parameter_norms_KQ: Euclidean norm of each parameter tensor after the update.
         entries_KP: all parameters after the update; None if they are not logged.
         ratios: for every 50th update, updates done and |step| / |parameters before it| of each tensor (Q,).
-        moments_K: the time of each update, in Unix seconds.
-        samples: the number of samples of all these updates together.
-        batch: the number of samples of the last one.
+        times_K: the time of each update, in Unix seconds.
+        samples: the number of samples of all these updates.
+        batch: the number of samples of the last update.
         refused: why the next update was not applied; None if no update was refused.
     """
 
@@ -76,7 +76,7 @@ class UpdateLog:
     parameter_norms_KQ: np.ndarray
     entries_KP: np.ndarray | None
     ratios: list[tuple[int, np.ndarray]]
-    moments_K: np.ndarray
+    times_K: np.ndarray
     samples: int
     batch: int
     refused: str | None = None
@@ -86,14 +86,14 @@ class UpdateLog:
 
 
 def reason_against(network: torch.nn.Module, loss: Loss, optimizer: Optimizer) -> str | None:
-    """The reason why the kernel cannot train this; None if it can."""
+    """Why the kernel cannot train this; None if it can."""
     if type(network) is not MLP and not (isinstance(network, MLP) and type(network).forward is MLP.forward):
         return f"network {type(network).__name__} is not an MLP"
     sigmas = network.activations
     if any(ACTIVATIONS.get(s.name) is not s for s in sigmas) or len({s.name for s in sigmas[:-1]}) > 1:
-        return "the network has activations of its own"
+        return "the network has custom activations, or several kinds of them"
     if LOSSES.get(loss.name) is not loss:
-        return f"loss {loss.name} has no compiled form"
+        return f"loss {loss.name} is not compiled"
     parameters = list(network.parameters())
     if any(p.device.type != "cpu" for p in parameters):
         return f"the device is {parameters[0].device.type}"
@@ -103,10 +103,10 @@ def reason_against(network: torch.nn.Module, loss: Loss, optimizer: Optimizer) -
         return f"optimizer {type(optimizer).__name__} is not one of SGD, Adam and AdamW"
     groups = optimizer.param_groups
     if len(groups) != 1 or list(map(id, groups[0]["params"])) != list(map(id, parameters)):
-        return "the optimizer has parameter groups of its own"
+        return "the optimizer has custom parameter groups"
     for option in ("amsgrad", "differentiable", "capturable"):
         if groups[0].get(option):
-            return f"optimizer.{option} is PyTorch's own"
+            return f"optimizer.{option} works with PyTorch's optimizers only"
     if any(isinstance(groups[0].get(name), Tensor) for name in ("lr", "betas")):
         return "optimizer.lr is a tensor"
     if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
@@ -174,18 +174,18 @@ class Descent:
             name: [part.view_as(p) for part, p in zip(flat.split(sizes), self.parameters, strict=True)]
             for name, flat in self.flat.items()
         }
-        self.room: tuple[np.ndarray, ...] = ()
+        self.workspace: tuple[np.ndarray, ...] = ()
         self.before_P = np.empty_like(self.arrays["theta"])
         self.rate = FLOPS / (6 * sum(sizes))  # samples a second
 
     def advance(self, order_N: np.ndarray, batch: int, updates: int, done: int) -> UpdateLog:
-        """Do updates: fewer than requested if they would take too long or one is refused.
+        """Do up to `updates` updates: fewer if they would take too long, or if one is refused.
 
         Args:
-            order_N: origins of the samples, batch after batch; only the last one may be shorter.
-            batch: samples of a batch.
-            updates: at most.
-            done: updates of the run before these.
+            order_N: origins of the samples, one batch after another; only the last batch may be smaller.
+            batch: the number of samples in a batch.
+            updates: the maximum number of updates.
+            done: the number of updates that the run did before.
         """
         count = max(1, min(updates, int(SECONDS * self.rate / batch)))
         order_N = order_N[: count * batch]
@@ -202,39 +202,48 @@ class Descent:
         clip = (self.kernels.NO_CLIP, 0.0) if self.clip is None else (kinds[self.clip.algorithm], self.clip.bound)
         losses_K, (gradients_KQ, norms_KQ, ratios_KQ) = np.empty(count), np.empty((3, count, tensors))
         entries_KP = np.empty((count if self.entries else 0, len(theta_P)), theta_P.dtype)
-        began = time.time()
-        # The first step with momentum creates its buffer; the bias correction of moments depends on the steps done.
+        start = time.time()
+        # The first step with momentum creates its buffer; Adam's bias correction depends on the number of steps done.
         method = (OPTIMIZERS.index(type(self.optimizer)), options, steps, first, *clip)
-        room = self._room(batch)
+        workspace = self._workspace(batch)
         with released():
             clock = time.perf_counter()
-            made = self.kernels.descend(
-                theta_P, mean_P, square_P, gradient_P, self.net, self.rows, order_N, batch, rates_K, method, room, (
-                    losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, BETWEEN_RATIOS, done, self.stops_Q,
+            completed = self.kernels.descend(
+                theta_P, mean_P, square_P, gradient_P, self.net, self.rows, order_N, batch, rates_K, method, workspace,
+                (
+                    losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, RATIO_PERIOD, done, self.stops_Q,
                     self.before_P,
                 ),
             )  # fmt: skip
-            took = time.perf_counter() - clock
-        if made:
-            self.rate = made * batch / max(took, 1e-9)
-        self._count(steps + made, momentum=group.get("momentum", 0.0) != 0)
+            seconds = time.perf_counter() - clock
+        if completed:
+            self.rate = completed * batch / max(seconds, 1e-9)
+        self._count(steps + completed, momentum=group.get("momentum", 0.0) != 0)
         refused = None
-        if made < count:
-            what = "training loss" if not np.isfinite(losses_K[made]) else "gradient's norm"
-            value = losses_K[made] if what == "training loss" else np.linalg.norm(gradients_KQ[made])
+        if completed < count:
+            what = "training loss" if not np.isfinite(losses_K[completed]) else "gradient's norm"
+            value = losses_K[completed] if what == "training loss" else np.linalg.norm(gradients_KQ[completed])
             refused = f"the {what} is {value:g}"
-        looked = range(-done % BETWEEN_RATIOS, made, BETWEEN_RATIOS)
+        measured = range(-done % RATIO_PERIOD, completed, RATIO_PERIOD)
         return UpdateLog(
-            done, losses_K[:made], gradients_KQ[:made], norms_KQ[:made], entries_KP[:made] if self.entries else None,
-            [(done + k + 1, ratios_KQ[k]) for k in looked], began + took / max(made, 1) * np.arange(1, made + 1),
-            min(made * batch, len(order_N)), min(batch, len(order_N) - (made - 1) * batch) if made else 0, refused,
+            done, losses_K[:completed], gradients_KQ[:completed], norms_KQ[:completed],
+            entries_KP[:completed] if self.entries else None,
+            [(done + k + 1, ratios_KQ[k]) for k in measured],
+            start + seconds / max(completed, 1) * np.arange(1, completed + 1),
+            min(completed * batch, len(order_N)),
+            min(batch, len(order_N) - (completed - 1) * batch) if completed else 0, refused,
         )  # fmt: skip
 
     def gradient(self, origin_N: np.ndarray) -> tuple[float, list[Tensor]]:
         """The mean loss of these samples and its gradient, a view per parameter, valid until the next call."""
         self._bind()
         loss = self.kernels.loss_and_gradient(
-            self.arrays["theta"], *self.net, self.rows, origin_N, self._room(len(origin_N)), self.arrays["gradient"]
+            self.arrays["theta"],
+            *self.net,
+            self.rows,
+            origin_N,
+            self._workspace(len(origin_N)),
+            self.arrays["gradient"],
         )
         return loss, self.views["gradient"]
 
@@ -243,47 +252,47 @@ class Descent:
         self._bind()
         out_NO = torch.empty(len(origin_N), int(self.net[0][-1]), dtype=self.flat["theta"].dtype)
         units, sigma, _ = self.net
-        room, outputs_NO = self._room(0), out_NO.numpy()
+        workspace, outputs_NO = self._workspace(0), out_NO.numpy()
         with released():
-            self.kernels.predict(self.arrays["theta"], units, sigma, self.rows, origin_N, room, outputs_NO)
+            self.kernels.predict(self.arrays["theta"], units, sigma, self.rows, origin_N, workspace, outputs_NO)
         return out_NO
 
-    def _room(self, batch: int) -> tuple[np.ndarray, ...]:
-        """Working memory for a batch of this size or a block of predictions."""
+    def _workspace(self, batch: int) -> tuple[np.ndarray, ...]:
+        """Arrays for a batch of this size or a block of predictions."""
         units = self.net[0]
         rows = max(batch, self.kernels.ROWS)
-        if not self.room or len(self.room[0]) < rows:
+        if not self.workspace or len(self.workspace[0]) < rows:
             kind = self.arrays["theta"].dtype
             shapes: Any = [(rows, units[0]), (rows, self.windows.horizon), *[rows * int(units[1:].sum())] * 3]
-            self.room = tuple(np.empty(shape, kind) for shape in shapes)
-        return self.room
+            self.workspace = tuple(np.empty(shape, kind) for shape in shapes)
+        return self.workspace
 
     def _bind(self) -> tuple[int, bool]:
-        """Copy in parameters and states that have been replaced; return steps done and whether momentum is new."""
+        """Copy in parameters and states that were replaced; return the steps done and whether momentum is new."""
         for parameter, view in zip(self.parameters, self.views["theta"], strict=True):
             if parameter.data_ptr() != view.data_ptr():
                 view.copy_(parameter.detach())
                 parameter.data = view
         state, first = self.optimizer.state, True
-        for flat, name in zip(("mean", "square"), MEMORY[type(self.optimizer)], strict=False):
+        for flat, name in zip(("mean", "square"), STATE[type(self.optimizer)], strict=False):
             for parameter, view in zip(self.parameters, self.views[flat], strict=True):
-                kept = state[parameter].get(name)
-                first = first and kept is None
-                if kept is not None and kept.data_ptr() != view.data_ptr():
-                    view.copy_(kept)
+                value = state[parameter].get(name)
+                first = first and value is None
+                if value is not None and value.data_ptr() != view.data_ptr():
+                    view.copy_(value)
                     state[parameter][name] = view
         steps = state[self.parameters[0]].get("step", 0.0)
         return int(steps), first
 
     def _count(self, steps: int, *, momentum: bool) -> None:
-        """Set the optimizer's state as if it had done the steps itself."""
+        """Set the optimizer's state as if it had done these steps."""
         kind = type(self.optimizer)
         for parameter, gradient in zip(self.parameters, self.views["gradient"], strict=True):
             parameter.grad = gradient
         self.optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers check whether it has stepped
         if kind is SGD and not momentum:
             return
-        for flat, name in zip(("mean", "square"), MEMORY[kind], strict=False):
+        for flat, name in zip(("mean", "square"), STATE[kind], strict=False):
             for parameter, view in zip(self.parameters, self.views[flat], strict=True):
                 self.optimizer.state[parameter][name] = view
         if kind is not SGD:
@@ -291,7 +300,7 @@ class Descent:
                 self.optimizer.state[parameter]["step"] = torch.tensor(float(steps))
 
 
-@once
+@cache
 def share_threads(count: int) -> None:
     """Give the BLAS of NumPy and SciPy as many threads as PyTorch: small products are slower with more."""
     import scipy.linalg.cython_blas  # noqa: F401  # Numba uses this BLAS; only a loaded library can be limited

@@ -35,7 +35,7 @@ def _exp(x):
     """exp(x), with x clamped so that the result is a normal number: |x| <= 87 in single precision, 708 in double.
 
     x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) by a polynomial (single: Cephes's expf, to 1e-7; double: Taylor's to
-    degree 13, to 3e-16), 2^n by writing n into the exponent's bits. Numba's own exp does not vectorise.
+    degree 13, to 3e-16), 2^n by writing n into the exponent's bits. Numba's exp does not vectorise.
     """
 
 
@@ -88,8 +88,8 @@ def _tanh(z):
     series = kind(-17.0 / 315) + s * series
     series = kind(2.0 / 15) + s * series
     series = kind(-1.0 / 3) + s * series
-    whole = kind(2) / (kind(1) + _exp(kind(-2) * z)) - kind(1)
-    return z + z * s * series if s < near else whole
+    formula = kind(2) / (kind(1) + _exp(kind(-2) * z)) - kind(1)
+    return z + z * s * series if s < near else formula
 
 
 @loop

@@ -2,7 +2,7 @@
 
 This file does not import torch, so another process can compile it while this one imports torch.
 
-Shapes: T rows of the data, F inputs a day, L look-back, D = L * F inputs, B samples of a batch, H horizon, O outputs,
+Shapes: T rows of the data, F inputs per day, L look-back, D = L * F inputs, B samples of a batch, H horizon, O outputs,
 K updates, P numbers of all parameters, Q parameter tensors (W1, b1, W2, ...). All parameters of a run are in one array
 (P,); layers are views of it. `units` holds D and then the units of each layer; the last entry is O.
 
@@ -19,7 +19,7 @@ from numba import njit
 from steepest.engine.compiler import INSIDE, entry, loop
 from steepest.engine.functions import IDENTITY, MSE, activate, loss_and_slope, to_slope_of_z
 
-SGD, ADAM, ADAMW, STAY = range(4)
+SGD, ADAM, ADAMW, NO_STEP = range(4)
 NO_CLIP, CLIP_NORM, CLIP_VALUE = range(3)
 # Indices into the array of an optimizer's options.
 MOMENTUM, DAMPENING, NESTEROV, DECAY, BETA1, BETA2, EPSILON, MAXIMIZE = range(8)
@@ -132,9 +132,9 @@ def _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P):
 
 
 @loop
-def _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P):
-    """The mean loss of a batch; writes its gradient to `gradient_P`. `room` is working memory for x, y, z, a and g."""
-    x_BD, y_BH, z_M, a_M, g_M = room
+def _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, workspace, gradient_P):
+    """The mean loss of a batch; writes its gradient to `gradient_P`. `workspace` holds arrays for x, y, z, a and g."""
+    x_BD, y_BH, z_M, a_M, g_M = workspace
     count, outputs = origin_N.size, units[units.size - 1]
     x_ND, y_NH = x_BD[:count], y_BH[:count]
     _gather(rows, origin_N, x_ND, y_NH)
@@ -142,9 +142,9 @@ def _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradie
     total = count * _count(units)
     top = total - count * outputs
     p_NO, g_NO = a_M[top:total].reshape(count, outputs), g_M[top:total].reshape(count, outputs)
-    found = loss_and_slope(loss, p_NO, y_NH, g_NO)
+    value = loss_and_slope(loss, p_NO, y_NH, g_NO)
     _backward(theta_P, units, sigma, x_ND, z_M, a_M, g_M, gradient_P)
-    return found
+    return value
 
 
 @loop
@@ -186,7 +186,7 @@ def _clip(kind, bound, gradient_P, norm):
 def _step(optimizer, options, rate, done, first, theta_P, g_P, mean_P, square_P):
     """One step of PyTorch's optimizer of this name (its documentation has the formulas).
 
-    `done` counts the steps before this one; `first` is 1 where there is no momentum yet.
+    `done` counts the steps before this one; `first` is 1 if there is no momentum yet.
     """
     kind = theta_P.dtype.type
     lr, sign = kind(rate), kind(-1.0 if options[MAXIMIZE] != 0 else 1.0)
@@ -217,7 +217,7 @@ def _step(optimizer, options, rate, done, first, theta_P, g_P, mean_P, square_P)
             theta_P[i] = keep * theta_P[i] - size * m / (np.sqrt(v) / root + eps)
 
 
-def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, rates_K, method, room, found):
+def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, rates_K, method, workspace, results):
     """Do K updates; stop before an update whose loss or gradient is not finite.
 
     Args:
@@ -225,24 +225,24 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
         gradient_P: holds the last update's gradient afterwards.
         net: (units, activation, loss).
         rows: as `_gather` takes them.
-        order_N: origins of the samples, the batches one after the other; only the last one may be shorter.
-        batch: samples of a batch.
+        order_N: origins of the samples, one batch after another; only the last batch may be smaller.
+        batch: the number of samples in a batch.
         rates_K: the step size of each update.
         method: (optimizer, options, steps done before, whether there is no momentum yet, clip, bound).
-        room: as `_loss_and_gradient` takes it.
-        found: (losses (K,), gradient norms (K, Q), parameter norms (K, Q), parameters (K, P) or (0, P), step norms
-            relative to the parameters' (K, Q), updates between two of those, updates of the run before these,
-            stops (Q,), room for parameters (P,)); parameters and their norms are those that the update led to.
+        workspace: as `_loss_and_gradient` takes it.
+        results: (losses (K,), gradient norms (K, Q), parameter norms (K, Q), parameters (K, P) or (0, P), step norms
+            relative to the parameters' (K, Q), updates between two of those, updates that the run did before,
+            stops (Q,), a copy of the parameters (P,)); parameters and their norms are those after the update.
 
     Returns:
-        The number of updates done. The next row has the loss and gradient norms of an update that was refused.
+        The number of updates done. The next row has the loss and gradient norms of a refused update.
     """
     units, sigma, loss = net
     optimizer, options, done, first, clip, bound = method
-    losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, between, updates, stops_Q, before_P = found
+    losses_K, gradients_KQ, norms_KQ, entries_KP, ratios_KQ, between, updates, stops_Q, before_P = results
     for k in range(rates_K.size):
         origin_N = order_N[k * batch : (k + 1) * batch]
-        losses_K[k] = _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P)
+        losses_K[k] = _loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, workspace, gradient_P)
         _norms(gradient_P, stops_Q, gradients_KQ[k])
         total = 0.0
         for q in range(stops_Q.size):
@@ -251,30 +251,30 @@ def _descend(theta_P, mean_P, square_P, gradient_P, net, rows, order_N, batch, r
             return k
         if clip != NO_CLIP:
             _clip(clip, bound, gradient_P, math.sqrt(total))
-        look = (updates + k) % between == 0
-        if look:
+        measure = (updates + k) % between == 0
+        if measure:
             _copy(theta_P, before_P)
-        if optimizer != STAY:
+        if optimizer != NO_STEP:
             _step(optimizer, options, rates_K[k], done + k, first and k == 0, theta_P, gradient_P, mean_P, square_P)
         _norms(theta_P, stops_Q, norms_KQ[k])
-        if look:
+        if measure:
             start = 0
             for q in range(stops_Q.size):
-                way, size = 0.0, 0.0
+                step, size = 0.0, 0.0
                 for i in range(start, stops_Q[q]):
-                    way += (np.float64(theta_P[i]) - np.float64(before_P[i])) ** 2
+                    step += (np.float64(theta_P[i]) - np.float64(before_P[i])) ** 2
                     size += np.float64(before_P[i]) ** 2
-                ratios_KQ[k, q] = math.sqrt(way / size)
+                ratios_KQ[k, q] = math.sqrt(step / size)
                 start = stops_Q[q]
         if entries_KP.shape[0] > 0:
             _copy(theta_P, entries_KP[k])
     return rates_K.size
 
 
-def _predict(theta_P, units, sigma, rows, origin_N, room, block, out_NO):
-    """Write the outputs of these samples in blocks of `ROWS`. Copies of its first sample fill up the last block."""
-    x_BD, y_BH, z_M, a_M, _ = room
-    x_BD, y_BH = x_BD[:ROWS], y_BH[:ROWS]  # a larger batch needs more room
+def _predict(theta_P, units, sigma, rows, origin_N, workspace, block, out_NO):
+    """Write the outputs of these samples in blocks of `ROWS`, the last one padded with copies of its first sample."""
+    x_BD, y_BH, z_M, a_M, _ = workspace
+    x_BD, y_BH = x_BD[:ROWS], y_BH[:ROWS]  # the workspace may be larger
     outputs = units[units.size - 1]
     total = ROWS * _count(units)
     p_BO = a_M[total - ROWS * outputs : total].reshape(ROWS, outputs)
@@ -292,21 +292,21 @@ def _predict(theta_P, units, sigma, rows, origin_N, room, block, out_NO):
 descend, _predict_blocks = map(entry, (_descend, _predict))
 
 
-def predict(theta_P, units, sigma, rows, origin_N, room, out_NO):
+def predict(theta_P, units, sigma, rows, origin_N, workspace, out_NO):
     """Write the outputs of these samples to `out_NO`."""
-    _predict_blocks(theta_P, units, sigma, rows, origin_N, room, np.empty(ROWS, np.int64), out_NO)
+    _predict_blocks(theta_P, units, sigma, rows, origin_N, workspace, np.empty(ROWS, np.int64), out_NO)
 
 
-def loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, room, gradient_P):
+def loss_and_gradient(theta_P, units, sigma, loss, rows, origin_N, workspace, gradient_P):
     """The mean loss of a batch; writes its gradient to `gradient_P` (an update without a step)."""
     stops_Q = np.cumsum(np.stack((units[1:] * units[:-1], units[1:]), axis=1))
     norms = [np.empty((1, stops_Q.size)) for _ in range(3)]
     entries_KP, before_P = theta_P[:0].reshape(0, theta_P.size), np.empty_like(theta_P)
-    found = (np.empty(1), *norms[:2], entries_KP, norms[2], 1, 0, stops_Q, before_P)
-    method = (STAY, np.zeros(MAXIMIZE + 1), 0, True, NO_CLIP, 0.0)
+    results = (np.empty(1), *norms[:2], entries_KP, norms[2], 1, 0, stops_Q, before_P)
+    method = (NO_STEP, np.zeros(MAXIMIZE + 1), 0, True, NO_CLIP, 0.0)
     net, batch = (units, sigma, loss), origin_N.size
-    descend(theta_P, theta_P, theta_P, gradient_P, net, rows, origin_N, batch, np.zeros(1), method, room, found)
-    return float(found[0][0])
+    descend(theta_P, theta_P, theta_P, gradient_P, net, rows, origin_N, batch, np.zeros(1), method, workspace, results)
+    return float(results[0][0])
 
 
 def compile_for(precision: str) -> None:
@@ -314,11 +314,11 @@ def compile_for(precision: str) -> None:
     kind = np.dtype(precision)
     inputs_TF, numbers, two = np.zeros((2, 1), kind), np.zeros(2, kind), np.array([1, 1])
     rows, origin_N = (inputs_TF, numbers, np.zeros(2), 1, False, False, True), np.zeros(1, np.int64)
-    room = (np.zeros((ROWS, 1), kind), np.zeros((ROWS, 1), kind), *(np.zeros(ROWS, kind) for _ in range(3)))
+    workspace = (np.zeros((ROWS, 1), kind), np.zeros((ROWS, 1), kind), *(np.zeros(ROWS, kind) for _ in range(3)))
     seen_KQ = [np.zeros((1, 2)) for _ in range(3)]
-    found = (np.zeros(1), *seen_KQ[:2], np.zeros((0, 2), kind), seen_KQ[2], 1, 0, two, numbers)
+    results = (np.zeros(1), *seen_KQ[:2], np.zeros((0, 2), kind), seen_KQ[2], 1, 0, two, numbers)
     net, method, rates_K = (two, IDENTITY, MSE), (SGD, np.zeros(MAXIMIZE + 1), 0, True, NO_CLIP, 0.0), np.zeros(1)
     state = [numbers.copy() for _ in range(4)]
-    descend(*state, net, rows, origin_N, 1, rates_K, method, room, found)
-    loss_and_gradient(numbers, *net, rows, origin_N, room, numbers.copy())
-    predict(numbers, two, IDENTITY, rows, origin_N, room, np.zeros((1, 1), kind))
+    descend(*state, net, rows, origin_N, 1, rates_K, method, workspace, results)
+    loss_and_gradient(numbers, *net, rows, origin_N, workspace, numbers.copy())
+    predict(numbers, two, IDENTITY, rows, origin_N, workspace, np.zeros((1, 1), kind))

@@ -1,4 +1,4 @@
-"""Simple predictions to compare every model with: persistence, drift, mean, majority, least squares; their losses.
+"""The baselines that every model is compared with: persistence, drift, mean, majority, least squares.
 
 Shapes: N samples, D inputs, H horizon, O = 2 H logits, S series.
 """
@@ -15,12 +15,12 @@ from steepest.nets.losses import Loss
 
 
 def persistence(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
-    """Tomorrow = today: the last known price, for every day of the horizon (N, H)."""
+    """Tomorrow = today: the last known price, for each day of the horizon (N, H)."""
     return windows.last(origin_N).expand(-1, windows.horizon)
 
 
 def drift(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
-    """The last known price plus h times the series' mean daily change over its training rows (N, H)."""
+    """The last known price plus h times the series' mean daily change in the training rows (N, H)."""
     first_S = windows.price_T[windows.start_S]
     last_S = windows.price_T[windows.train_stop_S - 1]
     slope_S = (last_S - first_S) / (windows.train_stop_S - 1 - windows.start_S).clamp(min=1)
@@ -46,7 +46,7 @@ def majority(share_H: Float[Tensor, " H"], count: int) -> Float[Tensor, "N O"]:
 def least_squares(windows: Windows) -> Float[Tensor, "D1 H"]:
     """The exact optimum of the linear model under mse on the training windows: (D + 1, H), the bias last, float64.
 
-    It minimises ||X B - Y||^2 with X = [x, 1] (N, D + 1). X is never in memory as a whole: each chunk is stacked under
+    It minimises ||X B - Y||^2 with X = [x, 1] (N, D + 1). X is not held in memory: each chunk is stacked under
     the triangle R of the chunks before it and factorised again (a tall-skinny QR), which keeps the accuracy that the
     normal equations would lose. The triangle is solved by singular values, so collinear inputs get the shortest
     solution.
@@ -57,7 +57,7 @@ def least_squares(windows: Windows) -> Float[Tensor, "D1 H"]:
         rows = torch.cat([batch.x_ND, torch.ones_like(batch.x_ND[:, :1]), batch.y_NH], 1).double().cpu()
         stacked = rows if triangle is None else torch.cat([triangle, rows])
         triangle = torch.linalg.qr(stacked, mode="r").R
-    assert triangle is not None, "the training part has samples: checked when the data were split"
+    assert triangle is not None, "the split was checked: the training part has samples"
     left, right = triangle[:, : inputs + 1], triangle[:, inputs + 1 :]
     return torch.linalg.lstsq(left, right, driver="gelsd").solution.to(windows.price_T.device)
 
@@ -85,7 +85,7 @@ def reference_losses(loss: Loss, windows: Windows) -> dict[str, float]:
             origin_N = windows.parts[part].origins(torch.arange(count, device=windows.price_T.device))
             outputs = {
                 "least_squares": outputs_in_blocks(lambda x_BD: linear(exact, x_BD), windows, part),
-                "persistence" if windows.ordered else "mean": windows.standing_still(origin_N),
+                "persistence" if windows.ordered else "mean": windows.no_change(origin_N),
             }
         losses |= {f"{part}_{name}": loss(outputs_NO, target_NH).item() for name, outputs_NO in outputs.items()}
     return losses

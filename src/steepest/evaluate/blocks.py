@@ -1,7 +1,7 @@
 """A model's outputs for every sample of a part, computed in blocks of a fixed number of samples.
 
-A matrix product rounds a row differently when it multiplies a different number of rows. In fixed blocks, a sample's
-output depends neither on how many samples the part has nor on a batch size.
+A matrix product rounds a row differently when it multiplies a different number of rows. With blocks of
+a fixed size, a sample's output depends neither on the number of samples in the part nor on a batch size.
 
 Shapes: N samples of a part, B samples of a block, D inputs, H horizon, O outputs.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 from steepest.data.windows import Windows
 
 ROWS = 256  # samples of a block: the same number as `engine.kernels.ROWS`, which is not imported because it needs Numba
-ROWS_ON_ACCELERATOR = 4096  # there, the launches of a call cost more than this many rows of a small model
+ROWS_ON_ACCELERATOR = 4096  # there, launching kernels costs more than this many rows of a small model
 
 
 @torch.inference_mode()
@@ -28,10 +28,9 @@ def outputs_in_blocks(
     """The outputs of `predict` for every sample of a part, in order (N, O).
 
     Every call of `predict` gets exactly `ROWS` samples (on an accelerator `ROWS_ON_ACCELERATOR`); the last block is
-    filled up by repeating its first sample.
-    Gathering a window costs more calls than a small model, so several blocks are gathered at once, but never more than
-    is cheap to hold: memory does not grow with N * D. Results are written into one tensor allocated in advance, because
-    small results kept between large temporary tensors would fragment the heap.
+    padded with copies of its first sample. Gathering a window takes more calls than a small model, so several blocks
+    are gathered in one step, up to a fixed size: memory does not grow with N * D. Results are written into one tensor
+    allocated in advance, because small results between large temporary tensors would fragment the heap.
 
     Raises:
         ValueError: the part has no samples.
@@ -44,7 +43,7 @@ def outputs_in_blocks(
     index_N = torch.arange(math.ceil(count / rows) * rows, device=device)
     index_N[count:] = index_N[-rows]
     outputs_NO, start = None, 0
-    for gathered_M in index_N.split(max(1, windows.at_once // rows) * rows):
+    for gathered_M in index_N.split(max(1, windows.chunk // rows) * rows):
         for x_BD in windows.gather(windows.parts[part].origins(gathered_M)).x_ND.split(rows):
             block_BO = predict(x_BD)
             if outputs_NO is None:
@@ -56,7 +55,7 @@ def outputs_in_blocks(
 
 
 def targets(windows: Windows, part: str) -> Shaped[Tensor, "N H"]:
-    """What a model is trained to output for every sample of a part, in order (N, H); the part has samples."""
+    """The outputs that a model is trained to give for every sample of a part, in order (N, H)."""
     origin_N = windows.parts[part].origins(torch.zeros(1, dtype=torch.long, device=windows.price_T.device))
     target_NH = windows.gather(origin_N).y_NH.new_empty(len(windows.parts[part]), windows.horizon)
     start = 0

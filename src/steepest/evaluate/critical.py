@@ -1,7 +1,7 @@
 """Where a descent ended: at a local minimum, at a saddle, on a plateau, or not at a critical point.
 
 Where the gradient g vanishes, the loss nearby is L + d' H d / 2, so the signs of the eigenvalues lambda_i of the
-Hessian H, with eigenvectors u_i, classify the point. The gradient counts as vanished when the fall of the loss that
+Hessian H, with eigenvectors u_i, classify the point. The gradient counts as zero when the decrease of the loss that
 this second-order model still predicts, sum over i of (u_i' g)^2 / (2 |lambda_i|), is a small share of the loss.
 """
 
@@ -24,10 +24,10 @@ KINDS: dict[Kind, tuple[int, str]] = {
     "saddle": (2, " at a saddle: the loss falls in a direction that the gradient does not show"),
     "plateau": (3, " on a plateau (or a valley's floor): flat in some directions, downward in none"),
 }
-# The gradient has vanished when less than 0.1% of the loss is attainable. Targets are standardised, so a loss below
+# The gradient counts as zero when less than 0.1% of the loss is attainable. Targets are standardised, so a loss below
 # 1e-6 counts as 1e-6.
-NOTHING_LEFT, NO_LOSS = 1e-3, 1e-6
-FLAT = 1e-4  # an eigenvalue below this share of the greatest is flat: a valley's floor
+VANISHED, LEAST_LOSS = 1e-3, 1e-6
+FLAT = 1e-4  # an eigenvalue below this share of the largest counts as flat: the floor of a valley
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Ending:
         verdict: the kind of point.
         gradient_norm, greatest_eigenvalue, smallest_eigenvalue: of the loss.
         positive_fraction, negative_fraction: shares of the eigenvalues above and below zero.
-        exact: whether all eigenvalues were computed; otherwise the fractions are estimates.
+        exact: whether all eigenvalues were computed; if not, the fractions are estimates.
         attainable: the share of the loss that is left to gain, by the second-order model.
         step: the optimizer's step size.
         stability_limit: above this step size, plain gradient descent leaves a minimum of this curvature:
@@ -59,7 +59,7 @@ class Ending:
     samples: int
 
     def sentence(self) -> str:
-        """The verdict and its numbers in words, for the end of a run."""
+        """The verdict and its numbers as sentences, for the end of a run."""
         limit = "no positive curvature, so no stability limit"
         if self.stability_limit is not None:
             limit = f"stable below {self.stability_limit:.3g}"
@@ -86,7 +86,7 @@ def judge(
     """Classify the point (P,) at which a descent ended.
 
     Args:
-        surface: the loss that descended.
+        surface: the loss that was minimised.
         theta_P: all parameters at the end.
         exact_up_to: compute all eigenvalues of models with at most this many parameters.
         steps: the number of Lanczos steps for larger models.
@@ -98,11 +98,13 @@ def judge(
     gradient_P = surface.gradient(theta_P)
     norm, samples = float(gradient_P.norm()), len(surface.x_ND)
     curve = spectrum(surface, theta_P, exact_up_to=exact_up_to, steps=steps)
-    attainable = _attainable(surface, theta_P, gradient_P, curve, steps) / max(float(surface.losses(theta_P)), NO_LOSS)
+    attainable = _attainable(surface, theta_P, gradient_P, curve, steps) / max(
+        float(surface.losses(theta_P)), LEAST_LOSS
+    )
     limit = 2 * (1 + momentum) / curve.greatest if curve.greatest > curve.tolerance else None
     flat = max(FLAT * abs(curve.greatest), curve.tolerance)
     verdict: Kind = "plateau"
-    if attainable > NOTHING_LEFT:
+    if attainable > VANISHED:
         # It bounces if the noise of the batches exceeds the gradient, or if the step overshoots the valley.
         noisy = batch < samples and norm**2 < variance / batch
         overshoots = limit is not None and limit < step
@@ -127,7 +129,7 @@ def judge(
 
 
 def _attainable(surface: Surface, theta_P: Tensor, gradient_P: Tensor, curve: Spectrum, steps: int) -> float:
-    """How much the loss can still fall along the gradient (P,), by the second-order model."""
+    """The possible decrease of the loss along the gradient (P,), by the second-order model."""
     square = float(gradient_P.norm()) ** 2
     if square == 0:
         return 0.0

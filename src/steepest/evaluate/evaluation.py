@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from steepest.data.windows import PARTS, Windows
-from steepest.engine.turns import released
+from steepest.engine.pythonlock import released
 from steepest.evaluate import baselines
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.metrics import Scores
@@ -27,10 +27,10 @@ from steepest.evaluate.names import better
 from steepest.evaluate.scoring import PartScorer, part_scorers
 from steepest.evaluate.significance import diebold_mariano, mean_by_day
 
-DECIDING = {  # a verdict compares the first of these scores that exists: for prices, never the share of directions
+DECIDING = {  # a verdict compares the first of these scores that exists: for prices, the mean squared error
     "mse": "mean squared error",
-    "directional_accuracy": "share of right directions",
-    "accuracy": "share of right classes",
+    "directional_accuracy": "share of correct directions",
+    "accuracy": "share of correct classes",
 }
 SIGNIFICANT = 0.05  # a model beats the reference only if its lead has a p-value of at most this
 REFERENCES = {
@@ -60,8 +60,8 @@ class Evaluation:
         reference: the baseline that skill and verdict compare with.
         p_value: of the hypothesis that model and reference are equally good on the test part.
         inputs: what a prediction is made from, in words; None for plain rows.
-        known: the table of predictions without the predictions.
-        texts: the same for a file, dates as text.
+        known: the table of predictions without the column of predictions.
+        texts: the same for a file, with dates as text.
         column: the name of the table's column of predictions.
         predicted_M: the prediction in each row of the table, in the data's units.
     """
@@ -95,13 +95,15 @@ class Evaluation:
         """Whether the model beat the reference on the test part."""
         scores, reference = self.model["test"], REFERENCES[self.reference]
         if not scores:
-            return Verdict(None, None, "There is no test part, so nothing is said about data the model has not seen.")
-        metric, called = next((metric, called) for metric, called in DECIDING.items() if metric in scores)
+            return Verdict(
+                None, None, "There is no test part, so the model was not scored on data that it has not seen."
+            )
+        metric, name = next((metric, name) for metric, name in DECIDING.items() if metric in scores)
         mine, other = scores[metric], self.baselines[self.reference]["test"][metric]
         lost = f"The model did not beat {reference} on the test part: "
         if mine is None or other is None:
-            return Verdict(False, None, f"{lost}its {called} is no finite number.")
-        figures = f"its {called} is {mine:.6g}, against {other:.6g}"
+            return Verdict(False, None, f"{lost}its {name} is not a finite number.")
+        figures = f"its {name} is {mine:.6g}, against {other:.6g}"
         ahead = mine > other if better(metric) == "max" else mine < other
         if not ahead:
             return Verdict(False, self.p_value, f"{lost}{figures}.")
@@ -115,12 +117,12 @@ class Evaluation:
 
 
 class Evaluator:
-    """Evaluates models on one data set. Everything that does not depend on a model is computed once, here.
+    """Evaluates models on one data set. What does not depend on a model is computed once, in the constructor.
 
-    It does not change after it is built, so threads can share it.
+    The object does not change afterwards, so threads can share it.
 
     Args:
-        windows: on the device where the outputs will be, in the model's precision.
+        windows: the data, on the device of the outputs and in the model's precision.
     """
 
     def __init__(self, windows: Windows) -> None:
@@ -147,7 +149,7 @@ class Evaluator:
         reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
         probability = "probability_up" if windows.ordered else "probability"
         column = probability if windows.classes else "prediction"
-        predicted_M = np.concatenate([_shown(windows, predicted[part]) for part in scorers])
+        predicted_M = np.concatenate([_predictions_column(windows, predicted[part]) for part in scorers])
         return Evaluation(
             model,
             self.baselines,
@@ -182,15 +184,15 @@ def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
 def _baseline_scores(windows: Windows, scorers: dict[str, PartScorer]) -> dict[str, dict[str, Scores]]:
     """Name -> part -> scores of every baseline."""
     exact = None if windows.classes else baselines.least_squares(windows)
-    found: dict[str, dict[str, Scores]] = {}
+    scores_by_name: dict[str, dict[str, Scores]] = {}
     for part, scorer in scorers.items():
         for name, predicted in _baseline_predictions(windows, scorer, exact).items():
-            found.setdefault(name, {part: {} for part in PARTS})[part] = scorer.scores_of(predicted)
-    return found
+            scores_by_name.setdefault(name, {part: {} for part in PARTS})[part] = scorer.scores_of(predicted)
+    return scores_by_name
 
 
 def _baseline_predictions(windows: Windows, scorer: PartScorer, exact: Tensor | None) -> dict[str, Tensor]:
-    """What each baseline predicts for a part, in the data's units; `exact` are the coefficients of least squares."""
+    """Each baseline's predictions for a part, in the data's units; `exact` are the coefficients of least squares."""
     if exact is None:
         return {"majority": scorer.reference}
     least_squares_NH = outputs_in_blocks(lambda x_BD: baselines.linear(exact, x_BD), windows, scorer.part)
@@ -212,7 +214,7 @@ def _p_value(windows: Windows, scorer: PartScorer, predicted: Tensor) -> float |
 
 
 def _known(windows: Windows, scorer: PartScorer) -> pd.DataFrame:
-    """A row per sample and day of the horizon: what identifies it and, in the last column, the actual value."""
+    """A row per sample and day of the horizon: its identification and, in the last column, the actual value."""
     row_M = scorer.origin_N.repeat_interleave(windows.horizon).cpu().numpy()
     columns: dict[str, object] = {"part": scorer.part}
     if windows.ordered:
@@ -231,8 +233,8 @@ def _known(windows: Windows, scorer: PartScorer) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _shown(windows: Windows, predicted: Tensor) -> np.ndarray:
-    """What the table shows of predictions in the data's units: prices, or the probabilities of class 1 (M,)."""
+def _predictions_column(windows: Windows, predicted: Tensor) -> np.ndarray:
+    """The table's column of predictions: prices, or the probabilities of class 1 (M,)."""
     if windows.classes:
         predicted = predicted.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
     return predicted.flatten().cpu().numpy()

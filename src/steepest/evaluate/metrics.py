@@ -65,7 +65,7 @@ def value_metrics(
         terms["mae_scaled"] = size_NH / unit_N1
         terms["mse_scaled"] = terms["mae_scaled"].square()
     if last_N1 is not None:
-        # 1 where both signs are equal, -1 where they differ, 0 where the prediction or the price stands still.
+        # 1 where both signs are equal, -1 where they differ, 0 where the prediction or the price does not change.
         terms["agreement"] = (prediction_NH - last_N1).sign() * (actual_NH - last_N1).sign()
         terms["moved"] = terms["agreement"].abs()
     # One sum over all terms: a torch call costs more than the arithmetic, and the model's mse and the reference's
@@ -104,13 +104,13 @@ def class_metrics(
     Args:
         logits_NO: two logits for each day of the horizon, of class 0 and of class 1, (N, 2 H).
         class_NH: the actual classes, 0 or 1.
-        reference_one: the reference's constant probability of class 1 for each day, (H,): its share of the training
-            part.
-        ordered: whether rows follow each other in time, so that the classes are directions.
+        reference_one: the reference's constant probability of class 1 for each day, (H,): the share of class 1
+            in the training part.
+        ordered: whether the rows are a time series, so that the classes are directions.
 
     Returns:
-        ``cross_entropy``, a mean in nats; the fraction of right classes, called ``directional_accuracy`` if `ordered`,
-        else ``accuracy``; ``skill`` = 1 - cross_entropy / cross_entropy of the reference, exactly 0 for the reference
+        ``cross_entropy``, a mean in nats; the fraction of correct classes, ``directional_accuracy`` if `ordered`, else
+        ``accuracy``; ``skill`` = 1 - cross_entropy / cross_entropy of the reference, exactly 0 for the reference
         itself. As in `torch.nn.functional.binary_cross_entropy`, the reference's log probabilities are at least -100.
 
     Raises:

@@ -17,5 +17,5 @@ def better(metric: str) -> Literal["min", "max"]:
 
 
 def worst(metric: str) -> float:
-    """The worst possible value of a metric: what a job that has none returns to a sweeper, which NaN might stop."""
+    """The worst possible value of a metric. A job without a score returns it to the sweeper, which NaN might stop."""
     return -math.inf if better(metric) == "max" else math.inf

@@ -1,6 +1,6 @@
-"""Scores of one part of a data set: everything that predictions of its samples are compared with, computed once.
+"""Scores the predictions for one part of a data set. The actual values and the reference are computed once.
 
-Every sample of the part counts, so no score depends on a batch size.
+Every sample of the part counts, so scores do not depend on a batch size.
 Shapes: N samples of the part, H horizon, O outputs, S series.
 """
 
@@ -17,19 +17,19 @@ from steepest.evaluate.metrics import Scores, class_metrics, value_metrics
 
 
 class PartScorer:
-    """Scores predictions of one part. It does not change after it is built, so threads can share it.
+    """Scores the predictions for one part. The object does not change after construction, so threads can share it.
 
     Predictions are either a model's *outputs* (N, O), in model space, or *predicted* values in the data's units:
-    prices (N, H) in float64, or, of classes, the logits (N, 2 H) themselves.
+    prices (N, H) in float64, or, for classes, the logits (N, 2 H).
 
     Args:
-        windows: on the model's device, in its precision.
+        windows: the data, on the model's device and in its precision.
         part: train, val or test; it has samples.
-        share_H: where classes are predicted, the training part's share of class 1.
+        share_H: for classes, the share of class 1 in the training part.
 
     Attributes:
         origin_N: the row of each sample's last day.
-        target_NH: what a model is trained to output for it.
+        target_NH: the output that a model is trained to give for it.
         actual_NH: the actual prices, float64; values only.
         reference_NH: the prices that the reference (persistence or, for plain rows, the training mean) predicts; values
             only.
@@ -60,7 +60,7 @@ class PartScorer:
         return len(self.origin_N)
 
     def in_data_units(self, outputs_NO: Float[Tensor, "N O"]) -> Tensor:
-        """A model's outputs as prices (N, H), float64; of classes, the logits as they are."""
+        """A model's outputs as prices (N, H), float64; for classes, the logits unchanged."""
         return outputs_NO if self.share_H is not None else self._to_price(outputs_NO)
 
     def scores(self, outputs_NO: Float[Tensor, "N O"]) -> Scores:
@@ -68,30 +68,35 @@ class PartScorer:
         return self.scores_of(self.in_data_units(outputs_NO))
 
     def scores_of(self, predicted: Tensor) -> Scores:
-        """Scores of predictions in the data's units: prices (N, H) or, of classes, logits (N, 2 H)."""
+        """Scores of predictions in the data's units: prices (N, H) or, for classes, logits (N, 2 H)."""
         return self._scores_of(predicted, slice(None))
 
     def scores_by_series(self, predicted: Tensor) -> dict[str, Scores]:
         """`scores_of` the samples of each series alone; empty if there is only one series."""
-        found: dict[str, Scores] = {}
+        scores: dict[str, Scores] = {}
         stop = 0
         for series, count in self._counts.items() if len(self._counts) > 1 else ():
             start, stop = stop, stop + count  # a part's samples are in the order of the series
             if count:
-                found[series] = self._scores_of(predicted, slice(start, stop))
-        return found
+                scores[series] = self._scores_of(predicted, slice(start, stop))
+        return scores
 
-    def _scores_of(self, predicted: Tensor, its: slice) -> Scores:
+    def _scores_of(self, predicted: Tensor, samples: slice) -> Scores:
         """Scores of some of the samples."""
         if self.share_H is not None:
-            return class_metrics(predicted[its], self.target_NH[its], self.share_H, self.ordered)
-        last_N1, naive_N1 = (self._last_N1[its], self._naive_N1[its]) if self.ordered else (None, None)
+            return class_metrics(predicted[samples], self.target_NH[samples], self.share_H, self.ordered)
+        last_N1, naive_N1 = (self._last_N1[samples], self._naive_N1[samples]) if self.ordered else (None, None)
         return value_metrics(
-            predicted[its], self.actual_NH[its], self.reference_NH[its], last_N1, naive_N1, self._unit_N1[its]
+            predicted[samples],
+            self.actual_NH[samples],
+            self.reference_NH[samples],
+            last_N1,
+            naive_N1,
+            self._unit_N1[samples],
         )
 
     def losses_of(self, predicted: Tensor) -> Float[Tensor, " N"]:
-        """Each sample's mean squared error, or its share of wrong classes, float64: what two models are compared by."""
+        """Each sample's mean squared error, or its share of wrong classes, float64; the verdict compares them."""
         if self.share_H is not None:
             wrong_NH = predicted.unflatten(-1, (-1, 2)).argmax(-1) != self.target_NH
             return wrong_NH.double().mean(-1)

@@ -1,4 +1,4 @@
-"""Whether a difference between two forecasts' losses is more than chance: the Diebold-Mariano test."""
+"""Whether the difference between two forecasts' losses is more than chance: the Diebold-Mariano test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def diebold_mariano(loss_a_T: Float[Tensor, " T"], loss_b_T: Float[Tensor, " T"]
         horizon: H, the number of days predicted at once.
 
     Returns:
-        The p-value; None with fewer than 10 days or if the losses never differ.
+        The p-value; None for fewer than 10 days, or if all losses are equal.
 
     Diebold & Mariano (1995), J. Business & Economic Statistics 13(3); Newey & West (1987, 1994).
     """

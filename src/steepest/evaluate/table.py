@@ -14,6 +14,7 @@ from torch import nn
 
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
+from steepest.evaluate.terminal import print_sentence
 from steepest.nets.networks import MLP
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
@@ -47,8 +48,8 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     critical = metrics.get("critical", {}).get("sentence")
     for line in (evaluation.inputs, ending, metrics["line"], critical, metrics["hint"]):
         if line:
-            console.print(Text(line), soft_wrap=True)
-    console.print(Text(evaluation.verdict().sentence, style="bold"), soft_wrap=True)
+            print_sentence(console, line)
+    print_sentence(console, evaluation.verdict().sentence, "bold")
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     console.print(Text(f"Record: {shown}"), soft_wrap=True)
 
@@ -62,7 +63,7 @@ def _cell(column: str, value: float | None) -> str:
 
 
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
-    """What to try if a net predicts from prices outside the range it was trained on; None if it does not."""
+    """A hint for a net that predicts from prices outside the range it was trained on; None for other models."""
     network = getattr(model, "network", None)
     if (isinstance(network, MLP) and network.depth == 1) or not windows.ordered:
         return None
@@ -98,22 +99,22 @@ def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], 
     mean_D = windows.input_mean_SF[0].cpu().repeat(windows.window)
     scale_D = windows.input_scale_SF[0].cpu().repeat(windows.window)
     scale, mean = windows.scale_S[0].cpu(), windows.mean_S[0].cpu()
-    own_D = weight_D * scale / scale_D
+    coefficient_D = weight_D * scale / scale_D
     constant = scale * (bias_O.detach().double().cpu()[0] - (weight_D * mean_D / scale_D).sum()) + mean
     if windows.relative:
         width = len(windows.input_mean_SF[0])
-        # The mean cancels in u - last, so what was subtracted for it is added back; then last itself is added.
-        constant = constant - mean + (own_D[::width] * mean_D[::width]).sum()
-        own_D[-width] += 1 - own_D[::width].sum()
-    return own_D.tolist(), constant.item()
+        # The mean cancels in u - last, so the term subtracted for it is added back; then last itself is added.
+        constant = constant - mean + (coefficient_D[::width] * mean_D[::width]).sum()
+        coefficient_D[-width] += 1 - coefficient_D[::width].sum()
+    return coefficient_D.tolist(), constant.item()
 
 
 def line_in_words(model: nn.Module, windows: Windows) -> str | None:
     """The learned function as a sentence, if it is a line with at most four coefficients."""
-    found = line_coefficients(model, windows)
-    if found is None or len(found[0]) > 4:
+    line = line_coefficients(model, windows)
+    if line is None or len(line[0]) > 4:
         return None
-    coefficients, constant = found
+    coefficients, constant = line
     terms = " + ".join(f"{c:.6g} {name}" for c, name in zip(coefficients, _input_names(windows), strict=True))
     left = "target"
     if windows.ordered:
@@ -122,7 +123,7 @@ def line_in_words(model: nn.Module, windows: Windows) -> str | None:
 
 
 def _input_names(windows: Windows) -> list[str]:
-    """What each input of a window is called, the oldest day first."""
+    """The name of each input of a window, oldest day first."""
     if not windows.ordered or (windows.window == 1 and len(windows.input_names) > 1):
         return list(windows.input_names)
     days = [f"{day} day{'s' if day > 1 else ''} ago" for day in range(windows.window - 1, 0, -1)] + ["today"]

@@ -1,1 +1,1 @@
-"""What connects the package to Lightning: modules, data module, callback; private interfaces in `internals.py`."""
+"""The connection to Lightning: modules, data module, callback; private interfaces are used in `internals.py` only."""

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from steepest.data.windows import Windows
-from steepest.engine.descent import BETWEEN_RATIOS, UpdateLog
+from steepest.engine.descent import RATIO_PERIOD, UpdateLog
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.scoring import PartScorer
 from steepest.lightning.datamodule import WindowDataModule
@@ -29,11 +29,11 @@ from steepest.runs.pruning import Trial
 from steepest.runs.stops import Epochs
 from steepest.runs.tracker import Tracker
 
-PAUSE = 1.0  # least seconds between two checkpoints: an epoch can take a millisecond, a checkpoint takes several
+PAUSE = 1.0  # minimum seconds between two checkpoints: an epoch can take a millisecond, a checkpoint takes several
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Makes Lightning write a checkpoint beside its target, flush it to the disk, and then rename it.
+    """Makes Lightning write a checkpoint next to its target, flush it to the disk, and then rename it.
 
     (Lightning itself writes to the folder for temporary files, which may be on another file system.)
     """
@@ -48,9 +48,9 @@ class Tracking(Callback):
 
     Args:
         objective, rule, instruments, trial: as for `Tracker`.
-        scorers, references: make what `Tracker` takes, when training starts.
-        data: for the checkpoints.
-        folder: for best.ckpt and last.ckpt.
+        scorers, references: called when training starts; return what `Tracker` takes.
+        data: the data set, for the checkpoints.
+        folder: the folder of best.ckpt and last.ckpt.
 
     Attributes:
         state_key: names the tracker's state in a checkpoint; both drivers use the same one.
@@ -114,14 +114,14 @@ class Tracking(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Record the update before it is made, unless the kernel makes it."""
+        """Record the update before it is done, unless the kernel does it."""
         if self.rows is not None:
-            self.rows.before(pl_module.at_hand)  # type: ignore[arg-type]
+            self.rows.before(pl_module.current_batch)  # type: ignore[arg-type]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Record the update after it is made; end the run at its limit."""
+        """Record the update after it is done; end the run at its limit."""
         tracker = self._tracker()
         if self.rows is not None:
             self.rows.after()
@@ -141,7 +141,7 @@ class Tracking(Callback):
         if self.rows is not None:
             self.rows.deliver()
         if tracker.view.updates % tracker.view.batches:
-            self._save(trainer)  # before the scores: a run that continues in mid-epoch has not ended this epoch
+            self._save(trainer)  # before the scores: a run resumed in the middle of an epoch has not ended that epoch
         scores = tracker.epoch_end()
         if self.objective in scores:
             # Lightning stores logged numbers in the default precision, and single precision would hide late progress.
@@ -161,7 +161,7 @@ class Tracking(Callback):
         if tracker.view.updates % tracker.view.batches == 0:
             self._save(trainer)
         elif not tracker.history or tracker.history[-1]["updates"] != tracker.view.updates:
-            # A run resumed at its limit in mid-epoch: its scores are needed again, but are in the event file already.
+            # A run resumed at its limit within an epoch: its scores are needed, but are already in the event file.
             sink, tracker.view.sink = tracker.view.sink, None
             tracker.epoch_end()
             tracker.flush()
@@ -208,7 +208,7 @@ class Tracking(Callback):
 class _Rows:
     """Collects single updates of PyTorch's optimizer into an `UpdateLog`."""
 
-    MOST = 64  # updates of one log
+    MOST = 64  # maximum number of updates in a log
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker, self.parameters = tracker, list(tracker.view.network.parameters())
@@ -219,11 +219,11 @@ class _Rows:
         self.ratios: list[tuple[int, np.ndarray]] = []
 
     @torch.no_grad()
-    def before(self, at_hand: tuple[Tensor, Tensor, float]) -> None:
-        """Note an update before it is made; L-BFGS calls this several times an update, and the first call counts."""
+    def before(self, current_batch: tuple[Tensor, Tensor, float]) -> None:
+        """Note an update before it is done. L-BFGS calls this several times per update; the first call counts."""
         if self.noted is not None:
             return
-        x_ND, y_NH, loss = at_hand
+        x_ND, y_NH, loss = current_batch
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         assert len(gradients) == len(self.parameters), "every parameter has a gradient before a step"
         if self.tracker.updates_ahead() <= len(self.rows):
@@ -231,7 +231,7 @@ class _Rows:
             self.tracker.look(x_ND, y_NH, loss, gradients)
             self.looked = True
         done = self.tracker.view.updates + len(self.rows)
-        self.start = [p.detach().clone() for p in self.parameters] if done % BETWEEN_RATIOS == 0 else None
+        self.start = [p.detach().clone() for p in self.parameters] if done % RATIO_PERIOD == 0 else None
         self.noted = loss, torch.stack([torch.linalg.vector_norm(g.double()) for g in gradients]), len(x_ND)
 
     @torch.no_grad()
@@ -252,10 +252,10 @@ class _Rows:
         self.looked = False
 
     def deliver(self) -> None:
-        """Give the tracker the updates noted so far."""
+        """Pass the updates noted so far to the tracker."""
         if not self.rows:
             return
-        losses, gradients, norms, entries, moments, samples = zip(*self.rows, strict=True)
+        losses, gradients, norms, entries, times, samples = zip(*self.rows, strict=True)
         log = UpdateLog(
             self.tracker.view.updates,
             np.array(losses),
@@ -263,7 +263,7 @@ class _Rows:
             torch.stack(norms).cpu().numpy(),
             torch.stack(entries).cpu().numpy() if self.entries else None,
             self.ratios,
-            np.array(moments),
+            np.array(times),
             sum(samples),
             samples[-1],
         )
@@ -283,7 +283,7 @@ def _other_reason(trainer: Trainer) -> str:
     if (over := out_of_time(trainer)) is not None:
         return over
     if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a connector sets it
-        return "trainer.fast_dev_run: a trial of one batch"
+        return "trainer.fast_dev_run: a test run of one batch"
     if 0 < trainer.max_steps <= trainer.global_step:
         return f"trainer.max_steps: {trainer.global_step} updates done"
     if trainer.max_epochs not in (None, -1) and trainer.current_epoch >= (trainer.max_epochs or 0):

@@ -37,7 +37,7 @@ class WindowDataModule(PreparedData, LightningDataModule):
         )
 
     def val_dataloader(self) -> Batches | list:
-        """The whole val part in order, the same on every device, in batches of the cheapest size."""
+        """The whole val part in order, the same on every device, in large batches."""
         return self._whole("val")
 
     def test_dataloader(self) -> Batches | list:
@@ -50,7 +50,7 @@ class WindowDataModule(PreparedData, LightningDataModule):
 
     def _whole(self, part: str) -> Batches | list:
         _, windows = self._training()
-        return Batches(windows, part, windows.at_once) if len(windows.parts[part]) else []
+        return Batches(windows, part, windows.chunk) if len(windows.parts[part]) else []
 
     def _training(self) -> tuple[Trainer, Windows]:
         """The Trainer, and the windows on its device in its precision."""
@@ -61,10 +61,10 @@ class WindowDataModule(PreparedData, LightningDataModule):
 
 
 def updates_ahead(trainer: Trainer, position: int) -> int:
-    """How many updates the kernel may make from this batch of the epoch on; 0 if the kernel does not train the run.
+    """How many updates the kernel may do from this batch of the epoch on; 0 if the kernel does not train the run.
 
-    At most `updates_per_step`, and no further than the next event between two updates: an instrument's look, the run's
-    last update, a checkpoint, a validation, the end of a shortened epoch.
+    At most `updates_per_step`, and only up to the next event between two updates: an update that an instrument needs,
+    the run's last update, a checkpoint, a validation, the end of a shortened epoch.
     """
     module: Any = trainer.lightning_module
     if getattr(module, "descent", None) is None:

@@ -12,11 +12,11 @@ class EventLogger(TensorBoardLogger):
     """Lightning's logger without hparams.yaml: config.yaml holds the same."""
 
     def save(self) -> None:
-        """Do nothing: events are on the disk already."""
+        """Do nothing: the events are already on the disk."""
 
 
 def sink_of(trainer: Trainer) -> EventFile | None:
-    """The Trainer's event file; None without TensorBoard's logger, and in all processes but the first."""
+    """The Trainer's event file; None without TensorBoard's logger, and in all processes except the first."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
             return event_file(logger.experiment)

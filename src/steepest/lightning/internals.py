@@ -15,9 +15,9 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 
 def count_updates(trainer: Trainer, updates: int) -> None:
-    """Tell the Trainer that one `training_step` made this many updates, from as many batches.
+    """Tell the Trainer that one `training_step` did this many updates, each from one batch.
 
-    Lightning counts one batch a step, and one update each time a `LightningOptimizer` steps; the kernel makes many in
+    Lightning counts one batch per step, and one update each time a `LightningOptimizer` steps; the kernel does many in
     one call. After this function, epochs end, `global_step` counts, validation runs and checkpoints resume as if
     Lightning had fetched every batch.
     """
@@ -25,23 +25,23 @@ def count_updates(trainer: Trainer, updates: int) -> None:
     assert fetcher is not None
     assert fetcher.length is not None, "the loader of orders has a length"
     steps = loop.manual_optimization.optim_step_progress
-    for made in (steps.current, steps.total):
-        made.ready += updates
-        made.completed += updates
-    further = updates - 1  # Lightning itself counts one
+    for counts in (steps.current, steps.total):
+        counts.ready += updates
+        counts.completed += updates
+    more = updates - 1  # Lightning itself counts one
     for batches in (loop.batch_progress.current, loop.batch_progress.total):
         assert isinstance(batches, _ProcessedTracker)
-        batches.ready += further
-        batches.started += further
-        batches.processed += further
-        batches.completed += further
-    fetcher.fetched += further
+        batches.ready += more
+        batches.started += more
+        batches.processed += more
+        batches.completed += more
+    fetcher.fetched += more
     fetcher.done = loop.batch_progress.is_last_batch = fetcher.fetched >= fetcher.length
-    loop._batches_that_stepped += further
+    loop._batches_that_stepped += more
 
 
 def is_last_batch(trainer: Trainer) -> bool:
-    """Whether the current batch is the last of the epoch, at whose end a manual module steps its own schedulers."""
+    """Whether the current batch is the last of the epoch, at whose end a manual module steps its schedulers."""
     return trainer.fit_loop.epoch_loop._num_ready_batches_reached()
 
 
@@ -54,7 +54,7 @@ def loops_at(trainer: Trainer, updates: int, batches: int) -> dict[str, Any]:
     Args:
         trainer: the Trainer.
         updates: done so far.
-        batches: of a whole epoch.
+        batches: the number of batches in an epoch.
     """
     loops = {"fit_loop": trainer.fit_loop.state_dict()}
     for name in ("validate_loop", "test_loop", "predict_loop"):
@@ -95,7 +95,7 @@ def out_of_time(trainer: Trainer) -> str | None:
     """Why `trainer.max_time` or a `Timer` ends the run; None if it does not."""
     for callback in _callbacks(trainer):
         if isinstance(callback, Timer) and callback._duration is not None and (callback.time_remaining() or 0) <= 0:
-            return f"max_time: {callback._duration:g} seconds are over"
+            return f"max_time: {callback._duration:g} seconds have passed"
     return None
 
 

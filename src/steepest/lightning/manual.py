@@ -1,8 +1,8 @@
 """The LightningModule with hand-derived gradients: its step does not use autograd.
 
-The derivation is in `nets/`. On the CPU in one process, the compiled kernel of the same formulas (`engine/`) makes many
+The derivation is in `nets/`. On the CPU in one process, the compiled kernel of the same formulas (`engine/`) does many
 updates in one `training_step` and tells the Trainer how many. On other devices, and where a callback needs every
-update, the textbook makes one update a step: it sets `p.grad`, and the optimizer steps through Lightning.
+update, the textbook does one update per step: it sets `p.grad`, and the optimizer steps through Lightning.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 BACKWARD_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward")
 UPDATE_HOOKS = (*BACKWARD_HOOKS, "on_before_optimizer_step", "on_train_batch_start", "on_train_batch_end")
-BETWEEN_CALLS = (ModelCheckpoint, ProgressBar, Timer)  # Lightning's callbacks that need no single updates
+BETWEEN_CALLS = (ModelCheckpoint, ProgressBar, Timer)  # Lightning's callbacks that do not need single updates
 
 
 class ManualPredictor(Predictor):
@@ -39,22 +39,22 @@ class ManualPredictor(Predictor):
 
     Args:
         inputs, outputs, hidden, ...: the fields of `runs.specs.ManualModel`.
-        optimizer: makes the optimizer from the parameters.
-        scheduler: makes what changes the learning rate after every epoch.
+        optimizer: builds the optimizer from the parameters.
+        scheduler: builds the learning-rate scheduler from the optimizer.
 
     Attributes:
-        kept: set it to a list to collect the log of every call of the kernel.
+        logs: set it to a list to collect the log of every call of the kernel.
 
     Raises:
         ValueError: for an optimizer that needs the loss several times an update (L-BFGS), for mixed precision, and for
             ``engine="kernel"`` where the kernel cannot train the run.
     """
 
-    automatic_optimization = False  # instead of Lightning's property
+    automatic_optimization = False  # replaces Lightning's property
     spec: ManualModel
     descent: Descent | None = None  # set while the kernel trains
     tracker: Tracker | None = None  # set by the run that `train.py` starts
-    kept: list[UpdateLog] | None = None
+    logs: list[UpdateLog] | None = None
 
     __init__ = constructor(ManualModel)
 
@@ -73,7 +73,7 @@ class ManualPredictor(Predictor):
             return self.loss(trace.a[-1], y_NH), [g for pair in pairs for g in pair]
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
-        """Make an `Order`'s updates by the kernel; or one update from a batch (x, y) by the textbook: its loss."""
+        """Do an `Order`'s updates by the kernel, or one update from a batch (x, y) by the textbook; return its loss."""
         loss = None
         if isinstance(batch, Order):
             self._by_kernel(batch)
@@ -87,20 +87,20 @@ class ManualPredictor(Predictor):
 
     def _by_kernel(self, order: Order) -> None:
         descent, done = self.descent, self.global_step
-        assert descent is not None, "the data module makes orders only for the kernel"
-        origin_N, asked = order.origin_N.numpy(), -(-len(order.origin_N) // order.size)
+        assert descent is not None, "the data module yields orders only for the kernel"
+        origin_N, requested = order.origin_N.numpy(), -(-len(order.origin_N) // order.size)
         if self.tracker is not None and self.tracker.updates_ahead() == 0:
             batch = descent.windows.gather(order.origin_N)
             self.tracker.look(batch.x_ND, batch.y_NH, *descent.gradient(origin_N))
-        log = descent.advance(origin_N, order.size, asked, done)
+        log = descent.advance(origin_N, order.size, requested, done)
         if self.tracker is not None:
             self.tracker.log(log)
-        if self.kept is not None:
-            self.kept.append(log)
+        if self.logs is not None:
+            self.logs.append(log)
         if log.refused:
             raise Diverged.at(log.refused, done + len(log) + 1, self.current_epoch + 1)
-        if len(log) < asked:
-            self.trainer.train_dataloader.give_back(asked - len(log))  # type: ignore[union-attr]
+        if len(log) < requested:
+            self.trainer.train_dataloader.give_back(requested - len(log))  # type: ignore[union-attr]
         count_updates(self.trainer, len(log))
 
     @torch.no_grad()
@@ -135,7 +135,7 @@ class ManualPredictor(Predictor):
         optimizer = super().build_optimizer()
         if isinstance(optimizer, torch.optim.LBFGS):
             raise ValueError(
-                "L-BFGS evaluates the loss several times an update, a hand-derived step once: use model=linear or "
+                "L-BFGS evaluates the loss several times per update, hand-derived models once: use model=linear or "
                 "model=mlp with it, or optimizer=sgd, momentum, adam or adamw"
             )
         return optimizer
@@ -159,7 +159,7 @@ class ManualPredictor(Predictor):
             self._step_schedulers("epoch", self.current_epoch + 1, plateau=True)
 
     def _step_schedulers(self, interval: str, after: int, plateau: bool = False) -> None:
-        """Step schedulers by Lightning's rules: it steps those of automatic modules only."""
+        """Step schedulers by Lightning's rules, because Lightning steps those of automatic modules only."""
         for config in self.trainer.lr_scheduler_configs:
             reads_score = isinstance(config.scheduler, ReduceLROnPlateau)
             if config.interval != interval or after % config.frequency or plateau != reads_score:
@@ -176,10 +176,10 @@ def choose_engine(module: ManualPredictor, trainer: Trainer, optimizer: torch.op
     Raises:
         ValueError: for ``model.engine=kernel`` where it cannot.
     """
-    asked = module.spec.engine
-    reason = "model.engine=textbook" if asked == "textbook" else _against_kernel(module, trainer, optimizer)
-    if reason and asked == "kernel":
-        raise ValueError(f"model.engine=kernel: {reason}; use model.engine=auto, or change that")
+    requested = module.spec.engine
+    reason = "model.engine=textbook" if requested == "textbook" else _against_kernel(module, trainer, optimizer)
+    if reason and requested == "kernel":
+        raise ValueError(f"model.engine=kernel: {reason}; use model.engine=auto, or change this")
     return ("textbook", reason) if reason else ("kernel", "")
 
 
@@ -188,15 +188,15 @@ def _against_kernel(module: ManualPredictor, trainer: Trainer, optimizer: torch.
         return f"{trainer.world_size} processes train the run together"
     if trainer.strategy.root_device.type != "cpu":
         return f"the device is {trainer.strategy.root_device.type}"
-    fitting = trainer.train_dataloader is not None  # `run` also asks before the fit
+    fitting = trainer.train_dataloader is not None  # `run` also calls this before the fit
     if fitting and not isinstance(trainer.datamodule, WindowDataModule):  # type: ignore[attr-defined]
         return "the batches do not come from a WindowDataModule"
     for callback in overriding(trainer, *UPDATE_HOOKS):
         if not (type(callback).__module__.startswith("steepest.lightning.") or isinstance(callback, BETWEEN_CALLS)):
-            return f"callback {type(callback).__name__} looks at every update"
-    own = [hook for hook in UPDATE_HOOKS if getattr(type(module), hook) is not getattr(ManualPredictor, hook)]
-    if own or type(module).training_step is not ManualPredictor.training_step:
-        return f"{type(module).__name__} has its own {', '.join(own) or 'training_step'}"
+            return f"callback {type(callback).__name__} needs every update"
+    overridden = [hook for hook in UPDATE_HOOKS if getattr(type(module), hook) is not getattr(ManualPredictor, hook)]
+    if overridden or type(module).training_step is not ManualPredictor.training_step:
+        return f"{type(module).__name__} overrides {', '.join(overridden) or 'training_step'}"
     return reason_against(module.network, module.loss, optimizer) or ""
 
 

@@ -43,8 +43,8 @@ def constructor(options: type) -> Any:
     ) -> None:
         Predictor.__init__(self, options(*sizes, **more), optimizer, scheduler)
 
-    own, fields = inspect.signature(__init__).parameters, inspect.signature(options).parameters.values()
-    signature = inspect.Signature([own["self"], *fields, own["optimizer"], own["scheduler"]])
+    named, fields = inspect.signature(__init__).parameters, inspect.signature(options).parameters.values()
+    signature = inspect.Signature([named["self"], *fields, named["optimizer"], named["scheduler"]])
     __init__.__signature__ = signature  # type: ignore[attr-defined]
     return __init__
 
@@ -63,18 +63,18 @@ class Predictor(LightningModule):
 
     Args:
         spec: the model's options, which checkpoints keep as hyper-parameters.
-        optimizer: makes the optimizer from the parameters; None means gradient descent with learning rate 0.01.
-        scheduler: makes the learning-rate scheduler from the optimizer; None means a constant rate.
+        optimizer: builds the optimizer from the parameters; None means gradient descent with learning rate 0.01.
+        scheduler: builds the learning-rate scheduler from the optimizer; None means a constant rate.
 
     Attributes:
         network: the function, (N, D) -> (N, O).
-        at_hand: for callbacks: inputs, targets and mean loss (a number) of the current update's batch, at the
-            parameters before the update.
+        current_batch: for callbacks: inputs, targets and mean loss (a number) of the current update's batch, at
+            the parameters before the update.
         monitor: the logged score that a `ReduceLROnPlateau` scheduler reads.
     """
 
     monitor: str = "val/loss"
-    at_hand: tuple[Tensor, Tensor, float]
+    current_batch: tuple[Tensor, Tensor, float]
 
     def __init__(
         self, spec: LinearModel | MLPModel, optimizer: MakeOptimizer | None, scheduler: MakeScheduler | None
@@ -86,7 +86,7 @@ class Predictor(LightningModule):
         name_hyperparameters(self, asdict(spec))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Store a string directly: Lightning stores a hook's name 30 times an epoch, and PyTorch's way is slow."""
+        """Store a string directly: Lightning stores a hook's name 30 times per epoch, and PyTorch's method is slow."""
         if name in self.__dict__ and isinstance(value, str | None):
             self.__dict__[name] = value
         else:
@@ -104,15 +104,15 @@ class Predictor(LightningModule):
         return loss * share[0] if share else loss
 
     def check_finite(self, x_ND: Tensor, y_NH: Tensor, loss: Tensor) -> None:
-        """Set `at_hand`.
+        """Set `current_batch`.
 
         Raises:
-            Diverged: if the loss is not finite; the update is not made.
+            Diverged: if the loss is not finite; the update is not applied.
         """
         number = loss.item()
         if not math.isfinite(number):
             raise Diverged.at(f"the training loss is {number}", self.global_step + 1, self.current_epoch + 1)
-        self.__dict__["at_hand"] = (x_ND, y_NH, number)  # faster than PyTorch's `__setattr__`
+        self.__dict__["current_batch"] = (x_ND, y_NH, number)  # faster than PyTorch's `__setattr__`
 
     def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Log ``val/loss``, the mean over all samples."""
@@ -134,13 +134,13 @@ class Predictor(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save copies of the parameters, which may be views of a larger tensor, and the number of batches an epoch."""
+        """Save copies of the parameters, which may be views of a larger tensor, and the number of batches per epoch."""
         checkpoint["state_dict"] = {name: value.clone() for name, value in checkpoint["state_dict"].items()}
         if math.isfinite(self.trainer.num_training_batches):
             checkpoint["batches"] = int(self.trainer.num_training_batches)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the restored run exact, whichever driver and kind of optimization wrote the checkpoint."""
+        """Restore the run exactly, whichever driver and kind of optimization wrote the checkpoint."""
         # Lightning converts the module to double after loading: without this, double weights would be rounded.
         self.to(dtype=next(iter(checkpoint["state_dict"].values())).dtype)
         if self._trainer is not None and "batches" in checkpoint and "optimizer_states" in checkpoint:
@@ -152,8 +152,8 @@ class LinearPredictor(Predictor):
 
     Args:
         inputs, outputs, loss, seed, init_scale: the fields of `runs.specs.LinearModel`.
-        optimizer: makes the optimizer from the parameters.
-        scheduler: makes what changes the learning rate after every epoch.
+        optimizer: builds the optimizer from the parameters.
+        scheduler: builds the learning-rate scheduler from the optimizer.
     """
 
     __init__ = constructor(LinearModel)
@@ -164,8 +164,8 @@ class MLPPredictor(Predictor):
 
     Args:
         inputs, outputs, hidden, activation, loss, seed, init_scale: the fields of `runs.specs.MLPModel`.
-        optimizer: makes the optimizer from the parameters.
-        scheduler: makes what changes the learning rate after every epoch.
+        optimizer: builds the optimizer from the parameters.
+        scheduler: builds the learning-rate scheduler from the optimizer.
     """
 
     __init__ = constructor(MLPModel)

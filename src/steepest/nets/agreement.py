@@ -1,7 +1,7 @@
 """Compares three ways to compute a gradient: by hand, by autograd and by finite differences.
 
-Shapes as in `networks.py`. The error for a parameter is the greatest absolute difference of two gradients, divided by
-max_oi sum_n |g_no| |a_ni|, the greatest sum of the samples' absolute contributions to one entry. Rounding is bounded
+Shapes as in `networks.py`. The error for a parameter is the largest absolute difference of two gradients, divided by
+max_oi sum_n |g_no| |a_ni|, the largest sum of the samples' absolute contributions to one entry. Rounding is bounded
 relative to that sum. Unlike the gradient, it does not vanish where contributions cancel, as they do at a minimum.
 """
 
@@ -50,12 +50,12 @@ class Agreement:
     used: float | None = None
 
     def greatest(self) -> float:
-        """The greatest of the errors."""
+        """The largest of the errors."""
         return max(self.autograd, self.differences or 0.0, self.used or 0.0)
 
     def fault(self, bound: float, engine: str = "engine") -> str | None:
         """A message if an error is not below its bound, or is NaN. `engine` names the source of the gradient `used`."""
-        for error, limit, whose in (
+        for error, limit, problem in (
             (self.autograd, bound, "the hand-derived gradient differs from autograd's"),
             (self.used, bound, f"the {engine}'s gradient differs from autograd's"),
             (
@@ -65,7 +65,7 @@ class Agreement:
             ),
         ):
             if error is not None and not error < limit:
-                return f"{self.parameter}: {whose} by a relative error of {error:.3g}; the bound is {limit:g}"
+                return f"{self.parameter}: {problem} by a relative error of {error:.3g}; the bound is {limit:g}"
         return None
 
 
@@ -84,9 +84,9 @@ def compare(
         network: gives the parameters and the precision.
         loss: one of `LOSSES`.
         x_ND, y_NH: samples, in the network's precision.
-        entries: the most entries of each parameter, evenly spread, to compare with finite differences; None
-            compares all.
-        used: further gradients to compare with autograd's, in the order of the parameters.
+        entries: the maximum number of entries of each parameter to compare with finite differences, evenly
+            spaced; None compares all.
+        used: the gradients that training used, to compare with autograd's too, in the order of the parameters.
     """
     layers = [(W.detach(), b.detach()) for W, b in network.layers()]
     hand, scale = _by_hand(network, layers, loss, x_ND, y_NH)
@@ -99,7 +99,7 @@ def compare(
     for number, (name, parameter) in enumerate(network.named_parameters()):
         step = max(1, -(-parameter.numel() // entries)) if entries else 1
         index_E = torch.arange(0, parameter.numel(), step)
-        slope_E, sound_E = finite_differences(
+        slope_E, valid_E = finite_differences(
             arrays,
             [sigma.name for sigma in network.activations],
             loss.name,
@@ -108,15 +108,15 @@ def compare(
             number,
             index_E.numpy(),
         )
-        off_E = (torch.tensor(slope_E) - exact[number].cpu().flatten()[index_E]).abs()[torch.tensor(sound_E)]
+        error_E = (torch.tensor(slope_E) - exact[number].cpu().flatten()[index_E]).abs()[torch.tensor(valid_E)]
         rows.append(
             Agreement(
                 name,
                 tuple(parameter.shape),
                 hand[number].norm().item(),
                 _relative(hand[number] - auto[number], scale[number]),
-                _relative(off_E, exact_scale[number].cpu()) if len(off_E) else None,
-                len(off_E),
+                _relative(error_E, exact_scale[number].cpu()) if len(error_E) else None,
+                len(error_E),
                 None if used is None else _relative(used[number] - auto[number], scale[number]),
             )
         )
@@ -126,15 +126,15 @@ def compare(
 def _by_hand(
     network: MLP, layers: Sequence[Layer], loss: Loss, x_ND: Tensor, y_NH: Tensor
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """The gradients, and for each the greatest sum of absolute contributions to one of its entries."""
+    """The gradients, and for each the largest sum of absolute contributions to one of its entries."""
     with torch.no_grad():
         trace = forward(x_ND, layers, network.activations)
         slope = loss.backward(trace.a[-1], y_NH)
-        found = errors(slope, trace, layers, network.activations)
+        errors_NO = errors(slope, trace, layers, network.activations)
         gradients = backward(slope, trace, layers, network.activations)
     scales = [
         s
-        for g_NO, a_NI in zip(found, trace.a, strict=False)
+        for g_NO, a_NI in zip(errors_NO, trace.a, strict=False)
         for s in ((g_NO.abs().mT @ a_NI.abs()).max(), g_NO.abs().sum(-2).max())
     ]
     return [g for layer in gradients for g in layer], scales
@@ -146,5 +146,5 @@ def _by_autograd(network: MLP, loss: Loss, x_ND: Tensor, y_NH: Tensor) -> list[T
 
 
 def _relative(difference: Tensor, scale: Tensor) -> float:
-    """The greatest absolute entry of a difference, divided by a scale; 0 / 0 is an error of 0."""
+    """The largest absolute entry of a difference, divided by a scale; 0 / 0 is an error of 0."""
     return (difference.abs().max() / scale.clamp(min=torch.finfo(scale.dtype).tiny)).item()

@@ -30,7 +30,7 @@ class Spectrum:
         greatest, smallest: the ends of the spectrum; the smallest is the most negative one, if any is negative.
         positive, negative: shares of eigenvalues above `tolerance` and below -`tolerance`; estimates unless `exact`.
         tolerance: an eigenvalue of at most this size counts as zero (rounding, and the accuracy of the ends).
-        exact: whether all eigenvalues were computed.
+        exact: whether all eigenvalues were computed exactly.
     """
 
     greatest: float
@@ -56,7 +56,7 @@ class Surface:
         self.shapes = [p.shape for p in network.parameters()]
         self.sizes = [p.numel() for p in network.parameters()]
 
-    def here(self) -> Float[Tensor, " P"]:
+    def current(self) -> Float[Tensor, " P"]:
         """The network's current parameters, as one vector."""
         return torch.cat([p.detach().double().flatten() for p in self.network.parameters()])
 
@@ -122,11 +122,11 @@ def lanczos(
     Welsch 1969).
 
     Returns:
-        values, ascending; weights; the greater of the two ends' residuals ||H y - value y||, which bounds their errors.
+        values, ascending; weights; the larger of the two ends' residuals ||H y - value y||, which bounds their errors.
     """
-    basis_MP, tridiagonal_MM, left = _krylov(product, start_P, steps)
+    basis_MP, tridiagonal_MM, remainder = _krylov(product, start_P, steps)
     values_M, vectors_MM = torch.linalg.eigh(tridiagonal_MM)
-    residual = left * torch.maximum(vectors_MM[-1, 0].abs(), vectors_MM[-1, -1].abs())
+    residual = remainder * torch.maximum(vectors_MM[-1, 0].abs(), vectors_MM[-1, -1].abs())
     return values_M, vectors_MM[0].square(), float(residual)
 
 
@@ -136,23 +136,23 @@ def _krylov(product: Product, start_P: Tensor, steps: int) -> tuple[Tensor, Tens
     basis = [start_P / start_P.norm()]
     diagonal: list[Tensor] = []
     off_diagonal: list[Tensor] = []
-    left = torch.zeros((), dtype=start_P.dtype)
+    remainder = torch.zeros((), dtype=start_P.dtype)
     for _ in range(steps):
         image_P = product(basis[-1])
         diagonal.append(image_P @ basis[-1])
         known_MP = torch.stack(basis)
         for _ in range(2):  # twice is enough (Parlett & Kahan)
             image_P = image_P - known_MP.mT @ (known_MP @ image_P)
-        left = image_P.norm()
-        if left <= 1e-12 * max(torch.stack(diagonal).abs().max(), torch.tensor(1e-300)):
+        remainder = image_P.norm()
+        if remainder <= 1e-12 * max(torch.stack(diagonal).abs().max(), torch.tensor(1e-300)):
             break  # the basis spans everything that H reaches from the start vector
-        off_diagonal.append(left)
-        basis.append(image_P / left)
+        off_diagonal.append(remainder)
+        basis.append(image_P / remainder)
     count = len(diagonal)
     tridiagonal = torch.diag(torch.stack(diagonal))
     for k, number in enumerate(off_diagonal[: count - 1]):
         tridiagonal[k, k + 1] = tridiagonal[k + 1, k] = number
-    return torch.stack(basis[:count]), tridiagonal, left
+    return torch.stack(basis[:count]), tridiagonal, remainder
 
 
 def lanczos_spectrum(product: Product, start_P: Float[Tensor, " P"], *, steps: int = 80, probes: int = 1) -> Spectrum:
@@ -191,7 +191,7 @@ def downward(
     it is the curvature along the returned vector (a Ritz pair): if it is negative, the loss falls along the vector.
 
     Returns:
-        Smallest and greatest eigenvalue; the smallest one's eigenvector, of norm 1, with its greatest entry positive.
+        Smallest and largest eigenvalue; the smallest one's eigenvector, of norm 1, with its largest entry positive.
     """
     if len(theta_P) <= exact_up_to:
         values_P, vectors_PP = torch.linalg.eigh(surface.hessian(theta_P))
@@ -202,7 +202,7 @@ def downward(
         values_M, vectors_MM = torch.linalg.eigh(tridiagonal_MM)
         ends, vector_P = values_M[[0, -1]], vectors_MM[:, 0] @ basis_MP
     size_P = vector_P.abs()
-    # The first of the entries that are greatest up to rounding, so that rounding does not choose the sign.
+    # The first of the entries that are largest up to rounding, so that rounding does not choose the sign.
     first = int((size_P >= (1 - 1e-9) * size_P.max()).nonzero()[0])
     return float(ends[0]), float(ends[1]), vector_P / vector_P.norm() * vector_P[first].sign()
 

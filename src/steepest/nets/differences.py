@@ -16,9 +16,9 @@ import numpy as np
 Array = np.ndarray
 EXTENDED = np.longdouble
 EXACT = np.finfo(EXTENDED).eps < 1e-18
-NUMBERS = 2**20  # held in memory at once
+NUMBERS = 2**20  # in memory at a time
 
-# The functions again, by name: the value, and the places of its kinks.
+# The functions again, by name: the value, and the positions of its kinks.
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], tuple[float, ...]]] = {
     "identity": (lambda z: z, ()),
     "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), ()),
@@ -63,7 +63,7 @@ def finite_differences(
         activations: the name of each layer's activation.
         loss: the name of the loss.
         x_ND, y_NH: samples.
-        number: the number of the parameter, from 0.
+        number: the index of the parameter, from 0.
         index_E: the indices of its entries, flattened.
     """
     kinked = LOSSES[loss][1] or any(ACTIVATIONS[name][1] for name in activations)
@@ -72,17 +72,17 @@ def finite_differences(
     weights_S = np.array([side * w for w in weights for side in (1, -1)], EXTENDED) / EXTENDED(step)
     extended = [p.astype(EXTENDED) for p in parameters]
     x, y = x_ND.astype(EXTENDED), y_NH.astype(EXTENDED)
-    held = len(sides) * (extended[number].size + len(x) * 2 * sum(len(b) for b in parameters[1::2]))
-    slopes, sound = [], []
-    for part_e in np.array_split(index_E, -(-len(index_E) * held // NUMBERS)):
+    needed = len(sides) * (extended[number].size + len(x) * 2 * sum(len(b) for b in parameters[1::2]))
+    slopes, valid = [], []
+    for part_e in np.array_split(index_E, -(-len(index_E) * needed // NUMBERS)):
         moved = np.broadcast_to(extended[number].reshape(-1), (len(part_e), len(sides), extended[number].size)).copy()
         moved[np.arange(len(part_e)), :, part_e] += sides
         nets = [*extended]
         nets[number] = moved.reshape(len(part_e), len(sides), *extended[number].shape)
         losses_ES, same_e = _losses(nets, activations, loss, x, y)
         slopes.append(losses_ES @ weights_S)
-        sound.append(np.broadcast_to(same_e, len(part_e)))
-    return np.concatenate(slopes).astype(np.float64), np.concatenate(sound)
+        valid.append(np.broadcast_to(same_e, len(part_e)))
+    return np.concatenate(slopes).astype(np.float64), np.concatenate(valid)
 
 
 def _losses(
@@ -102,7 +102,7 @@ def _losses(
 
 
 def _one_piece(z: Array, kinks: Sequence[float]) -> Array:
-    """Whether no kink is between the sides of z (E, S, N, units). Layers below the moved one have no sides."""
+    """Whether there is no kink between the sides of z (E, S, N, units). Layers below the moved one have no sides."""
     same = np.array(True)
     for kink in kinks if z.ndim == 4 else ():
         above = z > kink

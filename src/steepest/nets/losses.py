@@ -2,7 +2,7 @@
 
 Shapes: R runs (any leading dimensions, or none), N samples, H horizon, O outputs. Each loss is the mean over all N * H
 targets of a run, so its size does not depend on the batch size. The 1/N of every gradient is here: `..._backward`
-returns dL/dp with it, and no later step divides again. All runs share targets that have no leading dimensions.
+returns dL/dp with it, and no later step divides again. Targets without leading dimensions are shared by all runs.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Shapes: R runs (any leading dimensions, or none: the same code handles one model
 units of a hidden layer, O outputs. A layer has weights W (out, in) and biases b (out,). The parameters are called W1,
 b1, W2, b2, ... from the input up, also in TensorBoard and in checkpoints.
 
-The two-layer net by hand. Forward, for each sample n (each sum runs over the letters that the left side lacks):
+The two-layer net by hand. Forward, for each sample n (each sum runs over the indices missing on the left side):
 
     z1_nh = sum_d W1_hd x_nd + b1_h      a1_nh = sigma(z1_nh)
     p_no  = sum_h W2_oh a1_nh + b2_o     L = mean over n, o of l(p_no, y_no)
@@ -54,7 +54,7 @@ class Trace(NamedTuple):
 def forward(x_ND: Inexact[Tensor, "*S N D"], layers: Sequence[Layer], activations: Sequence[Activation]) -> Trace:
     """a_0 = x; z_k = W_k a_(k-1) + b_k; a_k = sigma_k(z_k).
 
-    All runs share inputs x that have no leading dimensions.
+    Inputs x without leading dimensions are shared by all runs.
     """
     trace = Trace([], [x_ND])
     for (W_OI, b_O), sigma in zip(layers, activations, strict=True):
@@ -102,7 +102,7 @@ class MLP(nn.Module):
         outputs: O.
         activation: a name in `ACTIVATIONS`.
         seed: the initial weights are a pure function of the seed, the sizes and the scale.
-        init_scale: a factor of the initial weights; 1 gives the usual ones.
+        init_scale: multiplies the initial weights; 1 gives PyTorch's usual ones.
 
     Raises:
         ValueError: if a hidden layer has no units, the activation is unknown, or the scale is negative or not finite.

@@ -40,7 +40,7 @@ class Noise:
     def signal_square(self) -> float:
         """An estimate of |G|^2, the squared norm of the true gradient: unbiased, except that it is cut off at 0.
 
-        The batch's own value is too large by the variance of its mean: E |g_batch|^2 = |G|^2 + variance / N
+        The batch's value is too large by the variance of its mean: E |g_batch|^2 = |G|^2 + variance / N
         (McCandlish et al. 2018, "An empirical model of large-batch training", appendix A.1).
         """
         return max(0.0, self.mean_square - self.variance / len(self.norm_N))
@@ -53,8 +53,8 @@ class Noise:
         """
         return self.variance / self.signal_square if self.signal_square > 0 else float("inf")
 
-    def wanted(self, theta: float = 1.0) -> float:
-        """The batch size that the norm test asks for: variance / B <= theta^2 |g|^2 (Byrd et al. 2012).
+    def norm_test(self, theta: float = 1.0) -> float:
+        """The smallest batch size that passes the norm test, variance / B <= theta^2 |g|^2 (Byrd et al. 2012).
 
         Infinite if the gradient is 0.
         """
@@ -75,7 +75,7 @@ def noise(
     count = len(x_ND)
     square_N = x_ND.new_zeros(count, dtype=torch.float64)
     for g_NO, a_NI in zip(errors(slope_NO, trace, layers, activations), trace.a, strict=False):
-        # The slope of the loss contains a 1/N: a sample's own gradient is N times its contribution.
+        # The slope of the loss contains a 1/N: a sample's gradient is N times its contribution.
         square_N += (count * g_NO).double().square().sum(1) * (a_NI.double().square().sum(1) + 1)
     gradients = backward(slope_NO, trace, layers, activations)
     mean_square = sum(float(g.double().square().sum()) for layer in gradients for g in layer)

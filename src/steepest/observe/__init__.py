@@ -1,1 +1,1 @@
-"""What a run shows: the table of tags, event files, instruments, pictures. No Lightning."""
+"""What a run displays: the table of tags, event files, instruments, pictures. No Lightning."""

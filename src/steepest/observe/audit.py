@@ -20,12 +20,12 @@ DIFFERENCES = ("loss_difference", "parameter_difference")
 class Audit(Instrument):
     """Compares the gradients of the engine, the textbook, autograd and finite differences, parameter by parameter.
 
-    It looks at the current batch. The engine's gradient, before clipping, and the textbook's are compared with
+    It uses the current batch. The engine's gradient, before clipping, and the textbook's are compared with
     autograd's in the precision of training; the textbook's is compared with finite differences in double precision.
 
     Attributes:
-        every_n_updates: the number of updates from one look to the next; the first update is always looked at.
-        entries: how many numbers of each parameter tensor to take finite differences for.
+        every_n_updates: the number of updates between two checks; the first update is always checked.
+        entries: the number of entries of each parameter tensor to check with finite differences.
         bound: the relative error that stops the run; None: 1e-12 in double precision and 1e-5 in single.
 
     Raises:
@@ -75,20 +75,20 @@ class Audit(Instrument):
 
 @dataclass
 class Parity(Instrument):
-    """Trains a copy of the network on the same batches by autograd, and records how far the two are apart.
+    """Trains a copy of the network on the same batches by autograd, and records how far apart the two are.
 
-    The copy has its own parameters and its own optimizer, and PyTorch makes its steps. Losses and parameters are
-    compared after each update.
+    The copy has separate parameters and a separate optimizer, PyTorch's. Losses and parameters are compared after each
+    update.
     """
 
     def __post_init__(self) -> None:
-        # For each update: its number, the losses of its batch before it and their difference, and the greatest
+        # For each update: its number, the two losses of its batch before it and their difference, and the largest
         # difference of any parameter after it.
         self.rows: list[dict[str, float]] = []
         self.resumed: dict[str, Any] = {}
 
     def next_look(self, updates: int) -> int:
-        """Every update is looked at."""
+        """Every update is compared."""
         return 0
 
     def begin(self, view: View) -> None:
@@ -113,8 +113,8 @@ class Parity(Instrument):
             loss.backward()
         if view.clip is not None:
             view.clip([p.grad for p in self.network.parameters() if p.grad is not None])
-        for own, models in zip(self.optimizer.param_groups, view.optimizer.param_groups, strict=True):
-            own["lr"] = models["lr"]  # a scheduler may have changed it
+        for copy_group, group in zip(self.optimizer.param_groups, view.optimizer.param_groups, strict=True):
+            copy_group["lr"] = group["lr"]  # a scheduler may have changed it
         self.optimizer.step()
         self.losses = by_hand, loss.item()
 

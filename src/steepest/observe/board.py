@@ -23,7 +23,7 @@ def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> Non
         say: receives a message with the address, and one at the end.
 
     Raises:
-        ValueError: the port is taken.
+        ValueError: the port is in use.
     """
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs a line per request
     program = TensorBoard()
@@ -36,10 +36,10 @@ def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> Non
     try:
         address = program.launch()
     except TensorBoardPortInUseError as error:
-        raise ValueError(f"port {port} is taken: give another with --port, or 0 for any free one") from error
+        raise ValueError(f"port {port} is in use: choose another with --port, or 0 for any free port") from error
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    say(f"{address}#custom_scalars shows the runs of {folder}. Press Ctrl-C to end it.")
+    say(f"{address}#custom_scalars shows the runs of {folder}. Press Ctrl-C to stop.")
     ended.wait()
-    say("Ended.")
+    say("Stopped.")

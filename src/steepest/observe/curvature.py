@@ -1,6 +1,6 @@
-"""Two instruments that look at the Hessian of the training loss: one reports its spectrum, one leaves saddles.
+"""Two instruments that use the Hessian of the training loss: one reports its spectrum, the other escapes saddles.
 
-Both look at the end of epochs, at evenly spaced training samples, in double precision.
+Both measure at the end of epochs, on evenly spaced training samples, in double precision.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ class Curvature(Instrument):
     """Writes the gradient norm and the extreme eigenvalues of the training loss, and says where the descent ended.
 
     Attributes:
-        looks: about how many looks to take in a run; one more follows when training ends.
-        samples: the most samples of a look.
-        samples_at_end: the most samples of the last look, which decides the verdict.
-        steps: the most products with the Hessian in a look, for models too large to compute all eigenvalues.
-        steps_at_end: the same for the last look.
-        exact_up_to: all eigenvalues are computed for models with at most this many parameters.
-        models_up_to: models with more parameters are not looked at; None for no limit.
+        looks: the approximate number of measurements in a run; one more follows when training ends.
+        samples: the maximum number of samples in a measurement.
+        samples_at_end: the maximum number of samples in the last measurement, which decides the verdict.
+        steps: the maximum number of products with the Hessian in a measurement, for models that are too large to
+            compute all eigenvalues.
+        steps_at_end: the same for the last measurement.
+        exact_up_to: all eigenvalues are computed for models with up to this many parameters.
+        models_up_to: models with more parameters are not measured; None for no limit.
     """
 
     looks: int = 5
@@ -45,15 +46,15 @@ class Curvature(Instrument):
         self.ending: Ending | None = None
 
     def begin(self, view: View) -> None:
-        """Look at the starting point; a resumed run has not ended yet."""
+        """Measure at the starting point; a resumed run has not ended yet."""
         self.ending = None
         if view.updates == 0:
-            self._look(view)
+            self._measure(view)
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """Look, if a look is due."""
-        if view.is_turn(self.looks):
-            self._look(view)
+        """Measure, if a measurement is due."""
+        if view.is_due(self.looks):
+            self._measure(view)
 
     @torch.no_grad()
     def end(self, view: View) -> None:
@@ -61,7 +62,7 @@ class Curvature(Instrument):
         if not self._fits(view):
             return
         surface = _surface(view, self.samples_at_end)
-        theta_P = surface.here()
+        theta_P = surface.current()
         layers, options = surface.layers(theta_P), view.optimizer.param_groups[0]
         self.ending = judge(
             surface,
@@ -84,15 +85,15 @@ class Curvature(Instrument):
         self.ending = Ending(**state["ending"]) if state else None
 
     def _fits(self, view: View) -> bool:
-        """Whether the model is small enough to be looked at."""
+        """Whether the model is small enough to be measured."""
         return self.models_up_to is None or sum(p.numel() for p in view.network.parameters()) <= self.models_up_to
 
     @torch.no_grad()
-    def _look(self, view: View) -> None:
+    def _measure(self, view: View) -> None:
         if view.sink is None or not self._fits(view):
             return
         surface = _surface(view, self.samples)
-        theta_P = surface.here()
+        theta_P = surface.current()
         found = spectrum(surface, theta_P, exact_up_to=self.exact_up_to, steps=self.steps)
         values = {
             "curvature/greatest_eigenvalue": found.greatest,
@@ -105,20 +106,20 @@ class Curvature(Instrument):
 
 @dataclass
 class Escape(Instrument):
-    """Takes a small step down the Hessian's negative eigenvector where the gradient vanishes at a saddle.
+    """Takes a small step along the Hessian's negative eigenvector where the gradient is zero at a saddle.
 
     Near a critical point the loss is L + d' H d / 2, so it falls on both sides along the eigenvector u of a negative
-    eigenvalue, which the gradient, 0 there, does not show. After the step, gradient descent multiplies the distance
+    eigenvalue. The gradient is 0 there and does not show this. After the step, gradient descent multiplies the distance
     along u by 1 + step size * |eigenvalue| at every update.
 
     Attributes:
-        gradient_norm: the gradient of the training loss has vanished when its norm is below this.
-        length: the length of the step, in the parameters' own units.
-        patience: how many looks in a row must find that the gradient has vanished.
-        most: the most steps in a run.
-        samples: the most samples of a look.
-        exact_up_to: all eigenvalues are computed for models with at most this many parameters.
-        steps: the most products with the Hessian for larger models (Lanczos).
+        gradient_norm: the gradient of the training loss counts as zero when its norm is below this.
+        length: the length of the step, in the parameters' units.
+        patience: the number of consecutive epochs that must end with a zero gradient.
+        most: the maximum number of steps in a run.
+        samples: the maximum number of samples in a measurement.
+        exact_up_to: all eigenvalues are computed for models with up to this many parameters.
+        steps: the maximum number of products with the Hessian for larger models (Lanczos).
     """
 
     gradient_norm: float = 1e-6
@@ -136,17 +137,17 @@ class Escape(Instrument):
         check_at_least(
             "escape", patience=(self.patience, 1), most=(self.most, 1), samples=(self.samples, 1), steps=(self.steps, 2)
         )
-        self.level = 0  # how many looks in a row found that the gradient has vanished
+        self.level = 0  # the number of consecutive epochs that ended with a zero gradient
         # For each escape: update, gradient norm, eigenvalue, length, and the loss before and after.
         self.escapes: list[dict[str, float]] = []
 
     @torch.no_grad()
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """Look at the gradient, and step if it has vanished at a saddle."""
+        """Measure the gradient, and step if it is zero at a saddle."""
         if len(self.escapes) >= self.most:
             return
         surface = _surface(view, self.samples)
-        here_P = surface.here()
+        here_P = surface.current()
         norm = float(surface.gradient(here_P).norm())
         self.level = self.level + 1 if norm < self.gradient_norm else 0
         if self.level < self.patience:
@@ -158,7 +159,7 @@ class Escape(Instrument):
         # Take the other side only where it is clearly lower: at a symmetric saddle, rounding must not choose.
         side = int(losses[1] < losses[0] - 1e-9 * abs(before))
         if smallest > -FLAT * abs(greatest) or losses[side] >= before:
-            return  # this is no saddle, or a step of this length leads uphill
+            return  # not a saddle, or a step of this length leads uphill
         for parameter, part_P in zip(view.network.parameters(), sides_2P[side].split(surface.sizes), strict=True):
             parameter.copy_(part_P.view_as(parameter))
         self.level = 0

@@ -1,6 +1,6 @@
-"""Reads some curves of many runs quickly: it skips records without the tags before it decodes them. No torch.
+"""Reads selected curves of many runs quickly: records without the tags are skipped undecoded. No torch.
 
-(TensorBoard's own reader computes the checksum of every record, in Python.)
+(TensorBoard's reader computes the checksum of every record, in Python.)
 """
 
 from __future__ import annotations
@@ -29,22 +29,24 @@ class Curve(NamedTuple):
 
 
 def read_curves(folder: Path, tags: Sequence[str]) -> dict[str, Curve]:
-    """The curves of those tags that a run's event files hold. An unfinished last record is ignored.
+    """The curves with these tags in a run's event files. An unfinished last record is ignored.
 
     Raises:
         ValueError: a file is damaged.
     """
     from tensorboard.compat.proto.event_pb2 import Event
 
-    found: dict[str, dict[int, float]] = {}
+    points_of: dict[str, dict[int, float]] = {}
     for path in sorted(folder.glob("events.out.tfevents.*")):
         for record in _records(path, [tag.encode() for tag in tags]):
             event = Event.FromString(record)
             for value in event.summary.value:
                 if value.tag in tags and value.HasField("simple_value"):
-                    found.setdefault(value.tag, {})[event.step] = value.simple_value  # a resumed run overwrites values
+                    points_of.setdefault(value.tag, {})[event.step] = (
+                        value.simple_value
+                    )  # a resumed run overwrites values
     curves = {}
-    for tag, points in found.items():
+    for tag, points in points_of.items():
         steps, values = zip(*sorted(points.items()), strict=True)
         curves[tag] = Curve(np.array(steps), np.array(values, np.float32))
     return curves

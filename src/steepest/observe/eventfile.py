@@ -1,7 +1,7 @@
 """TensorBoard's event files: writes many scalars at once.
 
-TensorBoard's own writer takes some 80 microseconds an event, most of it for checksums in Python: more than a small
-model's whole update. Here rows of scalars become events in bulk, with the same bytes. No Lightning here.
+TensorBoard's writer takes about 80 microseconds per event, most of it for checksums in Python: more than an update of a
+small model. This file encodes many rows of scalars at once, into the same bytes. It does not use Lightning.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Crc = TypeVar("Crc", int, np.ndarray)
 Numbers = Sequence[int] | Sequence[float] | np.ndarray
 HEADER, FOOTER = 12, 4  # bytes of a record around its event
-_numbers = itertools.count()  # of the files of this process
+_numbers = itertools.count()  # numbers the files of this process
 
 
 class EventFile:
@@ -76,7 +76,7 @@ class EventFile:
     def write(self, records: bytes) -> None:
         """Write records, as `encode` makes them.
 
-        Lightning closes its logger at the end of a fit, and a run writes more: the file is opened again.
+        Lightning closes its logger at the end of a fit. A run writes more after that, so the file is opened again.
         """
         if self.file.closed:
             self.file = self.path.open("ab")
@@ -95,7 +95,7 @@ Sink: TypeAlias = "SummaryWriter | EventFile"
 
 
 def event_file(writer: Sink) -> EventFile:
-    """The `EventFile` behind a writer; replaces TensorBoard's own on first use."""
+    """The `EventFile` behind a writer; replaces TensorBoard's writer on first use."""
     if isinstance(writer, EventFile):
         return writer
     files = writer._get_file_writer()
@@ -111,23 +111,23 @@ def write_event(writer: Sink, tags: Sequence[str], values: Sequence[float], step
 
 
 def custom_scalars(layout: dict[str, Any]) -> Summary:
-    """What the Custom Scalars tab shows: category -> chart -> ``["Multiline", tags]``.
+    """The layout of the Custom Scalars tab: category -> chart -> ``["Multiline", tags]``.
 
-    The same as `torch.utils.tensorboard.summary.custom_scalars`, whose import takes longer than a small sweep.
+    It equals `torch.utils.tensorboard.summary.custom_scalars`, whose import takes longer than a small sweep.
     """
     categories = []
     for title, charts in layout.items():
         lines = {name: layout_pb2.MultilineChartContent(tag=tags) for name, (_, tags) in charts.items()}
         chart = [layout_pb2.Chart(title=name, multiline=content) for name, content in lines.items()]
         categories.append(layout_pb2.Category(title=title, chart=chart))
-    said = layout_pb2.Layout(category=categories).SerializeToString()
-    tensor = TensorProto(dtype="DT_STRING", string_val=[said], tensor_shape=TensorShapeProto())
+    content = layout_pb2.Layout(category=categories).SerializeToString()
+    tensor = TensorProto(dtype="DT_STRING", string_val=[content], tensor_shape=TensorShapeProto())
     metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="custom_scalars"))
     return Summary(value=[Summary.Value(tag="custom_scalars__config__", tensor=tensor, metadata=metadata)])
 
 
 def write_histograms(writer: Sink, tensors: Mapping[str, np.ndarray], step: int) -> None:
-    """One event with a histogram of each tensor, by tag; none of a tensor that overflowed."""
+    """One event with a histogram of each tensor, by tag; a tensor that overflowed has none."""
     found = zip(tensors, histograms(list(tensors.values())), strict=True)
     values = [Summary.Value(tag=tag, histo=histogram) for tag, histogram in found if histogram is not None]
     if values:
@@ -135,10 +135,10 @@ def write_histograms(writer: Sink, tensors: Mapping[str, np.ndarray], step: int)
 
 
 def histograms(tensors: Sequence[np.ndarray], bins: int = 30) -> list[HistogramProto | None]:
-    """A histogram of each of Q tensors, in bins of equal width from its least number to its greatest.
+    """A histogram of each of Q tensors, in bins of equal width from its smallest number to its largest.
 
-    None for a tensor whose numbers overflowed, so that it has no bins: the norms show that. All tensors are sorted into
-    bins at once, as one array (P,).
+    None for a tensor whose numbers overflowed: it has no bins, and its norm shows the overflow. All tensors are sorted
+    into bins together, as one array (P,).
     """
     sizes_Q = np.array([tensor.size for tensor in tensors])
     starts_Q = np.cumsum(sizes_Q) - sizes_Q
@@ -175,10 +175,10 @@ def encode(tags: Sequence[str], values_KC: np.ndarray, steps: Numbers, times: Nu
         tags: the names of the columns.
         values_KC: the values; written in single precision, as TensorBoard keeps them.
         steps: each row's update.
-        times: each row's moment, in seconds since the epoch of the clock.
+        times: each row's time, in Unix seconds.
 
-    The events of all rows differ only in their numbers. So protocol buffers make one event, and the numbers of all rows
-    are put in place. (Steps of different sizes in bytes have a template each.)
+    The events of all rows differ only in their numbers. So protocol buffers encode one event as a template, and the
+    numbers of each row are written into a copy of it. (Steps of a different length in bytes have another template.)
     """
     steps_K, times_K = np.asarray(steps, np.uint64), np.asarray(times, "<f8")
     lengths_K = np.maximum(1, -(-np.ceil(np.log2(steps_K.astype(float) + 1)).astype(int) // 7))
@@ -211,7 +211,7 @@ def _encode(tags: tuple[str, ...], values_KC: np.ndarray, steps_K: np.ndarray, t
 
 
 class _Places(NamedTuple):
-    """Where in a record the bytes of each number begin."""
+    """The position in a record at which the bytes of each number start."""
 
     time: int
     step: int
@@ -220,7 +220,7 @@ class _Places(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _template(tags: tuple[str, ...], size: int) -> tuple[np.ndarray, _Places]:
-    """The bytes of one record, and the places of its numbers: where two records that differ only in them differ."""
+    """The bytes of one record, and the positions of its numbers, found by comparing records with different numbers."""
 
     def record(time: float = 1.0, step: int = 1 << (7 * size - 1), value: float = 1.0) -> np.ndarray:
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag in tags])

@@ -1,4 +1,4 @@
-"""The health of units and machine: dead relus, saturated sigmoids, memory in use. No Lightning here."""
+"""The health of units and machine: dead relus, saturated sigmoids, memory in use. No Lightning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from steepest.nets.activations import Activation
 from steepest.nets.networks import Layer, forward
 
-# The distance from its middle value at which a bounded activation has a twentieth of its greatest slope, and that
+# The distance from its middle value at which a bounded activation has a twentieth of its largest slope, and that
 # middle value: sigmoid's slope is a (1 - a) = 1/4 - (a - 1/2)^2, tanh's is 1 - a^2; the ramp's is 0 at its ends.
 SATURATED = {"sigmoid": ((0.95 / 4) ** 0.5, 0.5), "tanh": (0.95**0.5, 0.0), "hard_sigmoid": (0.5, 0.5)}
 
@@ -35,7 +35,7 @@ def unit_health(layers: Sequence[Layer], activations: Sequence[Activation], x_ND
 
 
 def memory(device: torch.device) -> float | None:
-    """Peak memory in MiB: of tensors on a GPU, of the process on a CPU. None on Windows, which does not report it."""
+    """Peak memory in MiB: of tensors on a GPU, of the process on a CPU. None on Windows, where it is not available."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     if sys.platform == "win32":

@@ -1,8 +1,8 @@
-"""Instruments: what observes a run while a Trainer or the threads launcher trains it.
+"""Instruments: objects that observe a run while a Trainer or the threads launcher trains it.
 
-An instrument receives the logs of many updates at once, and a call at the end of each epoch. One that has to see single
-updates says when its next look is due; the engine stops there and shows it the batch and the gradient of the next
-update. No Lightning here.
+An instrument receives the logs of many updates at a time, and a call at the end of each epoch. An instrument that needs
+a single update says which one; the engine stops there and passes it the batch and the gradient of that update. No
+Lightning.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from steepest.nets.losses import Loss
 from steepest.nets.networks import MLP
 from steepest.observe.eventfile import EventFile, write_event
 
-NEVER = 1 << 62  # more updates than any run makes
+NEVER = 1 << 62  # more updates than any run does
 
 
 @dataclass
@@ -30,16 +30,16 @@ class View:
     Attributes:
         network, loss, optimizer: of the run; an instrument may change parameters only at the end of an epoch.
         windows: the data, on the device and in the precision of training.
-        batches: updates of a complete epoch.
-        epochs_limit, updates_limit: most epochs and updates of the run; None for no limit.
+        batches: the number of updates in a complete epoch.
+        epochs_limit, updates_limit: the maximum number of epochs and updates of the run; None for no limit.
         engine: what computes the updates: ``kernel``, ``textbook`` or ``autograd``.
-        sink: the event file; None without a logger, and in every process but the first.
+        sink: the event file; None without a logger, and in all processes except the first.
         world: the number of processes that train together.
-        clip: bounds gradients in place as the run does; None if the run does not.
+        clip: clips gradients in place as the run does; None if the run does not.
         updates, epochs, samples: done so far; an epoch that was cut short counts.
-        batch: samples of the last update.
-        seen: at a look, the batch's inputs, its targets, and its mean loss before the update.
-        gradients: at a look, the gradients of that loss before clipping, a tensor per parameter.
+        batch: the number of samples in the last update.
+        seen: during `look`, the batch's inputs, its targets, and its mean loss before the update.
+        gradients: during `look`, the gradients of that loss before clipping, a tensor per parameter.
     """
 
     network: MLP
@@ -65,8 +65,8 @@ class View:
         if self.sink is not None and values:
             write_event(self.sink, list(values), list(values.values()), self.updates if update is None else update)
 
-    def is_turn(self, looks: int) -> bool:
-        """Whether this epoch is one of about `looks` evenly spaced ones of the run."""
+    def is_due(self, looks: int) -> bool:
+        """Whether this epoch is one of about `looks` evenly spaced epochs of the run."""
         return self.epochs % max(1, (self.epochs_limit or 0) // looks) == 0
 
     def theta(self) -> Tensor:
@@ -75,7 +75,7 @@ class View:
 
 
 class Instrument:
-    """One instrument. Each method is called when its name says."""
+    """Base class of the instruments. The docstring of each method says when it is called."""
 
     def wants_entries(self, network: MLP) -> bool:
         """Whether the logs of updates must hold all parameters."""
@@ -89,13 +89,13 @@ class Instrument:
         """Before the first update of this process."""
 
     def look(self, view: View) -> None:
-        """Before an update that `next_look` asked for; `view.seen` and `view.gradients` describe it."""
+        """Before an update that `next_look` requested; `view.seen` and `view.gradients` describe it."""
 
     def log(self, view: View, log: UpdateLog) -> None:
         """After updates."""
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """At the end of an epoch, with the scores of the epoch before."""
+        """At the end of an epoch, with the scores of the previous epoch."""
 
     def flush(self, view: View) -> None:
         """Write all buffered values: a checkpoint is about to be saved, or the run is over."""
@@ -104,11 +104,11 @@ class Instrument:
         """After the last update of a run that was not interrupted."""
 
     def result(self) -> dict[str, Any]:
-        """What it adds to metrics.json."""
+        """Entries for metrics.json."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to report the same results as an uninterrupted one; plain data and tensors."""
+        """The state from which a resumed run reports what an uninterrupted one does: plain data and tensors."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -121,7 +121,7 @@ def every(updates: int, n: int) -> int:
 
 
 def check_at_least(group: str, **limits: tuple[float, float]) -> None:
-    """Raise `ValueError` for an option below its limit: `key=(value, least)`."""
+    """Raise `ValueError` for an option below its limit: `key=(value, minimum)`."""
     for key, (value, least) in limits.items():
         if value < least:
             raise ValueError(f"callbacks.{group}.{key}={value} must be {least} or more")

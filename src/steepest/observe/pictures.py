@@ -1,4 +1,4 @@
-"""The instrument that keeps the path of the parameters, for the pictures at the end."""
+"""The instrument that keeps the path of the parameters for the pictures at the end."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Pictures(Instrument):
     """Keeps the parameters at the end of epochs, evenly spaced over the run; `gallery.py` draws them.
 
     Attributes:
-        most: most snapshots to keep; when there are more, every second one is dropped.
+        most: the maximum number of snapshots; when there are more, every second one is dropped.
         in_sweeps: whether jobs of a sweep draw more than their predictions and losses.
-        samples: most training samples for the losses in the pictures.
+        samples: the maximum number of training samples for the losses in the pictures.
         theme: ``light`` or ``dark``, of all pictures of the run.
     """
 
@@ -31,7 +31,7 @@ class Pictures(Instrument):
     def __post_init__(self) -> None:
         check_at_least("pictures", most=(self.most, 2), samples=(self.samples, 1))
         self.updates: list[int] = []  # the update of each snapshot
-        self.snapshots: list[np.ndarray] = []  # all parameters (P,): first the initial ones, last the final ones
+        self.snapshots: list[np.ndarray] = []  # all parameters (P,), from the initial to the final ones
         self.every = 1
 
     def begin(self, view: View) -> None:
@@ -43,7 +43,7 @@ class Pictures(Instrument):
         if view.epochs % self.every == 0:
             self._keep(view)
         if len(self.snapshots) > self.most:
-            # The first one stays, and the distances stay equal.
+            # The first one stays, and the spacing stays even.
             self.updates, self.snapshots = self.updates[::2], self.snapshots[::2]
             self.every *= 2
 
@@ -52,12 +52,12 @@ class Pictures(Instrument):
         self._keep(view)
 
     def state_dict(self) -> dict[str, Any]:
-        """As of any instrument."""
+        """See `Instrument`."""
         kept = torch.from_numpy(np.stack(self.snapshots)) if self.snapshots else None
         return {"every": self.every, "updates": list(self.updates), "snapshots": kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """As of any instrument."""
+        """See `Instrument`."""
         if state:
             self.every, self.updates = state["every"], list(state["updates"])
             self.snapshots = [] if state["snapshots"] is None else list(state["snapshots"].numpy())

@@ -1,6 +1,6 @@
-"""A progress bar over the whole run; rich draws it.
+"""A progress bar over the whole run, drawn by rich in a terminal.
 
-Lightning's own bar restarts with each epoch, so with epochs of a few milliseconds it only flickers.
+Lightning's bar restarts with each epoch, so with epochs of a few milliseconds it only flickers.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from steepest.engine.descent import UpdateLog
+from steepest.evaluate.terminal import terminal
 from steepest.observe.instrument import Instrument, View
 
 
 @dataclass
 class RunProgress(Instrument):
-    """Shows the updates done and to do, the epoch, and the last objective.
+    """Shows the updates done, their total, the epoch, and the last objective.
 
     Attributes:
         objective: the metric shown.
@@ -28,6 +29,7 @@ class RunProgress(Instrument):
     def __post_init__(self) -> None:
         if not self.per_second > 0:
             raise ValueError(f"callbacks.progress.per_second={self.per_second} must be a number above 0")
+        console, self.score = terminal(), ""
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -36,7 +38,9 @@ class RunProgress(Instrument):
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[score]}"),
+            console=console,
             refresh_per_second=self.per_second,
+            disable=not console.is_terminal,
         )
 
     def begin(self, view: View) -> None:
@@ -53,14 +57,15 @@ class RunProgress(Instrument):
     def epoch(self, view: View, scores: dict[str, float]) -> None:
         """Count the epoch, and show the last objective."""
         value = scores.get(self.objective)
-        score = "" if value is None else f"{self.objective} {value:.4g}"
-        self.progress.update(self.task, completed=view.updates, epoch=view.epochs, score=score)
+        self.score = "" if value is None else f"{self.objective} {value:.4g}"
+        self.progress.update(self.task, completed=view.updates, epoch=view.epochs, score=self.score)
 
     def say(self, what: str) -> None:
-        """Show what the process does after the last update."""
+        """Show what the process is doing after the last update."""
         self.progress.update(self.task, score=what, refresh=True)
 
     def close(self) -> None:
-        """Draw the bar once more and give the terminal back, if training began."""
+        """Draw the bar one last time and release the terminal, if training has started."""
         if self.progress.live.is_started:
+            self.progress.update(self.task, score=self.score)
             self.progress.stop()

@@ -20,17 +20,17 @@ from steepest.observe.eventfile import encode, write_histograms
 from steepest.observe.instrument import Instrument, View
 from steepest.observe.tags import layout
 
-PAUSE = 2.0  # seconds between two writes, at most
+PAUSE = 2.0  # maximum number of seconds between two writes
 
 
 class Tags(NamedTuple):
     """The tags of a model's curves.
 
     Attributes:
-        after: of the parameters after an update: their norms and, in a small model, their entries.
-        update: of every update: loss, gradient norms, and `after`.
-        ratios: of every 50th update: the step's size relative to the parameter.
-        epoch: of every epoch.
+        after: the parameters after an update: their norms and, in a small model, their entries.
+        update: every update: loss, gradient norms, and `after`.
+        ratios: every 50th update: the step's size relative to the parameter.
+        epoch: every epoch.
     """
 
     after: list[str]
@@ -66,9 +66,9 @@ class Recorder(Instrument):
     """Writes every update's loss, gradient norms, parameter norms and, of small models, parameters.
 
     Attributes:
-        scalars: models with up to this many parameters show each of them as a curve.
-        histograms: about how many times in a run it writes histograms of parameters and gradients.
-        rows: most updates that it buffers.
+        scalars: models with up to this many parameters have one curve per parameter.
+        histograms: the approximate number of histograms of each parameter and gradient in a run.
+        rows: the maximum number of buffered updates.
     """
 
     scalars: int = 64
@@ -76,10 +76,10 @@ class Recorder(Instrument):
     rows: int = 1024
 
     def __post_init__(self) -> None:
-        self.losses: list[np.ndarray] = []  # of every update that this process made
+        self.losses: list[np.ndarray] = []  # of every update that this process did
         self.entries: list[np.ndarray] = []  # of small models: all parameters after each of these updates
-        self.held: list[UpdateLog] = []
-        self.epochs: list[tuple[int, float, list[float]]] = []  # update, moment, values
+        self.pending: list[UpdateLog] = []
+        self.epochs: list[tuple[int, float, list[float]]] = []  # update, time, values
         self.written = time.monotonic()
 
     def wants_entries(self, network: MLP) -> bool:
@@ -99,22 +99,22 @@ class Recorder(Instrument):
 
     def log(self, view: View, log: UpdateLog) -> None:
         """Buffer updates; write when there are many."""
-        self.held.append(log)
+        self.pending.append(log)
         self.losses.append(log.losses_K)
         if log.entries_KP is not None and self.small:
             self.entries.append(log.entries_KP)
-        if sum(map(len, self.held)) >= self.rows:
+        if sum(map(len, self.pending)) >= self.rows:
             self._write_updates(view)
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """Buffer the learning rate and the spread of the parameters; at times write histograms and all buffers."""
+        """Buffer the learning rate and the spread of the parameters; sometimes write histograms and all buffers."""
         rate = float(view.optimizer.param_groups[0]["lr"])
         theta_P, starts_Q = view.theta().numpy().astype(float), np.cumsum(self.sizes_Q) - self.sizes_Q
         means_Q = np.add.reduceat(theta_P, starts_Q) / self.sizes_Q
         extremes_Q = np.maximum.reduceat(np.abs(theta_P), starts_Q)
         spread = [*means_Q.tolist(), *extremes_Q.tolist()]
         self.epochs.append((view.updates, time.time(), [rate, float(view.epochs), *spread]))
-        if view.sink is not None and view.is_turn(self.histograms):
+        if view.sink is not None and view.is_due(self.histograms):
             tensors = {
                 f"{what}/{name}": tensor.detach().cpu().numpy()
                 for name, parameter in view.network.named_parameters()
@@ -130,13 +130,13 @@ class Recorder(Instrument):
         """Write all buffers."""
         self._write_updates(view)
         if view.sink is not None and self.epochs:
-            steps, moments, values = zip(*self.epochs, strict=True)
-            view.sink.write(encode(self.tags.epoch, np.array(values), steps, moments))
+            steps, times, values = zip(*self.epochs, strict=True)
+            view.sink.write(encode(self.tags.epoch, np.array(values), steps, times))
         self.epochs, self.written = [], time.monotonic()
 
     def _write_updates(self, view: View) -> None:
-        logs = [log for log in self.held if len(log)]
-        self.held = []
+        logs = [log for log in self.pending if len(log)]
+        self.pending = []
         if view.sink is None or not logs:
             return
         gradients_KQ = np.concatenate([log.gradient_norms_KQ for log in logs])
@@ -146,10 +146,10 @@ class Recorder(Instrument):
         if self.small:
             columns += [np.concatenate([log.entries_KP for log in logs if log.entries_KP is not None])]
         steps = np.concatenate([np.arange(log.done + 1, log.done + 1 + len(log)) for log in logs])
-        moments = np.concatenate([log.moments_K for log in logs])
-        view.sink.write(encode(self.tags.update, np.hstack(columns), steps, moments))
+        times = np.concatenate([log.times_K for log in logs])
+        view.sink.write(encode(self.tags.update, np.hstack(columns), steps, times))
         ratios = [(update, ratio_Q) for log in logs for update, ratio_Q in log.ratios]
         if ratios:
             updates, values = zip(*ratios, strict=True)
             places = np.searchsorted(steps, updates)
-            view.sink.write(encode(self.tags.ratios, np.array(values), updates, moments[places]))
+            view.sink.write(encode(self.tags.ratios, np.array(values), updates, times[places]))

@@ -1,4 +1,4 @@
-"""Two instruments that look at single updates: how good is the step, and how noisy is its gradient?"""
+"""Two instruments that measure single updates: the quality of the step, and the noise of its gradient."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class StepQuality(Instrument):
 
     Along the step d from w to w + d, the loss is approximated by a parabola with the slopes at both ends,
     s0 = g(w) d and s1 = g(w + d) d. The position of the end is -s1 / s0: -1 at the start, 0 at the bottom, 1 where the
-    loss is as high as at the start on the other side, and below -1 where the slope grew steeper (after Schneider et al.
+    loss is as high as at the start, on the other side; below -1 the slope grew steeper (after Schneider et al.
     2021, "Cockpit"). A step uphill, which momentum can cause, has no position.
 
     Attributes:
-        every_n_updates: the number of updates from one look to the next; each look costs one more gradient.
+        every_n_updates: the number of updates between two measurements; each one costs another gradient.
     """
 
     every_n_updates: int = 1
@@ -46,7 +46,7 @@ class StepQuality(Instrument):
 
     @torch.no_grad()
     def log(self, view: View, log: UpdateLog) -> None:
-        """Judge the step after a look: such a step has a log of its own."""
+        """Measure the step, which has a separate log."""
         if self.before is None:
             return
         (start_P, slope_P, (x_ND, y_NH, loss)), self.before = self.before, None
@@ -63,10 +63,10 @@ class StepQuality(Instrument):
 
 @dataclass
 class GradientNoise(Instrument):
-    """Writes per-sample gradient norms, the gradient noise scale, and the batch size that the norm test asks for.
+    """Writes per-sample gradient norms, the gradient noise scale, and the batch size that passes the norm test.
 
     Attributes:
-        every_n_updates: the number of updates from one look to the next; the first update is always looked at.
+        every_n_updates: the number of updates between two measurements; the first update is always measured.
         theta: the norm test's bound on the ratio of a batch's noise to its gradient.
     """
 
@@ -85,13 +85,13 @@ class GradientNoise(Instrument):
         """Measure the noise of the current batch."""
         assert view.seen is not None
         x_ND, y_NH, _ = view.seen
-        found = noise(view.network.layers(), view.network.activations, view.loss, x_ND, y_NH)
+        measured = noise(view.network.layers(), view.network.activations, view.loss, x_ND, y_NH)
         values = {
             "noise/batch_size": float(len(x_ND)),
-            "noise/scale": found.scale,
-            "noise/norm_test": found.wanted(self.theta),
-            "noise/sample_norm_least": found.norm_N.min().item(),
-            "noise/sample_norm_median": found.norm_N.median().item(),
-            "noise/sample_norm_greatest": found.norm_N.max().item(),
+            "noise/scale": measured.scale,
+            "noise/norm_test": measured.norm_test(self.theta),
+            "noise/sample_norm_least": measured.norm_N.min().item(),
+            "noise/sample_norm_median": measured.norm_N.median().item(),
+            "noise/sample_norm_greatest": measured.norm_N.max().item(),
         }
         view.write({tag: value for tag, value in values.items() if math.isfinite(value)}, view.updates + 1)

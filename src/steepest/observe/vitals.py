@@ -11,11 +11,11 @@ from steepest.observe.instrument import Instrument, View, check_at_least
 
 @dataclass
 class Vitals(Instrument):
-    """Writes, at the end of epochs, the share of units that no longer learn, and the speed of training.
+    """Writes the share of units that no longer learn and the training speed, at the end of epochs.
 
     Attributes:
-        looks: about how many looks in a run; a run with fewer epochs has one at the end of each.
-        samples: how many evenly spaced training samples a look uses.
+        looks: the approximate number of measurements in a run; a run with fewer epochs has one per epoch.
+        samples: the number of evenly spaced training samples in a measurement.
     """
 
     looks: int = 20
@@ -30,8 +30,8 @@ class Vitals(Instrument):
         self.since = view.updates, view.samples, time.perf_counter()
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """Write, if a look is due."""
-        if view.sink is None or not view.is_turn(self.looks):
+        """Write, if a measurement is due."""
+        if view.sink is None or not view.is_due(self.looks):
             return
         updates, samples, then = self.since
         self.since = view.updates, view.samples, time.perf_counter()

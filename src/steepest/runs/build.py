@@ -1,4 +1,4 @@
-"""What a checked config builds without Lightning: network, optimizer, stop rule, instruments."""
+"""Builds a run's network, optimizer, stop rule and instruments from a checked config, without Lightning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from steepest.runs.specs import LOGGER, MANUAL, TRAINER, LinearModel, ManualMode
 from steepest.runs.stops import Epochs
 
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
-# Trainer options that mean training on one CPU and nothing else; for the options in FREE any value will do.
+# Trainer options for plain training on one CPU; the options in FREE may have any value.
 PLAIN = {
     "accelerator": "cpu", "devices": 1, "strategy": "auto", "limit_train_batches": None, "limit_val_batches": 0,
     "num_sanity_val_steps": 0, "log_every_n_steps": 1, "enable_progress_bar": False, "enable_model_summary": False,
@@ -79,7 +79,7 @@ def build(checked: Checked, windows: Windows) -> Parts:
     except ValueError as error:
         raise ValueError(f"optimizer: {error}") from error
     built = {name: node() for name, node in groups["callbacks"].items()}
-    instruments = {name: one for name, one in built.items() if not isinstance(one, RunProgress)}  # a sweep has a bar
+    instruments = {k: v for k, v in built.items() if not isinstance(v, RunProgress)}  # a sweep has its own bar
     return Parts(spec, network, loss_of(spec.loss), optimizer, stepping, clip_of(spec), groups["stop"](), instruments)
 
 
@@ -88,14 +88,14 @@ def reason_against(checked: Checked, threads: int) -> str | None:
 
     Args:
         checked: the job's config.
-        threads: the threads that this process uses for matrix products, the same for all jobs.
+        threads: the number of threads for matrix products in this process, the same for all jobs.
     """
     groups = checked.groups
     model, optimizer, stop, scheduler = groups["model"], groups["optimizer"], groups["stop"], groups.get("scheduler")
     if checked.run.resume:
         return "resume= continues one run"
     if checked.run.threads != threads:
-        return f"threads={checked.run.threads}, and this process uses {threads}"
+        return f"threads={checked.run.threads}, but this process uses {threads}"
     if model.path != MANUAL:
         return f"{model.name} trains by autograd: use model=mlp_manual or model=linear_manual"
     if model.arguments.get("engine") == "textbook":
@@ -104,14 +104,14 @@ def reason_against(checked: Checked, threads: int) -> str | None:
         return f"optimizer {optimizer.name} is not one of SGD, Adam and AdamW"
     for option in ("amsgrad", "differentiable", "capturable"):
         if optimizer.arguments.get(option):
-            return f"optimizer.{option} is PyTorch's own"
+            return f"optimizer.{option} works with PyTorch's optimizers only"
     if not (isinstance(stop.target, type) and issubclass(stop.target, Epochs)):
-        return f"stop rule {stop.name} is not one of this project's"
+        return f"stop rule {stop.name} is not one of steepest's"
     if scheduler and not (isinstance(scheduler.target, type) and issubclass(scheduler.target, LRScheduler)):
         return f"scheduler {scheduler.name} is not one of PyTorch's"
     for name, callback in groups["callbacks"].items():
         if not (isinstance(callback.target, type) and issubclass(callback.target, Instrument)):
-            return f"callbacks.{name} is a callback of Lightning"
+            return f"callbacks.{name} is a Lightning callback"
         if issubclass(callback.target, Pictures) and callback.arguments.get("in_sweeps"):
             return f"callbacks.{name}.in_sweeps=true: pictures are drawn by one thread at a time"
     if groups["logger"] and groups["logger"].path != LOGGER:
@@ -125,12 +125,12 @@ def _against_trainer(checked: Checked) -> str | None:
         return f"trainer {node.name} is not Lightning's"
     for key, value in node.arguments.items():
         if key not in FREE and (key not in PLAIN or value != PLAIN[key]):
-            return f"trainer.{key}={value} is Lightning's to do"
-    most = node.arguments.get("max_epochs")
-    if most not in (None, -1, checked.groups["stop"].arguments.get("epochs")):
-        return f"trainer.max_epochs={most} ends the run by another rule than stop.epochs"
+            return f"trainer.{key}={value} needs Lightning's Trainer"
+    limit = node.arguments.get("max_epochs")
+    if limit not in (None, -1, checked.groups["stop"].arguments.get("epochs")):
+        return f"trainer.max_epochs={limit} differs from stop.epochs"
     if node.arguments.get("precision", "32-true") not in PRECISIONS:
-        return f"trainer.precision={node.arguments['precision']} mixes precisions"
+        return f"trainer.precision={node.arguments['precision']} is mixed precision"
     return None
 
 

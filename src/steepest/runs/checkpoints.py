@@ -1,4 +1,4 @@
-"""`checkpoints/best.ckpt` and `last.ckpt`: plain data that Lightning loads, whether a Trainer or a thread wrote it.
+"""`checkpoints/best.ckpt` and `last.ckpt`: plain data that Lightning can load, written by a Trainer or by a thread.
 
 The counters of Lightning's loops are left out: `lightning/internals.py` derives them from the counts here when
 Lightning resumes a run.
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from steepest.data.batches import PreparedData
-from steepest.engine.turns import released
+from steepest.engine.pythonlock import released
 from steepest.runs.tracker import Best, Tracker
 
 LIGHTNING = importlib.metadata.version("lightning")  # checkpoints name the version that wrote them
@@ -47,7 +47,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises many kinds for damaged files
-        raise ValueError(f"{path} is not a whole checkpoint ({type(error).__name__}: {str(error)[:200]})") from error
+        raise ValueError(f"{path} is not a complete checkpoint ({type(error).__name__}: {str(error)[:200]})") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"{path} is not a checkpoint: it has no state_dict")
     return content

@@ -17,7 +17,7 @@ def check_choices(checked: Checked, windows: Windows) -> None:
                 "objective=val/cross_entropy (experiment=direction has both)"
             )
         raise ValueError(
-            "model.loss=cross_entropy scores classes: set data.target=direction (of plain rows data.classes=true), "
+            "model.loss=cross_entropy scores classes: set data.target=direction (for plain rows, data.classes=true), "
             "or use model.loss=mse"
         )
     rate = checked.groups["optimizer"].arguments.get("lr")
@@ -29,10 +29,12 @@ def check_objective(objective: str, windows: Windows) -> None:
     """Raise `ValueError` for an objective that this run does not compute."""
     parts = [part for part in ("val", "train") if len(windows.parts[part])]
     metrics = (DIRECTION_METRICS if windows.ordered else CLASS_METRICS) if windows.classes else VALUE_METRICS
-    timeless = [m for m in metrics if windows.ordered or m not in ("mase", "directional_accuracy")]
-    choices = [f"{part}/{metric}" for part in parts for metric in timeless]
+    available = [m for m in metrics if windows.ordered or m not in ("mase", "directional_accuracy")]
+    choices = [f"{part}/{metric}" for part in parts for metric in available]
     choices += ["val/loss"] if "val" in parts else []
     if objective.startswith("test/"):
-        raise ValueError(f"objective={objective}: test metrics never choose anything; use one of {', '.join(choices)}")
+        raise ValueError(
+            f"objective={objective}: test scores must not choose anything; use one of {', '.join(choices)}"
+        )
     if objective not in choices:
         raise ValueError(f"objective={objective} is not one of this run's scores: use one of {', '.join(choices)}")

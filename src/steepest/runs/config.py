@@ -122,10 +122,10 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -
     try:
         plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        at, said = str(getattr(error, "full_key", None) or "config"), str(error)
-        if "Missing mandatory value" in said:
+        at, message = str(getattr(error, "full_key", None) or "config"), str(error)
+        if "Missing mandatory value" in message:
             raise ValueError(f"{at} is missing: add {at}=...") from error
-        raise ValueError(f"{at}: {said.splitlines()[0]}") from error
+        raise ValueError(f"{at}: {message.splitlines()[0]}") from error
     assert isinstance(plain, dict)
     return check_plain({str(k): v for k, v in plain.items()}, trust)
 

@@ -1,7 +1,7 @@
 """One run without a Trainer: the compiled engine, the tracker and the record, in the calling thread.
 
 It touches nothing process-wide: not Hydra's singleton, torch's global generator, the working directory, the
-environment, the root logger, warning filters or pyplot. So many runs can train side by side.
+environment, the root logger, warning filters or pyplot. Therefore, runs can train in parallel.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from steepest.runs.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
-KEPT = 4  # most data sets in memory
+KEPT = 4  # maximum number of data sets in memory
 
 
 class SharedData:
-    """Data sets that several runs use: each is read, and its baselines scored, once. Threads can share it."""
+    """Data sets that several runs use. Each is read once, and its baselines are scored once. Threads can share it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.found: OrderedDict[str, _Shared] = OrderedDict()
+        self.data_of: OrderedDict[str, _Shared] = OrderedDict()
 
     def of(self, checked: Checked) -> _Shared:
         """The data of a config; the first call reads them.
@@ -62,10 +62,10 @@ class SharedData:
         same = [checked.plain["data"], str(dtype_of(checked)), checked.run.seed if of_rows(checked) else None]
         key = json.dumps(same, sort_keys=True)
         with self.lock:
-            shared = self.found.setdefault(key, _Shared())
-            self.found.move_to_end(key)
-            while len(self.found) > KEPT:
-                self.found.popitem(last=False)
+            shared = self.data_of.setdefault(key, _Shared())
+            self.data_of.move_to_end(key)
+            while len(self.data_of) > KEPT:
+                self.data_of.popitem(last=False)
         with shared.lock:
             if shared.data is None:
                 shared.read(checked)
@@ -111,27 +111,27 @@ def drive(
         folder: where the run's files go.
         overrides: what the user typed, for the record.
         shared: the data sets of all runs in this process.
-        config_text: the text of config.yaml, if it is known already.
+        config_text: the text of config.yaml, if it is already known.
         interrupted: returns True when the run should stop; called several times a second.
 
     Returns:
         The content of metrics.json.
 
     Raises:
-        ValueError: for data or options that do not fit each other.
+        ValueError: for data and options that do not match.
     """
     record = RunRecord(folder, overrides)
     sink: EventFile | None = None
     try:
-        found = shared.of(checked)
-        data = found.data
+        dataset = shared.of(checked)
+        data = dataset.data
         assert data is not None
-        windows = found.windows
+        windows = dataset.windows
         empty = [part for part, samples in windows.parts.items() if not len(samples)]
         record.notes += [f"the {part} part is empty (data.split) and is skipped" for part in empty]
         check_objective(checked.run.objective, data.windows)
         parts = build(checked, data.windows)
-        record.begin(checked.plain, found.facts, device_name(torch.device("cpu")), "kernel", text=config_text)
+        record.begin(checked.plain, dataset.facts, device_name(torch.device("cpu")), "kernel", text=config_text)
         if checked.groups["logger"]:
             sink = EventFile.begin(folder)
             charts = dashboard(parts.network, parts.instruments.values())
@@ -146,20 +146,20 @@ def drive(
             parts.rule.updates_limit, "kernel", sink, clip=parts.clip,
         )  # fmt: skip
         engine = _Engine(parts, windows)
-        references = found.references_of(parts) if sink is not None else {}
+        references = dataset.references_of(parts) if sink is not None else {}
         tracker = Tracker(
-            view, checked.run.objective, parts.rule, parts.instruments, found.evaluator.scorers, engine.outputs,
+            view, checked.run.objective, parts.rule, parts.instruments, dataset.evaluator.scorers, engine.outputs,
             references, trial_of(checked.plain),
         )  # fmt: skip
         engine.make(entries=tracker.wants_entries)
-        began = time.perf_counter()
+        started = time.perf_counter()
         save = partial(_save, tracker, parts, data, folder / "checkpoints")
         status, reason = _train(tracker, parts, engine.descent, batches, save, interrupted)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         if status != "finished":
             return end_early(tracker, record, status, reason, seconds)
         model: Any = SimpleNamespace(network=parts.network)
-        metrics, _ = finish(tracker, model, found.evaluator, engine.outputs, record, seconds)
+        metrics, _ = finish(tracker, model, dataset.evaluator, engine.outputs, record, seconds)
         log.info("%s", metrics["verdict"])
         return metrics
     except Exception as error:
@@ -171,7 +171,7 @@ def drive(
 
 
 class _Engine:
-    """The engine. The tracker reads outputs from it, and says before training whether its logs need parameters."""
+    """The engine. The tracker reads outputs from it, and tells it before training whether logs need parameters."""
 
     descent: Descent
 
@@ -212,29 +212,29 @@ def _train(
                 batch_N = origin_N[:size]
                 batch = view.windows.gather(batch_N)
                 tracker.look(batch.x_ND, batch.y_NH, *descent.gradient(batch_N.numpy()))
-            made = descent.advance(origin_N.numpy(), size, max(1, min(updates, ahead)), view.updates)
-            tracker.log(made)
-            place += len(made)
-            if made.refused:
+            update_log = descent.advance(origin_N.numpy(), size, max(1, min(updates, ahead)), view.updates)
+            tracker.log(update_log)
+            place += len(update_log)
+            if update_log.refused:
                 save()
-                # The same words as `lightning.predictors.Diverged`.
+                # The same message as `lightning.predictors.Diverged`.
                 where = f"at update {view.updates + 1} (epoch {view.epochs + 1})"
-                return "failed", f"diverged: {made.refused} {where}, which was refused: lower optimizer.lr"
-        whole = place == count
-        if not whole:
-            save()  # before the end of this epoch is taken in: a resumed run finishes the epoch
-        _end_of_epoch(tracker, parts, whole=whole)
+                return "failed", f"diverged: {update_log.refused} {where}, which was refused: lower optimizer.lr"
+        complete = place == count
+        if not complete:
+            save()  # before the epoch is counted: a resumed run finishes it
+        _end_of_epoch(tracker, parts, complete=complete)
     tracker.end()
-    save(last=whole)
+    save(last=complete)
     return "finished", ""
 
 
-def _end_of_epoch(tracker: Tracker, parts: Parts, *, whole: bool) -> None:
+def _end_of_epoch(tracker: Tracker, parts: Parts, *, complete: bool) -> None:
     plateau = isinstance(parts.scheduler, ReduceLROnPlateau)
-    if whole and parts.scheduler is not None and not plateau:
+    if complete and parts.scheduler is not None and not plateau:
         parts.scheduler.step()
     scores = tracker.epoch_end()
-    if whole and isinstance(parts.scheduler, ReduceLROnPlateau) and tracker.objective in scores:
+    if complete and isinstance(parts.scheduler, ReduceLROnPlateau) and tracker.objective in scores:
         parts.scheduler.step(scores[tracker.objective])
 
 

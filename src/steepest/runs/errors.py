@@ -21,12 +21,12 @@ _at_the_end: list[int] = []  # exit codes
 
 
 def fail_at_the_end(code: int) -> None:
-    """Let this process end with this exit code when `run_program` returns: Hydra calls its other callbacks first."""
+    """End this process with this exit code when `run_program` returns, after Hydra has called its other callbacks."""
     _at_the_end.append(code)
 
 
 def run_program(program: Callable[[], Any]) -> None:
-    """Run a command: a user's error is one message and exit code 2, Ctrl-C is exit code 130."""
+    """Run a command. A user's error prints one message and exits with code 2; Ctrl-C exits with code 130."""
     try:
         program()
     except KeyboardInterrupt:
@@ -59,7 +59,7 @@ def explain(error: BaseException) -> str | None:
             group, _, option = str(link.missing_cfg_file).rpartition("/")
             choices = ", ".join(link.options)
             near = did_you_mean(option, link.options) or "."
-            return f"{group}={option}: there is no such choice{near} Choose among {choices}"
+            return f"{group}={option}: there is no such choice{near} Choose one of {choices}"
     for link in reversed(chain):
         if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):
             return str(link)
@@ -76,5 +76,5 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     parent = error.parent_node
     names = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
     key = str(error.key)
-    of = f" It has {', '.join(n for n in names if not n.startswith('_') and n != 'hydra')}" if names else ""
-    return f"unknown key '{error.full_key}'{did_you_mean(key, names) or '.'}{of}"
+    known = f" The keys are {', '.join(n for n in names if not n.startswith('_') and n != 'hydra')}" if names else ""
+    return f"unknown key '{error.full_key}'{did_you_mean(key, names) or '.'}{known}"

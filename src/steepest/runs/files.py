@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from steepest.engine.turns import released
+from steepest.engine.pythonlock import released
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file; a reader sees the old content or the new one, never a part."""
+    """Write a file. A reader sees the complete old content or the complete new content."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with released():
         path.parent.mkdir(parents=True, exist_ok=True)

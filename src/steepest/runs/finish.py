@@ -1,6 +1,6 @@
-"""The end of a run: score its best epoch and write its record, before any picture is drawn.
+"""The end of a run: score its best epoch and write its record, before pictures are drawn.
 
-Runs of a Trainer and of a thread both end here. No Lightning.
+Both drivers use it, the Trainer and the threads. No Lightning.
 """
 
 from __future__ import annotations

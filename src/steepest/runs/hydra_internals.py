@@ -1,7 +1,7 @@
-"""What this project needs of Hydra's private parts: here, and nowhere else.
+"""All uses of Hydra's private interfaces.
 
-Each use says why; `tests/runs/test_hydra_internals.py` is their contract, and fails with a clear message where an
-upgrade of Hydra breaks one. No torch.
+Each use says why it is needed. `tests/runs/test_hydra_internals.py` tests each one, and fails with a clear message if
+an upgrade of Hydra breaks it. No torch.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-CORE_PLUGINS = "hydra._internal.core_plugins."  # where Hydra keeps its own launchers and sweepers
+CORE_PLUGINS = "hydra._internal.core_plugins."  # the package of Hydra's launchers and sweepers
 
 
-# What looks at a composed config: given the config, the loader, the config's name and the overrides.
-Look = Callable[[DictConfig, ConfigLoader, str | None, list[str]], None]
+# Checks a composed config; its arguments are the config, the loader, the config's name and the overrides.
+ConfigCheck = Callable[[DictConfig, ConfigLoader, str | None, list[str]], None]
 
 
-def look_at_every_config(look: Look) -> None:
-    """Call `look` for every config that Hydra composes in this process, before Hydra calls what the config names.
+def check_every_config(check: ConfigCheck) -> None:
+    """Call `check` for every config that Hydra composes in this process, before Hydra calls what the config names.
 
-    Hydra has no hook there: it builds its callbacks, sweeper and launcher as soon as a config is composed.
+    Hydra has no hook for this: it builds its callbacks, sweeper and launcher as soon as a config is composed.
     """
     compose = ConfigLoaderImpl.load_configuration
     if hasattr(compose, "__wrapped__"):
@@ -35,26 +35,26 @@ def look_at_every_config(look: Look) -> None:
     @wraps(compose)
     def load_configuration(self: ConfigLoaderImpl, config_name: str | None, overrides: list[str], **how: Any) -> Any:
         config = compose(self, config_name, overrides, **how)
-        look(config, self, config_name, overrides)
+        check(config, self, config_name, overrides)
         return config
 
     ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign, assignment]
 
 
 def primary_config(loader: ConfigLoader, name: str | None) -> DictConfig | None:
-    """The file that a command names as its config, as it stands, without the files that it includes."""
+    """The config file that a command names, without the files that it includes."""
     assert isinstance(loader, ConfigLoaderImpl)
-    found = loader.repository.load_config(name) if name else None
-    return found.config if found is not None and isinstance(found.config, DictConfig) else None
+    primary = loader.repository.load_config(name) if name else None
+    return primary.config if primary is not None and isinstance(primary.config, DictConfig) else None
 
 
 def override_dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: Sequence[str]) -> str:
-    """``${hydra.job.override_dirname}`` of these overrides: Hydra computes it for configs that it composes itself."""
+    """``${hydra.job.override_dirname}`` of these overrides: Hydra computes it only for configs that it composes."""
     return get_overrides_dirname(list(overrides), kv_sep=kv_sep, item_sep=item_sep, exclude_keys=list(exclude))
 
 
 def config_flags(arguments: Sequence[str]) -> list[str]:
-    """The flags on a command line that say which config it reads, for a command that is to read the same one."""
+    """The flags of a command line that choose its config, for another command that must read the same one."""
     given = get_args_parser().parse_args(list(arguments))
     named = {
         "--config-name": given.config_name,

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from steepest.runs.files import write_text
 from steepest.runs.quoting import train_command
 
-FIRST_FAILURE = "first_failure"  # file in a sweep's folder that names the job which ended it (sweep.on_error=stop)
+FIRST_FAILURE = "first_failure"  # the file in a sweep's folder that names the job that ended it (sweep.on_error=stop)
 SWEEP = "STEEPEST_SWEEP"  # environment variable of a sweep and of its jobs: the process id of the sweep
 
 
@@ -20,19 +20,19 @@ def stopped(config: DictConfig, sweep: Path) -> bool:
 
 
 def failed(
-    config: DictConfig, folder: Path, sweep: Path, overrides: Sequence[str], said: str, more: Sequence[str] = ()
+    config: DictConfig, folder: Path, sweep: Path, overrides: Sequence[str], message: str, details: Sequence[str] = ()
 ) -> None:
-    """Write error.txt, with the error and the command that repeats it, and stop the sweep if sweep.on_error=stop.
+    """Write error.txt, with the error and the command that reproduces it, and stop the sweep if sweep.on_error=stop.
 
     Args:
         config: with `sweep.on_error`.
         folder, sweep: the job's folder and the sweep's.
-        overrides: the job's.
-        said: the error message.
-        more: the lines of the traceback.
+        overrides: the job's overrides.
+        message: the error message.
+        details: the lines of the traceback.
     """
     again = train_command(o for o in overrides if not o.startswith("sweep."))
-    lines = [said, "", "To run this job alone:", f"  {again}", "", *more]
+    lines = [message, "", "To run this job alone:", f"  {again}", "", *details]
     write_text(folder / "error.txt", "\n".join(lines).rstrip() + "\n")
     if OmegaConf.select(config, "sweep.on_error") == "stop":
         write_text(sweep / FIRST_FAILURE, f"{folder.name}\n")

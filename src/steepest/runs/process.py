@@ -1,4 +1,4 @@
-"""A process: its cores, folder, memory and warnings, and its end when the sweep ends. No torch at import."""
+"""Properties of a process: cores, folder, memory and warnings; and its end when the sweep ends. No torch at import."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import time
 import warnings
 from pathlib import Path
 
-PAUSE = 0.2  # seconds between two checks of whether the parent still runs
+PAUSE = 0.2  # seconds between two checks whether the parent is still running
 KEPT = 31 << 20  # bytes; the C library accepts at most 32 MiB
 FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the folder in which the sweep was started
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def enter_folder() -> None:
-    """Change to the folder in which the sweep was started: a cluster starts its processes in the cluster's folder.
+    """Change to the folder in which the sweep was started: a cluster starts processes in another folder.
 
     Raises:
         FileNotFoundError: if this machine of the cluster does not have that folder.
@@ -37,11 +37,11 @@ def enter_folder() -> None:
 
 
 def end_with(parent: int, *, group: bool = False) -> None:
-    """End this process when its parent exits, because another process may then continue the sweep in the same folders.
+    """End this process when its parent exits: another process may then continue the sweep in the same folders.
 
     Args:
         parent: the parent's process id; if it has exited already, this process ends at once.
-        group: also end the processes of this process's group, which a job started.
+        group: also end the processes of this process's group, which the job started.
     """
 
     def watch() -> None:
@@ -66,7 +66,7 @@ NOT_ABOUT_THE_RUN = (
     ".*LeafSpec.*",  # Lightning 2.6 on torch 2.13, at every batch
     "Checkpoint directory .* exists and is not empty",  # a run is resumed
     "GPU available but not used",  # by choice: small models train faster on the CPU
-    ".*no current CUDA context",  # torch's first matrix product in a backward pass on a GPU; it then makes one
+    ".*no current CUDA context",  # torch's first matrix product in a backward pass on a GPU; torch then creates one
 )
 
 

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.storages.journal._file import BaseJournalFileLock
 
-PRUNER, PRUNED = "pruner", "pruned"  # attributes of a trial: the pruner's node, and the reason why it ended the trial
-LOCKED = 10  # seconds after which the lock of a killed process is broken; a live one holds it for milliseconds
+PRUNER, PRUNED = (
+    "pruner",
+    "pruned",
+)  # attributes of a trial: the pruner's node, and the reason why the pruner ended the trial
+LOCKED = 10  # seconds after which the lock of a killed process is broken; a running one holds it for milliseconds
 
 
 class Trial:
@@ -34,7 +37,7 @@ class Trial:
     Args:
         storage: as for `open_storage`.
         study: the study's name.
-        number: the trial's.
+        number: the trial's number.
         objective: the score to report.
     """
 
@@ -48,10 +51,10 @@ class Trial:
         Args:
             epochs: done so far.
             value: not reported if it is None or not finite.
-            ends: the run ends after this epoch anyway, so the pruner is not asked.
+            ends: the run ends after this epoch anyway, so the pruner is not called.
 
         Returns:
-            Why the pruner ends the run; empty if it does not.
+            Why the pruner ends the run; empty if the run continues.
         """
         if value is None or not math.isfinite(value):
             return ""
@@ -108,7 +111,7 @@ def open_storage(where: str, *, repair: bool = False) -> BaseStorage:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"hydra.sweeper.storage={where}: cannot make {path.parent}: {error.strerror}") from error
+        raise ValueError(f"hydra.sweeper.storage={where}: cannot create {path.parent}: {error.strerror}") from error
     lock = JournalFileSymlinkLock(str(path), grace_period=LOCKED)
     try:
         if repair and path.exists():
@@ -126,7 +129,7 @@ def _repair(journal: Path, lock: BaseJournalFileLock) -> None:
     try:
         content = journal.read_bytes()
         if content and not content.startswith(b"{"):
-            raise ValueError("it is another kind of file")
+            raise ValueError("it is a different kind of file")
         if not content.endswith(b"\n"):
             os.truncate(journal, content.rfind(b"\n") + 1)
     finally:
@@ -135,7 +138,7 @@ def _repair(journal: Path, lock: BaseJournalFileLock) -> None:
 
 @lru_cache(maxsize=8)
 def _study_here(where: str, name: str, process: int) -> tuple[BaseStorage, Study]:
-    """The connection of a process, for all of its trials; a forked child opens its own."""
+    """The connection of a process, for all its trials. A forked child opens another."""
     import optuna
 
     storage = open_storage(where)
@@ -151,7 +154,7 @@ def make(node: Mapping[str, Any], below: str, **given: Any) -> Any:
         given: arguments to add if the constructor takes them and the node does not set them.
 
     Raises:
-        ValueError: for a target, a key or a value that is not possible.
+        ValueError: for an invalid target, key or value.
     """
     target = locate(str(node["_target_"]), {below: object})
     takes = list(inspect.signature(target).parameters)

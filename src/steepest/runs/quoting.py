@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-# A path or a word without characters that have a meaning in Hydra's grammar.
+# A path or a word without special characters of Hydra's grammar.
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _WORDS = {"null", "true", "false", "nan", "inf"}  # Hydra reads these as values of other types
 

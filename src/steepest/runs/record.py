@@ -34,7 +34,7 @@ class RunRecord:
         folder: the run's folder.
         overrides: what the user typed after `train.py`.
         resumed: whether the folder holds an earlier part of this run.
-        notes: decisions that the user should know, such as a change of the objective.
+        notes: decisions that the user should know about, such as a change of the objective.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class RunRecord:
 
     def __post_init__(self) -> None:
         before = self._read("run.json") if self.resumed else {}
-        self.began = False
+        self.written = False
         self.seconds_before = float(self._read("metrics.json").get("seconds", 0.0)) if self.resumed else 0.0
         self.facts: dict[str, Any] = before | {
             "status": "running",
@@ -72,10 +72,10 @@ class RunRecord:
         Args:
             config: resolved.
             data: the `data_facts` of its data.
-            device: the device in words.
+            device: the name of the device.
             engine: what computes the updates: ``kernel``, ``textbook`` or ``autograd``.
             why: the reason if a hand-derived model does not use the kernel.
-            text: the text of config.yaml, if it is known already.
+            text: the text of config.yaml, if it is already known.
 
         Raises:
             ValueError: if the data of a resumed run have changed.
@@ -83,8 +83,8 @@ class RunRecord:
         before = self.facts.get("data")
         if self.resumed and before and before["sha256"] != data["sha256"]:
             raise ValueError(
-                f"resume={self.folder}: the data changed since the run began (sha256 {before['sha256'][:12]}, now "
-                f"{data['sha256'][:12]}): bring back {before['source']}, or start a new run"
+                f"resume={self.folder}: the data have changed since the run started (sha256 {before['sha256'][:12]}, "
+                f"now {data['sha256'][:12]}): restore {before['source']}, or start a new run"
             )
         self.facts |= {
             "again": as_single_run(self.facts["overrides"], config),
@@ -98,7 +98,7 @@ class RunRecord:
         }
         write_text(self.folder / "config.yaml", text or yaml.safe_dump(config, sort_keys=False))
         self._write_facts()
-        self.began = True
+        self.written = True
 
     def end(self, metrics: dict[str, Any]) -> None:
         """Write the final metrics.json and run.json. Adds the seconds of earlier parts of the run."""
@@ -111,7 +111,7 @@ class RunRecord:
 
         If resuming the run was refused, its record stays as it was.
         """
-        if self.began or not self.resumed:
+        if self.written or not self.resumed:
             (self.folder / "metrics.json").unlink(missing_ok=True)
             self._end_facts("failed", reason)
 
@@ -134,7 +134,7 @@ class RunRecord:
 
 
 def data_facts(data: PreparedData) -> dict[str, Any]:
-    """Facts about the data: source, rows, samples, and a checksum of the file, or of the numbers of a made data set."""
+    """Facts about the data: source, rows, samples, and a checksum of the file or of the generated numbers."""
     windows = data.windows
     path = getattr(data.dataset, "path", None)
     if path is not None:
@@ -154,7 +154,7 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """The device in words."""
+    """The name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"
@@ -170,11 +170,11 @@ def _git() -> dict[str, Any]:
     """The revision of the checkout that this code runs from; nulls outside a checkout."""
     here = Path(__file__).resolve().parent
 
-    def ask(*words: str) -> str | None:
+    def git(*words: str) -> str | None:
         try:
             return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
         except (OSError, subprocess.CalledProcessError):
             return None
 
-    changes = ask("status", "--porcelain")
-    return {"revision": ask("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+    changes = git("status", "--porcelain")
+    return {"revision": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}

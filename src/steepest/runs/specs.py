@@ -1,7 +1,7 @@
 """Dataclasses with the keys of those config groups whose constructors need Lightning. No torch.
 
 Configs are checked against them without importing Lightning, which takes seconds. Both drivers build models from them,
-and their fields are a checkpoint's hyper-parameters. The other groups (`data`, `stop`, `callbacks`, `optimizer`) are
+and checkpoints keep their fields as hyper-parameters. The other groups (`data`, `stop`, `callbacks`, `optimizer`) are
 checked against the signatures of their classes.
 """
 
@@ -25,7 +25,7 @@ class LinearModel:
         inputs: D.
         outputs: O.
         loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
-        seed: of the initial weights.
+        seed: the seed of the initial weights.
         init_scale: multiplies the initial weights.
     """
 
@@ -71,7 +71,7 @@ class ManualModel(MLPModel):
     """`MLPModel` with hand-derived gradients.
 
     Attributes:
-        updates_per_step: the most updates in one step of the Trainer; it does not change the trajectory.
+        updates_per_step: the maximum number of updates per Trainer step; it does not change the trajectory.
         gradient_clip_val: bound on the gradient's Euclidean norm, or on each of its numbers; None for no bound.
         gradient_clip_algorithm: ``norm`` (default) or ``value``.
         engine: ``kernel`` (compiled, on the CPU), ``textbook`` (the formulas of `nets/`, one update a step), or
@@ -91,7 +91,7 @@ class ManualModel(MLPModel):
 
 @dataclass
 class TrainerOptions:
-    """The options of Lightning's `Trainer` in conf/trainer/base/lightning.yaml; a config may set the others, too."""
+    """The options of Lightning's `Trainer` in conf/trainer/base/lightning.yaml; a config may also set the others."""
 
     accelerator: str = "auto"
     devices: list[int] | str | int = "auto"
@@ -120,7 +120,7 @@ class LoggerOptions:
 
 def _check_init_scale(scale: float) -> None:
     if not 0 <= scale < math.inf:
-        raise ValueError(f"model.init_scale={scale} must be 0 or more: 1 is the usual start")
+        raise ValueError(f"model.init_scale={scale} must be 0 or more; the default is 1")
 
 
 LINEAR = "steepest.lightning.predictors.LinearPredictor"

@@ -1,7 +1,7 @@
 """When gradient descent ends: the rules of `stop=...`, for both drivers. No Lightning.
 
-Every rule also has the limits `epochs` and `updates`; whatever is reached first ends the run. The reason is part of a
-run's state: a run that its rule has ended does not continue when it is resumed; one that reached a limit may.
+Every rule also has the limits `epochs` and `updates`; whichever is reached first ends the run. The reason is part of a
+run's state: a resumed run does not continue if its rule has ended it; it may continue if it reached a limit.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Epochs:
 
     @property
     def updates_limit(self) -> int | None:
-        """The most updates; None for no limit."""
+        """The maximum number of updates; None for no limit."""
         return None if self.updates == -1 else self.updates
 
     def look(self, at: EpochEnd) -> str:
@@ -76,11 +76,11 @@ class Epochs:
         return ""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
+        """The state that a resumed run needs."""
         return {"reason": self.reason}
 
     def load_state_dict(self, state: dict[str, Any], *, epochs: int, updates: int) -> None:
-        """Restore the state of a run after this many epochs and updates; its limits may have been raised since."""
+        """Restore the state of a run after this many epochs and updates. Its limits may have been raised since then."""
         vars(self).update(state)
         if not is_verdict(self.reason):
             self.reason = self.limit(epochs, updates)
@@ -90,7 +90,7 @@ class Epochs:
 class Threshold(Epochs):
     """Ends a run when the loss of the whole training part, at the current parameters, is below a number.
 
-    (The mean of an epoch's batch losses does not serve: each of them is computed before its update.)
+    (The mean of an epoch's batch losses is not used: each of them is computed before its update.)
 
     Attributes:
         loss: the number, in the units of the training loss (standardised by the training rows).
@@ -144,7 +144,7 @@ class EarlyStop(Epochs):
     Attributes:
         monitor: the objective; its name tells whether higher or lower is better.
         patience: epochs without improvement.
-        min_delta: the least improvement that counts, in the objective's units.
+        min_delta: the smallest improvement that counts, in the objective's units.
         epochs, updates: limits, as in `Epochs`.
     """
 
@@ -158,7 +158,7 @@ class EarlyStop(Epochs):
         if self.patience < 1:
             raise ValueError(f"stop.patience={self.patience} must be 1 or more")
         if not 0 <= self.min_delta < math.inf:
-            raise ValueError(f"stop.min_delta={self.min_delta} must be a number of 0 or more")
+            raise ValueError(f"stop.min_delta={self.min_delta} must be 0 or more")
         self.best: float | None = None
         self.waited = 0
 
@@ -180,7 +180,7 @@ class EarlyStop(Epochs):
 
 
 def is_verdict(reason: str) -> bool:
-    """Whether this reason ends a run for good: a rule or a pruner gave it, and not a limit, which can be raised."""
+    """Whether this reason is final: it comes from a rule or a pruner, not from a limit, which can be raised."""
     return reason.startswith(("threshold:", "stationary:", "early stopping:", "pruned:"))
 
 

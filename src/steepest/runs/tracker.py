@@ -1,7 +1,7 @@
-"""What happens after a run's updates and epochs, whether a Trainer or a thread of a sweep drives the run.
+"""The work after a run's updates and epochs, for both drivers: a Trainer, or a thread of a sweep.
 
-At the end of an epoch the instruments look, train and val are scored, the best epoch is kept, and the stop rule decides
-whether the run ends. No Lightning here.
+At the end of an epoch the instruments are called, train and val are scored, the best epoch is kept, and the stop rule
+decides whether the run ends. No Lightning.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Best:
 
     Attributes:
         objective: its score.
-        least: the best score of all epochs, which may be better by rounding.
+        least: the best score of all epochs, which may differ from it by rounding.
         weights: the network's parameters, by name.
     """
 
@@ -54,7 +54,7 @@ class Tracker:
         instruments: by the names of `callbacks`.
         scorers: of the parts that are scored at every epoch.
         outputs: a part's outputs (N, O) in model space, at the current parameters.
-        references: losses of baselines, written beside every epoch's scores.
+        references: losses of the baselines, written with every epoch's scores.
         trial: the trial of a study whose pruner may end the run.
     """
 
@@ -79,7 +79,7 @@ class Tracker:
 
     @property
     def wants_entries(self) -> bool:
-        """Whether logs of updates have to hold all parameters."""
+        """Whether the logs of updates must hold all parameters."""
         return any(i.wants_entries(self.view.network) for i in self.instruments.values())
 
     def begin(self) -> None:
@@ -88,16 +88,16 @@ class Tracker:
             instrument.begin(self.view)
 
     def updates_ahead(self) -> int:
-        """How many updates can run before an instrument looks; 0 if one looks at the next update."""
+        """How many updates can run before an instrument needs a single one; 0 if one needs the next update."""
         return min((i.next_look(self.view.updates) for i in self.instruments.values()), default=NEVER)
 
     def updates_left(self) -> int:
-        """How many updates the run's limit leaves."""
+        """The number of updates left before the run's limit."""
         limit = self.rule.updates_limit
         return NEVER if limit is None else limit - self.view.updates
 
     def look(self, x_ND: Tensor, y_NH: Tensor, loss: float, gradients: list[Tensor]) -> None:
-        """Show the next update, before it is applied, to the instruments that look at it."""
+        """Pass the next update, before it is applied, to the instruments that need it."""
         self.view.seen, self.view.gradients = (x_ND, y_NH, loss), gradients
         for instrument in self.instruments.values():
             if instrument.next_look(self.view.updates) == 0:
@@ -134,7 +134,7 @@ class Tracker:
         return scores
 
     def flush(self) -> None:
-        """Make the instruments write what they have buffered."""
+        """Let the instruments write what they have buffered."""
         for instrument in self.instruments.values():
             instrument.flush(self.view)
 
@@ -145,11 +145,11 @@ class Tracker:
         self.flush()
 
     def results(self) -> dict[str, Any]:
-        """What the instruments add to metrics.json."""
+        """The instruments' entries for metrics.json."""
         return {key: value for i in self.instruments.values() for key, value in i.result().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to report the same results as an uninterrupted one: plain data and tensors."""
+        """The state from which a resumed run reports what an uninterrupted one does: plain data and tensors."""
         view = self.view
         return {
             "updates": view.updates,
@@ -165,7 +165,7 @@ class Tracker:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the state. A limit may have been raised since; the verdict of a stop rule stands."""
+        """Restore the state. A limit may have been raised since then; the verdict of a stop rule is final."""
         view = self.view
         view.updates, view.samples, view.batch = state["updates"], state["samples"], state["batch"]
         view.epochs = view.updates // state["batches"]
@@ -194,7 +194,7 @@ class Tracker:
         return -value if better(self.objective) == "max" else value
 
     def _is_best(self, value: float) -> bool:
-        """Whether an objective is the best so far. Of objectives that are equal to rounding, the latest is the best."""
+        """Whether an objective is the best so far. Among objectives equal up to rounding, the latest is best."""
         if self.best is None or not math.isfinite(value):
             return math.isfinite(value)
         epsilon = torch.finfo(next(self.view.network.parameters()).dtype).eps

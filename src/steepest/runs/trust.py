@@ -1,7 +1,7 @@
-"""The allow-list of `_target_`s: nothing else that a config names is imported or called. No torch at import.
+"""The allow-list of `_target_`s: a config cannot import or call anything else. No torch at import.
 
 Two places call what a config names: a run (`runs/config.py`), and Hydra itself, which builds the callbacks, the sweeper
-and the launcher of its own node as soon as it has composed a config. `guard_hydra` guards the second place.
+and the launcher of its `hydra` node as soon as it has composed a config. `guard_hydra` guards the second place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from steepest.data.faults import Faults
-from steepest.runs.hydra_internals import CORE_PLUGINS, look_at_every_config, primary_config
+from steepest.runs.hydra_internals import CORE_PLUGINS, check_every_config, primary_config
 
 EXTRAS = {  # packages that shipped configs name -> the extra that installs each
     "hydra_plugins.hydra_joblib_launcher.": "joblib",
@@ -33,7 +33,7 @@ EXTRAS = {  # packages that shipped configs name -> the extra that installs each
 # Dotted prefix -> the required base class (a class, or a path that is imported on use), or None for anything there.
 Approved = Mapping[str, type | str | None]
 
-# What Hydra's own node may name. Hydra imports plugins before it composes a config.
+# What the `hydra` node may name. Hydra imports plugins before it composes a config.
 FOR_HYDRA: Approved = {
     "steepest.": Callback,
     CORE_PLUGINS: Plugin,
@@ -80,15 +80,15 @@ def locate(path: str, approved: Approved) -> Callable[..., Any]:
 def guard_hydra() -> None:
     """Make Hydra check each config that it composes in this process, before it builds anything from it."""
 
-    def look(config: DictConfig, loader: ConfigLoader, name: str | None, overrides: list[str]) -> None:
+    def check(config: DictConfig, loader: ConfigLoader, name: str | None, overrides: list[str]) -> None:
         check_trust(config, loader, name, overrides)
         check_hydra(config)
 
-    look_at_every_config(look)
+    check_every_config(check)
 
 
 def check_hydra(config: DictConfig) -> None:
-    """Check the targets in Hydra's own node against `FOR_HYDRA` and the config's `trust`.
+    """Check the targets in the `hydra` node against `FOR_HYDRA` and the config's `trust`.
 
     Raises:
         ValueError: listing every target that is not approved.
@@ -105,20 +105,20 @@ def check_hydra(config: DictConfig) -> None:
 
 
 def check_trust(config: DictConfig, loader: ConfigLoader, name: str | None, overrides: list[str]) -> None:
-    """Refuse trust that comes from neither the command line nor train.yaml: an experiment may not trust itself.
+    """Refuse trust that comes from neither the command line nor train.yaml: an experiment must not trust itself.
 
     Raises:
         ValueError: naming the packages and the override that trusts them.
     """
-    asked = OmegaConf.select(config, "trust") or []
-    said = any(o.key_or_group == "trust" for o in OverridesParser.create().parse_overrides(overrides))
-    if not asked or said:
+    requested = OmegaConf.select(config, "trust") or []
+    on_command_line = any(o.key_or_group == "trust" for o in OverridesParser.create().parse_overrides(overrides))
+    if not requested or on_command_line:
         return
     primary = primary_config(loader, name)
     given = [] if primary is None else OmegaConf.select(primary, "trust") or []
-    if more := [package for package in asked if package not in given]:
+    if more := [package for package in requested if package not in given]:
         raise ValueError(
-            f"a file of this config trusts {', '.join(more)}: if you do too, add trust=[{','.join(asked)}]"
+            f"a file of this config trusts {', '.join(more)}: if you do too, add trust=[{','.join(requested)}]"
         )
 
 

@@ -1,4 +1,4 @@
-"""A dry run's estimate: which jobs threads train, how many updates the sweep makes, and how long it takes."""
+"""A dry run's estimate: which jobs threads train, how many updates the sweep does, and how long it takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, open_dict
 
 from steepest.data.batches import Batches, PreparedData
-from steepest.engine.turns import turn
+from steepest.engine.pythonlock import hold
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.config import Checked, check
 from steepest.runs.drive import SharedData, drive
@@ -22,8 +22,8 @@ from steepest.runs.process import cores, tame_warnings
 from steepest.sweep.compose import Composer
 from steepest.sweep.threads import Job, plan
 
-TRAINER = 1.5  # seconds of a Trainer's run beside its updates
-FEW, MANY = 50, 250  # updates of two trial fits: their difference in time is the cost of the updates
+TRAINER = 1.5  # seconds of a Trainer's run in addition to its updates
+FEW, MANY = 50, 250  # updates of two trial fits: the difference in time is the cost of the updates
 EPOCHS, JOBS = 3, 2  # epochs of a trial run, and trial runs of each thread
 
 
@@ -33,9 +33,9 @@ def describe(
     """Lines that say which jobs threads train, which run one at a time, and about how long the sweep takes.
 
     Args:
-        composer: of their configs.
-        config: the sweep's.
-        job_overrides: of each job.
+        composer: composes the jobs' configs.
+        config: the sweep's config.
+        job_overrides: the overrides of each job.
         first: the number of the first job.
     """
     tame_warnings()
@@ -50,10 +50,10 @@ def describe(
             yield f"one at a time: {len(numbers)} jobs, such as job {numbers[0]}: {reason}"
         single = [number for numbers in alone.values() for number in numbers]
     side_by_side = (launcher.n_jobs or cores()) if "n_jobs" in launcher else 1
-    updates, seconds = 0, time.process_time()  # the sweep itself starts as this process did
+    updates, seconds = 0, time.process_time()  # the sweep takes as long to start as this process did
     if jobs:
-        made, took = _in_threads(list(jobs.values()), min(side_by_side, len(jobs)))
-        updates, seconds = updates + made, seconds + took
+        count, duration = _in_threads(list(jobs.values()), min(side_by_side, len(jobs)))
+        updates, seconds = updates + count, seconds + duration
     if single:
         alone_config = composer.compose(job_overrides[single[0] - first])
         with open_dict(alone_config):
@@ -63,9 +63,9 @@ def describe(
         import steepest.lightning.run  # noqa: F401  # as the jobs do
 
         seconds += time.process_time() - imported
-        made, took = _one_at_a_time(check(alone_config))
-        aside = 1 if jobs else side_by_side  # the threads launcher runs them one after the other
-        updates, seconds = updates + made * len(single), seconds + took * len(single) / aside
+        count, duration = _one_at_a_time(check(alone_config))
+        parallel = 1 if jobs else side_by_side  # the threads launcher runs them one after the other
+        updates, seconds = updates + count * len(single), seconds + duration * len(single) / parallel
     yield f"At most {updates:,} updates; about {_duration(seconds)} on this machine."
 
 
@@ -76,21 +76,21 @@ def _in_threads(jobs: Sequence[Job], threads: int) -> tuple[int, float]:
     for job in jobs:
         data = shared.of(job.checked)
         batches = _batches(data.data)
-        most, epochs = limits(job.checked, batches)
+        count, epochs = limits(job.checked, batches)
         model = job.checked.groups["model"].arguments
         shape = f"{job.checked.plain['data']} {model.get('hidden')} {job.checked.groups['optimizer'].path}"
         if shape not in tried:
-            _try(job, shared, 1, threads)  # warms up what all jobs share
+            _try(job, shared, 1, threads)  # loads what all jobs share
             one, several = (_try(job, shared, epochs, threads) for epochs in (1, 1 + EPOCHS))
             each = max(0.0, several - one) / EPOCHS
             tried[shape] = max(0.0, one - each), each
         fixed, each = tried[shape]
-        updates, seconds = updates + most, seconds + fixed + each * epochs
+        updates, seconds = updates + count, seconds + fixed + each * epochs
     return updates, seconds
 
 
 def _try(job: Job, shared: SharedData, epochs: int, threads: int) -> float:
-    """Seconds per job, including its folder, if each has `epochs` epochs and all threads train."""
+    """Seconds per job, including the files in its folder, if each job has `epochs` epochs and all threads train."""
     groups = job.checked.groups
     stop, trainer = groups["stop"], groups["trainer"]
     arguments = stop.arguments | {"epochs": epochs, "updates": -1}
@@ -101,13 +101,13 @@ def _try(job: Job, shared: SharedData, epochs: int, threads: int) -> float:
     checked, lock = Checked(job.checked.plain, job.checked.run, groups | fewer), threading.Lock()
 
     def one(folder: Path) -> None:
-        with turn(lock):
+        with hold(lock):
             drive(checked, folder, job.overrides, shared, config_text=job.texts.resolved)
 
     with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(threads) as pool:
-        began = time.perf_counter()
+        started = time.perf_counter()
         list(pool.map(one, [Path(root, str(number)) for number in range(JOBS * threads)]))
-        return (time.perf_counter() - began) / (JOBS * threads)
+        return (time.perf_counter() - started) / (JOBS * threads)
 
 
 def _one_at_a_time(checked: Checked) -> tuple[int, float]:
@@ -123,9 +123,9 @@ def _one_at_a_time(checked: Checked) -> tuple[int, float]:
 
     def seconds(updates: int) -> float:
         trainer = checked.groups["trainer"](**off | {"max_steps": updates, "limit_val_batches": 0, "callbacks": []})
-        began = time.perf_counter()
+        started = time.perf_counter()
         trainer.fit(model, datamodule=datamodule)
-        return time.perf_counter() - began
+        return time.perf_counter() - started
 
     seconds(FEW)
     update = max(0.0, seconds(MANY) - seconds(FEW)) / (MANY - FEW)
@@ -140,7 +140,7 @@ def _batches(data: PreparedData | None) -> int:
 
 
 def limits(checked: Checked, batches: int) -> tuple[int, int]:
-    """The most updates and epochs that a run's stop rule allows."""
+    """The maximum number of updates and epochs that a run's stop rule allows."""
     rule = checked.groups["stop"]()
     by_epochs = [rule.epochs * batches] if rule.epochs not in (None, -1) else []
     by_updates = [rule.updates] if rule.updates not in (None, -1) else []
@@ -149,7 +149,7 @@ def limits(checked: Checked, batches: int) -> tuple[int, int]:
 
 
 def _duration(seconds: float) -> str:
-    """A number of seconds in words."""
+    """A duration as text."""
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

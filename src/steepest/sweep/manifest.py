@@ -1,6 +1,6 @@
 """sweep.json: a sweep's command and the state of each of its jobs, on disk before the first job starts. No torch.
 
-Each job's process writes the job's own records: job.json when it starts, run.json and metrics.json when it ends. The
+Each job's process writes the job's records: job.json when it starts, run.json and metrics.json when it ends. The
 manifest collects them, so a sweep whose process was killed can still be read and continued.
 """
 
@@ -28,9 +28,9 @@ class JobState:
     Attributes:
         job: the job's number.
         id: a hash of the overrides: equal overrides have equal ids.
-        overrides: the job's own, without Hydra's.
+        overrides: the job's, without Hydra's.
         status: waiting, running, finished or failed.
-        folder: the job's folder, below the sweep's; None if it is not known.
+        folder: the job's folder, below the sweep's; None if it is not known yet.
         objective: the score of a finished job.
         error: why a failed job failed.
     """
@@ -51,7 +51,7 @@ class Manifest:
     """A sweep.
 
     Attributes:
-        folder: the sweep's.
+        folder: the sweep's folder.
         command: how to start the sweep again: program, working directory, and the overrides of the task and of Hydra.
         objective: the score that ranks its jobs.
         config: the config without the varied values; a resumed sweep must have the same one.
@@ -86,7 +86,7 @@ class Manifest:
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{path} cannot be read ({_reason(error)}). Restore it from a copy, or start the sweep again with "
-                "another hydra.sweep.dir; the folders of the finished jobs stay as they are"
+                "another hydra.sweep.dir; the folders of the finished jobs stay unchanged"
             ) from None
 
     def write(self) -> None:
@@ -99,15 +99,15 @@ class Manifest:
         """Add jobs that are about to be launched; jobs that are already known keep their state.
 
         Args:
-            overrides: each job's.
-            first: the number of the first job; new jobs are numbered from it.
+            overrides: each job's overrides.
+            first: the number of the first job; new jobs are numbered from there.
             subdir: the pattern of the jobs' folders, where ``{}`` stands for the number; None if not known yet.
         """
         states: list[JobState] = []
-        for number, own in enumerate(overrides, start=first):
-            task = of_task(own)
+        for number, job_overrides in enumerate(overrides, start=first):
+            task = of_task(job_overrides)
             identity, repeated = job_id(task), 0
-            # A sweep may hold the same overrides twice.
+            # A sweep may contain the same overrides twice.
             while identity in self.jobs and any(s is self.jobs[identity] for s in states):
                 repeated += 1
                 identity = job_id([*task, f"again {repeated}"])
@@ -121,7 +121,7 @@ class Manifest:
         """Read the folders of jobs that have not ended; return whether any job's status changed.
 
         Args:
-            over: whether all processes have ended, so that a job without a record of its end was killed.
+            over: whether all processes have ended: a job without a record of its end was then killed.
         """
         before = [job.status for job in self.jobs.values()]
         for job in self.jobs.values():
@@ -162,7 +162,7 @@ def read_record(path: Path) -> tuple[dict[str, Any], str | None]:
         content = read_json(path)
     except (OSError, ValueError) as error:
         return {}, f"{path} cannot be read ({_reason(error)})"
-    return (content, None) if isinstance(content, dict) else ({}, f"{path} cannot be read (it holds no JSON object)")
+    return (content, None) if isinstance(content, dict) else ({}, f"{path} cannot be read (it has no JSON object)")
 
 
 def job_id(overrides: Iterable[str]) -> str:
@@ -186,7 +186,7 @@ def changed_keys(before: Any, now: Any, at: str = "") -> list[str]:
 def job_number(sweep: Path, folder: Path, default: int) -> int:
     """The number of the job with this folder; `default` if the sweep has no such job.
 
-    In a resumed sweep Hydra counts jobs anew; the manifest keeps their numbers.
+    In a resumed sweep, Hydra numbers the jobs from 0 again; the manifest keeps their numbers.
     """
     manifest, _ = read_record(sweep / NAME)
     for job in manifest.get("jobs", []):

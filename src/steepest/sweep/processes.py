@@ -1,7 +1,7 @@
-"""Runs each job of a sweep as its own `python train.py` process, several at a time. No torch.
+"""Runs each job of a sweep as a separate `python train.py` process, several at a time. No torch.
 
-To the job it is a single run in a given folder. So a job may start its own processes (DDP), crash or hang without
-affecting any other job.
+Each job is a single run in a given folder. It may start more processes (DDP), crash or hang without affecting any other
+job.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 OUTPUT = "output.txt"  # a job's stdout and stderr
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
-OWN = (
+SWEEP_KEYS = (
     "hydra.sweep", "hydra.launcher", "hydra/launcher", "hydra.sweeper", "hydra/sweeper", "hydra.mode", "hydra.run.dir",
 )  # fmt: skip
 # A distributed launcher that starts the sweep sets these variables; the jobs must not inherit them.
@@ -47,9 +47,9 @@ class Processes:
 
     Args:
         composer: composes the jobs' configs.
-        config: the sweep's.
-        n_jobs: the most jobs at a time; None: the number of cores.
-        timeout: seconds after which a job is ended; None: no limit.
+        config: the sweep's config.
+        n_jobs: the maximum number of jobs at a time; None: the number of cores.
+        timeout: seconds after which a job is stopped; None: no limit.
     """
 
     def __init__(self, composer: Composer, config: DictConfig, n_jobs: int | None, timeout: float | None) -> None:
@@ -92,7 +92,7 @@ class Processes:
 
     def _start(self, task: Sequence[str], folder: Path) -> subprocess.Popen:
         typed = OmegaConf.to_container(self.config.hydra.overrides, resolve=False)["hydra"]  # type: ignore[call-overload,index]
-        hydra = [o for o in typed if not o.lstrip("+~").startswith(OWN)]
+        hydra = [o for o in typed if not o.lstrip("+~").startswith(SWEEP_KEYS)]
         flags = config_flags(sys.argv[1:])
         where = f"hydra.run.dir={hydra_quoted(str(folder))}"
         environment = {k: v for k, v in os.environ.items() if k not in RANKS} | {SWEEP: str(os.getpid())}
@@ -106,7 +106,7 @@ class Processes:
         return process
 
     def _wait(self, process: subprocess.Popen) -> str | None:
-        """Wait until a job ends; return the error if the job could not record it."""
+        """Wait until a job ends. Return its error if the job could not record it."""
         try:
             code = process.wait(self.timeout)
         except subprocess.TimeoutExpired:
@@ -116,8 +116,8 @@ class Processes:
             _end(process, signal.SIGKILL)  # and all processes that it started
             process.wait()
             return (
-                f"it was stopped because it was not done after hydra.launcher.timeout={self.timeout:g} seconds: raise "
-                "the limit, or set it to null for none"
+                f"it did not finish within hydra.launcher.timeout={self.timeout:g} seconds and was stopped: raise the "
+                "limit, or set it to null for no limit"
             )
         finally:
             self.running.discard(process)

@@ -1,7 +1,7 @@
 """A sweep's record: sweep.json, results.csv and a table with the winner on top.
 
-A Hydra callback, so it works with any sweeper and launcher: it reads the folders of the jobs. Hydra turns errors of
-callbacks into warnings, so every hook here ends the sweep itself if it fails. No torch at import.
+It is a Hydra callback that reads the folders of the jobs, so it works with any sweeper and launcher. Hydra turns errors
+of callbacks into warnings, so every hook here ends the sweep itself if it fails. No torch at import.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RESUMED = "STEEPEST_RESUME"  # set by `steepest resume`: continue the sweep in h
 
 
 def ends_the_sweep(hook: Callable[..., None]) -> Callable[..., None]:
-    """Let an error in a hook end the process with a message and an exit code: Hydra would only warn of it."""
+    """End the process with a message and an exit code if a hook fails: Hydra would only print a warning."""
 
     @functools.wraps(hook)
     def guarded(*positional: Any, **named: Any) -> None:
@@ -60,17 +60,17 @@ def ends_the_sweep(hook: Callable[..., None]) -> Callable[..., None]:
 
 
 class SweepRecord(Callback):
-    """Keeps sweep.json and results.csv up to date from before the first job starts until the last one ends.
+    """Keeps sweep.json and results.csv up to date, from before the first job starts until the last one ends.
 
     Attributes:
-        manifest: of the sweep that this process runs; None in a job's own process.
+        manifest: the manifest of the sweep that this process runs; None in the process of a job.
     """
 
     def __init__(self) -> None:
         self.manifest: Manifest | None = None
         self.rows: dict[str, Row] = {}
         self.lock = threading.Lock()
-        self.made: list[Path] = []  # folders that this sweep creates: its own and missing parents
+        self.created: list[Path] = []  # folders that this sweep creates: its folder and missing parents
 
     def __reduce__(self) -> Any:
         """Pickle an empty record: jobs in other processes do not write the sweep's files."""
@@ -78,13 +78,13 @@ class SweepRecord(Callback):
 
     @ends_the_sweep
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Make the manifest of a new sweep, or read that of a resumed one; `register` writes it with its jobs."""
+        """Create the manifest of a new sweep, or read that of a resumed one; `register` writes it with its jobs."""
         os.environ[SWEEP] = str(os.getpid())
         folder, plain = Path(str(config.hydra.sweep.dir)), _task(config)
-        own = folder.absolute()  # a job may change the working directory (hydra.job.chdir)
-        self.made = [path for path in (own, *own.parents) if not path.exists()]
+        absolute = folder.absolute()  # a job may change the working directory (hydra.job.chdir)
+        self.created = [path for path in (absolute, *absolute.parents) if not path.exists()]
         if os.environ.get(RESUMED):
-            self.manifest = _resumed(own, plain)
+            self.manifest = _resumed(absolute, plain)
         elif (folder / NAME).exists():
             raise ValueError(
                 f"{folder} already holds a sweep: continue it with {resume_sweep_command(folder)}, or choose another "
@@ -97,7 +97,7 @@ class SweepRecord(Callback):
                 "task": _typed(config, "task"),
                 "hydra": [o for o in _typed(config, "hydra") if not o.startswith("hydra.sweep.dir=")],
             }
-            self.manifest = Manifest(own, command, str(config.objective), plain, started=now())
+            self.manifest = Manifest(absolute, command, str(config.objective), plain, started=now())
         # Every launcher, whatever its options, gets its jobs through this record.
         plugins = Plugins.instance()
         original = plugins.instantiate_launcher
@@ -121,7 +121,7 @@ class SweepRecord(Callback):
 
     @ends_the_sweep
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Add the job's result to the tables, in the sweep's own process."""
+        """Add the job's result to the tables, in the sweep's process."""
         if is_sweep(config) and self.manifest is not None:
             self.refresh()
 
@@ -152,10 +152,10 @@ class SweepRecord(Callback):
         try:
             states = self._registered(manifest, overrides, first, config, composer)
         except Exception:
-            if self.made and not (manifest.folder / NAME).exists():  # a refused sweep leaves no folder
+            if self.created and not (manifest.folder / NAME).exists():  # a refused sweep leaves no folder
                 shutil.rmtree(manifest.folder, ignore_errors=True)
                 with suppress(OSError):  # another sweep uses the folder
-                    for path in self.made[1:]:
+                    for path in self.created[1:]:
                         path.rmdir()
             raise
         for state in states:
@@ -170,13 +170,13 @@ class SweepRecord(Callback):
         self, manifest: Manifest, overrides: Sequence[Sequence[str]], first: int, config: DictConfig, composer: Composer
     ) -> list[JobState]:
         subdir = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[call-overload,index]
-        trials = OmegaConf.select(config, "hydra.sweeper.n_trials") or 1  # the tuner launches a few at a time
+        trials = OmegaConf.select(config, "hydra.sweeper.n_trials") or 1  # the tuner launches a few jobs at a time
         if "${" not in subdir and trials > 1:
             raise ValueError(f"hydra.sweep.subdir={subdir} gives the same folder to all {trials} trials: {DISTINCT}")
         states = manifest.register(overrides, first, "{}" if subdir == "${hydra.job.num}" else None)
         previews = {
-            state.job: composer.preview(own, state.job)
-            for state, own in zip(states, overrides, strict=True)
+            state.job: composer.preview(job_overrides, state.job)
+            for state, job_overrides in zip(states, overrides, strict=True)
             if state.status != "finished"
         }
         for state in states:
@@ -208,8 +208,10 @@ class SweepRecord(Callback):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """While jobs run, keep the tables up to date and show the progress on a bar."""
+        """While jobs run, keep the tables up to date and show a progress bar."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from steepest.evaluate.terminal import terminal
 
         assert self.manifest is not None
         manifest, over, problems = self.manifest, threading.Event(), []
@@ -224,7 +226,7 @@ class SweepRecord(Callback):
                 before = time.perf_counter()
                 try:
                     self.refresh()
-                except Exception as error:  # raised below, in the sweep's own thread
+                except Exception as error:  # raised below, in the sweep's thread
                     problems.append(error)
                     return
                 failed = manifest.count("failed")
@@ -232,9 +234,10 @@ class SweepRecord(Callback):
                     bar, completed=manifest.count("finished", "failed"), total=len(manifest.jobs),
                     failed=f"{failed} failed" if failed else "",
                 )  # fmt: skip
-                pause = max(0.2, 20 * (time.perf_counter() - before))  # at most a twentieth of the time goes to it
+                pause = max(0.2, 20 * (time.perf_counter() - before))  # this takes at most a twentieth of the time
 
-        with Progress(*columns, transient=True) as progress:
+        console = terminal()
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             bar = progress.add_task("jobs", total=len(manifest.jobs), failed="")
             thread = threading.Thread(target=follow, args=(progress, bar), daemon=True)
             thread.start()
@@ -261,14 +264,16 @@ class _Recorded:
             self._describe(states, job_overrides, initial_job_idx)
             raise SystemExit(0)
         left = [i for i, state in enumerate(states) if state.status != "finished"]
-        asked = []
+        remaining = []
         for number, i in enumerate(left, start=initial_job_idx):  # Hydra renumbers jobs; their folders stay
             folder = str(states[i].folder)
             pinned = [] if folder == str(number) else [f"{SUBDIR}{hydra_quoted(folder)}"]
-            asked.append([*job_overrides[i], *pinned])
+            remaining.append([*job_overrides[i], *pinned])
         try:
             with self.record.watching():
-                returned = dict(zip(left, self.launcher.launch(asked, initial_job_idx), strict=True)) if left else {}
+                returned = (
+                    dict(zip(left, self.launcher.launch(remaining, initial_job_idx), strict=True)) if left else {}
+                )
         except SystemExit as end:
             if end.code:
                 raise
@@ -278,10 +283,10 @@ class _Recorded:
 
     def _describe(self, states: Sequence[JobState], job_overrides: Sequence[Sequence[str]], first: int) -> None:
         """Print the jobs of the sweep, and an estimate of its duration."""
-        for number, (state, own) in enumerate(zip(states, job_overrides, strict=True), start=first):
-            again = as_single_run(state.overrides, self.composer.preview(own, number).plain)
+        for number, (state, one) in enumerate(zip(states, job_overrides, strict=True), start=first):
+            again = as_single_run(state.overrides, self.composer.preview(one, number).plain)
             print(f"job {state.job} ({state.status}): {train_command(again)}")
-        left = [own for own, state in zip(job_overrides, states, strict=True) if state.status != "finished"]
+        left = [one for one, state in zip(job_overrides, states, strict=True) if state.status != "finished"]
         print(f"{len(states)} jobs, of which {len(states) - len(left)} are finished.")
         if left:
             from steepest.sweep.estimate import describe  # imports torch, which takes seconds
@@ -322,7 +327,7 @@ def is_sweep(config: DictConfig) -> bool:
 
 
 def _typed(config: DictConfig, kind: str) -> list[str]:
-    """The overrides of the task or of Hydra, as they were typed, with interpolations unresolved."""
+    """The overrides of the task or of Hydra as the user typed them, with interpolations unresolved."""
     typed = OmegaConf.to_container(config.hydra.overrides, resolve=False)
     return [str(override) for override in typed[kind]]  # type: ignore[call-overload,index]
 

@@ -12,16 +12,16 @@ from typing import Any
 
 from steepest.sweep.manifest import Manifest
 
-MOST_NAMED = 8  # jobs that one message names
-LONGEST_NAME = 255  # bytes of a file's name on the usual file systems
+MOST_NAMED = 8  # maximum number of jobs in a message
+LONGEST_NAME = 255  # maximum number of bytes of a file's name on common file systems
 DISTINCT = "add something that differs between all jobs, such as ${hydra.job.num}"
 
 
 def check_folders(manifest: Manifest, sweeps: Mapping[int, str]) -> None:
-    """Each job needs a folder of its own, below the sweep's and not inside another job's.
+    """Check that each job has a separate folder, below the sweep's and not inside another job's.
 
     Args:
-        manifest: of the sweep, with the folders of all its jobs.
+        manifest: the sweep's manifest, with the folders of all jobs.
         sweeps: the sweep's folder in the config of each job.
 
     Raises:
@@ -38,14 +38,14 @@ def check_folders(manifest: Manifest, sweeps: Mapping[int, str]) -> None:
     for state in manifest.jobs.values():
         if state.folder is not None:
             jobs.setdefault(_path(manifest.folder / state.folder), []).append(state.job)
-    own = _path(manifest.folder)
+    root = _path(manifest.folder)
     for path, numbers in jobs.items():
-        if not Path(path).is_relative_to(own) or path == own:
-            raise ValueError(f"hydra.sweep.subdir puts {_named(numbers)} into {path}, not into a folder below {own}")
+        if not Path(path).is_relative_to(root) or path == root:
+            raise ValueError(f"hydra.sweep.subdir puts {_named(numbers)} into {path}, not into a folder below {root}")
         longest = max((len(os.fsencode(name)) for name in Path(path).parts), default=0)
         if longest > LONGEST_NAME:
             raise ValueError(
-                f"hydra.sweep.subdir gives the folder of {_named(numbers)} a name of {longest} bytes, and the limit is "
+                f"hydra.sweep.subdir gives the folder of {_named(numbers)} a name of {longest} bytes, but the limit is "
                 f"{LONGEST_NAME}: shorten it, for example with hydra.job.config.override_dirname.exclude_keys=[...]"
             )
     shared = [f"{_named(numbers)} ({path})" for path, numbers in jobs.items() if len(numbers) > 1]
@@ -61,26 +61,26 @@ def check_folders(manifest: Manifest, sweeps: Mapping[int, str]) -> None:
 
 
 def check_processes(trainers: Mapping[int, Mapping[str, Any]], launcher: str) -> None:
-    """Only `hydra/launcher=processes` can run a job that starts more processes.
+    """Check that jobs which start more processes are run by `hydra/launcher=processes`.
 
-    Lightning starts them with this process's command line, so each would run the whole sweep again.
+    Lightning starts such processes with this process's command line, so each would run the whole sweep again.
 
     Args:
         trainers: the trainer node of each job.
         launcher: the launcher's ``_target_``.
 
     Raises:
-        ValueError: if a job wants more than one process and the launcher is a different one.
+        ValueError: if a job needs more than one process and the launcher is a different one.
     """
     if launcher.endswith(".ProcessesLauncher"):
         return
-    wanted = {job: processes(trainer) for job, trainer in trainers.items()}
-    several = [job for job, number in wanted.items() if number > 1]
+    counts = {job: processes(trainer) for job, trainer in trainers.items()}
+    several = [job for job, number in counts.items() if number > 1]
     if several:
         trainer = trainers[several[0]]
         raise ValueError(
             f"{_named(several)}: trainer.devices={trainer.get('devices')} with trainer.strategy="
-            f"{trainer.get('strategy')} starts {wanted[several[0]]} processes for one job, and this launcher runs jobs "
+            f"{trainer.get('strategy')} starts {counts[several[0]]} processes for one job, but this launcher runs jobs "
             "in one process: add hydra/launcher=processes"
         )
 

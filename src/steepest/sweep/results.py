@@ -1,6 +1,6 @@
 """A sweep's results: one row per job, the varied keys, the ranking, and settings over their seeds. No torch.
 
-Only the objective ranks, a score of the validation part. Scores of the test part are shown beside it.
+Only the objective, a score of the validation part, ranks the jobs. Scores of the test part are only shown.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def again(row: Row, command: dict[str, Any]) -> str:
 
     Args:
         row: a row of the results.
-        command: the manifest's. Without ``-m`` the sweep took its mode from a config that the job uses, too.
+        command: the manifest's command. Without ``-m``, the mode came from a config that the job uses too.
     """
     by_config = command and "hydra.mode=MULTIRUN" not in command["hydra"]
     overrides = row["again"] if "again" in row else row["overrides"]
@@ -93,7 +93,7 @@ def again(row: Row, command: dict[str, Any]) -> str:
 
 
 def asked(overrides: Iterable[str]) -> dict[str, str]:
-    """A job's overrides: key -> value as it was typed."""
+    """A job's overrides: key -> value as typed by the user."""
     found = {}
     for override in overrides:
         key, _, value = override.partition("=")
@@ -102,13 +102,13 @@ def asked(overrides: Iterable[str]) -> dict[str, str]:
 
 
 def value(row: Row, key: str) -> str:
-    """What a row's job was asked for a key, as it was typed."""
+    """The value of a key in a row's job, as typed by the user."""
     return asked(row["overrides"]).get(key, NOT_ASKED)
 
 
 @lru_cache(maxsize=65536)
 def number(text: str) -> float | None:
-    """A typed number, or the only number in a list; None for any other value and for text that Hydra cannot read."""
+    """A typed number, or the only number in a list; None for other values and for text that Hydra cannot parse."""
     try:
         typed = OverridesParser.create().parse_override(f"key={text}").value()
     except HydraException:
@@ -154,9 +154,9 @@ class Setting:
 
     Attributes:
         asked: the values of the other varied keys.
-        rows: of the jobs, the best first.
+        rows: the rows of the jobs, the best first.
         finished: the rows that have an objective.
-        objective: its spread over those; None if there are none.
+        objective: the spread of the objective over these; None if there are none.
     """
 
     asked: dict[str, str]
@@ -199,7 +199,7 @@ class Results:
         return [key for key in self.varied if key not in SEEDS]
 
     def values(self, key: str) -> list[str]:
-        """Each row's value of a key, as it was typed."""
+        """Each row's value of a key, as typed by the user."""
         return [value(row, key) for row in self.rows]
 
     def score(self, row: Row) -> float | None:
@@ -250,8 +250,8 @@ class Results:
         """The scores that tables show: for each part the RMSE in the data's units or the cross-entropy, and more.
 
         Args:
-            parts: of the data.
-            test: more scores of the test part.
+            parts: the parts of the data.
+            test: additional scores of the test part.
         """
         wanted = [[f"{part}/rmse", f"{part}/cross_entropy"] for part in parts] + [[f"test/{name}"] for name in test]
         known = {name for row in self.rows for name, score in row.items() if score is not None}

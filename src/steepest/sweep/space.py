@@ -22,8 +22,8 @@ class Space:
 
     Attributes:
         fixed: overrides of every job.
-        varied: key, as it is typed -> its range.
-        texts: for keys with choices, each choice as it is typed.
+        varied: key, as typed -> its range.
+        texts: for keys with choices, each choice as typed.
     """
 
     fixed: list[str]
@@ -52,14 +52,14 @@ class Space:
 
 
 def read_space(overrides: Sequence[str], loader: ConfigLoader | None = None) -> Space:
-    """The space that overrides describe; if two have the same key, the later one counts.
+    """The space that overrides describe; if two have the same key, the last one counts.
 
     Args:
         overrides: such as ``optimizer.lr=tag(log, interval(0.001, 1))``.
         loader: Hydra's; it resolves ``glob(*)``.
 
     Raises:
-        ValueError: if a range is empty or has no logarithm, or if nothing is varied.
+        ValueError: if a range is empty, if a logarithmic range does not start above 0, or if nothing is varied.
     """
     found = {o.get_key_element(): o for o in OverridesParser.create(loader).parse_overrides(list(overrides))}
     fixed = [str(o.input_line) for o in found.values() if not o.is_sweep_override()]
@@ -71,8 +71,7 @@ def read_space(overrides: Sequence[str], loader: ConfigLoader | None = None) -> 
             varied[key] = _numbers(override)
     if not varied:
         raise ValueError(
-            "hydra/sweeper=tune has nothing to vary: give it a range, such as "
-            "'optimizer.lr=tag(log, interval(0.001, 1))'"
+            "hydra/sweeper=tune has nothing to vary: add a range, such as 'optimizer.lr=tag(log, interval(0.001, 1))'"
         )
     return Space(fixed, varied, texts)
 
@@ -80,9 +79,9 @@ def read_space(overrides: Sequence[str], loader: ConfigLoader | None = None) -> 
 def _choices(override: Override) -> tuple[BaseDistribution, list[str]]:
     from optuna.distributions import CategoricalDistribution
 
-    asked = override.value()
-    if isinstance(asked, ChoiceSweep):
-        asked.shuffle = False  # the sampler chooses the order, and a study identifies choices by their position
+    sweep = override.value()
+    if isinstance(sweep, ChoiceSweep):
+        sweep.shuffle = False  # the sampler chooses the order, and a study identifies choices by their position
     elements = list(override.sweep_iterator())
     if not elements:
         raise ValueError(f"{override.input_line}: the list of choices is empty")
@@ -93,15 +92,15 @@ def _choices(override: Override) -> tuple[BaseDistribution, list[str]]:
 def _numbers(override: Override) -> BaseDistribution:
     from optuna.distributions import FloatDistribution, IntDistribution
 
-    asked = override.value()
-    assert isinstance(asked, IntervalSweep | RangeSweep)
-    log = "log" in asked.tags
-    if more := asked.tags - {"log"}:
+    sweep = override.value()
+    assert isinstance(sweep, IntervalSweep | RangeSweep)
+    log = "log" in sweep.tags
+    if more := sweep.tags - {"log"}:
         raise ValueError(f"{override.input_line}: unknown tag '{min(more)}'; the only tag is 'log'")
-    if isinstance(asked, IntervalSweep):
-        low, high, step = asked.start, asked.end, None
+    if isinstance(sweep, IntervalSweep):
+        low, high, step = sweep.start, sweep.end, None
     else:
-        low, high, step = _ends(asked)
+        low, high, step = _ends(sweep)
     if low is None or high is None or low > high:
         raise ValueError(f"{override.input_line} is empty: the first number must be the smaller one")
     if log and low <= 0:
@@ -113,15 +112,15 @@ def _numbers(override: Override) -> BaseDistribution:
     return FloatDistribution(low, high, log=log, step=None if log else step)
 
 
-def _ends(asked: RangeSweep) -> tuple[float | None, float | None, float]:
+def _ends(sweep: RangeSweep) -> tuple[float | None, float | None, float]:
     """The minimum, the maximum and the step of a range; no minimum and maximum if it is empty."""
-    values = list(asked.range())
-    whole = all(isinstance(value, int) for value in (asked.start, asked.stop, asked.step))
+    values = list(sweep.range())
+    whole = all(isinstance(value, int) for value in (sweep.start, sweep.stop, sweep.step))
     if not values:
         return None, None, 1
     if whole:
-        return min(values), max(values), abs(asked.step)
-    # Decimal arithmetic: sums of binary steps miss the typed end.
-    start, step = Decimal(str(asked.start)), Decimal(str(asked.step))
+        return min(values), max(values), abs(sweep.step)
+    # Decimal arithmetic: sums of binary fractions would miss the end that was typed.
+    start, step = Decimal(str(sweep.start)), Decimal(str(sweep.step))
     ends = float(start), float(start + step * (len(values) - 1))
     return min(ends), max(ends), abs(float(step))

@@ -22,8 +22,8 @@ def open_study(
 
     Args:
         storage: holds the study.
-        name: of the study.
-        where: the storage, for messages.
+        name: the study's name.
+        where: the storage, for error messages.
         objective: the score that trials report.
         varied: the ranges of the varied keys.
 
@@ -41,7 +41,7 @@ def open_study(
     ranked_by = study.user_attrs.get(OBJECTIVE, objective)
     if study.direction.name.lower() != direction or ranked_by != objective:
         raise ValueError(
-            f"the study {name} in {where} ranks by {ranked_by} ({study.direction.name.lower()}), this sweep by "
+            f"the study {name} in {where} ranks by {ranked_by} ({study.direction.name.lower()}), but this sweep by "
             f"{objective} ({direction}): give another hydra.sweeper.study_name"
         )
     for trial in study.get_trials(deepcopy=False):
@@ -51,7 +51,7 @@ def open_study(
                 optuna.distributions.check_distribution_compatibility(before, varied[key])
             except ValueError as error:
                 raise ValueError(
-                    f"the study {name} in {where} has {key} over {before}, this sweep over {varied[key]}: give the "
+                    f"the study {name} in {where} has {key} over {before}, but this sweep over {varied[key]}: give the "
                     "same choices, or another hydra.sweeper.study_name"
                 ) from error
     study.set_user_attr(OBJECTIVE, objective)

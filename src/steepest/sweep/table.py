@@ -1,4 +1,4 @@
-"""The table that a sweep prints at its end: the best objective on top; over seeds, a row per setting. No torch."""
+"""The table printed at the end of a sweep: the best objective on top; over seeds, a row per setting. No torch."""
 
 from __future__ import annotations
 
@@ -7,29 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from steepest.evaluate.terminal import terminal
 from steepest.sweep.results import Results, Row, Setting, again, heading, shown, value
 
-MOST, MOST_UNFINISHED = 20, 8  # rows of the table; unfinished jobs whose reasons are printed
+MOST, MOST_UNFINISHED = 20, 8  # maximum number of rows, and of unfinished jobs with a reason
+UNBROKEN = 14  # characters of a typed value that are not broken into lines
 
 
 def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str, Any] | None = None) -> None:
     """Print the ranking, the jobs that did not finish, and the command that runs the best job again.
 
     Args:
-        rows: of the results.
+        rows: the rows of the results.
         objective: the score that ranks; test scores are shown but do not rank.
-        folder: the sweep's.
-        command: the manifest's.
+        folder: the sweep's folder.
+        command: the manifest's command.
     """
-    results, console = Results(rows, objective), Console()
+    results, console = Results(rows, objective), terminal()
     over_seeds = results.over_seeds and bool(results.keys)
     table = _settings(results) if over_seeds else _jobs(results)
     if console.measure(table, options=console.options.update(max_width=10_000)).maximum > console.width:
-        for column in table.columns:  # wrap headings at dots
+        for column in table.columns:  # wrap headings at dots, and do not break short values such as linear_manual
             column.header = str(column.header).replace(".", ".\n")
+            if column.justify == "left":
+                column.min_width = min(UNBROKEN, max(map(len, map(str, column.cells)), default=0))
     console.print(table)
     shown = len(results.settings if over_seeds else rows)
     if shown > MOST:
@@ -37,18 +40,18 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
         console.print(f"The best {MOST} of {shown} {what}; all jobs are in results.csv.", markup=False)
     unfinished = [row for row in rows if row["status"] != "finished"]
     for row in unfinished[:MOST_UNFINISHED]:
-        why = row["stop_reason"] or "not started: steepest resume runs it"
+        why = row["stop_reason"] or "not started; steepest resume runs it"
         console.print(f"job {row['job']} {row['status']}: {why}", markup=False, soft_wrap=True)
     if len(unfinished) > MOST_UNFINISHED:
         more = ", ".join(str(row["job"]) for row in unfinished[MOST_UNFINISHED:])
         console.print(
-            f"These did not finish either (results.csv has the reasons): {more}", markup=False, soft_wrap=True
+            f"These jobs did not finish either (results.csv has the reasons): {more}", markup=False, soft_wrap=True
         )
     best = results.best
     if best is not None:
         if over_seeds:
             console.print(f"The best single job is {best['job']}: {objective} {best['objective']:.5g}.", markup=False)
-        console.print(f"The best again: {again(best, command or {})}", markup=False, soft_wrap=True)
+        console.print(f"To run the best job again: {again(best, command or {})}", markup=False, soft_wrap=True)
     console.print(f"Record: {folder}", markup=False, soft_wrap=True)
 
 
@@ -103,5 +106,5 @@ def _finished(setting: Setting) -> str:
 
 
 def _spreads(setting: Setting, columns: Sequence[str]) -> list[str]:
-    found = [setting.over_seeds(column) for column in columns]
-    return ["-" if one is None else str(one) for one in found]
+    spreads = [setting.over_seeds(column) for column in columns]
+    return ["-" if spread is None else str(spread) for spread in spreads]

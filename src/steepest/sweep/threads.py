@@ -20,7 +20,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from steepest.engine.turns import turn
+from steepest.engine.pythonlock import hold
 from steepest.evaluate.names import worst
 from steepest.runs.config import Checked, check_plain
 from steepest.runs.defaults import as_single_run
@@ -164,7 +164,7 @@ class Threads:
         if self.interrupted.is_set() or stopped(self.config, self.sweep):
             return None
         again = as_single_run(job.overrides, job.checked.plain)
-        with turn(self.python), logs.to(job.folder / f"{self.config.hydra.job.name}.log"):
+        with hold(self.python), logs.to(job.folder / f"{self.config.hydra.job.name}.log"):
             try:
                 hydra = job.folder / ".hydra"
                 for name, text in (
@@ -178,9 +178,9 @@ class Threads:
                 )  # fmt: skip
             except Exception as error:  # a fault of this job: the other jobs continue
                 logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
-                said = explain(error) or f"{type(error).__name__}: {error}"
-                log.error("job %s: %s", job.number, said)
-                failed(self.config, job.folder, self.sweep, again, said, traceback.format_exception(error))
+                message = explain(error) or f"{type(error).__name__}: {error}"
+                log.error("job %s: %s", job.number, message)
+                failed(self.config, job.folder, self.sweep, again, message, traceback.format_exception(error))
                 return None
             if metrics["status"] == "failed":
                 log.error("job %s: %s", job.number, metrics["stop_reason"])

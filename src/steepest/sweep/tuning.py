@@ -1,4 +1,4 @@
-"""A sweep whose jobs Optuna proposes: it asks for trials in batches, launches them as jobs, and tells the results.
+"""A sweep whose jobs Optuna proposes. It asks a study for trials in batches, runs them as jobs, and tells the results.
 
 A proposal depends only on the seed, the trials told so far and the trial's place in the sweep, not on the state of a
 process. So a killed sweep that is resumed makes the same proposals as an uninterrupted one. No torch.
@@ -52,13 +52,13 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PendingTrial:
     """A trial whose job has not run yet.
 
     Attributes:
         trial: its number in the study.
         job: its number in the sweep; trials with the same values share one.
-        overrides: the job's.
+        overrides: the job's overrides.
     """
 
     trial: int
@@ -83,8 +83,8 @@ class Tuning:
     """One tuned sweep.
 
     Args:
-        options: of the sweeper.
-        config: the sweep's own.
+        options: the sweeper's options.
+        config: the sweep's config.
         overrides: the search space, and the overrides that all jobs share.
         loader: Hydra's.
         launch: runs jobs; its second argument is the number of the first job.
@@ -109,13 +109,13 @@ class Tuning:
             self.storage = str(Path(self.storage).absolute())
         self.name = str(before.get("study") or options.study_name or self.folder.name)
         self.offset = int(before.get("known", 0))
-        # Wrong options raise here, before the sweep makes a folder or trains anything.
+        # Invalid options raise here, before the sweep creates a folder or trains anything.
         self.sampler_at(0)
         make(self.pruner, "optuna.pruners.")
         if not self.dry and options.storage is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-        self.kept = InMemoryStorage() if self.dry else open_storage(self.storage, repair=True)
-        self.study = open_study(self.kept, self.name, self.storage, self.objective, self.space.varied)
+        self.opened = InMemoryStorage() if self.dry else open_storage(self.storage, repair=True)
+        self.study = open_study(self.opened, self.name, self.storage, self.objective, self.space.varied)
         self.identity = str(before.get(SWEEP) or uuid.uuid4().hex)
         if "known" not in before:  # another sweep may have started the study
             self.offset = len(self.study.get_trials(deepcopy=False))
@@ -128,7 +128,7 @@ class Tuning:
     def run(self) -> list[JobReturn]:
         """Ask, launch and tell until the sweep has all its trials; return the results of the jobs."""
         returned: list[JobReturn] = []
-        waiting, place = self._left_behind()
+        waiting, place = self._unfinished()
         while waiting or place < self.options.n_trials:
             # Batches start at the same places after a kill, so each proposal knows the same earlier trials.
             while place < self.options.n_trials and (not waiting or place % self.size):
@@ -142,14 +142,14 @@ class Tuning:
             if stopped(self.config, self.folder):
                 break
             waiting = []
-        from rich.console import Console
+        from steepest.evaluate.terminal import terminal
 
         line, facts = summary(self.study, self.objective)
-        Console().print(line, markup=False, soft_wrap=True)
+        terminal().print(line, markup=False, soft_wrap=True)
         self._write(read_json(self.folder / STUDY) | facts)
         return returned
 
-    def _ask(self, place: int) -> Asked:
+    def _ask(self, place: int) -> PendingTrial:
         """Ask for a new trial at a place of this sweep."""
         self.study.sampler = self.sampler_at(place)
         trial = self.study.ask()
@@ -160,71 +160,73 @@ class Tuning:
         overrides = self.space.overrides(trial.params)
         job = self.job_of.setdefault(tuple(overrides), len(self.job_of))
         trial.set_user_attr(JOB, job)
-        return Asked(trial.number, job, overrides)
+        return PendingTrial(trial.number, job, overrides)
 
     def sampler_at(self, place: int) -> BaseSampler:
-        """A new sampler for a place: it has no state that a killed sweep would lose."""
+        """A new sampler for a place. It has no state that a killed sweep would lose."""
         import numpy as np
         from optuna.samplers import RandomSampler
 
-        own = int(np.random.SeedSequence([self.options.seed, self.offset + place]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self.options.seed, self.offset + place]).generate_state(1)[0])
         one_sequence = str(self.sampler["_target_"]).rsplit(".", 1)[-1] in ONE_SEQUENCE
         return make(
             self.sampler,
             "optuna.samplers.",
-            seed=self.options.seed if one_sequence else own,
-            independent_sampler=RandomSampler(own),  # for values that the sampler itself cannot propose
+            seed=self.options.seed if one_sequence else seed,
+            independent_sampler=RandomSampler(seed),  # for values that the sampler itself cannot propose
         )
 
-    def _run(self, batch: Sequence[Asked]) -> list[JobReturn]:
-        """Launch the jobs of these trials that have no result yet, and tell the study all results."""
-        jobs = {asked.job: asked for asked in reversed(batch) if asked.job not in self.results}
+    def _run(self, batch: Sequence[PendingTrial]) -> list[JobReturn]:
+        """Launch the jobs of those trials that have no result yet, and tell the study all results."""
+        jobs = {pending.job: pending for pending in reversed(batch) if pending.job not in self.results}
         returned: list[JobReturn] = []
         for run in _runs([jobs[job] for job in sorted(jobs)]):
-            back = self.launch([[*asked.overrides, *self._steering(asked)] for asked in run], run[0].job)
-            returned += back
-            self.results |= {asked.job: self._result(asked, one) for asked, one in zip(run, back, strict=True)}
-        for asked in batch:
-            result = self.results[asked.job]
+            results = self.launch(
+                [[*pending.overrides, *self._trial_overrides(pending)] for pending in run], run[0].job
+            )
+            returned += results
+            self.results |= {pending.job: self._result(pending, one) for pending, one in zip(run, results, strict=True)}
+        for pending in batch:
+            result = self.results[pending.job]
             if result.objective is None and stopped(self.config, self.folder):
                 continue  # most of these jobs did not start; `steepest resume` runs them
-            self._tell(asked, result)
+            self._tell(pending, result)
         return returned
 
-    def _steering(self, asked: Asked) -> list[str]:
+    def _trial_overrides(self, pending: PendingTrial) -> list[str]:
         """The overrides that let a job report to its trial and be pruned."""
         if self.dry or str(self.pruner["_target_"]).endswith(".NopPruner"):
             return []
         study, storage = (QuotedString(text, Quote.single).with_quotes() for text in (self.name, self.storage))
-        return [f"sweep.trial={asked.trial}", f"sweep.study={study}", f"sweep.storage={storage}"]
+        return [f"sweep.trial={pending.trial}", f"sweep.study={study}", f"sweep.storage={storage}"]
 
-    def _result(self, asked: Asked, returned: JobReturn) -> JobResult:
+    def _result(self, pending: PendingTrial, returned: JobReturn) -> JobResult:
         value = returned.return_value if returned.status is JobStatus.COMPLETED else None
         if not isinstance(value, int | float) or not math.isfinite(value):
             return JobResult(None)
-        trial = self._trial(asked.trial)
+        trial = self._trial(pending.trial)
         return JobResult(float(value), _last(trial) if PRUNED in trial.user_attrs else None)
 
-    def _tell(self, asked: Asked, result: JobResult) -> None:
+    def _tell(self, pending: PendingTrial, result: JobResult) -> None:
         import optuna
         from optuna.trial import TrialState
 
         self.study.sampler = optuna.samplers.RandomSampler()  # other samplers act on the study after each trial
         if result.objective is None:
-            self.study.tell(asked.trial, state=TrialState.FAIL)
+            self.study.tell(pending.trial, state=TrialState.FAIL)
         elif result.pruned is None:
-            self.study.tell(asked.trial, result.objective)
+            self.study.tell(pending.trial, result.objective)
         else:
-            if self._trial(asked.trial).last_step is None:  # another trial's job reported
-                within = self.kept.get_study_id_from_name(self.name)
-                own = self.kept.get_trial_id_from_study_id_trial_number(within, asked.trial)
-                self.kept.set_trial_intermediate_value(own, *result.pruned)
-            self.study.tell(asked.trial, state=TrialState.PRUNED)
+            if self._trial(pending.trial).last_step is None:  # another trial's job reported
+                study_id = self.opened.get_study_id_from_name(self.name)
+                trial_id = self.opened.get_trial_id_from_study_id_trial_number(study_id, pending.trial)
+                self.opened.set_trial_intermediate_value(trial_id, *result.pruned)
+            self.study.tell(pending.trial, state=TrialState.PRUNED)
 
     def _trial(self, number: int) -> FrozenTrial:
         return next(t for t in self.study.get_trials(deepcopy=False) if t.number == number)
 
-    def _left_behind(self) -> tuple[list[Asked], int]:
+    def _unfinished(self) -> tuple[list[PendingTrial], int]:
         """The trials of an interrupted sweep that have no result yet, and the place of the next new trial."""
         from optuna.trial import TrialState
 
@@ -232,16 +234,18 @@ class Tuning:
             return [], 0
         renumbered = False
         manifest = Manifest.read(self.folder) if (self.folder / NAME).exists() else None
-        waiting: list[Asked] = []
+        waiting: list[PendingTrial] = []
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if self.options.storage is None and SWEEP not in trial.user_attrs:  # interrupted before it named its sweep
+            if (
+                self.options.storage is None and SWEEP not in trial.user_attrs
+            ):  # interrupted before it was assigned to its sweep
                 self.study.tell(trial.number, state=TrialState.FAIL)
         places = self._own()
         for place, trial in places.items():
             complete = set(trial.params) == set(self.space.varied) and JOB in trial.user_attrs
             if trial.state is TrialState.RUNNING and not complete:
                 self.study.tell(trial.number, state=TrialState.FAIL)
-            if not complete:  # interrupted while it was asked: the last trial
+            if not complete:  # interrupted while it was being asked for: the last trial
                 return waiting, place
             overrides, job = self.space.overrides(trial.params), int(trial.user_attrs[JOB])
             self.job_of.setdefault(tuple(overrides), job)
@@ -252,12 +256,12 @@ class Tuning:
             elif done and trial.state is TrialState.FAIL:
                 self.results[job] = JobResult(None)
             elif done and not renumbered:
-                waiting.append(Asked(trial.number, job, overrides))
+                waiting.append(PendingTrial(trial.number, job, overrides))
             else:
                 # Samplers read trials by number, so every waiting trial after a restarted one is restarted too.
                 renumbered = True
                 self._restart(trial, reports=done)
-                waiting.append(Asked(self._own()[place].number, job, overrides))
+                waiting.append(PendingTrial(self._own()[place].number, job, overrides))
         return waiting, len(places)
 
     def _restart(self, trial: FrozenTrial, *, reports: bool) -> None:
@@ -299,14 +303,14 @@ def batch_for(launcher: DictConfig) -> int:
     return int(launcher.n_jobs) if (launcher.n_jobs or 0) > 0 else os.cpu_count() or 1
 
 
-def _runs(jobs: Sequence[Asked]) -> list[list[Asked]]:
-    """Split jobs into runs of consecutive numbers: a launcher numbers jobs from its first."""
-    runs: list[list[Asked]] = []
-    for asked in jobs:
-        if runs and runs[-1][-1].job + 1 == asked.job:
-            runs[-1].append(asked)
+def _runs(jobs: Sequence[PendingTrial]) -> list[list[PendingTrial]]:
+    """Split jobs into runs of consecutive numbers: a launcher numbers its jobs from the first one on."""
+    runs: list[list[PendingTrial]] = []
+    for pending in jobs:
+        if runs and runs[-1][-1].job + 1 == pending.job:
+            runs[-1].append(pending)
         else:
-            runs.append([asked])
+            runs.append([pending])
     return runs
 
 

@@ -1,4 +1,4 @@
-"""The same grid by scikit-learn's GridSearchCV over MLPRegressor, two processes: the best setting printed.
+"""The same grid by scikit-learn's GridSearchCV over MLPRegressor, with two processes; prints the best setting.
 
 python grid.py DATA.npz 0.01,0.1 0,1
 """

@@ -1,4 +1,4 @@
-"""The same grid by plain PyTorch loops in one process: no folders, no curves, the best setting printed.
+"""The same grid by plain PyTorch loops in one process: no folders, no curves; prints the best setting.
 
 python loops.py DATA.npz 0.01,0.1 0,1
 """

@@ -1,4 +1,4 @@
-"""A sweep as it is usually done: a Hydra app that trains the usual Lightning module, one job after the other.
+"""The usual kind of sweep: a Hydra app that trains the usual Lightning module, one job after the other.
 
 python usual.py -m data=DATA.npz rate=0.01,0.1 seed=0,1
 """
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 @dataclass
 class Config:
-    """What a job is asked."""
+    """The options of a job."""
 
     data: str = ""
     rate: float = 0.01
@@ -32,7 +32,7 @@ ConfigStore.instance().store("config", Config)
 
 
 class Module(lightning.LightningModule):
-    """What a tutorial would write."""
+    """A LightningModule as in a tutorial."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from steepest.nets.curvature import Surface
 from steepest.observe import landscape
 from steepest.observe.figures import BLUE, GREEN, ORANGE, RED, finish
 
-LOOKS = 2000  # maximum number of updates whose noise is measured
+MEASURED = 2000  # maximum number of updates whose noise is measured
 WITHIN = 0.2  # tolerance to theory: the mean square over a few hundred batches is this uncertain
 COLOURS = [BLUE, GREEN, ORANGE, RED]
 
@@ -97,7 +97,7 @@ def _noise(run: Run, path_K2: np.ndarray, surface: Surface, size: int) -> tuple[
     """
     theta_K2, days = torch.tensor(path_K2[:-1]), len(surface.x_ND)
     drawn_K2 = torch.tensor(path_K2[:-1] - path_K2[1:]) / run.asked("optimizer", "lr")
-    chosen = np.unique(np.linspace(0, len(theta_K2) - 1, LOOKS).astype(int))
+    chosen = np.unique(np.linspace(0, len(theta_K2) - 1, MEASURED).astype(int))
     rows_N2 = torch.cat([surface.x_ND, torch.ones_like(surface.x_ND)], 1)
     shares = []
     for k in chosen:

@@ -83,4 +83,4 @@ def teach(folder: Path) -> Finding:
 def _word(run: Run, share: float) -> str:
     if run.status != "finished":
         return "diverges"
-    return "converges" if share < 1.01 else f"has not arrived ({share:.0f} times the lowest loss)"
+    return "converges" if share < 1.01 else f"has not converged yet ({share:.0f} times the lowest loss)"

@@ -57,7 +57,7 @@ def teach(folder: Path) -> Finding:
     digits_K2 = -np.log10(np.maximum(np.abs(np.array(lines_K2) / [B0, B1] - 1), 1e-16))
     right.plot(digits_K2[:, 1], color=BLUE, label="slope")
     right.plot(digits_K2[:, 0], color=ORANGE, label="constant")
-    right.set(xlabel="updates", ylabel="right digits", title="Number of right digits")
+    right.set(xlabel="updates", ylabel="correct digits", title="Number of correct digits")
     finish(right)
     return Finding(
         f"Gradient descent found y = {found[1]:.12f} x {found[0]:+.12f}; the certified values are {B1:.12f} and "

@@ -1,4 +1,4 @@
-"""Descent that starts on a saddle stays there; a step along the negative eigenvector leads out."""
+"""Gradient descent that starts on a saddle stays there; a step along the negative eigenvector leads out."""
 
 from __future__ import annotations
 

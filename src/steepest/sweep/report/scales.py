@@ -34,7 +34,7 @@ class KeyAxis:
 
     Args:
         key: its name.
-        texts: each job's value, as it was typed.
+        texts: each job's value, as typed.
 
     Attributes:
         kind: ``log``, ``linear`` or ``category``.

@@ -1,4 +1,4 @@
-"""Threads that take turns at Python."""
+"""One thread at a time runs Python code."""
 
 import subprocess
 import sys
@@ -7,17 +7,17 @@ import threading
 import pytest
 from conftest import ROOT
 
-from steepest.engine.turns import released, turn
+from steepest.engine.pythonlock import hold, released
 
 
-def test_another_thread_has_its_turn_only_while_the_lock_is_released():
+def test_another_thread_runs_only_while_the_lock_is_released():
     lock, order = threading.Lock(), []
 
     def other():
-        with turn(lock):
+        with hold(lock):
             order.append("other")
 
-    with turn(lock):
+    with hold(lock):
         thread = threading.Thread(target=other)
         thread.start()
         thread.join(0.05)
@@ -28,16 +28,16 @@ def test_another_thread_has_its_turn_only_while_the_lock_is_released():
     assert order == ["mine", "other", "mine again"]
 
 
-def test_an_error_in_released_code_takes_the_turn_back():
+def test_after_an_error_in_released_code_the_lock_is_held_again():
     lock = threading.Lock()
-    with turn(lock):
+    with hold(lock):
         with pytest.raises(KeyError), released():
             raise KeyError
         assert lock.locked()
     assert not lock.locked()
 
 
-def test_a_thread_that_takes_no_turns_releases_nothing():
+def test_without_the_lock_released_does_nothing():
     with released():
         pass
 
