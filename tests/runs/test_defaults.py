@@ -78,8 +78,8 @@ def test_the_winner_of_a_sweep_again_has_the_same_scores(command, tmp_path, laun
     assert answer.returncode == 0, answer.stderr
     jobs = [yaml.safe_load((folder / f"{job}/config.yaml").read_text())["data"] for job in range(2)]
     assert {(data["window"], data["relative_to_last"]) for data in jobs} == {(28, True)}
-    (again,) = (line for line in answer.stdout.splitlines() if line.startswith("The best again: "))
-    words = shlex.split(again.removeprefix("The best again: "))
+    (again,) = (line for line in answer.stdout.splitlines() if line.startswith("To run the best job again: "))
+    words = shlex.split(again.removeprefix("To run the best job again: "))
     assert words[:2] == ["python", "train.py"]
     alone = command(*words[2:], f"hydra.run.dir={tmp_path}/alone")
     assert alone.returncode == 0, alone.stderr

@@ -36,8 +36,8 @@ class Theme:
     """Colours. The hues are those of Okabe and Ito, made darker or lighter until they stand out from the paper.
 
     Attributes:
-        paper, ink: the background, and text and lines upon it.
-        muted: text that says less, and data that stay in the background.
+        paper, ink: the background, and text and lines on it.
+        muted: secondary text, and data that stay in the background.
         faint: the grid, and areas.
         blue, orange, green, red: tell data apart, for colour-blind readers too.
         heights: of a loss surface, from its lowest point to its highest.

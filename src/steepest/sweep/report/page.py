@@ -32,8 +32,8 @@ MEANING = {  # of objectives
     "mape": "mean absolute relative error",
     "mase": "mean absolute error, 1 is that of tomorrow = today on the training rows",
     "cross_entropy": "in nats",
-    "directional_accuracy": "share of right directions",
-    "accuracy": "share of right classes",
+    "directional_accuracy": "share of correct directions",
+    "accuracy": "share of correct classes",
     "skill": "1 - mse / mse of tomorrow = today",
 }
 BASELINES = {"persistence": "tomorrow = today", "least_squares": "least squares"}
