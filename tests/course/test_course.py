@@ -76,6 +76,7 @@ def test_the_page_opens_with_every_picture_and_fits_the_browsers_width(course, c
     )
     stacked = page.eval_on_selector_all("img", "all => all.filter(one => one.naturalHeight > one.naturalWidth).length")
     shown = page.locator("main section").count()
+    assert page.locator("p.phone").is_visible() == (width == 390), "it says where left and right are"
     context.close()
     assert wrong == []
     assert len(pictures) == shown == len(COURSE)
