@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME, PICTURE, NARROW, MOVING = "lesson.json", "lesson.png", "lesson_narrow.png", "lesson.gif"
+MOVING_NARROW = "lesson_narrow.gif"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Finding:
         checks: each claim, as a sentence -> whether it holds.
         numbers: the numbers for the lesson's text.
         figure: the picture.
-        moving: whether the lesson has also written a moving picture, `MOVING`, to figures/.
+        moving: whether the lesson has also written moving pictures, `MOVING` and `MOVING_NARROW`, to figures/, and its
+            picture for a phone, `NARROW`.
     """
 
     sentence: str

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from steepest.course.catalogue import COURSE, Chapter
 from steepest.course.guide import Taught, taught_course
-from steepest.course.lesson import MOVING, NARROW, PICTURE
+from steepest.course.lesson import MOVING, MOVING_NARROW, NARROW, PICTURE
 from steepest.runs.files import now, write_text
 
 HERE = Path(__file__).parent
@@ -63,6 +63,7 @@ def _lesson(environment: Environment, number: int, chapter: Chapter, taught: Tau
         "picture": _inline(figures / PICTURE, "png") if found else "",
         "narrow": _inline(figures / NARROW, "png") if (figures / NARROW).exists() else "",
         "moving": _inline(figures / MOVING, "gif") if found.get("moving") else "",
+        "moving_narrow": _inline(figures / MOVING_NARROW, "gif") if found.get("moving") else "",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 
 from steepest.course.diagram import draw_frame
-from steepest.course.lesson import MOVING, Finding
+from steepest.course.lesson import MOVING, MOVING_NARROW, NARROW, Finding
 from steepest.course.runs import Run
 from steepest.nets.worked import Example, ExampleLayer, Worked
 
@@ -41,16 +42,20 @@ def teach(folder: Path) -> Finding:
     losses_K = surface.losses(torch.tensor(path_KP)).numpy()
 
     later = np.linspace(FIRST, len(steps) - 1, LATER).astype(int).tolist()
-    figure, moving = Figure(figsize=(10, 7), layout="constrained"), Figure(figsize=(10, 7), layout="constrained")
-    draw_frame(figure, surface, steps, losses_K, 0)
-    film = FuncAnimation(
-        moving,
-        lambda k: draw_frame(moving, surface, steps, losses_K, k),
-        frames=[*range(FIRST), *later],
-        init_func=lambda: None,
-    )
-    (folder / "figures").mkdir(exist_ok=True)
-    film.save(folder / "figures" / MOVING, PillowWriter(fps=1), dpi=80)
+    pictures = folder / "figures"
+    pictures.mkdir(exist_ok=True)
+    for name, size, dpi in ((MOVING_NARROW, (4.3, 8.2), 160), (MOVING, (10, 7), 80)):
+        moving, figure = (Figure(figsize=size, layout="constrained") for _ in range(2))
+        film = FuncAnimation(
+            moving,
+            partial(draw_frame, moving, surface, steps, losses_K),
+            frames=[*range(FIRST), *later],
+            init_func=lambda: None,
+        )
+        film.save(pictures / name, PillowWriter(fps=1), dpi=dpi)
+        draw_frame(figure, surface, steps, losses_K, 0)
+        if name == MOVING_NARROW:
+            figure.savefig(pictures / NARROW, dpi=dpi)
     first = steps[0]
     return Finding(
         f"{len(steps)} updates, computed number by number: the gradients differ from autograd's by at most "

@@ -94,7 +94,7 @@ def parallel(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Ch
 
 def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
     """Every job's objective over one key, with mean and deviation at each of the key's values."""
-    finding = of_key(results, axis) if results.keys else of_only_seeds(results)
+    finding = of_key(results, axis, scale.log) if results.keys else of_only_seeds(results)
     layout = {"xaxis": axis.layout(), "yaxis": scale.layout(), "showlegend": False, "hovermode": "closest"}
     made = figure(340, finding, **layout)
     table = pd.DataFrame({"place": axis.places, "objective": [results.score(row) for row in results.rows]}, dtype=float)

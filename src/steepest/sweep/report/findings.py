@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, geometric_mean
 
 import numpy as np
 
@@ -35,14 +35,15 @@ def of_all_keys(results: Results, axes: Sequence[KeyAxis]) -> str:
     return f"{jobs} {', '.join(shared) or 'no value in common'}"
 
 
-def of_key(results: Results, axis: KeyAxis) -> str:
-    """Which value of a key has the best mean objective and which the worst."""
+def of_key(results: Results, axis: KeyAxis, log: bool) -> str:
+    """Which value of a key has the best mean objective and which the worst; if `log`, the mean of the logarithms."""
+    mean = geometric_mean if log else fmean
     scores: dict[str, list[float]] = {label: [] for label in axis.labels}
     for row in results.rows:
         score = results.score(row)
         if score is not None:
             scores[value(row, axis.key)].append(score)
-    means = sorted(((fmean(own), label) for label, own in scores.items() if own), reverse=results.higher)
+    means = sorted(((mean(own), label) for label, own in scores.items() if own), reverse=results.higher)
     by = " on average" if any(len(own) > 1 for own in scores.values()) else ""
     (best, first), (worst, last) = means[0], means[-1]
     text = f"{axis.key} {shown(first)} is best{by}: {best:.4g}"

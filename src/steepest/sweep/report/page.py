@@ -113,7 +113,8 @@ def _charts(results: Results, scale: ObjectiveScale | None, descents: Descents) 
     charts: list[Chart] = []
     axes = axes_of(results)[:MOST_KEYS]
     if scale is not None and axes:
-        charts = [parallel(results, axes, scale), *(against(results, axis, scale) for axis in axes)]
+        charts = [parallel(results, axes, scale)] if results.keys else []
+        charts += [against(results, axis, scale) for axis in axes]
         if results.keys and len(axes) > 1:
             charts.append(pairs(results, axes, scale))
     if descents.curves:

@@ -110,10 +110,11 @@ def tick(text: str) -> str:
 
 def log_ticks(low: float, high: float) -> dict[str, Any]:
     """Plotly's ticks for a logarithmic axis between two powers of ten: Plotly's own are of two sizes."""
-    if high - low > 2:
-        return {"dtick": 1}
+    powers = range(math.ceil(low), math.floor(high) + 1)
     factors = [factor * 10.0**power for power in range(math.floor(low), math.ceil(high)) for factor in (1, 2, 5)]
     ticks = [tick for tick in factors if low <= math.log10(tick) <= high]
+    if high - low > 2:
+        ticks = [10.0**power for power in powers[:: math.ceil(len(powers) / TICKS)]]
     if len(ticks) < 3:
         ticks = [t for t in MaxNLocator(5).tick_values(10**low, 10**high) if 10**low <= t <= 10**high]
     return {"tickvals": ticks, "ticktext": [f"{tick:.4g}" for tick in ticks]}
