@@ -158,7 +158,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     if writer is not None:
         writer.add_custom_scalars(dashboard(model.network, instruments.values()))
         if state is None:
-            begin_session(event_file(writer), hyperparameters(checked.plain, record.overrides))
+            begin_session(event_file(writer), hyperparameters(checked.plain, record.overrides), record.overrides)
     for note in record.notes:
         log.warning("%s", note)
 

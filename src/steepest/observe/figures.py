@@ -108,8 +108,9 @@ def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
     greatest = positive.max() if len(positive) else least
     apart = rows["loss_difference"].max()
     power = int(np.floor(np.log10(apart))) if apart else 0
-    at_most = f"{int(np.ceil(apart / 10.0**power))}e{power}"
-    found = f"differ by at most {at_most}" if apart else "are equal to the last bit"
+    found = (
+        f"differ by at most {np.ceil(apart / 10.0**power) * 10.0**power:.0e}" if apart else "are equal to the last bit"
+    )
     title = f"By hand and by autograd, the losses of {len(rows):,} updates {found}"
     with theme.active():
         figure = theme.sheet(title, 5.4, "One seed, the same batches, two ways to compute the gradient")

@@ -1,7 +1,7 @@
 """TensorBoard's HPARAMS tab: a run's hyperparameters and results in one row.
 
-The tab's table always shows settings left of results. At first it shows five settings, those that differ between runs
-before the others, and the first five results: the order of the two lists below decides what is seen at first.
+Its table shows five settings and, right of them, five results; a click shows the others. Settings that are said to
+differ come first, so these are the ones that the user set; of the results, the first five of `METRICS` are shown.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 
 from steepest.observe.eventfile import Sink, event_file, write_event
 
-SETTINGS = (
-    "model", "model.hidden", "data.window", "optimizer", "optimizer.lr", "seed", "data", "data.transform",
-    "data.relative_to_last", "data.target", "data.horizon", "data.batch_size", "model.units", "model.layers",
-    "model.activation", "model.loss", "optimizer.momentum", "optimizer.weight_decay", "scheduler", "stop",
-    "stop.epochs", "stop.updates", "trainer.precision",
-)  # fmt: skip
-NUMBERS = frozenset((
+NUMBERS = (
     "seed", "data.window", "data.horizon", "data.batch_size", "model.units", "model.layers", "optimizer.lr",
     "optimizer.momentum", "optimizer.weight_decay", "stop.epochs", "stop.updates",
-))  # fmt: skip
+)  # fmt: skip
+WORDS = (
+    "data", "data.transform", "data.target", "data.relative_to_last", "model", "model.hidden", "model.activation",
+    "model.loss", "optimizer", "scheduler", "stop", "trainer.precision",
+)  # fmt: skip
 # The results: the same list in every run, because TensorBoard takes one run's list for all runs.
 METRICS = (
     "best/objective", "test/skill", "test/rmse", "test/mase", "test/directional_accuracy", "test/accuracy",
     "test/cross_entropy", "critical/verdict", "critical/gradient_norm", "critical/greatest_eigenvalue",
     "critical/smallest_eigenvalue",
 )  # fmt: skip
+FIRST = ("model", "data.window", "optimizer.lr")  # the settings that come first if the user set none
 
 
 def hyperparameters(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str, float | str | None]:
@@ -52,22 +51,21 @@ def hyperparameters(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str
         flat |= {f"{group}.{key}": value for key, value in values.items() if not str(key).startswith("_")}
     hidden = flat.get("model.hidden") or []
     flat["model.layers"], flat["model.units"] = len(hidden) + 1, sum(hidden)
-    typed = [override.split("=", 1)[0].lstrip("+") for override in overrides]
-    further = [key for key in typed if key in flat and "." in key and key not in SETTINGS]
+    further = [key for key in _typed(overrides) if key in flat and "." in key and key not in NUMBERS + WORDS]
     numbers = {key: flat[key] if _is_number(flat.get(key)) else None for key in NUMBERS}
-    words = {key: None if flat.get(key) is None else str(flat[key]) for key in SETTINGS if key not in NUMBERS}
-    shown = {key: (numbers | words)[key] for key in SETTINGS}
-    return shown | {key: flat[key] if _is_number(flat[key]) else str(flat[key]) for key in further}
+    words = {key: None if flat.get(key) is None else str(flat[key]) for key in WORDS}
+    return numbers | words | {key: flat[key] if _is_number(flat[key]) else str(flat[key]) for key in further}
 
 
-def begin_session(writer: Sink, values: dict[str, float | str | None]) -> None:
-    """Write a run's hyperparameters."""
+def begin_session(writer: Sink, values: dict[str, float | str | None], overrides: Sequence[str]) -> None:
+    """Write a run's hyperparameters; those that the user set come first."""
     now = time.time()
+    first = set(_typed(overrides)) & set(values) or set(FIRST)
     columns, start = [], SessionStartInfo(start_time_secs=now)
     for key, value in values.items():
         number = key in NUMBERS or isinstance(value, float | int)
         kind = api_pb2.DATA_TYPE_FLOAT64 if number else api_pb2.DATA_TYPE_STRING
-        columns.append(api_pb2.HParamInfo(name=key, type=kind))
+        columns.append(api_pb2.HParamInfo(name=key, type=kind, differs=key in first))
         if isinstance(value, str):
             start.hparams[key].string_value = value
         elif value is not None:
@@ -94,6 +92,11 @@ def _write(writer: Sink, tag: str, content: HParamsPluginData) -> None:
     described = metadata.create_summary_metadata(content)
     value = Summary.Value(tag=tag, metadata=described, tensor=metadata.NULL_TENSOR)
     event_file(writer).add_event(Event(wall_time=time.time(), summary=Summary(value=[value])))
+
+
+def _typed(overrides: Sequence[str]) -> list[str]:
+    """The keys of what the user typed."""
+    return [override.split("=", 1)[0].lstrip("+") for override in overrides]
 
 
 def _is_number(value: Any) -> bool:

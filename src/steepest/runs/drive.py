@@ -136,7 +136,7 @@ def drive(
             sink = EventFile.begin(folder)
             charts = dashboard(parts.network, parts.instruments.values())
             sink.add_event(Event(wall_time=time.time(), summary=custom_scalars(charts)))
-            begin_session(sink, hyperparameters(checked.plain, overrides))
+            begin_session(sink, hyperparameters(checked.plain, overrides), overrides)
         batches = Batches(
             windows, "train", data.dataset.batch_size, seed=checked.run.seed if data.dataset.shuffle else None,
             one_batch=data.dataset.one_batch,
