@@ -103,8 +103,8 @@ def test_a_job_that_hangs_is_ended_after_the_timeout(launch, more):
     assert found == [float("inf"), 2]
     run = read_json(folders[0] / "run.json")
     assert run["status"] == "failed"
-    assert "not done after hydra.launcher.timeout=2 seconds" in run["stop_reason"]
-    assert "or set it to null for none" in run["stop_reason"]
+    assert "it did not finish within hydra.launcher.timeout=2 seconds" in run["stop_reason"]
+    assert "or set it to null for no limit" in run["stop_reason"]
 
 
 def test_no_job_starts_after_a_failure_with_on_error_stop(launch):

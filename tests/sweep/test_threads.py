@@ -255,7 +255,7 @@ def test_with_on_error_stop_no_job_starts_after_a_failure(tmp_path):
         ("optimizer=lbfgs", "optimizer LBFGS is not one of SGD, Adam and AdamW"),
         ("callbacks.pictures.in_sweeps=true", "callbacks.pictures.in_sweeps=true: pictures are drawn by one thread"),
         ("model.engine=textbook", "model.engine=textbook"),
-        ("threads=2", "threads=2, and this process uses 1"),
+        ("threads=2", "threads=2, but this process uses 1"),
         ("trainer.devices=2", "trainer.devices=2 needs Lightning's Trainer"),
         ("optimizer.lr=-1", None),
         ("seed=3", None),

@@ -420,7 +420,7 @@ def test_a_sweep_config_started_as_a_run_is_refused(command):
         (["sweep=tune", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0 must be a whole number, 1 or more"),
         (["sweep=tune", "hydra.sweeper.sampler._target_=os.system"], "'os.system' is not approved"),
         (["sweep=tune", "+hydra.sweeper.pruner.n_warmup=3"], "MedianPruner has no 'n_warmup'; did you mean"),
-        (["sweep=tune", "hydra.sweeper.storage=/dev/null/x"], "cannot make /dev/null"),
+        (["sweep=tune", "hydra.sweeper.storage=/dev/null/x"], "cannot create /dev/null"),
     ],
 )
 def test_a_wrong_option_gives_one_message_and_exit_code_2(command, tmp_path, arguments, message):
