@@ -88,6 +88,21 @@ def test_a_short_part_has_no_zoom(drawn, tmp_path):
     assert len(drawn[0].axes) == 3
 
 
+@pytest.mark.parametrize("predicted", [np.nan, 1e30, 0.0, "exact"])
+def test_predictions_of_a_failed_or_perfect_model_are_drawn(drawn, tmp_path, predicted):
+    rows = prices(80)
+    rows["prediction"] = rows["actual"] if predicted == "exact" else predicted
+    predictions.draw_predictions(rows, "Model", tmp_path / "p.png")
+    assert drawn
+
+
+@pytest.mark.parametrize("days", [1, 2, 61])
+def test_parts_of_few_days_are_drawn(drawn, tmp_path, days):
+    predictions.draw_predictions(prices(10 + days), "Model", tmp_path / "p.png")
+    predictions.draw_predictions(directions(500 + days), "Model", tmp_path / "p.png")
+    assert len(drawn) == 2
+
+
 def directions(count=2000):
     random = np.random.default_rng(1)
     probability = random.uniform(0.3, 0.9, count)

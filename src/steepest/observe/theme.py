@@ -119,10 +119,13 @@ def plain(number: float, place: float = 0) -> str:
 
 
 def percent(share: float, place: float = 0) -> str:
-    """A share as per cent, with two digits or more."""
+    """A share as per cent; also a formatter of matplotlib."""
     size = abs(100 * share)
-    text = f"{size:,.0f}" if size >= 10 else f"{size:.2g}" if size >= 1e-3 else f"{size:.1g}"
-    return f"{chr(0x2212) if share < 0 else ''}{text} %"
+    if size >= 10:
+        text = f"{size:,.0f}" if size < 1e7 else f"{size:.1e}"
+    else:
+        text = f"{size:.2g}" if size >= 1e-3 else f"{size:.1g}"
+    return ("\N{MINUS SIGN}" if share < 0 else "") + f"{text} %"
 
 
 def compared(ratio: float) -> str:
