@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 
 pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+pytestmark = pytest.mark.slow
 
 RUN = ["train.py", "stop.epochs=2", "data=random_walk", "data.rows=300", "~callbacks.pictures"]
 SWEEP = ["train.py", "-m", *RUN[1:], "model=linear_manual", "hydra/launcher=threads", "optimizer.lr=0.01,0.1"]

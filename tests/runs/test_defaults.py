@@ -68,7 +68,9 @@ def test_the_command_of_a_job_names_what_a_single_run_would_choose_otherwise(pla
     assert as_single_run(["data=line"], plain("data=line")) == ["data=line"]
 
 
-@pytest.mark.parametrize("launcher", ["basic", "threads", "processes"])
+@pytest.mark.parametrize(
+    "launcher", ["threads", *(pytest.param(name, marks=pytest.mark.slow) for name in ("basic", "processes"))]
+)
 def test_the_winner_of_a_sweep_again_has_the_same_scores(command, tmp_path, launcher):
     folder = tmp_path / "s"
     answer = command(

@@ -47,7 +47,7 @@ SETTINGS = {
     "audit": [*FEW, "callbacks=[default,audit]", "callbacks.audit.every_n_updates=3"],
     "parity": [*FEW, "callbacks=[default,parity]"],
     "deep": [*FEW, "model.hidden=[5,3]", "model.activation=relu", "data.shuffle=false"],
-    "linear": [*FEW, "model=linear_manual", "~model.hidden"],
+    "linear": [*FEW, "model=linear_manual", "~model.hidden", "data.relative_to_last=true"],
 }
 
 
