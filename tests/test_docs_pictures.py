@@ -1,41 +1,79 @@
-"""The pictures in docs/ are what the current code draws: docs/pictures.md names the command of each."""
+"""The pictures in docs/ are what the current code draws: docs/pictures.md names the command of each.
+
+Screenshots go to outputs/screenshots/.
+"""
 
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, needs_browser
 from PIL import Image
 
-DOCS = ROOT / "docs"
-ROWS = re.findall(r"^\| (\S+\.png) \| `(.+)` \| (\S+) \|$", (DOCS / "pictures.md").read_text(), re.MULTILINE)
-REDRAWN = [row for row in ROWS if row[1].startswith("python train.py")]
+DOCS, SCREENSHOTS = ROOT / "docs", ROOT / "outputs" / "screenshots"
+ROWS = re.findall(r"^\| (\S+\.png) \| `(.+)` \| (.+) \|$", (DOCS / "pictures.md").read_text(), re.MULTILINE)
+COMMANDS = {picture: line for picture, line, _ in ROWS}
 COARSE = 4  # pixels are compared in squares of this side: letters may be smoothed differently
 DIFFERENT = 24  # of 255: the least difference of squares that differ
-MOST_DIFFERENT = {"prediction.png": 0.004, "parity.png": 0.05}  # share of squares; parity's dots are a CPU's rounding
+# Share of squares that may differ: parity's dots are a CPU's rounding, and a browser's fonts depend on the machine.
+MOST_DIFFERENT = {"prediction.png": 0.004, "parity.png": 0.05, "report.png": 0.1, "course.png": 0.1}
+FIGURES = {"prediction.png": "figures/prediction.png", "parity.png": "figures/parity.png"}
+PAGES = {  # page, the part of it, and the width of the window
+    "report.png": ("nets/report.html", None, 900),
+    "course.png": ("outputs/course/index.html", "#local_minima", 1000),
+}
 
 
 def share_of_differences(one, other):
-    """The share of squares that differ; 1 for pictures of different sizes."""
-    if one.size != other.size:
+    """The share of squares that differ; 1 for pictures of different widths, or heights that differ by a tenth."""
+    if one.width != other.width or abs(one.height - other.height) > 0.1 * one.height:
         return 1.0
     size = (one.width // COARSE, one.height // COARSE)
     a, b = (np.asarray(p.convert("RGB").resize(size, Image.Resampling.BOX)).astype(int) for p in (one, other))
     return float((np.abs(a - b).max(-1) > DIFFERENT).mean())
 
 
-def test_every_picture_of_the_table_exists():
-    assert [picture for picture, _, _ in REDRAWN] == list(MOST_DIFFERENT)
-    assert all((DOCS / picture).exists() for picture, _, _ in ROWS)
+def assert_same(picture, drawn):
+    with Image.open(DOCS / picture) as kept, Image.open(drawn) as now:
+        assert share_of_differences(kept, now) < MOST_DIFFERENT[picture], f"`{COMMANDS[picture]}` draws {picture} anew"
+
+
+def test_every_picture_of_the_docs_has_its_command():
+    assert sorted(COMMANDS) == sorted(path.name for path in DOCS.glob("*.png"))
+    assert {*FIGURES, *PAGES} == set(MOST_DIFFERENT)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("picture", "line", "file"), REDRAWN, ids=[picture for picture, _, _ in REDRAWN])
-def test_the_picture_is_what_its_command_draws(command, tmp_path, picture, line, file):
-    _, _, *arguments = shlex.split(line)
+@pytest.mark.parametrize("picture", FIGURES)
+def test_a_figure_is_what_its_command_draws(command, tmp_path, picture):
+    _, _, *arguments = shlex.split(COMMANDS[picture])
     done = command(*arguments)
     assert done.returncode == 0, done.stderr
-    (drawn,) = (tmp_path / "outputs" / "runs").glob(f"*/{file}")
-    with Image.open(DOCS / picture) as kept, Image.open(drawn) as now:
-        assert share_of_differences(kept, now) < MOST_DIFFERENT[picture], f"`{line}` draws {picture} anew"
+    (drawn,) = (tmp_path / "outputs" / "runs").glob(f"*/{FIGURES[picture]}")
+    assert_same(picture, drawn)
+
+
+@needs_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("picture", PAGES)
+def test_a_screenshot_is_what_its_command_shows(chromium, tmp_path, picture):
+    for line in COMMANDS[picture].split(" && "):
+        program, *words = shlex.split(line)
+        if program == "python":
+            program, words = sys.executable, [str(ROOT / words[0]), *words[1:]]
+        else:
+            program = str(Path(sys.executable).with_name(program))
+        done = subprocess.run([program, *words], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    file, part, width = PAGES[picture]
+    page = chromium.new_page(viewport={"width": width, "height": 1500})
+    page.goto((tmp_path / file).as_uri())
+    page.wait_for_timeout(3_000)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    (page.locator(part) if part else page).screenshot(path=SCREENSHOTS / picture)
+    page.close()
+    assert_same(picture, SCREENSHOTS / picture)

@@ -29,7 +29,7 @@ from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import FAILED, INTERRUPTED, TRACEBACK, explain, run_program, say_or_raise
 from steepest.runs.files import read_json
 from steepest.runs.jobs import SWEEP, failed, stopped
-from steepest.runs.process import end_with
+from steepest.runs.process import end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
 from steepest.runs.specs import MANUAL
 from steepest.runs.trust import guard_hydra
@@ -68,6 +68,7 @@ def job(config: DictConfig) -> float:
     overrides = [o for o in hydra.overrides.task if not o.startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
 
+    remember_interrupts()
     _compile_in_background(config)
     tame_lightning()
     lost = worst(str(config.objective))

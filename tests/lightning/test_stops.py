@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import signal
+import time
 
 import pytest
 import torch
@@ -9,7 +12,9 @@ import torch
 from steepest.data.formulas import Line
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.predictors import LinearPredictor
+from steepest.runs.process import INTERRUPTED, remember_interrupts
 from steepest.runs.stops import EarlyStop, Epochs, Stationary, Threshold
+from steepest.runs.tracker import Tracker
 
 LINE = ("data=line", "data.split=[1,0,0]", "data.batch_size=null", "optimizer.lr=0.1")
 
@@ -127,3 +132,36 @@ def test_a_run_without_batches_is_an_error_that_names_the_key(train, tmp_path, m
 def test_impossible_rules_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+class Dropped:
+    """Python drops the KeyboardInterrupt of a Ctrl-C that is pressed while it deletes an object."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("model", ["linear", "mlp_manual"])
+def test_an_interrupt_that_python_drops_stops_the_run(train, monkeypatch, model):
+    epoch_end, epochs = Tracker.epoch_end, []
+
+    def interrupted(tracker):
+        epochs.append(tracker)
+        if len(epochs) == 2:
+            Dropped()
+        return epoch_end(tracker)
+
+    monkeypatch.setattr(Tracker, "epoch_end", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        remember_interrupts()
+        outcome, _ = train(
+            f"model={model}", "data=random_walk", "data.rows=60", "data.window=1", "data.batch_size=10", "stop.epochs=9"
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+        INTERRUPTED.clear()
+    assert outcome.metrics["status"] == "stopped"
+    assert outcome.metrics["epochs"] < 9

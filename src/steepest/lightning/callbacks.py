@@ -25,6 +25,7 @@ from steepest.lightning.manual import ManualPredictor, choose_engine
 from steepest.lightning.predictors import Diverged, Predictor
 from steepest.observe.instrument import Instrument, View
 from steepest.runs.checkpoints import TRACKER, save, save_best
+from steepest.runs.process import INTERRUPTED
 from steepest.runs.pruning import Trial
 from steepest.runs.stops import Epochs
 from steepest.runs.tracker import Tracker
@@ -121,7 +122,9 @@ class Tracking(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Record the update after it is done; end the run at its limit."""
+        """Record the update after it is done; end the run at its limit, or at an interrupt that was dropped."""
+        if INTERRUPTED.is_set():
+            raise KeyboardInterrupt
         tracker = self._tracker()
         if self.rows is not None:
             self.rows.after()

@@ -10,9 +10,11 @@ import threading
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 PAUSE = 0.2  # seconds between two checks whether the parent is still running
 KEPT = 31 << 20  # bytes; the C library accepts at most 32 MiB
+INTERRUPTED = threading.Event()  # whether Ctrl-C was pressed; see `remember_interrupts`
 FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the folder in which the sweep was started
 
 
@@ -52,6 +54,19 @@ def end_with(parent: int, *, group: bool = False) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def remember_interrupts() -> None:
+    """Remember Ctrl-C in `INTERRUPTED`: Python drops a KeyboardInterrupt that is raised in a destructor."""
+
+    def handler(number: int, frame: Any) -> None:
+        INTERRUPTED.set()
+        signal.default_int_handler(number, frame)
+
+    INTERRUPTED.clear()
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, handler)
 
 
 def keep_freed_memory() -> None:
