@@ -100,7 +100,7 @@ def test_the_images_tab_shows_the_surface(train, board, page):
 @needs_browser
 @pytest.mark.slow
 def test_hparams_has_one_row_a_run_with_its_objective(command, tmp_path, board, page):
-    done = command("-m", "model=linear,mlp", "optimizer.lr=0.01,0.1", "stop.epochs=2", "hydra.sweep.dir=sweep")
+    done = command("-m", "model=linear,mlp", "optimizer.lr=0.01,0.02", "stop.epochs=2", "hydra.sweep.dir=sweep")
     assert done.returncode == 0, done.stderr
     page.goto(board(tmp_path / "sweep") + "/#hparams")
     page.get_by_text("best/objective").first.wait_for(timeout=60_000)

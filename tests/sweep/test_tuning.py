@@ -391,7 +391,7 @@ def test_a_diverging_trial_fails_alone_and_the_command_ends_with_1(command, tmp_
 @pytest.mark.parametrize(
     ("name", "jobs", "further"),
     [
-        ("learning_rate", 9, []),
+        ("learning_rate", 7, []),
         ("width", 8, []),
         ("seeds", 8, ["model=mlp"]),
         ("tune", 3, ["hydra.sweeper.n_trials=3"]),
