@@ -123,8 +123,7 @@ def test_a_direction_shows_reliability_confusion_and_hits_against_the_majority(d
     right = (test["probability_up"] > 0.5) == test["up"]
     always_up = test["up"] == 1
     assert title(drawn[0]) == (
-        f'{100 * right.mean():.1f} % of the directions were right; always "up" would be right on '
-        f"{100 * always_up.mean():.1f} %"
+        f"{100 * right.mean():.1f} % of the days were predicted correctly; always up: {100 * always_up.mean():.1f} %"
     )
     x, share = reliability.lines[1].get_data()
     assert len(x) == 10

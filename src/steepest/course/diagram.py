@@ -93,30 +93,25 @@ def _line(
 ) -> None:
     axes.plot([start[0], end[0]], [start[1], end[1]], color="#999999", lw=1, zorder=1)
     across, height = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.16 * side
-    axes.text(
-        across,
-        height + 0.06,
-        f"{name} {float(weight):+.3f}",
-        color=FORWARD,
-        fontsize=9 * scale,
-        ha="center",
-        va="center",
-    )
-    axes.text(
-        across, height - 0.06, f"{float(slope):+.3f}", color=BACKWARD, fontsize=9 * scale, ha="center", va="center"
-    )
+    _pair(axes, (across, height + 0.06), (across, height - 0.06), ("center", "center"), name, weight, slope, scale)
 
 
 def _bias(axes: Axes, place: tuple[float, float], name: str, bias: Tensor, slope: Tensor, scale: float) -> None:
-    axes.text(
-        place[0] - 0.02,
-        place[1],
-        f"{name} {float(bias):+.3f}",
-        color=FORWARD,
-        fontsize=9 * scale,
-        ha="right",
-        va="center",
-    )
-    axes.text(
-        place[0] + 0.02, place[1], f"{float(slope):+.3f}", color=BACKWARD, fontsize=9 * scale, ha="left", va="center"
-    )
+    (x, y), gap = place, 0.02
+    _pair(axes, (x - gap, y), (x + gap, y), ("right", "left"), name, bias, slope, scale)
+
+
+def _pair(
+    axes: Axes,
+    place: tuple[float, float],
+    slope_place: tuple[float, float],
+    aligned: tuple[str, str],
+    name: str,
+    value: Tensor,
+    slope: Tensor,
+    scale: float,
+) -> None:
+    """A parameter's value, and the slope of the loss in it."""
+    texts = ((place, f"{name} {float(value):+.3f}", FORWARD), (slope_place, f"{float(slope):+.3f}", BACKWARD))
+    for (at, text, colour), side in zip(texts, aligned, strict=True):
+        axes.text(*at, text, color=colour, fontsize=9 * scale, ha=side, va="center")

@@ -65,15 +65,15 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, p_value: float | Non
     grid = figure.subplots(
         3, len(columns), sharex="col", squeeze=False, width_ratios=[1.5, 1][: len(columns)], height_ratios=[1.8, 1, 1]
     )
-    for (price, residual, gain), shown in zip(grid.T, columns, strict=True):
-        whole, its = shown == len(rows), slice(-shown, None)
-        date = rows["date"].to_numpy()[its]
-        price.plot(date, actual[its], color=theme.ink, lw=1.2)
-        price.plot(date, prediction[its], color=theme.orange, lw=1.2, ls=(0, (3, 1.5)) if whole else "-")
+    for (price, residual, gain), days in zip(grid.T, columns, strict=True):
+        whole, shown = days == len(rows), slice(-days, None)
+        date = rows["date"].to_numpy()[shown]
+        price.plot(date, actual[shown], color=theme.ink, lw=1.2)
+        price.plot(date, prediction[shown], color=theme.orange, lw=1.2, ls=(0, (3, 1.5)) if whole else "-")
         residual.axhline(0, color=theme.muted, lw=0.8)
-        residual.vlines(date, 0, (actual - prediction)[its], color=theme.green, lw=0.6 if whole else 1.6)
+        residual.vlines(date, 0, (actual - prediction)[shown], color=theme.green, lw=0.6 if whole else 1.6)
         gain.axhline(0, color=theme.muted, lw=0.8)
-        gain.plot(date, saved[its], color=theme.blue, lw=1.4)
+        gain.plot(date, saved[shown], color=theme.blue, lw=1.4)
         gain.yaxis.set_major_formatter(percent)
         for axes in (price, residual):
             axes.yaxis.set_major_formatter(plain)
@@ -119,49 +119,33 @@ def _plain_rows(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Th
 
 
 def _directions(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme) -> Figure:
-    """Reliability, confusion, and the hits so far against always naming the more frequent class."""
-    probability, up = rows["probability_up"].to_numpy(), rows["up"].to_numpy()
-    majority = int(train["up"].mean() > 0.5)
-    hits, majority_hits = ((probability > 0.5) == up), (up == majority)
-    always = f'always "{("down", "up")[majority]}"'
-    title = f"{hits.mean():.1%} of the directions were right; {always} would be right on {majority_hits.mean():.1%}"
-    figure = theme.sheet(title.replace("%", " %"), 6.4, f"{caption}, {len(rows):,} days")
-    grid = figure.add_gridspec(2, 2, width_ratios=[1.2, 1], height_ratios=[1.35, 1])
-    left, right, below = (figure.add_subplot(place) for place in (grid[0, 0], grid[0, 1], grid[1, :]))
-    _reliability(left, probability, up, theme)
-    left.set(title="Share of days that rose", xlabel="predicted probability of a rise")
-    _confusion(right, probability > 0.5, up, ("down", "up"), theme)
-    ahead = (hits.astype(int) - majority_hits).cumsum()
+    """Reliability, confusion, and the lead in correct days over always predicting the more frequent direction."""
+    probability_N, up_N = rows["probability_up"].to_numpy(), rows["up"].to_numpy()
+    majority, names = int(train["up"].mean() > 0.5), ("down", "up")
+    figure, below = _class_panels(probability_N, up_N, names, majority, "days", "a rise", caption, theme)
+    lead_N = (((probability_N > 0.5) == up_N).astype(int) - (up_N == majority)).cumsum()
+    date_N = rows["date"].to_numpy()
     below.axhline(0, color=theme.muted, lw=0.8)
-    below.plot(rows["date"].to_numpy(), ahead, color=theme.blue, lw=1.4)
-    below.set(title=f"Days right so far, more than {always}")
+    below.plot(date_N, lead_N, color=theme.blue, lw=1.4)
+    below.set(title=f"Correct days so far, minus those of always {names[majority]}")
     below.margins(x=0.01)
     _few_dates(below, 8)
     below.yaxis.set_major_formatter(plain)
-    theme.label(
-        below, rows["date"].to_numpy()[-1], ahead[-1], f"{ahead[-1]:+d} days".replace("-", "\u2212"), theme.blue
-    )
+    sign = "+" if lead_N[-1] > 0 else ""
+    theme.label(below, date_N[-1], lead_N[-1], f"{sign}{plain(lead_N[-1])} days", theme.blue)
     return figure
 
 
 def _classes(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme) -> Figure:
-    """Reliability, confusion, and how the probabilities of each class's rows are distributed."""
-    probability, actual = rows["probability"].to_numpy(), rows["class"].to_numpy()
-    majority = int(train["class"].mean() > 0.5)
-    hits, majority_hits = ((probability > 0.5) == actual), (actual == majority)
-    always = f"always class {majority} would be right on {majority_hits.mean():.1%}"
-    title = f"{hits.mean():.1%} of the rows were classified right; {always}"
-    figure = theme.sheet(title.replace("%", " %"), 6.4, f"{caption}, {len(rows):,} rows")
-    grid = figure.add_gridspec(2, 2, width_ratios=[1.2, 1], height_ratios=[1.35, 1])
-    left, right, below = (figure.add_subplot(place) for place in (grid[0, 0], grid[0, 1], grid[1, :]))
-    _reliability(left, probability, actual, theme)
-    left.set(title="Share of rows of class 1", xlabel="predicted probability of class 1")
-    _confusion(right, probability > 0.5, actual, ("class 0", "class 1"), theme)
+    """Reliability, confusion, and the distribution of the probabilities of each class's rows."""
+    probability_N, class_N = rows["probability"].to_numpy(), rows["class"].to_numpy()
+    majority, names = int(train["class"].mean() > 0.5), ("class 0", "class 1")
+    figure, below = _class_panels(probability_N, class_N, names, majority, "rows", "class 1", caption, theme)
     edges = np.linspace(0, 1, 41)
     for number, sign, colour in ((1, 1, theme.blue), (0, -1, theme.orange)):
-        count = sign * np.histogram(probability[actual == number], edges)[0]
+        count = sign * np.histogram(probability_N[class_N == number], edges)[0]
         below.stairs(count, edges, fill=True, color=colour, alpha=0.85)
-        theme.label(below, 1.0, sign * max(1, abs(count).max()) / 2, f"class {number}", colour)
+        theme.label(below, 1.0, sign * max(1, abs(count).max()) / 2, names[number], colour)
     below.axhline(0, color=theme.ink, lw=0.8)
     below.axvline(0.5, color=theme.muted, lw=0.8)
     below.set(title="Rows with each probability", xlabel="predicted probability of class 1", xlim=(0, 1))
@@ -170,8 +154,40 @@ def _classes(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme
     return figure
 
 
+def _class_panels(
+    probability_N: np.ndarray,
+    actual_N: np.ndarray,
+    names: tuple[str, str],
+    majority: int,
+    unit: str,
+    event: str,
+    caption: str,
+    theme: Theme,
+) -> tuple[Figure, Axes]:
+    """A sheet with reliability and confusion of two classes, and an empty panel below them.
+
+    Args:
+        probability_N: the predicted probability of class 1.
+        actual_N: the class, 0 or 1.
+        names: of the classes.
+        majority: the more frequent class of the training part.
+        unit: what a sample is: ``days`` or ``rows``.
+        event: what class 1 means.
+        caption, theme: of the picture.
+    """
+    correct, usual = ((probability_N > 0.5) == actual_N).mean(), (actual_N == majority).mean()
+    title = f"{correct:.1%} of the {unit} were predicted correctly; always {names[majority]}: {usual:.1%}"
+    figure = theme.sheet(title.replace("%", " %"), 6.4, f"{caption}, {len(actual_N):,} {unit}")
+    grid = figure.add_gridspec(2, 2, width_ratios=[1.2, 1], height_ratios=[1.35, 1])
+    left, right, below = (figure.add_subplot(place) for place in (grid[0, 0], grid[0, 1], grid[1, :]))
+    _reliability(left, probability_N, actual_N, theme)
+    left.set(title=f"Share of {unit} with {event}", xlabel=f"predicted probability of {event}")
+    _confusion(right, probability_N > 0.5, actual_N, names, theme)
+    return figure, below
+
+
 def _reliability(axes: Axes, probability_N: np.ndarray, actual_N: np.ndarray, theme: Theme) -> None:
-    """How often class 1 happened, against the probability that it was given, in groups of equally many rows.
+    """How often class 1 occurred, against its predicted probability, in groups of equal size.
 
     The bars are 95 % intervals of a share, +-1.96 sqrt(s (1 - s) / n).
     """
@@ -193,17 +209,17 @@ def _reliability(axes: Axes, probability_N: np.ndarray, actual_N: np.ndarray, th
     axes.locator_params(axis="x", nbins=5)
 
 
-def _confusion(axes: Axes, said_N: np.ndarray, actual_N: np.ndarray, names: tuple[str, str], theme: Theme) -> None:
-    """How many rows of each class the model put into each class."""
-    count = np.array([[int(((actual_N == a) & (said_N == s)).sum()) for s in (0, 1)] for a in (0, 1)])
+def _confusion(axes: Axes, predicted_N: np.ndarray, actual_N: np.ndarray, names: tuple[str, str], theme: Theme) -> None:
+    """How many samples of each actual class were predicted as each class."""
+    count = np.array([[int(((actual_N == a) & (predicted_N == p)).sum()) for p in (0, 1)] for a in (0, 1)])
     share = count / np.maximum(1, count.sum(1, keepdims=True))
     colours = LinearSegmentedColormap.from_list("", [theme.faint, theme.blue])
     axes.pcolormesh(share, cmap=colours, vmin=0, vmax=1, edgecolors=theme.paper, lw=2)
     for actual in (0, 1):
-        for said in (0, 1):
-            colour = theme.paper if share[actual, said] > 0.5 else theme.ink
-            text = f"{count[actual, said]:,}\n{percent(share[actual, said])}"
-            axes.text(said + 0.5, actual + 0.5, text, ha="center", va="center", color=colour, linespacing=1.5)
+        for predicted in (0, 1):
+            colour = theme.paper if share[actual, predicted] > 0.5 else theme.ink
+            text = f"{count[actual, predicted]:,}\n{percent(share[actual, predicted])}"
+            axes.text(predicted + 0.5, actual + 0.5, text, ha="center", va="center", color=colour, linespacing=1.5)
     axes.set(title="Rows, and shares of each actual class", xlabel="predicted", ylabel="actual")
     axes.set_xticks([0.5, 1.5], names)
     axes.set_yticks([0.5, 1.5], names, rotation=90, va="center")
