@@ -302,8 +302,8 @@ def test_every_link_of_a_page_resolves(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_every_test_that_a_page_names_exists(name):
     text = PAGES[name].read_text()
-    held = re.findall(r"<!-- held by (\S+)::(\w+) -->", text)
-    assert len(held) == text.count("<!--"), "a comment has another form than: held by FILE::TEST"
+    held = re.findall(r"<!-- tested by (\S+)::(\w+) -->", text)
+    assert len(held) == text.count("<!--"), "a comment has a different form than: tested by FILE::TEST"
     files = {path for path, _ in held} | set(re.findall(r"\btests/[\w/]+(?:\.py)?\b", text))
     assert [path for path in files if not (ROOT / path).exists()] == []
     assert [test for path, test in held if f"def {test}(" not in (ROOT / path).read_text()] == []
