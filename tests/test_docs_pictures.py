@@ -20,7 +20,7 @@ COMMANDS = {picture: line for picture, line, _ in ROWS}
 COARSE = 4  # pixels are compared in squares of this side: letters may be smoothed differently
 DIFFERENT = 24  # of 255: the least difference of squares that differ
 # Share of squares that may differ: parity's dots are a CPU's rounding, and a browser's fonts depend on the machine.
-MOST_DIFFERENT = {"prediction.png": 0.004, "parity.png": 0.05, "report.png": 0.1, "course.png": 0.1}
+MAX_DIFFERENT = {"prediction.png": 0.004, "parity.png": 0.05, "report.png": 0.1, "course.png": 0.1}
 FIGURES = {"prediction.png": "figures/prediction.png", "parity.png": "figures/parity.png"}
 PAGES = {  # page, the part of it, and the width of the window
     "report.png": ("nets/report.html", None, 900),
@@ -39,12 +39,12 @@ def share_of_differences(one, other):
 
 def assert_same(picture, drawn):
     with Image.open(DOCS / picture) as kept, Image.open(drawn) as now:
-        assert share_of_differences(kept, now) < MOST_DIFFERENT[picture], f"`{COMMANDS[picture]}` draws {picture} anew"
+        assert share_of_differences(kept, now) < MAX_DIFFERENT[picture], f"`{COMMANDS[picture]}` draws {picture} anew"
 
 
 def test_every_picture_of_the_docs_has_its_command():
     assert sorted(COMMANDS) == sorted(path.name for path in DOCS.glob("*.png"))
-    assert {*FIGURES, *PAGES} == set(MOST_DIFFERENT)
+    assert {*FIGURES, *PAGES} == set(MAX_DIFFERENT)
 
 
 @pytest.mark.slow

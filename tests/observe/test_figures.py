@@ -199,7 +199,7 @@ def test_parameters_of_a_small_model_are_drawn_as_paths(drawn, tmp_path):
     assert bias.lines[0].get_ydata() == pytest.approx(path_KP[:, 2])
     assert texts(weights) == ["2", "\u22124"]
     assert not weights.patches
-    assert title(drawn[0]) == "Half of the parameters' way was done after 50 of 100 updates"
+    assert title(drawn[0]) == "The parameters were halfway to their final values after 50 of 100 updates"
 
 
 def test_tensors_of_few_numbers_have_no_histograms(drawn, tmp_path):

@@ -1,7 +1,7 @@
 """TensorBoard's HPARAMS tab: a run's hyperparameters and results in one row.
 
-Its table shows five settings and, right of them, five results; a click shows the others. Settings that are said to
-differ come first, so these are the ones that the user set; of the results, the first five of `METRICS` are shown.
+Its table shows five settings and, to the right of them, five results; a click shows the others. Settings marked as
+differing come first, so those that the user set are marked; of the results, the first five of `METRICS` are shown.
 """
 
 from __future__ import annotations

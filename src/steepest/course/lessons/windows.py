@@ -40,7 +40,7 @@ def teach(folder: Path) -> Finding:
         axes.set_xticks(range(len(days)), [str(n) for n in days])
         low, high = min(*means, still[part]), max(*means, still[part])
         axes.set_ylim(low - 0.4 * (high - low) - max(spreads), high + 0.9 * (high - low) + max(spreads))
-        axes.set(xlabel="days looked back", ylabel="error (root mean square, points)", title=name.capitalize())
+        axes.set(xlabel="days in the window", ylabel="error (root mean square, points)", title=name.capitalize())
         finish(axes)
     rows = [{"days": n} | {part: str(errors[part][i]) for part, _, _ in PARTS} for i, n in enumerate(days)]
     train, test = [e.mean for e in errors["train"]], [e.mean for e in errors["test"]]

@@ -33,7 +33,7 @@ class Chart:
         figures: by their labels in the page's list of figures.
         says: the description for screen readers.
         switch: whether readers can switch the vertical axis between linear and logarithmic.
-        width: the least width in pixels; a narrower screen scrolls.
+        width: the minimum width in pixels; a narrower screen scrolls.
     """
 
     name: str
@@ -136,7 +136,7 @@ def _means(made: go.Figure, known: pd.DataFrame, axis: KeyAxis, scale: Objective
     back = (lambda values: 10**values) if scale.log else (lambda values: values)
     means = back(groups["mean"])
     far = scale.is_cut(means)  # a mean beyond the axis is drawn at its end, without a deviation
-    ends = scale.range[0], max(scale.best, scale.worst)  # deviations end where the axis does
+    ends = scale.range[0], max(scale.best, scale.worst)  # error bars end where the axis does
     low, high = (back((groups["mean"] + sign * groups["std"]).clip(*ends)) for sign in (-1, 1))
     made.add_scatter(
         x=groups.index, y=scale.shown(means), mode="markers" if axis.kind == "category" else "lines+markers",
@@ -167,7 +167,7 @@ def pairs(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Chart
 
 
 def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale, of: str) -> go.Figure:
-    """A heat map. The value of a setting is its mean over seeds; a cell has the mean or the best of its settings."""
+    """A heat map. The value of a setting is its mean over seeds; a cell shows the mean or the best of its settings."""
     table = pd.DataFrame([
         {
             "x": setting.asked[across.key], "y": setting.asked[up.key],
@@ -186,7 +186,7 @@ def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
     flat = value_YX.to_numpy()
     colour = scale.colour(flat)
     texts = np.vectorize(partial(_cell, scale.factor), otypes=[object])(flat)
-    told_YX = np.vectorize(_cell_told, otypes=[object])(flat, known_YX, asked_YX)
+    hover_YX = np.vectorize(_cell_hover, otypes=[object])(flat, known_YX, asked_YX)
     best = np.unravel_index(np.nanargmax(flat) if scale.higher else np.nanargmin(flat), flat.shape)
     y, x = int(best[0]), int(best[1])
     finding = f"Best: {across.key} {shown(across.labels[x])} with {up.key} {shown(up.labels[y])}: {flat[y, x]:.4g}"
@@ -197,7 +197,7 @@ def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
     made = figure(max(320, 110 + 36 * len(up.labels)), finding, margin=margin)
     made.add_heatmap(
         z=colour["color"], zmin=colour["cmin"], zmax=colour["cmax"], colorscale=colour["colorscale"],
-        customdata=told_YX, text=texts, xgap=2, ygap=2, hoverongaps=True,
+        customdata=hover_YX, text=texts, xgap=2, ygap=2, hoverongaps=True,
         hovertemplate=f"{plain(across.key)} %{{x}}<br>{plain(up.key)} %{{y}}<br>%{{customdata}}<extra></extra>",
         texttemplate="%{text}" if written else None, textfont={"size": TICK, "color": ON_CELLS},
         colorbar=scale.bar(),
@@ -220,9 +220,9 @@ def _cell(factor: float, score: float) -> str:
     return "" if np.isnan(score) else f"{factor * score:#.4g}".rstrip(".")
 
 
-def _cell_told(score: float, finished: float, jobs: float) -> str:
+def _cell_hover(score: float, finished: float, jobs: float) -> str:
     """The hover text of a cell."""
-    return "not asked for" if np.isnan(jobs) else f"{short(score)}, {finished:.0f} of {jobs:.0f} finished"
+    return "not in the sweep" if np.isnan(jobs) else f"{short(score)}, {finished:.0f} of {jobs:.0f} finished"
 
 
 def _cloud(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale) -> go.Figure:
