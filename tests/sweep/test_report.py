@@ -215,7 +215,7 @@ def test_a_heat_map_averages_over_seeds_and_then_over_other_keys(tmp_path, size)
 def test_seeds_are_an_axis_only_if_nothing_else_varies(report):
     both = report(grid())
     assert {name for name in both.json["names"] if name.startswith("against")} == {"against-optimizer.lr"}
-    assert "pairs" not in both.json["names"], "one key without its seeds makes no pair"
+    assert "pairs" not in both.json["names"], "one key without its seeds is not a pair"
     assert [d["label"] for d in both.figure("parallel")["data"][0]["dimensions"]] == ["optimizer.lr", "val/mse_scaled"]
     alone = report([([f"seed={s}"], {"value": 1.0 + s}) for s in range(3)])
     assert {name for name in alone.json["names"] if name in ("parallel", "pairs", "against-seed")} == {"against-seed"}
