@@ -122,6 +122,6 @@ def every(updates: int, n: int) -> int:
 
 def check_at_least(group: str, **limits: tuple[float, float]) -> None:
     """Raise `ValueError` for an option below its limit: `key=(value, minimum)`."""
-    for key, (value, least) in limits.items():
-        if value < least:
-            raise ValueError(f"callbacks.{group}.{key}={value} must be {least} or more")
+    for key, (value, minimum) in limits.items():
+        if value < minimum:
+            raise ValueError(f"callbacks.{group}.{key}={value} must be {minimum} or more")

@@ -24,7 +24,7 @@ from steepest.observe.theme import Theme, percent, plain, save
 
 SIDE, SLICE = 61, 41  # points along a side of the grid: of a surface, of a slice
 LARGE, LARGE_SLICE = 100_000, 21  # slices of models with more parameters than this have fewer points
-SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # the most samples of a slice; its most samples times parameters times points
+SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # maxima for a slice: samples; samples times parameters times points
 HELD = 2**18  # the most numbers in one tensor when several points are evaluated at once; larger tensors miss the cache
 COLUMNS = 2**15  # how many parameters of a whole path are held in double precision at once
 SETTLED = 1e-6  # the end is at the minimum if its loss is above it by at most this share

@@ -28,7 +28,7 @@ def teach(folder: Path) -> Finding:
     above = [run for run, rate in zip(runs, rates, strict=True) if rate > limit]
     losses = [landscape.losses(surface, torch.tensor(run.path())).numpy() for run in runs]
 
-    least = min(float(loss_K[-1]) for loss_K in losses)
+    lowest = min(float(loss_K[-1]) for loss_K in losses)
 
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1.3, 1])
@@ -56,7 +56,7 @@ def teach(folder: Path) -> Finding:
     return Finding(
         f"The largest curvature of this loss is {2 / limit:.4f}, so step sizes must be below {limit:.4f}: "
         + ", ".join(
-            f"{rate:g} {_word(run, loss_K[-1] / least)}" for run, rate, loss_K in zip(runs, rates, losses, strict=True)
+            f"{rate:g} {_word(run, loss_K[-1] / lowest)}" for run, rate, loss_K in zip(runs, rates, losses, strict=True)
         )
         + ".",
         {

@@ -57,7 +57,7 @@ def axes_of(results: Results) -> list[KeyAxis]:
 
 
 def some(ranked: list[Row], most: int) -> list[Row]:
-    """The ranked rows; of more than `most`, half the places go to the best and half to an even choice of the rest."""
+    """The ranked rows; of more than `most`, half are the best, and half are evenly spaced among the rest."""
     if len(ranked) <= most:
         return ranked
     rest = ranked[most // 2 :]
@@ -65,7 +65,7 @@ def some(ranked: list[Row], most: int) -> list[Row]:
     return ranked[: most // 2] + [rest[place] for place in places]
 
 
-def told(results: Results, row: Row) -> str:
+def hover_text(results: Results, row: Row) -> str:
     """The hover text of a job's point."""
     settings = "".join(f"<br>{plain(k)} = {plain(value(row, k))}" for k in results.varied)
     return f"job {row['job']}: {short(results.score(row))}{settings}"
@@ -98,13 +98,13 @@ def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
     layout = {"xaxis": axis.layout(), "yaxis": scale.layout(), "showlegend": False, "hovermode": "closest"}
     made = figure(340, finding, **layout)
     table = pd.DataFrame({"place": axis.places, "objective": [results.score(row) for row in results.rows]}, dtype=float)
-    table["told"] = [told(results, row) for row in results.rows]
+    table["hover"] = [hover_text(results, row) for row in results.rows]
     jobs = {row["job"] for row in some(results.ranked, POINTS)}
     chosen = table[[row["job"] in jobs for row in results.rows]]
     known = chosen.dropna()
     cut = scale.is_cut(known["objective"].to_numpy())
     made.add_scatter(
-        x=known["place"], y=scale.shown(known["objective"]), text=known["told"], mode="markers", hoverinfo="text",
+        x=known["place"], y=scale.shown(known["objective"]), text=known["hover"], mode="markers", hoverinfo="text",
         marker=scale.colour(known["objective"]) | {
             "size": 8, "opacity": 0.65,
             "symbol": np.where(cut, "triangle-down" if scale.higher else "triangle-up", "circle"),
@@ -114,15 +114,16 @@ def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
     if len(failed):
         made.add_scatter(
             x=failed["place"], y=np.full(len(failed), scale.top), mode="markers", hoverinfo="text",
-            text=failed["told"].str.replace(": -", " failed", n=1),
+            text=failed["hover"].str.replace(": -", " failed", n=1),
             marker={"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": FAINT}},
         )  # fmt: skip
     _means(made, table.dropna(), axis, scale)
     best = results.best
     assert best is not None
     made.add_scatter(
-        x=[axis.places[results.rows.index(best)]], y=[best["objective"]], mode="markers", text=[told(results, best)],
-        hoverinfo="text", marker={"symbol": "star", "size": 15, "color": BEST, "line": {"color": INK, "width": 1}},
+        x=[axis.places[results.rows.index(best)]], y=[best["objective"]], mode="markers",
+        text=[hover_text(results, best)], hoverinfo="text",
+        marker={"symbol": "star", "size": 15, "color": BEST, "line": {"color": INK, "width": 1}},
     )  # fmt: skip
     return Chart(f"against-{axis.key}", {"": made}, f"{scale.name} of every job over {axis.key}")
 
@@ -236,7 +237,7 @@ def _cloud(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
     made = figure(460, f"{finding}: {short(best['objective'])}", **layout)
     made.add_scatter(
         x=across.places[known], y=up.places[known], mode="markers", hoverinfo="text",
-        text=[told(results, results.rows[i]) for i in known],
+        text=[hover_text(results, results.rows[i]) for i in known],
         marker=scale.colour(values) | {"size": 11, "showscale": True, "colorbar": scale.bar()},
     )  # fmt: skip
     return made

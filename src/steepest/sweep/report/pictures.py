@@ -16,7 +16,7 @@ from steepest.sweep.report.scales import BEST, DECADES, WORST, log_ticks, plain,
 
 BYTES = 6_000_000  # of pictures on the page, at most
 ROWS, SERIES, POINTS = 2000, 12, 500  # most rows of a chart, series, and points of a curve
-DAYS = 60  # rows on which price and prediction can be told apart
+DAYS = 60  # on so few rows, price and prediction are distinguishable
 
 
 @dataclass
