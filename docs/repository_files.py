@@ -1,6 +1,6 @@
 """An MkDocs hook: files of the repository that the pages link to, such as ../CONTRIBUTING.md, become pages too.
 
-So one link works in the repository and on the site.
+So the same link works in the repository and on the site.
 """
 
 from pathlib import Path

@@ -22,7 +22,7 @@ SOURCE = ROOT / "src" / "steepest"
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_rooms_before_it(room):
+def test_a_package_imports_only_packages_above_it(room):
     allowed = {"steepest." + r for r in ROOMS[: ROOMS.index(room) + 1]}
     if room == "nets":
         allowed.remove("steepest.data")

@@ -21,7 +21,7 @@ WATCHED = "callbacks=[default,curvature,noise,steps]"
 
 @pytest.fixture
 def board():
-    """`board(folder)` serves it with the steepest command and returns the address; stopped as a user stops it."""
+    """`board(folder)` serves it with the steepest command and returns the address; Ctrl-C stops it, as for a user."""
     served = []
 
     def start(folder):

@@ -1,4 +1,4 @@
-"""The pages of docs/ and README.md: commands, Python, output, keys, links and words are checked against the code."""
+"""The pages of docs/ and README.md: commands, Python, output, keys, links and terms are compared with the code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 PAGES = {page.name: page for page in (*sorted(DOCS.glob("*.md")), ROOT / "README.md")}
 CONF = ROOT / "conf"
 GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "callbacks", "trainer", "logger")
-HYDRAS_OWN = {"hydra/launcher": ["basic"]}  # choices that have no file in conf/
+HYDRA_CHOICES = {"hydra/launcher": ["basic"]}  # choices of Hydra, which have no file in conf/
 NO_KEYS = ("weights_only", "group", "key")  # other code with a =
 
 # Commands that no test here runs, and why.
@@ -33,11 +33,11 @@ EXCEPTIONS = {
     "pip install": "the tests' environment is installed already",
     "pytest": "this is pytest",
     "ruff": "checks the repository, not the test's folder; .ci/run runs it",
-    "mypy": "as ruff",
+    "mypy": "same as ruff",
     "mkdocs serve": "serves until it is stopped; test_the_site_builds_without_a_warning builds the same pages",
-    "steepest board": "serves until it is stopped; tests/test_board.py opens it",
+    "steepest board": "serves until it is stopped; tests/test_board.py tests it",
     "steepest course --short": "pytest -m course runs it",
-    "data=yahoo": "needs the internet; tests/data/test_sources.py answers instead of Yahoo",
+    "data=yahoo": "needs the internet; tests/data/test_sources.py uses a fake Yahoo",
     "hydra/launcher=submitit": "needs a cluster, or the extra slurm; tests/sweep/test_launchers.py runs it where it is installed",
     "hydra/launcher=ray": "needs a cluster, or the extra ray; tests/sweep/test_launchers.py runs it where it is installed",
 }
@@ -45,7 +45,7 @@ EXCEPTIONS = {
 
 @dataclass(frozen=True)
 class Block:
-    """A block of commands, and the output that the page shows after it."""
+    """A block of commands, and the output that the page shows below it."""
 
     page: str
     commands: tuple[str, ...]
@@ -86,7 +86,7 @@ def blocks() -> list[Block]:
 
 
 def lines_of(output: str) -> list[str]:
-    """The lines with words or numbers, without the lines of boxes, spaces and times."""
+    """The lines with words or numbers; box characters, extra spaces and times are removed."""
     plain = (re.sub(r"[^\w\s.,:;%()<>=+'/*-]", " ", line) for line in output.splitlines())
     timeless = (re.sub(r"\d+(\.\d+)? s\b", "a time", line) for line in plain)
     return [" ".join(line.split()) for line in timeless if re.search(r"\w", line)]
@@ -98,7 +98,7 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 def agree(shown: str, printed: str) -> bool:
     """Whether two lines have the same words, and the same numbers up to the last digits.
 
-    Numbers below 1e-9 are errors of rounding, which other processors round otherwise.
+    Numbers below 1e-9 are rounding errors, which differ between processors.
     """
     if NUMBER.sub("#", shown) != NUMBER.sub("#", printed):
         return False
@@ -107,7 +107,7 @@ def agree(shown: str, printed: str) -> bool:
 
 
 def assert_prints(shown: str, printed: str) -> None:
-    """Each shown line is printed, in this order; others may be between them."""
+    """Assert that each shown line is printed, in this order; other lines may be between them."""
     left = iter(lines_of(printed))
     for line in lines_of(shown):
         assert any(agree(line, other) for other in left), f"not printed: {line}\n{printed}"
@@ -115,7 +115,7 @@ def assert_prints(shown: str, printed: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with what a checkout has, and with a user's prices."""
+    """A folder with the contents of a checkout, and a user's file of prices."""
     for name in ("data", "conf", "tests", "docs", "train.py"):
         (tmp_path / name).symlink_to(ROOT / name)
     lines = gzip.decompress((ROOT / "data" / "sp500.csv.gz").read_bytes()).decode().splitlines()
@@ -134,28 +134,28 @@ def start(command: str, folder: Path) -> str:
 
 
 def cases() -> list:
-    """Each block to run; a block of the README whose commands and output stand in docs/ is run once, there."""
-    own = [block for block in blocks() if block.page != "README.md"]
-    commands, outputs = {c for block in own for c in block.commands}, {block.output for block in own}
-    runs = [b for b in blocks() if b.run and (b in own or not commands >= set(b.run) or b.output not in outputs)]
+    """Each block to run. A block of the README is not run if docs/ has the same commands and output."""
+    docs = [block for block in blocks() if block.page != "README.md"]
+    commands, outputs = {c for block in docs for c in block.commands}, {block.output for block in docs}
+    runs = [b for b in blocks() if b.run and (b in docs or not commands >= set(b.run) or b.output not in outputs)]
     return [pytest.param(b, id=f"{b.page}: {b.run[0]}", marks=[pytest.mark.slow] * b.slow) for b in runs]
 
 
 @pytest.mark.parametrize("block", cases())
 def test_the_commands_of_a_block_run_and_print_what_the_page_shows(block, folder):
-    said = ""
+    printed = ""
     for command in block.run:
-        needed = re.search(r"resume=(\S+)", command)  # of a page that does not show how the run began
+        needed = re.search(r"resume=(\S+)", command)  # the page does not show how the run started
         if needed and not (folder / needed[1]).exists():
             start(f"python train.py stop.epochs=2 hydra.run.dir={needed[1]}", folder)
         needed = re.match(r"steepest (?:report|resume) (\S+)", command)
         if needed and not (folder / needed[1]).exists():
             start(f"python train.py -m optimizer.lr=0.01,0.1 stop.epochs=2 hydra.sweep.dir={needed[1]}", folder)
-        said += start(command, folder)
-    assert_prints(block.output, said)
+        printed += start(command, folder)
+    assert_prints(block.output, printed)
 
 
-def test_output_that_differs_in_a_word_or_a_number_is_noticed():
+def test_output_with_a_different_word_or_number_is_detected():
     shown = "train  model   12.326   0.79%\n4550 updates, 4.2 s; step 0.01 (3e-17)"
     assert_prints(shown, "Scores\n│ train │ model │ 12.3261 │ 0.79% │\n4550 updates, 5.9 s; step 0.01 (2e-16)")
     for before, after in (("12.326", "12.5"), ("model", "drift"), ("0.01", "0.02"), ("4550", "4551000")):
@@ -174,7 +174,7 @@ def test_a_block_that_shows_output_is_run():
 
 @pytest.mark.parametrize("name", [name for name, page in PAGES.items() if "```python" in page.read_text()])
 def test_the_python_of_a_page_runs(name, folder):
-    """The blocks of a page are one program. A block of text after one is what it prints."""
+    """The blocks of a page are one program. A block of text after one is its output."""
     parts = [(c, output) for language, c, output in with_output(PAGES[name].read_text()) if language == "python"]
     answer = subprocess.run(
         [sys.executable, "-c", "\n".join(content for content, _ in parts)],
@@ -193,14 +193,14 @@ def flat(node: object, path: str = "") -> set[str]:
 
 
 def choices(group: str) -> list[str]:
-    """The choices of a group, those in its folders included, as `course/saddle`."""
-    own = sorted(str(file.relative_to(CONF / group).with_suffix("")) for file in (CONF / group).rglob("*.yaml"))
-    return HYDRAS_OWN.get(group, []) + [name for name in own if not name.startswith("base/")]
+    """The choices of a group, including those in its subfolders, such as `course/saddle`."""
+    names = sorted(str(file.relative_to(CONF / group).with_suffix("")) for file in (CONF / group).rglob("*.yaml"))
+    return HYDRA_CHOICES.get(group, []) + [name for name in names if not name.startswith("base/")]
 
 
 @cache
 def keys() -> set[str]:
-    """Every key that some composed config has: the first choices of all groups together, the second ones, ..."""
+    """Every key of a composed config. The configs combine the first choices of all groups, the second choices, ..."""
     found = flat(OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml")))
     named = [[f"{group}={choice}" for choice in choices(group)] for group in GROUPS if group != "callbacks"]
     named.append([f"callbacks=[{','.join(choices('callbacks'))}]"])
@@ -220,7 +220,7 @@ def code_of(text: str) -> list[str]:
 
 
 def unknown(text: str) -> list[str]:
-    """The keys and choices in a page's code that conf/ does not have."""
+    """The keys and choices in a page's code that are not in conf/."""
     found = []
     for word in code_of(text):
         name, equals, value = word.lstrip("+~").partition("=")
@@ -242,7 +242,7 @@ def test_every_key_and_choice_that_a_page_names_exists(name):
 @pytest.mark.parametrize(
     "code", ["data.widnow=3", "model=mpl", "`stop.patienc`", "callbacks=[default,nois]", "modle=mlp"]
 )
-def test_a_key_or_choice_that_does_not_exist_is_noticed(code):
+def test_a_key_or_choice_that_does_not_exist_is_detected(code):
     assert len(unknown(f"```bash\npython train.py {code}\n```\n" if "=" in code else code)) == 1
 
 
@@ -302,15 +302,15 @@ def test_every_link_of_a_page_resolves(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_every_test_that_a_page_names_exists(name):
     text = PAGES[name].read_text()
-    held = re.findall(r"<!-- held by (\S+)::(\w+) -->", text)
-    assert len(held) == text.count("<!--"), "a comment has another form than: held by FILE::TEST"
+    held = re.findall(r"<!-- tested by (\S+)::(\w+) -->", text)
+    assert len(held) == text.count("<!--"), "a comment has a different form than: tested by FILE::TEST"
     files = {path for path, _ in held} | set(re.findall(r"\btests/[\w/]+(?:\.py)?\b", text))
     assert [path for path in files if not (ROOT / path).exists()] == []
     assert [test for path, test in held if f"def {test}(" not in (ROOT / path).read_text()] == []
 
 
 def prose(text: str) -> str:
-    """A page's text with blanks for code, comments, headings, pictures and links to other pages than the glossary."""
+    """A page's text, with blanks for code, comments, headings, pictures, and links except those to the glossary."""
     kinds = (r"^```.*?^```$", r"<!--.*?-->", r"^#[^\n]*$", r"`[^`\n]+`", r"!?\[[^\]]*\]\((?!glossary\.md#)[^)]*\)")
     for kind in kinds:
         text = re.sub(kind, blank, text, flags=re.MULTILINE | re.DOTALL)
@@ -318,18 +318,18 @@ def prose(text: str) -> str:
 
 
 def blank(match: re.Match[str]) -> str:
-    """As many blanks, on as many lines."""
+    """The same number of blanks, on the same number of lines."""
     return re.sub(r"\S", " ", match[0])
 
 
 def terms() -> dict[str, str]:
-    """Each word of the glossary: pattern -> anchor."""
+    """Each term of the glossary: pattern -> anchor."""
     words = re.findall(r"^### (.*)$", (DOCS / "glossary.md").read_text(), re.MULTILINE)
     return {r"(?<![\w-])" + word.replace(" ", r"\s") + r"(?:e?s)?(?![\w-])": slug(word) for word in words}
 
 
 def first_uses(text: str) -> dict[str, tuple[int, int, bool]]:
-    """Anchor -> start and end of the first use of each word of the glossary, and whether it links there."""
+    """Anchor -> start and end of the first use of each glossary term, and whether it links there."""
     plain, found = prose(text), {}
     words = re.sub(r"(?<=\])\(glossary\.md#[\w-]+\)", blank, plain)
     for pattern, anchor in terms().items():
@@ -340,15 +340,15 @@ def first_uses(text: str) -> dict[str, tuple[int, int, bool]]:
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name not in ("README.md", "glossary.md", "tags.md")])
-def test_a_word_of_the_glossary_links_there_where_a_page_first_uses_it(name):
+def test_the_first_use_of_a_glossary_term_on_a_page_links_to_the_glossary(name):
     text = PAGES[name].read_text()
     unlinked = {text[a:b]: text[:a].count("\n") + 1 for a, b, linked in first_uses(text).values() if not linked}
-    assert unlinked == {}, "word: line"
+    assert unlinked == {}, "term: line"
 
 
 def mkdocs() -> str | None:
-    beside = Path(sys.executable).with_name("mkdocs")
-    return str(beside) if beside.exists() else shutil.which("mkdocs")
+    installed = Path(sys.executable).with_name("mkdocs")
+    return str(installed) if installed.exists() else shutil.which("mkdocs")
 
 
 needs_mkdocs = pytest.mark.skipif(mkdocs() is None, reason="there is no MkDocs here: pip install -e '.[docs]'")

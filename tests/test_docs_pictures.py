@@ -1,4 +1,4 @@
-"""The pictures in docs/ are what the current code draws: docs/pictures.md names the command of each.
+"""The pictures in docs/ equal those that the current code draws. docs/pictures.md names the command of each.
 
 Screenshots go to outputs/screenshots/.
 """
@@ -17,10 +17,10 @@ from PIL import Image
 DOCS, SCREENSHOTS = ROOT / "docs", ROOT / "outputs" / "screenshots"
 ROWS = re.findall(r"^\| (\S+\.png) \| `(.+)` \| (.+) \|$", (DOCS / "pictures.md").read_text(), re.MULTILINE)
 COMMANDS = {picture: line for picture, line, _ in ROWS}
-COARSE = 4  # pixels are compared in squares of this side: letters may be smoothed differently
-DIFFERENT = 24  # of 255: the least difference of squares that differ
-# Share of squares that may differ: parity's dots are a CPU's rounding, and a browser's fonts depend on the machine.
-MOST_DIFFERENT = {"prediction.png": 0.004, "parity.png": 0.05, "report.png": 0.1, "course.png": 0.1}
+COARSE = 4  # pixels per side of the squares that are compared: letters may be smoothed differently
+DIFFERENT = 24  # of 255: squares with a larger difference count as different
+# Share of squares that may differ: parity's dots are rounding errors of a CPU, and fonts depend on the machine.
+MAX_DIFFERENT = {"prediction.png": 0.004, "parity.png": 0.05, "report.png": 0.1, "course.png": 0.1}
 FIGURES = {"prediction.png": "figures/prediction.png", "parity.png": "figures/parity.png"}
 PAGES = {  # page, the part of it, and the width of the window
     "report.png": ("nets/report.html", None, 900),
@@ -29,7 +29,7 @@ PAGES = {  # page, the part of it, and the width of the window
 
 
 def share_of_differences(one, other):
-    """The share of squares that differ; 1 for pictures of different widths, or heights that differ by a tenth."""
+    """The share of squares that differ; 1 if the widths differ, or the heights differ by more than a tenth."""
     if one.width != other.width or abs(one.height - other.height) > 0.1 * one.height:
         return 1.0
     size = (one.width // COARSE, one.height // COARSE)
@@ -39,17 +39,19 @@ def share_of_differences(one, other):
 
 def assert_same(picture, drawn):
     with Image.open(DOCS / picture) as kept, Image.open(drawn) as now:
-        assert share_of_differences(kept, now) < MOST_DIFFERENT[picture], f"`{COMMANDS[picture]}` draws {picture} anew"
+        assert share_of_differences(kept, now) < MAX_DIFFERENT[picture], (
+            f"{picture} is outdated: `{COMMANDS[picture]}` draws it"
+        )
 
 
 def test_every_picture_of_the_docs_has_its_command():
     assert sorted(COMMANDS) == sorted(path.name for path in DOCS.glob("*.png"))
-    assert {*FIGURES, *PAGES} == set(MOST_DIFFERENT)
+    assert {*FIGURES, *PAGES} == set(MAX_DIFFERENT)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("picture", FIGURES)
-def test_a_figure_is_what_its_command_draws(command, tmp_path, picture):
+def test_a_figure_equals_the_one_that_its_command_draws(command, tmp_path, picture):
     _, _, *arguments = shlex.split(COMMANDS[picture])
     done = command(*arguments)
     assert done.returncode == 0, done.stderr
@@ -60,7 +62,7 @@ def test_a_figure_is_what_its_command_draws(command, tmp_path, picture):
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("picture", PAGES)
-def test_a_screenshot_is_what_its_command_shows(chromium, tmp_path, picture):
+def test_a_screenshot_equals_the_page_of_its_command(chromium, tmp_path, picture):
     for line in COMMANDS[picture].split(" && "):
         program, *words = shlex.split(line)
         if program == "python":

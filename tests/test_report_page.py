@@ -53,7 +53,7 @@ def opened(chromium, address):
 
 NAMES = ["parallel", "against-optimizer.lr", "against-model.hidden", "pairs", "curves", "bands"]
 NAMES += ["predictions", "losses"]
-# Elements that end beyond the page's right edge, except inside a box that scrolls.
+# Elements that extend beyond the right edge of the page, except inside a scrollable box.
 BEYOND = """[...document.querySelectorAll('body *')]
     .filter(one => !one.closest('.scroll > *, nav > *, script') && one.getBoundingClientRect().right > innerWidth + 0.5)
     .map(one => one.outerHTML.slice(0, 90))"""
@@ -135,7 +135,7 @@ def test_the_page_fits_any_width_and_both_schemes(opened, width, scheme):
 
 @needs_browser
 @pytest.mark.parametrize("width", [1280, 390])
-def test_all_ticks_have_one_size_and_no_heat_map_has_an_axis_of_seeds(opened, width):
+def test_all_ticks_have_the_same_size_and_no_heat_map_has_an_axis_of_seeds(opened, width):
     page = opened(width)
     ticks = page.locator(".xtick text, .ytick text, .cbaxis text, .parcoords .tick text, .parcoords .axis-extent-text")
     sizes = ticks.evaluate_all("all => all.filter(t => t.textContent).map(t => getComputedStyle(t).fontSize)")
@@ -149,7 +149,7 @@ def test_all_ticks_have_one_size_and_no_heat_map_has_an_axis_of_seeds(opened, wi
 
 
 @needs_browser
-def test_a_table_that_scrolls_says_so_until_its_end(opened):
+def test_a_scrollable_table_has_a_shadow_until_its_end_is_visible(opened):
     page = opened(390)
     frame, box = page.locator("#jobs .frame"), page.locator("#jobs .scroll")
     assert frame.locator(".hint").inner_text() == "Scroll sideways to see more ↔"

@@ -45,19 +45,19 @@ def piped(words: list[str], folder, columns: int = 80) -> str:
 
 def in_terminal(words: list[str], folder, columns: int = 80, **more: str) -> str:
     """The output of a command in a pseudo-terminal of this width."""
-    ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
-        command(words), cwd=folder, env=environment(**more), stdin=its, stdout=its, stderr=its, close_fds=True
+        command(words), cwd=folder, env=environment(**more), stdin=child, stdout=child, stderr=child, close_fds=True
     )
-    os.close(its)
+    os.close(child)
     output = b""
     try:
-        while chunk := os.read(ours, 1 << 16):
+        while chunk := os.read(parent, 1 << 16):
             output += chunk
     except OSError:  # Linux reports the end of the process as an error
         pass
-    os.close(ours)
+    os.close(parent)
     process.wait(60)
     return output.decode()
 
@@ -92,7 +92,7 @@ def test_piped_output_has_no_control_characters_and_no_progress_bar(words, tmp_p
     output = piped(words, tmp_path)
     assert "\x1b" not in output
     assert "\r" not in output
-    assert "━" not in output, "the piece that progress bars are made of"
+    assert "━" not in output, "progress bars consist of this character"
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -101,7 +101,7 @@ def test_the_table_of_a_run_is_complete_in_a_terminal(terminal, columns):
     heading = next(line for line in lines if "rmse" in line)
     assert heading.split() == ["part", "rmse", "mae", "mape", "mase", "direction", "skill"]
     assert sum(line.split()[:1] == ["persistence"] for line in lines) == 3
-    assert not any("…" in line for line in lines), "nothing is cut off"
+    assert not any("…" in line for line in lines), "no text is cut off"
 
 
 @pytest.mark.parametrize("words", [RUN, GRADCHECK], ids=["run", "gradcheck"])
@@ -124,4 +124,4 @@ def test_colours_are_legible_on_light_and_on_dark_backgrounds(words, terminal):
 
 def test_no_color_turns_colours_off(tmp_path):
     codes = colour_codes(in_terminal(EXPLAIN, tmp_path, NO_COLOR="1"))
-    assert codes <= {"0", "1", "2", "3"}, "bold, dim and italic are no colours"
+    assert codes <= {"0", "1", "2", "3"}, "bold, dim and italic are not colours"

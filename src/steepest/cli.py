@@ -75,7 +75,7 @@ def gradcheck(
 def board(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER", help="Folder of a run or a sweep, or a folder with many"),
+        typer.Argument(metavar="FOLDER", help="Folder of a run, of a sweep, or of many"),
     ] = Path("outputs"),
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 uses any free port")
@@ -84,9 +84,9 @@ def board(
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 lets other machines connect")
     ] = "localhost",
 ) -> None:
-    """Start TensorBoard on runs and sweeps, with every point of every curve. Ctrl-C stops it."""
+    """Start TensorBoard with runs and sweeps, and every point of every curve. Ctrl-C stops it."""
     if not folder.is_dir():
-        raise ValueError(f"{folder}: there is no such folder; give one that holds runs, such as outputs")
+        raise ValueError(f"{folder}: there is no such folder; give one that contains runs, such as outputs")
     from steepest.observe.board import serve
 
     serve(folder, host, port, say=lambda line: typer.echo(line))
@@ -129,7 +129,7 @@ def report(
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser")] = False,
 ) -> None:
-    """Write one HTML page on a sweep: the best job, the effect of each hyper-parameter, all curves, all jobs."""
+    """Write one HTML page about a sweep: the best job, the effect of each hyper-parameter, all curves, all jobs."""
     from steepest.sweep.report.page import write_report
 
     page = write_report(folder, out)
@@ -178,8 +178,8 @@ def course(
                 print_sentence(console, f"  {taught.found['sentence']}")
             for claim in taught.fails:
                 print_sentence(console, f"  FAILS: {claim}", "bold red")
-            if taught.said:
-                console.print(taught.said, markup=False, soft_wrap=True)
+            if taught.output:
+                console.print(taught.output, markup=False, soft_wrap=True)
             failing += bool(taught.fails)
     typer.echo(f"Page: {write_page(out)}")
     if failing:
@@ -252,7 +252,7 @@ def _print_agreement(rows: list[Agreement], bound: float) -> None:
     for fault in faults:
         print_sentence(console, fault, "bold red")
     if not faults:
-        console.print(f"All gradients agree: the largest error is {max(row.greatest() for row in rows):.1e}.")
+        console.print(f"All gradients agree: the largest error is {max(row.largest_error() for row in rows):.1e}.")
 
 
 def _explain(path: Path | None) -> None:

@@ -86,7 +86,7 @@ def job(config: DictConfig) -> float:
         message = explain(error) or f"{type(error).__name__}: {error}"
         log.error("job %s: %s", number, message)
         lines = traceback.format_exception(error)
-        failed(config, folder, Path(hydra.sweep.dir), _again(overrides, config), message, lines)
+        failed(config, folder, Path(hydra.sweep.dir), _single_run(overrides, config), message, lines)
         return lost
     if int(os.environ.get("LOCAL_RANK", "0")):
         return lost
@@ -102,11 +102,11 @@ def job(config: DictConfig) -> float:
         log.error("The run failed: %s.", metrics["stop_reason"])
         if not sweep:
             sys.exit(FAILED)
-        failed(config, folder, Path(hydra.sweep.dir), _again(overrides, config), metrics["stop_reason"])
+        failed(config, folder, Path(hydra.sweep.dir), _single_run(overrides, config), metrics["stop_reason"])
     return lost if outcome.objective is None else outcome.objective
 
 
-def _again(overrides: list[str], config: DictConfig) -> list[str]:
+def _single_run(overrides: list[str], config: DictConfig) -> list[str]:
     """The overrides that repeat a job as a single run."""
     try:
         return as_single_run(overrides, {key: config.get(key) for key in ("model", "data")})

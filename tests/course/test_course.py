@@ -36,7 +36,7 @@ def course(tmp_path_factory):
 @pytest.mark.parametrize("name", [c.name for c in COURSE])
 def test_the_claims_of_the_lesson_hold(course, name):
     taught = taught_course(course)[name]
-    assert taught.fails == [], taught.said
+    assert taught.fails == [], taught.output
     assert taught.found["checks"], "a lesson needs at least one check"
     assert taught.found["sentence"]
 
@@ -60,14 +60,14 @@ def test_the_page_opens_with_every_picture_and_fits_the_browsers_width(course, c
     wrong = []
     context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True)
     page = context.new_page()
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else wrong.append(r.url))
     page.goto((course / "index.html").as_uri())
     pictures = page.eval_on_selector_all("img", "all => all.map(one => [one.complete, one.naturalWidth, one.alt])")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"course_{width}.png", full_page=True)
     beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    # Only formulas, tables and the pictures that cannot be stacked may be wider than their lesson: they scroll.
+    # Formulas, tables and pictures that cannot be stacked may be wider than their lesson, because they scroll.
     wide = page.eval_on_selector_all(
         "section, section *",
         """all => all.filter(one => !one.closest('.scroll > *:not(picture), .wide *, math'))
@@ -76,11 +76,13 @@ def test_the_page_opens_with_every_picture_and_fits_the_browsers_width(course, c
     )
     stacked = page.eval_on_selector_all("img", "all => all.filter(one => one.naturalHeight > one.naturalWidth).length")
     shown = page.locator("main section").count()
-    assert page.locator("p.phone").is_visible() == (width == 390), "it says where left and right are"
+    assert page.locator("p.phone").is_visible() == (width == 390), "it explains left and right"
     context.close()
     assert wrong == []
     assert len(pictures) == shown == len(COURSE)
     assert all(complete and natural > 600 and alt for complete, natural, alt in pictures)
     assert beyond <= 0
     assert wide == []
-    assert stacked == (len(COURSE) - 1 if width == 390 else 0), "all but piecewise are stacked on a phone"
+    assert stacked == (len(COURSE) - 1 if width == 390 else 0), (
+        "on a phone, all pictures except that of piecewise are stacked"
+    )

@@ -31,8 +31,8 @@ def broken(tmp_path_factory):
 def test_a_lesson_without_curves_fails_and_says_what_it_needs(broken):
     _, (taught,) = broken
     assert taught.fails == ["it did not finish"]
-    assert "lesson three_steps: " in taught.said
-    assert "callbacks=default and logger=tensorboard" in taught.said
+    assert "lesson three_steps: " in taught.output
+    assert "callbacks=default and logger=tensorboard" in taught.output
     assert taught.command == "python train.py experiment=course/three_steps " + " ".join(BLIND)
 
 

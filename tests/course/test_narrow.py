@@ -11,7 +11,7 @@ from steepest.course.narrow import CHARACTERS, WIDTH, stack
 
 @pytest.fixture
 def stacked():
-    """A stacked figure of a panel with a long title and a legend, and of one with a colour bar and shared labels."""
+    """A stacked figure: one panel has a long title and a legend, the other has a colour bar and shared labels."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for name in ("one", "two", "a name that is much longer than a line of the legend can be on a phone's screen"):
@@ -36,14 +36,14 @@ def test_panels_are_stacked_and_overlap_neither_each_other_nor_a_legend(stacked)
     assert len(legend.get_texts()) == 3
 
 
-def test_long_titles_are_folded_and_shared_labels_are_repeated(stacked):
+def test_long_titles_wrap_and_shared_labels_are_repeated(stacked):
     _, left, right = stacked
     assert max(map(len, left.get_title().split("\n"))) <= CHARACTERS < len(left.get_title())
     assert right.get_ylabel() == "loss"
     assert any(label.get_text() for label in right.get_yticklabels())
 
 
-def test_a_figure_of_subfigures_is_left_as_it_is():
+def test_a_figure_of_subfigures_is_unchanged():
     figure = Figure(figsize=(12, 5))
     figure.subfigures(1, 2)
     assert not stack(figure)

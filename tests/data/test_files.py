@@ -520,8 +520,8 @@ def test_dates_in_another_format_than_the_one_named_are_refused(read):
 
 def test_missing_date_counts_as_a_date_that_does_not_parse(read):
     for text in (PRICES, PRICES.replace("2020-01-0", "2020010")):
-        mended = text.replace("2020-01-04", "").replace("20200104", "")
-        one_fault(refusal(read, mended), "'Date'", "1 of 6", "row 4", "nan")
+        repaired = text.replace("2020-01-04", "").replace("20200104", "")
+        one_fault(refusal(read, repaired), "'Date'", "1 of 6", "row 4", "nan")
 
 
 def test_duplicate_dates_are_refused_or_the_first_or_last_is_kept(read, caplog):

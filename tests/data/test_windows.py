@@ -420,7 +420,7 @@ def test_series_of_different_lengths_counted_by_hand():
     rows = pd.concat([frame({"a": range(40)}), frame({"b": range(30)}, start="2020-01-11")])
     windows = series_windows(rows, RandomWalk(window=3, horizon=2, split=[0.5, 0.25, 0.25]), "test")
     origins = {p: torch.cat([o for o, _ in windows.walk(p)]).tolist() for p in windows.parts}
-    # b's rows stand below a's 40, and its first day is a's eleventh
+    # b's rows come after a's 40, and its first day is a's eleventh
     assert origins["train"] == [*range(2, 18), *range(42, 48)]
     assert origins["val"] == [*range(24, 28), *range(54, 58)]
     assert origins["test"] == [*range(34, 38), *range(64, 68)]

@@ -208,7 +208,7 @@ def test_the_number_of_calls_does_not_change_the_result():
 
 
 @pytest.mark.parametrize("batch", [1, 256, 257, 700])
-def test_outputs_of_a_sample_do_not_depend_on_the_others_nor_on_the_batch_before(batch):
+def test_outputs_of_a_sample_do_not_depend_on_other_samples_or_the_previous_batch(batch):
     windows = windows_of("returns", torch.float32)
     network = net_of(windows, [8, 3], "tanh", torch.float32)
     descent = Descent(network, LOSSES["mse"], SGD(network.parameters(), lr=1.0), windows)

@@ -31,9 +31,9 @@ def planted():
 @pytest.mark.parametrize("exact_up_to", [100, 0], ids=["all eigenvalues", "Lanczos"])
 def test_the_direction_down_from_a_saddle_is_the_known_negative_eigenvector(exact_up_to):
     surface, theta_P, rho = planted()
-    smallest, greatest, vector_P = downward(surface, theta_P, exact_up_to=exact_up_to, steps=40)
+    smallest, largest, vector_P = downward(surface, theta_P, exact_up_to=exact_up_to, steps=40)
     assert smallest == pytest.approx(-2 * rho, abs=1e-12)
-    assert greatest == pytest.approx(2, abs=1e-12)
+    assert largest == pytest.approx(2, abs=1e-12)
     # equal parts of w1 and w2, and nothing of b1 and b2
     assert vector_P.tolist() == pytest.approx([0.5**0.5, 0, 0.5**0.5, 0], abs=1e-9)
 

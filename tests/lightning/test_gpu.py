@@ -25,7 +25,7 @@ every_model = pytest.mark.parametrize("model", MODELS)
 
 
 def assert_agree(on_gpu, on_cpu, rel):
-    """Assert that two runs have the same scores of every part and the same end."""
+    """Assert that two runs have the same scores for every part, and ended in the same way."""
     for part in ("train", "val", "test"):
         assert on_gpu.metrics[part] == pytest.approx(on_cpu.metrics[part], rel=rel, abs=1e-9), part
     for key in ("updates", "epochs", "stop_reason"):
@@ -64,7 +64,7 @@ def test_every_activation_and_optimizer_agrees_with_the_cpu_in_double_precision(
 
 
 @every_model
-def test_a_resumed_run_ends_as_an_uninterrupted_one(train, model):
+def test_a_resumed_run_gives_the_numbers_of_an_uninterrupted_one(train, model):
     settings = (*WALK, f"model={model}", *MODELS[model], "trainer=gpu", "optimizer=adam")
     whole, expected = train(*settings, name="whole")
     train(*settings, "stop.updates=13", name="stopped")
@@ -74,7 +74,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(train, model):
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
-def test_a_run_of_the_kernel_is_not_resumed_by_the_textbook(train):
+def test_the_textbook_does_not_resume_a_run_of_the_kernel(train):
     train(*WALK, "model=mlp_manual", "stop.epochs=2")
     with pytest.raises(ValueError, match=r"kernel.*textbook|textbook.*kernel"):
         train("trainer.accelerator=gpu", "stop.epochs=4", resume=True)
@@ -82,7 +82,7 @@ def test_a_run_of_the_kernel_is_not_resumed_by_the_textbook(train):
 
 @pytest.mark.parametrize("callbacks", ["audit", "parity", "noise", "steps", "curvature", "escape"])
 @pytest.mark.parametrize("model", ["mlp", "mlp_manual"])
-def test_every_instrument_looks_at_a_run_on_the_gpu(train, model, callbacks):
+def test_every_instrument_works_on_the_gpu(train, model, callbacks):
     if (model, callbacks) == ("mlp", "parity"):
         pytest.skip("parity compares the gradients derived by hand with autograd's")
     outcome, folder = train(*WALK, f"model={model}", "model.hidden=[8]", f"+callbacks={callbacks}", "trainer=gpu")
@@ -110,5 +110,5 @@ def test_every_launcher_trains_on_the_gpu(command, tmp_path, launcher):
     records = [json.loads(file.read_text()) for file in sorted((tmp_path / "sweep").glob("*/run.json"))]
     assert [record["status"] for record in records] == ["finished", "finished"]
     assert {record["device"] for record in records} == {torch.cuda.get_device_name()}
-    if launcher == "threads":  # it trains on the CPU only, and says why these jobs run by themselves
+    if launcher == "threads":  # it trains only on the CPU, and says why these jobs run one at a time
         assert re.search(r"gpu", answer.stdout + answer.stderr)

@@ -379,7 +379,7 @@ def test_a_diverging_run_fails_with_advice(train):
         (["data=rings"], "classes, which model.loss=mse cannot score: use model.loss=cross_entropy"),
         (["model.loss=cross_entropy"], r"set data.target=direction \(for plain rows, data.classes=true\)"),
         ([*RINGS, "objective=val/directional_accuracy"], "use one of val/cross_entropy, val/accuracy, val/skill"),
-        (["objective=test/mse"], "test scores must not choose anything"),
+        (["objective=test/mse"], "test scores must not decide anything"),
         (["objective=val/msee"], "is not one of this run's scores: use one of val/mse"),
         (["data=line", "objective=val/mase"], "is not one of this run's scores"),
         (["data.window=0"], "data.window=0 must be 1 or more"),

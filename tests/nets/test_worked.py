@@ -59,15 +59,15 @@ FUNCTIONS = {
 
 
 def rounding(printed: float) -> float:
-    """The greatest error of a number that is printed with nine digits."""
+    """The largest rounding error of a number that is printed with nine digits."""
     return 0.5 * 10.0 ** (math.floor(math.log10(abs(printed))) - 8) if printed else 0.0
 
 
 def evaluated(side: str, known: dict[str, str]) -> tuple[float, float]:
-    """A side's value, and by how much the rounding of its printed numbers can change it.
+    """The value of a side, and how much the rounding of its printed numbers can change it.
 
     Args:
-        side: a formula in names, numbers or both.
+        side: a formula of names, numbers or both.
         known: the printed number of each name.
     """
     names = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
@@ -141,7 +141,7 @@ def test_the_command_prints_lines_whose_sides_are_equal(capsys, path):
     assert float(after) < float(loss)
 
 
-def test_a_line_whose_brackets_are_missing_is_found():
+def test_missing_brackets_are_detected():
     known = {"a1_1": "0.66403677", "dL/da1_1": "-0.0423859464"}
     formula = "dL/da1_1 * {} = -0.0423859464 * {}"
     right = formula.format("(1 - a1_1^2)", "(1 - 0.66403677^2)")

@@ -1,4 +1,4 @@
-"""Pictures of predictions, losses and parameters show the numbers that they claim, and their titles say them."""
+"""Pictures of predictions, losses and parameters show the right numbers, and their titles state them."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ def drawn(monkeypatch):
 
 
 def prices(count=300, size=100.0, better=0.5, series="INDEX"):
-    """A test part whose model makes `better` of the error of tomorrow = today."""
+    """A test part in which the model's errors are `better` times those of tomorrow = today."""
     random = np.random.default_rng(0)
     actual = size * np.exp(random.normal(0, 0.01, count).cumsum())
     last = np.concatenate([[size], actual[:-1]])
@@ -115,7 +115,7 @@ def directions(count=2000):
     )  # fmt: skip
 
 
-def test_a_direction_shows_reliability_confusion_and_hits_against_the_majority(drawn, tmp_path):
+def test_the_picture_of_directions_shows_reliability_confusion_and_hits(drawn, tmp_path):
     rows = directions()
     predictions.draw_predictions(rows, "Model", tmp_path / "p.png")
     reliability, confusion, hits = drawn[0].axes
@@ -127,7 +127,7 @@ def test_a_direction_shows_reliability_confusion_and_hits_against_the_majority(d
     )
     x, share = reliability.lines[1].get_data()
     assert len(x) == 10
-    assert share == pytest.approx(x, abs=0.15)  # the probabilities are true
+    assert share == pytest.approx(x, abs=0.15)  # the probabilities are calibrated
     assert (np.corrcoef(x, share)[0, 1]) > 0.9
     counts = [int(text.split("\n")[0].replace(",", "")) for text in texts(confusion)]
     assert counts == confusion_matrix(test["up"], test["probability_up"] > 0.5).ravel().tolist()
@@ -182,8 +182,8 @@ def test_losses_without_a_val_part_or_a_reference_are_drawn(drawn, tmp_path):
     assert drawn[0].axes[0].get_title(loc="left") == "Cross-entropy (nats)"
 
 
-def test_the_losses_of_batches_and_of_parts_have_one_unit(drawn, train):
-    """With one batch an epoch, the loss of the next update's batch is the loss of the training part."""
+def test_the_losses_of_batches_and_of_parts_have_the_same_unit(drawn, train):
+    """With one batch per epoch, the loss of the next update's batch is the loss of the training part."""
     train("model=linear_manual", "data.window=5", "data.relative_to_last=true", "data.batch_size=null", "stop.epochs=6")
     (axes,) = drawn[-1].axes
     batches, parts = (line.get_ydata() for line in axes.lines[:2])
@@ -198,7 +198,7 @@ def test_parameters_of_a_small_model_are_drawn_as_paths(drawn, tmp_path):
     assert bias.lines[0].get_ydata() == pytest.approx(path_KP[:, 2])
     assert texts(weights) == ["2", "\u22124"]
     assert not weights.patches
-    assert title(drawn[0]) == "Half of the parameters' way was done after 50 of 100 updates"
+    assert title(drawn[0]) == "The parameters were halfway to their final values after 50 of 100 updates"
 
 
 def test_tensors_of_few_numbers_have_no_histograms(drawn, tmp_path):

@@ -1,10 +1,10 @@
-"""TensorBoard's HPARAMS tab shows what the user varied, and the results that judge a run, without a click."""
+"""TensorBoard's HPARAMS tab shows the settings that the user varied and the main results without a click."""
 
 import pytest
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins.hparams import metadata
 
-SHOWN = 5  # columns of either kind that TensorBoard shows at first
+SHOWN = 5  # columns of each kind that TensorBoard shows by default
 
 
 def experiment(folder):

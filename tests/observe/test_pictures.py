@@ -121,19 +121,19 @@ def test_a_filter_normalised_direction_has_the_length_of_each_row_of_weights():
 def test_the_mesh_covers_the_whole_grid():
     grid = landscape.Grid(np.linspace(0, 1, 4), np.linspace(2, 3, 5), np.arange(1.0, 21.0).reshape(5, 4))
     vertices, colours, faces = landscape.mesh(grid, ("a", "b"))
-    surface, its = vertices[:20], 2 * 3 * 4
+    surface, triangles = vertices[:20], 2 * 3 * 4
     assert (surface.min(), surface.max()) == (0, 1)
-    assert set(faces[:its].ravel()) == set(range(20))
+    assert set(faces[:triangles].ravel()) == set(range(20))
     assert (np.ptp(colours[:20], axis=0) > 0).all()
 
 
-def test_the_mesh_has_three_axes_beside_the_surface_with_their_ends_and_names():
+def test_the_mesh_has_three_labelled_axes_outside_the_surface():
     grid = landscape.Grid(np.linspace(0, 1, 4), np.linspace(2, 3, 5), np.arange(1.0, 21.0).reshape(5, 4))
     vertices, colours, faces = landscape.mesh(grid, ("a", "b"))
     assert len(vertices) == len(colours)
     assert set(faces.ravel()) == set(range(len(vertices)))
     axes = vertices[20:]
-    assert not ((axes[:, 0] > 0.01) & (axes[:, 1] > 0.01) & (axes[:, 1] < 0.99)).any()  # none lies on the surface
+    assert not ((axes[:, 0] > 0.01) & (axes[:, 1] > 0.01) & (axes[:, 1] < 0.99)).any()  # none is on the surface
     assert (np.ptp(axes, axis=0) > 1).all()
     assert (colours[20:] == colours[20]).all()
     longer = landscape.mesh(grid, ("a longer name", "b"))[0]

@@ -69,7 +69,8 @@ def test_the_noise_of_the_batch_is_written_at_each_look(tmp_path):
     assert curves["noise/batch_size"].to_dict() == {update: len(x_ND) for update in (1, 4, 7)}
     expected = noise(start.layers(), start.activations, LOSSES["mse"], x_ND, y_NH)
     assert curves["noise/scale"].iloc[0] == pytest.approx(expected.scale, rel=1e-5)
-    norms = [curves[f"noise/sample_norm_{which}"].iloc[0] for which in ("least", "median", "greatest")]
+    tags = ("noise/sample_norm_least", "noise/sample_norm_median", "noise/sample_norm_greatest")
+    norms = [curves[tag].iloc[0] for tag in tags]
     assert norms == pytest.approx(expected.norm_N.quantile(torch.tensor([0, 0.5, 1]).double()).tolist(), rel=1e-2)
     assert norms == sorted(norms)
 

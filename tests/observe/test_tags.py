@@ -52,11 +52,11 @@ def test_a_linear_model_has_no_charts_of_hidden_layers():
 
 
 @pytest.mark.parametrize("hidden", [[], [7], [3, 3, 3, 2, 2, 2, 2]])
-def test_no_chart_has_more_than_six_curves_of_a_run(train, hidden):
+def test_no_chart_has_more_than_six_curves_per_run(train, hidden):
     model = "model=mlp_manual" if hidden else "model=linear_manual"
     more = [f"model.hidden={hidden}", "model.activation=relu"] if hidden else []
-    watched = "callbacks=[default,curvature,noise,steps]"
-    _, folder = train(model, *more, "data.window=2", "stop.epochs=1", watched)
+    instruments = "callbacks=[default,curvature,noise,steps]"
+    _, folder = train(model, *more, "data.window=2", "stop.epochs=1", instruments)
     tags = list(read_scalars(folder))
     entries = [tag.removeprefix("parameter/") for tag in tags if tag.startswith("parameter/")]
     charts = [chart for charts in written_layout(folder).values() for chart in charts.values()]

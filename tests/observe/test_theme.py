@@ -1,4 +1,4 @@
-"""Both themes can be read, also by colour-blind readers, and labels of lines do not cover each other."""
+"""Both themes are legible, for colour-blind readers too, and labels of lines do not overlap."""
 
 from dataclasses import asdict
 from itertools import combinations, pairwise
@@ -39,7 +39,7 @@ def contrast(one, other):
 
 
 @pytest.mark.parametrize("name", THEMES)
-def test_every_colour_stands_out_from_the_paper(name):
+def test_every_colour_has_enough_contrast_with_the_background(name):
     theme = THEMES[name]
     assert contrast(theme.ink, theme.paper) > 12
     assert contrast(theme.muted, theme.paper) > 4.5
@@ -49,13 +49,13 @@ def test_every_colour_stands_out_from_the_paper(name):
 
 @pytest.mark.parametrize("reader", SEEN_BY)
 @pytest.mark.parametrize("name", THEMES)
-def test_two_colours_stay_apart_for_colour_blind_readers(name, reader):
+def test_colour_blind_readers_can_tell_any_two_colours_apart(name, reader):
     for one, other in combinations(HUES, 2):
         seen = [lab(SEEN_BY[reader] @ linear(getattr(THEMES[name], hue))) for hue in (one, other)]
         assert np.linalg.norm(seen[0] - seen[1]) > 13, (one, other)
 
 
-def test_a_theme_ends_with_its_picture(tmp_path):
+def test_a_theme_applies_only_to_its_picture(tmp_path):
     before = dict(rcParams)
     with DARK.active():
         figure = DARK.sheet("What was found", 2)
@@ -68,7 +68,7 @@ def test_a_theme_ends_with_its_picture(tmp_path):
 
 
 @pytest.mark.parametrize("ends", [[0.5, 0.5, 0.5], [0.0, 0.01, 1.0], [1.0, 1.0], [0.3, 0.31, 0.32, 0.9, 0.89]])
-def test_labels_of_lines_that_end_at_the_same_height_do_not_cover_each_other(ends):
+def test_labels_of_lines_that_end_at_the_same_height_do_not_overlap(ends):
     with LIGHT.active():
         figure = LIGHT.sheet("What was found", 3)
         axes = figure.subplots()
@@ -95,5 +95,5 @@ def test_numbers_of_axes_are_written_out():
     ]  # fmt: skip
 
 
-def test_themes_have_the_same_parts():
+def test_themes_define_the_same_colours():
     assert asdict(LIGHT).keys() == asdict(DARK).keys()

@@ -36,21 +36,21 @@ def test_a_net_gets_28_days_relative_to_the_last(inputs, model):
 
 
 @pytest.mark.parametrize("model", LINEAR)
-def test_every_job_of_a_sweep_gets_what_a_net_gets(inputs, monkeypatch, model):
+def test_every_job_of_a_sweep_has_the_defaults_of_a_net(inputs, monkeypatch, model):
     monkeypatch.setenv(SWEEP, "1")
     assert inputs("model=mlp", model) == (28, True)
 
 
 @pytest.mark.parametrize("model", ["model=linear", "model=mlp"])
 @pytest.mark.parametrize("sweep", [False, True])
-def test_what_the_user_sets_wins(inputs, monkeypatch, model, sweep):
+def test_a_value_that_the_user_sets_overrides_the_default(inputs, monkeypatch, model, sweep):
     if sweep:
         monkeypatch.setenv(SWEEP, "1")
     assert inputs(model, "data.window=3", "data.relative_to_last=false") == (3, False)
     assert inputs(model, "data.window=1", "data.relative_to_last=true") == (1, True)
 
 
-def test_jobs_that_vary_the_transform_have_their_own_defaults(tmp_path, command):
+def test_each_transform_of_a_sweep_has_its_own_default(tmp_path, command):
     answer = command(
         "-m", "model=mlp_manual", "data.transform=return,level", "hydra/launcher=threads", "stop.epochs=1", NO_PICTURES,
         f"hydra.sweep.dir={tmp_path}/s",
@@ -60,7 +60,7 @@ def test_jobs_that_vary_the_transform_have_their_own_defaults(tmp_path, command)
     assert [data["relative_to_last"] for data in jobs] == [False, True]
 
 
-def test_the_command_of_a_job_names_what_a_single_run_would_choose_otherwise(plain):
+def test_the_command_of_a_job_sets_values_that_differ_from_the_defaults_of_a_single_run(plain):
     config = plain("model=linear", "data.window=28", "data.relative_to_last=true")
     assert as_single_run(["model=linear"], config) == ["model=linear", "data.window=28", "data.relative_to_last=true"]
     assert as_single_run(["data.window=28"], config) == ["data.window=28", "data.relative_to_last=true"]
@@ -71,7 +71,7 @@ def test_the_command_of_a_job_names_what_a_single_run_would_choose_otherwise(pla
 @pytest.mark.parametrize(
     "launcher", ["threads", *(pytest.param(name, marks=pytest.mark.slow) for name in ("basic", "processes"))]
 )
-def test_the_winner_of_a_sweep_again_has_the_same_scores(command, tmp_path, launcher):
+def test_running_the_winner_of_a_sweep_again_gives_the_same_scores(command, tmp_path, launcher):
     folder = tmp_path / "s"
     answer = command(
         "-m", "model=linear_manual", "optimizer.lr=0.01,0.02", "stop.epochs=1", NO_PICTURES, f"hydra.sweep.dir={folder}",

@@ -13,7 +13,7 @@ from steepest.sweep import processes as module
 from steepest.sweep.compose import Preview
 from steepest.sweep.processes import Processes
 
-# Stands for train.py: does what its override asks, in the folder it is given.
+# A fake train.py: does what its override says, in the given folder.
 PROGRAM = """
 import json, os, signal, sys, time
 from pathlib import Path

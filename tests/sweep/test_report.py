@@ -215,7 +215,7 @@ def test_a_heat_map_averages_over_seeds_and_then_over_other_keys(tmp_path, size)
 def test_seeds_are_an_axis_only_if_nothing_else_varies(report):
     both = report(grid())
     assert {name for name in both.json["names"] if name.startswith("against")} == {"against-optimizer.lr"}
-    assert "pairs" not in both.json["names"], "one key without its seeds makes no pair"
+    assert "pairs" not in both.json["names"], "one key without its seeds is not a pair"
     assert [d["label"] for d in both.figure("parallel")["data"][0]["dimensions"]] == ["optimizer.lr", "val/mse_scaled"]
     alone = report([([f"seed={s}"], {"value": 1.0 + s}) for s in range(3)])
     assert {name for name in alone.json["names"] if name in ("parallel", "pairs", "against-seed")} == {"against-seed"}
@@ -233,10 +233,10 @@ def test_charts_are_titled_with_their_findings(report):
     )
     assert found["curves"] == "The winner, job 0, has its best val/mse_scaled, 0.001, at update 30"
     assert found["bands"] == (
-        "The best setting reaches 0.011 ± 0.010 over 3 seeds; 1 of the other 3 settings are within one standard deviation"
+        "The best setting reaches 0.011 ± 0.010 over 3 seeds; 1 of the other 3 settings is within one standard deviation"
     )
     assert found["predictions"] == (
-        "Over the 28 days of the test part, the absolute errors add up to 14 less than with tomorrow = today"
+        "Over the 28 days of the test part, the absolute errors sum to 14 less than with tomorrow = today"
     )
     assert found["losses"] == "The validation loss is lowest, 0.003, at update 30"
     for finding in found.values():
@@ -280,7 +280,7 @@ def test_bands_are_mean_minimum_and_maximum_over_the_seeds_that_reach_an_update(
 
 
 def test_if_there_are_too_many_runs_the_best_and_some_of_the_rest_are_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr(descents, "MOST", 4)
+    monkeypatch.setattr(descents, "MAX_CURVES", 4)
     jobs = [([f"a={n}"], {"value": float(n), "curve": np.full(1000, n)}) for n in range(10)]
     _, results = read_results(make_sweep(tmp_path, jobs))
     found = descents.read_descents(results, tmp_path)

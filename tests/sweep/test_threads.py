@@ -273,7 +273,7 @@ def test_jobs_that_threads_cannot_train_run_one_at_a_time_with_a_reason(tmp_path
         assert (list(jobs), numbers_) == ([0], [1])
 
 
-def test_a_sweep_runs_both_kinds_of_jobs_and_says_which_are_which(tmp_path, capsys):
+def test_a_sweep_runs_both_kinds_of_jobs_and_names_them(tmp_path, capsys):
     linear = [o for o in SMALL if not o.startswith("model")]
     returned = swept(tmp_path / "s", [[*linear, "model=linear", "stop.epochs=1"], [*SMALL, "stop.epochs=1"]])
     assert "job 0 does not run in a thread: LinearPredictor trains by autograd" in capsys.readouterr().out

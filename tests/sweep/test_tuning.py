@@ -34,7 +34,7 @@ def score(asked):
 
 
 class Jobs:
-    """Stands for a launcher: jobs report two epochs and return the score by `score`; the jobs in `dies` are killed."""
+    """A fake launcher: jobs report two epochs and return a score from `score`; the jobs in `dies` are killed."""
 
     def __init__(self, score=score, dies=()):
         self.score, self.dies = score, dies
@@ -157,7 +157,7 @@ def test_trials_with_equal_values_share_one_job(tune):
     assert len(trials) == 12
 
 
-def test_hopeless_trials_are_pruned_and_their_records_say_so(tune):
+def test_unpromising_trials_are_pruned_and_their_records_say_so(tune):
     jobs, trials = tune(n_trials=24, pruner="Median", storage=None)
     states = [t.state for t in trials]
     assert set(states[:4]) == {COMPLETE}, "there is nothing to compare the first batch with"
@@ -198,7 +198,7 @@ def record(folder, jobs):
 
 
 class Known(Jobs):
-    """Stands for a launcher with the sweep's record: it does not run finished jobs again."""
+    """A fake launcher with the sweep's record: it does not run finished jobs again."""
 
     def __init__(self, before):
         super().__init__()

@@ -24,7 +24,7 @@ class Chapter:
         part: the part of the course that it belongs to.
         title: its title.
         sweep: whether it is a sweep.
-        short: additional overrides for the short form, which takes seconds and still shows the same.
+        short: additional overrides for the short form, which takes seconds and still shows the same effect.
     """
 
     name: str

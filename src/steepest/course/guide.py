@@ -34,7 +34,7 @@ class Taught:
         short: whether it ran in its short form.
         seconds: its running time, including the start of Python.
         found: its lesson.json; empty if it did not finish.
-        said: the last lines of its output, if it did not finish.
+        output: the last lines of its output, if it did not finish.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Taught:
     short: bool
     seconds: float
     found: dict[str, Any]
-    said: str = ""
+    output: str = ""
 
     @property
     def fails(self) -> list[str]:
@@ -116,5 +116,5 @@ def taught_course(out: Path) -> dict[str, Taught]:
 
 def _read(name: str, entry: dict[str, Any], out: Path) -> Taught:
     found, path = read_json(out / name / NAME), out / name / OUTPUT
-    said = "" if found or not path.exists() else "\n".join(path.read_text().splitlines()[-TAIL:])
-    return Taught(name, entry["command"], entry["short"], entry["seconds"], found, said)
+    output = "" if found or not path.exists() else "\n".join(path.read_text().splitlines()[-TAIL:])
+    return Taught(name, entry["command"], entry["short"], entry["seconds"], found, output)

@@ -41,7 +41,7 @@ class Finding:
         checks: each claim, as a sentence -> whether it holds.
         numbers: the numbers for the lesson's text.
         figure: the picture.
-        moving: whether the lesson has also written moving pictures, `MOVING` and `MOVING_NARROW`, to figures/, and its
+        moving: whether the lesson has also written animations, `MOVING` and `MOVING_NARROW`, to figures/, and its
             picture for a phone, `NARROW`.
     """
 

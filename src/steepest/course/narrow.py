@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 WIDTH, PANEL, LINE = 4.3, 3.0, 0.27  # inches: width of the picture, height of a panel, of a line in a legend
-CHARACTERS = 44  # of a line of a title or a legend
+CHARACTERS = 44  # maximum number in a line of a title or a legend
 
 
 def stack(figure: Figure) -> bool:
@@ -26,27 +26,27 @@ def stack(figure: Figure) -> bool:
         if legend is not None:
             legend.remove()
             rows.append(legend)
-            heights.append(LINE * sum(_folded(text.get_text()).count("\n") + 1 for text in legend.get_texts()))
+            heights.append(LINE * sum(_wrapped(text.get_text()).count("\n") + 1 for text in legend.get_texts()))
     figure.set_size_inches(WIDTH, sum(heights))
     grid = figure.add_gridspec(len(rows), 1, height_ratios=heights)
     for place, row in enumerate(rows):
         if isinstance(row, Legend):
             below = figure.add_subplot(grid[place, 0])
             below.axis("off")
-            texts = [_folded(text.get_text()) for text in row.get_texts()]
+            texts = [_wrapped(text.get_text()) for text in row.get_texts()]
             handles = [handle for handle in row.legend_handles if handle is not None]
             below.legend(handles, texts, loc="upper left", frameon=False, fontsize=9, borderaxespad=0).set_in_layout(
                 False
             )
         else:
             row.set_subplotspec(grid[place, 0])
-            row.set_title(_folded(row.get_title()), fontsize=10)
+            row.set_title(_wrapped(row.get_title()), fontsize=10)
     _label(panels)
     return True
 
 
 def _label(panels: list[Axes]) -> None:
-    """Give every panel the labels of an axis that it shared with a panel beside it."""
+    """Give every panel the labels of an axis that it shared with another panel."""
     for axes in panels:
         axes.tick_params(labelleft=True, labelbottom=True)
         for other in panels:
@@ -56,5 +56,5 @@ def _label(panels: list[Axes]) -> None:
                 axes.set_xlabel(other.get_xlabel())
 
 
-def _folded(text: str) -> str:
+def _wrapped(text: str) -> str:
     return textwrap.fill(text, CHARACTERS)

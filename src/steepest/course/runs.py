@@ -150,7 +150,7 @@ class Run:
     def ending_gap(self) -> float:
         """How far the recorded gradient norm and ends of the spectrum at the run's end are from autograd's.
 
-        Returns the greatest difference, relative to the greatest absolute eigenvalue of the Hessian.
+        Returns the largest difference, relative to the largest absolute eigenvalue of the Hessian.
         """
         surface, network, recorded = self.surface(), self.predictor().network, self.metrics["critical"]
 

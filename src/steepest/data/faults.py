@@ -23,7 +23,7 @@ class Faults:
         self.found.append(fault)
 
     def fail(self, fault: str) -> NoReturn:
-        """Add a fault that rules out further checks, and raise."""
+        """Add a fault that makes more checks impossible, and raise."""
         self.add(fault)
         raise self._error()
 

@@ -106,7 +106,7 @@ def reason_against(network: torch.nn.Module, loss: Loss, optimizer: Optimizer) -
         return "the optimizer has custom parameter groups"
     for option in ("amsgrad", "differentiable", "capturable"):
         if groups[0].get(option):
-            return f"optimizer.{option} works with PyTorch's optimizers only"
+            return f"optimizer.{option} works only with PyTorch's optimizers"
     if any(isinstance(groups[0].get(name), Tensor) for name in ("lr", "betas")):
         return "optimizer.lr is a tensor"
     if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:

@@ -26,7 +26,7 @@ KINDS: dict[Kind, tuple[int, str]] = {
 }
 # The gradient counts as zero when less than 0.1% of the loss is attainable. Targets are standardised, so a loss below
 # 1e-6 counts as 1e-6.
-VANISHED, LEAST_LOSS = 1e-3, 1e-6
+VANISHED, MIN_LOSS = 1e-3, 1e-6
 FLAT = 1e-4  # an eigenvalue below this share of the largest counts as flat: the floor of a valley
 
 
@@ -39,7 +39,7 @@ class Ending:
         gradient_norm, greatest_eigenvalue, smallest_eigenvalue: of the loss.
         positive_fraction, negative_fraction: shares of the eigenvalues above and below zero.
         exact: whether all eigenvalues were computed; if not, the fractions are estimates.
-        attainable: the share of the loss that is left to gain, by the second-order model.
+        attainable: the share of its value by which the loss could still fall, by the second-order model.
         step: the optimizer's step size.
         stability_limit: above this step size, plain gradient descent leaves a minimum of this curvature:
             2 / lambda_max (times 1 + momentum with momentum); None without positive curvature.
@@ -65,7 +65,7 @@ class Ending:
             limit = f"stable below {self.stability_limit:.3g}"
         return (
             f"The descent ended{KINDS[self.verdict][1]}. "
-            f"Gradient norm {self.gradient_norm:.3g}; {self.attainable:.2g} of the loss left to gain; "
+            f"Gradient norm {self.gradient_norm:.3g}; the loss could still fall by {self.attainable:.2g} of its value; "
             f"Hessian eigenvalues from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g}, "
             f"{'' if self.exact else 'about '}{self.positive_fraction:.0%} positive, "
             f"{self.negative_fraction:.0%} negative; step {self.step:g}; {limit}."
@@ -98,11 +98,9 @@ def judge(
     gradient_P = surface.gradient(theta_P)
     norm, samples = float(gradient_P.norm()), len(surface.x_ND)
     curve = spectrum(surface, theta_P, exact_up_to=exact_up_to, steps=steps)
-    attainable = _attainable(surface, theta_P, gradient_P, curve, steps) / max(
-        float(surface.losses(theta_P)), LEAST_LOSS
-    )
-    limit = 2 * (1 + momentum) / curve.greatest if curve.greatest > curve.tolerance else None
-    flat = max(FLAT * abs(curve.greatest), curve.tolerance)
+    attainable = _attainable(surface, theta_P, gradient_P, curve, steps) / max(float(surface.losses(theta_P)), MIN_LOSS)
+    limit = 2 * (1 + momentum) / curve.largest if curve.largest > curve.tolerance else None
+    flat = max(FLAT * abs(curve.largest), curve.tolerance)
     verdict: Kind = "plateau"
     if attainable > VANISHED:
         # It bounces if the noise of the batches exceeds the gradient, or if the step overshoots the valley.
@@ -116,7 +114,7 @@ def judge(
     return Ending(
         verdict,
         norm,
-        curve.greatest,
+        curve.largest,
         curve.smallest,
         curve.positive,
         curve.negative,
@@ -135,5 +133,5 @@ def _attainable(surface: Surface, theta_P: Tensor, gradient_P: Tensor, curve: Sp
         return 0.0
     # Lanczos starts from the gradient, so its weights are the shares (u_i' g)^2 / |g|^2.
     values_M, weights_M, _ = lanczos(surface.products(theta_P), gradient_P, steps)
-    floor = max(FLAT * max(abs(curve.greatest), abs(curve.smallest)), torch.finfo(values_M.dtype).tiny)
+    floor = max(FLAT * max(abs(curve.largest), abs(curve.smallest)), torch.finfo(values_M.dtype).tiny)
     return float((weights_M * square / (2 * values_M.abs().clamp(min=floor))).sum())

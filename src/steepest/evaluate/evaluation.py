@@ -59,7 +59,7 @@ class Evaluation:
         series: series -> scores of the model on the test part, if there are several series.
         reference: the baseline that skill and verdict compare with.
         p_value: of the hypothesis that model and reference are equally good on the test part.
-        inputs: what a prediction is made from, in words; None for plain rows.
+        inputs: the inputs of a prediction, in words; None for plain rows.
         known: the table of predictions without the column of predictions.
         texts: the same for a file, with dates as text.
         column: the name of the table's column of predictions.
@@ -165,7 +165,7 @@ class Evaluator:
 
 
 def _inputs(windows: Windows) -> str | None:
-    """What a prediction is made from, and the keys that say so."""
+    """The inputs of a prediction, in words, and the keys that set them."""
     if not windows.ordered:
         return None
     seen = {"level": "price", "return": "return", "log_return": "log return"}[windows.transform]

@@ -49,7 +49,7 @@ class Tracking(Callback):
 
     Args:
         objective, rule, instruments, trial: as for `Tracker`.
-        scorers, references: called when training starts; return what `Tracker` takes.
+        scorers, references: called when training starts; they return the arguments of `Tracker`.
         data: the data set, for the checkpoints.
         folder: the folder of best.ckpt and last.ckpt.
 
@@ -122,7 +122,7 @@ class Tracking(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Record the update after it is done; end the run at its limit, or at an interrupt that was dropped."""
+        """Record the update after it is done; end the run at its limit, or if Python dropped an interrupt."""
         if INTERRUPTED.is_set():
             raise KeyboardInterrupt
         tracker = self._tracker()
@@ -211,7 +211,7 @@ class Tracking(Callback):
 class _Rows:
     """Collects single updates of PyTorch's optimizer into an `UpdateLog`."""
 
-    MOST = 64  # maximum number of updates in a log
+    MAX_ROWS = 64  # maximum number of updates in a log
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker, self.parameters = tracker, list(tracker.view.network.parameters())
@@ -250,7 +250,7 @@ class _Rows:
             self.ratios.append((self.tracker.view.updates + len(self.rows) + 1, np.array(ratios)))
         self.rows.append((loss, gradients_Q, norms_Q, entries_P, time.time(), samples))
         self.noted = None
-        if self.looked or len(self.rows) >= self.MOST or self.tracker.updates_left() <= len(self.rows):
+        if self.looked or len(self.rows) >= self.MAX_ROWS or self.tracker.updates_left() <= len(self.rows):
             self.deliver()
         self.looked = False
 

@@ -295,7 +295,7 @@ def _engine(model: Predictor, trainer: Trainer, record: RunRecord) -> tuple[str,
     if record.resumed and before not in (None, engine):
         raise ValueError(
             f"resume={record.folder}: the {before} trained the run so far, but the {engine} would continue it, with "
-            "other last digits: resume it with the options it started with, or start a new run"
+            "different last digits: resume it with the options it started with, or start a new run"
         )
     return engine, why
 

@@ -49,7 +49,7 @@ class Agreement:
     entries: int
     used: float | None = None
 
-    def greatest(self) -> float:
+    def largest_error(self) -> float:
         """The largest of the errors."""
         return max(self.autograd, self.differences or 0.0, self.used or 0.0)
 

@@ -27,13 +27,13 @@ class Spectrum:
     """Eigenvalues of a Hessian.
 
     Attributes:
-        greatest, smallest: the ends of the spectrum; the smallest is the most negative one, if any is negative.
+        largest, smallest: the ends of the spectrum; the smallest is the most negative one, if any is negative.
         positive, negative: shares of eigenvalues above `tolerance` and below -`tolerance`; estimates unless `exact`.
         tolerance: an eigenvalue of at most this size counts as zero (rounding, and the accuracy of the ends).
         exact: whether all eigenvalues were computed exactly.
     """
 
-    greatest: float
+    largest: float
     smallest: float
     positive: float
     negative: float
@@ -171,15 +171,15 @@ def lanczos_spectrum(product: Product, start_P: Float[Tensor, " P"], *, steps: i
         # the time.
         random_P = torch.randn(start_P.shape, generator=random, dtype=start_P.dtype).to(start_P.device)
         runs.append(lanczos(product, random_P, steps))
-    greatest = max(float(values_M[-1]) for values_M, _, _ in runs)
+    largest = max(float(values_M[-1]) for values_M, _, _ in runs)
     smallest = min(float(values_M[0]) for values_M, _, _ in runs)
     # The sign of a Ritz value below the error of the ends is not known.
-    tolerance = max(1e-6 * max(abs(greatest), abs(smallest)), *(residual for _, _, residual in runs))
+    tolerance = max(1e-6 * max(abs(largest), abs(smallest)), *(residual for _, _, residual in runs))
     positive, negative = (
         sum(float(weights_M[sign * values_M > tolerance].sum()) for values_M, weights_M, _ in runs) / len(runs)
         for sign in (1, -1)
     )
-    return Spectrum(greatest, smallest, positive, negative, tolerance, exact=False)
+    return Spectrum(largest, smallest, positive, negative, tolerance, exact=False)
 
 
 def downward(

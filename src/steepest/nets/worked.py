@@ -129,7 +129,7 @@ class Worked:
         gradients: (dL/dW, dL/db) of each layer; dL/db is a sum over the units if they share one bias.
         after: (W, b) of each layer after the update.
         loss_after: L after the update.
-        autograd_gap: the greatest absolute difference between these gradients and autograd's.
+        autograd_gap: the largest absolute difference between these gradients and autograd's.
     """
 
     def __init__(self, example: Example) -> None:

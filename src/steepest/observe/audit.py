@@ -52,13 +52,13 @@ class Audit(Instrument):
         # With several devices, each has its share of the batch, and the gradient is the mean over all of them.
         used = view.gradients if view.world == 1 else None
         rows = compare(view.network, view.loss, x_ND, y_NH, entries=self.entries, used=used)
-        greatest, update = max(row.greatest() for row in rows), view.updates + 1
+        largest, update = max(row.largest_error() for row in rows), view.updates + 1
         self.found = {
-            "relative_error": max(self.found["relative_error"], greatest),
+            "relative_error": max(self.found["relative_error"], largest),
             "updates_looked_at": self.found["updates_looked_at"] + 1,
             "engine": view.engine,
         }
-        view.write({"audit/relative_error": greatest}, update)
+        view.write({"audit/relative_error": largest}, update)
         bound = self.bound or BOUND[x_ND.dtype]
         if faults := [fault for row in rows if (fault := row.fault(bound, view.engine))]:
             raise Disagreement(f"update {update}, {'; '.join(faults)}")
@@ -75,7 +75,7 @@ class Audit(Instrument):
 
 @dataclass
 class Parity(Instrument):
-    """Trains a copy of the network on the same batches by autograd, and records how far apart the two are.
+    """Trains a copy of the network on the same batches by autograd, and records the differences between the two.
 
     The copy has separate parameters and a separate optimizer, PyTorch's. Losses and parameters are compared after each
     update.

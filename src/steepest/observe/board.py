@@ -17,7 +17,7 @@ def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> Non
     """Serve until the process is interrupted or terminated. It handles signals from then on: call it last.
 
     Args:
-        folder: the folder to show, with all folders beneath it.
+        folder: the folder to show, with all folders below it.
         host: the address to listen on.
         port: the port to listen on; 0 for any free one.
         say: receives a message with the address, and one at the end.

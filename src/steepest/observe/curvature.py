@@ -96,12 +96,12 @@ class Curvature(Instrument):
         theta_P = surface.current()
         found = spectrum(surface, theta_P, exact_up_to=self.exact_up_to, steps=self.steps)
         values = {
-            "curvature/greatest_eigenvalue": found.greatest,
+            "curvature/greatest_eigenvalue": found.largest,
             "curvature/smallest_eigenvalue": found.smallest,
             "curvature/positive_fraction": found.positive,
             "curvature/gradient_norm": float(surface.gradient(theta_P).norm()),
         }
-        view.write(values | ({"curvature/stability_limit": 2 / found.greatest} if found.greatest > 0 else {}))
+        view.write(values | ({"curvature/stability_limit": 2 / found.largest} if found.largest > 0 else {}))
 
 
 @dataclass
@@ -152,13 +152,13 @@ class Escape(Instrument):
         self.level = self.level + 1 if norm < self.gradient_norm else 0
         if self.level < self.patience:
             return
-        smallest, greatest, vector_P = downward(surface, here_P, exact_up_to=self.exact_up_to, steps=self.steps)
+        smallest, largest, vector_P = downward(surface, here_P, exact_up_to=self.exact_up_to, steps=self.steps)
         before = float(surface.losses(here_P))
         sides_2P = here_P + self.length * torch.stack([vector_P, -vector_P])
         losses = surface.losses(sides_2P).tolist()
         # Take the other side only where it is clearly lower: at a symmetric saddle, rounding must not choose.
         side = int(losses[1] < losses[0] - 1e-9 * abs(before))
-        if smallest > -FLAT * abs(greatest) or losses[side] >= before:
+        if smallest > -FLAT * abs(largest) or losses[side] >= before:
             return  # not a saddle, or a step of this length leads uphill
         for parameter, part_P in zip(view.network.parameters(), sides_2P[side].split(surface.sizes), strict=True):
             parameter.copy_(part_P.view_as(parameter))

@@ -1,4 +1,4 @@
-"""Reads selected curves of many runs quickly: records without the tags are skipped undecoded. No torch.
+"""Reads selected curves of many runs quickly: records without the tags are not decoded. No torch.
 
 (TensorBoard's reader computes the checksum of every record, in Python.)
 """

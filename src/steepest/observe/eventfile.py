@@ -144,25 +144,23 @@ def histograms(tensors: Sequence[np.ndarray], bins: int = 30) -> list[HistogramP
     starts_Q = np.cumsum(sizes_Q) - sizes_Q
     numbers_P = np.concatenate([tensor.ravel() for tensor in tensors]).astype(float)
     with np.errstate(over="ignore", invalid="ignore"):
-        least_Q, greatest_Q = (extreme.reduceat(numbers_P, starts_Q) for extreme in (np.minimum, np.maximum))
-        spread_Q = greatest_Q - least_Q
+        low_Q, high_Q = (extreme.reduceat(numbers_P, starts_Q) for extreme in (np.minimum, np.maximum))
+        spread_Q = high_Q - low_Q
         width_Q = np.where(spread_Q == 0, 1.0, spread_Q) / bins  # where all numbers are equal, the bins lie above them
         sums_Q, squares_Q = (np.add.reduceat(terms_P, starts_Q) for terms_P in (numbers_P, numbers_P * numbers_P))
         known_Q = np.isfinite(spread_Q)
-        distance_P = (numbers_P - np.repeat(least_Q, sizes_Q)) / np.repeat(width_Q, sizes_Q)
+        distance_P = (numbers_P - np.repeat(low_Q, sizes_Q)) / np.repeat(width_Q, sizes_Q)
     distance_P[np.repeat(~known_Q, sizes_Q)] = 0
     tensor_P = np.repeat(np.arange(len(tensors)), sizes_Q)
     place_P = np.minimum(distance_P.astype(int), bins - 1) + bins * tensor_P
     counts_QB = np.bincount(place_P, minlength=bins * len(tensors)).reshape(-1, bins)
-    limits_QB = least_Q[:, None] + width_Q[:, None] * np.arange(1, bins + 1)
-    columns = (known_Q, least_Q, greatest_Q, sizes_Q, sums_Q, squares_Q, limits_QB, counts_QB)
+    limits_QB = low_Q[:, None] + width_Q[:, None] * np.arange(1, bins + 1)
+    columns = (known_Q, low_Q, high_Q, sizes_Q, sums_Q, squares_Q, limits_QB, counts_QB)
     return [
-        HistogramProto(
-            min=least, max=greatest, num=size, sum=total, sum_squares=squares, bucket_limit=limits, bucket=counts
-        )
+        HistogramProto(min=low, max=high, num=size, sum=total, sum_squares=squares, bucket_limit=limits, bucket=counts)
         if known
         else None
-        for known, least, greatest, size, total, squares, limits, counts in zip(
+        for known, low, high, size, total, squares, limits, counts in zip(
             *(column.tolist() for column in columns), strict=True
         )
     ]

@@ -15,9 +15,9 @@ from matplotlib.ticker import LogLocator
 
 from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
 
-# Of the course's pictures.
+# The colours of the course's pictures.
 BLACK, ORANGE, BLUE, GREEN, RED = LIGHT.ink, LIGHT.orange, LIGHT.blue, LIGHT.green, LIGHT.red
-LABELLED = 8  # the most lines of one axes that have labels
+LABELLED = 8  # more lines in one panel have no labels
 NAMES = {"mse": "Mean squared error", "mae": "Mean absolute error", "huber": "Huber loss"}
 
 
@@ -35,18 +35,18 @@ def draw_losses(
 ) -> None:
     """The loss of every update's batch, and the loss of the whole train and val parts after every epoch.
 
-    All have the loss's own unit.
+    All have the unit of the loss.
 
     Args:
-        losses_K: of each update's batch.
+        losses_K: the loss of each update's batch.
         history: a row per epoch, with the updates done and the scores.
-        path: of the picture.
-        loss: its name, one of `LOSSES`.
-        model: its name.
+        path: the file to write.
+        loss: the name of the loss, one of `LOSSES`.
+        model: the name of the model.
         references: the losses of baselines, as ``reference/val_persistence``.
         best: the number of the best epoch.
-        objective: the score that chose it.
-        theme: of the picture.
+        objective: the score by which it is the best.
+        theme: the theme of the picture.
     """
     part = "val" if "val/loss" in history else "train"
     curves = {
@@ -55,14 +55,14 @@ def draw_losses(
         if column in history
     }
     labels = {"persistence": "tomorrow = today", "mean": "the training mean", "majority": "the majority class"}
-    beside = next(
+    reference = next(
         ((labels[n], v) for n in labels if (v := (references or {}).get(f"reference/{part}_{n}")) is not None), None
     )
     title = f"The loss of {len(losses_K):,} updates"
     if best is not None and part in curves:
         title = f"Epoch {best:,} of {len(history):,} is the best by {objective}"
-        if beside is not None and beside[1] > 0:
-            title += f"; its {part} loss is {compared(curves[part][best - 1] / beside[1])} that of {beside[0]}"
+        if reference is not None and reference[1] > 0:
+            title += f"; its {part} loss is {compared(curves[part][best - 1] / reference[1])} that of {reference[0]}"
     unit = "nats" if loss == "cross_entropy" else "targets in standard deviations of the training part"
     with theme.active():
         figure = theme.sheet(title, 4.3, model)
@@ -74,12 +74,11 @@ def draw_losses(
             theme.label(axes, history["updates"].iloc[-1], curve[-1], f"{name} part", colour)
         if len(losses_K):
             theme.label(axes, len(losses_K), losses_K[-1], "each update's\nbatch", theme.muted)
-        if beside is not None:
-            values.append(np.array([beside[1]]))
-            axes.axhline(beside[1], color=theme.ink, lw=1.1, ls=(0, (4, 2)))
-            theme.label(
-                axes, max(len(losses_K), history["updates"].max()), beside[1], f"{beside[0]},\n{part} part", theme.ink
-            )
+        if reference is not None:
+            values.append(np.array([reference[1]]))
+            axes.axhline(reference[1], color=theme.ink, lw=1.1, ls=(0, (4, 2)))
+            end = max(len(losses_K), history["updates"].max())
+            theme.label(axes, end, reference[1], f"{reference[0]},\n{part} part", theme.ink)
         if best is not None and part in curves:
             colour = theme.orange if part == "val" else theme.blue
             x, y = history["updates"].iloc[best - 1], curves[part][best - 1]
@@ -98,23 +97,21 @@ def draw_losses(
 
 
 def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
-    """The losses of a hand-derived model and of its copy trained by autograd, and below them the gaps between the two.
+    """The losses of a hand-derived model and of its copy trained by autograd, and below them the differences.
 
-    `rows` is `Parity.table()`. The axis of the gaps is logarithmic, with a place for a gap of 0.
+    `rows` is `Parity.table()`. The axis of the differences is logarithmic, with a place for 0.
     """
-    gaps = {"loss_difference": (theme.orange, "losses"), "parameter_difference": (theme.blue, "parameters,\ngreatest")}
+    gaps = {"loss_difference": (theme.orange, "losses"), "parameter_difference": (theme.blue, "parameters,\nlargest")}
     positive = np.concatenate([rows.loc[rows[name] > 0, name] for name in gaps])
-    least = 10.0 ** np.floor(np.log10(positive.min())) if len(positive) else 1e-17
-    greatest = positive.max() if len(positive) else least
-    apart = rows["loss_difference"].max()
-    power = int(np.floor(np.log10(apart))) if apart else 0
-    found = (
-        f"differ by at most {np.ceil(apart / 10.0**power) * 10.0**power:.0e}" if apart else "are equal to the last bit"
-    )
+    smallest = 10.0 ** np.floor(np.log10(positive.min())) if len(positive) else 1e-17
+    largest = positive.max() if len(positive) else smallest
+    gap = rows["loss_difference"].max()
+    power = int(np.floor(np.log10(gap))) if gap else 0
+    found = f"differ by at most {np.ceil(gap / 10.0**power) * 10.0**power:.0e}" if gap else "are equal to the last bit"
     title = f"By hand and by autograd, the losses of {len(rows):,} updates {found}"
     with theme.active():
         figure = theme.sheet(title, 5.4, "One seed, the same batches, two ways to compute the gradient")
-        axes, beneath = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
+        axes, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
         end = rows["update"].iloc[-1]
         for name, colour, width in (("autograd", theme.orange, 4), ("hand", theme.ink, 0.9)):
             axes.plot(rows["update"], rows[f"loss_by_{name}"], color=colour, lw=width)
@@ -122,11 +119,11 @@ def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
         axes.set(yscale="log", title="Loss of each update's batch")
         axes.yaxis.set_major_formatter(plain)
         for name, (colour, label) in gaps.items():
-            beneath.plot(rows["update"], rows[name], ".", ms=3, color=colour)
-            theme.label(beneath, end, rows[name].iloc[-1], label, colour)
-        beneath.set_yscale("symlog", linthresh=least)  # logarithmic, with a place for 0
-        beneath.yaxis.set_major_formatter(lambda gap, place: f"{gap:.0e}" if gap else "0")
-        beneath.set(xlabel="updates", ylim=(-0.3 * least, 2 * greatest), title="Difference between the two")
+            lower.plot(rows["update"], rows[name], ".", ms=3, color=colour)
+            theme.label(lower, end, rows[name].iloc[-1], label, colour)
+        lower.set_yscale("symlog", linthresh=smallest)  # logarithmic, with a place for 0
+        lower.yaxis.set_major_formatter(lambda gap, place: f"{gap:.0e}" if gap else "0")
+        lower.set(xlabel="updates", ylim=(-0.3 * smallest, 2 * largest), title="Difference between the two")
         axes.margins(x=0.01)
         save(figure, path)
 
@@ -135,23 +132,23 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
     """Each parameter of a small model over the updates.
 
     Args:
-        names: each parameter tensor and the count of its numbers.
+        names: each parameter tensor, and the number of its entries.
         path_KP: all parameters after each of these updates.
-        updates: how many were done.
-        path: of the picture.
-        theme: of the picture.
+        updates: the numbers of these updates.
+        path: the file to write.
+        theme: the theme of the picture.
     """
     half = _half_way(path_KP, updates)
-    title = f"Half of the parameters' way was done after {half:,} of {updates[-1]:,} updates"
-    early = half < updates[-1] / 20  # most of it happens where a linear axis shows nothing
+    title = f"The parameters were halfway to their final values after {half:,} of {updates[-1]:,} updates"
+    early = half < updates[-1] / 20  # a linear axis would show almost nothing of it
     with theme.active():
         figure = theme.sheet(title, min(1.9 * len(names), 8) + 1.1)
         rows = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
         first = 0
         for axes, (name, count) in zip(rows, names.items(), strict=True):
-            its_KP = path_KP[:, first : first + count]
+            tensor_KP = path_KP[:, first : first + count]
             first += count
-            for number, curve_K in enumerate(its_KP.T):
+            for number, curve_K in enumerate(tensor_KP.T):
                 colour = (
                     theme.blue if count > LABELLED else (theme.blue, theme.orange, theme.green, theme.ink)[number % 4]
                 )
@@ -170,7 +167,7 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
 
 
 def _half_way(path_KP: np.ndarray, updates: Sequence[int]) -> int:
-    """After how many updates the parameters were half as far from their end as at the start."""
+    """The number of updates after which the distance to the final parameters was half of that at the start."""
     left_K = np.linalg.norm(path_KP - path_KP[-1], axis=1)
     return int(updates[int(np.argmax(left_K <= left_K[0] / 2))])
 
@@ -187,19 +184,19 @@ def draw_numbers(
     moved = np.sqrt(sum(float(((end - start) ** 2).sum()) for start, end in zip(starts, ends, strict=True)))
     length = np.sqrt(sum(float((start**2).sum()) for start in starts))
     title = (
-        f"The parameters moved by {percent(moved / length)} of their length at the start"
+        f"The parameters moved by {percent(moved / length)} of their initial norm"
         if length
         else (f"The parameters moved by {moved:.3g} from 0")
     )
     with theme.active():
         figure = theme.sheet(
-            title, 1.6 * len(names) + 1.2, "Counts of numbers: at the start (grey) and at the end (line)."
+            title, 1.6 * len(names) + 1.2, "Histograms of the entries: at the start (grey) and at the end (line)."
         )
         grid = figure.subplots(len(names), 2, squeeze=False)
         for row, (numbers, slopes) in enumerate(grid):
             start, end, gradient = (tensors[row].ravel() for tensors in (starts, ends, gradients))
             numbers.set_title(names[row])
-            slopes.set_title("its gradient at the end" if row == 0 else "")
+            slopes.set_title("gradient at the end" if row == 0 else "")
             if start.size <= LABELLED:  # histograms of so few numbers would be single bars
                 numbers.plot([start, end], [0, 1], "o-", color=theme.blue, ms=4, lw=1)
                 numbers.set_yticks([0, 1], ["start", "end"])

@@ -21,7 +21,7 @@ from steepest.nets.networks import forward
 from steepest.observe.figures import spaced
 from steepest.observe.theme import Theme, lay_out, plain, save
 
-POINTS, DOTS = 300, 1500  # points along the input's axis; the most samples in a picture
+POINTS, DOTS = 300, 1500  # points along the input's axis; maximum number of samples in a picture
 FRAMES, FRAME_MS, LAST_FRAME_MS = 30, 120, 840
 
 
@@ -73,9 +73,9 @@ def fitted(surface: Surface, data: OneInput, snapshots: Sequence[np.ndarray]) ->
 def draw_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path, theme: Theme) -> None:
     """The function at the start, at some updates in between and at the end, over the data."""
     first, last = (_error(curve_M, data) for curve_M in (curves_KM[0], curves_KM[-1]))
-    title = f"The root mean square error on the training data went from {first:.4g} to {last:.4g}"
+    title = f"The root mean square error on the training data changed from {first:.4g} to {last:.4g}"
     with theme.active():
-        figure = theme.sheet(title, 4.6, "Grey: training data. Thin lines: the function after updates in between.")
+        figure = theme.sheet(title, 4.6, "Grey: training data. Thin lines: the function in between.")
         axes = figure.subplots()
         _plot_data(axes, data, theme)
         shown = spaced(len(curves_KM), 6)
@@ -133,9 +133,9 @@ def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, path: Pat
     constant = float(b2_1) * data.scale + data.mean
     share_H = np.sort(np.ptp(pieces_MH, axis=0))[::-1].cumsum()
     enough = int(np.searchsorted(share_H, 0.9 * share_H[-1])) + 1
-    title = f"{enough} of {len(share_H)} hidden units make 90 % of what the units add up to"
+    title = f"{enough} of {len(share_H)} hidden units account for 90 % of the variation of all units"
     with theme.active():
-        caption = f"Grey: training data. The sum also has the constant {constant:.4g}."
+        caption = f"Grey: training data. The net also adds the constant {constant:.4g}."
         figure = theme.sheet(title, 5.8, caption)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.2, 1])
         _plot_data(above, data, theme)
@@ -145,7 +145,9 @@ def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, path: Pat
         above.set(xlabel=None)
         below.axhline(0, color=theme.muted, lw=0.8)
         below.plot(data.x_M, pieces_MH, color=theme.blue, lw=1.0, alpha=0.7)
-        below.set(xlabel=data.names[0], title=f"What each of the {len(share_H)} hidden units adds, same unit")
+        below.set(
+            xlabel=data.names[0], title=f"Contribution of each of the {len(share_H)} hidden units, in the same unit"
+        )
         below.yaxis.set_major_formatter(plain)
         above.margins(x=0.01)
         save(figure, path)

@@ -35,12 +35,12 @@ from steepest.observe.theme import Theme
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
-MOST_OUTPUTS = 2**22  # the most samples times units of the widest layer
-MOST_FULL_UPDATES = 5000
+MAX_OUTPUTS = 2**22  # maximum of samples times units of the widest layer
+MAX_FULL_UPDATES = 5000
 
 
 class Trained(Protocol):
-    """What the pictures need of a run's module: shapes, not values, of the network's parameters."""
+    """What the pictures need from a run's module: the shapes, not the values, of the network's parameters."""
 
     network: MLP
     loss: Loss
@@ -94,7 +94,7 @@ def draw_scores(
     theme: Theme,
     **facts: Any,
 ) -> None:
-    """Draw the pictures of every run: the predictions of the last part, and the losses (`facts`: of `draw_losses`)."""
+    """Draw the pictures of every run: the predictions of the last part, and the losses (`facts`: see `draw_losses`)."""
     draw_predictions(evaluation.predictions, model, figures / "prediction.png", theme, evaluation.p_value)
     draw_losses(losses_K, pd.DataFrame(history), figures / "loss.png", model=model, theme=theme, **facts)
 
@@ -118,13 +118,13 @@ def draw_descent(
         pictures: the snapshots of the parameters.
         every_KP: the parameters before the first and after each update, as `recorded` returns them.
         writer: where TensorBoard's mesh of the loss surface goes; None for nowhere.
-        theme: of the pictures.
+        theme: the theme of the pictures.
     """
     network, path, updates = predictor.network, pictures.snapshots, pictures.updates
     if len(path) < 2:
         return
     widest = max(size for parameter in network.parameters() for size in parameter.shape)
-    batch = windows.spread("train", min(pictures.samples, max(1, MOST_OUTPUTS // widest)))
+    batch = windows.spread("train", min(pictures.samples, max(1, MAX_OUTPUTS // widest)))
     surface = Surface(network, predictor.loss, batch.x_ND, batch.y_NH)
     _draw_parameters(surface, path, every_KP, figures / "parameters.png", theme)
     if len(path[0]) > 2:
@@ -174,7 +174,7 @@ def _draw_surface(
     optimizer = predictor.make_optimizer([theta])
     full_K2 = path_K2[:1]
     if not isinstance(optimizer, torch.optim.LBFGS):
-        updates = min(len(path_K2) - 1, MOST_FULL_UPDATES)
+        updates = min(len(path_K2) - 1, MAX_FULL_UPDATES)
         full_K2 = landscape.full_batch_path(surface, torch.tensor(path_K2[0]), optimizer, updates)
     minimum_2 = least_squares(windows).flatten().cpu().numpy() if surface.loss is LOSSES["mse"] else None
     return landscape.draw_surface(surface, path_K2, full_K2, minimum_2, path, theme)

@@ -1,7 +1,7 @@
 """TensorBoard's HPARAMS tab: a run's hyperparameters and results in one row.
 
-Its table shows five settings and, right of them, five results; a click shows the others. Settings that are said to
-differ come first, so these are the ones that the user set; of the results, the first five of `METRICS` are shown.
+Its table shows five settings and, to the right of them, five results; a click shows the others. Settings marked as
+differing come first, so those that the user set are marked; of the results, the first five of `METRICS` are shown.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def hyperparameters(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str
         flat |= {f"{group}.{key}": value for key, value in values.items() if not str(key).startswith("_")}
     hidden = flat.get("model.hidden") or []
     flat["model.layers"], flat["model.units"] = len(hidden) + 1, sum(hidden)
-    further = [key for key in _typed(overrides) if key in flat and "." in key and key not in NUMBERS + WORDS]
+    others = [key for key in _typed(overrides) if key in flat and "." in key and key not in NUMBERS + WORDS]
     numbers = {key: flat[key] if _is_number(flat.get(key)) else None for key in NUMBERS}
     words = {key: None if flat.get(key) is None else str(flat[key]) for key in WORDS}
-    return numbers | words | {key: flat[key] if _is_number(flat[key]) else str(flat[key]) for key in further}
+    return numbers | words | {key: flat[key] if _is_number(flat[key]) else str(flat[key]) for key in others}
 
 
 def begin_session(writer: Sink, values: dict[str, float | str | None], overrides: Sequence[str]) -> None:

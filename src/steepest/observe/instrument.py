@@ -82,7 +82,7 @@ class Instrument:
         return False
 
     def next_look(self, updates: int) -> int:
-        """How many updates can run before the next `look`; 0 to look at the next update."""
+        """The number of updates that can run before the next `look`; 0 to measure the next update."""
         return NEVER
 
     def begin(self, view: View) -> None:
@@ -108,7 +108,7 @@ class Instrument:
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The state from which a resumed run reports what an uninterrupted one does: plain data and tensors."""
+        """The state that lets a resumed run report the same as an uninterrupted one: plain data and tensors."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -122,6 +122,6 @@ def every(updates: int, n: int) -> int:
 
 def check_at_least(group: str, **limits: tuple[float, float]) -> None:
     """Raise `ValueError` for an option below its limit: `key=(value, minimum)`."""
-    for key, (value, least) in limits.items():
-        if value < least:
-            raise ValueError(f"callbacks.{group}.{key}={value} must be {least} or more")
+    for key, (value, minimum) in limits.items():
+        if value < minimum:
+            raise ValueError(f"callbacks.{group}.{key}={value} must be {minimum} or more")

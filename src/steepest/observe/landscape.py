@@ -24,10 +24,10 @@ from steepest.observe.theme import Theme, percent, plain, save
 
 SIDE, SLICE = 61, 41  # points along a side of the grid: of a surface, of a slice
 LARGE, LARGE_SLICE = 100_000, 21  # slices of models with more parameters than this have fewer points
-SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # the most samples of a slice; its most samples times parameters times points
+SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # maxima for a slice: samples; samples times parameters times points
 HELD = 2**18  # the most numbers in one tensor when several points are evaluated at once; larger tensors miss the cache
 COLUMNS = 2**15  # how many parameters of a whole path are held in double precision at once
-SETTLED = 1e-6  # an end whose loss is above the minimum by no more than this share is at the minimum
+SETTLED = 1e-6  # the end is at the minimum if its loss is above it by at most this share
 STILL = 1e-5  # a path that moves less than this share of its extent has settled: a picture cannot show more
 
 
@@ -139,7 +139,7 @@ def _centred(path: Sequence[np.ndarray]) -> Iterator[Tensor]:
 def draw_surface(
     surface: Surface, path_K2: np.ndarray, full_K2: np.ndarray, minimum_2: np.ndarray | None, path: Path, theme: Theme
 ) -> Grid:
-    """Draw the true loss of a model with two parameters, the descents across it, and a zoom on their end.
+    """Draw the true loss of a model with two parameters, the descents on it, and a close-up of their end.
 
     Args:
         surface: the loss.
@@ -147,7 +147,7 @@ def draw_surface(
         full_K2: the path of the same optimizer with the gradient of all samples.
         minimum_2: the closed-form minimum; None where there is none.
         path: of the picture.
-        theme: of the picture.
+        theme: the theme of the picture.
 
     Returns:
         The losses in the whole picture.
@@ -159,15 +159,15 @@ def draw_surface(
     title = f"The training loss {'fell' if end < start else 'rose'} from {start:.4g} to {end:.4g}"
     settled = False
     if minimum_2 is not None:
-        least = float(losses(surface, torch.tensor(minimum_M2)))
-        settled = end <= least * (1 + SETTLED)
-        title += ", its minimum" if settled else f", {percent(end / least - 1)} above its minimum"
+        lowest = float(losses(surface, torch.tensor(minimum_M2)))
+        settled = end <= lowest * (1 + SETTLED)
+        title += ", its minimum" if settled else f", {percent(end / lowest - 1)} above its minimum"
     grids = [whole] if settled or np.ptp(zoom.u_G) > np.ptp(whole.u_G) / 2 else [whole, zoom]
     if len(full_K2) <= len(path_K2) and np.allclose(path_K2[: len(full_K2)], full_K2, rtol=1e-4, atol=1e-6):
         caption = f"{len(path_K2) - 1:,} updates, each with all samples"
     else:
         caption = (
-            f"Orange: {len(path_K2) - 1:,} updates, each with its own batch. Dashed: the same optimizer with all "
+            f"Orange: {len(path_K2) - 1:,} updates, one batch each. Dashed: the same optimizer with all "
             f"samples, {len(full_K2) - 1:,} updates."
         )
     with theme.active():
@@ -197,7 +197,7 @@ def draw_surface(
 
 
 def _grid_around(surface: Surface, paths_K2: Sequence[np.ndarray], side: int) -> Grid:
-    """The losses of a model with two parameters where these paths are."""
+    """The losses of a model with two parameters around these paths."""
     u_G, v_G = (span(*(points_K2[:, axis] for points_K2 in paths_K2), points=side) for axis in (0, 1))
     return plane(surface, torch.zeros(2, dtype=torch.float64), [*torch.eye(2, dtype=torch.float64)], u_G, v_G)
 
@@ -255,7 +255,7 @@ def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path, the
 def mesh(grid: Grid, names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A surface in three dimensions and its axes: vertices (V, 3), colours (V, 3) and triangles (F, 3).
 
-    Heights are logarithms of losses. Each axis is scaled to 0..1; at its ends stand the values there.
+    Heights are logarithms of losses. Each axis is scaled to 0..1 and labelled with the values at its ends.
     """
     v_GG, u_GG = np.meshgrid(grid.v_G, grid.u_G, indexing="ij")
     heights = np.log(np.maximum(grid.loss_GG, np.finfo(float).tiny))
@@ -279,7 +279,7 @@ def _axes(grid: Grid, names: tuple[str, str]) -> np.ndarray:
     """Strokes (S, 2, 3) of three axes around the unit cube: lines, names and the values at both ends."""
     x, y, z = np.eye(3)
     corner, other = np.array([-0.05, -0.05, 0.0]), np.array([-0.05, 1.05, 0.0])
-    # Name, values, start and direction of an axis; in which directions its letters are read and stand; where they are.
+    # Of each axis: name, values, start, direction; the directions along and up its letters; the offset of the letters.
     axes = (
         (names[0], grid.u_G, corner, x, x, y, (-0.5, -1.0)),
         (names[1], grid.v_G, corner, y, -y, x, (-0.5, -1.0)),
@@ -293,7 +293,7 @@ def _axes(grid: Grid, names: tuple[str, str]) -> np.ndarray:
 
 
 def _letters(text: str, place: tuple[float, float]) -> np.ndarray:
-    """The outlines of letters as strokes (S, 2, 2), moved by a part of their width and by lines of text from 0."""
+    """The outlines of letters as strokes (S, 2, 2), moved by `place`, in multiples of their width and of a line."""
     outlines = [np.asarray(outline) for outline in TextPath((0, 0), text, size=0.08).to_polygons(closed_only=False)]
     width = max(outline[:, 0].max() for outline in outlines) + 0.03
     moved = np.array([place[0] * width, place[1] * 0.09])
@@ -301,7 +301,7 @@ def _letters(text: str, place: tuple[float, float]) -> np.ndarray:
 
 
 def _ribbons(strokes_S23: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each stroke as a thin bar of three sides: vertices (V, 3) and triangles (F, 3)."""
+    """Each stroke as a thin three-sided bar: vertices (V, 3) and triangles (F, 3)."""
     across_33 = 0.0025 * np.array([[1.0, 0.3, 0.1], [-0.4, 1.0, -0.3], [-0.2, -0.5, 1.0]])
     corner_S23 = strokes_S23[:, :, None, :] + across_33  # (S, 2, 3 sides, 3)
     side = np.arange(3)
@@ -312,7 +312,7 @@ def _ribbons(strokes_S23: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def contours(figure: Figure, axes: Axes, grid: Grid, label: str, heights: str | Colormap = "viridis") -> None:
-    """Fill contours at logarithmically spaced heights above the least loss of the grid; a bar, if it has a label."""
+    """Fill contours at logarithmically spaced heights above the lowest loss; a colour bar, if there is a label."""
     low, high = float(grid.loss_GG.min()), float(grid.loss_GG.max())
     rise = max(high - low, np.finfo(float).tiny)
     levels = low + rise * np.concatenate([[0], np.geomspace(1e-4, 1, 25)])

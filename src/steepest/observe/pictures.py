@@ -20,7 +20,7 @@ class Pictures(Instrument):
         most: the maximum number of snapshots; when there are more, every second one is dropped.
         in_sweeps: whether jobs of a sweep draw more than their predictions and losses.
         samples: the maximum number of training samples for the losses in the pictures.
-        theme: ``light`` or ``dark``, of all pictures of the run.
+        theme: ``light`` or ``dark``, for all pictures of the run.
     """
 
     most: int = 100

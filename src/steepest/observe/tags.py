@@ -40,8 +40,8 @@ class Tag(NamedTuple):
         return "^" + re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(self.name)) + "$"
 
 
-MOST_CURVES = 6  # in a chart of the dashboard
-UPDATE, EPOCH, END, LOOK = "every update", "every epoch", "at the end", "at every look"
+MAX_CURVES = 6  # per chart of the dashboard
+UPDATE, EPOCH, END, LOOK = "every update", "every epoch", "at the end", "at every measurement"
 LOSS = "Loss / by epoch, whole parts"
 CURVATURE, STEPS, NOISE = f"{LOOK} (callbacks=curvature)", f"{UPDATE} (callbacks=steps)", f"{LOOK} (callbacks=noise)"
 TAGS = (
@@ -56,7 +56,7 @@ TAGS = (
     Tag("gradient_norm/{parameter}", "Euclidean norm of one parameter tensor's gradient", "loss / parameter", UPDATE, "Gradient norms / of each parameter tensor"),
     Tag("parameter_norm/{parameter}", "norm of one parameter tensor, after k updates", "parameter", UPDATE, "Parameters / norm of each tensor"),
     Tag("parameter_mean/{parameter}", "mean of a parameter tensor", "parameter", EPOCH, "Parameters / mean of each tensor"),
-    Tag("parameter_extreme/{parameter}", "greatest absolute value in a parameter tensor", "parameter", EPOCH, "Parameters / extreme of each tensor"),
+    Tag("parameter_extreme/{parameter}", "largest absolute value in a parameter tensor", "parameter", EPOCH, "Parameters / extreme of each tensor"),
     Tag("parameter/{entry}", "one parameter of a small model, after k updates", "parameter", UPDATE, "Parameters / each number"),
     Tag("parameters/{parameter}", "histogram of a parameter tensor", "parameter", "about 10 times a run"),
     Tag("gradients/{parameter}", "histogram of a parameter tensor's gradient", "loss / parameter", "about 10 times a run"),
@@ -67,7 +67,7 @@ TAGS = (
     Tag("step/actual_decrease", "how much update k lowered its batch's loss", "loss", STEPS, "Step quality / predicted and actual decrease"),
     Tag("step/position", "where update k ended in the parabola along its step: -1 at the start, 0 at the bottom, 1 as high on the other side", "-", STEPS, "Step quality / position in the local parabola"),
     Tag("dead/layer{layer}", "share of a layer's relu units that no training sample activates", "share", EPOCH, "Neuron health / dead relus"),
-    Tag("saturated/layer{layer}", "share of a layer's outputs (sigmoid, tanh, hard sigmoid) whose slope is below a twentieth of the greatest slope", "share", EPOCH, "Neuron health / saturated sigmoids"),
+    Tag("saturated/layer{layer}", "share of a layer's outputs (sigmoid, tanh, hard sigmoid) whose slope is below a twentieth of the largest slope", "share", EPOCH, "Neuron health / saturated sigmoids"),
     Tag("curvature/greatest_eigenvalue", "lambda_max of the Hessian of the training loss", "loss / parameter^2", CURVATURE, "Curvature / ends of the Hessian's spectrum"),
     Tag("curvature/smallest_eigenvalue", "lambda_min: if negative, the loss falls along its eigenvector even where the gradient is zero", "loss / parameter^2", CURVATURE, "Curvature / ends of the Hessian's spectrum"),
     Tag("curvature/positive_fraction", "share of the Hessian's eigenvalues above 0", "share", CURVATURE, "Curvature / share of positive eigenvalues"),
@@ -79,14 +79,14 @@ TAGS = (
     Tag("noise/scale", "gradient noise scale: the batch size at which noise equals signal", "samples", NOISE, "Gradient noise / batch size and recommended batch sizes"),
     Tag("noise/norm_test", "batch size that the norm test recommends", "samples", NOISE, "Gradient noise / batch size and recommended batch sizes"),
     Tag("noise/batch_size", "number of samples in an update", "samples", NOISE, "Gradient noise / batch size and recommended batch sizes"),
-    Tag("noise/sample_norm_{which}", "least, median and greatest norm of the gradients of a batch's samples", "loss / parameter", NOISE, "Gradient noise / norms of the samples' gradients"),
+    Tag("noise/sample_norm_{which}", "smallest, median and largest norm of the gradients of a batch's samples", "loss / parameter", NOISE, "Gradient noise / norms of the samples' gradients"),
     Tag("epoch", "epochs done after k updates", "epochs", EPOCH, "Speed / epochs by update"),
     Tag("speed/updates_per_second", "updates per second since the last value", "1/s", EPOCH, "Speed / updates per second"),
     Tag("speed/samples_per_second", "samples per second since the last value", "1/s", EPOCH, "Speed / samples per second"),
     Tag("speed/memory", "peak memory of the process or, on a GPU, of its tensors", "MiB", EPOCH, "Speed / memory"),
-    Tag("audit/relative_error", "greatest relative error of a gradient (callbacks=audit)", "relative", "as configured"),
+    Tag("audit/relative_error", "largest relative error of a gradient (callbacks=audit)", "relative", "as configured"),
     Tag("parity/loss_difference", "difference between the losses of update k by hand and by autograd (callbacks=parity)", "loss", UPDATE),
-    Tag("parity/parameter_difference", "greatest difference of a parameter after k updates (callbacks=parity)", "parameter", UPDATE),
+    Tag("parity/parameter_difference", "largest difference of any parameter after k updates (callbacks=parity)", "parameter", UPDATE),
     Tag("escape/eigenvalue", "negative eigenvalue whose eigenvector the step out of a saddle followed (callbacks=escape)", "loss / parameter^2", "at every escape"),
     Tag("figures/{picture}", "a file of figures/", "picture", END),
     Tag("surface", "the loss surface of a model with two parameters, as a mesh to rotate", "mesh", END),
@@ -102,40 +102,40 @@ def known(tag: str) -> bool:
 
 @cache  # all runs of a sweep share it
 def layout(layers: int, entries: tuple[str, ...] = ()) -> dict[str, dict[str, list]]:
-    """The Custom Scalars dashboard: category -> chart -> ``["Multiline", patterns]``, at most `MOST_CURVES` a chart.
+    """The Custom Scalars dashboard: category -> chart -> ``["Multiline", patterns]``, at most `MAX_CURVES` per chart.
 
-    TensorBoard merges the layouts of all runs and drops charts that are equal. So charts of tensors cover fixed layers,
-    and a run only has those of layers that it has. It matches a pattern with the start of a tag: each pattern ends with
-    $ and excludes tags that have their own line in the table.
+    TensorBoard merges the layouts of all runs and drops charts that are equal. So a chart of tensors covers fixed
+    layers, and a run has only the charts of its layers. TensorBoard matches a pattern with the start of a tag: each
+    pattern ends with $ and excludes tags that have a separate line in the table.
 
     Args:
-        layers: of the model.
-        entries: the names of a small model's numbers, such as W1[0,0].
+        layers: the number of layers of the model.
+        entries: the names of a small model's parameters, such as W1[0,0].
     """
     charts: dict[str, dict[str, list]] = {}
     for tag in (tag for tag in TAGS if tag.chart):
         category, chart = tag.chart.split(" / ")
-        own = [other.name for other in TAGS if other is not tag and tag.matches(other.name)]
-        excluded = "".join(f"(?!{re.escape(name)}$)" for name in own if "{" not in name)
+        others = [other.name for other in TAGS if other is not tag and tag.matches(other.name)]
+        excluded = "".join(f"(?!{re.escape(name)}$)" for name in others if "{" not in name)
         for title, pattern in _split(tag, chart, layers, entries):
             charts.setdefault(category, {}).setdefault(title, ["Multiline", []])[1].append(excluded + pattern)
     return charts
 
 
 def _split(tag: Tag, chart: str, layers: int, entries: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """The charts of a tag: titles, and the pattern of its curves there."""
+    """The title of each chart of a tag, and the pattern of its curves there."""
     if "{entry}" in tag.name:
-        for some in (entries[first : first + MOST_CURVES] for first in range(0, len(entries), MOST_CURVES)):
+        for some in (entries[first : first + MAX_CURVES] for first in range(0, len(entries), MAX_CURVES)):
             names = "|".join(re.escape(name) for name in some)
             yield f"{some[0]} to {some[-1]}" if len(some) > 1 else some[0], tag.pattern.replace("[^/]+", f"({names})")
     elif "{parameter}" in tag.name:  # a layer has two tensors
-        for first in range(1, layers + 1, MOST_CURVES // 2):
-            last = first + MOST_CURVES // 2 - 1
+        for first in range(1, layers + 1, MAX_CURVES // 2):
+            last = first + MAX_CURVES // 2 - 1
             numbers = "|".join(map(str, range(first, last + 1)))
             yield f"{chart}, layers {first} to {last}", tag.pattern.replace("[^/]+", f"[Wb]({numbers})")
     elif "{layer}" in tag.name:  # hidden layers
-        for first in range(1, layers, MOST_CURVES):
-            last = first + MOST_CURVES - 1
+        for first in range(1, layers, MAX_CURVES):
+            last = first + MAX_CURVES - 1
             numbers = "|".join(map(str, range(first, last + 1)))
             yield f"{chart}, layers {first} to {last}", tag.pattern.replace("[^/]+", f"({numbers})")
     else:
@@ -145,4 +145,4 @@ def _split(tag: Tag, chart: str, layers: int, entries: tuple[str, ...]) -> Itera
 def table() -> str:
     """The table in Markdown, for docs/tags.md."""
     rows = [f"| `{tag.name}` | {tag.meaning} | {tag.unit} | {tag.when} |" for tag in TAGS]
-    return "\n".join(["| tag | what | unit | when |", "|---|---|---|---|", *rows])
+    return "\n".join(["| tag | meaning | unit | when |", "|---|---|---|---|", *rows])

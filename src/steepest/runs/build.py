@@ -104,7 +104,7 @@ def reason_against(checked: Checked, threads: int) -> str | None:
         return f"optimizer {optimizer.name} is not one of SGD, Adam and AdamW"
     for option in ("amsgrad", "differentiable", "capturable"):
         if optimizer.arguments.get(option):
-            return f"optimizer.{option} works with PyTorch's optimizers only"
+            return f"optimizer.{option} works only with PyTorch's optimizers"
     if not (isinstance(stop.target, type) and issubclass(stop.target, Epochs)):
         return f"stop rule {stop.name} is not one of steepest's"
     if scheduler and not (isinstance(scheduler.target, type) and issubclass(scheduler.target, LRScheduler)):

@@ -34,7 +34,7 @@ def check_objective(objective: str, windows: Windows) -> None:
     choices += ["val/loss"] if "val" in parts else []
     if objective.startswith("test/"):
         raise ValueError(
-            f"objective={objective}: test scores must not choose anything; use one of {', '.join(choices)}"
+            f"objective={objective}: test scores must not decide anything; use one of {', '.join(choices)}"
         )
     if objective not in choices:
         raise ValueError(f"objective={objective} is not one of this run's scores: use one of {', '.join(choices)}")

@@ -14,4 +14,6 @@ def conf_folder() -> Path:
     for folder in (Path.cwd() / "conf", Path(__file__).resolve().parents[3] / "conf"):
         if (folder / "train.yaml").exists():
             return folder
-    raise ValueError("there is no conf/train.yaml here: run this in the checkout of steepest, beside train.py")
+    raise ValueError(
+        "there is no conf/train.yaml here: run this in the checkout of steepest, in the folder of train.py"
+    )

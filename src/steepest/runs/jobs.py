@@ -1,4 +1,4 @@
-"""Failed jobs of a sweep: their error.txt, and whether the sweep starts further jobs. No torch."""
+"""Failed jobs of a sweep: their error.txt, and whether the sweep starts more jobs. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SWEEP = "STEEPEST_SWEEP"  # environment variable of a sweep and of its jobs: the
 
 
 def stopped(config: DictConfig, sweep: Path) -> bool:
-    """Whether a job has failed and sweep.on_error=stop, so that no further job starts."""
+    """Whether a job has failed and sweep.on_error=stop, so that no more jobs start."""
     return OmegaConf.select(config, "sweep.on_error") == "stop" and (sweep / FIRST_FAILURE).exists()
 
 

@@ -88,7 +88,7 @@ class Tracker:
             instrument.begin(self.view)
 
     def updates_ahead(self) -> int:
-        """How many updates can run before an instrument needs a single one; 0 if one needs the next update."""
+        """The number of updates that can run before an instrument needs a single one; 0 if one needs the next."""
         return min((i.next_look(self.view.updates) for i in self.instruments.values()), default=NEVER)
 
     def updates_left(self) -> int:
@@ -149,7 +149,7 @@ class Tracker:
         return {key: value for i in self.instruments.values() for key, value in i.result().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """The state from which a resumed run reports what an uninterrupted one does: plain data and tensors."""
+        """The state that lets a resumed run report the same as an uninterrupted one: plain data and tensors."""
         view = self.view
         return {
             "updates": view.updates,

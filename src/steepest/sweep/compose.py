@@ -58,7 +58,7 @@ class Planned:
 
 
 class Preview(NamedTuple):
-    """What the sweep's record needs of a job before any job starts.
+    """What the sweep's record needs to know about a job before any job starts.
 
     Attributes:
         sweep: the sweep's folder, as this job's config has it.

@@ -12,7 +12,7 @@ from typing import Any
 
 from steepest.sweep.manifest import Manifest
 
-MOST_NAMED = 8  # maximum number of jobs in a message
+MAX_NAMED = 8  # maximum number of jobs in a message
 LONGEST_NAME = 255  # maximum number of bytes of a file's name on common file systems
 DISTINCT = "add something that differs between all jobs, such as ${hydra.job.num}"
 
@@ -115,6 +115,6 @@ def _path(folder: Path | str) -> str:
 
 
 def _named(jobs: list[int]) -> str:
-    shown = ", ".join(map(str, jobs[:MOST_NAMED]))
-    more = f" and {len(jobs) - MOST_NAMED} more" if len(jobs) > MOST_NAMED else ""
+    shown = ", ".join(map(str, jobs[:MAX_NAMED]))
+    more = f" and {len(jobs) - MAX_NAMED} more" if len(jobs) > MAX_NAMED else ""
     return f"job{'s' if len(jobs) > 1 else ''} {shown}{more}"

@@ -208,7 +208,7 @@ class Results:
         return found if row["status"] == "finished" and found is not None and math.isfinite(found) else None
 
     def worse(self, score: float | None) -> float:
-        """A sort key that is greater for a worse objective, and greatest without one."""
+        """A sort key that is larger for a worse objective, and largest without one."""
         return math.inf if score is None else -score if self.higher else score
 
     @cached_property

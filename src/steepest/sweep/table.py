@@ -12,8 +12,8 @@ from rich.table import Table
 from steepest.evaluate.terminal import terminal
 from steepest.sweep.results import Results, Row, Setting, again, heading, shown, value
 
-MOST, MOST_UNFINISHED = 20, 8  # maximum number of rows, and of unfinished jobs with a reason
-UNBROKEN = 14  # characters of a typed value that are not broken into lines
+MAX_ROWS, MAX_UNFINISHED = 20, 8  # maximum number of rows, and of unfinished jobs with a reason
+UNBROKEN = 14  # maximum length of a typed value that is never wrapped
 
 
 def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str, Any] | None = None) -> None:
@@ -35,15 +35,15 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
                 column.min_width = min(UNBROKEN, max(map(len, map(str, column.cells)), default=0))
     console.print(table)
     shown = len(results.settings if over_seeds else rows)
-    if shown > MOST:
+    if shown > MAX_ROWS:
         what = "settings" if over_seeds else "jobs"
-        console.print(f"The best {MOST} of {shown} {what}; all jobs are in results.csv.", markup=False)
+        console.print(f"The best {MAX_ROWS} of {shown} {what}; all jobs are in results.csv.", markup=False)
     unfinished = [row for row in rows if row["status"] != "finished"]
-    for row in unfinished[:MOST_UNFINISHED]:
+    for row in unfinished[:MAX_UNFINISHED]:
         why = row["stop_reason"] or "not started; steepest resume runs it"
         console.print(f"job {row['job']} {row['status']}: {why}", markup=False, soft_wrap=True)
-    if len(unfinished) > MOST_UNFINISHED:
-        more = ", ".join(str(row["job"]) for row in unfinished[MOST_UNFINISHED:])
+    if len(unfinished) > MAX_UNFINISHED:
+        more = ", ".join(str(row["job"]) for row in unfinished[MAX_UNFINISHED:])
         console.print(
             f"These jobs did not finish either (results.csv has the reasons): {more}", markup=False, soft_wrap=True
         )
@@ -70,7 +70,7 @@ def _jobs(results: Results) -> Table:
         f"Sweep by {results.objective}, best first", ["job", *results.varied, "status"], ["objective", *scores]
     )
     table.columns[0].justify = "right"
-    for row in results.ranked[:MOST]:
+    for row in results.ranked[:MAX_ROWS]:
         figures = [row["objective"], *(row.get(column) for column in scores)]
         table.add_row(
             str(row["job"]),
@@ -90,7 +90,7 @@ def _settings(results: Results) -> Table:
     scores = results.columns(["test"], ["skill"])
     title = f"Sweep by {results.objective}, mean ± std over {' and '.join(results.seeds)}, best first"
     table = _table(title, [*results.keys, "finished"], ["objective", *scores, "best job"])
-    for setting in results.settings[:MOST]:
+    for setting in results.settings[:MAX_ROWS]:
         table.add_row(
             *(shown(setting.asked[key]) for key in results.keys),
             _finished(setting),

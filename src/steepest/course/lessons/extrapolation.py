@@ -1,4 +1,4 @@
-"""A net on price levels fails above the prices of its training; the same net on differences does not."""
+"""A net trained on price levels fails above its training prices; the same net trained on differences does not."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from steepest.observe.figures import BLACK, BLUE, ORANGE, finish
 PARTS = (("train", "training days"), ("val", "the years after"), ("test", "the last years"))
 NAMES = {False: "net on price levels", True: "net on differences"}
 COLOURS = {False: ORANGE, True: BLUE}
-FAR, NEAR = 10, 0.02  # times as large as the error of tomorrow = today; relative difference from it
+FAR, NEAR = 10, 0.02  # error as a multiple of that of tomorrow = today; relative difference from it
 
 
 def teach(folder: Path) -> Finding:
-    """How good are both nets on days whose prices are above all prices of the training?"""
+    """Compare both nets on days with prices above all training prices."""
     runs: dict[bool, list[Run]] = {False: [], True: []}
     for run in sweep_runs(folder):
         runs[bool(run.asked("data", "relative_to_last"))].append(run)
     settings = {
         setting.asked["data.relative_to_last"].lower() == "true": setting for setting in sweep_results(folder).settings
     }
-    still = {part: runs[True][0].metrics["baselines"]["persistence"][part]["rmse"] for part, _ in PARTS}
-    share = {kind: [run.metrics["test"]["rmse"] / still["test"] for run in own] for kind, own in runs.items()}
-    tables = {kind: pd.read_csv(own[0].folder / "predictions.csv", parse_dates=["date"]) for kind, own in runs.items()}
+    persistence = {part: runs[True][0].metrics["baselines"]["persistence"][part]["rmse"] for part, _ in PARTS}
+    ratios = {kind: [run.metrics["test"]["rmse"] / persistence["test"] for run in same] for kind, same in runs.items()}
+    tables = {
+        kind: pd.read_csv(same[0].folder / "predictions.csv", parse_dates=["date"]) for kind, same in runs.items()
+    }
     levels = tables[False]
     learned = levels.loc[levels["part"] == "train", ["last", "actual"]].to_numpy()
     lowest, highest = float(learned.min()), float(learned.max())
     test = levels[levels["part"] == "test"]
-    most = float(test["prediction"].max())
+    highest_prediction = float(test["prediction"].max())
 
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -42,7 +44,7 @@ def teach(folder: Path) -> Finding:
         left.plot(table["date"], table["prediction"], color=COLOURS[kind], lw=0.9, label=NAMES[kind])
         right.plot(table["last"], table["prediction"], ".", color=COLOURS[kind], ms=2.5, label=NAMES[kind])
     for axes, line in ((left, left.axhline), (right, right.axvline)):
-        line(highest, color=BLACK, lw=0.9, ls=":", label=f"highest price of the training, {highest:.0f}")
+        line(highest, color=BLACK, lw=0.9, ls=":", label=f"highest training price, {highest:.0f}")
         finish(axes)
     ends = np.array([levels["last"].min(), levels["last"].max()])
     right.plot(ends, ends, color=BLACK, lw=0.8, label="tomorrow = today")
@@ -59,32 +61,32 @@ def teach(folder: Path) -> Finding:
     ]
     return Finding(
         f"On the last years, the net on price levels has an error of {errors[False]['test']} points (skill "
-        f"{skill[False].mean:.0f}), the same net on differences from today's price {errors[True]['test']} (skill "
-        f"{skill[True].mean:.4f}); tomorrow = today has {still['test']:.2f}.",
+        f"{skill[False].mean:.0f}), the same net on differences from today's price one of {errors[True]['test']} "
+        f"(skill {skill[True].mean:.4f}); tomorrow = today has {persistence['test']:.2f}.",
         {
-            f"all prices of the last years are above the training prices: {test['last'].min():.0f} and more, "
-            f"against {highest:.0f} and less": bool(test[["last", "actual"]].to_numpy().min() > highest),
+            f"all prices of the last years are above the training prices: {test['last'].min():.0f} or more, "
+            f"against {highest:.0f} or less": bool(test[["last", "actual"]].to_numpy().min() > highest),
             f"with every seed, the error of the net on levels is more than {FAR} times that of tomorrow = today": min(
-                share[False]
+                ratios[False]
             )
             > FAR,
-            f"with every seed, the error of the net on differences is within {NEAR:.0%} of it": max(
-                abs(one - 1) for one in share[True]
+            f"with every seed, the net on differences has the error of tomorrow = today to within {NEAR:.0%}": max(
+                abs(ratio - 1) for ratio in ratios[True]
             )
             < NEAR,
-            f"the net on levels predicts at most {most:.0f} points, while the price reaches "
-            f"{test['actual'].max():.0f}": most < 0.75 * test["actual"].max(),
+            f"the net on levels predicts at most {highest_prediction:.0f} points, while the price reaches "
+            f"{test['actual'].max():.0f}": highest_prediction < 0.75 * test["actual"].max(),
         },
         figure,
         {
             "rows": rows,
-            "still": still,
+            "persistence": persistence,
             "seeds": skill[False].n,
             "lowest": lowest,
             "highest": highest,
-            "most": most,
+            "highest_prediction": highest_prediction,
             "top": float(test["actual"].max()),
-            "times": float(np.mean(share[False])),
+            "ratio": float(np.mean(ratios[False])),
             "skill": skill[False].mean,
         },
     )

@@ -23,12 +23,12 @@ def teach(folder: Path) -> Finding:
     runs = sweep_runs(folder, finished=False)
     rates = [float(run.asked("optimizer", "lr")) for run in runs]
     surface = runs[0].surface()
-    limit = 2 / exact_spectrum(surface.hessian(runs[0].end())).greatest
+    limit = 2 / exact_spectrum(surface.hessian(runs[0].end())).largest
     below = [run for run, rate in zip(runs, rates, strict=True) if rate < limit]
     above = [run for run, rate in zip(runs, rates, strict=True) if rate > limit]
     losses = [landscape.losses(surface, torch.tensor(run.path())).numpy() for run in runs]
 
-    least = min(float(loss_K[-1]) for loss_K in losses)
+    lowest = min(float(loss_K[-1]) for loss_K in losses)
 
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1.3, 1])
@@ -54,9 +54,9 @@ def teach(folder: Path) -> Finding:
     finish(right)
     ends = {f"{rate:g}": float(loss_K[-1]) for rate, loss_K in zip(rates, losses, strict=True)}
     return Finding(
-        f"The greatest curvature of this loss is {2 / limit:.4f}, so step sizes must be below {limit:.4f}: "
+        f"The largest curvature of this loss is {2 / limit:.4f}, so step sizes must be below {limit:.4f}: "
         + ", ".join(
-            f"{rate:g} {_word(run, loss_K[-1] / least)}" for run, rate, loss_K in zip(runs, rates, losses, strict=True)
+            f"{rate:g} {_word(run, loss_K[-1] / lowest)}" for run, rate, loss_K in zip(runs, rates, losses, strict=True)
         )
         + ".",
         {

@@ -16,7 +16,7 @@ from steepest.observe.figures import BLACK, BLUE, GREEN, RED, finish
 
 COLOURS = {"local minimum": RED, "saddle": BLACK, "plateau": BLUE, "not there yet": "#999999"}
 MUCH = 2.0  # a local minimum with more than this times the best start's loss is a bad one
-SAME = 1e-6  # tolerance of eigenvalues, relative to the greatest, and of the line's ends
+SAME = 1e-6  # tolerance of eigenvalues, relative to the largest, and of the line's ends
 
 
 def teach(folder: Path) -> Finding:
@@ -75,7 +75,7 @@ def teach(folder: Path) -> Finding:
     return Finding(
         "; ".join(f"{name}: {_words(counts[name])}; bad local minima: {stuck[name]}" for name in nets) + ".",
         {
-            f"gradient and Hessian at every end equal autograd's (greatest gap {gap:.0e})": gap < SAME,
+            f"gradient and Hessian at every end equal autograd's (largest difference {gap:.0e})": gap < SAME,
             "all lines end in the same place, that of least squares": bool((ends_RP - exact_P).abs().max() < SAME),
             "all lines end at a local minimum": counts["line"] == {"local minimum": len(nets["line"])},
         },

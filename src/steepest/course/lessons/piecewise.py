@@ -73,14 +73,14 @@ def teach(folder: Path) -> Finding:
         )
         + ".",
         {f"more {kind}s always give a smaller error": all(np.diff(errors[kind]) < 0) for kind in kinds}
-        | {f"the constant and the pieces add up to the fit (greatest gap {max(gaps):.1g})": max(gaps) < 1e-9},
+        | {f"the constant and the pieces add up to the fit (largest difference {max(gaps):.1g})": max(gaps) < 1e-9},
         figure,
         {"counts": counts, "errors": errors, "gap": max(gaps), "starts": len(runs) // len(best)},
     )
 
 
 def _pieces(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
-    """x (M,), the fit (M,), its pieces (M, H) and the constant in the data's units, and the greatest gap.
+    """x (M,), the fit (M,), its pieces (M, H) and the constant in the data's units, and the largest difference.
 
     The gap is the difference between the fit and the constant plus all pieces.
     """

@@ -40,7 +40,7 @@ def teach(folder: Path) -> Finding:
     growth, theory = float(np.mean(along_K[near + 1] / along_K[near])), 1 + rate * 2 * rho
     line_12 = least_squares(run.windows).flatten().double()
     rows_N2 = torch.cat([surface.x_ND, torch.ones_like(surface.x_ND)], 1)
-    least = float((rows_N2 @ line_12 - surface.y_NH[:, 0]).square().mean())
+    lowest = float((rows_N2 @ line_12 - surface.y_NH[:, 0]).square().mean())
 
     figure = Figure(figsize=(13, 5), layout="constrained")
     contour, curve = figure.subplots(1, 2)
@@ -86,7 +86,7 @@ def teach(folder: Path) -> Finding:
             ),
             f"near it, each update multiplies the distance by 1 + step size * 2 rho = {theory:.4f} "
             f"(measured: {growth:.4f})": abs(growth / theory - 1) < 1e-3,
-            f"the run reached the loss of the best line, {least:.6f}": abs(losses_K[-1] - least) < 1e-6,
+            f"the run reached the loss of the best line, {lowest:.6f}": abs(losses_K[-1] - lowest) < 1e-6,
         },
         figure,
         {

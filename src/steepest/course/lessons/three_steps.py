@@ -60,7 +60,7 @@ def teach(folder: Path) -> Finding:
         f"After {len(path_K2) - 1} updates, the line is tomorrow = {a:.4f} * today + {b:.2f}. "
         f"The loss fell from {losses_K[0]:.3g} to {losses_K[-1]:.3g}.",
         {
-            f"it is the line of the closed form within {NEAR:g} (greatest gap {gap:.1g})": gap < NEAR,
+            f"it equals the line of the closed form within {NEAR:g} (largest difference {gap:.1g})": gap < NEAR,
             "the loss fell at every update": bool((np.diff(losses_K) <= 1e-9).all()),
         },
         figure,

@@ -18,9 +18,11 @@ def teach(folder: Path) -> Finding:
     runs, results = sweep_runs(folder), sweep_results(folder)
     settings = sorted(results.settings, key=lambda setting: int(setting.asked["data.window"]))
     days = [int(setting.asked["data.window"]) for setting in settings]
-    still = {part: runs[0].metrics["baselines"]["persistence"][part]["rmse"] for part, _, _ in PARTS}
+    persistence = {part: runs[0].metrics["baselines"]["persistence"][part]["rmse"] for part, _, _ in PARTS}
     alike = all(
-        run.metrics["baselines"]["persistence"][part]["rmse"] == still[part] for run in runs for part, _, _ in PARTS
+        run.metrics["baselines"]["persistence"][part]["rmse"] == persistence[part]
+        for run in runs
+        for part, _, _ in PARTS
     )
     errors = {part: [over_seeds(setting, f"{part}/rmse") for setting in settings] for part, _, _ in PARTS}
     figure = Figure(figsize=(13, 4.4), layout="constrained")
@@ -36,18 +38,18 @@ def teach(folder: Path) -> Finding:
             ms=8,
             label="linear model, mean and deviation over seeds",
         )
-        axes.axhline(still[part], color="black", lw=0.9, ls=":", label="tomorrow = today")
+        axes.axhline(persistence[part], color="black", lw=0.9, ls=":", label="tomorrow = today")
         axes.set_xticks(range(len(days)), [str(n) for n in days])
-        low, high = min(*means, still[part]), max(*means, still[part])
+        low, high = min(*means, persistence[part]), max(*means, persistence[part])
         axes.set_ylim(low - 0.4 * (high - low) - max(spreads), high + 0.9 * (high - low) + max(spreads))
-        axes.set(xlabel="days looked back", ylabel="error (root mean square, points)", title=name.capitalize())
+        axes.set(xlabel="days in the window", ylabel="error (root mean square, points)", title=name.capitalize())
         finish(axes)
     rows = [{"days": n} | {part: str(errors[part][i]) for part, _, _ in PARTS} for i, n in enumerate(days)]
     train, test = [e.mean for e in errors["train"]], [e.mean for e in errors["test"]]
     return Finding(
         f"With {', '.join(map(str, days))} days, the error on the training days is "
         f"{', '.join(f'{e:.3f}' for e in train)} points. On the last years it is "
-        f"{', '.join(f'{e:.2f}' for e in test)}; tomorrow = today has {still['test']:.2f}.",
+        f"{', '.join(f'{e:.2f}' for e in test)}; tomorrow = today has {persistence['test']:.2f}.",
         {
             f"the table is complete: {len(days)} windows, {errors['test'][0].n} seeds each": days == [1, 7, 28, 56]
             and len({e.n for part in errors.values() for e in part}) == 1
@@ -57,7 +59,7 @@ def teach(folder: Path) -> Finding:
         figure,
         {
             "rows": rows,
-            "still": still,
+            "persistence": persistence,
             "seeds": errors["test"][0].n,
             "test": test,
             "best_train": days[train.index(min(train))],

@@ -33,7 +33,7 @@ class Chart:
         figures: by their labels in the page's list of figures.
         says: the description for screen readers.
         switch: whether readers can switch the vertical axis between linear and logarithmic.
-        width: the least width in pixels; a narrower screen scrolls.
+        width: the minimum width in pixels; a narrower screen scrolls.
     """
 
     name: str
@@ -57,7 +57,7 @@ def axes_of(results: Results) -> list[KeyAxis]:
 
 
 def some(ranked: list[Row], most: int) -> list[Row]:
-    """The ranked rows; of more than `most`, half the places go to the best and half to an even choice of the rest."""
+    """The ranked rows; of more than `most`, half are the best, and half are evenly spaced among the rest."""
     if len(ranked) <= most:
         return ranked
     rest = ranked[most // 2 :]
@@ -65,7 +65,7 @@ def some(ranked: list[Row], most: int) -> list[Row]:
     return ranked[: most // 2] + [rest[place] for place in places]
 
 
-def told(results: Results, row: Row) -> str:
+def hover_text(results: Results, row: Row) -> str:
     """The hover text of a job's point."""
     settings = "".join(f"<br>{plain(k)} = {plain(value(row, k))}" for k in results.varied)
     return f"job {row['job']}: {short(results.score(row))}{settings}"
@@ -98,13 +98,13 @@ def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
     layout = {"xaxis": axis.layout(), "yaxis": scale.layout(), "showlegend": False, "hovermode": "closest"}
     made = figure(340, finding, **layout)
     table = pd.DataFrame({"place": axis.places, "objective": [results.score(row) for row in results.rows]}, dtype=float)
-    table["told"] = [told(results, row) for row in results.rows]
+    table["hover"] = [hover_text(results, row) for row in results.rows]
     jobs = {row["job"] for row in some(results.ranked, POINTS)}
     chosen = table[[row["job"] in jobs for row in results.rows]]
     known = chosen.dropna()
     cut = scale.is_cut(known["objective"].to_numpy())
     made.add_scatter(
-        x=known["place"], y=scale.shown(known["objective"]), text=known["told"], mode="markers", hoverinfo="text",
+        x=known["place"], y=scale.shown(known["objective"]), text=known["hover"], mode="markers", hoverinfo="text",
         marker=scale.colour(known["objective"]) | {
             "size": 8, "opacity": 0.65,
             "symbol": np.where(cut, "triangle-down" if scale.higher else "triangle-up", "circle"),
@@ -114,15 +114,16 @@ def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
     if len(failed):
         made.add_scatter(
             x=failed["place"], y=np.full(len(failed), scale.top), mode="markers", hoverinfo="text",
-            text=failed["told"].str.replace(": -", " failed", n=1),
+            text=failed["hover"].str.replace(": -", " failed", n=1),
             marker={"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": FAINT}},
         )  # fmt: skip
     _means(made, table.dropna(), axis, scale)
     best = results.best
     assert best is not None
     made.add_scatter(
-        x=[axis.places[results.rows.index(best)]], y=[best["objective"]], mode="markers", text=[told(results, best)],
-        hoverinfo="text", marker={"symbol": "star", "size": 15, "color": BEST, "line": {"color": INK, "width": 1}},
+        x=[axis.places[results.rows.index(best)]], y=[best["objective"]], mode="markers",
+        text=[hover_text(results, best)], hoverinfo="text",
+        marker={"symbol": "star", "size": 15, "color": BEST, "line": {"color": INK, "width": 1}},
     )  # fmt: skip
     return Chart(f"against-{axis.key}", {"": made}, f"{scale.name} of every job over {axis.key}")
 
@@ -136,7 +137,7 @@ def _means(made: go.Figure, known: pd.DataFrame, axis: KeyAxis, scale: Objective
     back = (lambda values: 10**values) if scale.log else (lambda values: values)
     means = back(groups["mean"])
     far = scale.is_cut(means)  # a mean beyond the axis is drawn at its end, without a deviation
-    ends = scale.range[0], max(scale.best, scale.worst)  # deviations end where the axis does
+    ends = scale.range[0], max(scale.best, scale.worst)  # error bars end where the axis does
     low, high = (back((groups["mean"] + sign * groups["std"]).clip(*ends)) for sign in (-1, 1))
     made.add_scatter(
         x=groups.index, y=scale.shown(means), mode="markers" if axis.kind == "category" else "lines+markers",
@@ -167,7 +168,7 @@ def pairs(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Chart
 
 
 def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale, of: str) -> go.Figure:
-    """A heat map. The value of a setting is its mean over seeds; a cell has the mean or the best of its settings."""
+    """A heat map. The value of a setting is its mean over seeds; a cell shows the mean or the best of its settings."""
     table = pd.DataFrame([
         {
             "x": setting.asked[across.key], "y": setting.asked[up.key],
@@ -186,7 +187,7 @@ def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
     flat = value_YX.to_numpy()
     colour = scale.colour(flat)
     texts = np.vectorize(partial(_cell, scale.factor), otypes=[object])(flat)
-    told_YX = np.vectorize(_cell_told, otypes=[object])(flat, known_YX, asked_YX)
+    hover_YX = np.vectorize(_cell_hover, otypes=[object])(flat, known_YX, asked_YX)
     best = np.unravel_index(np.nanargmax(flat) if scale.higher else np.nanargmin(flat), flat.shape)
     y, x = int(best[0]), int(best[1])
     finding = f"Best: {across.key} {shown(across.labels[x])} with {up.key} {shown(up.labels[y])}: {flat[y, x]:.4g}"
@@ -197,7 +198,7 @@ def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
     made = figure(max(320, 110 + 36 * len(up.labels)), finding, margin=margin)
     made.add_heatmap(
         z=colour["color"], zmin=colour["cmin"], zmax=colour["cmax"], colorscale=colour["colorscale"],
-        customdata=told_YX, text=texts, xgap=2, ygap=2, hoverongaps=True,
+        customdata=hover_YX, text=texts, xgap=2, ygap=2, hoverongaps=True,
         hovertemplate=f"{plain(across.key)} %{{x}}<br>{plain(up.key)} %{{y}}<br>%{{customdata}}<extra></extra>",
         texttemplate="%{text}" if written else None, textfont={"size": TICK, "color": ON_CELLS},
         colorbar=scale.bar(),
@@ -220,9 +221,9 @@ def _cell(factor: float, score: float) -> str:
     return "" if np.isnan(score) else f"{factor * score:#.4g}".rstrip(".")
 
 
-def _cell_told(score: float, finished: float, jobs: float) -> str:
+def _cell_hover(score: float, finished: float, jobs: float) -> str:
     """The hover text of a cell."""
-    return "not asked for" if np.isnan(jobs) else f"{short(score)}, {finished:.0f} of {jobs:.0f} finished"
+    return "not in the sweep" if np.isnan(jobs) else f"{short(score)}, {finished:.0f} of {jobs:.0f} finished"
 
 
 def _cloud(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale) -> go.Figure:
@@ -236,7 +237,7 @@ def _cloud(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
     made = figure(460, f"{finding}: {short(best['objective'])}", **layout)
     made.add_scatter(
         x=across.places[known], y=up.places[known], mode="markers", hoverinfo="text",
-        text=[told(results, results.rows[i]) for i in known],
+        text=[hover_text(results, results.rows[i]) for i in known],
         marker=scale.colour(values) | {"size": 11, "showscale": True, "colorbar": scale.bar()},
     )  # fmt: skip
     return made

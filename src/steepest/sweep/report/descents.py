@@ -18,9 +18,9 @@ from steepest.sweep.report.scales import DECADES, KeyAxis, ObjectiveScale, log_t
 from steepest.sweep.results import Results, Row, Setting, value
 
 POINTS = 200  # of a curve
-MOST = 400  # curves (see `some`)
+MAX_CURVES = 400  # see `some`
 COLOURED, BANDS, SEEN = 8, 24, 8  # groups of a key's values; settings with bands, and those visible at first
-# Colours that colour-blind readers can tell apart, on light and on dark ground.
+# Colours that colour-blind readers can tell apart, on light and dark backgrounds.
 BLUE_TO_ORANGE = ["#1a85d6", "#8f74c9", "#c0639b", "#d9601a"]
 OKABE_ITO = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8c8c8c", "#b3a600"]
 TRAIN = "train/full_loss"
@@ -42,7 +42,7 @@ class Descents:
 def read_descents(results: Results, folder: Path) -> Descents:
     """Each job's curves of the objective and the training loss, also of jobs that failed or are running."""
     rows = [row for row in results.ranked if row["folder"] is not None]
-    chosen = some(rows, MOST)
+    chosen = some(rows, MAX_CURVES)
     tags = list(dict.fromkeys([results.objective, TRAIN]))
     curves: dict[str, dict[int, Curve]] = {tag: {} for tag in tags}
     for row in chosen:
@@ -113,10 +113,10 @@ def _groups(results: Results, rows: list[Row], key: str | None) -> list[tuple[st
     parts = np.array_split(np.arange(len(axis.labels)), min(COLOURED, len(axis.labels)))
     made = []
     for number, part in enumerate(parts):
-        own = {axis.labels[place] for place in part}
+        labels = {axis.labels[place] for place in part}
         first, last = tick(axis.labels[part[0]]), tick(axis.labels[part[-1]])
         label = first + (f" to {last}" if len(part) > 1 else "")
-        group = [row for row in rows if value(row, key) in own]
+        group = [row for row in rows if value(row, key) in labels]
         if group:
             made.append((label, _colours(len(parts), ordered=axis.kind != "category")[number], group))
     return made

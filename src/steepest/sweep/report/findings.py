@@ -12,7 +12,7 @@ from steepest.observe.curves import Curve
 from steepest.sweep.report.scales import KeyAxis, short
 from steepest.sweep.results import Results, shown, spread, value
 
-LISTED = 3  # most values of a key that a sentence lists
+LISTED = 3  # maximum number of values of a key in a sentence
 
 
 def of_all_keys(results: Results, axes: Sequence[KeyAxis]) -> str:
@@ -21,8 +21,8 @@ def of_all_keys(results: Results, axes: Sequence[KeyAxis]) -> str:
     best = known[: max(1, math.ceil(len(known) / 10))]
     shared = []
     for axis in axes:
-        own = {value(row, axis.key) for row in best}
-        places = [place for place, label in enumerate(axis.labels) if label in own]
+        values = {value(row, axis.key) for row in best}
+        places = [place for place, label in enumerate(axis.labels) if label in values]
         if len(places) == len(axis.labels):
             continue
         labels = [shown(axis.labels[place]) for place in places]
@@ -43,13 +43,13 @@ def of_key(results: Results, axis: KeyAxis, log: bool) -> str:
         score = results.score(row)
         if score is not None:
             scores[value(row, axis.key)].append(score)
-    means = sorted(((mean(own), label) for label, own in scores.items() if own), reverse=results.higher)
-    by = " on average" if any(len(own) > 1 for own in scores.values()) else ""
+    means = sorted(((mean(known), label) for label, known in scores.items() if known), reverse=results.higher)
+    by = " on average" if any(len(known) > 1 for known in scores.values()) else ""
     (best, first), (worst, last) = means[0], means[-1]
     text = f"{axis.key} {shown(first)} is best{by}: {best:.4g}"
     if first != last:
         text += f", against {worst:.4g} with {shown(last)}"
-    without = [shown(label) for label, own in scores.items() if not own]
+    without = [shown(label) for label, known in scores.items() if not known]
     return text + (f"; no job with {' or '.join(without)} finished" if 0 < len(without) <= LISTED else "")
 
 
@@ -63,7 +63,7 @@ def of_curves(tag: str, job: int, curve: Curve, higher: bool) -> str:
 
 
 def of_seeds(results: Results) -> str:
-    """How much the seeds change the best setting's objective, and how many settings it is distinct from."""
+    """How much the seeds change the best setting's objective, and how many other settings are close."""
     first, *others = [setting for setting in results.settings if setting.objective is not None]
     assert first.objective is not None
     text = f"The best setting reaches {first.objective} over {first.objective.n} seeds"
@@ -71,10 +71,11 @@ def of_seeds(results: Results) -> str:
         return text
     best, std = first.objective.mean, first.objective.std
     near = sum(abs(other.objective.mean - best) <= std for other in others if other.objective)
-    return f"{text}; {near or 'none'} of the other {len(others)} settings are within one standard deviation"
+    verb = "is" if near == 1 else "are"
+    return f"{text}; {near or 'none'} of the other {len(others)} settings {verb} within one standard deviation"
 
 
 def of_only_seeds(results: Results) -> str:
-    """The spread of a sweep that varies seeds alone."""
+    """The spread of a sweep that varies only seeds."""
     over = spread(results.score(row) for row in results.rows)
     return f"{over} over {over.n} seeds" if over else ""

@@ -101,7 +101,7 @@
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     });
 
-  // A box that scrolls fades at the edges behind which there is more, and says so.
+  // A scrollable box has a shadow at each edge that hides a part of it, and a hint.
   function hint(box) {
     const frame = box.parentElement;
     const right = box.scrollWidth - box.clientWidth - box.scrollLeft;

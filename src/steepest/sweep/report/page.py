@@ -21,16 +21,16 @@ from steepest.sweep.report.scales import KeyAxis, ObjectiveScale, short
 from steepest.sweep.results import CALLED, Results, Row, again, asked, heading, read_results, shown, value
 
 HERE = Path(__file__).parent
-MOST_ROWS, MOST_FAILURES, MOST_KEYS = 1000, 100, 24
+MAX_ROWS, MAX_FAILURES, MAX_KEYS = 1000, 100, 24
 SCORES = ("rmse", "mae", "mape", "cross_entropy", "directional_accuracy", "accuracy", "skill")
-MEANING = {  # of objectives
-    "mse_scaled": "mean squared error, 1 is the variance of the training prices",
-    "mae_scaled": "mean absolute error, 1 is the standard deviation of the training prices",
+MEANING = {  # what each objective measures
+    "mse_scaled": "mean squared error, in units of the variance of the training prices",
+    "mae_scaled": "mean absolute error, in units of the standard deviation of the training prices",
     "mse": "mean squared error, in the data's unit squared",
     "rmse": "root mean square error, in the data's unit",
     "mae": "mean absolute error, in the data's unit",
     "mape": "mean absolute relative error",
-    "mase": "mean absolute error, 1 is that of tomorrow = today on the training rows",
+    "mase": "mean absolute error, in units of that of tomorrow = today on the training rows",
     "cross_entropy": "in nats",
     "directional_accuracy": "share of correct directions",
     "accuracy": "share of correct classes",
@@ -91,12 +91,12 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         "called": CALLED,
         "columns": [(name, heading(name)) for name in columns],
         "setting_columns": [(name, heading(name)) for name in columns if not name.endswith("accuracy")],
-        "jobs": [_job(results, row, manifest, home) for row in results.ranked[:MOST_ROWS]],
-        "more_jobs": max(0, len(results.rows) - MOST_ROWS),
-        "failures": [_job(results, r, manifest, home) for r in results.rows if r["status"] == "failed"][:MOST_FAILURES],
+        "jobs": [_job(results, row, manifest, home) for row in results.ranked[:MAX_ROWS]],
+        "more_jobs": max(0, len(results.rows) - MAX_ROWS),
+        "failures": [_job(results, r, manifest, home) for r in results.rows if r["status"] == "failed"][:MAX_FAILURES],
         "charts": charts,
         "by_key": [name for name in charts if name.startswith("against-")],
-        "keys_left_out": max(0, len(results.varied) - MOST_KEYS),
+        "keys_left_out": max(0, len(results.varied) - MAX_KEYS),
         "descents": descents,
         "coloured": colour_key(results),
         "pictures": pictures,
@@ -111,7 +111,7 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
 
 def _charts(results: Results, scale: ObjectiveScale | None, descents: Descents) -> dict[str, Chart]:
     charts: list[Chart] = []
-    axes = axes_of(results)[:MOST_KEYS]
+    axes = axes_of(results)[:MAX_KEYS]
     if scale is not None and axes:
         charts = [parallel(results, axes, scale)] if results.keys else []
         charts += [against(results, axis, scale) for axis in axes]

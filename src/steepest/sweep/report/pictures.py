@@ -16,7 +16,7 @@ from steepest.sweep.report.scales import BEST, DECADES, WORST, log_ticks, plain,
 
 BYTES = 6_000_000  # of pictures on the page, at most
 ROWS, SERIES, POINTS = 2000, 12, 500  # most rows of a chart, series, and points of a curve
-DAYS = 60  # rows on which price and prediction can be told apart
+DAYS = 60  # on so few rows, price and prediction are distinguishable
 
 
 @dataclass
@@ -84,7 +84,7 @@ def _prices(rows: pd.DataFrame, part: str, most: int) -> go.Figure:
     """Price and prediction on the last `most` rows; below, the absolute error saved since the part's first row."""
     saved = float(rows["saved"].iloc[-1])
     days = f"{len(rows)} days of the {part} part"
-    sums = f"the absolute errors add up to {abs(saved):.4g} {'less' if saved > 0 else 'more'}"
+    sums = f"the absolute errors sum to {abs(saved):.4g} {'less' if saved > 0 else 'more'}"
     rows = rows.tail(most)
     made = figure(
         480, f"Over the {days}, {sums} than with tomorrow = today", hovermode="x unified", showlegend=False,

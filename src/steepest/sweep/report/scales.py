@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from steepest.sweep.results import SEEDS, Results, number, shown
 
-TICKS, MOST_TICKS = 12, 24  # an axis labels every value up to TICKS numbers, and at most MOST_TICKS categories
-DECADES = 10.0  # an axis is logarithmic if greatest / least is at least this
+TICKS, MAX_TICKS = 12, 24  # an axis labels every value up to TICKS numbers, and at most MAX_TICKS categories
+DECADES = 10.0  # an axis is logarithmic if largest / smallest is at least this
 BEYOND = 2.0  # times the distance from the best to the upper quartile: values beyond are drawn at the end
 BEST, MIDDLE, WORST = "#1a85d6", "#a9a9a9", "#d9601a"  # readable on light and dark, and by colour-blind readers
 
@@ -50,14 +50,14 @@ class KeyAxis:
         if len(known) < len(different) or not known:
             self.kind = "category"
         elif key in SEEDS:
-            self.kind = "category"  # a seed is a name: nothing lies between two seeds
+            self.kind = "category"  # a seed is a name: there is nothing between two seeds
         elif known[-1] < DECADES * max(known[0], 0):
             self.kind = "linear"
         elif known[0] > 0:
             self.kind = "log"
         else:  # neither kind of axis has a good place for 0 next to numbers that span decades
-            least = min((abs(n) for n in known if n), default=1.0)
-            spans = max(abs(known[0]), abs(known[-1])) >= DECADES * least
+            smallest = min((abs(n) for n in known if n), default=1.0)
+            spans = max(abs(known[0]), abs(known[-1])) >= DECADES * smallest
             self.kind = "category" if spans and len(known) <= TICKS and known[0] == 0 else "linear"
         self.numbers = numbers
 
@@ -77,7 +77,7 @@ class KeyAxis:
         """The values that the axis labels; empty if they are too many numbers."""
         if self.kind != "category" and len(self.labels) > TICKS:
             return {}
-        return {text: tick(text) for text in self.labels[:: math.ceil(len(self.labels) / MOST_TICKS)]}
+        return {text: tick(text) for text in self.labels[:: math.ceil(len(self.labels) / MAX_TICKS)]}
 
     def layout(self) -> dict[str, Any]:
         """Plotly's axis."""
@@ -109,7 +109,7 @@ def tick(text: str) -> str:
 
 
 def log_ticks(low: float, high: float) -> dict[str, Any]:
-    """Plotly's ticks for a logarithmic axis between two powers of ten: Plotly's own are of two sizes."""
+    """Plotly's ticks for a logarithmic axis between two powers of ten: Plotly's default ticks have two sizes."""
     powers = range(math.ceil(low), math.floor(high) + 1)
     factors = [factor * 10.0**power for power in range(math.floor(low), math.ceil(high)) for factor in (1, 2, 5)]
     ticks = [tick for tick in factors if low <= math.log10(tick) <= high]
