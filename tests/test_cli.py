@@ -116,4 +116,4 @@ def test_board_names_a_port_in_use_and_a_missing_folder(steepest):
     assert f"port {port} is in use: choose another with --port" in answer.stderr
     answer = steepest("board", "nowhere")
     assert answer.returncode == 2
-    assert answer.stderr == "nowhere: there is no such folder; give one that holds runs, such as outputs\n"
+    assert answer.stderr == "nowhere: there is no such folder; give one that contains runs, such as outputs\n"

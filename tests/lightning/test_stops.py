@@ -12,7 +12,7 @@ import torch
 from steepest.data.formulas import Line
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.predictors import LinearPredictor
-from steepest.runs.process import INTERRUPTED, remember_interrupts
+from steepest.runs.process import interrupts, remember_interrupts
 from steepest.runs.stops import EarlyStop, Epochs, Stationary, Threshold
 from steepest.runs.tracker import Tracker
 
@@ -162,6 +162,6 @@ def test_an_interrupt_that_python_drops_stops_the_run(train, monkeypatch, model)
         )
     finally:
         signal.signal(signal.SIGINT, before)
-        INTERRUPTED.clear()
+        interrupts.clear()
     assert outcome.metrics["status"] == "stopped"
     assert outcome.metrics["epochs"] < 9

@@ -1,6 +1,7 @@
 """The defaults of data.window and data.relative_to_last, which depend on the model and on a sweep."""
 
 import json
+import os
 import shlex
 
 import pytest
@@ -37,15 +38,26 @@ def test_a_net_gets_28_days_relative_to_the_last(inputs, model):
 
 @pytest.mark.parametrize("model", LINEAR)
 def test_every_job_of_a_sweep_has_the_defaults_of_a_net(inputs, monkeypatch, model):
-    monkeypatch.setenv(SWEEP, "1")
+    monkeypatch.setenv(SWEEP, str(os.getpid()))
     assert inputs("model=mlp", model) == (28, True)
+
+
+def test_a_value_left_in_the_environment_by_another_sweep_is_not_taken_for_a_sweep(inputs, monkeypatch):
+    monkeypatch.setenv(SWEEP, "1")
+    assert inputs("model=linear") == (1, False)
+
+
+def test_a_linear_model_is_recognised_by_each_of_its_import_paths(inputs):
+    for path in ("steepest.lightning.predictors.LinearPredictor", "steepest.LinearPredictor"):
+        assert inputs("model=linear", f"model._target_={path}") == (1, False)
+        assert inputs("model=mlp", f"model._target_={path}", "~model.hidden") == (1, False)
 
 
 @pytest.mark.parametrize("model", ["model=linear", "model=mlp"])
 @pytest.mark.parametrize("sweep", [False, True])
 def test_a_value_that_the_user_sets_overrides_the_default(inputs, monkeypatch, model, sweep):
     if sweep:
-        monkeypatch.setenv(SWEEP, "1")
+        monkeypatch.setenv(SWEEP, str(os.getpid()))
     assert inputs(model, "data.window=3", "data.relative_to_last=false") == (3, False)
     assert inputs(model, "data.window=1", "data.relative_to_last=true") == (1, True)
 
@@ -56,6 +68,7 @@ def test_each_transform_of_a_sweep_has_its_own_default(tmp_path, command):
         f"hydra.sweep.dir={tmp_path}/s",
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
+    assert "not run in a thread" not in answer.stderr + answer.stdout
     jobs = [yaml.safe_load((tmp_path / f"s/{job}/config.yaml").read_text())["data"] for job in range(2)]
     assert [data["relative_to_last"] for data in jobs] == [False, True]
 
@@ -78,6 +91,7 @@ def test_running_the_winner_of_a_sweep_again_gives_the_same_scores(command, tmp_
         f"hydra/launcher={launcher}",
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
+    assert "not run in a thread" not in answer.stderr + answer.stdout
     jobs = [yaml.safe_load((folder / f"{job}/config.yaml").read_text())["data"] for job in range(2)]
     assert {(data["window"], data["relative_to_last"]) for data in jobs} == {(28, True)}
     (again,) = (line for line in answer.stdout.splitlines() if line.startswith("To run the best job again: "))

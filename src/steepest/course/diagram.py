@@ -10,10 +10,10 @@ from torch import Tensor
 
 from steepest.nets.curvature import Surface
 from steepest.nets.worked import Worked
-from steepest.observe.figures import BLUE, ORANGE, RED, finish
+from steepest.observe.figures import BLUE, ORANGE, finish
 
 INPUT, HIDDEN, OUTPUT = (0.0, 0.0), ((1.15, 0.62), (1.15, -0.62)), (2.3, 0.0)
-FORWARD, BACKWARD = BLUE, RED
+FORWARD, BACKWARD = BLUE, ORANGE
 
 
 def draw_frame(figure: Figure, surface: Surface, steps: list[Worked], losses_K: np.ndarray, k: int) -> None:

@@ -91,6 +91,12 @@ class Evaluation:
         with released():
             pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))
 
+    def doubt(self) -> str:
+        """Why a lead over the reference on the test part may be chance; empty if the lead is significant."""
+        if self.p_value is None:
+            return "too few days to tell it from chance"
+        return f"no more than chance (Diebold-Mariano p = {self.p_value:.2g})" if self.p_value > SIGNIFICANT else ""
+
     def verdict(self) -> Verdict:
         """Whether the model beat the reference on the test part."""
         scores, reference = self.model["test"], REFERENCES[self.reference]
@@ -171,6 +177,9 @@ def _inputs(windows: Windows) -> str | None:
     seen = {"level": "price", "return": "return", "log_return": "log return"}[windows.transform]
     last = f"the last {windows.window} {seen}s" if windows.window > 1 else f"today's {seen}"
     relative = f", each minus today's {seen}" if windows.relative else ""
+    if windows.relative and windows.window == 1:
+        others = f", and today's {', '.join(windows.input_names[1:])}" if len(windows.input_names) > 1 else ""
+        last, relative = f"today's {seen} minus itself, which is 0{others}", ""
     keys = f"data.window={windows.window}, data.relative_to_last={str(windows.relative).lower()}"
     return f"Inputs: {last}{relative} ({keys})."
 

@@ -25,7 +25,7 @@ from steepest.lightning.manual import ManualPredictor, choose_engine
 from steepest.lightning.predictors import Diverged, Predictor
 from steepest.observe.instrument import Instrument, View
 from steepest.runs.checkpoints import TRACKER, save, save_best
-from steepest.runs.process import INTERRUPTED
+from steepest.runs.process import interrupts
 from steepest.runs.pruning import Trial
 from steepest.runs.stops import Epochs
 from steepest.runs.tracker import Tracker
@@ -123,7 +123,7 @@ class Tracking(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Record the update after it is done; end the run at its limit, or if Python dropped an interrupt."""
-        if INTERRUPTED.is_set():
+        if interrupts:
             raise KeyboardInterrupt
         tracker = self._tracker()
         if self.rows is not None:

@@ -42,7 +42,7 @@ from steepest.runs.checks import check_objective
 from steepest.runs.config import Checked, check
 from steepest.runs.files import read_json
 from steepest.runs.finish import end_early, finish
-from steepest.runs.process import keep_freed_memory
+from steepest.runs.process import interrupts, keep_freed_memory
 from steepest.runs.pruning import trial_of
 from steepest.runs.quoting import resume_run_command
 from steepest.runs.record import RunRecord, Status, data_facts, device_name
@@ -92,6 +92,7 @@ def run(
     Raises:
         ValueError: for a config, data or options that cannot be trained; the record then has the status failed.
     """
+    interrupts.clear()
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if first and not resume and (folder / "run.json").exists():
         raise ValueError(

@@ -5,6 +5,7 @@ Shapes: P parameters, K points of a path, G points along a side of a grid, M = G
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,12 +157,11 @@ def draw_surface(
     whole = _grid_around(surface, [path_K2, full_K2, minimum_M2], SIDE)
     zoom = _grid_around(surface, [path_K2[-1 - len(path_K2) // 10 :], full_K2[-1:], minimum_M2], SLICE)
     start, end = losses(surface, torch.tensor(path_K2[[0, -1]])).tolist()
-    title = f"The training loss {'fell' if end < start else 'rose'} from {start:.4g} to {end:.4g}"
-    settled = False
+    title, settled = f"The training loss {_changed(start, end)}", False
     if minimum_2 is not None:
         lowest = float(losses(surface, torch.tensor(minimum_M2)))
-        settled = end <= lowest * (1 + SETTLED)
-        title += ", its minimum" if settled else f", {percent(end / lowest - 1)} above its minimum"
+        settled = end - lowest <= SETTLED * max(start - lowest, 0.0)
+        title += ", the minimum" if settled else f"; the minimum is {lowest:.4g}"
     grids = [whole] if settled or np.ptp(zoom.u_G) > np.ptp(whole.u_G) / 2 else [whole, zoom]
     if len(full_K2) <= len(path_K2) and np.allclose(path_K2[: len(full_K2)], full_K2, rtol=1e-4, atol=1e-6):
         caption = f"{len(path_K2) - 1:,} updates, each with all samples"
@@ -194,6 +194,15 @@ def draw_surface(
             theme.note(every[-1], minimum_2[0], minimum_2[1], "minimum", (-8, 8), theme.red)
         save(figure, path)
     return whole
+
+
+def _changed(start: float, end: float) -> str:
+    """How the loss changed, as a predicate."""
+    if not (math.isfinite(start) and math.isfinite(end)):
+        return f"went from {start:.4g} to {end:.4g}"
+    if f"{start:.4g}" == f"{end:.4g}":
+        return f"stayed at {end:.4g}"
+    return f"{'fell' if end < start else 'rose'} from {start:.4g} to {end:.4g}"
 
 
 def _grid_around(surface: Surface, paths_K2: Sequence[np.ndarray], side: int) -> Grid:
@@ -235,7 +244,7 @@ def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path, the
     two_2P, path_K2, explained_2 = principal_plane(path)
     u_G, v_G = (span(path_K2[:, axis], points=side) for axis in (0, 1))
     grid = plane(surface, end_P, [*torch.tensor(two_2P)], u_G, v_G)
-    title = f"The loss {'fell' if end < start else 'rose'} from {start:.4g} to {end:.4g}"
+    title = f"The loss {_changed(start, end)}"
     with theme.active():
         figure = theme.sheet(title, 5.4, f"{caption}. The path has {len(path_K2)} snapshots.")
         axes = figure.subplots()

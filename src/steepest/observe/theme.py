@@ -26,6 +26,7 @@ from matplotlib.text import Annotation
 WIDTH, DPI = 7.2, 140  # inches, dots per inch: text can be read in TensorBoard's thumbnails and on a phone
 TITLE, TEXT, SMALL = 13, 10, 9  # points
 TITLE_LETTERS, CAPTION_LETTERS = 74, 105  # maximum number in a line
+EQUAL = 1e-9  # relative difference of two equal losses: rounding
 LABEL = "label of a line's end"  # marks the texts that may be moved so that they do not overlap
 
 ThemeName = Literal["light", "dark"]
@@ -131,8 +132,9 @@ def percent(share: float, place: float = 0) -> str:
 def compared(ratio: float) -> str:
     """A ratio in words, for a text that continues with "that of ..."."""
     if not 0.5 <= ratio < 2:
-        return f"{ratio:,.3g} times" if ratio >= 2 else f"{percent(ratio)} of"
-    return "equal to" if ratio == 1 else f"{percent(abs(ratio - 1))} {'above' if ratio > 1 else 'below'}"
+        times = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+        return f"{times} times" if ratio >= 2 else f"{percent(ratio)} of"
+    return "equal to" if abs(ratio - 1) < EQUAL else f"{percent(abs(ratio - 1))} {'above' if ratio > 1 else 'below'}"
 
 
 def save(figure: Figure, path: Path) -> None:

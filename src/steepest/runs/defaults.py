@@ -16,10 +16,10 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from steepest.runs.jobs import SWEEP
-from steepest.runs.marks import MARK
 from steepest.runs.specs import LINEAR, MANUAL, MLP
 
 LONG, SHORT = 28, 1  # days
+READ_BY_DEFAULTS = ("data.transform",)  # keys of single values whose value decides a default
 
 
 def window(model: Mapping[str, Any] | None) -> int:
@@ -28,9 +28,7 @@ def window(model: Mapping[str, Any] | None) -> int:
 
 
 def relative_to_last(model: Mapping[str, Any] | None, transform: str) -> bool:
-    """The default of `data.relative_to_last`: returns are relative to the day before already."""
-    if MARK.search(str(transform)):
-        raise ValueError("the transform is not known yet")
+    """The default of `data.relative_to_last`; false for returns, which are differences already."""
     return transform == "level" and window(model) == LONG
 
 
@@ -53,13 +51,24 @@ def as_single_run(overrides: Iterable[str], config: Mapping[str, Any]) -> list[s
 
 
 def _is_linear(model: Mapping[str, Any] | None) -> bool:
-    target = (model or {}).get("_target_")
-    return target == LINEAR or (target in (MANUAL, MLP) and not (model or {}).get("hidden", True))
+    """Whether a model node is a linear model of this package, by any of its import paths."""
+    path = str((model or {}).get("_target_"))
+    name = _name(path)
+    if not path.startswith("steepest."):
+        return False
+    return name == _name(LINEAR) or (name in (_name(MLP), _name(MANUAL)) and not (model or {}).get("hidden", True))
+
+
+def _name(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _in_sweep() -> bool:
-    """Whether this process runs a sweep or one of its jobs."""
-    return SWEEP in os.environ or (HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN)
+    """Whether this process runs a sweep, is one of its jobs, or is a further process of such a job (DDP)."""
+    sweep = os.environ.get(SWEEP)
+    if sweep is not None and (int(sweep) in (os.getpid(), os.getppid()) or "LOCAL_RANK" in os.environ):
+        return True
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
 OmegaConf.register_new_resolver("default_window", window, replace=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 PAUSE = 0.2  # seconds between two checks whether the parent is still running
 KEPT = 31 << 20  # bytes; the C library accepts at most 32 MiB
-INTERRUPTED = threading.Event()  # whether Ctrl-C was pressed; see `remember_interrupts`
+interrupts: list[int] = []  # the signals of Ctrl-C in this run; see `remember_interrupts`
 FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the folder in which the sweep was started
 
 
@@ -57,13 +57,12 @@ def end_with(parent: int, *, group: bool = False) -> None:
 
 
 def remember_interrupts() -> None:
-    """Remember Ctrl-C in `INTERRUPTED`: Python drops a KeyboardInterrupt that is raised in a destructor."""
+    """Remember Ctrl-C in `interrupts`: Python drops a KeyboardInterrupt that is raised in a destructor."""
 
     def handler(number: int, frame: Any) -> None:
-        INTERRUPTED.set()
+        interrupts.append(number)
         signal.default_int_handler(number, frame)
 
-    INTERRUPTED.clear()
     main = threading.current_thread() is threading.main_thread()
     if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, handler)

@@ -24,8 +24,9 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from steepest.runs.defaults import READ_BY_DEFAULTS
 from steepest.runs.hydra_internals import override_dirname
-from steepest.runs.marks import MARK, MARKED, Scalar, asked_scalar, filled, filled_text, plain_scalar
+from steepest.sweep.marks import MARK, MARKED, Scalar, asked_scalar, filled, filled_text, plain_scalar
 
 SUBDIR = "hydra.sweep.subdir="
 
@@ -142,6 +143,7 @@ class Composer:
         return (
             override.package is None
             and not key.startswith("hydra")
+            and key not in READ_BY_DEFAULTS
             and isinstance(value, str | int | float | bool)
             and not (isinstance(value, str) and ("${" in value or value == "???" or MARK.search(value)))
             and ("." in key or not self._group_exists(key))

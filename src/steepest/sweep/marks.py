@@ -1,7 +1,4 @@
-"""Marks that stand for values in a config: `sweep/compose.py` composes a config once and fills in each job's values.
-
-A mark is a string. A resolver that gets one must raise a `ValueError`, because it does not know the value. No torch.
-"""
+"""Marks that stand for values: `compose.py` composes a config once and fills in each job's values. No torch."""
 
 from __future__ import annotations
 
