@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
-from conftest import ROOT
+from conftest import NO_PICTURES, ROOT
+
+from steepest.course.diagram import BACKWARD, FORWARD
+from steepest.observe.figures import BLUE, ORANGE
 
 
 def test_a_lesson_that_cannot_be_taught_fails_its_sweep_whose_record_is_whole(tmp_path):
@@ -19,3 +22,17 @@ def test_a_lesson_that_cannot_be_taught_fails_its_sweep_whose_record_is_whole(tm
     record = json.loads((tmp_path / "s" / "sweep.json").read_text())
     assert record["status"] == "finished"
     assert [job["status"] for job in record["jobs"]] == ["finished"]
+
+
+def test_the_winner_of_a_lesson_that_is_a_sweep_runs_alone_without_the_lesson(command):
+    answer = command(
+        "experiment=course/windows", "data.window=2", "seed=0", "hydra.mode=RUN", "stop.epochs=1", NO_PICTURES
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "lesson windows: no lesson, because it compares the jobs of a sweep" in answer.stdout
+
+
+def test_the_diagram_has_the_colours_that_its_title_and_the_lesson_name():
+    assert (FORWARD, BACKWARD) == (BLUE, ORANGE)
+    text = (ROOT / "src/steepest/course/lessons/backprop.html.j2").read_text()
+    assert "<b>Backward</b> (orange" in text

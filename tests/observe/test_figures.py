@@ -1,5 +1,7 @@
 """Pictures of predictions, losses and parameters show the right numbers, and their titles state them."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,17 +49,19 @@ def texts(axes):
 
 
 @pytest.mark.parametrize(
-    ("better", "p_value", "sentence"),
+    ("better", "doubt", "sentence"),
     [
-        (0.5, 0.01, "The model saved 75 % of the squared error against tomorrow = today"),
-        (0.5, 0.4, "The model saved 75 % of the squared error against tomorrow = today, no more than chance (p = 0.4)"),
-        (1.1, 0.01, "The model's squared error is 21 % above that of tomorrow = today"),
-        (3.0, 0.01, "The model's squared error is 9 times that of tomorrow = today"),
-        (1.0, 0.01, "The model's squared error is equal to that of tomorrow = today"),
+        (0.5, "", "The model saved 75 % of the squared error against tomorrow = today"),
+        (0.5, "chance", "The model saved 75 % of the squared error against tomorrow = today, chance"),
+        (0.01, "chance", "The model saved all but 0.01 % of the squared error against tomorrow = today, chance"),
+        (0.0, "", "The model's predictions are exact"),
+        (1.1, "chance", "The model's squared error is 21 % above that of tomorrow = today"),
+        (3.0, "", "The model's squared error is 9 times that of tomorrow = today"),
+        (1.0, "", "The model's squared error is equal to that of tomorrow = today"),
     ],
 )
-def test_the_title_says_how_much_of_the_squared_error_the_model_saved(drawn, tmp_path, better, p_value, sentence):
-    predictions.draw_predictions(prices(better=better), "Model", tmp_path / "p.png", LIGHT, p_value)
+def test_the_title_says_how_much_of_the_squared_error_the_model_saved(drawn, tmp_path, better, doubt, sentence):
+    predictions.draw_predictions(prices(better=better), "Model", tmp_path / "p.png", LIGHT, doubt)
     assert title(drawn[0]) == sentence
 
 
@@ -88,12 +92,17 @@ def test_a_short_part_has_no_zoom(drawn, tmp_path):
     assert len(drawn[0].axes) == 3
 
 
-@pytest.mark.parametrize("predicted", [np.nan, 1e30, 0.0, "exact"])
-def test_predictions_of_a_failed_or_perfect_model_are_drawn(drawn, tmp_path, predicted):
-    rows = prices(80)
-    rows["prediction"] = rows["actual"] if predicted == "exact" else predicted
-    predictions.draw_predictions(rows, "Model", tmp_path / "p.png")
-    assert drawn
+@pytest.mark.parametrize(
+    ("predicted", "sentence"),
+    [
+        (np.nan, "Some predictions are not finite numbers"),
+        (1e30, r"The model's squared error is \d\.?\d*e\+\d\d times that of tomorrow = today"),
+        (0.0, r"The model's squared error is [\d,]+ times that of tomorrow = today"),
+    ],
+)
+def test_the_title_says_that_a_model_failed(drawn, tmp_path, predicted, sentence):
+    predictions.draw_predictions(prices(80).assign(prediction=predicted), "Model", tmp_path / "p.png")
+    assert re.fullmatch(sentence, title(drawn[0]))
 
 
 @pytest.mark.parametrize("days", [1, 2, 61])
@@ -199,6 +208,28 @@ def test_parameters_of_a_small_model_are_drawn_as_paths(drawn, tmp_path):
     assert texts(weights) == ["2", "\u22124"]
     assert not weights.patches
     assert title(drawn[0]) == "The parameters were halfway to their final values after 50 of 100 updates"
+
+
+@pytest.mark.parametrize(("updates", "whole"), [([0, 1], "1 update"), ([0, 7], "7 updates")])
+def test_the_title_says_that_the_parameters_did_not_change(drawn, tmp_path, updates, whole):
+    figures.draw_path({"W1": 2, "b1": 1}, np.ones((2, 3)), updates, tmp_path / "p.png", LIGHT)
+    assert title(drawn[0]) == f"After {whole}, the parameters have their initial values"
+
+
+@pytest.mark.parametrize(
+    ("gap", "sentence"),
+    [
+        (0.0, "are equal to the last bit"),
+        (3.2e-7, "differ by at most 4e-07"),
+        (1234.5, "differ by at most 2,000"),
+        (np.nan, "are not all finite: 1 are infinite or not a number"),
+    ],
+)
+def test_the_title_of_the_parity_picture_bounds_the_difference(drawn, tmp_path, gap, sentence):
+    rows = pd.DataFrame({"update": range(1, 6), "loss_by_autograd": 1.0, "loss_by_hand": 1.0})
+    rows = rows.assign(loss_difference=[0, 0, gap, 0, 0], parameter_difference=0.0)
+    figures.draw_parity(rows, tmp_path / "p.png")
+    assert title(drawn[0]) == f"By hand and by autograd, the losses of 5 updates {sentence}"
 
 
 def test_tensors_of_few_numbers_have_no_histograms(drawn, tmp_path):

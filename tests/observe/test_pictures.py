@@ -291,3 +291,16 @@ def test_spaced_indices_include_both_ends(count, most):
     assert found[-1] == count - 1
     assert len(found) <= most
     assert sorted(set(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [
+        (3.0, 1.5, "fell from 3 to 1.5"),
+        (1.5, 3.0, "rose from 1.5 to 3"),
+        (2.0, 2.0 + 1e-9, "stayed at 2"),
+        (2.0, float("nan"), "went from 2 to nan"),
+    ],
+)
+def test_the_title_of_the_loss_surface_says_how_the_loss_changed(start, end, words):
+    assert landscape._changed(start, end) == words

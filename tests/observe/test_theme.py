@@ -1,6 +1,5 @@
 """Both themes are legible, for colour-blind readers too, and labels of lines do not overlap."""
 
-from dataclasses import asdict
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -93,7 +92,3 @@ def test_numbers_of_axes_are_written_out():
     assert [percent(share) for share in (0.00011, -0.0039, 0.543, 914.0, 0.0)] == [
         "0.011 %", "\u22120.39 %", "54 %", "91,400 %", "0 %",
     ]  # fmt: skip
-
-
-def test_themes_define_the_same_colours():
-    assert asdict(LIGHT).keys() == asdict(DARK).keys()

@@ -5,9 +5,13 @@ import os
 import shlex
 
 import pytest
+import torch
 import yaml
 from conftest import NO_PICTURES
 
+from steepest.data.preparation import series_windows
+from steepest.data.sources import RandomWalk
+from steepest.evaluate.evaluation import evaluate
 from steepest.runs.defaults import as_single_run
 from steepest.runs.jobs import SWEEP
 
@@ -105,7 +109,17 @@ def test_running_the_winner_of_a_sweep_again_gives_the_same_scores(command, tmp_
     assert {k: v for k, v in found.items() if k != "seconds"} == {k: v for k, v in expected.items() if k != "seconds"}
 
 
-def test_the_summary_names_the_inputs(command):
-    answer = command("model=mlp", "data=random_walk", "data.rows=300", "stop.epochs=1", NO_PICTURES)
-    inputs = "Inputs: the last 28 prices, each minus today's price (data.window=28, data.relative_to_last=true)."
-    assert inputs in answer.stdout, answer.stdout + answer.stderr
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"window": 28, "relative_to_last": True}, "the last 28 prices, each minus today's price"),
+        ({"window": 1, "relative_to_last": False}, "today's price"),
+        ({"window": 1, "relative_to_last": True}, "today's price minus itself, which is 0"),
+        ({"window": 5, "relative_to_last": False, "transform": "return"}, "the last 5 returns"),
+    ],
+)
+def test_the_summary_names_the_inputs(options, sentence):
+    source = RandomWalk(rows=300, **options)
+    windows = series_windows(source.read(), source, "test").to("cpu", torch.float64)
+    keys = f"data.window={options['window']}, data.relative_to_last={str(options['relative_to_last']).lower()}"
+    assert evaluate(torch.nn.Linear(options["window"], 1).double(), windows).inputs == f"Inputs: {sentence} ({keys})."

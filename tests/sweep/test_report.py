@@ -219,7 +219,7 @@ def test_seeds_are_an_axis_only_if_nothing_else_varies(report):
     assert [d["label"] for d in both.figure("parallel")["data"][0]["dimensions"]] == ["optimizer.lr", "val/mse_scaled"]
     alone = report([([f"seed={s}"], {"value": 1.0 + s}) for s in range(3)])
     assert {name for name in alone.json["names"] if name in ("parallel", "pairs", "against-seed")} == {"against-seed"}
-    assert alone.figure("against-seed")["layout"]["meta"]["finding"] == "2.0 ± 1.0 over 3 seeds"
+    assert alone.figure("against-seed")["layout"]["meta"]["finding"] == "val/mse_scaled is 2.0 ± 1.0 over 3 seeds"
 
 
 def test_charts_are_titled_with_their_findings(report):
@@ -233,7 +233,8 @@ def test_charts_are_titled_with_their_findings(report):
     )
     assert found["curves"] == "The winner, job 0, has its best val/mse_scaled, 0.001, at update 30"
     assert found["bands"] == (
-        "The best setting reaches 0.011 ± 0.010 over 3 seeds; 1 of the other 3 settings is within one standard deviation"
+        "The best setting has val/mse_scaled 0.011 ± 0.010 over 3 seeds; "
+        "1 of the other 3 settings is within one standard deviation"
     )
     assert found["predictions"] == (
         "Over the 28 days of the test part, the absolute errors sum to 14 less than with tomorrow = today"
@@ -241,6 +242,34 @@ def test_charts_are_titled_with_their_findings(report):
     assert found["losses"] == "The validation loss is lowest, 0.003, at update 30"
     for finding in found.values():
         assert finding in page.text
+
+
+def finding(report, jobs, name):
+    return report(jobs).figure(name)["layout"]["meta"]["finding"]
+
+
+def test_the_title_of_the_seeds_compares_with_a_single_other_setting(report):
+    curve = [3.0, 2.0, 1.0]
+    jobs = [([f"lr={lr}", f"seed={s}"], {"value": lr + s, "curve": curve}) for lr in (1, 9) for s in range(2)]
+    assert finding(report, jobs, "bands") == (
+        "The best setting has val/mse_scaled 1.50 ± 0.71 over 2 seeds; "
+        "the other setting is not within one standard deviation"
+    )
+
+
+def test_jobs_that_differ_in_two_kinds_of_seeds_are_not_counted_as_seeds(report):
+    jobs = [([f"seed={s}", f"data.seed={d}"], {"value": 1.0 + s + d}) for s in range(2) for d in range(2)]
+    assert finding(report, jobs, "against-seed") == "val/mse_scaled is 2.00 ± 0.82 over 4 jobs"
+
+
+def test_the_title_of_a_key_says_that_all_its_values_are_equally_good(report):
+    jobs = [([f"lr={lr}"], {"value": 2.0}) for lr in (1, 2, 3)]
+    assert finding(report, jobs, "against-lr") == "lr makes no difference: 2"
+
+
+def test_the_title_of_all_keys_names_no_key_that_the_best_jobs_do_not_set(report):
+    jobs = [([f"lr={lr}", *more], {"value": lr}) for lr, more in [(1, []), (2, ["momentum=0"]), (3, ["momentum=0.9"])]]
+    assert finding(report, jobs, "parallel") == "The best job has lr 1"
 
 
 def test_the_title_of_a_key_names_values_without_a_finished_job(report):

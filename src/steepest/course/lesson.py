@@ -66,7 +66,13 @@ class Lesson(Callback):
         """Teach after a completed run, unless the run is a job of a sweep or another process of DDP."""
         ended = kwargs["job_return"].status is JobStatus.COMPLETED
         alone = SWEEP not in os.environ and not int(os.environ.get("LOCAL_RANK", "0"))
-        if self.name is not None and ended and alone:
+        if self.name is None or not ended or not alone:
+            return
+        if chapter(self.name).sweep:
+            sys.stdout.write(
+                f"lesson {self.name}: no lesson, because it compares the jobs of a sweep (hydra.mode=MULTIRUN)\n"
+            )
+        else:
             code = _teach_and_report(self.name, Path(str(config.hydra.runtime.output_dir)))
             if code:
                 raise SystemExit(code)

@@ -94,7 +94,7 @@ class Evaluation:
     def doubt(self) -> str:
         """Why a lead over the reference on the test part may be chance; empty if the lead is significant."""
         if self.p_value is None:
-            return "too few days to tell it from chance"
+            return "too few samples to tell it from chance"
         return f"no more than chance (Diebold-Mariano p = {self.p_value:.2g})" if self.p_value > SIGNIFICANT else ""
 
     def verdict(self) -> Verdict:
@@ -113,12 +113,9 @@ class Evaluation:
         ahead = mine > other if better(metric) == "max" else mine < other
         if not ahead:
             return Verdict(False, self.p_value, f"{lost}{figures}.")
-        if self.p_value is None:
-            chance = "too few days to tell it from chance"
-        else:
-            chance = f"Diebold-Mariano p = {self.p_value:.2g}"
-        if self.p_value is None or self.p_value > SIGNIFICANT:
-            return Verdict(False, self.p_value, f"{lost}{figures}, no more than chance ({chance}).")
+        if doubt := self.doubt():
+            return Verdict(False, self.p_value, f"{lost}{figures}, {doubt}.")
+        chance = f"Diebold-Mariano p = {self.p_value:.2g}"
         return Verdict(True, self.p_value, f"The model beat {reference} on the test part: {figures} ({chance}).")
 
 

@@ -102,13 +102,10 @@ def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
     `rows` is `Parity.table()`. The axis of the differences is logarithmic, with a place for 0.
     """
     gaps = {"loss_difference": (theme.orange, "losses"), "parameter_difference": (theme.blue, "parameters,\nlargest")}
-    positive = np.concatenate([rows.loc[rows[name] > 0, name] for name in gaps])
+    positive = np.concatenate([rows.loc[np.isfinite(rows[name]) & (rows[name] > 0), name] for name in gaps])
     smallest = 10.0 ** np.floor(np.log10(positive.min())) if len(positive) else 1e-17
     largest = positive.max() if len(positive) else smallest
-    gap = rows["loss_difference"].max()
-    power = int(np.floor(np.log10(gap))) if gap else 0
-    found = f"differ by at most {np.ceil(gap / 10.0**power) * 10.0**power:.0e}" if gap else "are equal to the last bit"
-    title = f"By hand and by autograd, the losses of {len(rows):,} updates {found}"
+    title = f"By hand and by autograd, the losses of {len(rows):,} updates {_agreement(rows['loss_difference'])}"
     with theme.active():
         figure = theme.sheet(title, 5.4, "One seed, the same batches, two ways to compute the gradient")
         axes, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 1])
@@ -128,6 +125,19 @@ def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
         save(figure, path)
 
 
+def _agreement(gap_K: pd.Series) -> str:
+    """How large the differences are, as a predicate; their maximum is rounded up to one digit."""
+    finite_K = np.isfinite(gap_K)
+    if not finite_K.all():
+        return f"are not all finite: {int((~finite_K).sum()):,} are infinite or not a number"
+    gap = float(gap_K.max())
+    if gap == 0:
+        return "are equal to the last bit"
+    unit = 10.0 ** np.floor(np.log10(gap))
+    bound = float(np.ceil(gap / unit) * unit)
+    return f"differ by at most {bound:.0e}" if bound < 1 else f"differ by at most {bound:,.0f}"
+
+
 def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[int], path: Path, theme: Theme) -> None:
     """Each parameter of a small model over the updates.
 
@@ -139,8 +149,12 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
         theme: the theme of the picture.
     """
     half = _half_way(path_KP, updates)
-    title = f"The parameters were halfway to their final values after {half:,} of {updates[-1]:,} updates"
-    early = half < updates[-1] / 20  # a linear axis would show almost nothing of it
+    whole = f"{updates[-1]:,} update{'' if updates[-1] == 1 else 's'}"
+    if half:
+        title = f"The parameters were halfway to their final values after {half:,} of {whole}"
+    else:
+        title = f"After {whole}, the parameters have their initial values"
+    early = 0 < half < updates[-1] / 20  # a linear axis would show almost nothing of it
     with theme.active():
         figure = theme.sheet(title, min(1.9 * len(names), 8) + 1.1)
         rows = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
@@ -154,7 +168,7 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
                 )
                 axes.plot(updates, curve_K, color=colour, lw=1.5 if count <= LABELLED else 0.7)
                 if count <= LABELLED:
-                    theme.label(axes, updates[-1], curve_K[-1], f"{curve_K[-1]:.4g}".replace("-", "\u2212"), colour)
+                    theme.label(axes, updates[-1], curve_K[-1], plain(float(f"{curve_K[-1]:.4g}")), colour)
             axes.set_title(f"{name}, {count} numbers" if count > 1 else name)
             axes.yaxis.set_major_formatter(plain)
             axes.locator_params(axis="y", nbins=5)
@@ -167,7 +181,10 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
 
 
 def _half_way(path_KP: np.ndarray, updates: Sequence[int]) -> int:
-    """The number of updates after which the distance to the final parameters was half of that at the start."""
+    """The number of updates after which the distance to the final parameters was half of that at the start.
+
+    It is 0 if the parameters end where they started.
+    """
     left_K = np.linalg.norm(path_KP - path_KP[-1], axis=1)
     return int(updates[int(np.argmax(left_K <= left_K[0] / 2))])
 

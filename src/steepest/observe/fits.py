@@ -133,9 +133,9 @@ def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, path: Pat
     constant = float(b2_1) * data.scale + data.mean
     share_H = np.sort(np.ptp(pieces_MH, axis=0))[::-1].cumsum()
     enough = int(np.searchsorted(share_H, 0.9 * share_H[-1])) + 1
-    title = f"{enough} of {len(share_H)} hidden units account for 90 % of the variation of all units"
+    title = f"{enough} of {len(share_H)} hidden units have 90 % of the sum of all units' ranges"
     with theme.active():
-        caption = f"Grey: training data. The net also adds the constant {constant:.4g}."
+        caption = f"Grey: training data. The net is the sum of the units and the constant {constant:.4g}."
         figure = theme.sheet(title, 5.8, caption)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.2, 1])
         _plot_data(above, data, theme)

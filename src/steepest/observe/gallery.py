@@ -95,7 +95,7 @@ def draw_scores(
     **facts: Any,
 ) -> None:
     """Draw the pictures of every run: the predictions of the last part, and the losses (`facts`: see `draw_losses`)."""
-    draw_predictions(evaluation.predictions, model, figures / "prediction.png", theme, evaluation.p_value)
+    draw_predictions(evaluation.predictions, model, figures / "prediction.png", theme, evaluation.doubt())
     draw_losses(losses_K, pd.DataFrame(history), figures / "loss.png", model=model, theme=theme, **facts)
 
 

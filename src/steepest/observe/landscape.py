@@ -28,7 +28,7 @@ LARGE, LARGE_SLICE = 100_000, 21  # slices of models with more parameters than t
 SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # maxima for a slice: samples; samples times parameters times points
 HELD = 2**18  # the most numbers in one tensor when several points are evaluated at once; larger tensors miss the cache
 COLUMNS = 2**15  # how many parameters of a whole path are held in double precision at once
-SETTLED = 1e-6  # the end is at the minimum if its loss is above it by at most this share
+SETTLED = 1e-6  # the end is at the minimum if at most this share of the descent from the start is left
 STILL = 1e-5  # a path that moves less than this share of its extent has settled: a picture cannot show more
 
 

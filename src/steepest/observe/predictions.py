@@ -14,16 +14,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from steepest.evaluate.evaluation import SIGNIFICANT
 from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
 
 ZOOM = 60  # days in the zoom on the last days
 BINS = 10  # points of a reliability curve
 
 
-def draw_predictions(
-    predictions: pd.DataFrame, model: str, path: Path, theme: Theme = LIGHT, p_value: float | None = None
-) -> None:
+def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: Theme = LIGHT, doubt: str = "") -> None:
     """What the model predicted on the last part, and what it is worth against the reference.
 
     The picture shows the first of several series, and the first day of a longer horizon.
@@ -33,13 +30,14 @@ def draw_predictions(
         model: its name.
         path: of the picture.
         theme: of the picture.
-        p_value: of the test against the reference, which covers the whole test part.
+        doubt: why a lead over the reference may be chance, which covers the whole test part; see `Evaluation.doubt`.
     """
     part = str(predictions["part"].iloc[-1])
+    doubt = doubt if part == "test" else ""
     caption = f"{model}, {part} part"
     if "series" in predictions:
         first = predictions["series"] == predictions["series"].iloc[0]
-        p_value = p_value if part == "test" and first.all() and predictions["horizon"].max() == 1 else None
+        doubt = doubt if first.all() and predictions["horizon"].max() == 1 else ""
         predictions = predictions[first & (predictions["horizon"] == 1)]
         caption = f"{model} on {predictions['series'].iloc[0]}, {part} part, next day"
     rows, train = (predictions[predictions["part"] == name] for name in (part, "train"))
@@ -49,18 +47,18 @@ def draw_predictions(
         elif "class" in rows:
             figure = _classes(rows, train, caption, theme)
         elif "date" in rows:
-            figure = _prices(rows, caption, theme, p_value)
+            figure = _prices(rows, caption, theme, doubt)
         else:
-            figure = _plain_rows(rows, train, caption, theme)
+            figure = _plain_rows(rows, train, caption, theme, doubt)
         save(figure, path)
 
 
-def _prices(rows: pd.DataFrame, caption: str, theme: Theme, p_value: float | None) -> Figure:
+def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str) -> Figure:
     """Price and prediction, residuals, and the squared error saved so far: of the whole part and of its last days."""
     actual, prediction = rows["actual"].to_numpy(), rows["prediction"].to_numpy()
     error, reference = (prediction - actual) ** 2, (rows["last"].to_numpy() - actual) ** 2
     saved = (reference - error).cumsum() / (reference.sum() or 1.0)
-    figure = theme.sheet(_saving(error, reference, "tomorrow = today", p_value), 6.4, caption)
+    figure = theme.sheet(_saving(error, reference, "tomorrow = today", doubt), 6.4, caption)
     columns = [len(rows), ZOOM] if len(rows) > 1.5 * ZOOM else [len(rows)]
     grid = figure.subplots(
         3, len(columns), sharex="col", squeeze=False, width_ratios=[1.5, 1][: len(columns)], height_ratios=[1.8, 1, 1]
@@ -95,11 +93,11 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, p_value: float | Non
     return figure
 
 
-def _plain_rows(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme) -> Figure:
+def _plain_rows(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme, doubt: str) -> Figure:
     """Prediction against actual value, and the residuals."""
     actual, prediction = rows["actual"].to_numpy(), rows["prediction"].to_numpy()
     reference = (train["actual"].mean() - actual) ** 2
-    title = _saving((prediction - actual) ** 2, reference, "the training mean", None)
+    title = _saving((prediction - actual) ** 2, reference, "the training mean", doubt)
     figure = theme.sheet(title, 4.2, f"{caption}, {len(rows):,} rows")
     left, right = figure.subplots(1, 2)
     ends = [float(min(actual.min(), prediction.min())), float(max(actual.max(), prediction.max()))]
@@ -176,8 +174,9 @@ def _class_panels(
         caption, theme: of the picture.
     """
     correct, usual = ((probability_N > 0.5) == actual_N).mean(), (actual_N == majority).mean()
-    title = f"{correct:.1%} of the {unit} were predicted correctly; always {names[majority]}: {usual:.1%}"
-    figure = theme.sheet(title.replace("%", " %"), 6.4, f"{caption}, {len(actual_N):,} {unit}")
+    correctly = f"{100 * correct:.1f} % of the {unit} were predicted correctly"
+    title = f"{correctly}; always {names[majority]}: {100 * usual:.1f} %"
+    figure = theme.sheet(title, 6.4, f"{caption}, {len(actual_N):,} {unit}")
     grid = figure.add_gridspec(2, 2, width_ratios=[1.2, 1], height_ratios=[1.35, 1])
     left, right, below = (figure.add_subplot(place) for place in (grid[0, 0], grid[0, 1], grid[1, :]))
     _reliability(left, probability_N, actual_N, theme)
@@ -235,13 +234,18 @@ def _few_dates(axes: Axes, most: int) -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
 
 
-def _saving(error_N: np.ndarray, reference_N: np.ndarray, reference: str, p_value: float | None) -> str:
+def _saving(error_N: np.ndarray, reference_N: np.ndarray, reference: str, doubt: str) -> str:
     """A sentence: how much of the reference's squared error the model saved."""
     mine, other = float(error_N.sum()), float(reference_N.sum())
+    if not np.isfinite(mine):
+        return "Some predictions are not finite numbers"
     if other == 0 or mine >= other:
         size = compared(mine / other) if other else "equal to" if mine == 0 else "above"
         return f"The model's squared error is {size} that of {reference}"
-    if mine < 0.005 * other:
-        return f"The model saved all but {percent(mine / other)} of the squared error against {reference}"
-    saved = f"The model saved {percent(1 - mine / other)} of the squared error against {reference}"
-    return saved if p_value is None or p_value <= SIGNIFICANT else f"{saved}, no more than chance (p = {p_value:.2g})"
+    if mine == 0:
+        saved = "The model's predictions are exact"
+    elif mine < 0.005 * other:
+        saved = f"The model saved all but {percent(mine / other)} of the squared error against {reference}"
+    else:
+        saved = f"The model saved {percent(1 - mine / other)} of the squared error against {reference}"
+    return f"{saved}, {doubt}" if doubt else saved

@@ -132,7 +132,7 @@ def percent(share: float, place: float = 0) -> str:
 def compared(ratio: float) -> str:
     """A ratio in words, for a text that continues with "that of ..."."""
     if not 0.5 <= ratio < 2:
-        times = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+        times = f"{ratio:.3g}" if not 100 <= ratio < 1e7 else f"{ratio:,.0f}"
         return f"{times} times" if ratio >= 2 else f"{percent(ratio)} of"
     return "equal to" if abs(ratio - 1) < EQUAL else f"{percent(abs(ratio - 1))} {'above' if ratio > 1 else 'below'}"
 

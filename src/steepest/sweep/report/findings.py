@@ -10,7 +10,7 @@ import numpy as np
 
 from steepest.observe.curves import Curve
 from steepest.sweep.report.scales import KeyAxis, short
-from steepest.sweep.results import Results, shown, spread, value
+from steepest.sweep.results import NOT_ASKED, Results, shown, spread, value
 
 LISTED = 3  # maximum number of values of a key in a sentence
 
@@ -23,7 +23,7 @@ def of_all_keys(results: Results, axes: Sequence[KeyAxis]) -> str:
     for axis in axes:
         values = {value(row, axis.key) for row in best}
         places = [place for place, label in enumerate(axis.labels) if label in values]
-        if len(places) == len(axis.labels):
+        if len(places) == len(axis.labels) or NOT_ASKED in values:
             continue
         labels = [shown(axis.labels[place]) for place in places]
         unbroken = places[-1] - places[0] == len(places) - 1
@@ -32,7 +32,7 @@ def of_all_keys(results: Results, axes: Sequence[KeyAxis]) -> str:
         elif len(labels) <= LISTED:
             shared.append(f"{axis.key} {' or '.join(labels)}")
     jobs = f"The best {len(best)} of {len(known)} jobs have" if len(best) > 1 else "The best job has"
-    return f"{jobs} {', '.join(shared) or 'no value in common'}"
+    return f"{jobs} {', '.join(shared)}" if shared else ""
 
 
 def of_key(results: Results, axis: KeyAxis, log: bool) -> str:
@@ -46,11 +46,17 @@ def of_key(results: Results, axis: KeyAxis, log: bool) -> str:
     means = sorted(((mean(known), label) for label, known in scores.items() if known), reverse=results.higher)
     by = " on average" if any(len(known) > 1 for known in scores.values()) else ""
     (best, first), (worst, last) = means[0], means[-1]
-    text = f"{axis.key} {shown(first)} is best{by}: {best:.4g}"
-    if first != last:
-        text += f", against {worst:.4g} with {shown(last)}"
-    without = [shown(label) for label, known in scores.items() if not known]
+    if first != last and f"{best:.4g}" == f"{worst:.4g}":
+        text = f"{axis.key} makes no difference{by}: {best:.4g}"
+    else:
+        text = f"{axis.key} {_named(first)} is best{by}: {best:.4g}"
+        text += f", against {worst:.4g} with {_named(last)}" if first != last else ""
+    without = [_named(label) for label, known in scores.items() if not known]
     return text + (f"; no job with {' or '.join(without)} finished" if 0 < len(without) <= LISTED else "")
+
+
+def _named(label: str) -> str:
+    return "not set" if label == NOT_ASKED else shown(label)
 
 
 def of_curves(tag: str, job: int, curve: Curve, higher: bool) -> str:
@@ -63,14 +69,16 @@ def of_curves(tag: str, job: int, curve: Curve, higher: bool) -> str:
 
 
 def of_seeds(results: Results) -> str:
-    """How much the seeds change the best setting's objective, and how many other settings are close."""
+    """The best setting's objective over its seeds, and how many other settings are close."""
     first, *others = [setting for setting in results.settings if setting.objective is not None]
     assert first.objective is not None
-    text = f"The best setting reaches {first.objective} over {first.objective.n} seeds"
+    text = f"The best setting has {results.objective} {first.objective} over {_counted(results, first.objective.n)}"
     if first.objective.std is None or not others:
         return text
     best, std = first.objective.mean, first.objective.std
     near = sum(abs(other.objective.mean - best) <= std for other in others if other.objective)
+    if len(others) == 1:
+        return f"{text}; the other setting is{'' if near else ' not'} within one standard deviation"
     verb = "is" if near == 1 else "are"
     return f"{text}; {near or 'none'} of the other {len(others)} settings {verb} within one standard deviation"
 
@@ -78,4 +86,10 @@ def of_seeds(results: Results) -> str:
 def of_only_seeds(results: Results) -> str:
     """The spread of a sweep that varies only seeds."""
     over = spread(results.score(row) for row in results.rows)
-    return f"{over} over {over.n} seeds" if over else ""
+    return f"{results.objective} is {over} over {_counted(results, over.n)}" if over else ""
+
+
+def _counted(results: Results, jobs: int) -> str:
+    """A number of jobs that differ in their seeds; jobs that vary several kinds of seeds are not one seed each."""
+    name = "seed" if len(results.seeds) == 1 else "job"
+    return f"{jobs} {name}{'' if jobs == 1 else 's'}"

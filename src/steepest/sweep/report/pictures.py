@@ -73,7 +73,7 @@ def _predictions(path: Path) -> Chart | None:
             figures[str(name)] = _directions(rows.tail(ROWS), part)
             continue
         gain = (rows["last"] - rows["actual"]).abs() - (rows["prediction"] - rows["actual"]).abs()
-        rows = rows.assign(saved=gain.cumsum())
+        rows = rows.assign(saved=gain.cumsum(skipna=False))
         figures[f"{name}, last {DAYS} days"] = _prices(rows, part, DAYS)
         if len(rows) > DAYS:
             figures[f"{name}, whole {part} part"] = _prices(rows, part, ROWS)
@@ -83,11 +83,10 @@ def _predictions(path: Path) -> Chart | None:
 def _prices(rows: pd.DataFrame, part: str, most: int) -> go.Figure:
     """Price and prediction on the last `most` rows; below, the absolute error saved since the part's first row."""
     saved = float(rows["saved"].iloc[-1])
-    days = f"{len(rows)} days of the {part} part"
-    sums = f"the absolute errors sum to {abs(saved):.4g} {'less' if saved > 0 else 'more'}"
+    title = f"Over the {len(rows)} days of the {part} part, {_against(saved)}"
     rows = rows.tail(most)
     made = figure(
-        480, f"Over the {days}, {sums} than with tomorrow = today", hovermode="x unified", showlegend=False,
+        480, title, hovermode="x unified", showlegend=False,
         margin={"l": 70, "r": 20, "t": 40, "b": 40},
         yaxis={"domain": [0.42, 1], "title": {"text": "data's unit"}},
         yaxis2={"domain": [0, 0.28], "title": {"text": "data's unit"}, "zeroline": True},
@@ -106,6 +105,15 @@ def _prices(rows: pd.DataFrame, part: str, most: int) -> go.Figure:
             showarrow=False, align="left", font={"size": TITLE},
         )  # fmt: skip
     return made
+
+
+def _against(saved: float) -> str:
+    """The sum of the absolute errors, compared with the reference's."""
+    if not np.isfinite(saved):
+        return "some predictions are not finite numbers"
+    if saved == 0:
+        return "the absolute errors sum to as much as with tomorrow = today"
+    return f"the absolute errors sum to {abs(saved):.4g} {'less' if saved > 0 else 'more'} than with tomorrow = today"
 
 
 def _directions(rows: pd.DataFrame, part: str) -> go.Figure:
