@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, needs_browser
+from conftest import needs_browser
+from pictures import SCREENSHOTS, assert_same
 
 from steepest.observe.hparams import METRICS
 from steepest.observe.recorder import entry_names
 from steepest.observe.tags import layout
 
-SCREENSHOTS = ROOT / "outputs" / "screenshots"
 ENTRIES = tuple(entry_names({"W1": (4, 2), "b1": (4,), "W2": (3, 4), "b2": (3,), "W3": (1, 3), "b3": (1,)}))
 WATCHED = "callbacks=[default,curvature,noise,steps]"
 
@@ -91,10 +91,12 @@ def test_the_images_tab_shows_the_surface(train, board, page):
     assert picture.evaluate("element => element.naturalWidth") > 300
     assert "1970" not in page.locator("tf-image-loader").first.inner_text()
     shown(page, "images")
+    assert_same("images.png", SCREENSHOTS / "images.png")
     page.get_by_text("Custom Scalars", exact=False).first.click()
     page.locator("tf-custom-scalar-multi-line-chart-card").first.wait_for(timeout=60_000)
     page.wait_for_timeout(3_000)
     shown(page, "dashboard_line")
+    assert_same("dashboard.png", SCREENSHOTS / "dashboard_line.png")
 
 
 @needs_browser

@@ -1,9 +1,8 @@
 """The pictures in docs/ equal those that the current code draws. docs/pictures.md names the command of each.
 
-Screenshots go to outputs/screenshots/.
+Screenshots go to outputs/screenshots/. tests/test_board.py compares those of TensorBoard.
 """
 
-import re
 import shlex
 import subprocess
 import sys
@@ -12,15 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, needs_browser
+from pictures import COMMANDS, DOCS, MAX_DIFFERENT, SCREENSHOTS, assert_same, share_of_differences
 from PIL import Image
 
-DOCS, SCREENSHOTS = ROOT / "docs", ROOT / "outputs" / "screenshots"
-ROWS = re.findall(r"^\| (\S+\.png) \| `(.+)` \| (.+) \|$", (DOCS / "pictures.md").read_text(), re.MULTILINE)
-COMMANDS = {picture: line for picture, line, _ in ROWS}
-COARSE = 4  # pixels per side of the squares that are compared: letters may be smoothed differently
-DIFFERENT = 24  # of 255: squares with a larger difference count as different
-# Share of inked squares that may differ: parity's dots are rounding errors of a CPU, and fonts depend on the machine.
-MAX_DIFFERENT = {"prediction.png": 0.03, "parity.png": 0.1, "report.png": 0.1, "course.png": 0.1}
 FIGURES = {"prediction.png": "figures/prediction.png", "parity.png": "figures/parity.png"}
 PAGES = {  # page, the part of it, and the width of the window
     "report.png": ("nets/report.html", None, 900),
@@ -28,30 +21,8 @@ PAGES = {  # page, the part of it, and the width of the window
 }
 
 
-def share_of_differences(one, other):
-    """The share of the squares with ink in either picture that differ.
-
-    It is 1 if the widths differ, or the heights differ by more than a tenth.
-    """
-    if one.width != other.width or abs(one.height - other.height) > 0.1 * one.height:
-        return 1.0
-    size = (one.width // COARSE, one.height // COARSE)
-    a, b = (np.asarray(p.convert("RGB").resize(size, Image.Resampling.BOX)).astype(int) for p in (one, other))
-    background = np.median(a.reshape(-1, 3), axis=0)
-    inked = np.maximum(np.abs(a - background).max(-1), np.abs(b - background).max(-1)) > DIFFERENT
-    return float((np.abs(a - b).max(-1) > DIFFERENT)[inked].mean())
-
-
-def assert_same(picture, drawn):
-    with Image.open(DOCS / picture) as kept, Image.open(drawn) as now:
-        assert share_of_differences(kept, now) < MAX_DIFFERENT[picture], (
-            f"{picture} is outdated: `{COMMANDS[picture]}` draws it"
-        )
-
-
 def test_every_picture_of_the_docs_has_its_command():
-    assert sorted(COMMANDS) == sorted(path.name for path in DOCS.glob("*.png"))
-    assert {*FIGURES, *PAGES} == set(MAX_DIFFERENT)
+    assert set(COMMANDS) == {path.name for path in DOCS.glob("*.png")} == set(MAX_DIFFERENT)
 
 
 @pytest.mark.parametrize("picture", sorted(COMMANDS))
@@ -62,7 +33,7 @@ def test_a_picture_without_a_quarter_of_its_content_is_noticed(picture):
         top = int(rows[len(rows) * 3 // 4])
         cut = kept.copy()
         cut.paste(kept.getpixel((1, 1)), (0, top, kept.width, kept.height))
-        assert share_of_differences(kept, cut) > MAX_DIFFERENT.get(picture, 0.0)
+        assert share_of_differences(kept, cut) > MAX_DIFFERENT[picture]
         assert share_of_differences(kept, kept) == 0
 
 

@@ -73,7 +73,7 @@ def test_every_chart_is_drawn(opened):
     canvas = page.locator("#parallel canvas.gl-canvas-context").first
     assert len(set(canvas.screenshot())) > 50
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / "report.png", full_page=True)
+    page.screenshot(path=SCREENSHOTS / "report_page.png", full_page=True)
 
 
 @needs_browser

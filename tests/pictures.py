@@ -1,0 +1,38 @@
+"""Compares the pictures in docs/ with those that were drawn just now. docs/pictures.md names the command of each."""
+
+import re
+
+import numpy as np
+from conftest import ROOT
+from PIL import Image
+
+DOCS, SCREENSHOTS = ROOT / "docs", ROOT / "outputs" / "screenshots"
+ROWS = re.findall(r"^\| (\S+\.png) \| `(.+)` \| (.+) \|$", (DOCS / "pictures.md").read_text(), re.MULTILINE)
+COMMANDS = {picture: line for picture, line, _ in ROWS}
+COARSE = 4  # pixels per side of the squares that are compared: letters may be smoothed differently
+DIFFERENT = 24  # of 255: squares with a larger difference count as different
+# Share of inked squares that may differ: parity's dots are rounding errors of a CPU, and fonts depend on the machine.
+MAX_DIFFERENT = {"prediction.png": 0.03} | dict.fromkeys(
+    ("parity.png", "report.png", "course.png", "dashboard.png", "images.png"), 0.1
+)
+
+
+def share_of_differences(one, other):
+    """The share of the squares with ink in either picture that differ.
+
+    It is 1 if the widths differ, or the heights differ by more than a tenth.
+    """
+    if one.width != other.width or abs(one.height - other.height) > 0.1 * one.height:
+        return 1.0
+    size = (one.width // COARSE, one.height // COARSE)
+    a, b = (np.asarray(p.convert("RGB").resize(size, Image.Resampling.BOX)).astype(int) for p in (one, other))
+    background = np.median(a.reshape(-1, 3), axis=0)
+    inked = np.maximum(np.abs(a - background).max(-1), np.abs(b - background).max(-1)) > DIFFERENT
+    return float((np.abs(a - b).max(-1) > DIFFERENT)[inked].mean())
+
+
+def assert_same(picture, drawn):
+    with Image.open(DOCS / picture) as kept, Image.open(drawn) as now:
+        assert share_of_differences(kept, now) < MAX_DIFFERENT[picture], (
+            f"{picture} is outdated: `{COMMANDS[picture]}` draws it"
+        )
