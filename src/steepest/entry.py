@@ -71,7 +71,8 @@ def job(config: DictConfig) -> float:
             check_links(folder)
         except ValueError as error:  # and nothing is written, not even to the log
             say_or_raise(error)
-    overrides = [o for o in hydra.overrides.task if not o.startswith("sweep.")]
+    typed: Any = OmegaConf.to_container(hydra.overrides, resolve=False)  # records keep ${oc.env:NAME} as typed
+    overrides = [str(o) for o in typed["task"] if not str(o).startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
 
     remember_interrupts()

@@ -239,3 +239,12 @@ def test_ordinary_recorded_overrides_need_not_be_typed_again():
     ]
     ordinary += ["hydra.sweep.subdir=lr_${optimizer.lr}", "sweep.on_error=stop", "sweep=tune", "hydra/sweeper=tune"]
     assert refused_overrides(ordinary) == []
+
+
+def test_no_class_of_interest_is_accepted_in_a_place_that_is_not_its_own():
+    """A sample of `python -m tests.campaign.hostile`."""
+    from campaign.names import combinations, refused
+
+    sample = list(combinations())[::20]
+    assert len(sample) > 900
+    assert [pair for pair in sample if not refused(*pair)] == []

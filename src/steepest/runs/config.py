@@ -170,7 +170,7 @@ def _node(
     if not isinstance(value, dict):
         return value
     if "_target_" not in value:
-        inside = place if place == "callbacks" else ""  # only a callback is one of several, each with its name
+        inside = "callbacks" if where == "callbacks" else ""  # only a callback is one of several, each with its name
         return {k: _node(v, f"{where}.{k}", inside, trusted, faults) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
     if path in SPECS and path in approved(place):
