@@ -117,3 +117,50 @@ def test_board_names_a_port_in_use_and_a_missing_folder(steepest):
     answer = steepest("board", "nowhere")
     assert answer.returncode == 2
     assert answer.stderr == "nowhere: there is no such folder; give one that contains runs, such as outputs\n"
+
+
+@pytest.fixture
+def served(monkeypatch, tmp_path):
+    """`served(host)` calls what `steepest board` does, with a TensorBoard that does not serve: (lines, plugins)."""
+    import signal
+    import threading
+
+    from steepest.observe import board
+
+    def start(host):
+        lines, plugins = [], []
+
+        class TensorBoard:
+            def __init__(self, given):
+                plugins.extend(given)
+
+            def configure(self, argv):
+                pass
+
+            def launch(self):
+                return f"http://{host}:6006/"
+
+        monkeypatch.setattr(board, "TensorBoard", TensorBoard)
+        monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: True)
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        board.serve(tmp_path, host, 6006, lines.append)
+        return lines, plugins
+
+    return start
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "my-machine"])
+def test_board_says_that_others_can_read_the_folder(served, host, tmp_path):
+    lines, _ = served(host)
+    assert lines[1] == f"Everyone who can reach {host} can read all of {tmp_path}: TensorBoard asks for no password."
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
+def test_board_for_this_machine_alone_has_no_warning(served, host):
+    assert [line for line in served(host)[0] if "password" in line] == []
+
+
+def test_board_has_no_projector_because_it_shows_any_file(served):
+    names = [getattr(plugin, "plugin_name", "") for plugin in served("localhost")[1]]
+    assert "scalars" in names
+    assert "projector" not in names

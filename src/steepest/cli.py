@@ -95,29 +95,28 @@ def board(
 @app.command()
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="SWEEP", help="Folder of an interrupted or partly failed sweep")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="OVERRIDES",
+            help="Overrides of the sweep that only you may give, such as trust=[PACKAGE]; a message lists them",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Continue a sweep: run the jobs that failed or did not start, and skip those that finished."""
     import os
     import subprocess
 
+    from steepest.runs.conf import program
     from steepest.runs.quoting import hydra_quoted
-    from steepest.sweep.manifest import NAME, Manifest
+    from steepest.sweep.manifest import Manifest
     from steepest.sweep.record import RESUMED
 
-    command = Manifest.read(folder).command
-    missing = [key for key in ("program", "folder", "task", "hydra") if key not in command]
-    if missing:
-        raise ValueError(f"{folder / NAME}: command has no {', '.join(missing)}: restore the file from a copy")
-    directory = Path(command["folder"])
-    if not (directory / command["program"]).exists():
-        raise ValueError(
-            f"the sweep was started as {command['program']} in {directory}, which no longer exists: restore it, or "
-            f"change command.program and command.folder in {folder / NAME}"
-        )
+    given = Manifest.read(folder).again(overrides or [])
     where = f"hydra.sweep.dir={hydra_quoted(str(folder.absolute()))}"
-    arguments = [command["program"], "-m", *command["task"], *command["hydra"], where]
-    done = subprocess.run([sys.executable, *arguments], cwd=directory, env=os.environ | {RESUMED: "1"}, check=False)
-    sys.exit(done.returncode)
+    command = [sys.executable, str(program()), "-m", *given, where]
+    sys.exit(subprocess.run(command, env=os.environ | {RESUMED: "1"}, check=False).returncode)
 
 
 @app.command()
@@ -205,7 +204,7 @@ def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agr
 
     logging.getLogger("steepest").setLevel(logging.WARNING)
     dtype = torch.float32 if single else torch.float64
-    predictor, origin_N, windows = first_batch(config, dtype)
+    predictor, origin_N, windows = first_batch(config, dtype, overrides)
     network, loss, batch = predictor.network, predictor.loss, windows.gather(origin_N)
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     kernels = None

@@ -26,8 +26,9 @@ from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.defaults import as_single_run
+from steepest.runs.environment import masked
 from steepest.runs.errors import FAILED, INTERRUPTED, TRACEBACK, explain, run_program, say_or_raise
-from steepest.runs.files import read_json
+from steepest.runs.files import check_links, read_json
 from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
@@ -65,7 +66,13 @@ def job(config: DictConfig) -> float:
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    overrides = [o for o in hydra.overrides.task if not o.startswith("sweep.")]
+    if config.resume:
+        try:
+            check_links(folder)
+        except ValueError as error:  # and nothing is written, not even to the log
+            say_or_raise(error)
+    typed: Any = OmegaConf.to_container(hydra.overrides, resolve=False)  # records keep ${oc.env:NAME} as typed
+    overrides = [str(o) for o in typed["task"] if not str(o).startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
 
     remember_interrupts()
@@ -83,7 +90,7 @@ def job(config: DictConfig) -> float:
         logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
         if not sweep:
             say_or_raise(error)
-        message = explain(error) or f"{type(error).__name__}: {error}"
+        message = masked(explain(error) or f"{type(error).__name__}: {error}")
         log.error("job %s: %s", number, message)
         lines = traceback.format_exception(error)
         failed(config, folder, Path(hydra.sweep.dir), _single_run(overrides, config), message, lines)

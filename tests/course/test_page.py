@@ -1,8 +1,11 @@
-"""How the page writes numbers."""
+"""How the page writes numbers, and texts that hold markup."""
+
+import json
 
 import pytest
 
-from steepest.course.page import readable
+from steepest.course.catalogue import COURSE
+from steepest.course.page import readable, write_page
 
 
 @pytest.mark.parametrize(
@@ -17,3 +20,23 @@ from steepest.course.page import readable
 )
 def test_powers_of_ten_are_written_as_in_school(text, school):
     assert readable(text) == school
+
+
+def test_markup_in_a_courses_records_is_shown_as_text(tmp_path):
+    evil, name = "<script>alert(1)</script>", COURSE[0].name
+    record = {
+        name: {"command": evil, "short": False, "seconds": 1.0},
+        COURSE[1].name: {"command": evil, "short": True, "seconds": 1.0},
+    }
+    (tmp_path / "course.json").write_text(json.dumps(record))
+    (tmp_path / name / "figures").mkdir(parents=True)
+    (tmp_path / name / "figures" / "lesson.png").write_bytes(b"")
+    (tmp_path / COURSE[1].name).mkdir()
+    (tmp_path / COURSE[1].name / "output.txt").write_text(evil)
+
+    numbers = {"days": 1, "lr": evil, "updates": 1, "gap": 1.0, "error_to_persistence": 1.0}
+    lesson = {"name": name, "sentence": evil, "checks": {evil: True}, "moving": False, "numbers": numbers}
+    (tmp_path / name / "lesson.json").write_text(json.dumps(lesson))
+    page = write_page(tmp_path).read_text()
+    assert evil not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 5

@@ -4,9 +4,18 @@ import inspect
 
 import pytest
 from conftest import ROOT, composed
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from steepest.runs.config import APPROVED, GIVEN, check
+from steepest.data.sources import RowData, SeriesData
+from steepest.lightning.predictors import Predictor
+from steepest.observe.instrument import Instrument
+from steepest.runs.approved import approved
+from steepest.runs.config import GIVEN, GROUPS, check
+from steepest.runs.stops import Epochs
 from steepest.runs.trust import locate
 
 CONF = ROOT / "conf"
@@ -39,7 +48,7 @@ def test_every_shipped_choice_composes_and_passes_the_check(group, choice):
 )
 def test_every_shipped_choice_has_the_keys_of_its_constructor(group, choice):
     node = OmegaConf.to_container(composed(*overrides(group, choice)))[group]
-    target = locate(node["_target_"], APPROVED)
+    target = locate(node["_target_"], group)
     takes = {n: p for n, p in inspect.signature(target).parameters.items() if n not in GIVEN.get(group, ())}
     written = {k for k in node if not k.startswith("_")}
     assert written <= set(takes)
@@ -113,14 +122,37 @@ def test_trust_approves_a_package(tmp_path, monkeypatch):
         check(config, trust=[])  # as for a resumed run
 
 
-def test_every_approved_prefix_is_lightnings_or_used_by_a_shipped_file():
-    used = set()
-    for group, choice in CHOICES:
-        node = OmegaConf.to_container(composed(*overrides(group, choice)), resolve=True)[group]
-        nodes = node.values() if group == "callbacks" else [node]
-        used |= {n["_target_"] for n in nodes if isinstance(n, dict) and "_target_" in n}
-    assert used
-    assert {p for p in APPROVED if any(u.startswith(p) for u in used)} == set(APPROVED) - {
-        "lightning.pytorch.callbacks.",
-        "lightning.pytorch.loggers.",  # the shipped files name this package's logger
-    }
+def test_every_approved_class_exists_and_builds_what_its_place_takes():
+    kinds = {
+        "data": SeriesData | RowData, "model": Predictor, "optimizer": Optimizer, "scheduler": LRScheduler | ReduceLROnPlateau,
+        "stop": Epochs | Callback, "callbacks": Instrument | Callback, "trainer": Trainer, "logger": Logger,
+    }  # fmt: skip
+    assert set(kinds) == set(GROUPS)
+    for place, kind in kinds.items():
+        for name in approved(place):
+            assert issubclass(locate(name, place), kind), name
+
+
+def test_no_class_may_stand_where_another_one_may():
+    for group in GROUPS:
+        for other in set(GROUPS) - {group, *({"stop", "callbacks"} if group in ("stop", "callbacks") else ())}:
+            for name in approved(other):
+                with pytest.raises(ValueError, match=f"not approved for {group}"):
+                    locate(name, group)
+
+
+@pytest.mark.parametrize("key", ["data.cache", "logger.name", "logger.version"])
+def test_a_path_from_a_file_stays_below_the_folder_and_a_typed_one_is_free(key):
+    base = ["data=yahoo", "data.symbol=A"]
+    for path in ("/elsewhere", "../x", "a/../../x"):
+        typed = [*base, f"{key}={path}"]
+        with pytest.raises(ValueError, match=f"{key}={path} leads out of the folder"):
+            check(composed(*typed))
+        assert check(composed(*typed), typed=typed)
+    assert check(composed(*base, f"{key}=a/b"))
+
+
+@pytest.mark.parametrize("key", ["default_root_dir", "callbacks", "logger", "plugins", "enable_checkpointing"])
+def test_what_the_run_gives_the_trainer_cannot_come_from_a_config(key):
+    with pytest.raises(ValueError, match=f"unknown key 'trainer.{key}'"):
+        check(composed(f"+trainer.{key}=x"))

@@ -10,10 +10,10 @@ import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
+from omegaconf import OmegaConf
 
 from steepest.runs import hydra_internals
+from steepest.runs.trust import guard_hydra
 
 
 def says(function: str) -> str:
@@ -23,23 +23,29 @@ def says(function: str) -> str:
 LOOK = """
 import sys
 from hydra import compose, initialize_config_dir
-from steepest.runs.hydra_internals import check_every_config, primary_config
+from steepest.runs.hydra_internals import check_every_config
 
-def look(config, loader, name, overrides):
-    print(config.seed, name, overrides, primary_config(loader, name).seed)
+read = []
+def look_at_file(file, config, natural, trusted):
+    read.append((str(file), natural, trusted[:]))
 
-check_every_config(look)
+def look(config):
+    moved = {name[-17:] for name, natural, _ in read if not natural}
+    print(config.seed, read[-1][2], any(name.endswith("conf/train.yaml") for name, _, _ in read), *sorted(moved))
+
+check_every_config(look_at_file, look)
 with initialize_config_dir(sys.argv[1], version_base="1.3"):
     compose("train", ["seed=3"])
-    compose("train", ["seed=4"])
+    compose("train", ["seed=4", "trust=[a,b]"])
 """
 
 
 def test_every_composed_config_is_checked():
     command = [sys.executable, "-c", LOOK, str(ROOT / "conf")]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    said = "3 train ['seed=3'] 0\n4 train ['seed=4'] 0\n"
-    assert answer.stdout == said, says("check_every_config, or .primary_config") + answer.stderr
+    moved = "/base/series.yaml se/lightning.yaml"  # files of one group that another file puts elsewhere
+    said = f"3 [] True {moved}\n4 ['a', 'b'] True {moved}\n"
+    assert answer.stdout == said, says("check_every_config") + answer.stderr
 
 
 def test_overrides_make_hydras_dirname():
@@ -60,9 +66,12 @@ def test_the_flags_that_choose_a_config_are_found(typed, flags):
     assert hydra_internals.config_flags(typed) == flags, says("config_flags")
 
 
-def test_hydras_own_launcher_has_the_prefix_of_its_core_plugins():
+def test_a_copied_environment_variable_keeps_its_value_out_of_the_config(monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "secret")
+    guard_hydra()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("train", return_hydra_config=True)
-    target = config.hydra.launcher._target_
-    assert target.startswith(hydra_internals.CORE_PLUGINS), says("CORE_PLUGINS")
-    assert any(target.endswith(launcher.__name__) for launcher in Plugins.instance().discover(Launcher))
+        config = compose("train", ["hydra.job.env_copy=[MY_TOKEN]"], return_hydra_config=True)
+    assert OmegaConf.to_container(config.hydra.job.env_set) == {"MY_TOKEN": "${oc.env:MY_TOKEN}"}, says(
+        "_hide_copied_environment"
+    )
+    assert config.hydra.job.env_set.MY_TOKEN == "secret"

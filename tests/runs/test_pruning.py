@@ -173,9 +173,9 @@ def test_a_storage_that_cannot_be_opened_is_named(where, message):
 )
 def test_an_impossible_pruner_is_refused(node, message):
     with pytest.raises(ValueError, match=message):
-        make(node, "optuna.pruners.")
+        make(node, "hydra.sweeper.pruner")
 
 
 def test_a_pruner_may_wrap_another():
     node = {"_target_": "optuna.pruners.PatientPruner", "wrapped_pruner": MEDIAN, "patience": 2}
-    assert isinstance(make(node, "optuna.pruners.")._wrapped_pruner, optuna.pruners.MedianPruner)
+    assert isinstance(make(node, "hydra.sweeper.pruner")._wrapped_pruner, optuna.pruners.MedianPruner)

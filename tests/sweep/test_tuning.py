@@ -299,7 +299,7 @@ def test_a_batch_has_as_many_trials_as_the_launcher_runs_in_parallel(launcher, b
     ("kind", "file"), [(kind, f) for kind in ("sampler", "pruner") for f in (CONF / kind).glob("*.yaml")], ids=str
 )
 def test_every_shipped_sampler_and_pruner_can_be_made(kind, file):
-    made = make(OmegaConf.to_container(OmegaConf.load(file)), f"optuna.{kind}s.")
+    made = make(OmegaConf.to_container(OmegaConf.load(file)), f"hydra.sweeper.{kind}")
     assert isinstance(made, {"sampler": optuna.samplers.BaseSampler, "pruner": optuna.pruners.BasePruner}[kind])
 
 

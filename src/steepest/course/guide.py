@@ -17,7 +17,7 @@ from typing import Any
 
 from steepest.course.catalogue import COURSE, Chapter
 from steepest.course.lesson import NAME
-from steepest.runs.conf import conf_folder
+from steepest.runs.conf import program
 from steepest.runs.files import read_json, write_text
 
 RECORD, OUTPUT = "course.json", "output.txt"
@@ -87,7 +87,7 @@ def teach_course(chapters: Sequence[Chapter], out: Path, *, short: bool, jobs: i
         started = time.monotonic()
         with (folder / OUTPUT).open("w") as output:
             subprocess.run(
-                [sys.executable, str(conf_folder().parent / "train.py"), *words, kept],
+                [sys.executable, str(program()), *words, kept],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 check=False,  # lesson.json decides, not the exit code: one lesson diverges on purpose

@@ -47,7 +47,7 @@ class Run:
         """The run's config, checked."""
         config = OmegaConf.load(self.folder / "config.yaml")
         assert isinstance(config, DictConfig)
-        return check(config)
+        return check(config, trust=[])
 
     @property
     def status(self) -> str:

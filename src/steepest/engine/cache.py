@@ -67,7 +67,7 @@ def ready(precision: str) -> None:
 def compile_in_background(precision: str) -> None:
     """Compile the kernel in another process while this one imports torch and Lightning. `ready` waits for it."""
     if folder() is not None and not is_compiled(precision):
-        subprocess.Popen([sys.executable, "-m", "steepest.engine", precision], stderr=subprocess.DEVNULL)
+        subprocess.Popen([sys.executable, "-P", "-m", "steepest.engine", precision], stderr=subprocess.DEVNULL)
 
 
 def _compile(precision: str) -> None:

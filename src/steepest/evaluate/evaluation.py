@@ -22,6 +22,7 @@ from steepest.data.windows import PARTS, Windows
 from steepest.engine.pythonlock import released
 from steepest.evaluate import baselines
 from steepest.evaluate.blocks import outputs_in_blocks
+from steepest.evaluate.cells import inert
 from steepest.evaluate.metrics import Scores
 from steepest.evaluate.names import better
 from steepest.evaluate.scoring import PartScorer, part_scorers
@@ -132,8 +133,10 @@ class Evaluator:
         self.windows, self.scorers = windows, part_scorers(windows)
         self.baselines = _baseline_scores(windows, self.scorers)
         self.known = pd.concat([_known(windows, scorer) for scorer in self.scorers.values()], ignore_index=True)
-        dates = {"date": self.known["date"].astype(str)} if "date" in self.known else {}
-        self.texts = pa.Table.from_pandas(self.known.assign(**dates), preserve_index=False)
+        texts = {"date": self.known["date"].astype(str)} if "date" in self.known else {}
+        if any(inert(name) != name for name in windows.names) and "series" in self.known:
+            texts["series"] = self.known["series"].map({name: inert(name) for name in windows.names})
+        self.texts = pa.Table.from_pandas(self.known.assign(**texts), preserve_index=False)
 
     @torch.inference_mode()
     def evaluate(self, outputs: Mapping[str, Float[Tensor, "N O"]]) -> Evaluation:

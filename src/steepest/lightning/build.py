@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
@@ -33,13 +35,13 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
     return predictor
 
 
-def first_batch(config: DictConfig, dtype: torch.dtype) -> tuple[Predictor, Tensor, Windows]:
+def first_batch(config: DictConfig, dtype: torch.dtype, typed: Sequence[str] = ()) -> tuple[Predictor, Tensor, Windows]:
     """A config's model at its initial weights, the origins of its first training batch, and its windows.
 
     Raises:
         ValueError: for a config or data that cannot be trained.
     """
-    checked = check(config)
+    checked = check(config, typed=typed)
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
     datamodule.setup()
     predictor, dataset = build_model(checked, datamodule), datamodule.dataset

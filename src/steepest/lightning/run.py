@@ -100,7 +100,7 @@ def run(
         )
     record = RunRecord(folder, overrides, resume)
     try:
-        return _run(check(_objective_without_val(config, record), trust), folder, record, resume, alone)
+        return _run(check(_objective_without_val(config, record), trust, overrides), folder, record, resume, alone)
     except Exception as error:
         if first:
             record.fail(f"{type(error).__name__}: {error}")
@@ -145,6 +145,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         given["max_epochs"] = -1
     trainer: Trainer = checked.groups["trainer"](
         logger=logger, callbacks=[tracking, *callbacks], enable_checkpointing=False, plugins=[CheckpointFiles()],
+        default_root_dir=folder,
         **given,
     )  # fmt: skip
     if trains_elsewhere(trainer):

@@ -6,8 +6,11 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 
+from tensorboard import default
+from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
 from tensorboard.program import TensorBoard, TensorBoardPortInUseError
 
 KEPT = "scalars=1000000,images=1000,histograms=1000"
@@ -26,7 +29,8 @@ def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> Non
         ValueError: the port is in use.
     """
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs a line per request
-    program = TensorBoard()
+    # The projector shows any file of the disk that a file in the folder names.
+    program = TensorBoard([plugin for plugin in default.get_plugins() if plugin is not ProjectorPlugin])
     program.configure(
         argv=[
             "steepest board", f"--logdir={folder}", f"--host={host}", f"--port={port}",
@@ -37,9 +41,19 @@ def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> Non
         address = program.launch()
     except TensorBoardPortInUseError as error:
         raise ValueError(f"port {port} is in use: choose another with --port, or 0 for any free port") from error
+    if not _is_local(host):
+        say(f"Everyone who can reach {host} can read all of {folder}: TensorBoard asks for no password.")
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     say(f"{address}#custom_scalars shows the runs of {folder}. Press Ctrl-C to stop.")
     ended.wait()
     say("Stopped.")
+
+
+def _is_local(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

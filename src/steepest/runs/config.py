@@ -7,10 +7,12 @@ dataclass in `specs.py`. All problems of a config are collected and raised once.
 from __future__ import annotations
 
 import inspect
+import re
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,18 +21,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from steepest.data.faults import Faults, did_you_mean
 from steepest.runs import defaults  # noqa: F401  # registers the resolvers of conf/data
+from steepest.runs.approved import PATHS, approved
+from steepest.runs.environment import resolved
 from steepest.runs.specs import SPECS
-from steepest.runs.trust import Approved, locate
+from steepest.runs.trust import locate
 
-# Prefix of what a config may name -> the required base class. None of these opens files or evaluates text when built.
-APPROVED: Approved = {
-    "steepest.": object,
-    "torch.optim.": "torch.optim.Optimizer",
-    "torch.optim.lr_scheduler.": "torch.optim.lr_scheduler.LRScheduler",
-    "lightning.pytorch.callbacks.": "lightning.pytorch.Callback",
-    "lightning.pytorch.loggers.": "lightning.pytorch.loggers.Logger",
-    "lightning.pytorch.trainer.trainer.Trainer": "lightning.pytorch.Trainer",
-}
 SPECIAL = ("_target_", "_partial_")  # Hydra's other keys (_args_, _convert_, ...) are not allowed
 
 
@@ -50,7 +45,7 @@ GIVEN = {  # arguments that the run supplies, not the config
     "model": ("inputs", "outputs", "optimizer", "scheduler"),
     "optimizer": ("params",),
     "scheduler": ("optimizer",),
-    "trainer": ("callbacks", "logger"),
+    "trainer": ("callbacks", "logger", "default_root_dir", "enable_checkpointing", "plugins"),
     "logger": ("save_dir", "purge_step"),
 }
 
@@ -72,10 +67,12 @@ class Node:
 
     Attributes:
         path: where the constructor is defined, which may differ from the path in the config.
+        place: where it stands, as in `approved.CLASSES`.
         found: the constructor; None if `specs.py` was enough for the check: `target` then imports it.
     """
 
     path: str
+    place: str
     arguments: dict[str, Any]
     partial: bool = False
     found: Callable[..., Any] | None = None
@@ -83,7 +80,7 @@ class Node:
     @property
     def target(self) -> Callable[..., Any]:
         """The constructor."""
-        return locate(self.path, APPROVED) if self.found is None else self.found
+        return locate(self.path, self.place) if self.found is None else self.found
 
     @property
     def name(self) -> str:
@@ -109,28 +106,28 @@ class Checked:
     groups: dict[str, Any]
 
 
-def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None) -> Checked:
+def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
     """Resolve and check a config.
 
     Args:
         config: as Hydra composes it.
-        trust: packages approved in addition to `APPROVED`; None means the config's own `trust`.
+        trust: packages whose classes a config may name, too; None means the config's own `trust`.
+        typed: the user's overrides; a path that the user typed may lead anywhere.
 
     Raises:
         ValueError: listing every problem with its key.
     """
     try:
-        plain = OmegaConf.to_container(OmegaConf.create(config), resolve=True, throw_on_missing=True)
+        plain, shown = resolved(OmegaConf.create(config))
     except OmegaConfBaseException as error:
         at, message = str(getattr(error, "full_key", None) or "config"), str(error)
         if "Missing mandatory value" in message:
             raise ValueError(f"{at} is missing: add {at}=...") from error
         raise ValueError(f"{at}: {message.splitlines()[0]}") from error
-    assert isinstance(plain, dict)
-    return check_plain({str(k): v for k, v in plain.items()}, trust)
+    return replace(check_plain(plain, trust, typed), plain=shown)
 
 
-def check_plain(plain: dict[str, Any], trust: list[str] | None = None) -> Checked:
+def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
     """Check a config that is already resolved, as `check` does."""
     faults = Faults("config")
     keys, sweep = list(_signature(Run)[0]), plain.get("sweep") or {}
@@ -144,41 +141,58 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None) -> Checke
         _checked_value(f"sweep.{key}", sweep[key], _adapter(Sweep, key), faults)
     faults.raise_if_any()
     run = Run(**values)
-    approved = {**APPROVED, **{f"{package}.": None for package in (run.trust if trust is None else trust)}}
-    groups = {g: _node(plain[g], g, approved, faults, GIVEN.get(g, ())) for g in GROUPS if g in plain}
+    trusted = run.trust if trust is None else trust
+    groups = {g: _node(plain[g], g, g, trusted, faults, GIVEN.get(g, ())) for g in GROUPS if g in plain}
+    _check_paths(plain, typed, faults)
     faults.raise_if_any()
     return Checked(plain, run, groups)
 
 
-def _node(value: Any, where: str, approved: Approved, faults: Faults, given: tuple[str, ...] = ()) -> Any:
+def _check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> None:
+    """Check that the paths in a config stay below the folder in which they are used, unless the user typed them."""
+    by_user = {override.split("=", 1)[0].lstrip("+") for override in typed}
+    for group, names in PATHS.items():
+        values = plain.get(group)
+        if not isinstance(values, dict):
+            continue
+        for name in names:
+            path, key = str(values.get(name) or ""), f"{group}.{name}"
+            if key not in by_user and (Path(path).is_absolute() or ".." in re.split(r"[/\\]", path)):
+                faults.add(f"{key}={path} leads out of the folder: give it on the command line if you want it")
+
+
+def _node(
+    value: Any, where: str, place: str, trusted: Sequence[str], faults: Faults, given: tuple[str, ...] = ()
+) -> Any:
     """A checked copy of a part of a config, in which every dict with a `_target_` is a `Node`."""
     if isinstance(value, list):
-        return [_node(v, f"{where}[{i}]", approved, faults) for i, v in enumerate(value)]
+        return [_node(v, f"{where}[{i}]", "", trusted, faults) for i, v in enumerate(value)]
     if not isinstance(value, dict):
         return value
     if "_target_" not in value:
-        return {k: _node(v, f"{where}.{k}", approved, faults) for k, v in value.items()}
+        inside = "callbacks" if where == "callbacks" else ""  # only a callback is one of several, each with its name
+        return {k: _node(v, f"{where}.{k}", inside, trusted, faults) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
-    if path in SPECS:
+    if path in SPECS and path in approved(place):
         own = Faults("config")
-        arguments = _arguments(SPECS[path], value, where, approved, own, given)
+        arguments = _arguments(SPECS[path], value, where, trusted, own, given)
         if not own.found or not path.startswith("lightning."):  # Lightning's Trainer takes more than its spec lists
             faults.found += own.found
-            return Node(path, arguments, is_partial)
+            return Node(path, place, arguments, is_partial)
     try:
-        target = locate(str(value["_target_"]), approved)
+        target = locate(path, place, trusted)
     except ValueError as error:
         faults.add(f"{where}: {error}")
         return None
-    arguments = _arguments(target, value, where, approved, faults, given)
-    return Node(f"{target.__module__}.{target.__qualname__}", arguments, is_partial, target)
+    arguments = _arguments(target, value, where, trusted, faults, given)
+    return Node(f"{target.__module__}.{target.__qualname__}", place, arguments, is_partial, target)
 
 
 def _arguments(
     target: Callable[..., Any],
     value: dict[str, Any],
     where: str,
-    approved: Approved,
+    trusted: Sequence[str],
     faults: Faults,
     given: tuple[str, ...],
 ) -> dict[str, Any]:
@@ -190,13 +204,13 @@ def _arguments(
     for key, entry in value.items():
         if key in SPECIAL:
             continue
-        if key not in names and not (open_ended and not str(key).startswith("_")):
+        if key in given or (key not in names and not (open_ended and not str(key).startswith("_"))):
             faults.add(
                 f"unknown key '{where}.{key}'{did_you_mean(str(key), names)}; "
                 f"{target.__name__} takes {', '.join(names)}"
             )
             continue
-        checked = _node(entry, f"{where}.{key}", approved, faults)
+        checked = _node(entry, f"{where}.{key}", "", trusted, faults)
         if not _holds_node(checked) and key in hints:
             checked = _checked_value(f"{where}.{key}", checked, _adapter(target, str(key)), faults)
         arguments[str(key)] = checked

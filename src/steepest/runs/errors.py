@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from steepest.data.faults import did_you_mean
+from steepest.runs.environment import masked
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
 TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.command` overwrites
@@ -42,7 +43,7 @@ def say_or_raise(error: Exception) -> NoReturn:
     message = explain(error)
     if message is None or os.environ.get(TRACEBACK, "0") not in ("0", ""):
         raise error
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{masked(message)}\n")
     sys.exit(BAD_INPUT)
 
 

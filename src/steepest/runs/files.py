@@ -25,6 +25,25 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def is_below(folder: Path, path: Path) -> bool:
+    """Whether a path, with its links followed, is inside a folder."""
+    inner, outer = path.resolve(), folder.resolve()
+    return inner != outer and inner.is_relative_to(outer)
+
+
+def check_links(folder: Path) -> None:
+    """Refuse a folder with links that lead out of it: writing to such a file would change another one.
+
+    Raises:
+        ValueError: naming a link.
+    """
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            if path.is_symlink() and not is_below(folder, path):
+                raise ValueError(f"{path} is a link that leads out of {folder}: replace it by what it leads to")
+
+
 def now() -> str:
     """The current time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -8,44 +8,74 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.utils import get_args_parser
-from hydra.core.config_loader import ConfigLoader
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
 
-CORE_PLUGINS = "hydra._internal.core_plugins."  # the package of Hydra's launchers and sweepers
+# Checks what a file adds to the config, as plain data: the file, its content, whether it is at its own place in the
+# config, and the packages that the command line trusts.
+FileCheck = Callable[[Path | None, Any, bool, Sequence[str]], None]
+ConfigCheck = Callable[[DictConfig], None]  # checks a composed config
 
 
-# Checks a composed config; its arguments are the config, the loader, the config's name and the overrides.
-ConfigCheck = Callable[[DictConfig, ConfigLoader, str | None, list[str]], None]
+def check_every_config(check_file: FileCheck, check: ConfigCheck) -> None:
+    """Check each file that Hydra reads and each config that it composes, before it calls what the config names.
 
-
-def check_every_config(check: ConfigCheck) -> None:
-    """Call `check` for every config that Hydra composes in this process, before Hydra calls what the config names.
-
-    Hydra has no hook for this: it builds its callbacks, sweeper and launcher as soon as a config is composed.
+    Hydra has no hook for this: it builds its callbacks, sweeper and launcher as soon as a config is composed. The
+    primary config's `hydra.searchpath` is used, and may import a package, before any file is composed.
     """
-    compose = ConfigLoaderImpl.load_configuration
+    compose, read = ConfigLoaderImpl.load_configuration, ConfigLoaderImpl._load_single_config
     if hasattr(compose, "__wrapped__"):
         return
+    trusted: list[str] = []  # by the command line whose config is being composed
 
     @wraps(compose)
     def load_configuration(self: ConfigLoaderImpl, config_name: str | None, overrides: list[str], **how: Any) -> Any:
+        typed = [o.value() for o in OverridesParser.create().parse_overrides(overrides) if o.key_or_group == "trust"]
+        trusted[:] = [str(package) for packages in typed if isinstance(packages, list) for package in packages]
+        primary = self.repository.load_config(config_name) if config_name else None
+        if primary is not None:
+            check_file(_file(primary, str(config_name)), _plain(primary.config), True, trusted)
         config = compose(self, config_name, overrides, **how)
-        check(config, self, config_name, overrides)
+        _hide_copied_environment(config)
+        check(config)
         return config
 
+    @wraps(read)
+    def load_single_config(self: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        found, path = read(self, default, repo), str(default.config_path)
+        raw = repo.load_config(config_path=path)
+        group, at = path.rpartition("/")[0].replace("/", "."), default.package or ""
+        header = "" if raw is None else str(raw.header["package"] or "").removeprefix("_global_").lstrip(".")
+        check_file(_file(found, path), _plain(found.config), at in ("", group, header), trusted)
+        return found
+
     ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign, assignment]
+    ConfigLoaderImpl._load_single_config = load_single_config  # type: ignore[method-assign]
 
 
-def primary_config(loader: ConfigLoader, name: str | None) -> DictConfig | None:
-    """The config file that a command names, without the files that it includes."""
-    assert isinstance(loader, ConfigLoaderImpl)
-    primary = loader.repository.load_config(name) if name else None
-    return primary.config if primary is not None and isinstance(primary.config, DictConfig) else None
+def _file(found: ConfigResult, path: str) -> Path | None:
+    """The file that a config comes from; None if it is part of an installed package."""
+    scheme, _, folder = found.path.partition("://")
+    return Path(folder, f"{path.removesuffix('.yaml')}.yaml").resolve() if scheme == "file" else None
+
+
+def _plain(config: Any) -> Any:
+    return OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config
+
+
+def _hide_copied_environment(config: DictConfig) -> None:
+    """Keep the values of `hydra.job.env_copy` out of .hydra/hydra.yaml: Hydra copies them into the config."""
+    for name in config.hydra.job.env_copy:
+        config.hydra.job.env_set[name] = f"${{oc.env:{name}}}"
 
 
 def override_dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from steepest.runs.environment import masked
 from steepest.runs.files import write_text
 from steepest.runs.quoting import train_command
 
@@ -33,6 +34,6 @@ def failed(
     """
     again = train_command(o for o in overrides if not o.startswith("sweep."))
     lines = [message, "", "To run this job alone:", f"  {again}", "", *details]
-    write_text(folder / "error.txt", "\n".join(lines).rstrip() + "\n")
+    write_text(folder / "error.txt", masked("\n".join(lines).rstrip()) + "\n")
     if OmegaConf.select(config, "sweep.on_error") == "stop":
         write_text(sweep / FIRST_FAILURE, f"{folder.name}\n")

@@ -66,7 +66,7 @@ class Trial:
             return ""
         frozen = storage.get_trial(trial)
         if self._pruner is None:
-            self._pruner = make(json.loads(frozen.user_attrs[PRUNER]), "optuna.pruners.")
+            self._pruner = make(json.loads(frozen.user_attrs[PRUNER]), "hydra.sweeper.pruner")
         if not self._pruner.prune(study, frozen):
             return ""
         reason = (
@@ -145,18 +145,18 @@ def _study_here(where: str, name: str, process: int) -> tuple[BaseStorage, Study
     return storage, optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
 
 
-def make(node: Mapping[str, Any], below: str, **given: Any) -> Any:
+def make(node: Mapping[str, Any], place: str, **given: Any) -> Any:
     """Build a sampler or a pruner from its node.
 
     Args:
         node: `_target_` and arguments.
-        below: the only package that the node may name, with a dot at the end.
+        place: where the node stands, as in `approved.CLASSES`.
         given: arguments to add if the constructor takes them and the node does not set them.
 
     Raises:
         ValueError: for an invalid target, key or value.
     """
-    target = locate(str(node["_target_"]), {below: object})
+    target = locate(str(node["_target_"]), place)
     takes = list(inspect.signature(target).parameters)
     arguments = {name: value for name, value in given.items() if name in takes}
     for key, value in node.items():
@@ -166,7 +166,7 @@ def make(node: Mapping[str, Any], below: str, **given: Any) -> Any:
             raise ValueError(
                 f"{target.__name__} has no '{key}'{did_you_mean(str(key), takes) or '.'} It takes {', '.join(takes)}"
             )
-        arguments[str(key)] = make(value, below) if isinstance(value, Mapping) and "_target_" in value else value
+        arguments[str(key)] = make(value, place) if isinstance(value, Mapping) and "_target_" in value else value
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".* is experimental")  # the config asks for it by name

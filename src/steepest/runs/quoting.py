@@ -11,6 +11,8 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from steepest.runs.untrusted import refused_overrides
+
 # A path or a word without special characters of Hydra's grammar.
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 _WORDS = {"null", "true", "false", "nan", "inf"}  # Hydra reads these as values of other types
@@ -36,7 +38,13 @@ def resume_run_command(folder: Path | str) -> str:
     return train_command([f"resume={hydra_quoted(str(folder))}"])
 
 
-def resume_sweep_command(folder: Path | str) -> str:
-    """The shell command that continues a sweep."""
+def resume_sweep_command(folder: Path | str, overrides: Iterable[str] = ()) -> str:
+    """The shell command that continues a sweep.
+
+    Args:
+        folder: the sweep's.
+        overrides: those that it was started with; the user types again what a file must not give.
+    """
     text = str(folder)
-    return f"steepest resume {shlex.quote(f'./{text}' if text.startswith('-') else text)}"
+    words = [f"./{text}" if text.startswith("-") else text, *refused_overrides(overrides)]
+    return shlex.join(["steepest", "resume", *words])

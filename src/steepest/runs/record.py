@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import platform
 import shlex
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,7 +19,9 @@ import yaml
 from steepest.data.batches import PreparedData
 from steepest.evaluate.evaluation import Evaluation
 from steepest.runs.defaults import as_single_run
+from steepest.runs.environment import masked
 from steepest.runs.files import now, read_json, write_text
+from steepest.runs.revision import checkout
 
 Status = Literal["running", "finished", "stopped", "failed"]
 VERSIONS = ("steepest", "torch", "lightning", "hydra-core", "omegaconf", "tensorboard", "pandas", "numpy")
@@ -52,7 +53,7 @@ class RunRecord:
             "command": shlex.join([Path(sys.executable).name, *sys.argv]),
             "overrides": before.get("overrides", self.overrides),
             "versions": _versions(),
-            "git": _git(),
+            "git": checkout(),
             "started": before.get("started", now()),
             "resumed": [*before.get("resumed", []), now()] if self.resumed else [],
             "ended": None,
@@ -123,7 +124,7 @@ class RunRecord:
         part.replace(path)
 
     def _end_facts(self, status: Status, reason: str) -> None:
-        self.facts |= {"status": status, "stop_reason": reason, "ended": now()}
+        self.facts |= {"status": status, "stop_reason": masked(reason), "ended": now()}
         self._write_facts()
 
     def _write_facts(self) -> None:
@@ -144,7 +145,7 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
         checksum = hashlib.sha256(windows.price_T.numpy().tobytes()).hexdigest()
     empty = [p for p, part in windows.parts.items() if not len(part)]
     return {
-        "source": Path(path).name if path else type(data.dataset).__name__,
+        "source": masked(Path(path).name) if path else type(data.dataset).__name__,
         "sha256": checksum,
         "rows": len(windows.price_T),
         "series": windows.names,
@@ -157,24 +158,9 @@ def device_name(device: torch.device) -> str:
     """The name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type} ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
 
 
 @cache
 def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in VERSIONS}
-
-
-@cache
-def _git() -> dict[str, Any]:
-    """The revision of the checkout that this code runs from; nulls outside a checkout."""
-    here = Path(__file__).resolve().parent
-
-    def git(*words: str) -> str | None:
-        try:
-            return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            return None
-
-    changes = git("status", "--porcelain")
-    return {"revision": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}

@@ -1,4 +1,4 @@
-"""The allow-list of `_target_`s: a config cannot import or call anything else. No torch at import.
+"""Which classes a config may name, and where: it cannot import or call anything else. No torch at import.
 
 Two places call what a config names: a run (`runs/config.py`), and Hydra itself, which builds the callbacks, the sweeper
 and the launcher of its `hydra` node as soon as it has composed a config. `guard_hydra` guards the second place.
@@ -6,56 +6,44 @@ and the launcher of its `hydra` node as soon as it has composed a config. `guard
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.experimental.callback import Callback
-from hydra.plugins.plugin import Plugin
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from steepest.data.faults import Faults
-from steepest.runs.hydra_internals import CORE_PLUGINS, check_every_config, primary_config
+from steepest.runs.approved import EXTRAS, approved
+from steepest.runs.hydra_internals import check_every_config
+from steepest.runs.untrusted import check_file
 
-EXTRAS = {  # packages that shipped configs name -> the extra that installs each
-    "hydra_plugins.hydra_joblib_launcher.": "joblib",
-    "hydra_plugins.hydra_submitit_launcher.": "slurm",
-    "hydra_plugins.hydra_ray_launcher.": "ray",
-    "optuna.": "tune",
-}
-
-# Dotted prefix -> the required base class (a class, or a path that is imported on use), or None for anything there.
-Approved = Mapping[str, type | str | None]
-
-# What the `hydra` node may name. Hydra imports plugins before it composes a config.
-FOR_HYDRA: Approved = {
-    "steepest.": Callback,
-    CORE_PLUGINS: Plugin,
-    "hydra_plugins.": Plugin,
-    "optuna.samplers.": object,
-    "optuna.pruners.": object,
-}
 CALLED_BY_HYDRA = ("callbacks", "sweeper", "launcher")
 
 
-def locate(path: str, approved: Approved) -> Callable[..., Any]:
-    """The class or function that a `_target_` names.
+def locate(path: str, place: str, trusted: Sequence[str] = ()) -> Callable[..., Any]:
+    """The class that a `_target_` names.
 
-    The path must have an approved prefix before anything is imported. The object must also be defined under an approved
-    prefix: `steepest.x.os.system` has the right prefix, but is not part of this package.
+    Nothing is imported before its path is approved. What a trusted package has at this path must also be defined in a
+    trusted package: `mine.os.system` has the right prefix, but is not part of `mine`.
+
+    Args:
+        path: the `_target_`.
+        place: where it stands, as in `approved.CLASSES`.
+        trusted: packages whose classes and functions may stand anywhere.
 
     Raises:
         ValueError: naming the path and what is approved.
     """
-    allowed = f"approved are {', '.join(sorted(approved))}; add a package you trust with trust=[PACKAGE]"
-    if _prefix(path, approved) is None:
-        raise ValueError(f"_target_ '{path}' is not approved: {allowed}")
+    listed, by_trust = approved(place), _below(path, trusted)
+    allowed = f"approved are {', '.join(sorted(listed))}; " if listed else ""
+    refusal = f"not approved for {place}: {allowed}add a package you trust with trust=[PACKAGE]"
+    if path not in listed and not by_trust:
+        raise ValueError(f"_target_ '{path}' is {refusal}")
     if not all(part.isidentifier() for part in path.split(".")):
         raise ValueError(f"_target_ '{path}' is not a dotted name")
     found = _imported(path)
@@ -65,61 +53,39 @@ def locate(path: str, approved: Approved) -> Callable[..., Any]:
                 raise ValueError(f"_target_ '{path}' needs {package[:-1]}: pip install 'steepest[{extra}]'")
         raise ValueError(f"_target_ '{path}' does not exist")
     identity = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
-    prefix = _prefix(identity, approved)
-    if prefix is None or not (inspect.isclass(found) or inspect.isfunction(found)):
-        raise ValueError(f"_target_ '{path}' is defined as '{identity}', which is not approved: {allowed}")
-    kind = approved[prefix]
-    if isinstance(kind, str):
-        kind = _imported(kind)
-    if kind is not None and not (inspect.isclass(found) and issubclass(found, kind)):
-        wanted = "class" if kind is object else kind.__name__
-        raise ValueError(f"_target_ '{path}' is not a {wanted}: {allowed}")
+    callable_ = inspect.isclass(found) or (by_trust and inspect.isfunction(found))
+    if not callable_ or (path not in listed and not _below(identity, trusted)):
+        raise ValueError(f"_target_ '{path}' is defined as '{identity}', which is {refusal}")
     return found
 
 
 def guard_hydra() -> None:
-    """Make Hydra check each config that it composes in this process, before it builds anything from it."""
-
-    def check(config: DictConfig, loader: ConfigLoader, name: str | None, overrides: list[str]) -> None:
-        check_trust(config, loader, name, overrides)
-        check_hydra(config)
-
-    check_every_config(check)
+    """Make Hydra check each file that it reads in this process, and each config before it builds anything from it."""
+    check_every_config(check_file, check_hydra)
 
 
 def check_hydra(config: DictConfig) -> None:
-    """Check the targets in the `hydra` node against `FOR_HYDRA` and the config's `trust`.
+    """Check the targets in a composed config's `hydra` node.
 
     Raises:
         ValueError: listing every target that is not approved.
     """
     faults = Faults("config")
-    trusted: dict[str, type | str | None] = {f"{package}.": None for package in OmegaConf.select(config, "trust") or []}
+    trusted = [str(package) for package in OmegaConf.select(config, "trust") or []]
     for part in CALLED_BY_HYDRA:
         for where, target in _targets(OmegaConf.select(config, f"hydra.{part}"), f"hydra.{part}"):
             try:
-                locate(target, {**FOR_HYDRA, **trusted})
+                locate(target, _place(where), trusted)
             except ValueError as error:
                 faults.add(f"{where}: {error}")
     faults.raise_if_any()
 
 
-def check_trust(config: DictConfig, loader: ConfigLoader, name: str | None, overrides: list[str]) -> None:
-    """Refuse trust that comes from neither the command line nor train.yaml: an experiment must not trust itself.
-
-    Raises:
-        ValueError: naming the packages and the override that trusts them.
-    """
-    requested = OmegaConf.select(config, "trust") or []
-    on_command_line = any(o.key_or_group == "trust" for o in OverridesParser.create().parse_overrides(overrides))
-    if not requested or on_command_line:
-        return
-    primary = primary_config(loader, name)
-    given = [] if primary is None else OmegaConf.select(primary, "trust") or []
-    if more := [package for package in requested if package not in given]:
-        raise ValueError(
-            f"a file of this config trusts {', '.join(more)}: if you do too, add trust=[{','.join(requested)}]"
-        )
+def _place(where: str) -> str:
+    """The place in `approved.CLASSES` of a key in the `hydra` node; the key itself for other keys."""
+    if where.startswith("hydra.sweeper.pruner."):  # a pruner may wrap another
+        return "hydra.sweeper.pruner"
+    return "hydra.callbacks" if where.startswith("hydra.callbacks.") and where.count(".") == 2 else where
 
 
 def _targets(node: Any, where: str) -> Iterator[tuple[str, str]]:
@@ -158,7 +124,6 @@ def _imported(path: str) -> Any:
     return None
 
 
-def _prefix(path: str, approved: Approved) -> str | None:
-    """The longest approved prefix of a path."""
-    fitting = [p for p in approved if path == p or (p.endswith(".") and path.startswith(p))]
-    return max(fitting, key=len, default=None)
+def _below(path: str, packages: Sequence[str]) -> bool:
+    """Whether a dotted path is below one of these packages."""
+    return any(path.startswith(f"{package}.") for package in packages)

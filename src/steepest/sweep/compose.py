@@ -303,6 +303,8 @@ def _marked(composed: DictConfig, leaves: dict[str, Any]) -> Marked | None:
         marked_folders = [str(task.hydra.sweep.dir), str(task.hydra.sweep.subdir)]
     except OmegaConfBaseException:
         return None
+    if "oc.env" in asked:  # the records keep the names of environment variables, not their values
+        return None
     hydra["runtime"]["output_dir"] = next(marks)
     marked = Marked(
         plain,

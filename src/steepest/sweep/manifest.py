@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from steepest.runs.files import now, read_json, write_text
+from steepest.runs.files import check_links, is_below, now, read_json, write_text
+from steepest.runs.quoting import resume_sweep_command
+from steepest.runs.untrusted import refused_overrides
 
 State = Literal["waiting", "running", "finished", "failed"]
 NAME = "sweep.json"
@@ -52,7 +55,7 @@ class Manifest:
 
     Attributes:
         folder: the sweep's folder.
-        command: how to start the sweep again: program, working directory, and the overrides of the task and of Hydra.
+        command: how the sweep was started: program, working directory, and the overrides of the task and of Hydra.
         objective: the score that ranks its jobs.
         config: the config without the varied values; a resumed sweep must have the same one.
         jobs: by id.
@@ -72,22 +75,55 @@ class Manifest:
         """Read the manifest in a sweep's folder.
 
         Raises:
-            ValueError: if the folder has no readable sweep.json.
+            ValueError: if the folder has no readable sweep.json, or leads out of itself.
         """
         path = folder / NAME
         if not path.exists():
             raise ValueError(f"{folder} holds no sweep: there is no {NAME} in it; give the folder of a sweep")
+        check_links(folder)
         from pydantic import TypeAdapter  # a tenth of a second, needed only where a sweep is read
 
         try:
             content = json.loads(path.read_text())
             jobs = {job["id"]: job for job in content["jobs"]}
-            return TypeAdapter(cls).validate_python(content | {"folder": folder, "jobs": jobs})
+            manifest = TypeAdapter(cls).validate_python(content | {"folder": folder, "jobs": jobs})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{path} cannot be read ({_reason(error)}). Restore it from a copy, or start the sweep again with "
                 "another hydra.sweep.dir; the folders of the finished jobs stay unchanged"
             ) from None
+        for job in manifest.jobs.values():
+            if job.folder is not None and not is_below(folder, folder / job.folder):
+                raise ValueError(f"{path}: the folder of job {job.job}, {job.folder}, is not below {folder}")
+        return manifest
+
+    def again(self, typed: Sequence[str]) -> list[str]:
+        """The overrides that start the sweep again.
+
+        Args:
+            typed: the overrides of the sweep's command that only the user may give, as the user types them now.
+
+        Raises:
+            ValueError: if sweep.json has more of them, or if the sweep was started in another folder.
+        """
+        path, recorded = self.folder / NAME, []
+        for key in ("task", "hydra"):
+            overrides = self.command.get(key)
+            if not isinstance(overrides, list) or not all(isinstance(override, str) for override in overrides):
+                raise ValueError(f"{path}: command has no {key}, a list of overrides: restore the file from a copy")
+            recorded += overrides
+        command = resume_sweep_command(self.folder, recorded)
+        more = [override for override in typed if override not in recorded]
+        if more:
+            raise ValueError(f"the sweep was not started with {', '.join(more)}: to continue it, {command}")
+        if any(override not in typed for override in refused_overrides(recorded)):
+            raise ValueError(
+                f"{path} has overrides that a file must not give for you. If you want them, type them: {command}"
+            )
+        started = Path(str(self.command.get("folder")))
+        if started.is_dir() and not started.samefile(Path.cwd()):
+            raise ValueError(f"the sweep was started in {started}, where its paths begin: run this command there")
+        return recorded
 
     def write(self) -> None:
         """Write sweep.json."""
@@ -181,6 +217,14 @@ def changed_keys(before: Any, now: Any, at: str = "") -> list[str]:
         keys = dict.fromkeys([*before, *now])
         return [c for k in keys for c in changed_keys(before.get(k), now.get(k), f"{at}.{k}" if at else str(k))]
     return [] if before == now else [at]
+
+
+def remove_attempt(sweep: Path, job: JobState) -> None:
+    """Remove the folder of a job's earlier attempt, which `begin_job` marked as this job's."""
+    folder = sweep / str(job.folder)
+    start, problem = read_record(folder / "job.json")
+    if problem or (start and start.get("overrides") == job.overrides):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def job_number(sweep: Path, folder: Path, default: int) -> int:

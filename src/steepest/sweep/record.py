@@ -32,7 +32,7 @@ from steepest.runs.files import now, write_text
 from steepest.runs.jobs import FIRST_FAILURE, SWEEP, stopped
 from steepest.runs.quoting import hydra_quoted, resume_sweep_command, train_command
 from steepest.sweep.compose import SUBDIR, Composer
-from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, changed_keys, job_number
+from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, changed_keys, job_number, remove_attempt
 from steepest.sweep.requirements import DISTINCT, check_folders, check_processes
 from steepest.sweep.results import Row, result, results_csv
 from steepest.sweep.table import print_table
@@ -87,8 +87,9 @@ class SweepRecord(Callback):
             self.manifest = _resumed(absolute, plain)
         elif (folder / NAME).exists():
             raise ValueError(
-                f"{folder} already holds a sweep: continue it with {resume_sweep_command(folder)}, or choose another "
-                "hydra.sweep.dir"
+                f"{folder} already holds a sweep: continue it with "
+                f"{resume_sweep_command(folder, [*_typed(config, 'task'), *_typed(config, 'hydra')])}, or choose "
+                "another hydra.sweep.dir"
             )
         else:
             command = {
@@ -161,7 +162,7 @@ class SweepRecord(Callback):
         for state in states:
             if state.status != "finished":
                 if state.started is not None:
-                    shutil.rmtree(manifest.folder / str(state.folder), ignore_errors=True)
+                    remove_attempt(manifest.folder, state)
                 state.status, state.started, state.ended, state.error = "waiting", None, None, None
         manifest.write()
         return states

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from steepest.runs.environment import masked
 from steepest.sweep.manifest import Manifest
 
 MAX_NAMED = 8  # maximum number of jobs in a message
@@ -42,6 +43,11 @@ def check_folders(manifest: Manifest, sweeps: Mapping[int, str]) -> None:
     for path, numbers in jobs.items():
         if not Path(path).is_relative_to(root) or path == root:
             raise ValueError(f"hydra.sweep.subdir puts {_named(numbers)} into {path}, not into a folder below {root}")
+        if masked(path) != path:
+            raise ValueError(
+                f"hydra.sweep.subdir puts the value of an environment variable into the folder's name of "
+                f"{_named(numbers)}: leave it out"
+            )
         longest = max((len(os.fsencode(name)) for name in Path(path).parts), default=0)
         if longest > LONGEST_NAME:
             raise ValueError(

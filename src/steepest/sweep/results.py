@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from steepest.evaluate.cells import inert
 from steepest.evaluate.names import better
 from steepest.runs.quoting import train_command
 from steepest.sweep.manifest import JobState, Manifest, read_record
@@ -62,9 +63,9 @@ def results_csv(rows: list[Row]) -> str:
         flat.append({"job": row["job"]} | varied | rest)
     columns = list(dict.fromkeys(key for row in flat for key in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="")
-    writer.writeheader()
-    writer.writerows(flat)
+    writer = csv.writer(text)
+    for cells in [columns, *([row.get(column, "") for column in columns] for row in flat)]:
+        writer.writerow([inert(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue()
 
 

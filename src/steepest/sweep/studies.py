@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from steepest.evaluate.names import better
@@ -13,6 +16,33 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 SWEEP, PLACE, OBJECTIVE = "sweep", "place", "objective"  # attributes: of a trial, its sweep and place in it; of a study
+
+
+# What the state of Optuna's CMA-ES sampler consists of. Optuna keeps it in the study as a pickle.
+STATE = {
+    ("cmaes._cma", "CMA"),
+    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+}
+
+
+class _StateUnpickler(pickle.Unpickler):
+    """Loads a state of CMA-ES, and calls nothing else: a study may come from elsewhere."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in STATE:
+            raise ValueError(f"the study holds a pickle that names {module}.{name}, which is no state of CMA-ES")
+        return super().find_class(module, name)
+
+
+def guard_pickles() -> None:
+    """Make Optuna's CMA-ES sampler load only its own state from a study."""
+    from optuna.samplers import _cmaes
+
+    _cmaes.pickle = SimpleNamespace(  # type: ignore[assignment]
+        dumps=pickle.dumps, loads=lambda data: _StateUnpickler(io.BytesIO(data)).load()
+    )
 
 
 def open_study(
@@ -32,6 +62,7 @@ def open_study(
     """
     import optuna
 
+    guard_pickles()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction: Literal["maximize", "minimize"] = "maximize" if better(objective) == "max" else "minimize"
     study = optuna.create_study(

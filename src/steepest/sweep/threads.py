@@ -24,6 +24,7 @@ from steepest.engine.pythonlock import hold
 from steepest.evaluate.names import worst
 from steepest.runs.config import Checked, check_plain
 from steepest.runs.defaults import as_single_run
+from steepest.runs.environment import MaskedFormatter
 from steepest.runs.errors import explain
 from steepest.runs.files import write_text
 from steepest.runs.jobs import failed, stopped
@@ -80,7 +81,7 @@ def plan(
             alone.setdefault("its config has parts that only Hydra can resolve", []).append(number)
             continue
         try:
-            checked = check_plain(planned.plain)
+            checked = check_plain(planned.plain, typed=planned.overrides)
         except ValueError:
             alone.setdefault("its config is refused", []).append(number)
             continue
@@ -230,7 +231,7 @@ class _ThreadLogs(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter(FORMAT))
+        self.setFormatter(MaskedFormatter(FORMAT))
         self.files: dict[int, Any] = {}
 
     @contextmanager

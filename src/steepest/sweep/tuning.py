@@ -111,7 +111,7 @@ class Tuning:
         self.offset = int(before.get("known", 0))
         # Invalid options raise here, before the sweep creates a folder or trains anything.
         self.sampler_at(0)
-        make(self.pruner, "optuna.pruners.")
+        make(self.pruner, "hydra.sweeper.pruner")
         if not self.dry and options.storage is None:
             self.folder.mkdir(parents=True, exist_ok=True)
         self.opened = InMemoryStorage() if self.dry else open_storage(self.storage, repair=True)
@@ -171,7 +171,7 @@ class Tuning:
         one_sequence = str(self.sampler["_target_"]).rsplit(".", 1)[-1] in ONE_SEQUENCE
         return make(
             self.sampler,
-            "optuna.samplers.",
+            "hydra.sweeper.sampler",
             seed=self.options.seed if one_sequence else seed,
             independent_sampler=RandomSampler(seed),  # for values that the sampler itself cannot propose
         )

@@ -1,0 +1,86 @@
+"""The classes that a config may name, by the place where each may stand. No prefixes, and no torch.
+
+None of these runs programs, opens files for writing outside the run's folder, or evaluates text when it is built.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+# Place -> module -> names. A config may use any module listed here for a name.
+CLASSES: dict[str, dict[str, str]] = {
+    "data": {
+        "steepest": "PriceFile RandomWalk ShippedPrices Table YahooPrices Curve Line Rings Sigmoid",
+        "steepest.data.sources": "PriceFile RandomWalk ShippedPrices Table YahooPrices",
+        "steepest.data.formulas": "Curve Line Rings Sigmoid",
+    },
+    "model": {
+        "steepest": "LinearPredictor MLPPredictor ManualPredictor",
+        "steepest.lightning.predictors": "LinearPredictor MLPPredictor",
+        "steepest.lightning.manual": "ManualPredictor",
+    },
+    "optimizer": {
+        "torch.optim": "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LBFGS NAdam RAdam RMSprop Rprop SGD",
+    },
+    "scheduler": {
+        "torch.optim.lr_scheduler": "ConstantLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR "
+        "LinearLR MultiStepLR OneCycleLR PolynomialLR ReduceLROnPlateau StepLR",
+    },
+    "stop": {
+        "steepest.runs.stops": "EarlyStop Epochs Stationary Threshold",
+        "lightning.pytorch.callbacks": "EarlyStopping Timer",
+    },
+    "callbacks": {
+        "steepest.observe.audit": "Audit Parity",
+        "steepest.observe.curvature": "Curvature Escape",
+        "steepest.observe.pictures": "Pictures",
+        "steepest.observe.progress": "RunProgress",
+        "steepest.observe.recorder": "Recorder",
+        "steepest.observe.updates": "GradientNoise StepQuality",
+        "steepest.observe.vitals": "Vitals",
+        "lightning.pytorch.callbacks": "DeviceStatsMonitor EarlyStopping GradientAccumulationScheduler "
+        "LearningRateMonitor ModelSummary RichModelSummary RichProgressBar StochasticWeightAveraging TQDMProgressBar "
+        "Timer",
+    },
+    "trainer": {"lightning.pytorch": "Trainer", "lightning.pytorch.trainer.trainer": "Trainer"},
+    "logger": {"steepest.lightning.events": "EventLogger"},
+    "hydra.callbacks": {
+        "steepest.sweep.record": "SweepRecord",
+        "steepest.course.lesson": "Lesson",
+        "hydra.experimental.callbacks": "LogJobReturnCallback",
+    },
+    "hydra.launcher": {
+        "hydra._internal.core_plugins.basic_launcher": "BasicLauncher",
+        "hydra_plugins.steepest_launchers.threads": "ThreadsLauncher",
+        "hydra_plugins.steepest_launchers.processes": "ProcessesLauncher",
+        "hydra_plugins.hydra_joblib_launcher.joblib_launcher": "JoblibLauncher",
+        "hydra_plugins.hydra_submitit_launcher.submitit_launcher": "LocalLauncher SlurmLauncher",
+        "hydra_plugins.hydra_ray_launcher.ray_launcher": "RayLauncher",
+    },
+    "hydra.sweeper": {
+        "hydra._internal.core_plugins.basic_sweeper": "BasicSweeper",
+        "hydra_plugins.steepest_sweepers.tune": "TuneSweeper",
+    },
+    "hydra.sweeper.sampler": {
+        "optuna.samplers": "BruteForceSampler CmaEsSampler GPSampler GridSampler NSGAIISampler QMCSampler "
+        "RandomSampler TPESampler",
+    },
+    "hydra.sweeper.pruner": {
+        "optuna.pruners": "HyperbandPruner MedianPruner NopPruner PatientPruner PercentilePruner "
+        "SuccessiveHalvingPruner ThresholdPruner WilcoxonPruner",
+    },
+}
+EXTRAS = {  # packages that shipped configs name -> the extra that installs each
+    "hydra_plugins.hydra_joblib_launcher.": "joblib",
+    "hydra_plugins.hydra_submitit_launcher.": "slurm",
+    "hydra_plugins.hydra_ray_launcher.": "ray",
+    "optuna.": "tune",
+}
+# Arguments that are paths. They stay below the folder in which the class works.
+PATHS = {"data": ("cache",), "logger": ("name", "version")}
+
+
+@cache
+def approved(place: str) -> frozenset[str]:
+    """The dotted names of the classes that may stand in a place; empty for a place that takes none."""
+    return frozenset(f"{module}.{name}" for module, names in CLASSES.get(place, {}).items() for name in names.split())

@@ -1,0 +1,65 @@
+"""Environment variables in configs: constructors get their values; records, messages and logs do not."""
+
+import json
+import logging
+
+import pytest
+from conftest import composed
+from omegaconf import OmegaConf
+
+from steepest.runs import environment
+from steepest.runs.config import check
+from steepest.runs.environment import MaskedFormatter, masked
+
+SECRET = 'hunter2 "quoted" <x>'
+
+
+@pytest.fixture(autouse=True)
+def _secret(monkeypatch):
+    monkeypatch.setenv("MY_SECRET", SECRET)
+    monkeypatch.setattr(environment, "_read", {})
+
+
+def test_a_constructor_gets_the_value_and_the_record_keeps_the_name():
+    checked = check(
+        composed("data=csv", "data.path='x/${oc.env:MY_SECRET}.csv'", "objective=${oc.env:NONE_SUCH,val/loss}")
+    )
+    assert checked.groups["data"]().path == f"x/{SECRET}.csv"
+    assert checked.plain["data"]["path"] == "x/${oc.env:MY_SECRET}.csv"
+    assert checked.plain["objective"] == "val/loss", "a default is no secret"
+
+
+def test_a_value_that_reaches_another_key_is_not_in_the_record():
+    checked = check(
+        composed(
+            "data=csv", "data.path=${oc.env:MY_SECRET}", "data.date=${data.path}", "data.features=['a${data.path}']"
+        )
+    )
+    assert SECRET not in json.dumps(checked.plain)
+    assert checked.groups["data"]().features == [f"a{SECRET}"]
+    again = check(OmegaConf.create(json.loads(json.dumps(checked.plain))))
+    assert again.groups["data"]().features == [f"a{SECRET}"], "a resumed run reads the variable again"
+
+
+def test_messages_and_logs_show_the_name_instead_of_the_value(monkeypatch):
+    with pytest.raises(ValueError, match="seed=") as caught:
+        check(composed("seed=${oc.env:MY_SECRET}"))
+    assert "hunter2" not in masked(str(caught.value))
+    assert "${oc.env:MY_SECRET}" in masked(str(caught.value))
+    assert "hunter2" not in masked(json.dumps(SECRET))
+    try:
+        raise OSError(f"no such file: {SECRET}")
+    except OSError as error:
+        record = logging.LogRecord("x", logging.INFO, "x", 1, "at %s", (SECRET,), (OSError, error, error.__traceback__))
+    line = MaskedFormatter("%(message)s").format(record)
+    assert "hunter2" not in line
+    assert line.count("${oc.env:MY_SECRET}") >= 2
+
+
+def test_nothing_of_a_failed_run_holds_the_value(command, tmp_path):
+    answer = command("data=csv", "data.path='${oc.env:MY_SECRET}'", MY_SECRET="hunter2xyz")
+    assert answer.returncode == 2
+    assert "data.path=${oc.env:MY_SECRET}: there is no such file" in answer.stderr
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.name == "train.log" for path in written)
+    assert [path for path in written if b"hunter2xyz" in path.read_bytes()] == []
