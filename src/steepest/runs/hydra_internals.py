@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
@@ -39,6 +40,16 @@ def check_every_config(check: ConfigCheck) -> None:
         return config
 
     ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign, assignment]
+
+
+def raise_errors_of_callbacks() -> None:
+    """Make errors of Hydra's callbacks end the command: Hydra only warns, and continues without them."""
+
+    def _notify(self: Callbacks, function_name: str, reverse: bool = False, **named: Any) -> None:
+        for callback in reversed(self.callbacks) if reverse else self.callbacks:
+            getattr(callback, function_name)(**named)
+
+    Callbacks._notify = _notify  # type: ignore[method-assign]
 
 
 def primary_config(loader: ConfigLoader, name: str | None) -> DictConfig | None:

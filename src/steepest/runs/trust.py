@@ -94,7 +94,7 @@ def check_hydra(config: DictConfig) -> None:
         ValueError: listing every target that is not approved.
     """
     faults = Faults("config")
-    trusted: dict[str, type | str | None] = {f"{package}.": None for package in OmegaConf.select(config, "trust") or []}
+    trusted: dict[str, type | str | None] = {f"{package}.": None for package in _trusted(config)}
     for part in CALLED_BY_HYDRA:
         for where, target in _targets(OmegaConf.select(config, f"hydra.{part}"), f"hydra.{part}"):
             try:
@@ -110,7 +110,7 @@ def check_trust(config: DictConfig, loader: ConfigLoader, name: str | None, over
     Raises:
         ValueError: naming the packages and the override that trusts them.
     """
-    requested = OmegaConf.select(config, "trust") or []
+    requested = _trusted(config)
     on_command_line = any(o.key_or_group == "trust" for o in OverridesParser.create().parse_overrides(overrides))
     if not requested or on_command_line:
         return
@@ -120,6 +120,13 @@ def check_trust(config: DictConfig, loader: ConfigLoader, name: str | None, over
         raise ValueError(
             f"a file of this config trusts {', '.join(more)}: if you do too, add trust=[{','.join(requested)}]"
         )
+
+
+def _trusted(config: DictConfig) -> list[str]:
+    found = OmegaConf.select(config, "trust")
+    if found is not None and not isinstance(found, ListConfig):
+        raise ValueError(f"trust={found!r} must be a list of packages, such as trust=[mine]")
+    return [str(package) for package in found or ()]
 
 
 def _targets(node: Any, where: str) -> Iterator[tuple[str, str]]:
