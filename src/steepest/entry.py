@@ -9,13 +9,16 @@ import atexit
 import gc
 import logging
 import os
+import shutil
 import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
@@ -26,9 +29,18 @@ from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.defaults import as_single_run
-from steepest.runs.environment import masked
-from steepest.runs.errors import FAILED, INTERRUPTED, TRACEBACK, explain, run_program, say_or_raise
+from steepest.runs.errors import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    TRACEBACK,
+    described,
+    exit_code,
+    run_program,
+    say_or_raise,
+)
 from steepest.runs.files import check_links, read_json
+from steepest.runs.hydra_internals import raise_errors_of_callbacks
 from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
@@ -76,9 +88,8 @@ def job(config: DictConfig) -> float:
     sweep = hydra.mode is RunMode.MULTIRUN
 
     remember_interrupts()
-    _compile_in_background(config)
     tame_lightning()
-    lost = worst(str(config.objective))
+    lost = _lost(config)
     # Hydra numbers the jobs of a resumed sweep from 0; job.json keeps a job's first number.
     number = read_json(folder / "job.json").get("job", hydra.job.num) if sweep else None
     if sweep and stopped(config, Path(hydra.sweep.dir)):
@@ -89,8 +100,10 @@ def job(config: DictConfig) -> float:
         # The traceback goes to the run's log; the screen shows one message.
         logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
         if not sweep:
+            if exit_code(error) == BAD_INPUT and not int(os.environ.get("LOCAL_RANK", "0")):
+                _remove_refused(folder, hydra)
             say_or_raise(error)
-        message = masked(explain(error) or f"{type(error).__name__}: {error}")
+        message = described(error)
         log.error("job %s: %s", number, message)
         lines = traceback.format_exception(error)
         failed(config, folder, Path(hydra.sweep.dir), _single_run(overrides, config), message, lines)
@@ -147,6 +160,7 @@ def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[
 def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool) -> Outcome:
     from steepest.lightning.run import run
 
+    _compile_in_background(config)
     if not sweep:
         _refuse_half_a_sweep(overrides)
     if not config.resume:
@@ -196,6 +210,26 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
     return config
 
 
+def _lost(config: DictConfig) -> float:
+    """The result of a job without an objective."""
+    with suppress(OmegaConfBaseException):  # the config is refused later
+        return worst(str(OmegaConf.select(config, "objective")))
+    return worst("")
+
+
+def _remove_refused(folder: Path, hydra: HydraConf) -> None:
+    """Remove the folder of a run that was refused before its first checkpoint, if it holds nothing else."""
+    written = (str(hydra.output_subdir), f"{hydra.job.name}.log", "run.json", "config.yaml", "events.out.tfevents.")
+    if not all(path.name.startswith(written) for path in folder.iterdir()):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    here = Path(hydra.runtime.cwd)  # hydra.job.chdir may have left it
+    with suppress(OSError):  # other runs are there
+        for parent in folder.parents:
+            if parent != here and parent.is_relative_to(here):
+                parent.rmdir()
+
+
 def _run_began(resume: str | None) -> bool:
     """Whether this folder holds a run to resume."""
     return bool(resume) and (Path(str(resume)) / "config.yaml").exists()
@@ -206,5 +240,6 @@ def _run_began(resume: str | None) -> bool:
 # message of an error in a resolver.)
 OmegaConf.register_new_resolver("run_dir", lambda resume, new: resume if _run_began(resume) else new, replace=True)
 OmegaConf.register_new_resolver("output_subdir", lambda resume: None if _run_began(resume) else ".hydra", replace=True)
+raise_errors_of_callbacks()
 # Files in conf/hydra/launcher have the names of the plugins' schemas on purpose: Hydra merges the two.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")

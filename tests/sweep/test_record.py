@@ -14,11 +14,12 @@ from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
 from steepest.runs.jobs import SWEEP
+from steepest.runs.process import processes
 from steepest.sweep import record as module
 from steepest.sweep.compose import Preview, pinned_subfolder
 from steepest.sweep.manifest import JobState, Manifest, begin_job, changed_keys, job_id, job_number, of_task
 from steepest.sweep.record import RESUMED, SweepRecord
-from steepest.sweep.requirements import check_folders, processes
+from steepest.sweep.requirements import check_folders
 from steepest.sweep.results import results_csv
 from steepest.sweep.table import print_table
 

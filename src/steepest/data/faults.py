@@ -39,6 +39,11 @@ class Faults:
         return ValueError(f"{self.where}: {len(self.found)} faults\n{lines}")
 
 
+def printable(text: str) -> str:
+    """A text with control characters written as escapes: a name or a value in it must not control the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
     """Return ``"; did you mean 'close'?"`` for the nearest of `choices`, or an empty string if none is near."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=cutoff)

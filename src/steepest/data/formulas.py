@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from steepest.data.files import VALUE
+from steepest.data.ranges import Rows, Seed
 from steepest.data.sources import RowData
 
 
@@ -22,8 +23,8 @@ class Line(RowData):
     noise: float = 0.1
     low: float = -1.0
     high: float = 1.0
-    rows: int = 200
-    seed: int = 0
+    rows: Rows = 200
+    seed: Seed = 0
 
     def read(self) -> pd.DataFrame:
         return _points(lambda x: self.a * x + self.b, self.low, self.high, self.noise, self.rows, self.seed)
@@ -39,8 +40,8 @@ class Sigmoid(RowData):
     noise: float = 0.0
     low: float = -3.0
     high: float = 4.0
-    rows: int = 200
-    seed: int = 0
+    rows: Rows = 200
+    seed: Seed = 0
 
     def read(self) -> pd.DataFrame:
         def value(x: np.ndarray) -> np.ndarray:
@@ -75,8 +76,8 @@ class Curve(RowData):
     noise: float = 0.0
     low: float = -3.0
     high: float = 3.0
-    rows: int = 500
-    seed: int = 0
+    rows: Rows = 500
+    seed: Seed = 0
 
     def read(self) -> pd.DataFrame:
         return _points(_CURVES[self.function], self.low, self.high, self.noise, self.rows, self.seed)
@@ -98,8 +99,8 @@ class Rings(RowData):
     radius: float = 1.0
     inner: float = 1.5
     outer: float = 2.0
-    rows: int = 2000
-    seed: int = 0
+    rows: Rows = 2000
+    seed: Seed = 0
     classes: bool = True
 
     def read(self) -> pd.DataFrame:
@@ -128,5 +129,8 @@ def _points(function: Callable, low: float, high: float, noise: float, rows: int
         raise ValueError(f"data.rows={rows} must be 3 or more")
     random = np.random.default_rng(seed)
     x = random.uniform(low, high, rows)
-    y = function(x) + noise * random.normal(size=rows)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = function(x) + noise * random.normal(size=rows)
+    if not np.isfinite(y).all():
+        raise ValueError(f"data.low={low:g}, data.high={high:g}, data.noise={noise:g}: numbers overflow; lower them")
     return pd.DataFrame({"x": x, VALUE: y}, index=pd.RangeIndex(1, rows + 1, name="row"))

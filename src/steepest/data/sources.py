@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from steepest.data.files import Duplicates, Missing, check_prices, read_prices, read_table
+from steepest.data.ranges import Rows, Seed
 
 log = logging.getLogger(__name__)
 
@@ -237,12 +238,12 @@ class RandomWalk(SeriesData):
         seed: the seed of the walk, independent of the run's.
     """
 
-    rows: int = 2000
+    rows: Rows = 2000
     start: float = 100.0
     drift: float = 0.0
     volatility: float = 0.01
     frequency: str = "D"
-    seed: int = 0
+    seed: Seed = 0
 
     def read(self) -> pd.DataFrame:
         if self.rows < 3:

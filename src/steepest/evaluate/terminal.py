@@ -6,9 +6,13 @@ bars, and one line per sentence.
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.text import Text
 from rich.theme import Theme
+
+from steepest.data.faults import printable
 
 BAR = "magenta"
 THEME = Theme(
@@ -19,11 +23,19 @@ THEME = Theme(
 )
 
 
+class Terminal(Console):
+    """A console on which printed texts cannot use control characters."""
+
+    def render_str(self, text: str, **style: Any) -> Text:
+        """A text with its style."""
+        return super().render_str(printable(text), **style)
+
+
 def terminal() -> Console:
     """The console for printed tables, sentences and progress bars."""
-    return Console(theme=THEME, highlight=False)
+    return Terminal(theme=THEME, highlight=False)
 
 
 def print_sentence(console: Console, sentence: str, style: str = "") -> None:
     """Print a sentence: wrapped at words in a terminal, as one line elsewhere."""
-    console.print(Text(sentence, style=style), soft_wrap=not console.is_terminal)
+    console.print(Text(printable(sentence), style=style), soft_wrap=not console.is_terminal)

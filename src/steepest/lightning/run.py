@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from steepest.evaluate.baselines import reference_losses
 from steepest.evaluate.blocks import outputs_in_blocks
@@ -40,8 +40,9 @@ from steepest.observe.theme import LIGHT, THEMES
 from steepest.runs.checkpoints import TRACKER, load
 from steepest.runs.checks import check_objective
 from steepest.runs.config import Checked, check
+from steepest.runs.errors import described
 from steepest.runs.files import read_json
-from steepest.runs.finish import end_early, finish
+from steepest.runs.finish import end_early, ended, finish
 from steepest.runs.process import interrupts, keep_freed_memory
 from steepest.runs.pruning import trial_of
 from steepest.runs.quoting import resume_run_command
@@ -103,7 +104,7 @@ def run(
         return _run(check(_objective_without_val(config, record), trust, overrides), folder, record, resume, alone)
     except Exception as error:
         if first:
-            record.fail(f"{type(error).__name__}: {error}")
+            record.fail(described(error))
         raise
 
 
@@ -176,8 +177,12 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         tracker = tracking.tracker
         if not trainer.is_global_zero:
             return Outcome({"status": status, "stop_reason": reason}, None)
+        if tracker is None and status != "finished":  # before the first update
+            record.fail(reason)
+            return Outcome({"status": status, "stop_reason": reason}, None)
         if tracker is None:
             raise ValueError(f"trainer.limit_train_batches={trainer.limit_train_batches}: there is nothing to train on")
+        status, reason = ended(tracker, status, reason)
         seconds = time.perf_counter() - started
         if status != "finished":
             return Outcome(end_early(tracker, record, status, reason, seconds), None)
@@ -304,8 +309,8 @@ def _engine(model: Predictor, trainer: Trainer, record: RunRecord) -> tuple[str,
 
 def _objective_without_val(config: DictConfig, record: RunRecord) -> DictConfig:
     """Replace the objective by that of the training part if there is no validation part, and note it."""
-    split, objective = OmegaConf.select(config, "data.split"), str(config.objective)
-    if split is None or len(split) != 3 or split[1] != 0 or not objective.startswith("val/"):
+    split, objective = OmegaConf.select(config, "data.split"), str(OmegaConf.select(config, "objective"))
+    if not (isinstance(split, ListConfig) and len(split) == 3 and split[1] == 0 and objective.startswith("val/")):
         return config
     config = config.copy()
     config.objective = f"train/{objective.removeprefix('val/')}"

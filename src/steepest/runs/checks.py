@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from steepest.data.windows import Windows
+from steepest.evaluate.blocks import ROWS
 from steepest.evaluate.names import CLASS_METRICS, DIRECTION_METRICS, VALUE_METRICS
 from steepest.runs.config import Checked
+from steepest.runs.process import memory
+
+COPIES = 8  # of the parameters: gradient, optimizer, best epoch, checkpoint, and what builds them
+LAYERS = 4  # of a batch's units: before and after the activation, and both gradients
 
 
 def check_choices(checked: Checked, windows: Windows) -> None:
@@ -20,9 +27,25 @@ def check_choices(checked: Checked, windows: Windows) -> None:
             "model.loss=cross_entropy scores classes: set data.target=direction (for plain rows, data.classes=true), "
             "or use model.loss=mse"
         )
+    _check_size(checked, windows)
     rate = checked.groups["optimizer"].arguments.get("lr")
     if rate is not None and not 0 < float(rate) < float("inf"):
         raise ValueError(f"optimizer.lr={rate} must be above 0: gradient descent steps against the gradient")
+
+
+def _check_size(checked: Checked, windows: Windows) -> None:
+    """Raise `ValueError` for a net that does not fit into the memory."""
+    hidden, data = checked.groups["model"].arguments.get("hidden") or [], checked.groups["data"].arguments
+    units = [windows.inputs, *hidden, windows.outputs]
+    parameters = sum((before + 1) * after for before, after in pairwise(units))
+    rows = max(data.get("batch_size") or len(windows.parts["train"]), ROWS)
+    size = 8 if checked.groups["trainer"].arguments.get("precision") == "64-true" else 4
+    needed = size * (COPIES * parameters + LAYERS * rows * sum(units[1:]))
+    if needed > memory():
+        raise ValueError(
+            f"model.hidden={list(hidden)} makes {parameters:.3g} parameters, which need about {needed / 2**30:,.0f} "
+            f"GiB of memory, and this process may use {memory() / 2**30:.0f} GiB: lower model.hidden"
+        )
 
 
 def check_objective(objective: str, windows: Windows) -> None:

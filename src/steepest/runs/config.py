@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -20,12 +20,16 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from steepest.data.faults import Faults, did_you_mean
+from steepest.data.ranges import Count, Seed
 from steepest.runs import defaults  # noqa: F401  # registers the resolvers of conf/data
 from steepest.runs.approved import PATHS, approved
 from steepest.runs.environment import resolved
-from steepest.runs.specs import SPECS
+from steepest.runs.process import PER_CORE, cores, processes
+from steepest.runs.specs import SPECS, TRAINER, TrainerOptions
 from steepest.runs.trust import locate
 
+LARGEST_SINGLE = 3.4028234663852886e38
+MAX_SHOWN = 80  # maximum number of characters of a value in a message
 SPECIAL = ("_target_", "_partial_")  # Hydra's other keys (_args_, _convert_, ...) are not allowed
 
 
@@ -33,14 +37,18 @@ SPECIAL = ("_target_", "_partial_")  # Hydra's other keys (_args_, _convert_, ..
 class Run:
     """The keys of `conf/train.yaml` apart from the groups."""
 
-    seed: int
-    threads: int
+    seed: Seed
+    threads: Count
     objective: str
     resume: str | None
     trust: list[str]
 
 
-GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "callbacks", "trainer", "logger")
+# A choice of each group that a run needs, and the meaning of "none" for the others.
+NEEDED = {"data": "sp500", "model": "linear", "optimizer": "sgd", "stop": "epochs", "trainer": "cpu"}
+OPTIONAL: dict[str, Any] = {"scheduler": None, "callbacks": {}, "logger": None}
+GROUPS = (*NEEDED, *OPTIONAL)
+PARTIAL = ("optimizer", "scheduler")  # the run adds their first argument
 GIVEN = {  # arguments that the run supplies, not the config
     "model": ("inputs", "outputs", "optimizer", "scheduler"),
     "optimizer": ("params",),
@@ -117,6 +125,10 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, t
     Raises:
         ValueError: listing every problem with its key.
     """
+    faults = Faults("config")
+    for group in (group for group in NEEDED if group not in config):  # other keys may refer to it
+        faults.add(f"'{group}' is missing: choose one, such as {group}={NEEDED[group]}")
+    faults.raise_if_any()
     try:
         plain, shown = resolved(OmegaConf.create(config))
     except OmegaConfBaseException as error:
@@ -131,19 +143,26 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
     """Check a config that is already resolved, as `check` does."""
     faults = Faults("config")
     keys, sweep = list(_signature(Run)[0]), plain.get("sweep") or {}
+    if not isinstance(sweep, dict):
+        faults.fail(f"sweep={_shown(sweep)} is not a choice of conf/sweep: use sweep=none")
     known = [*keys, *GROUPS, "sweep"]
     for name in (name for name in plain if name not in known):
         faults.add(f"unknown key '{name}'{did_you_mean(name, known)}")
     for key in (key for key in keys if key not in plain):
-        faults.add(f"key '{key}' is missing")
+        faults.add(f"key '{key}' is missing: leave it as in conf/train.yaml")
     values = {key: _checked_value(key, plain[key], _adapter(Run, key), faults) for key in keys if key in plain}
     for key in (key for key in _signature(Sweep)[0] if key in sweep):
         _checked_value(f"sweep.{key}", sweep[key], _adapter(Sweep, key), faults)
     faults.raise_if_any()
     run = Run(**values)
     trusted = run.trust if trust is None else trust
-    groups = {g: _node(plain[g], g, g, trusted, faults, GIVEN.get(g, ())) for g in GROUPS if g in plain}
+    groups = {g: _node(plain.get(g) or OPTIONAL.get(g), g, g, trusted, faults, GIVEN.get(g, ())) for g in GROUPS}
     _check_paths(plain, typed, faults)
+    faults.raise_if_any()
+    for group, node in groups.items():
+        _check_group(group, node, faults)
+    faults.raise_if_any()
+    _check_range(run, groups, faults)
     faults.raise_if_any()
     return Checked(plain, run, groups)
 
@@ -161,6 +180,39 @@ def _check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) ->
                 faults.add(f"{key}={path} leads out of the folder: give it on the command line if you want it")
 
 
+def _check_group(group: str, node: Any, faults: Faults) -> None:
+    """Check that a group is one node, or that `callbacks` is a dict of nodes."""
+    if group == "callbacks":
+        entries = {f"callbacks.{name}": callback for name, callback in node.items()} if isinstance(node, dict) else {}
+        if not isinstance(node, dict):
+            faults.add(f"callbacks={_shown(node)} is not a list of choices, such as callbacks=[default,noise]")
+    else:
+        entries = {group: node} if node is not None or group in NEEDED else {}
+    for where, entry in entries.items():
+        if not isinstance(entry, Node):
+            faults.add(f"{where}={_shown(entry)} names no class: it has no _target_; choose a file of conf/{group}")
+        elif entry.partial is not (group in PARTIAL):
+            faults.add(f"{where}._partial_={entry.partial} must be {group in PARTIAL}: leave it as in conf/{group}")
+
+
+def _check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
+    """Check that the precision can hold each number, and that the run starts no more threads than the cores can run."""
+    trainer: Node = groups["trainer"]
+    if trainer.arguments.get("precision", "32-true") != "64-true":
+        for group in ("model", "optimizer", "scheduler"):
+            for key, value in (groups[group].arguments if groups[group] else {}).items():
+                numbers = value if isinstance(value, list | tuple) else [value]
+                if any(isinstance(n, int | float) and abs(n) > LARGEST_SINGLE for n in numbers):
+                    faults.add(
+                        f"{group}.{key}={_shown(value)} is above {LARGEST_SINGLE:.6g}, the largest number of 32-bit "
+                        "precision: lower it, or use trainer.precision=64-true"
+                    )
+    started = {"threads": run.threads, "trainer.devices": processes(trainer.arguments)}
+    for key, number in started.items():
+        if number > PER_CORE * cores():
+            faults.add(f"{key} starts {number}, but the limit is {PER_CORE * cores()} ({PER_CORE} per core): lower it")
+
+
 def _node(
     value: Any, where: str, place: str, trusted: Sequence[str], faults: Faults, given: tuple[str, ...] = ()
 ) -> Any:
@@ -173,12 +225,9 @@ def _node(
         inside = "callbacks" if where == "callbacks" else ""  # only a callback is one of several, each with its name
         return {k: _node(v, f"{where}.{k}", inside, trusted, faults) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
-    if path in SPECS and path in approved(place):
-        own = Faults("config")
-        arguments = _arguments(SPECS[path], value, where, trusted, own, given)
-        if not own.found or not path.startswith("lightning."):  # Lightning's Trainer takes more than its spec lists
-            faults.found += own.found
-            return Node(path, place, arguments, is_partial)
+    own = path != TRAINER or value.keys() <= {*SPECIAL, *_signature(TrainerOptions)[0]}  # TRAINER takes more
+    if own and path in SPECS and path in approved(place):
+        return Node(path, place, _arguments(SPECS[path], value, where, trusted, faults, given), is_partial)
     try:
         target = locate(path, place, trusted)
     except ValueError as error:
@@ -211,7 +260,11 @@ def _arguments(
             )
             continue
         checked = _node(entry, f"{where}.{key}", "", trusted, faults)
-        if not _holds_node(checked) and key in hints:
+        if key not in hints:
+            pass
+        elif wrong := [node for node in _nodes(checked) if not _takes(hints[key], node.target)]:
+            faults.add(f"{where}.{key} holds {wrong[0].name}, which {target.__name__} does not take there")
+        elif not any(_nodes(checked)):
             checked = _checked_value(f"{where}.{key}", checked, _adapter(target, str(key)), faults)
         arguments[str(key)] = checked
     for name in names if not value.get("_partial_") else ():
@@ -227,33 +280,56 @@ def _signature(target: Callable[..., Any]) -> tuple[Mapping[str, inspect.Paramet
     """A constructor's parameters and annotations."""
     subject = target.__init__ if inspect.isclass(target) else target
     try:
-        hints = typing.get_type_hints(subject)
+        hints = typing.get_type_hints(subject, include_extras=True)
     except NameError:  # a trusted package may import a type for type checkers only
         hints = {}
+    if f"{target.__module__}.{target.__qualname__}" == TRAINER:  # it takes more than its spec lists
+        hints |= _signature(TrainerOptions)[1]
     return inspect.signature(target).parameters, hints
 
 
 @cache
 def _adapter(target: Callable[..., Any], name: str) -> TypeAdapter:
     """The validator of a constructor's annotation."""
-    return TypeAdapter(_signature(target)[1][name], config=ConfigDict(arbitrary_types_allowed=True))
+    return TypeAdapter(
+        _signature(target)[1][name], config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+    )
 
 
 def _checked_value(key: str, value: Any, adapter: TypeAdapter, faults: Faults) -> Any:
     try:
-        return adapter.validate_python(value)
+        checked = adapter.validate_python(value)
     except ValidationError as error:
         wanted = [e["msg"].removeprefix("Input should be ") for e in error.errors() if "instance of" not in e["msg"]]
-        faults.add(f"{key}={value!r} should be {' or '.join(dict.fromkeys(wanted))}")
+        faults.add(f"{key}={_shown(value)} should be {' or '.join(dict.fromkeys(wanted))}")
         return value
+    if isinstance(value, bool) and not isinstance(checked, bool):  # pydantic takes true for 1
+        faults.add(f"{key}={value} should be a number")
+    return checked
 
 
-def _holds_node(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_holds_node, value.values()))
-    if isinstance(value, list):
-        return any(map(_holds_node, value))
-    return isinstance(value, Node)
+def _shown(value: Any) -> str:
+    """A value in a message."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
+
+
+def _nodes(value: Any) -> Iterator[Node]:
+    """The nodes in an argument."""
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _nodes(entry)
+
+
+def _takes(hint: Any, built: Callable[..., Any]) -> bool:
+    """Whether an annotation, or a part of it, allows what this constructor builds."""
+    if hint is Any:
+        return True
+    if inspect.isclass(hint) and inspect.isclass(built) and not typing.get_args(hint):
+        return issubclass(built, hint)
+    return any(_takes(part, built) for part in typing.get_args(hint))
 
 
 def _built(value: Any) -> Any:

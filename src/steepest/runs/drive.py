@@ -36,7 +36,8 @@ from steepest.runs.build import Parts, build, dtype_of, of_rows
 from steepest.runs.checkpoints import save_best, save_last
 from steepest.runs.checks import check_objective
 from steepest.runs.config import Checked
-from steepest.runs.finish import end_early, finish
+from steepest.runs.errors import described
+from steepest.runs.finish import end_early, ended, finish
 from steepest.runs.pruning import trial_of
 from steepest.runs.record import RunRecord, Status, data_facts, device_name
 from steepest.runs.tracker import Tracker
@@ -154,7 +155,7 @@ def drive(
         engine.make(entries=tracker.wants_entries)
         started = time.perf_counter()
         save = partial(_save, tracker, parts, data, folder / "checkpoints")
-        status, reason = _train(tracker, parts, engine.descent, batches, save, interrupted)
+        status, reason = ended(tracker, *_train(tracker, parts, engine.descent, batches, save, interrupted))
         seconds = time.perf_counter() - started
         if status != "finished":
             return end_early(tracker, record, status, reason, seconds)
@@ -163,7 +164,7 @@ def drive(
         log.info("%s", metrics["verdict"])
         return metrics
     except Exception as error:
-        record.fail(f"{type(error).__name__}: {error}")
+        record.fail(described(error))
         raise
     finally:
         if sink is not None:

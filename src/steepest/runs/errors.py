@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
+import hydra
+import omegaconf
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from steepest.data.faults import did_you_mean
+from steepest.data.faults import did_you_mean, printable
 from steepest.runs.environment import masked
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
 TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.command` overwrites
+LONGEST_WORD = 300  # maximum number of characters without a space in a message
+FIXES = {  # errors of the operating system -> what the user can do
+    errno.ENOSPC: "free some space, or choose a folder on another disk",
+    errno.EDQUOT: "free some space, or choose a folder on another disk",
+    errno.EFBIG: "raise the limit (ulimit -f), or choose a folder on another disk",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EACCES: "change its permissions, or choose another folder",
+    errno.EPERM: "change its permissions, or choose another folder",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EMFILE: "raise the limit (ulimit -n), or run fewer jobs at a time",
+    errno.EEXIST: "remove the file with this name, or choose another folder",
+    errno.ENOTDIR: "remove the file with this name, or choose another folder",
+    errno.EISDIR: "remove the folder with this name, or choose another one",
+    errno.ENOENT: "restore it, or choose another folder",
+    errno.EIO: "check the disk",
+}
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # in PyTorch's messages
 
 
 _at_the_end: list[int] = []  # exit codes
@@ -39,16 +62,47 @@ def run_program(program: Callable[[], Any]) -> None:
 
 
 def say_or_raise(error: Exception) -> NoReturn:
-    """Print a user's error and exit with code 2; raise any other error, and every error if ``HYDRA_FULL_ERROR=1``."""
+    """Print a user's error and exit; raise any other error, and every error if ``HYDRA_FULL_ERROR=1``."""
     message = explain(error)
     if message is None or os.environ.get(TRACEBACK, "0") not in ("0", ""):
         raise error
-    sys.stderr.write(f"{masked(message)}\n")
-    sys.exit(BAD_INPUT)
+    sys.stderr.write(f"{message}\n")
+    sys.exit(exit_code(error))
+
+
+def exit_code(error: BaseException) -> int:
+    """2 for what the user typed or gave; 1 if the disk, the memory or the program failed."""
+    return FAILED if _message(error) is None or _of_the_machine(error) else BAD_INPUT
 
 
 def explain(error: BaseException) -> str | None:
-    """The message for the user; None if the user cannot fix the error."""
+    """The message for the user, safe to print; None if the user cannot fix the error."""
+    message = _message(error)
+    if message is None:
+        return None
+    return printable(
+        re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][: LONGEST_WORD // 2]}...", masked(message))
+    )
+
+
+def described(error: BaseException) -> str:
+    """Why a run failed, for its record."""
+    return explain(error) or masked(f"{type(error).__name__}: {error}")
+
+
+def _of_the_machine(error: BaseException) -> str | None:
+    """The message for an error of the disk or the memory; None for another error."""
+    if isinstance(error, OSError) and error.errno in FIXES:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{os.strerror(error.errno)}: {FIXES[error.errno]}"
+    if isinstance(error, MemoryError) or any(said in str(error) for said in OUT_OF_MEMORY):
+        return "there is not enough memory: lower data.batch_size or model.hidden, or use fewer rows"
+    return None
+
+
+def _message(error: BaseException) -> str | None:
+    if (message := _of_the_machine(error)) is not None:
+        return message
     chain = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
@@ -66,11 +120,24 @@ def explain(error: BaseException) -> str | None:
             return str(link)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return "\n".join(dict.fromkeys(str(link).strip() for link in chain))
+    if _raised_by_hydra(error):
+        return (
+            f"Hydra cannot use this config ({type(error).__name__}: {error}): check the choices and the hydra.* "
+            "settings; a choice is a name, as in model=mlp or callbacks=[default,noise]"
+        )
     if type(error).__name__ == "MisconfigurationException":  # Lightning takes seconds to import
         return f"trainer: {error}" + (
             " Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else ""
         )
     return None
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    """Whether Hydra itself raised an error, not what it called: it asserts and indexes where it should check."""
+    folders = [str(Path(module.__file__ or "").parent) for module in (hydra, omegaconf)]
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    known = [file for file in files if file.startswith((*folders, str(Path(__file__).parents[1])))]
+    return bool(known) and known[-1].startswith(tuple(folders))
 
 
 def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:

@@ -40,6 +40,13 @@ def facts(tracker: Tracker, status: Status, reason: str, seconds: float) -> dict
     }
 
 
+def ended(tracker: Tracker, status: Status, reason: str) -> tuple[Status, str]:
+    """The status of a run and its reason: a run without a finite objective failed."""
+    if status == "finished" and tracker.best is None:
+        return "failed", f"{tracker.objective} had no finite value: lower optimizer.lr, or check the data's scale"
+    return status, reason
+
+
 def end_early(tracker: Tracker, record: RunRecord, status: Status, reason: str, seconds: float) -> dict[str, Any]:
     """Record a run that was interrupted or failed, and return its metrics."""
     metrics = facts(tracker, status, reason, seconds)

@@ -11,6 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.utils import get_args_parser
@@ -76,6 +77,16 @@ def _hide_copied_environment(config: DictConfig) -> None:
     """Keep the values of `hydra.job.env_copy` out of .hydra/hydra.yaml: Hydra copies them into the config."""
     for name in config.hydra.job.env_copy:
         config.hydra.job.env_set[name] = f"${{oc.env:{name}}}"
+
+
+def raise_errors_of_callbacks() -> None:
+    """Make errors of Hydra's callbacks end the command: Hydra only warns, and continues without them."""
+
+    def _notify(self: Callbacks, function_name: str, reverse: bool = False, **named: Any) -> None:
+        for callback in reversed(self.callbacks) if reverse else self.callbacks:
+            getattr(callback, function_name)(**named)
+
+    Callbacks._notify = _notify  # type: ignore[method-assign]
 
 
 def override_dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: Sequence[str]) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import resource
 import signal
 import threading
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 PAUSE = 0.2  # seconds between two checks whether the parent is still running
+PER_CORE = 4  # processes or threads that a run may start
 KEPT = 31 << 20  # bytes; the C library accepts at most 32 MiB
 interrupts: list[int] = []  # the signals of Ctrl-C in this run; see `remember_interrupts`
 FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the folder in which the sweep was started
@@ -21,6 +24,38 @@ FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the fo
 def cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> int:
+    """The bytes of memory that this process may use."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return total if limit == resource.RLIM_INFINITY else min(total, limit)
+
+
+def processes(trainer: Mapping[str, Any]) -> int:
+    """The number of processes that Lightning starts for this trainer node."""
+    devices = trainer.get("devices", 1)
+    if isinstance(devices, str) and "," in devices:
+        devices = [name for name in devices.split(",") if name.strip()]
+    if isinstance(devices, str) and devices.strip().lstrip("-").isdecimal():
+        devices = int(devices)
+    if isinstance(devices, list | tuple):
+        number = len(devices)
+    elif isinstance(devices, int) and devices >= 0:
+        number = int(devices)
+    else:  # auto, -1: all available ones
+        number = _accelerators(str(trainer.get("accelerator", "auto")))
+    nodes = trainer.get("num_nodes", 1)
+    return max(number, 1) * (nodes if isinstance(nodes, int) else 1)
+
+
+def _accelerators(kind: str) -> int:
+    if kind not in ("auto", "gpu", "cuda"):
+        return 1
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def enter_folder() -> None:

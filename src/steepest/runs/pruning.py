@@ -82,6 +82,8 @@ def trial_of(plain: Mapping[str, Any]) -> Trial | None:
     sweep = plain.get("sweep") or {}
     if sweep.get("trial") is None:
         return None
+    if not (sweep.get("storage") and sweep.get("study")):
+        raise ValueError(f"sweep.trial={sweep['trial']} needs sweep.study and sweep.storage: use hydra/sweeper=tune")
     return Trial(str(sweep["storage"]), str(sweep["study"]), int(sweep["trial"]), str(plain["objective"]))
 
 
@@ -142,7 +144,10 @@ def _study_here(where: str, name: str, process: int) -> tuple[BaseStorage, Study
     import optuna
 
     storage = open_storage(where)
-    return storage, optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
+    try:
+        return storage, optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
+    except KeyError as error:
+        raise ValueError(f"sweep.study={name}: {where} has no such study; hydra/sweeper=tune sets both") from error
 
 
 def make(node: Mapping[str, Any], place: str, **given: Any) -> Any:

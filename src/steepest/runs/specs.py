@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from steepest.data.ranges import Count, NotNegative, Positive, Seed
+
 LossName = Literal["mse", "mae", "huber", "cross_entropy"]
 ActivationName = Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity"]
 Engine = Literal["auto", "kernel", "textbook"]
@@ -32,8 +34,8 @@ class LinearModel:
     inputs: int
     outputs: int
     loss: LossName = "mse"
-    seed: int = 0
-    init_scale: float = 1.0
+    seed: Seed = 0
+    init_scale: NotNegative = 1.0
 
     def __post_init__(self) -> None:
         _check_init_scale(self.init_scale)
@@ -56,8 +58,8 @@ class MLPModel:
     hidden: Sequence[int] = (64,)
     activation: ActivationName = "sigmoid"
     loss: LossName = "mse"
-    seed: int = 0
-    init_scale: float = 1.0
+    seed: Seed = 0
+    init_scale: NotNegative = 1.0
 
     def __post_init__(self) -> None:
         self.hidden = list(self.hidden)
@@ -78,8 +80,8 @@ class ManualModel(MLPModel):
             ``auto``: the kernel if it can train the run.
     """
 
-    updates_per_step: int = 256
-    gradient_clip_val: float | None = None
+    updates_per_step: Count = 256
+    gradient_clip_val: Positive | None = None
     gradient_clip_algorithm: Literal["norm", "value"] | None = None
     engine: Engine = "auto"
 
@@ -99,7 +101,7 @@ class TrainerOptions:
     precision: Literal["32-true", "64-true"] = "32-true"
     max_epochs: int | None = None
     limit_train_batches: int | float | None = None
-    gradient_clip_val: int | float | None = None
+    gradient_clip_val: Positive | None = None
     gradient_clip_algorithm: Literal["norm", "value"] | None = None
     limit_val_batches: int | float | None = None
     num_sanity_val_steps: int | None = None

@@ -71,7 +71,7 @@ def check_hydra(config: DictConfig) -> None:
         ValueError: listing every target that is not approved.
     """
     faults = Faults("config")
-    trusted = [str(package) for package in OmegaConf.select(config, "trust") or []]
+    trusted = _trusted(config)
     for part in CALLED_BY_HYDRA:
         for where, target in _targets(OmegaConf.select(config, f"hydra.{part}"), f"hydra.{part}"):
             try:
@@ -86,6 +86,13 @@ def _place(where: str) -> str:
     if where.startswith("hydra.sweeper.pruner."):  # a pruner may wrap another
         return "hydra.sweeper.pruner"
     return "hydra.callbacks" if where.startswith("hydra.callbacks.") and where.count(".") == 2 else where
+
+
+def _trusted(config: DictConfig) -> list[str]:
+    found = OmegaConf.select(config, "trust")
+    if found is not None and not isinstance(found, ListConfig):
+        raise ValueError(f"trust={found!r} must be a list of packages, such as trust=[mine]")
+    return [str(package) for package in found or ()]
 
 
 def _targets(node: Any, where: str) -> Iterator[tuple[str, str]]:

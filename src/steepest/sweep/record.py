@@ -1,20 +1,18 @@
 """A sweep's record: sweep.json, results.csv and a table with the winner on top.
 
-It is a Hydra callback that reads the folders of the jobs, so it works with any sweeper and launcher. Hydra turns errors
-of callbacks into warnings, so every hook here ends the sweep itself if it fails. No torch at import.
+It is a Hydra callback that reads the folders of the jobs, so it works with any sweeper and launcher. No torch at
+import.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from steepest.runs.defaults import as_single_run
-from steepest.runs.errors import BAD_INPUT, FAILED, explain
+from steepest.runs.errors import FAILED
 from steepest.runs.files import now, write_text
 from steepest.runs.jobs import FIRST_FAILURE, SWEEP, stopped
 from steepest.runs.quoting import hydra_quoted, resume_sweep_command, train_command
@@ -38,25 +36,6 @@ from steepest.sweep.results import Row, result, results_csv
 from steepest.sweep.table import print_table
 
 RESUMED = "STEEPEST_RESUME"  # set by `steepest resume`: continue the sweep in hydra.sweep.dir
-
-
-def ends_the_sweep(hook: Callable[..., None]) -> Callable[..., None]:
-    """End the process with a message and an exit code if a hook fails: Hydra would only print a warning."""
-
-    @functools.wraps(hook)
-    def guarded(*positional: Any, **named: Any) -> None:
-        try:
-            hook(*positional, **named)
-        except Exception as error:
-            message = explain(error)
-            if message is not None:
-                sys.stderr.write(f"{message}\n")
-                raise SystemExit(BAD_INPUT) from error
-            traceback.print_exception(error)
-            sys.stderr.write(f"The sweep's record failed ({hook.__name__}): {type(error).__name__}: {error}\n")
-            raise SystemExit(FAILED) from error
-
-    return guarded
 
 
 class SweepRecord(Callback):
@@ -76,7 +55,6 @@ class SweepRecord(Callback):
         """Pickle an empty record: jobs in other processes do not write the sweep's files."""
         return SweepRecord, ()
 
-    @ends_the_sweep
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Create the manifest of a new sweep, or read that of a resumed one; `register` writes it with its jobs."""
         os.environ[SWEEP] = str(os.getpid())
@@ -112,7 +90,6 @@ class SweepRecord(Callback):
 
         plugins.instantiate_launcher = recorded  # type: ignore[method-assign,assignment]
 
-    @ends_the_sweep
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Write job.json into the job's folder."""
         sweep = Path(config.hydra.runtime.cwd, str(config.hydra.sweep.dir))
@@ -120,13 +97,11 @@ class SweepRecord(Callback):
             folder = Path(config.hydra.runtime.output_dir)
             begin_job(folder, job_number(sweep, folder, config.hydra.job.num), _typed(config, "task"))
 
-    @ends_the_sweep
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Add the job's result to the tables, in the sweep's process."""
         if is_sweep(config) and self.manifest is not None:
             self.refresh()
 
-    @ends_the_sweep
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the final tables and print the winner; exit with 1 if a job failed."""
         os.environ.pop(SWEEP, None)

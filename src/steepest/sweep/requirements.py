@@ -1,4 +1,4 @@
-"""Checks of all jobs of a sweep before the first one starts. No torch, except to count GPUs.
+"""Checks of all jobs of a sweep before the first one starts. No torch.
 
 Each check collects every offending job and raises one `ValueError`.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from steepest.runs.environment import masked
+from steepest.runs.process import processes
 from steepest.sweep.manifest import Manifest
 
 MAX_NAMED = 8  # maximum number of jobs in a message
@@ -89,31 +90,6 @@ def check_processes(trainers: Mapping[int, Mapping[str, Any]], launcher: str) ->
             f"{trainer.get('strategy')} starts {counts[several[0]]} processes for one job, but this launcher runs jobs "
             "in one process: add hydra/launcher=processes"
         )
-
-
-def processes(trainer: Mapping[str, Any]) -> int:
-    """The number of processes that Lightning starts for this trainer node."""
-    devices = trainer.get("devices", 1)
-    if isinstance(devices, str) and "," in devices:
-        devices = [name for name in devices.split(",") if name.strip()]
-    if isinstance(devices, str) and devices.strip().lstrip("-").isdecimal():
-        devices = int(devices)
-    if isinstance(devices, list | tuple):
-        number = len(devices)
-    elif isinstance(devices, int) and devices >= 0:
-        number = int(devices)
-    else:  # auto, -1: all available ones
-        number = _accelerators(str(trainer.get("accelerator", "auto")))
-    nodes = trainer.get("num_nodes", 1)
-    return max(number, 1) * (nodes if isinstance(nodes, int) else 1)
-
-
-def _accelerators(kind: str) -> int:
-    if kind not in ("auto", "gpu", "cuda"):
-        return 1
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _path(folder: Path | str) -> str:

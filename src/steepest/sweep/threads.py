@@ -25,7 +25,7 @@ from steepest.evaluate.names import worst
 from steepest.runs.config import Checked, check_plain
 from steepest.runs.defaults import as_single_run
 from steepest.runs.environment import MaskedFormatter
-from steepest.runs.errors import explain
+from steepest.runs.errors import described
 from steepest.runs.files import write_text
 from steepest.runs.jobs import failed, stopped
 from steepest.runs.process import cores, keep_freed_memory, tame_warnings
@@ -179,7 +179,7 @@ class Threads:
                 )  # fmt: skip
             except Exception as error:  # a fault of this job: the other jobs continue
                 logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
-                message = explain(error) or f"{type(error).__name__}: {error}"
+                message = described(error)
                 log.error("job %s: %s", job.number, message)
                 failed(self.config, job.folder, self.sweep, again, message, traceback.format_exception(error))
                 return None

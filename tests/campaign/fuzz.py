@@ -1,0 +1,291 @@
+"""`python -m tests.campaign.fuzz --overrides N --records M`: drawn command lines and damaged records.
+
+Each command runs in a fork (`forked.py`). It must end with a message and an exit code of docs/runs.md: no traceback, no
+hang, at most 5 seconds of processor time and 2 GiB of memory, and no change outside its folder. A command that trains
+for longer is interrupted, and must end with exit code 130. A refused run leaves no folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import random
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .forked import GIB, ROOT, Ended, call, train, warm
+
+SECONDS, BYTES = 5.0, 2 * GIB
+CODES = (0, 1, 2, 130)
+TRACES = re.compile(r"Traceback \(most recent|Fatal Python error|Segmentation fault|\w+Warning: |Error executing job")
+FAST = ("stop.epochs=2", "data=random_walk", "data.rows=300")
+NUMBERS = [
+    "0",
+    "-1",
+    "1",
+    "2",
+    "3",
+    "7",
+    "-7",
+    "0.5",
+    "1.5",
+    "1e-320",
+    "1e-12",
+    "1e12",
+    "1e308",
+    "-1e308",
+    "1e400",
+    "nan",
+    "inf",
+    "-inf",
+    "2147483648",
+    "4294967296",
+    "9223372036854775807",
+    "9223372036854775808",
+    "100000000",
+    "-0.0",
+    "1e39",
+]
+WORDS = (
+    "null", "true", "false", "''", "abc", "[]", "{}", "[1,2]", "[null]", "[[1],2]", "{a:1}", "{a:{b:[1]}}", "???",
+    "${seed}", "${nothing}", "${data}", "${oc.env:HOME}", "${now:%Y}", "${hydra:job.name}", "../x", "/", ".", "..",
+    "/dev/null", "''''", "'a b'", "'a\nb'", "'\x1b[31m'", "'\u202e'", "'ä€😀'", "'<b>&amp;'", "'$\\frac{1}$'", "'%s%d'",
+    "a" * 300, "a" * 5000, "1" * 400, "[" + "1," * 2000 + "1]", "[" * 50 + "]" * 50, "=", "[", "{", "'", "\\", "a=b", "a,b",
+    "range(3)", "choice(1,2)", "glob(*)", "1,2", "true,false", "0x10", "1_000", "١", "2020-01-01", "-", "--", "*", "~", "+",
+)  # fmt: skip
+CHOICES = {
+    folder.name: [file.stem for file in sorted(folder.glob("*.yaml"))]
+    for folder in sorted((ROOT / "conf").iterdir())
+    if folder.is_dir() and folder.name != "hydra"
+}
+TOO_LONG = ("data=yahoo", "experiment=course", "trainer=gpu")  # needs a network, minutes or a GPU
+SETTINGS = [
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "hydra.sweep.subdir",
+    "hydra.job.name",
+    "hydra.job.chdir",
+    "hydra.verbose",
+    "hydra.mode",
+    "hydra.output_subdir",
+    "hydra/launcher",
+    "hydra/sweeper",
+    "hydra/job_logging",
+    "hydra.callbacks",
+    "hydra.launcher.n_jobs",
+    "hydra.sweeper.max_batch_size",
+    "hydra.job.env_set",
+    "hydra.sweeper.params",
+    "sweep.on_error",
+    "sweep.dry_run",
+    "sweep.trial",
+    "sweep.storage",
+    "sweep.study",
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One command in a folder.
+
+    Attributes:
+        name: shown with a fault.
+        command: what runs.
+        prepare: fills the folder; returns after that.
+        refused_leaves_nothing: whether the folder must stay empty if the exit code is 2.
+    """
+
+    name: str
+    command: Callable[[], None]
+    prepare: Callable[[Path], None] = lambda folder: None
+    refused_leaves_nothing: bool = False
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the config, the choice that has it, and its value there."""
+
+    name: str
+    choice: str
+    value: Any
+
+
+def keys() -> list[Key]:
+    """Every key of every choice of the config, and every argument of Lightning's Trainer."""
+    from inspect import signature
+
+    from hydra import compose, initialize_config_dir
+    from lightning.pytorch import Trainer
+    from omegaconf import OmegaConf
+
+    found: dict[str, Key] = {}
+
+    def walk(node: Any, at: str, choice: str) -> None:
+        if at:
+            found.setdefault(at, Key(at, choice, node))
+        if isinstance(node, dict):
+            for key, value in node.items():
+                walk(value, f"{at}.{key}" if at else str(key), choice)
+
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for group, names in ({"": [""]} | CHOICES).items():
+            for name in names:
+                choice = f"{group}=[{name}]" if group == "callbacks" else f"{group}={name}" if group else ""
+                walk(OmegaConf.to_container(compose("train", [choice] if choice else [])), "", choice)
+    for name, parameter in signature(Trainer).parameters.items():
+        found.setdefault(f"trainer.{name}", Key(f"trainer.{name}", "", parameter.default))
+    found |= {name: Key(name, "", None) for name in SETTINGS}
+    return list(found.values())
+
+
+def overrides(draw: random.Random, known: list[Key]) -> Iterator[Case]:
+    """Drawn command lines."""
+    while True:
+        words = list(FAST)
+        if draw.random() < 0.85:
+            words.append("callbacks=none")
+        words += [f"model={draw.choice(CHOICES['model'])}"] if draw.random() < 0.6 else []
+        many = draw.random() < 0.1
+        words = (["-m"] if many else []) + words
+        for _ in range(draw.choice((1, 1, 1, 2, 3))):
+            words += _override(draw, draw.choice(known))
+        if many and draw.random() < 0.5:
+            words.append(
+                draw.choice(("hydra/launcher=threads", "seed=0,1", "optimizer.lr=0.1,1e9", "sweep.on_error=stop"))
+            )
+        yield Case(" ".join(words), train(*words), refused_leaves_nothing=not many)
+
+
+def _override(draw: random.Random, key: Key) -> list[str]:
+    """An override of this key, mostly after the choice that has it; or an override of another kind."""
+    choice = [key.choice] if key.choice and draw.random() < 0.85 and not key.choice.endswith(TOO_LONG) else []
+    kind, name = draw.random(), key.name
+    value = _like(draw, key.value) if draw.random() < 0.5 else draw.choice((*NUMBERS, *WORDS))
+    if kind < 0.7:
+        return [*choice, f"{draw.choice(('', '++'))}{name}={value}"]
+    if kind < 0.76:
+        return [*choice, f"~{name}"]
+    if kind < 0.8:
+        return [*choice, f"+{name}.{draw.choice(('new', '_target_', '_partial_', '_args_', '0', 'a b'))}={value}"]
+    group = draw.choice(list(CHOICES))
+    if kind < 0.92:
+        names = draw.sample(CHOICES[group], min(2, len(CHOICES[group]))) if group == "callbacks" else CHOICES[group]
+        chosen = f"{group}=[{','.join(names)}]" if group == "callbacks" else f"{group}={draw.choice(names)}"
+        return [f"{group}=none"] if chosen.endswith(TOO_LONG) else [chosen]
+    if kind < 0.97:
+        return [f"{group}={value}"]
+    odd = (
+        f"{value}",
+        f"={value}",
+        name,
+        f"{name}@x={value}",
+        f"{name}:x={value}",
+        f"@{name}={value}",
+        f"+{value}={value}",
+    )
+    return [draw.choice(odd)]
+
+
+def _like(draw: random.Random, value: Any) -> str:
+    """An unusual value of about the same type."""
+    if isinstance(value, bool):
+        return draw.choice(("true", "false"))
+    if isinstance(value, int | float):
+        return draw.choice(NUMBERS)
+    if isinstance(value, list) and value:
+        return f"[{','.join(_like(draw, entry) for entry in draw.choices(value, k=draw.randrange(4)))}]"
+    if isinstance(value, str):
+        return draw.choice(WORDS)
+    return draw.choice(("null", *NUMBERS))
+
+
+def faults(case: Case, ended: Ended, left: list[str]) -> list[str]:
+    """What is wrong with how a case ended."""
+    found = []
+    if ended.interrupted and ended.code != 130 and not (ended.code in (0, 1) and "interrupt" not in ended.text):
+        found.append(f"it trained, and Ctrl-C ended it with {ended.code}")
+    if ended.code not in CODES:
+        found.append(f"exit code {ended.code}")
+    if (trace := TRACES.search(ended.text)) is not None:
+        found.append(f"its output has {trace[0]!r}")
+    if ended.code in (1, 2) and not ended.text.strip():
+        found.append(f"exit code {ended.code} without a message")
+    if not ended.interrupted and ended.seconds > SECONDS:
+        found.append(f"{ended.seconds:.1f} s")
+    if ended.bytes > BYTES:
+        found.append(f"{ended.bytes / GIB:.1f} GiB")
+    if ended.outside:
+        found.append(f"it changed {', '.join(ended.outside[:3])}")
+    if case.refused_leaves_nothing and "hydra." not in case.name and ended.code == 2 and left:
+        found.append(f"it was refused, and left {left[0]}")
+    if any(not c.isprintable() and c not in "\n\t" for c in ended.text):
+        found.append("its output has control characters")
+    return found
+
+
+def run(case: Case) -> tuple[Ended, list[str]]:
+    """Run a case in a new folder; return how it ended, and its faults."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    try:
+        case.prepare(folder)
+        ended = call(case.command, folder)
+        left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        return ended, faults(case, ended, left)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def campaign(title: str, cases: Iterator[Case], count: int, show: int = 40) -> int:
+    """Run `count` cases, print the figures, and return the number of cases with a fault."""
+    start, wrong, codes = time.perf_counter(), 0, collections.Counter[int]()
+    seconds, most, interrupted = 0.0, 0, 0
+    for _ in range(count):
+        case = next(cases)
+        ended, found = run(case)
+        codes[ended.code] += 1
+        interrupted += ended.interrupted
+        seconds = max(seconds, 0.0 if ended.interrupted else ended.seconds)
+        most = max(most, ended.bytes)
+        if found:
+            wrong += 1
+            if wrong <= show:
+                print(f"FAULT {'; '.join(found)}\n  {case.name[:600]!r}\n  {_last(ended.text)}", flush=True)
+    shown = ", ".join(f"{code}: {number}" for code, number in sorted(codes.items()))
+    print(
+        f"{title}: {count} commands, {wrong} with a fault; exit codes {shown}; {interrupted} trained for long and were "
+        f"interrupted; at most {seconds:.1f} s of processor time and {most / GIB:.2f} GiB; "
+        f"{time.perf_counter() - start:.0f} s in all",
+        flush=True,
+    )
+    return wrong
+
+
+def _last(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return "\n  ".join(line[:300] for line in lines[-6:])
+
+
+def main() -> None:
+    """Run both campaigns."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--overrides", type=int, default=500)
+    parser.add_argument("--records", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    warm()
+    wrong = 0
+    if options.overrides:
+        cases = overrides(random.Random(f"overrides {options.seed}"), keys())
+        wrong += campaign("command lines", cases, options.overrides)
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
