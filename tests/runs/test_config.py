@@ -23,6 +23,8 @@ GIVE = {
     "csv": ["data.path=x.csv"],
     "table": ["data.path=x.csv", "data.inputs=[a]", "data.target=b"],
     "yahoo": ["data.symbol=A"],
+    "threshold": ["stop.loss=0.1"],
+    "lbfgs": ["data.batch_size=null"],
 }
 CHOICES = [
     (group.name, file.stem)
@@ -34,7 +36,7 @@ CHOICES = [
 
 def overrides(group: str, choice: str) -> list[str]:
     named = f"callbacks=[{choice}]" if group == "callbacks" else f"{group}={choice}"
-    return [named, *GIVE.get(choice, []), *(["stop.loss=0.1"] if choice == "threshold" else [])]
+    return [named, *GIVE.get(choice, [])]
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
@@ -67,6 +69,7 @@ def test_every_shipped_preset_passes_the_check(folder):
     ("override", "message"),
     [
         ("trainer.max_epochs=abc", r"trainer.max_epochs='abc' should be a valid integer"),
+        ("optimizer=lbfgs", r"optimizer=lbfgs with data.batch_size=64: .* use data.batch_size=null"),
         ("data.window=1.5", r"data.window=1.5 should be a valid integer"),
         ("data.transform=returns", r"data.transform='returns' should be 'level', 'return' or 'log_return'"),
         ("model.seed=null", r"model.seed=None should be a valid integer"),
@@ -80,6 +83,12 @@ def test_every_shipped_preset_passes_the_check(folder):
 def test_a_wrong_value_or_key_is_named(override, message):
     with pytest.raises(ValueError, match=message):
         check(composed(override))
+
+
+@pytest.mark.parametrize("value", ["64", "a"])
+def test_a_value_that_should_be_a_list_is_shown_as_one(value):
+    with pytest.raises(ValueError, match=rf"model.hidden='?{value}'? should be a list, such as \[{value}\]"):
+        check(composed("model=mlp", f"model.hidden={value}"))
 
 
 def test_all_problems_of_a_config_are_reported_together():

@@ -4,16 +4,20 @@ import json
 import os
 import shlex
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 from conftest import NO_PICTURES
+from omegaconf import OmegaConf
 
 from steepest.data.preparation import series_windows
-from steepest.data.sources import RandomWalk
+from steepest.data.sources import PriceFile, RandomWalk
 from steepest.evaluate.evaluation import evaluate
 from steepest.runs.defaults import as_single_run
 from steepest.runs.jobs import SWEEP
+from steepest.sweep.record import same_days
 
 LINEAR = ("model=linear", "model=linear_manual", "model.hidden=[]")  # the last one after model=mlp
 
@@ -64,6 +68,46 @@ def test_a_value_that_the_user_sets_overrides_the_default(inputs, monkeypatch, m
         monkeypatch.setenv(SWEEP, str(os.getpid()))
     assert inputs(model, "data.window=3", "data.relative_to_last=false") == (3, False)
     assert inputs(model, "data.window=1", "data.relative_to_last=true") == (1, True)
+
+
+def test_the_summary_names_the_features(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"date": pd.bdate_range("2020-01-01", periods=300), "price": random.normal(100, 1, 300)})
+    frame.assign(oil=random.normal(50, 1, 300), gas=1.0 * np.arange(300)).to_csv(tmp_path / "p.csv", index=False)
+    source = PriceFile(path=str(tmp_path / "p.csv"), value="price", features=["oil", "gas"], window=3)
+    windows = series_windows(source.read(), source, "test").to("cpu", torch.float64)
+    inputs = evaluate(torch.nn.Linear(windows.inputs, 1).double(), windows).inputs
+    assert inputs.startswith("Inputs: the last 3 prices, and oil and gas of the same days (data.window=3")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "added"),
+    [
+        (["data.window=1,7,28"], "data.longest_window=28"),
+        (["data.window=range(2,9,3)"], "data.longest_window=8"),
+        (["data.window=interval(1,40)"], "data.longest_window=40"),
+        (["data.window=1,7", "data.longest_window=9"], None),
+        (["data.window=7", "optimizer.lr=0.1,0.2"], None),
+    ],
+)
+def test_jobs_with_different_windows_are_scored_on_the_same_days(overrides, added):
+    config = OmegaConf.create({"hydra": {"overrides": {"task": overrides}}, "data": {"longest_window": None}})
+    assert same_days(config) == added
+    as_params = dict(override.split("=", 1) for override in overrides)
+    config = OmegaConf.create({"hydra": {"overrides": {"task": []}, "sweeper": {"params": as_params}}})
+    assert same_days(config) == added
+
+
+def test_the_longest_window_is_part_of_every_job_and_of_the_winners_command(tmp_path, command):
+    answer = command(
+        "-m", "model=mlp_manual", "data.window=2,5", "hydra/launcher=threads", "stop.epochs=1", NO_PICTURES,
+        "data=random_walk", "data.rows=300", f"hydra.sweep.dir={tmp_path}/s",
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    jobs = [yaml.safe_load((tmp_path / f"s/{job}/config.yaml").read_text())["data"] for job in range(2)]
+    assert [(data["window"], data["longest_window"]) for data in jobs] == [(2, 5), (5, 5)]
+    again = next(line for line in answer.stdout.splitlines() if line.startswith("To run the best job again: "))
+    assert "data.longest_window=5" in again
 
 
 def test_each_transform_of_a_sweep_has_its_own_default(tmp_path, command):

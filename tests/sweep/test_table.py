@@ -30,9 +30,26 @@ def test_over_seeds_the_table_has_a_row_per_setting_and_the_best_on_top(printed)
     table = [line.split() for line in lines if " of 2" in line]
     assert table[0] == ["2", "1", "of", "2", "1.5", "4", "0.1", "2"]
     assert table[1] == ["1", "2", "of", "2", *["2.0", "±", "1.4"], *["4", "±", "0"], *["0.1", "±", "0"], "1"]
-    assert "The best single job is 1: val/mse 1." in lines
+    assert "The best single job is 1: val/mse 1. Its setting is not the first row: a part of its lead is luck." in lines
     assert "To run the best job again: python train.py lr=1 seed=1" in lines
     assert "job 3 failed: said" in lines
+
+
+def test_a_narrow_table_breaks_no_number_and_no_job(printed, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    scores = {"test/rmse": 45.23412, "test/skill": -0.0123456}
+    rows = [
+        row(
+            10 + n,
+            [f"model=linear_manual{n % 2}", "data.window=28", f"optimizer.lr=0.0{n % 2}1", f"seed={n}"],
+            v,
+            **scores,
+        )
+        for n, v in enumerate([0.002478152, 0.0024781634, 0.0024781644, 0.0024781654])
+    ]
+    words = " ".join(printed(rows)).split()
+    assert {"(2.4781582", "0.0000088)e-3", "45.234", "-0.012346", "10:"} <= set(words)
+    assert {"linear_manual0", "linear_manual1"} <= set(words)
 
 
 def test_if_only_seeds_vary_the_table_lists_jobs_and_their_spread(printed):

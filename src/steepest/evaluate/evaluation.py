@@ -178,8 +178,9 @@ def _inputs(windows: Windows) -> str | None:
     last = f"the last {windows.window} {seen}s" if windows.window > 1 else f"today's {seen}"
     relative = f", each minus today's {seen}" if windows.relative else ""
     if windows.relative and windows.window == 1:
-        others = f", and today's {', '.join(windows.input_names[1:])}" if len(windows.input_names) > 1 else ""
-        last, relative = f"today's {seen} minus itself, which is 0{others}", ""
+        last, relative = f"today's {seen} minus itself, which is 0", ""
+    if features := windows.input_names[1:]:
+        relative += f", and {' and '.join(features)} of the same day{'s' if windows.window > 1 else ''}"
     keys = f"data.window={windows.window}, data.relative_to_last={str(windows.relative).lower()}"
     return f"Inputs: {last}{relative} ({keys})."
 

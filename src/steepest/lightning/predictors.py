@@ -55,7 +55,7 @@ class Diverged(ArithmeticError):
     @classmethod
     def at(cls, what: str, update: int, epoch: int) -> Diverged:
         """The error for an update of an epoch, both counted from 1."""
-        return cls(f"{what} at update {update} (epoch {epoch}), which was refused: lower optimizer.lr")
+        return cls(f"{what} at update {update} (epoch {epoch}), which was not done: lower optimizer.lr")
 
 
 class Predictor(LightningModule):

@@ -58,8 +58,9 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str) -> Figur
     actual, prediction = rows["actual"].to_numpy(), rows["prediction"].to_numpy()
     error, reference = (prediction - actual) ** 2, (rows["last"].to_numpy() - actual) ** 2
     saved = (reference - error).cumsum() / (reference.sum() or 1.0)
-    figure = theme.sheet(_saving(error, reference, "tomorrow = today", doubt), 6.4, caption)
     columns = [len(rows), ZOOM] if len(rows) > 1.5 * ZOOM else [len(rows)]
+    caption += f". Grey band: the last {ZOOM} days" if len(columns) == 2 else ""
+    figure = theme.sheet(_saving(error, reference, "tomorrow = today", doubt), 6.4, caption)
     grid = figure.subplots(
         3, len(columns), sharex="col", squeeze=False, width_ratios=[1.5, 1][: len(columns)], height_ratios=[1.8, 1, 1]
     )

@@ -25,7 +25,7 @@ from steepest.runs import defaults  # noqa: F401  # registers the resolvers of c
 from steepest.runs.approved import PATHS, approved
 from steepest.runs.environment import resolved
 from steepest.runs.process import PER_CORE, cores, processes
-from steepest.runs.specs import SPECS, TRAINER, TrainerOptions
+from steepest.runs.specs import MANUAL, SPECS, TRAINER, TrainerOptions
 from steepest.runs.trust import locate
 
 LARGEST_SINGLE = 3.4028234663852886e38
@@ -163,6 +163,13 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
         _check_group(group, node, faults)
     faults.raise_if_any()
     _check_range(run, groups, faults)
+    batch_size = groups["data"].arguments.get("batch_size")
+    by_autograd = groups["model"].path != MANUAL  # hand-derived models refuse L-BFGS with any batch
+    if batch_size and by_autograd and groups["optimizer"].path.endswith(".LBFGS"):
+        faults.add(
+            f"optimizer=lbfgs with data.batch_size={batch_size}: L-BFGS compares losses of the same samples: use "
+            "data.batch_size=null"
+        )
     faults.raise_if_any()
     return Checked(plain, run, groups)
 
@@ -300,12 +307,19 @@ def _checked_value(key: str, value: Any, adapter: TypeAdapter, faults: Faults) -
     try:
         checked = adapter.validate_python(value)
     except ValidationError as error:
-        wanted = [e["msg"].removeprefix("Input should be ") for e in error.errors() if "instance of" not in e["msg"]]
-        faults.add(f"{key}={_shown(value)} should be {' or '.join(dict.fromkeys(wanted))}")
+        faults.add(f"{key}={_shown(value)} should be {' or '.join(dict.fromkeys(map(_wanted, error.errors())))}")
         return value
     if isinstance(value, bool) and not isinstance(checked, bool):  # pydantic takes true for 1
         faults.add(f"{key}={value} should be a number")
     return checked
+
+
+def _wanted(error: Any) -> str:
+    """What pydantic accepts instead of a value."""
+    if error["type"] == "sequence_str" or error.get("ctx", {}).get("class") == "Sequence":
+        example = error["input"] if isinstance(error["input"], int | float | str) else ""
+        return f"a list, such as [{example}]"
+    return str(error["msg"]).removeprefix("Input should be ")
 
 
 def _shown(value: Any) -> str:

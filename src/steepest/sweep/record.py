@@ -7,6 +7,7 @@ import.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -17,12 +18,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import FAILED
@@ -35,7 +38,10 @@ from steepest.sweep.requirements import DISTINCT, check_folders, check_processes
 from steepest.sweep.results import Row, result, results_csv
 from steepest.sweep.table import print_table
 
+LONGEST = "data.longest_window"
 RESUMED = "STEEPEST_RESUME"  # set by `steepest resume`: continue the sweep in hydra.sweep.dir
+
+log = logging.getLogger(__name__)
 
 
 class SweepRecord(Callback):
@@ -77,6 +83,10 @@ class SweepRecord(Callback):
                 "hydra": [o for o in _typed(config, "hydra") if not o.startswith("hydra.sweep.dir=")],
             }
             self.manifest = Manifest(absolute, command, str(config.objective), plain, started=now())
+        if added := same_days(config):
+            log.info("%s is added, so that all jobs are scored on the same days", added)
+            with read_write(config.hydra):
+                config.hydra.overrides.task.append(added)
         # Every launcher, whatever its options, gets its jobs through this record.
         plugins = Plugins.instance()
         original = plugins.instantiate_launcher
@@ -300,6 +310,22 @@ def _known(state: JobState, overrides: Sequence[str]) -> JobReturn:
 def is_sweep(config: DictConfig) -> bool:
     """Whether this is a job of a sweep."""
     return config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN"
+
+
+def same_days(config: DictConfig) -> str | None:
+    """The override that a sweep over `data.window` needs to score all its jobs on the same days, if it lacks it."""
+    params = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    texts = [*(f"{key}={value}" for key, value in params.items()), *_typed(config, "task")]
+    parsed = [*OverridesParser.create().parse_overrides(texts)]
+    windows = [override for override in parsed if override.key_or_group == "data.window"]
+    if OmegaConf.select(config, "data.longest_window") or any(o.key_or_group == LONGEST for o in parsed):
+        return None
+    if not windows or not windows[-1].is_sweep_override():
+        return None
+    over = windows[-1].value()
+    tried = [over.end] if isinstance(over, IntervalSweep) else [*windows[-1].sweep_iterator()]
+    lengths = [int(length) for length in tried if isinstance(length, int | float)]
+    return f"{LONGEST}={max(lengths)}" if lengths else None
 
 
 def _typed(config: DictConfig, kind: str) -> list[str]:

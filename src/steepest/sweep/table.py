@@ -29,10 +29,11 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
     over_seeds = results.over_seeds and bool(results.keys)
     table = _settings(results) if over_seeds else _jobs(results)
     if console.measure(table, options=console.options.update(max_width=10_000)).maximum > console.width:
-        for column in table.columns:  # wrap headings at dots, and do not break short values such as linear_manual
-            column.header = str(column.header).replace(".", ".\n")
-            if column.justify == "left":
-                column.min_width = min(UNBROKEN, max(map(len, map(str, column.cells)), default=0))
+        for column in table.columns:  # wrap headings at dots, but break no number and no short word
+            column.header = str(column.header).replace(".", ".\n").replace(" ", "\n")
+            words = [word for text in (column.header, *column.cells) for word in str(text).split()]
+            longest = max(map(len, words), default=0)
+            column.min_width = longest if column.justify == "right" else min(UNBROKEN, longest)
     console.print(table)
     shown = len(results.settings if over_seeds else rows)
     if shown > MAX_ROWS:
@@ -50,7 +51,10 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
     best = results.best
     if best is not None:
         if over_seeds:
-            console.print(f"The best single job is {best['job']}: {objective} {best['objective']:.5g}.", markup=False)
+            said = f"The best single job is {best['job']}: {objective} {best['objective']:.5g}."
+            if best not in results.settings[0].rows:
+                said += " Its setting is not the first row: a part of its lead is luck."
+            console.print(said, markup=False, soft_wrap=True)
         console.print(f"To run the best job again: {again(best, command or {})}", markup=False, soft_wrap=True)
     console.print(f"Record: {folder}", markup=False, soft_wrap=True)
 
