@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -196,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--configs", type=int, help="number of different configs (default: a third of the draws)")
     parser.add_argument("--keep", action="store_true", help="keep the folders of runs that differ")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
     began, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="kills_"))
     try:
         warm_up(folder / "warm")

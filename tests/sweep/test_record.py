@@ -14,6 +14,7 @@ from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
 from steepest.runs.jobs import SWEEP
+from steepest.runs.resume import changed_keys
 from steepest.sweep import record as module
 from steepest.sweep.compose import Preview, pinned_subfolder
 from steepest.sweep.manifest import JobState, Manifest, begin_job, job_id, job_number, of_task
