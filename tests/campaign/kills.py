@@ -199,11 +199,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
     began, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="kills_"))
+    campaign = Campaign(folder, given.seed, given.commands, given.configs or max(1, given.count // 3))
     try:
         warm_up(folder / "warm")
-        campaign = Campaign(folder, given.seed, given.commands, given.configs or max(1, given.count // 3))
         for number in range(given.count):
             campaign.draw(number)
+    except KeyboardInterrupt:
+        print("interrupted; the figures so far:")
     finally:
         if not given.keep:
             shutil.rmtree(folder, ignore_errors=True)

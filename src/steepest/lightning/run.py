@@ -114,8 +114,9 @@ def run(
                 record.fail(f"{type(error).__name__}: {error}")
             raise
         except KeyboardInterrupt:  # outside of the training, where Lightning handles it
-            if first:
+            if first and record.written:
                 record.stop()
+                log.error("The run stopped: interrupted. To continue it: %s", resume_run_command(folder))
             raise
 
 

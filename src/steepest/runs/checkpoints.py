@@ -8,10 +8,12 @@ Lightning resumes a run.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import io
 import logging
 import os
-import zipfile
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 LIGHTNING = importlib.metadata.version("lightning")  # checkpoints name the version that wrote them
 TRACKER = "steepest"  # the key of the tracker's state among a checkpoint's callbacks
 CONFIG = "steepest_config"  # the key of the part of the config that the numbers depend on
+MARK, NO_COMMENT = b"steepest sha256 ", b"\0\0"  # parts of the comment at the end of a zip file
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
@@ -39,8 +42,10 @@ def save(content: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        buffer = io.BytesIO()
+        torch.save(dict(content), buffer)
         with part.open("wb") as file:
-            torch.save(dict(content), file)
+            file.write(_with_checksum(buffer.getvalue()))
             file.flush()
             with released():
                 os.fsync(file.fileno())
@@ -58,16 +63,32 @@ def load(path: Path) -> dict[str, Any]:
         ValueError: for a file that is not a complete checkpoint, or that has changed since it was written.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # compares checksums; torch.load does not
-        if damaged is not None:
-            raise ValueError(f"the checksum of {damaged} differs")
-        content = torch.load(path, weights_only=True, map_location="cpu")
+        content = torch.load(io.BytesIO(_checked(path.read_bytes())), weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises many kinds for damaged files
         raise ValueError(f"{path} is not a complete checkpoint ({type(error).__name__}: {str(error)[:200]})") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"{path} is not a checkpoint: it has no state_dict")
     return content
+
+
+def _with_checksum(archive: bytes) -> bytes:
+    """A zip file, as `torch.save` writes it, with a checksum of its content as the comment at its end.
+
+    (torch compares no checksums, and those of a zip file do not cover the positions of its parts.)
+    """
+    body = archive[: -len(NO_COMMENT)]
+    assert archive.endswith(NO_COMMENT), "torch.save writes no comment"
+    comment = MARK + hashlib.sha256(body).digest()
+    return body + struct.pack("<H", len(comment)) + comment
+
+
+def _checked(archive: bytes) -> bytes:
+    """A checkpoint's bytes, if they are as they were written."""
+    length = len(NO_COMMENT) + len(MARK) + hashlib.sha256().digest_size
+    body, end = archive[:-length], archive[-length:]
+    if _with_checksum(body + NO_COMMENT)[-length:] != end:
+        raise ValueError("it is incomplete or damaged: its checksum differs")
+    return archive
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:

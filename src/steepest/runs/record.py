@@ -115,8 +115,7 @@ class RunRecord:
 
     def stop(self) -> None:
         """Record that the user interrupted the run; the results of an earlier part stay."""
-        if self.written:
-            self._end_facts("stopped", "interrupted")
+        self._end_facts("stopped", "interrupted")
 
     def fail(self, reason: str) -> None:
         """Record that the run failed before it was scored; the results of an earlier part stay.
