@@ -44,6 +44,7 @@ from steepest.runs.hydra_internals import raise_errors_of_callbacks
 from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
+from steepest.runs.resume import MAY_CHANGE
 from steepest.runs.specs import MANUAL
 from steepest.runs.trust import guard_hydra
 
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What a user may change when resuming a run: nothing that the numbers so far depend on.
-MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")
 _LIMITS = {"stop.epochs": "trainer.max_epochs"}
 
 

@@ -2,12 +2,17 @@
 
 import json
 import math
+import re
+from collections import Counter
 
 import pandas as pd
 import pytest
 import torch
 from conftest import NO_PICTURES, QUIET, composed, read_scalars
 from lightning.pytorch import Callback, Trainer
+from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
 
 from steepest import ManualPredictor, WindowDataModule
 from steepest.lightning import callbacks, run
@@ -15,6 +20,7 @@ from steepest.observe.curves import read_curves
 from steepest.runs import checkpoints
 from steepest.runs.config import check
 from steepest.runs.drive import SharedData, drive
+from steepest.runs.record import RunRecord
 from steepest.runs.tracker import Tracker
 
 pytestmark = pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
@@ -223,6 +229,128 @@ def test_a_run_killed_while_writing_a_checkpoint_continues_from_the_previous_one
     assert not list(folder.rglob("*.part"))
     train(name="part", resume=True)
     assert_ends_alike(expected, folder)
+
+
+def points_of(folder):
+    """How often each point is in a run's event files, but those of the speed."""
+    points = Counter()
+    for path in folder.glob("events.out.tfevents.*"):
+        for record in RawEventFileLoader(str(path)).Load():
+            event = Event.FromString(record)
+            points.update(
+                (v.tag, event.step, v.simple_value) for v in event.summary.value if not v.tag.startswith("speed/")
+            )
+    return points
+
+
+@pytest.mark.parametrize("where", ["evaluation", "pictures", "last line"])
+def test_a_run_killed_after_its_training_ends_with_every_file_and_each_point_once(train, monkeypatch, where):
+    how = (*KINDS["kernel"], *DATA, "stop.updates=10")
+    _, expected = train(*how, name="whole")
+    kills = {"evaluation": (RunRecord, "metrics"), "pictures": (run, "draw_scores"), "last line": (RunRecord, "end")}
+    with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
+        patch.setattr(*kills[where], killed)
+        train(*how, name="part")
+    folder = expected.with_name("part")
+    assert json.loads((folder / "run.json").read_text())["status"] == "running"
+    (folder / "metrics.json.123.part").write_text("{")  # as a killed process leaves it
+    train(name="part", resume=True)
+    assert_ends_alike(expected, folder)
+    assert points_of(folder) == points_of(expected)
+    names = [
+        sorted(re.sub("^events.*", "events", p.name) for p in f.rglob("*") if p.is_file()) for f in (expected, folder)
+    ]
+    assert names[0] == names[1]
+
+
+def test_a_run_interrupted_in_its_evaluation_is_recorded_as_stopped_and_can_be_resumed(train, monkeypatch, caplog):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    how = (*KINDS["kernel"], *DATA, "stop.epochs=2")
+    _, expected = train(*how, name="whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        patch.setattr(run, "finish", interrupted)
+        train(*how, name="part")
+    folder = expected.with_name("part")
+    assert json.loads((folder / "run.json").read_text())["status"] == "stopped"
+    assert "To continue it: python train.py resume=" in caplog.text
+    train(name="part", resume=True)
+    assert_ends_alike(expected, folder)
+
+
+def test_results_stay_until_a_resumed_run_has_new_ones(train, monkeypatch):
+    def fails(*_):
+        raise RuntimeError
+
+    _, folder = train(*KINDS["kernel"], *DATA, "stop.epochs=2")
+    before = metrics_of(folder)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):  # noqa: PT012
+        patch.setattr(Tracker, "log", fails)
+        train("stop.epochs=4", resume=True)
+    assert metrics_of(folder) == before
+    assert json.loads((folder / "run.json").read_text())["status"] == "failed"
+    train("stop.epochs=4", resume=True)
+    assert metrics_of(folder)["epochs"] == 4
+
+
+@every_kind
+def test_a_run_whose_last_checkpoint_is_damaged_continues_from_the_previous_one(train, monkeypatch, caplog, kind):
+    how = (*KINDS[kind], *DATA, "stop.epochs=5")
+    _, expected = train(*how, name="whole")
+    monkeypatch.setattr(callbacks, "PAUSE", 0.0)  # a checkpoint an epoch
+    ends = Tracker.epoch_end
+    with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
+        patch.setattr(Tracker, "epoch_end", lambda self: killed() if self.view.epochs == 3 else ends(self))
+        train(*how, name="part")
+    folder = expected.with_name("part")
+    path = folder / "checkpoints" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:-1000])
+    train(name="part", resume=True)
+    assert f"the run continues from previous.ckpt, update {2 * BATCHES}" in caplog.text
+    assert_ends_alike(expected, folder)
+    assert points_of(folder) == points_of(expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("optimizer.lr", 0.5, r"optimizer\.lr=0\.5 \(it was 0\.01\)"),
+        ("seed", 3, r"seed=3 \(it was 0\)"),
+        ("data.window", 5, r"data\.window=5 \(it was 3\)"),
+        ("trainer.precision", "64-true", r"trainer\.precision=64-true"),
+    ],
+)
+def test_a_config_edited_where_the_numbers_depend_on_it_is_refused(train, key, value, said):
+    _, folder = train("model=linear_manual", *DATA[:-1], "stop.epochs=1", "optimizer.lr=0.01")
+    config = OmegaConf.load(folder / "config.yaml")
+    OmegaConf.update(config, key, value)
+    config.stop.epochs = config.trainer.max_epochs = 2
+    OmegaConf.save(config, folder / "config.yaml")
+    before = files_of(folder)
+    with pytest.raises(ValueError, match=f"the config has changed since the checkpoint was written.*{said}"):
+        train(resume=True)
+    assert files_of(folder) == before
+
+
+def test_another_version_of_a_package_that_computes_is_noted(train, caplog):
+    _, folder = train("model=linear_manual", *DATA[:-1], "stop.epochs=1")
+    record = json.loads((folder / "run.json").read_text())
+    record["versions"] |= {"torch": "2.0", "tensorboard": "1.0"}
+    (folder / "run.json").write_text(json.dumps(record))
+    train("stop.epochs=2", resume=True)
+    assert "the run began with torch 2.0 and continues with" in caplog.text
+    (note,) = json.loads((folder / "run.json").read_text())["notes"]
+    assert note.startswith("the run began with torch 2.0")
+
+
+def test_a_run_whose_event_file_is_gone_continues_with_a_warning(train, caplog):
+    _, folder = train("model=linear_manual", *DATA[:-1], "stop.epochs=1")
+    for events in folder.glob("events.*"):
+        events.unlink()
+    train("stop.epochs=2", resume=True)
+    assert "the event file is gone or too short" in caplog.text
+    assert list(read_scalars(folder)["train/loss"].index) == list(range(BATCHES + 1, 2 * BATCHES + 1))
 
 
 def test_a_resumed_run_whose_engine_would_differ_is_refused(train):

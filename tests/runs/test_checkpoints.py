@@ -1,4 +1,4 @@
-"""A checkpoint replaces the previous one when it is complete."""
+"""A checkpoint replaces the previous one when it is complete; a damaged one is noticed, and the previous one is used."""
 
 import tempfile
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from steepest.runs import checkpoints
+from steepest.runs.checkpoints import LAST, PREVIOUS, TRACKER
 
 
 class Killed(BaseException):
@@ -51,6 +52,53 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, content):
 
 
 def test_a_file_without_a_state_dict_is_refused(tmp_path):
-    torch.save({"weights": torch.ones(2)}, tmp_path / "x.ckpt")
+    checkpoints.save({"weights": torch.ones(2)}, tmp_path / "x.ckpt")
     with pytest.raises(ValueError, match="has no state_dict"):
         checkpoints.load(tmp_path / "x.ckpt")
+
+
+def state(updates):
+    return {
+        "state_dict": {"w": torch.arange(3.0)},
+        "global_step": updates,
+        "callbacks": {TRACKER: {"updates": updates}},
+    }
+
+
+def test_a_flipped_byte_is_noticed(tmp_path):
+    path = tmp_path / LAST
+    checkpoints.save(state(7), path)
+    assert checkpoints.load(path)["global_step"] == 7
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"last\.ckpt is not a complete checkpoint.*its checksum differs"):
+            checkpoints.load(path)
+    path.write_bytes(whole)
+    assert torch.load(path, weights_only=True)["global_step"] == 7, "plain PyTorch reads it, too"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "another file", "gone"])
+def test_the_previous_checkpoint_is_used_if_the_last_one_is_damaged(tmp_path, caplog, damage):
+    assert checkpoints.newest(tmp_path) is None
+    last = tmp_path / LAST
+    checkpoints.save(state(7), last)
+    checkpoints.save(state(14), last)
+    assert checkpoints.newest(tmp_path)[1]["global_step"] == 14
+    assert not caplog.messages
+    if damage == "gone":
+        last.unlink()
+    elif damage == "another file":
+        checkpoints.save({"state_dict": {}}, tmp_path / "best.ckpt")
+        (tmp_path / "best.ckpt").replace(last)
+    else:
+        last.write_bytes(last.read_bytes()[: 200 if damage == "truncated" else 0])
+    path, content = checkpoints.newest(tmp_path)
+    assert (path.name, content["global_step"]) == (PREVIOUS, 7)
+    if damage != "gone":
+        (message,) = caplog.messages
+        assert message.startswith(str(last))
+        assert message.endswith("the run continues from previous.ckpt, update 7")
+        path.write_bytes(b"")
+        with pytest.raises(ValueError, match=r"last\.ckpt is not .*previous\.ckpt is not .*Restore a copy"):
+            checkpoints.newest(tmp_path)

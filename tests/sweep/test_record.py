@@ -15,9 +15,10 @@ from omegaconf import OmegaConf
 
 from steepest.runs.jobs import SWEEP
 from steepest.runs.process import processes
+from steepest.runs.resume import changed_keys
 from steepest.sweep import record as module
 from steepest.sweep.compose import Preview, pinned_subfolder
-from steepest.sweep.manifest import JobState, Manifest, begin_job, changed_keys, job_id, job_number, of_task
+from steepest.sweep.manifest import JobState, Manifest, begin_job, job_id, job_number, of_task
 from steepest.sweep.record import RESUMED, SweepRecord
 from steepest.sweep.requirements import check_folders
 from steepest.sweep.results import results_csv

@@ -24,7 +24,7 @@ from steepest.lightning.internals import out_of_time
 from steepest.lightning.manual import ManualPredictor, choose_engine
 from steepest.lightning.predictors import Diverged, Predictor
 from steepest.observe.instrument import Instrument, View
-from steepest.runs.checkpoints import TRACKER, save, save_best
+from steepest.runs.checkpoints import CONFIG, LAST, TRACKER, load, save, save_best
 from steepest.runs.process import interrupts
 from steepest.runs.pruning import Trial
 from steepest.runs.stops import Epochs
@@ -43,6 +43,10 @@ class CheckpointFiles(TorchCheckpointIO):
         """Write a checkpoint."""
         save(checkpoint, Path(path))
 
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Load a checkpoint as plain data, and compare its checksums."""
+        return load(Path(path))
+
 
 class Tracking(Callback):
     """Passes updates and epochs to a run's tracker, ends the run when the tracker asks, and saves checkpoints.
@@ -52,6 +56,7 @@ class Tracking(Callback):
         scorers, references: called when training starts; they return the arguments of `Tracker`.
         data: the data set, for the checkpoints.
         folder: the folder of best.ckpt and last.ckpt.
+        config: the part of the config that the numbers depend on; last.ckpt keeps it.
 
     Attributes:
         state_key: names the tracker's state in a checkpoint; both drivers use the same one.
@@ -69,10 +74,12 @@ class Tracking(Callback):
         references: Callable[[], Mapping[str, float]],
         data: WindowDataModule,
         folder: Path,
+        config: Mapping[str, Any],
         trial: Trial | None = None,
     ) -> None:
         self.objective, self.rule, self.instruments, self.trial = objective, rule, instruments, trial
         self.scorers, self.references, self.data, self.folder = scorers, references, data, folder
+        self.config = config
         self.tracker: Tracker | None = None
         self.rows: _Rows | None = None  # None while the kernel trains
         self._restored: dict[str, Any] | None = None
@@ -164,11 +171,7 @@ class Tracking(Callback):
         if tracker.view.updates % tracker.view.batches == 0:
             self._save(trainer)
         elif not tracker.history or tracker.history[-1]["updates"] != tracker.view.updates:
-            # A run resumed at its limit within an epoch: its scores are needed, but are already in the event file.
-            sink, tracker.view.sink = tracker.view.sink, None
-            tracker.epoch_end()
-            tracker.flush()
-            tracker.view.sink = sink
+            tracker.epoch_end()  # a run resumed at its limit within an epoch
         if not trainer.interrupted:
             tracker.reason = tracker.reason or _other_reason(trainer)
             tracker.end()
@@ -186,6 +189,10 @@ class Tracking(Callback):
                 self._save(trainer)  # the update was refused, so the parameters are finite
             self._save_best(trainer)
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the config: a resumed run compares its own with it."""
+        checkpoint[CONFIG] = dict(self.config)
+
     def state_dict(self) -> dict[str, Any]:
         """The tracker's state."""
         return self._tracker().state_dict()
@@ -196,7 +203,7 @@ class Tracking(Callback):
 
     def _save(self, trainer: Trainer) -> None:
         self._tracker().flush()
-        trainer.save_checkpoint(self.folder / "last.ckpt")
+        trainer.save_checkpoint(self.folder / LAST)
         self._saved = time.monotonic()
 
     def _save_best(self, trainer: Trainer) -> None:

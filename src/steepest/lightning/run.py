@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ from steepest.lightning.manual import ManualPredictor, check_precision, choose_e
 from steepest.lightning.predictors import Diverged, Predictor
 from steepest.nets.agreement import Disagreement
 from steepest.observe.audit import Parity
-from steepest.observe.eventfile import event_file
+from steepest.observe.eventfile import PREFIX, event_file
 from steepest.observe.figures import draw_parity
 from steepest.observe.gallery import draw_descent, draw_scores, recorded, show
 from steepest.observe.hparams import begin_session, hyperparameters
@@ -37,16 +38,19 @@ from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
 from steepest.observe.recorder import dashboard
 from steepest.observe.theme import LIGHT, THEMES
-from steepest.runs.checkpoints import TRACKER, load
+from steepest.runs.checkpoints import CONFIG, TRACKER, newest
 from steepest.runs.checks import check_objective
 from steepest.runs.config import Checked, check
 from steepest.runs.errors import described
 from steepest.runs.files import read_json
 from steepest.runs.finish import end_early, ended, finish
+from steepest.runs.lock import locked
 from steepest.runs.process import interrupts, keep_freed_memory
 from steepest.runs.pruning import trial_of
 from steepest.runs.quoting import resume_run_command
+from steepest.runs.record import CONFIG as CONFIG_FILE
 from steepest.runs.record import RunRecord, Status, data_facts, device_name
+from steepest.runs.resume import check_config, fixed
 from steepest.runs.stops import Epochs, is_verdict
 
 log = logging.getLogger(__name__)
@@ -94,18 +98,27 @@ def run(
         ValueError: for a config, data or options that cannot be trained; the record then has the status failed.
     """
     interrupts.clear()
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    if first and not resume and (folder / "run.json").exists():
-        raise ValueError(
-            f"{folder} already holds a run. To continue it: {resume_run_command(folder)}; or give another hydra.run.dir"
-        )
-    record = RunRecord(folder, overrides, resume)
-    try:
-        return _run(check(_objective_without_val(config, record), trust, overrides), folder, record, resume, alone)
-    except Exception as error:
-        if first:
-            record.fail(described(error))
-        raise
+    first = first_process()
+    with locked(folder) if first else nullcontext():  # other processes of the run belong to the first one
+        if first and not resume and (folder / CONFIG_FILE).exists():
+            raise ValueError(
+                f"{folder} already holds a run. To continue it: {resume_run_command(folder)}; or give another "
+                "hydra.run.dir"
+            )
+        for part in folder.rglob("*.part") if resume and first else ():  # a killed process was writing it
+            part.unlink()
+        record = RunRecord(folder, overrides, resume)
+        try:
+            return _run(check(_objective_without_val(config, record), trust, overrides), folder, record, resume, alone)
+        except Exception as error:
+            if first:
+                record.fail(described(error))
+            raise
+        except KeyboardInterrupt:  # outside of the training, where Lightning handles it
+            if first and record.written:
+                record.stop()
+                log.error("The run stopped: interrupted. To continue it: %s", resume_run_command(folder))
+            raise
 
 
 def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone: bool) -> Outcome:
@@ -118,25 +131,26 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     record.notes += [f"the {part} part is empty (data.split) and is skipped" for part in empty]
     model = build_model(checked, datamodule)
     check_objective(checked.run.objective, datamodule.windows)
-    last = folder / "checkpoints" / "last.ckpt"
-    state = load(last) if resume and last.exists() else None
-    if resume and state is None:  # the run was killed before its first checkpoint: it starts again
-        for events in folder.glob("events.out.tfevents.*"):
+    last, state = (newest(folder / "checkpoints") if resume else None) or (None, None)
+    if state is not None:
+        check_config(folder, state[CONFIG], checked.plain)
+    elif resume and first_process():  # killed before its first checkpoint, the run starts again
+        for events in folder.glob(f"{PREFIX}*"):
             events.unlink()
     rule, callbacks, instruments = _stop_and_callbacks(checked, alone)
     options = checked.groups["trainer"].arguments
     if state is not None and (over := _already_finished(state, rule, options.get("max_epochs"), folder)) is not None:
         return over
-    done = int(state["global_step"]) if state else 0
     logger = checked.groups["logger"]
-    logger = logger(save_dir=str(folder), purge_step=done + 1 if state else None) if logger else False
+    # (Every event file tells a TensorBoard that is running to drop this run's earlier points.)
+    logger = logger(save_dir=str(folder), purge_step=0) if logger else False
     dtype = torch.float64 if options.get("precision") == "64-true" else torch.float32
     evaluator = Evaluator(datamodule.placed("cpu", dtype))
     tracking = Tracking(
         checked.run.objective, rule, instruments,
         scorers=lambda: _scorers(evaluator, model, datamodule),
         references=lambda: reference_losses(model.loss, evaluator.windows),
-        data=datamodule, folder=folder / "checkpoints",
+        data=datamodule, folder=folder / "checkpoints", config=fixed(checked.plain),
         trial=None if resume else trial_of(checked.plain),  # a resumed run no longer belongs to the study
     )  # fmt: skip
     given: dict[str, Any] = {}
@@ -158,17 +172,19 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     if trainer.is_global_zero:  # processes that Lightning starts run this function too, and write nothing
         record.begin(checked.plain, data_facts(datamodule), device_name(trainer.strategy.root_device), engine, why)
     writer = logger.experiment if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero else None
-    if writer is not None:
+    if writer is not None and not (state and event_file(writer).continues(state["callbacks"][TRACKER]["events"])):
+        if state is not None:
+            log.warning("%s: the event file is gone or too short: the curves begin at the checkpoint", folder)
+        overrides = record.facts["overrides"]
         writer.add_custom_scalars(dashboard(model.network, instruments.values()))
-        if state is None:
-            begin_session(event_file(writer), hyperparameters(checked.plain, record.overrides), record.overrides)
+        begin_session(event_file(writer), hyperparameters(checked.plain, overrides), overrides)
     for note in record.notes:
         log.warning("%s", note)
 
     started = time.perf_counter()
     bar = _instrument(instruments, RunProgress)
     try:
-        status, reason = fit(trainer, model, datamodule, last if state else None)
+        status, reason = fit(trainer, model, datamodule, last)
         if tracking.tracker is None and state is not None and trainer.num_training_batches:
             # The run was killed during its evaluation, at Lightning's own limit: Lightning calls no hooks there.
             tracking.on_train_start(trainer, model)
@@ -200,22 +216,23 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         pictures, parity = _instrument(instruments, Pictures), _instrument(instruments, Parity)
         theme = THEMES[pictures.theme] if pictures is not None else LIGHT
         try:
-            losses_K, every_KP = recorded(folder, model.network, instruments.values(), resumed=done > 0)
+            losses_K, every_KP = recorded(folder, model.network, instruments.values(), resumed=state is not None)
             draw_scores(
                 figures, evaluation, losses_K, tracker.history, model=checked.groups["model"].name, theme=theme,
                 loss=model.loss.name, references=tracker.references, best=best and best.epochs,
                 objective=tracker.objective,
             )  # fmt: skip
             if pictures is not None and (alone or pictures.in_sweeps):
-                draw_descent(figures, model, evaluator.windows, pictures, every_KP, writer, theme)
+                draw_descent(figures, model, evaluator.windows, pictures, every_KP, tracker.view.sink, theme)
             if parity is not None:
                 draw_parity(parity.table(), figures / "parity.png", theme)
-            if writer is not None:
-                show(folder, writer, tracker.view.updates)
+            if tracker.view.sink is not None:
+                show(folder, tracker.view.sink, tracker.view.updates)
         except Exception as error:  # the record is complete: a picture must not fail the run
             kind = type(error).__name__
             log.error("a picture could not be drawn (%s: %s); the run's scores are not affected", kind, error)
             logging.getLogger("steepest.traceback").info("drawing failed", exc_info=error)
+        record.end(metrics)
     finally:
         if bar is not None:
             bar.close()
@@ -245,6 +262,11 @@ def fit(
     finally:
         gc.unfreeze()
     return "finished", ""
+
+
+def first_process() -> bool:
+    """Whether this is the first process of the run: it writes the record."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
 def _stop_and_callbacks(checked: Checked, alone: bool) -> tuple[Epochs, list[Callback], dict[str, Instrument]]:

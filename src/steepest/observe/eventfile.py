@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 import google_crc32c
 import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Crc = TypeVar("Crc", int, np.ndarray)
 Numbers = Sequence[int] | Sequence[float] | np.ndarray
 HEADER, FOOTER = 12, 4  # bytes of a record around its event
+PREFIX = "events.out.tfevents."
 _numbers = itertools.count()  # numbers the files of this process
 
 
@@ -56,10 +58,33 @@ class EventFile:
         """Create a file with TensorBoard's name and header."""
         now = time.time()
         number = next(_numbers)
-        name = f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
+        name = f"{PREFIX}{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{number}"
         file = cls(folder / name)
         file.add_event(Event(wall_time=now, file_version="brain.Event:2"))
         return file
+
+    def continues(self, length: int) -> bool:
+        """Begin with the first bytes of the folder's earlier event file, and delete earlier files.
+
+        So a resumed run's file has no points after its checkpoint, and each point once.
+
+        Args:
+            length: the length of the earlier file when the checkpoint was written.
+
+        Returns:
+            Whether there is such a file.
+        """
+        earlier = [p for p in sorted(self.path.parent.glob(f"{PREFIX}*")) if p != self.path]
+        complete = [p for p in earlier if p.stat().st_size >= length]
+        if not complete:
+            return False
+        self.file.close()
+        part = self.path.with_name("events.part")  # TensorBoard does not read files of this name
+        part.write_bytes(complete[-1].read_bytes()[:length])
+        part.replace(self.path)
+        for path in earlier:
+            path.unlink()
+        return True
 
     def get_logdir(self) -> str:
         """The folder of the file."""
@@ -92,16 +117,17 @@ class EventFile:
 
 
 Sink: TypeAlias = "SummaryWriter | EventFile"
+_file_of: WeakKeyDictionary[SummaryWriter, EventFile] = WeakKeyDictionary()
 
 
 def event_file(writer: Sink) -> EventFile:
-    """The `EventFile` behind a writer; replaces TensorBoard's writer on first use."""
+    """The `EventFile` behind a writer, also after the writer was closed; replaces TensorBoard's writer on first use."""
     if isinstance(writer, EventFile):
         return writer
-    files = writer._get_file_writer()
-    if not isinstance(files.event_writer, EventFile):
-        files.event_writer = EventFile.takes_over(files.event_writer)
-    return files.event_writer
+    if writer not in _file_of:
+        files = writer._get_file_writer()
+        files.event_writer = _file_of[writer] = EventFile.takes_over(files.event_writer)
+    return _file_of[writer]
 
 
 def write_event(writer: Sink, tags: Sequence[str], values: Sequence[float], step: int) -> None:

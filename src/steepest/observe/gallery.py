@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard.summary import mesh
 
 from steepest.data.windows import Windows
 from steepest.evaluate.baselines import least_squares
@@ -24,16 +25,13 @@ from steepest.nets.losses import LOSSES, Loss
 from steepest.nets.networks import MLP
 from steepest.observe import fits, landscape
 from steepest.observe.curves import read_curves
-from steepest.observe.eventfile import Sink, event_file
+from steepest.observe.eventfile import EventFile
 from steepest.observe.figures import draw_losses, draw_numbers, draw_path
 from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
 from steepest.observe.predictions import draw_predictions
 from steepest.observe.recorder import Recorder, entry_names
 from steepest.observe.theme import Theme
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard.writer import SummaryWriter
 
 MAX_OUTPUTS = 2**22  # maximum of samples times units of the widest layer
 MAX_FULL_UPDATES = 5000
@@ -106,7 +104,7 @@ def draw_descent(
     windows: Windows,
     pictures: Pictures,
     every_KP: np.ndarray | None,
-    writer: SummaryWriter | None,
+    sink: EventFile | None,
     theme: Theme,
 ) -> None:
     """Draw the parameters, the loss around their path, and, for one input, the function at several updates.
@@ -117,7 +115,7 @@ def draw_descent(
         windows: the data, on the CPU.
         pictures: the snapshots of the parameters.
         every_KP: the parameters before the first and after each update, as `recorded` returns them.
-        writer: where TensorBoard's mesh of the loss surface goes; None for nowhere.
+        sink: where TensorBoard's mesh of the loss surface goes; None for nowhere.
         theme: the theme of the pictures.
     """
     network, path, updates = predictor.network, pictures.snapshots, pictures.updates
@@ -132,10 +130,11 @@ def draw_descent(
     else:
         path_K2 = every_KP if every_KP is not None else np.stack(path).astype(float)
         grid = _draw_surface(predictor, windows, surface, path_K2, figures / "surface.png", theme)
-        if writer is not None:
+        if sink is not None:
             coarse = landscape.Grid(grid.u_G[::2], grid.v_G[::2], grid.loss_GG[::2, ::2])
             vertices, colours, faces = (torch.from_numpy(a).unsqueeze(0) for a in landscape.mesh(coarse, ("W1", "b1")))
-            writer.add_mesh("surface", vertices, colours, faces, global_step=updates[-1])
+            summary = mesh("surface", vertices, colours, faces, None)
+            sink.add_event(Event(wall_time=time.time(), step=updates[-1], summary=summary))
     data = fits.one_input(windows, batch.x_ND, batch.y_NH)
     if data is None:
         return
@@ -180,11 +179,11 @@ def _draw_surface(
     return landscape.draw_surface(surface, path_K2, full_K2, minimum_2, path, theme)
 
 
-def show(folder: Path, writer: Sink, step: int) -> None:
+def show(folder: Path, sink: EventFile, step: int) -> None:
     """Write each picture of `figures/` to TensorBoard, byte for byte."""
     for path in sorted(path for path in (folder / "figures").iterdir() if path.suffix in (".png", ".gif")):
         with Image.open(path) as picture:
             width, height = picture.size
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
         value = Summary.Value(tag=f"figures/{path.stem}{'_moving' if path.suffix == '.gif' else ''}", image=image)
-        event_file(writer).add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=[value])))
+        sink.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=[value])))

@@ -1,13 +1,19 @@
 """`checkpoints/best.ckpt` and `last.ckpt`: plain data that Lightning can load, written by a Trainer or by a thread.
 
+`previous.ckpt` is the last.ckpt before the current one; a run continues from it if last.ckpt is damaged.
+
 The counters of Lightning's loops are left out: `lightning/internals.py` derives them from the counts here when
 Lightning resumes a run.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import io
+import logging
 import os
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,20 +25,32 @@ from steepest.data.batches import PreparedData
 from steepest.engine.pythonlock import released
 from steepest.runs.tracker import Best, Tracker
 
+log = logging.getLogger(__name__)
+
 LIGHTNING = importlib.metadata.version("lightning")  # checkpoints name the version that wrote them
 TRACKER = "steepest"  # the key of the tracker's state among a checkpoint's callbacks
+CONFIG = "steepest_config"  # the key of the part of the config that the numbers depend on
+MARK, NO_COMMENT = b"steepest sha256 ", b"\0\0"  # parts of the comment at the end of a zip file
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint atomically: even after a crash, readers find the complete old file or the complete new one."""
+    """Write a checkpoint beside its target, flush it to the disk, and then rename it: a crash leaves no half of one.
+
+    The old last.ckpt becomes previous.ckpt.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        buffer = io.BytesIO()
+        torch.save(dict(content), buffer)
         with part.open("wb") as file:
-            torch.save(dict(content), file)
+            file.write(_with_checksum(buffer.getvalue()))
             file.flush()
             with released():
                 os.fsync(file.fileno())
+        if path.name == LAST and path.exists():
+            path.replace(path.with_name(PREVIOUS))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -42,15 +60,65 @@ def load(path: Path) -> dict[str, Any]:
     """Load a checkpoint as plain data: pickled objects are refused.
 
     Raises:
-        ValueError: for a file that is not a complete checkpoint.
+        ValueError: for a file that is not a complete checkpoint, or that has changed since it was written.
     """
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
+        content = torch.load(io.BytesIO(_checked(path.read_bytes())), weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises many kinds for damaged files
         raise ValueError(f"{path} is not a complete checkpoint ({type(error).__name__}: {str(error)[:200]})") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"{path} is not a checkpoint: it has no state_dict")
     return content
+
+
+def _with_checksum(archive: bytes) -> bytes:
+    """A zip file, as `torch.save` writes it, with a checksum of its content as the comment at its end.
+
+    (torch compares no checksums, and those of a zip file do not cover the positions of its parts.)
+    """
+    body = archive[: -len(NO_COMMENT)]
+    assert archive.endswith(NO_COMMENT), "torch.save writes no comment"
+    comment = MARK + hashlib.sha256(body).digest()
+    return body + struct.pack("<H", len(comment)) + comment
+
+
+def _checked(archive: bytes) -> bytes:
+    """A checkpoint's bytes, if they are as they were written."""
+    length = len(NO_COMMENT) + len(MARK) + hashlib.sha256().digest_size
+    body, end = archive[:-length], archive[-length:]
+    if _with_checksum(body + NO_COMMENT)[-length:] != end:
+        raise ValueError("it is incomplete or damaged: its checksum differs")
+    return archive
+
+
+def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest complete checkpoint of a run, and its content; None if the run has not written any.
+
+    Args:
+        folder: the run's `checkpoints/`.
+
+    Raises:
+        ValueError: if there are checkpoints, but none is complete.
+    """
+    faults: list[str] = []
+    for path in (folder / LAST, folder / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            content = load(path)
+            if TRACKER not in content.get("callbacks", {}):
+                raise ValueError(f"{path} is not a checkpoint of a run of train.py")
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        for fault in faults:
+            log.warning("%s; the run continues from %s, update %d", fault, path.name, content["global_step"])
+        return path, content
+    if faults:
+        raise ValueError(
+            f"{'; '.join(faults)}. Restore a copy of {LAST}; or delete {folder}: the run then starts again"
+        )
+    return None
 
 
 def weights(
@@ -85,6 +153,7 @@ def save_last(
     scheduler: torch.optim.lr_scheduler.LRScheduler | None,
     options: Mapping[str, Any],
     data: PreparedData,
+    config: Mapping[str, Any],
     path: Path,
 ) -> None:
     """Write last.ckpt: everything that resuming the run needs."""
@@ -97,6 +166,7 @@ def save_last(
     }
     content |= {
         "batches": view.batches,
+        CONFIG: dict(config),
         "callbacks": {TRACKER: tracker.state_dict()},
         "optimizer_states": [optimizer],
         "lr_schedulers": [] if scheduler is None else [scheduler.state_dict()],

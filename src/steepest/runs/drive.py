@@ -33,13 +33,14 @@ from steepest.observe.hparams import begin_session, hyperparameters
 from steepest.observe.instrument import View
 from steepest.observe.recorder import dashboard
 from steepest.runs.build import Parts, build, dtype_of, of_rows
-from steepest.runs.checkpoints import save_best, save_last
+from steepest.runs.checkpoints import LAST, save_best, save_last
 from steepest.runs.checks import check_objective
 from steepest.runs.config import Checked
 from steepest.runs.errors import described
 from steepest.runs.finish import end_early, ended, finish
 from steepest.runs.pruning import trial_of
 from steepest.runs.record import RunRecord, Status, data_facts, device_name
+from steepest.runs.resume import fixed
 from steepest.runs.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -154,13 +155,14 @@ def drive(
         )  # fmt: skip
         engine.make(entries=tracker.wants_entries)
         started = time.perf_counter()
-        save = partial(_save, tracker, parts, data, folder / "checkpoints")
+        save = partial(_save, tracker, parts, data, fixed(checked.plain), folder / "checkpoints")
         status, reason = ended(tracker, *_train(tracker, parts, engine.descent, batches, save, interrupted))
         seconds = time.perf_counter() - started
         if status != "finished":
             return end_early(tracker, record, status, reason, seconds)
         model: Any = SimpleNamespace(network=parts.network)
         metrics, _ = finish(tracker, model, dataset.evaluator, engine.outputs, record, seconds)
+        record.end(metrics)
         log.info("%s", metrics["verdict"])
         return metrics
     except Exception as error:
@@ -239,10 +241,12 @@ def _end_of_epoch(tracker: Tracker, parts: Parts, *, complete: bool) -> None:
         parts.scheduler.step(scores[tracker.objective])
 
 
-def _save(tracker: Tracker, parts: Parts, data: PreparedData, folder: Path, *, last: bool = True) -> None:
+def _save(
+    tracker: Tracker, parts: Parts, data: PreparedData, config: dict[str, Any], folder: Path, *, last: bool = True
+) -> None:
     tracker.flush()
     options = asdict(parts.spec)
     if last:
-        save_last(tracker, parts.scheduler, options, data, folder / "last.ckpt")
+        save_last(tracker, parts.scheduler, options, data, config, folder / LAST)
     if tracker.best is not None:
         save_best(tracker.best, options, data, folder / "best.ckpt")

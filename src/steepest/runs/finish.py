@@ -52,6 +52,7 @@ def end_early(tracker: Tracker, record: RunRecord, status: Status, reason: str, 
     metrics = facts(tracker, status, reason, seconds)
     if tracker.view.sink is not None:
         end_session(tracker.view.sink, status, {}, tracker.view.updates)
+    record.metrics(metrics)
     record.end(metrics)
     return metrics
 
@@ -64,7 +65,7 @@ def finish(
     record: RunRecord,
     seconds: float,
 ) -> tuple[dict[str, Any], Evaluation]:
-    """Score the best epoch and write the record.
+    """Score the best epoch and write the results; `record.end` then says that the run is complete.
 
     Args:
         tracker: the run's tracker.
@@ -88,7 +89,7 @@ def finish(
             write_text(record.folder / "parity.csv", instrument.table().to_csv(index=False))
     if tracker.view.sink is not None:
         end_session(tracker.view.sink, "finished", _final_values(metrics), tracker.view.updates)
-    record.end(metrics)
+    record.metrics(metrics)
     return metrics, evaluation
 
 

@@ -21,15 +21,17 @@ from steepest.evaluate.evaluation import Evaluation
 from steepest.runs.defaults import as_single_run
 from steepest.runs.environment import masked
 from steepest.runs.files import now, read_json, write_text
+from steepest.runs.resume import changed_versions
 from steepest.runs.revision import checkout
 
 Status = Literal["running", "finished", "stopped", "failed"]
-VERSIONS = ("steepest", "torch", "lightning", "hydra-core", "omegaconf", "tensorboard", "pandas", "numpy")
+CONFIG = "config.yaml"
+VERSIONS = ("steepest", "torch", "lightning", "hydra-core", "omegaconf", "tensorboard", "pandas", "numpy", "numba")
 
 
 @dataclass
 class RunRecord:
-    """The record of one run in its folder; `begin` and `end` write it.
+    """The record of one run in its folder; `begin`, `metrics` and `end` write it.
 
     Attributes:
         folder: the run's folder.
@@ -46,6 +48,7 @@ class RunRecord:
     def __post_init__(self) -> None:
         before = self._read("run.json") if self.resumed else {}
         self.written = False
+        self.notes += changed_versions(before.get("versions", {}), _versions())
         self.seconds_before = float(self._read("metrics.json").get("seconds", 0.0)) if self.resumed else 0.0
         self.facts: dict[str, Any] = before | {
             "status": "running",
@@ -95,25 +98,32 @@ class RunRecord:
             "device": device,
             "engine": engine,
             "engine_reason": why or None,
-            "notes": self.notes,
+            "notes": list(dict.fromkeys([*self.facts.get("notes", []), *self.notes])),
         }
-        write_text(self.folder / "config.yaml", text or yaml.safe_dump(config, sort_keys=False))
         self._write_facts()
+        # The last one: a folder with config.yaml holds a run that can be resumed.
+        write_text(self.folder / CONFIG, text or yaml.safe_dump(config, sort_keys=False))
         self.written = True
 
-    def end(self, metrics: dict[str, Any]) -> None:
-        """Write the final metrics.json and run.json. Adds the seconds of earlier parts of the run."""
+    def metrics(self, metrics: dict[str, Any]) -> None:
+        """Write metrics.json. Adds the seconds of earlier parts of the run."""
         metrics["seconds"] = round(metrics["seconds"] + self.seconds_before, 3)
         write_text(self.folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+
+    def end(self, metrics: dict[str, Any]) -> None:
+        """Write the final run.json: all files of the run are complete."""
         self._end_facts(metrics["status"], metrics["stop_reason"])
 
+    def stop(self) -> None:
+        """Record that the user interrupted the run; the results of an earlier part stay."""
+        self._end_facts("stopped", "interrupted")
+
     def fail(self, reason: str) -> None:
-        """Record that the run failed before it was scored, and remove metrics.json.
+        """Record that the run failed before it was scored; the results of an earlier part stay.
 
         If resuming the run was refused, its record stays as it was.
         """
         if self.written or not self.resumed:
-            (self.folder / "metrics.json").unlink(missing_ok=True)
             self._end_facts("failed", reason)
 
     def predictions(self, evaluation: Evaluation) -> None:

@@ -162,6 +162,7 @@ class Tracker:
             "rule": self.rule.state_dict(),
             "reason": self.reason,
             "instruments": {name: i.state_dict() for name, i in self.instruments.items()},
+            "events": 0 if view.sink is None else view.sink.path.stat().st_size,  # bytes of the event file
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -211,14 +211,6 @@ def of_task(overrides: Iterable[str]) -> list[str]:
     return [o for o in overrides if not o.lstrip("+~").startswith(("hydra.", "hydra/", "sweep."))]
 
 
-def changed_keys(before: Any, now: Any, at: str = "") -> list[str]:
-    """The keys whose values differ between two plain configs."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = dict.fromkeys([*before, *now])
-        return [c for k in keys for c in changed_keys(before.get(k), now.get(k), f"{at}.{k}" if at else str(k))]
-    return [] if before == now else [at]
-
-
 def remove_attempt(sweep: Path, job: JobState) -> None:
     """Remove the folder of a job's earlier attempt, which `begin_job` marked as this job's."""
     folder = sweep / str(job.folder)

@@ -32,8 +32,9 @@ from steepest.runs.errors import FAILED
 from steepest.runs.files import now, write_text
 from steepest.runs.jobs import FIRST_FAILURE, SWEEP, stopped
 from steepest.runs.quoting import hydra_quoted, resume_sweep_command, train_command
+from steepest.runs.resume import changed_keys
 from steepest.sweep.compose import SUBDIR, Composer
-from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, changed_keys, job_number, remove_attempt
+from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, job_number, remove_attempt
 from steepest.sweep.requirements import DISTINCT, check_folders, check_processes
 from steepest.sweep.results import Row, result, results_csv
 from steepest.sweep.table import print_table
