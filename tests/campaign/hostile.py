@@ -8,8 +8,10 @@ if anything acted.
 from __future__ import annotations
 
 import argparse
+import csv
 import io
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -25,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .names import combinations, refused
-from .vectors import PLAIN, SMALL, VECTORS, Box, Vector, plant_common
+from .vectors import MARKUP, PLAIN, SMALL, VECTORS, Box, Vector, plant_common
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "hunter2-of-the-environment"
@@ -76,7 +78,7 @@ def attempt(vector: Vector, templates: Path, folder: Path, *, real: bool = False
     breaches += [
         f"changed: {path}" for path in sorted(before.keys() | after.keys()) if before.get(path) != after.get(path)
     ]
-    breaches += _secrets(own, output)
+    breaches += _secrets(own, output) + _active(own)
     return Result(code, breaches, output)
 
 
@@ -102,6 +104,17 @@ def _secrets(own: Sequence[Path], output: str) -> list[str]:
                 path.is_file() and not path.is_symlink() and SECRET.encode() in path.read_bytes()
             ):
                 found.append(f"the secret is in {path.relative_to(folder)}")
+    return found
+
+
+def _active(own: Sequence[Path]) -> list[str]:
+    """Pages with markup that is not theirs, and CSV files with formulas."""
+    files = [path for folder in own if folder.is_dir() for path in folder.rglob("*")]
+    found = [f"markup in {path.name}" for path in files if path.suffix == ".html" and MARKUP in path.read_text()]
+    for path in (path for path in files if path.name in ("predictions.csv", "results.csv", "parity.csv")):
+        with path.open(errors="replace", newline="") as file:
+            cells = (cell for row in csv.reader(file) for cell in row)
+            found += [f"a formula in {path.name}: {cell}" for cell in cells if re.match(r"[=+@]|-[^0-9.]..", cell)][:1]
     return found
 
 
@@ -230,10 +243,12 @@ def main() -> int:
     given = parser.parse_args()
     started = time.monotonic()
     vectors = [vector for vector in VECTORS if given.only in f"{vector.place}: {vector.name}"][:: given.every]
-    real = vectors[:: max(1, len(vectors) // given.real)][: given.real] if given.real else []
+    real = [vector for vector in vectors if vector.at_start]
+    forked = [vector for vector in vectors if not vector.at_start]
+    real += forked[:: max(1, len(forked) // given.real)][: given.real] if given.real else []
     warm_up()
     counts, codes, breached = Counter[tuple[str, str]](), Counter[str](), 0
-    for kind, vector, result in run_all(vectors, real, given.jobs):
+    for kind, vector, result in run_all(forked, real, given.jobs):
         counts[kind, vector.place] += 1
         codes["refused" if result.code == 2 else f"exit code {result.code}"] += 1
         codes["with a traceback"] += "Traceback (most recent call last)" in result.output

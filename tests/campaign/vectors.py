@@ -21,6 +21,7 @@ import yaml
 
 SMALL = ["data=random_walk", "data.rows=200", "stop.epochs=1", "callbacks=none", "logger=none"]
 PLAIN = ["data=random_walk", "data.rows=200", "stop.epochs=1"]
+MARKUP = "<script>alert(1)</script>"
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,19 @@ Plant = Callable[[Box], list[str]]
 
 @dataclass(frozen=True)
 class Vector:
-    """One attempt: its name, the kind of file that acts, and what plants it and returns the command."""
+    """One attempt.
+
+    Attributes:
+        name: says what the file holds.
+        place: the kind of file that acts.
+        plant: plants the files and returns the command.
+        at_start: whether it acts when a command starts, so that a fork of a running process shows nothing.
+    """
 
     name: str
     place: str
     plant: Plant
+    at_start: bool = False
 
 
 # Payloads that call something, as a node: the keys that a target needs to create the marker.
@@ -540,7 +549,7 @@ def _data_files() -> Iterator[Vector]:
 
         yield _data_file(f"a pickle as .{suffix}", make)
     for name in ("=cmd|' /C calc'!A0", "+1+1", "@SUM(A1)", "-2+3", "$(touch MARK)", "`touch MARK`", "; touch MARK",
-                 "../../../../out/new", "{{ 7*7 }}", "<script>alert(1)</script>", "\\input{/etc/passwd}"):  # fmt: skip
+                 "../../../../out/new", "{{ 7*7 }}", MARKUP, "\\input{/etc/passwd}"):  # fmt: skip
         yield _data_file(f"a series called {name}", lambda box, name=name: _prices(box, f'date,"{box.fill(name)}"'))
     for file, text in {
         "matplotlibrc": "backend: module://planted\ntext.usetex: True\n",
@@ -558,7 +567,7 @@ def _data_files() -> Iterator[Vector]:
                 _executable(box.box / file)
             return ["train", *PLAIN, "model=mlp_manual"]
 
-        yield Vector(f"{file} in the current folder", "data file", beside)
+        yield Vector(f"{file} in the current folder", "current folder", beside, at_start=True)
 
 
 def _event_file(name: str, *names: str) -> Vector:
@@ -574,13 +583,12 @@ def _event_file(name: str, *names: str) -> Vector:
 def _event_files() -> Iterator[Vector]:
     for name in ("events.out.tfevents.9999999999.x", "metrics.json", "predictions.csv", "run.json", "config.yaml"):
         yield _event_file(f"a pickle as {name}", name)
-    markup = "<script>alert('EVIL')</script>"
 
     def page(box: Box) -> list[str]:
         folder = box.copy("sweep")
         state = json.loads((folder / "sweep.json").read_text())
-        state["jobs"][0]["overrides"] = [f"seed={markup}"]
-        state["jobs"][1]["error"] = markup
+        state["jobs"][0]["overrides"] = [f"seed={MARKUP}"]
+        state["jobs"][1]["error"] = MARKUP
         (folder / "sweep.json").write_text(json.dumps(state))
         return ["steepest", "report", str(folder)]
 

@@ -91,13 +91,16 @@ def test_a_damaged_sweep_json_is_one_message_and_exit_code_2(tmp_path):
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_a_sweep_whose_program_is_gone_is_one_message_and_exit_code_2(tmp_path):
-    command = {"program": "gone.py", "folder": str(tmp_path), "task": [], "hydra": []}
-    state = {"command": command, "objective": "val/mse", "config": {}, "jobs": []}
-    (tmp_path / "sweep.json").write_text(json.dumps(state))
+def test_a_sweep_json_without_its_overrides_is_one_message_and_exit_code_2(tmp_path):
+    state = {
+        "command": {"program": "x", "folder": str(tmp_path), "task": "seed=1"},
+        "objective": "val/mse",
+        "config": {},
+    }
+    (tmp_path / "sweep.json").write_text(json.dumps(state | {"jobs": []}))
     answer = subprocess.run([*STEEPEST, "resume", str(tmp_path)], capture_output=True, text=True, check=False)
     assert answer.returncode == 2
-    assert "was started as gone.py" in answer.stderr
+    assert "command has no task, a list of overrides" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
 
 

@@ -68,21 +68,20 @@ class SweepRecord(Callback):
         folder, plain = Path(str(config.hydra.sweep.dir)), _task(config)
         absolute = folder.absolute()  # a job may change the working directory (hydra.job.chdir)
         self.created = [path for path in (absolute, *absolute.parents) if not path.exists()]
+        command = {
+            "program": sys.argv[0],
+            "folder": str(Path.cwd()),
+            "task": _typed(config, "task"),
+            "hydra": [o for o in _typed(config, "hydra") if not o.startswith("hydra.sweep.dir=")],
+        }
         if os.environ.get(RESUMED):
             self.manifest = _resumed(absolute, plain)
         elif (folder / NAME).exists():
+            again = resume_sweep_command(folder, [*command["task"], *command["hydra"]])
             raise ValueError(
-                f"{folder} already holds a sweep: continue it with "
-                f"{resume_sweep_command(folder, [*_typed(config, 'task'), *_typed(config, 'hydra')])}, or choose "
-                "another hydra.sweep.dir"
+                f"{folder} already holds a sweep: continue it with {again}, or choose another hydra.sweep.dir"
             )
         else:
-            command = {
-                "program": sys.argv[0],
-                "folder": str(Path.cwd()),
-                "task": _typed(config, "task"),
-                "hydra": [o for o in _typed(config, "hydra") if not o.startswith("hydra.sweep.dir=")],
-            }
             self.manifest = Manifest(absolute, command, str(config.objective), plain, started=now())
         if added := same_days(config):
             log.info("%s is added, so that all jobs are scored on the same days", added)
