@@ -101,7 +101,13 @@ def run(
         )
     record = RunRecord(folder, overrides, resume)
     try:
-        return _run(check(_objective_without_val(config, record), trust), folder, record, resume, alone)
+        try:
+            checked = check(_objective_without_val(config, record), trust)
+        except ValueError as error:
+            if not resume:
+                raise
+            raise ValueError(f"{folder / 'config.yaml'}: {error}") from None
+        return _run(checked, folder, record, resume, alone)
     except Exception as error:
         if first:
             record.fail(described(error))
