@@ -37,6 +37,7 @@ from steepest.runs.errors import (
     TRACEBACK,
     described,
     exit_code,
+    explain,
     run_program,
     say_or_raise,
 )
@@ -108,6 +109,8 @@ def _job(config: DictConfig) -> float:
         if not sweep:
             if exit_code(error) == BAD_INPUT and not int(os.environ.get("LOCAL_RANK", "0")):
                 _remove_refused(folder, hydra)
+            elif explain(error) is not None and _run_began(str(folder)):
+                log.error("The run stopped. When this is fixed, continue it: %s", resume_run_command(folder))
             raise
         message = described(error)
         log.error("job %s: %s", number, message)

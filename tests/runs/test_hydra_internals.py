@@ -9,8 +9,10 @@ import sys
 import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 
 from steepest.runs import hydra_internals
@@ -40,6 +42,22 @@ def test_every_composed_config_is_checked():
     answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     said = "3 train ['seed=3'] 0\n4 train ['seed=4'] 0\n"
     assert answer.stdout == said, says("check_every_config, or .primary_config") + answer.stderr
+
+
+def test_an_error_in_a_callback_is_raised():
+    class Broken(Callback):
+        def on_run_start(self, config, **named):
+            raise KeyError("mine")
+
+    hydra_internals.raise_errors_of_callbacks()
+    callbacks = Callbacks()
+    callbacks.callbacks = [Broken()]
+    raised = None
+    try:
+        callbacks.on_run_start(config=None)
+    except KeyError as error:
+        raised = error
+    assert raised is not None, says("raise_errors_of_callbacks")
 
 
 def test_overrides_make_hydras_dirname():

@@ -7,6 +7,7 @@ Lightning resumes a run.
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,9 +28,11 @@ def save(content: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint atomically: even after a crash, readers find the complete old file or the complete new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    written = io.BytesIO()
+    torch.save(dict(content), written)  # into a file, it hides that the disk is full
     try:
         with part.open("wb") as file:
-            torch.save(dict(content), file)
+            file.write(written.getbuffer())
             file.flush()
             with released():
                 os.fsync(file.fileno())

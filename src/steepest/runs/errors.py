@@ -109,7 +109,7 @@ def _message(error: BaseException) -> str | None:
             choices = ", ".join(link.options)
             near = did_you_mean(option, link.options) or "."
             return f"{group}={option}: there is no such choice{near} Choose one of {choices}"
-    for link in reversed(chain):
+    for link in chain:
         if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):
             return str(link)
     if isinstance(error, HydraException | OmegaConfBaseException):
