@@ -110,7 +110,7 @@ def _job(config: DictConfig) -> float:
             if exit_code(error) == BAD_INPUT and not int(os.environ.get("LOCAL_RANK", "0")):
                 _remove_refused(folder, hydra)
             elif explain(error) is not None and _run_began(str(folder)):
-                log.error("The run stopped. When this is fixed, continue it: %s", resume_run_command(folder))
+                log.error("The run stopped. To continue it when the following is fixed: %s", resume_run_command(folder))
             raise
         message = described(error)
         log.error("job %s: %s", number, message)
