@@ -24,6 +24,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
@@ -36,10 +37,11 @@ from steepest.runs.errors import (
     TRACEBACK,
     described,
     exit_code,
+    explain,
     run_program,
     say_or_raise,
 )
-from steepest.runs.files import check_links, read_json
+from steepest.runs.files import check_links, read_json, unreadable
 from steepest.runs.hydra_internals import raise_errors_of_callbacks
 from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import end_with, remember_interrupts
@@ -66,6 +68,7 @@ def command(app: Callable[[], Any]) -> None:
     # for the processes that this one starts.
     os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    logging.raiseExceptions = False  # if the disk is full, the run says so once, not at every line of the log
     run_program(app)
 
 
@@ -75,6 +78,15 @@ def job(config: DictConfig) -> float:
     Returns:
         The objective at the best epoch; without one, infinity with the sign of a bad score (NaN stops some sweepers).
     """
+    try:
+        return _job(config)
+    except Exception as error:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise
+        say_or_raise(error)
+
+
+def _job(config: DictConfig) -> float:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if config.resume:
@@ -101,7 +113,9 @@ def job(config: DictConfig) -> float:
         if not sweep:
             if exit_code(error) == BAD_INPUT and not int(os.environ.get("LOCAL_RANK", "0")):
                 _remove_refused(folder, hydra)
-            say_or_raise(error)
+            elif explain(error) is not None and _run_began(str(folder)):
+                log.error("The run stopped. To continue it when the following is fixed: %s", resume_run_command(folder))
+            raise
         message = described(error)
         log.error("job %s: %s", number, message)
         lines = traceback.format_exception(error)
@@ -189,9 +203,14 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
     Raises:
         ValueError: for an override that the numbers so far depend on.
     """
-    config = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(config, DictConfig)
-    config.resume = str(folder)
+    path = folder / "config.yaml"
+    try:
+        config = OmegaConf.load(path)
+        if not isinstance(config, DictConfig):
+            raise ValueError("it is not a config")
+        config.resume = str(folder)
+    except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
+        raise unreadable(path, error) from None
     OmegaConf.set_struct(config, True)
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.key_or_group

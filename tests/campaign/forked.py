@@ -11,10 +11,11 @@ import os
 import resource
 import runpy
 import signal
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,15 +97,31 @@ def train(*words: str) -> Callable[[], None]:
 
 
 def steepest(*words: str) -> Callable[[], None]:
-    """The command `steepest WORDS`."""
+    """The command `steepest WORDS`. Where it starts `train.py` in another process, that runs here."""
 
     def command() -> None:
         from steepest.cli import main
 
+        subprocess.run = _inline  # type: ignore[assignment]
         sys.argv = ["steepest", *words]
         main()
 
     return command
+
+
+def _inline(words: Sequence[str], *positional: Any, **options: Any) -> subprocess.CompletedProcess:
+    if len(words) < 2 or not str(words[1]).endswith("train.py"):
+        return _run(words, *positional, **options)
+    os.environ.update(options.get("env") or {})
+    os.chdir(options.get("cwd") or ".")
+    try:
+        train(*words[2:])()
+    except SystemExit as end:
+        return subprocess.CompletedProcess(words, end.code if isinstance(end.code, int) else 0)
+    return subprocess.CompletedProcess(words, 0)
+
+
+_run = subprocess.run
 
 
 def call(
@@ -189,6 +206,7 @@ def _note_changes(folder: Path, changes: int) -> None:
     from steepest.engine.cache import folder as compiled
 
     allowed = [str(folder), "/dev/null", "/proc/self", str(compiled()), str(Path.home() / ".cache")]
+    allowed.append(f"{tempfile.gettempdir()}/tmp")  # of the tempfile module
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -196,11 +214,16 @@ def _note_changes(folder: Path, changes: int) -> None:
             paths = [path] if isinstance(flags, int) and flags & WRITES else []
         else:
             paths = arguments[: CHANGES.get(event, 0)]
+            if event in ("os.remove", "os.rmdir") and arguments[1] != -1:
+                return  # below a folder that `shutil.rmtree` opened, and reported
         for path in paths:
             if not isinstance(path, str | bytes | os.PathLike):
                 continue
             name = os.path.realpath(os.fsdecode(path))
-            if not any(name == one or name.startswith(one + "/") for one in allowed) and "/__pycache__" not in name:
+            if (
+                not any(name == one or name.startswith(one if one.endswith("/tmp") else one + "/") for one in allowed)
+                and "/__pycache__" not in name
+            ):
                 os.write(changes, f"{event} {name}\0".encode(errors="replace"))
 
     sys.addaudithook(note)

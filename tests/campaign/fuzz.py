@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import collections
+import json
+import math
 import random
 import re
 import shutil
@@ -17,10 +19,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .forked import GIB, ROOT, Ended, call, train, warm
+import yaml
+
+from .forked import GIB, ROOT, Ended, call, steepest, train, warm
 
 SECONDS, BYTES = 5.0, 2 * GIB
 CODES = (0, 1, 2, 130)
@@ -100,12 +105,14 @@ class Case:
         command: what runs.
         prepare: fills the folder; returns after that.
         refused_leaves_nothing: whether the folder must stay empty if the exit code is 2.
+        names: a refusal must have one of these words.
     """
 
     name: str
     command: Callable[[], None]
     prepare: Callable[[Path], None] = lambda folder: None
     refused_leaves_nothing: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,10 +213,120 @@ def _like(draw: random.Random, value: Any) -> str:
     return draw.choice(("null", *NUMBERS))
 
 
+STOCK = {  # folder -> the command that fills it
+    "run": train(*FAST, "hydra.run.dir=run", "stop.epochs=3"),
+    "net": train(*FAST, "hydra.run.dir=net", "model=mlp_manual", "callbacks=[default,steps]", "~callbacks.pictures"),
+    "early": train(*FAST, "hydra.run.dir=early", "model=mlp", "stop=early", "stop.epochs=3", "callbacks=none"),
+    "sweep": train(
+        "-m", *FAST, "hydra.sweep.dir=sweep", "model=mlp_manual", "hydra/launcher=threads", "optimizer.lr=0.1,1e9", "seed=0,1"
+    ),
+    "basic": train("-m", *FAST, "hydra.sweep.dir=basic", "optimizer.lr=0.1,1e9", "callbacks=none"),
+    "tune": train(
+        "-m", *FAST, "hydra.sweep.dir=tune", "model=mlp_manual", "hydra/launcher=threads", "hydra/sweeper=tune",
+        "hydra.sweeper.n_trials=3", "optimizer.lr=interval(0.01,0.1)", "callbacks=none",
+    ),
+}  # fmt: skip
+READERS: dict[str, list[tuple[str, ...]]] = {  # commands that read a folder; the first word is the program
+    "run": [("train", "resume=run", "stop.epochs=5"), ("train", "resume=run"), ("train", "hydra.run.dir=run")],
+    "net": [("train", "resume=net", "stop.epochs=4"), ("train", "resume=net")],
+    "early": [("train", "resume=early", "stop.epochs=6"), ("train", "resume=early")],
+    "sweep": [
+        ("steepest", "resume", "sweep"),
+        ("steepest", "report", "sweep"),
+        ("train", "-m", "hydra.sweep.dir=sweep"),
+    ],
+    "basic": [("steepest", "resume", "basic"), ("steepest", "report", "basic")],
+    "tune": [("steepest", "resume", "tune"), ("steepest", "report", "tune")],
+}
+ODD: list[Any] = [
+    None, True, 0, -1, 1e308, 10**30, "", "x", "../../x", "/dev/null", "\x1b[31m\n", "<b>$", "a" * 5000, [], [1], [[]], {}, {"a": 1},
+    {"status": "finished"}, ["x"] * 300,
+]  # fmt: skip
+
+
+def stock() -> Path:
+    """A folder with good records."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-stock-"))
+    for name, command in STOCK.items():
+        ended = call(command, folder, patience=60)
+        assert (folder / name).is_dir(), ended.text
+    return folder
+
+
+def records(draw: random.Random, good: Path) -> Iterator[Case]:
+    """Damaged records, and the commands that read them."""
+    while True:
+        name = draw.choice(list(READERS))
+        program, *words = draw.choice(READERS[name])
+        files = sorted(path.relative_to(good) for path in (good / name).rglob("*") if path.is_file())
+        files = [path for path in files if path.suffix not in (".png", ".gif", ".html")]
+        kinds = sorted({(path.suffix, path.name.startswith("events")) for path in files})
+        kind = draw.choice(kinds)  # there are many of some
+        damaged = [draw.choice([path for path in files if (path.suffix, path.name.startswith("events")) == kind])]
+        damaged += [draw.choice(files)] if draw.random() < 0.15 else []
+        seed = draw.random()
+        yield Case(
+            f"{program} {' '.join(words)} after damage {seed} to {', '.join(map(str, damaged))}",
+            train(*words) if program == "train" else steepest(*words),
+            partial(_prepare, good, name, damaged, seed),
+            names=tuple(path.name for path in damaged)
+            if words[0] in ("resume", "report") or "resume=" in words[0]
+            else (),
+        )
+
+
+def _prepare(good: Path, name: str, damaged: list[Path], seed: float, folder: Path) -> None:
+    shutil.copytree(good / name, folder / name, symlinks=True)
+    draw = random.Random(seed)
+    for path in dict.fromkeys(damaged):
+        _damage(draw, folder / path)
+
+
+def _damage(draw: random.Random, path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    how = draw.choice(("cut", "flip", "flip", "zeros", "other", "gone", "folder", "link", *["value"] * 6))
+    if how == "value" and path.suffix in (".json", ".yaml"):
+        parsed = json.loads(content) if path.suffix == ".json" else yaml.safe_load(content.decode())
+        for _ in range(draw.choice((1, 1, 2))):
+            parsed = _changed(draw, parsed)
+        path.write_text(json.dumps(parsed) if path.suffix == ".json" else yaml.safe_dump(parsed))
+    elif how in ("cut", "value"):
+        path.write_bytes(content[: draw.randrange(len(content) + 1)])
+    elif how == "flip" and content:
+        for _ in range(draw.choice((1, 1, 8, 100))):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        path.write_bytes(content)
+    elif how == "zeros":
+        path.write_bytes(bytes(len(content)))
+    elif how == "other":
+        path.write_bytes(
+            draw.choice((b"", b"null", b"[]", b'"x"', b"NaN", b"[" * 100_000, b"\xff\xfe", b"9" * 10_000_000, b"{}"))
+        )
+    else:
+        path.unlink()
+        if how == "folder":
+            path.mkdir()
+        elif how == "link":
+            path.symlink_to(path.name)
+
+
+def _changed(draw: random.Random, parsed: Any) -> Any:
+    """A copy of plain data in which one part is odd or missing."""
+    if not isinstance(parsed, dict | list) or not parsed or draw.random() < 0.1:
+        return draw.choice(ODD)
+    keys: list[Any] = list(parsed) if isinstance(parsed, dict) else list(range(len(parsed)))
+    key, copied = draw.choice(keys), parsed.copy()
+    if draw.random() < 0.15:
+        del copied[key]
+    else:
+        copied[key] = _changed(draw, parsed[key])
+    return copied
+
+
 def faults(case: Case, ended: Ended, left: list[str]) -> list[str]:
     """What is wrong with how a case ended."""
     found = []
-    if ended.interrupted and ended.code != 130 and not (ended.code in (0, 1) and "interrupt" not in ended.text):
+    if ended.interrupted and ended.code not in (0, 130):  # it may have finished just then
         found.append(f"it trained, and Ctrl-C ended it with {ended.code}")
     if ended.code not in CODES:
         found.append(f"exit code {ended.code}")
@@ -217,8 +334,11 @@ def faults(case: Case, ended: Ended, left: list[str]) -> list[str]:
         found.append(f"its output has {trace[0]!r}")
     if ended.code in (1, 2) and not ended.text.strip():
         found.append(f"exit code {ended.code} without a message")
-    if not ended.interrupted and ended.seconds > SECONDS:
+    if ended.code in (1, 2) and ended.seconds > SECONDS:  # a run may take as long as its user wants
         found.append(f"{ended.seconds:.1f} s")
+    told = any(name in ended.text for name in case.names) or re.search(r"[a-z_]+=", ended.text)  # the file, or a key
+    if ended.code == 2 and case.names and not told:
+        found.append("it does not name the file")
     if ended.bytes > BYTES:
         found.append(f"{ended.bytes / GIB:.1f} GiB")
     if ended.outside:
@@ -242,16 +362,17 @@ def run(case: Case) -> tuple[Ended, list[str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def campaign(title: str, cases: Iterator[Case], count: int, show: int = 40) -> int:
-    """Run `count` cases, print the figures, and return the number of cases with a fault."""
+def campaign(title: str, cases: Iterator[Case], count: int, until: float = math.inf, show: int = 40) -> int:
+    """Run up to `count` cases until a time, print the figures, and return the number of cases with a fault."""
     start, wrong, codes = time.perf_counter(), 0, collections.Counter[int]()
     seconds, most, interrupted = 0.0, 0, 0
-    for _ in range(count):
-        case = next(cases)
+    done = 0
+    while done < count and time.perf_counter() < until:
+        case, done = next(cases), done + 1
         ended, found = run(case)
         codes[ended.code] += 1
         interrupted += ended.interrupted
-        seconds = max(seconds, 0.0 if ended.interrupted else ended.seconds)
+        seconds = max(seconds, ended.seconds if ended.code in (1, 2) else 0.0)
         most = max(most, ended.bytes)
         if found:
             wrong += 1
@@ -259,8 +380,8 @@ def campaign(title: str, cases: Iterator[Case], count: int, show: int = 40) -> i
                 print(f"FAULT {'; '.join(found)}\n  {case.name[:600]!r}\n  {_last(ended.text)}", flush=True)
     shown = ", ".join(f"{code}: {number}" for code, number in sorted(codes.items()))
     print(
-        f"{title}: {count} commands, {wrong} with a fault; exit codes {shown}; {interrupted} trained for long and were "
-        f"interrupted; at most {seconds:.1f} s of processor time and {most / GIB:.2f} GiB; "
+        f"{title}: {done} commands, {wrong} with a fault; exit codes {shown}; {interrupted} trained for long and were "
+        f"interrupted; refusals and failures took at most {seconds:.1f} s of processor time; all at most {most / GIB:.2f} GiB; "
         f"{time.perf_counter() - start:.0f} s in all",
         flush=True,
     )
@@ -278,12 +399,20 @@ def main() -> None:
     parser.add_argument("--overrides", type=int, default=500)
     parser.add_argument("--records", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop each campaign after this time")
     options = parser.parse_args()
     warm()
     wrong = 0
     if options.overrides:
         cases = overrides(random.Random(f"overrides {options.seed}"), keys())
-        wrong += campaign("command lines", cases, options.overrides)
+        wrong += campaign("command lines", cases, options.overrides, time.perf_counter() + 60 * options.minutes)
+    if options.records:
+        good = stock()
+        try:
+            cases = records(random.Random(f"records {options.seed}"), good)
+            wrong += campaign("records", cases, options.records, time.perf_counter() + 60 * options.minutes)
+        finally:
+            shutil.rmtree(good)
     sys.exit(1 if wrong else 0)
 
 

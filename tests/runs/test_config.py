@@ -78,6 +78,21 @@ def test_every_shipped_preset_passes_the_check(folder):
         ("+sed=3", r"unknown key 'sed'; did you mean 'seed'\?"),
         ("+trainer.max_epoch=3", r"did you mean 'max_epochs'\?"),
         ("seed=abc", r"seed='abc' should be a valid integer"),
+        ("seed=-1", r"seed=-1 should be greater than or equal to 0"),
+        ("seed=true", r"seed=True should be a number"),
+        ("+data.seed=-1", r"unknown key 'data.seed'"),
+        ("threads=0", r"threads=0 should be greater than or equal to 1"),
+        ("threads=100000", r"threads starts 100000, but the limit is \d+ \(4 per core\): lower it"),
+        ("trainer.devices=1000", r"trainer.devices starts 1000, but the limit is \d+ \(4 per core\): lower it"),
+        ("trainer.gradient_clip_val=-1", r"trainer.gradient_clip_val=-1 should be greater than 0"),
+        ("trainer.gradient_clip_val=nan", r"trainer.gradient_clip_val=nan should be a finite number"),
+        ("+trainer.max_time=[1]", r"trainer.max_time=\[1\] should be"),
+        ("optimizer.lr=1e308", r"optimizer.lr=1e\+308 is above 3.40282e\+38, the largest number of 32-bit precision"),
+        ("optimizer.lr=${data}", r"optimizer.lr holds ShippedPrices, which SGD does not take there"),
+        ("optimizer._partial_=false", r"optimizer._partial_=False must be True"),
+        ("~optimizer", r"'optimizer' is missing: choose one, such as optimizer=sgd"),
+        ("~model", r"'model' is missing: choose one, such as model=linear"),
+        ("+callbacks.x=1", r"callbacks.x=1 names no class: it has no _target_"),
     ],
 )
 def test_a_wrong_value_or_key_is_named(override, message):
@@ -89,6 +104,23 @@ def test_a_wrong_value_or_key_is_named(override, message):
 def test_a_value_that_should_be_a_list_is_shown_as_one(value):
     with pytest.raises(ValueError, match=rf"model.hidden='?{value}'? should be a list, such as \[{value}\]"):
         check(composed("model=mlp", f"model.hidden={value}"))
+
+
+@pytest.mark.parametrize(
+    ("given", "group", "none"),
+    [("callbacks=[]", "callbacks", {}), ("~logger", "logger", None), ("~scheduler", "scheduler", None)],
+)
+def test_an_optional_group_may_be_missing(given, group, none):
+    assert check(composed(given)).groups[group] == none
+
+
+def test_double_precision_may_have_larger_numbers():
+    assert check(composed("optimizer.lr=1e308", "trainer.precision=64-true"))
+
+
+def test_every_kind_of_error_of_a_constructor_names_it():
+    with pytest.raises(ValueError, match=r"Trainer refuses these options \(TypeError: .*int > 0"):
+        check(composed("trainer.devices=x")).groups["trainer"]()
 
 
 def test_all_problems_of_a_config_are_reported_together():

@@ -9,7 +9,9 @@ import sys
 import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from steepest.runs import hydra_internals
@@ -46,6 +48,22 @@ def test_every_composed_config_is_checked():
     moved = "/base/series.yaml se/lightning.yaml"  # files of one group that another file puts elsewhere
     said = f"3 [] True {moved}\n4 ['a', 'b'] True {moved}\n"
     assert answer.stdout == said, says("check_every_config") + answer.stderr
+
+
+def test_an_error_in_a_callback_is_raised():
+    class Broken(Callback):
+        def on_run_start(self, config, **named):
+            raise KeyError("mine")
+
+    hydra_internals.raise_errors_of_callbacks()
+    callbacks = Callbacks()
+    callbacks.callbacks = [Broken()]
+    raised = None
+    try:
+        callbacks.on_run_start(config=None)
+    except KeyError as error:
+        raised = error
+    assert raised is not None, says("raise_errors_of_callbacks")
 
 
 def test_overrides_make_hydras_dirname():

@@ -109,7 +109,13 @@ def run(
             part.unlink()
         record = RunRecord(folder, overrides, resume)
         try:
-            return _run(check(_objective_without_val(config, record), trust, overrides), folder, record, resume, alone)
+            try:
+                checked = check(_objective_without_val(config, record), trust, overrides)
+            except ValueError as error:
+                if not resume:
+                    raise
+                raise ValueError(f"{folder / CONFIG_FILE}: {error}") from None
+            return _run(checked, folder, record, resume, alone)
         except Exception as error:
             if first:
                 record.fail(described(error))

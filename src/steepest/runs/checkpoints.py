@@ -41,9 +41,9 @@ def save(content: Mapping[str, Any], path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)  # into a file, it hides that the disk is full
     try:
-        buffer = io.BytesIO()
-        torch.save(dict(content), buffer)
         with part.open("wb") as file:
             file.write(_with_checksum(buffer.getvalue()))
             file.flush()

@@ -102,7 +102,15 @@ class Node:
     def __call__(self, **given: Any) -> Any:
         """Build the object; of a `_partial_` node, a constructor with these arguments."""
         values = self.values(**given)
-        return partial(self.target, **values) if self.partial else self.target(**values)
+        return partial(self._make, **values) if self.partial else self._make(**values)
+
+    def _make(self, *first: Any, **values: Any) -> Any:
+        try:
+            return self.target(*first, **values)
+        except (OSError, MemoryError, ValueError):
+            raise
+        except Exception as error:  # of a wrong type, or of the package of this constructor
+            raise ValueError(f"{self.name} refuses these options ({type(error).__name__}: {error})") from error
 
 
 @dataclass(frozen=True)

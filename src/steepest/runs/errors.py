@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import hydra
-import omegaconf
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -22,6 +20,8 @@ from steepest.runs.environment import masked
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
 TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.command` overwrites
+# In the names of source files.
+HYDRA, OPTIMIZERS, OWN = ("/hydra/", "/omegaconf/"), ("/torch/optim/",), f"{Path(__file__).parents[1]}/"
 LONGEST_WORD = 300  # maximum number of characters without a space in a message
 FIXES = {  # errors of the operating system -> what the user can do
     errno.ENOSPC: "free some space, or choose a folder on another disk",
@@ -32,9 +32,6 @@ FIXES = {  # errors of the operating system -> what the user can do
     errno.EPERM: "change its permissions, or choose another folder",
     errno.EROFS: "choose a folder that can be written",
     errno.EMFILE: "raise the limit (ulimit -n), or run fewer jobs at a time",
-    errno.EEXIST: "remove the file with this name, or choose another folder",
-    errno.ENOTDIR: "remove the file with this name, or choose another folder",
-    errno.EISDIR: "remove the folder with this name, or choose another one",
     errno.ENOENT: "restore it, or choose another folder",
     errno.EIO: "check the disk",
 }
@@ -92,9 +89,9 @@ def described(error: BaseException) -> str:
 
 def _of_the_machine(error: BaseException) -> str | None:
     """The message for an error of the disk or the memory; None for another error."""
-    if isinstance(error, OSError) and error.errno in FIXES:
+    if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{os.strerror(error.errno)}: {FIXES[error.errno]}"
+        return f"{where}{os.strerror(error.errno)}: {FIXES.get(error.errno, 'remove it, or choose another folder')}"
     if isinstance(error, MemoryError) or any(said in str(error) for said in OUT_OF_MEMORY):
         return "there is not enough memory: lower data.batch_size or model.hidden, or use fewer rows"
     return None
@@ -115,12 +112,12 @@ def _message(error: BaseException) -> str | None:
             choices = ", ".join(link.options)
             near = did_you_mean(option, link.options) or "."
             return f"{group}={option}: there is no such choice{near} Choose one of {choices}"
-    for link in reversed(chain):
+    for link in chain:
         if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):
             return str(link)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return "\n".join(dict.fromkeys(str(link).strip() for link in chain))
-    if _raised_by_hydra(error):
+    if _raised_by(error, HYDRA):
         return (
             f"Hydra cannot use this config ({type(error).__name__}: {error}): check the choices and the hydra.* "
             "settings; a choice is a name, as in model=mlp or callbacks=[default,noise]"
@@ -129,15 +126,16 @@ def _message(error: BaseException) -> str | None:
         return f"trainer: {error}" + (
             " Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else ""
         )
+    if _raised_by(error, OPTIMIZERS):
+        return f"optimizer: {error}: change its options"
     return None
 
 
-def _raised_by_hydra(error: BaseException) -> bool:
-    """Whether Hydra itself raised an error, not what it called: it asserts and indexes where it should check."""
-    folders = [str(Path(module.__file__ or "").parent) for module in (hydra, omegaconf)]
+def _raised_by(error: BaseException, packages: tuple[str, ...]) -> bool:
+    """Whether one of these packages raised an error, not what it called: they check some options late, or assert."""
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    known = [file for file in files if file.startswith((*folders, str(Path(__file__).parents[1])))]
-    return bool(known) and known[-1].startswith(tuple(folders))
+    known = [file for file in files if any(package in file for package in (*packages, OWN))]
+    return bool(known) and OWN not in known[-1]
 
 
 def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:

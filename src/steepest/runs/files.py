@@ -4,11 +4,70 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steepest.engine.pythonlock import released
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Scores = dict[str, float | None]
+
+
+@dataclass
+class RunFacts:
+    """The part of run.json that is read again, by a resumed run or by a sweep."""
+
+    status: str = ""
+    stop_reason: str | None = None
+    started: str = ""
+    ended: str | None = None
+    overrides: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    resumed: list[str] = field(default_factory=list)
+    seed: int | None = None
+    engine: str | None = None
+    data: dict[str, Any] | None = None
+
+
+@dataclass
+class Objective:
+    """The objective in metrics.json."""
+
+    name: str = ""
+    value: float | None = None
+
+
+@dataclass
+class Metrics:
+    """The part of metrics.json that is read again."""
+
+    status: str = ""
+    stop_reason: str | None = None
+    updates: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    objective: Objective = field(default_factory=Objective)
+    train: Scores = field(default_factory=dict)
+    val: Scores = field(default_factory=dict)
+    test: Scores = field(default_factory=dict)
+    baselines: dict[str, dict[str, Scores]] = field(default_factory=dict)
+
+
+@dataclass
+class JobFacts:
+    """job.json."""
+
+    job: int = 0
+    started: str = ""
+    overrides: list[str] = field(default_factory=list)
+
+
+SHAPES: dict[str, type] = {"run.json": RunFacts, "metrics.json": Metrics, "job.json": JobFacts}
 
 
 def write_text(path: Path, text: str) -> None:
@@ -16,13 +75,50 @@ def write_text(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with released():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text)
-        part.replace(path)
+        try:
+            part.write_text(text)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty if it does not exist."""
-    return json.loads(path.read_text()) if path.exists() else {}
+    """The content of a JSON file; empty if it does not exist.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read or if its content does not have its shape in `SHAPES`.
+    """
+    if not path.exists() and not path.is_symlink():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("it has no JSON object")
+        if path.name in SHAPES:
+            _adapter(SHAPES[path.name]).validate_python(content)
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(path, error) from None
+    return content
+
+
+def unreadable(path: Path, error: Exception) -> ValueError:
+    """The error for a file that cannot be read."""
+    errors = getattr(error, "errors", None)  # pydantic's; only the first is reported
+    if errors is not None:
+        first = errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    else:
+        reason = (
+            f"it has no key {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or str(error)
+        )
+    return ValueError(f"{path} cannot be read ({reason}): restore it from a copy, or remove it")
+
+
+@cache
+def _adapter(shape: type) -> TypeAdapter:
+    from pydantic import TypeAdapter  # a tenth of a second
+
+    return TypeAdapter(shape)
 
 
 def is_below(folder: Path, path: Path) -> bool:

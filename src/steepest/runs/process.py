@@ -115,6 +115,8 @@ NOT_ABOUT_THE_RUN = (
     ".*LeafSpec.*",  # Lightning 2.6 on torch 2.13, at every batch
     "Checkpoint directory .* exists and is not empty",  # a run is resumed
     "GPU available but not used",  # by choice: small models train faster on the CPU
+    "Glyph .* missing from font",  # a letter of a series' name; the picture shows a box
+    "constrained_layout not applied",  # the numbers of a run that almost diverged
     ".*no current CUDA context",  # torch's first matrix product in a backward pass on a GPU; torch then creates one
 )
 
@@ -124,3 +126,4 @@ def tame_warnings() -> None:
     logging.captureWarnings(True)
     for message in NOT_ABOUT_THE_RUN:
         warnings.filterwarnings("ignore", message=message)
+    warnings.filterwarnings("ignore", module="matplotlib")

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from steepest.runs.files import check_links, is_below, now, read_json, write_text
+from steepest.runs.files import check_links, is_below, now, read_json, unreadable, write_text
 from steepest.runs.quoting import resume_sweep_command
 from steepest.runs.untrusted import refused_overrides
 
@@ -87,10 +87,10 @@ class Manifest:
             content = json.loads(path.read_text())
             jobs = {job["id"]: job for job in content["jobs"]}
             manifest = TypeAdapter(cls).validate_python(content | {"folder": folder, "jobs": jobs})
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(
-                f"{path} cannot be read ({_reason(error)}). Restore it from a copy, or start the sweep again with "
-                "another hydra.sweep.dir; the folders of the finished jobs stay unchanged"
+                f"{unreadable(path, error)}; or start the sweep again with another hydra.sweep.dir: the folders of the "
+                "finished jobs stay unchanged"
             ) from None
         for job in manifest.jobs.values():
             if job.folder is not None and not is_below(folder, folder / job.folder):
@@ -195,10 +195,9 @@ class Manifest:
 def read_record(path: Path) -> tuple[dict[str, Any], str | None]:
     """The content of a job's JSON file, or an error: one damaged file must not stop the whole sweep."""
     try:
-        content = read_json(path)
-    except (OSError, ValueError) as error:
-        return {}, f"{path} cannot be read ({_reason(error)})"
-    return (content, None) if isinstance(content, dict) else ({}, f"{path} cannot be read (it has no JSON object)")
+        return read_json(path), None
+    except ValueError as error:
+        return {}, str(error)
 
 
 def job_id(overrides: Iterable[str]) -> str:
@@ -236,13 +235,3 @@ def begin_job(folder: Path, number: int, overrides: list[str]) -> None:
     task = of_task(overrides)
     content = {"job": number, "id": job_id(task), "overrides": task, "status": "running", "started": now()}
     write_text(folder / "job.json", json.dumps(content, indent=2) + "\n")
-
-
-def _reason(error: Exception) -> str:
-    errors = getattr(error, "errors", None)  # pydantic's; only the first is reported
-    if errors is not None:
-        first = errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    if isinstance(error, KeyError):
-        return f"it has no key {error}"
-    return getattr(error, "strerror", None) or str(error)

@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from steepest.observe.curves import read_curves, thinned
+from steepest.runs.files import unreadable
 from steepest.sweep.report.charts import FAINT, INK, LEGEND, TICK, TITLE, Chart, figure
 from steepest.sweep.report.scales import BEST, DECADES, WORST, log_ticks, plain, short
 
@@ -54,7 +55,10 @@ def winners_pictures(folder: Path) -> Pictures:
 def _predictions(path: Path) -> Chart | None:
     if not path.exists():
         return None
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
     part = table["part"].iloc[-1]  # test, if there is one
     table = table[table["part"] == part]
     if "horizon" in table:
