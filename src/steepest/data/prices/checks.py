@@ -82,8 +82,8 @@ def sort_rows(rows: Rows, where: str, notes: list[str]) -> Rows:
     if (steps <= 0).all() and not (steps == 0).any():
         return rows.take(np.arange(len(rows))[::-1])
     back = int(np.flatnonzero(steps < 0)[0]) + 1
-    note = f"dates of {rows.name} go backwards, first in row {rows.row_T[back]} ({rows.day(back)}): sorted"
-    if not (steps <= 0).all():
+    if not any("go backwards" in note for note in notes):
+        note = f"dates of {rows.name} go backwards, first in row {rows.row_T[back]} ({rows.day(back)}): sorted"
         log.warning("%s: %s", where, note)
         notes.append(note)
     return rows.take(np.argsort(rows.order_T, kind="stable"))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from steepest.data.prices.formats import looks_like_date
 from steepest.data.prices.numbers import MISSING
+from steepest.data.prices.words import KNOWN, normalised
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|", " ": "spaces"}
 RECORDS = 400  # rows that decide the separator and the header
@@ -88,7 +89,7 @@ def _records(lines: list[str], separator: str, offset: int) -> list[tuple[int, l
 
 def _shape(records: list[tuple[int, list[str]]]) -> tuple[int, float, bool]:
     """The usual number of cells in the last three quarters, its share, and whether a column holds dates."""
-    body = [cells for _, cells in records[len(records) // 4 :]]
+    body = [cells for _, cells in records[len(records) // (4 if len(records) > 12 else 2) :]]
     if not body:
         return 1, 0.0, False
     width, count = Counter(len(cells) for cells in body).most_common(1)[0]
@@ -101,7 +102,8 @@ def _header(
     records: list[tuple[int, list[str]]], width: int, header: bool | None
 ) -> tuple[int, list[tuple[int, list[str]]]]:
     """The index of the first data record, and the header records above it."""
-    body = [cells for _, cells in records[len(records) // 4 :] if len(cells) == width] or [records[-1][1]]
+    after = len(records) // (4 if len(records) > 12 else 2)
+    body = [cells for _, cells in records[after:] if len(cells) == width] or [records[-1][1]]
     kinds = [_kind([cells[i] for cells in body[:60]]) for i in range(width)]
     if header is False:
         return 0, []
@@ -115,6 +117,8 @@ def _header(
         if not key:
             return False
         cells = cells + [""] * (width - len(cells))
+        if any(normalised(cells[i]) in KNOWN for i in (*dated, *numeric)):
+            return False
         matches = [looks_like_date(cells[i]) if dated else _NUMBER.match(cells[i]) is not None for i in key]
         return len(cells) <= width + 1 and any(matches)
 
@@ -147,7 +151,7 @@ def _header(
 
 
 def _sparse(cells: list[str]) -> bool:
-    return len(cells) > 1 and sum(bool(c) for c in cells) == 1
+    return len(cells) > 1 and sum(bool(c) for c in cells) <= max(1, len(cells) // 3)
 
 
 def _kind(cells: list[str]) -> str:

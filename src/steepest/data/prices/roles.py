@@ -20,7 +20,7 @@ from steepest.data.prices.dates import as_text
 from steepest.data.prices.formats import looks_like_date
 from steepest.data.prices.numbers import read_numbers, share_of_numbers
 from steepest.data.prices.table import Table
-from steepest.data.prices.words import CLOCKS, DATES, IDS, NO_TICKER, OTHERS, RANK
+from steepest.data.prices.words import CLOCKS, DATES, IDS, NO_TICKER, OTHERS, RANK, normalised
 
 GAP = 300  # a wide reading is refused if the sizes of its columns have a larger gap than this factor
 
@@ -44,15 +44,6 @@ class Roles:
     id: str | None = None
     series: dict[str, str] = field(default_factory=dict)
     why: str = ""
-
-
-def normalised(name: str) -> str:
-    """A column's name without case, numbering, brackets, marks and units: ``4. Close/Last`` is ``close last``."""
-    name = unicodedata.normalize("NFKC", name)
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    name = re.sub(r"\([^)]*\)|\[[^\]]*\]|[<>*\"']", " ", name)
-    name = re.sub(r"^\s*\d+[a-z]?\s*[.):]\s*", "", name)
-    return " ".join(re.split(r"[\s_\-/.:,%]+", name)).strip().casefold()
 
 
 def find_roles(

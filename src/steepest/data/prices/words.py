@@ -1,6 +1,9 @@
-"""The usual names of columns, normalised (`roles.normalised`), in the languages of well-known sources."""
+"""The usual names of columns, normalised (`normalised`), in the languages of well-known sources."""
 
 from __future__ import annotations
+
+import re
+import unicodedata
 
 
 def _words(text: str) -> list[str]:
@@ -51,3 +54,13 @@ NO_TICKER = _words(  # words next to a known name that make it another quantity
     "day | market | mkt | shares | count | net | yesterday | lag | next | first | factor | ratio | "
     "range | to | of | not | pre | post | after | before | spread | sma | ema | ma | std | target"
 )
+KNOWN = {*DATES, *IDS, *RANK, *OTHERS}
+
+
+def normalised(name: str) -> str:
+    """A column's name without case, numbering, brackets, marks and units: ``4. Close/Last`` is ``close last``."""
+    name = unicodedata.normalize("NFKC", name)
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    name = re.sub(r"\([^)]*\)|\[[^\]]*\]|[<>*\"']", " ", name)
+    name = re.sub(r"^\s*\d+[a-z]?\s*[.):]\s*", "", name)
+    return " ".join(re.split(r"[\s_\-/.:,%]+", name)).strip().casefold()

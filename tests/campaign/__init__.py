@@ -1,0 +1,1 @@
+"""Large campaigns, each a command of its own: python -m tests.campaign.NAME --help."""
