@@ -64,6 +64,11 @@ def parsed(entries: pa.Array, date_format: str, with_time: bool = True, century:
         short = number("y", 70)
         year = short + (np.where(short >= 69, 1900, 2000) if century is None else century)
     month, day = number("m", 1), number("d", 1)
+    for name in ("m", "d"):
+        if name in groups:  # 2021-01-1 is no entry of a column with 2021-01-04
+            length = pc.fill_null(pc.utf8_length(groups[name]), 0).to_numpy(zero_copy_only=False)
+            padded = fits & (length == 2) & (number(name, 1) < 10)
+            fits &= (length != 1) | ~padded.any()
     if "q" in groups:
         month = 3 * number("q", 1) - 2
     if "b" in groups:

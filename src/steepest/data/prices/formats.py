@@ -25,11 +25,10 @@ _MONTHS = {
     12: "december dec dezember dez décembre déc diciembre dic dicembre dezembro",
 }
 MONTH_OF = {word: month for month, words in _MONTHS.items() for word in words.split()}
-_MONTH_WORDS = "|".join(sorted(MONTH_OF, key=len, reverse=True))
 
 _DIRECTIVES = {
     "Y": r"(?P<Y>\d{4})", "y": r"(?P<y>\d{2})", "m": r"(?P<m>\d{1,2})", "d": r"(?P<d>\d{1,2})",
-    "b": rf"(?P<b>{_MONTH_WORDS})\.?", "q": r"(?P<q>[1-4])", "a": r"[^\W\d_]{2,9}\.?",
+    "b": r"(?P<b>[^\s\d./,'年月日-]{3,12})\.?", "q": r"(?P<q>[1-4])", "a": r"[^\s\d./,-]{2,12}\.?",
     "H": r"(?P<H>\d{1,2})", "I": r"(?P<H>\d{1,2})", "M": r"(?P<M>\d{2})", "S": r"(?P<S>\d{2})",
     "f": r"(?P<f>\d{1,9})", "p": r"(?P<p>[AaPp])\.?[Mm]\.?",
     "z": r"(?P<z>Z|[+-]\d{2}:?(?:\d{2})?)", "Z": r"(?P<z>[A-Za-z/_]+)", "%": "%",
@@ -104,4 +103,6 @@ def tail(date_format: str) -> str:
 
 
 def matches(date_format: str, entry: str) -> bool:
-    return _compiled(date_format).match(entry) is not None
+    """Whether an entry has the form of a format; its day may not exist."""
+    found = _compiled(date_format).match(entry)
+    return found is not None and ("b" not in found.re.groupindex or found["b"].lower() in MONTH_OF)

@@ -105,16 +105,14 @@ def read_numbers(
         allowed = [Convention(decimal or ("," if thousands == "." else "."), thousands or "")]
     fits = {c: _fitting(entries, c) for c in allowed}
     most = max(int(fit.sum()) for fit in fits.values())
-    stay = {c: fit for c, fit in fits.items() if fit.sum() == most}
-    first_fit = next(iter(stay.values()))
+    first_fit = next(fit for fit in fits.values() if fit.sum() == most)
+    stay = {c: fit for c, fit in fits.items() if (fit == first_fit).all()}
     kind_T[np.flatnonzero(rest)[~first_fit]] = 3
     values: dict[Convention, np.ndarray] = {}
     note = ""
-    for convention, fit in stay.items():
-        value, note = _values(entries, convention, fit)
-        whole = _filled(rest, value)
-        if not any(np.array_equal(whole, other, equal_nan=True) for other in values.values()):
-            values[convention] = whole
+    for convention in _different(entries, stay):
+        value, note = _values(entries, convention, stay[convention])
+        values[convention] = _filled(rest, value)
     if len(values) > 1 and hint is not None:
         values = {c: v for c, v in values.items() if c.decimal in hint()} or values
     convention, value_T = next(iter(values.items()))
@@ -170,6 +168,18 @@ def _fitting(entries: pa.ChunkedArray, convention: Convention) -> np.ndarray:
     return fit
 
 
+def _different(entries: pa.ChunkedArray, stay: dict[Convention, np.ndarray]) -> list[Convention]:
+    """One convention for each different reading. Whole numbers without separators are the same in all."""
+    special_T = next(iter(stay.values())) & ~_true(pc.match_substring_regex(entries, r"^[+-]?\d+$"))
+    special = pc.filter(entries, pa.array(special_T))
+    seen: dict[Convention, np.ndarray] = {}
+    for convention, fit in stay.items():
+        value, _ = _values(special, convention, fit[special_T])
+        if not any(np.array_equal(value, other, equal_nan=True) for other in seen.values()):
+            seen[convention] = value
+    return list(seen)
+
+
 def _fraction(entries: pa.ChunkedArray, convention: Convention) -> np.ndarray:
     """Entries whose run of five digits or more is the fraction only."""
     point = re.escape(convention.decimal)
@@ -180,7 +190,7 @@ def _fraction(entries: pa.ChunkedArray, convention: Convention) -> np.ndarray:
 
 def _values(entries: pa.ChunkedArray, convention: Convention, fit: np.ndarray) -> tuple[np.ndarray, str]:
     """The values of the entries that fit, and what was recognised besides plain numbers."""
-    entries = entries.combine_chunks() if isinstance(entries, pa.ChunkedArray) else entries
+    entries = pc.filter(entries, pa.array(fit)).combine_chunks()
     found = pc.extract_regex(entries, convention.pattern)
     groups = {field.name: pc.fill_null(found.field(i), "") for i, field in enumerate(found.type)}
     core = groups["c"]
@@ -195,8 +205,7 @@ def _values(entries: pa.ChunkedArray, convention: Convention, fit: np.ndarray) -
             power = pc.if_else(pc.equal(units, unit), digits, power)
     value = _cast(pc.binary_join_element_wise(core, power, ""))
     negative = (_equal(groups["s"], "-") ^ _equal(groups["t"], "-")) ^ _equal(groups["p"], "(")
-    value = np.where(negative, -value, value)
-    value[~fit] = np.nan
+    value = _filled(fit, np.where(negative, -value, value))
     notes = ["percent"] if "%" in kinds else []
     if suffixes := sorted(k.upper() for k in kinds if k not in ("", "%")):
         notes.append(f"suffixes {', '.join(suffixes)}")

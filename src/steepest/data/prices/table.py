@@ -5,6 +5,7 @@ DuckDB splits the rows; this file decides how. Nothing here knows what a column 
 
 from __future__ import annotations
 
+import csv
 import re
 import tempfile
 from collections import Counter
@@ -23,6 +24,7 @@ from steepest.data.faults import shortened
 from steepest.data.prices.content import Text, open_file
 from steepest.data.prices.layout import SEPARATORS, WIDEST, Layout, find_layout, names_of
 
+_DAMAGED = (pa.ArrowException, OSError, KeyError, TypeError, UnicodeError, OverflowError)  # of a Parquet file
 SAMPLE = 10_000  # rows that decide what a column holds
 
 
@@ -158,12 +160,16 @@ def _from_parquet(where: str, file: pq.ParquetFile) -> Table:
         def fetch(wanted: Sequence[str]) -> pa.Table:
             try:
                 read = file.read(columns=[shown[n] for n in wanted])
-            except (pa.ArrowException, OSError) as error:
+            except _DAMAGED as error:
                 raise ValueError(f"{where}: cannot be read as a table: {shortened(error, 100)}") from None
             return pa.table([_plain(read.column(shown[n])) for n in wanted], names=list(wanted))
 
         return Table(where, list(shown), sample, fetch, {}, "Parquet")
-    except (pa.ArrowException, OSError, KeyError, TypeError, StopIteration) as error:
+    except ValueError as error:
+        if type(error) is ValueError:  # ours; a subclass is a library's
+            raise
+        raise ValueError(f"{where}: cannot be read as a table: {shortened(error, 100)}") from None
+    except (*_DAMAGED, StopIteration) as error:
         raise ValueError(f"{where}: cannot be read as a table: {shortened(error, 100)}") from None
 
 
@@ -205,6 +211,9 @@ def _from_text(text: Text, header: bool | None, skip_footer: int) -> Table:
     finally:
         if temporary is not None:
             temporary.unlink()
+    if text.path is None:
+        _check_count(text.name, body, layout, len(arrow))
+    arrow = _without_blank(arrow) if text.path is None else arrow
     if not len(arrow):
         raise ValueError(f"{text.name}: the file has no rows after the header {shortened(names, 200)}")
     positions = {n: i for i, n in enumerate(names)}
@@ -257,14 +266,37 @@ def _split(
         except duckdb.Error as error:
             _database.cache_clear()  # an internal error leaves a database unusable
             raise ValueError(f"{where}: cannot be read as a table: {_reason(str(error), layout)}") from None
-    if limit is None and len(columns) == layout.width:
-        blank = None
-        for column in arrow.columns:
-            empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
-            blank = empty if blank is None else pc.and_(blank, empty)
-        if pc.any(blank).as_py():
-            arrow = arrow.filter(pc.invert(blank))
     return arrow
+
+
+def _without_blank(arrow: pa.Table) -> pa.Table:
+    """The rows with an entry: a spreadsheet may write ``,,,`` below the table."""
+    blank = None
+    for column in arrow.columns:
+        empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
+        blank = empty if blank is None else pc.and_(blank, empty)
+    return arrow.filter(pc.invert(blank)) if pc.any(blank).as_py() else arrow
+
+
+def _check_count(where: str, body: str, layout: Layout, found: int) -> None:
+    """Count the rows in another way: DuckDB drops all rows after an opening quote that is never closed."""
+    lines = body.split("\n")[layout.skip :]
+    if '"' in body:
+        separator = "\t" if layout.separator == " " else layout.separator
+        try:
+            count = sum(bool(record) for record in csv.reader((line + "\n" for line in lines), delimiter=separator))
+        except csv.Error as error:
+            raise ValueError(f"{where}: cannot be read as a table: {error}") from None
+    else:
+        count = sum(bool(line) for line in lines)
+    if count != found or body.count('"') % 2:
+        number, line = next(
+            ((i, line) for i, line in enumerate(body.split("\n")) if line.count('"') % 2), (layout.skip, lines[0])
+        )
+        raise ValueError(
+            f"{where}: cannot be read as a table: line {number + 1} ({shortened(repr(line))}) has an opening "
+            'quote without a closing one: close it, or write "" for a quote within an entry'
+        )
 
 
 @cache
