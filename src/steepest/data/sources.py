@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from steepest.data.files import check_prices, files_of, read_prices, read_table
+from steepest.data.files import check_prices, read_prices, read_table
 from steepest.data.prices.options import Missing, PriceOptions
 
 log = logging.getLogger(__name__)
@@ -134,11 +134,6 @@ class PriceFile(PriceOptions, SeriesData):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check()
-
-    @property
-    def files(self) -> list[Path]:
-        """The files that are read."""
-        return files_of(self.path)
 
     def read(self) -> pd.DataFrame:
         return read_prices(self.path, **_price_options(self))

@@ -31,6 +31,13 @@ def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str],
     return frame
 
 
+def sentences(recognised: Mapping[str, Any]) -> list[str]:
+    """What was taken, and what a reader of the scores must know: changed rows and suspicious prices."""
+    notes = recognised["notes"]
+    more = [f"and {len(notes) - 5} more notes in run.json"] if len(notes) > 5 else []
+    return [f"Data: {sentence(recognised)}.", *(f"Data: {note}." for note in [*notes[:5], *more])]
+
+
 def sentence(recognised: Mapping[str, Any]) -> str:
     """What was taken, as in ``price: 'Close/Last', 70 days, 2023-01-02 to 2023-04-07``."""
     low, high = recognised["days"]
