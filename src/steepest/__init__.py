@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from steepest.data.files import read_prices, read_table
     from steepest.data.formulas import Curve, Line, Rings, Sigmoid
-    from steepest.data.sources import PriceFile, RandomWalk, ShippedPrices, Table, YahooPrices
+    from steepest.data.sources import PriceFile, PriceFrame, RandomWalk, ShippedPrices, Table, YahooPrices
     from steepest.evaluate.metrics import direction_metrics, value_metrics
     from steepest.lightning.datamodule import WindowDataModule
     from steepest.lightning.manual import ManualPredictor
@@ -25,7 +25,7 @@ _MODULE_OF = {
     for module, names in {
         "data.files": ("read_prices", "read_table"),
         "data.formulas": ("Curve", "Line", "Rings", "Sigmoid"),
-        "data.sources": ("PriceFile", "RandomWalk", "ShippedPrices", "Table", "YahooPrices"),
+        "data.sources": ("PriceFile", "PriceFrame", "RandomWalk", "ShippedPrices", "Table", "YahooPrices"),
         "evaluate.metrics": ("direction_metrics", "value_metrics"),
         "lightning.datamodule": ("WindowDataModule",),
         "lightning.manual": ("ManualPredictor",),
@@ -37,9 +37,9 @@ _MODULE_OF = {
 }
 
 __all__ = [  # noqa: RUF022  # by room, as above
-    "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "RandomWalk", "ShippedPrices",
-    "Table", "YahooPrices", "direction_metrics", "value_metrics", "WindowDataModule", "ManualPredictor",
-    "LinearPredictor", "MLPPredictor", "cross_entropy", "huber", "mae", "mse", "MLP", "Linear",
+    "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame", "RandomWalk",
+    "ShippedPrices", "Table", "YahooPrices", "direction_metrics", "value_metrics", "WindowDataModule",
+    "ManualPredictor", "LinearPredictor", "MLPPredictor", "cross_entropy", "huber", "mae", "mse", "MLP", "Linear",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """One error message for all faults of an input.
 
 This file checks nothing itself. Checks elsewhere call `add`, and their caller ends with `raise_if_any`, so a user sees
-every fault of a file at once instead of one per attempt.
+every fault of a file at once instead of one per attempt. A message has a bounded length, whatever the input holds.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from typing import NoReturn
+
+MOST = 20  # faults in one message
+LENGTH = 1000  # characters of one fault
 
 
 class Faults:
@@ -33,9 +36,12 @@ class Faults:
             raise self._error()
 
     def _error(self) -> ValueError:
+        shown = [shortened(fault, LENGTH) for fault in self.found[:MOST]]
         if len(self.found) == 1:
-            return ValueError(f"{self.where}: {self.found[0]}")
-        lines = "\n".join(f"  - {fault}" for fault in self.found)
+            return ValueError(f"{self.where}: {shown[0]}")
+        if len(self.found) > MOST:
+            shown.append(f"and {len(self.found) - MOST} more")
+        lines = "\n".join(f"  - {fault}" for fault in shown)
         return ValueError(f"{self.where}: {len(self.found)} faults\n{lines}")
 
 
@@ -46,5 +52,12 @@ def printable(text: str) -> str:
 
 def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
     """Return ``"; did you mean 'close'?"`` for the nearest of `choices`, or an empty string if none is near."""
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=cutoff)
+    near = difflib.get_close_matches(word[:100], [c for c in choices if len(c) <= 100][:5000], n=1, cutoff=cutoff)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def shortened(thing: object, length: int = 60) -> str:
+    """The text of a thing, with its middle left out if it has more characters than `length`."""
+    text = str(thing)
+    last = length // 3
+    return text if len(text) <= length else f"{text[: length - last - 5]} ... {text[-last:]}"

@@ -1,147 +1,287 @@
 """Files of prices or plain rows -> a checked pandas frame.
 
-This file finds the faults of a data file and reports them all together. The frames it returns are finite, sorted and
-complete. It does not scale, and it does not use tensors.
+This file holds the flow: columns of text, roles, dates and numbers, rows of each series, all faults together. The
+frames it returns are finite, sorted and complete. It does not scale, and it does not use tensors.
 """
 
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from steepest.data.faults import Faults, did_you_mean
-from steepest.data.raw import dates_to_column, read_raw
+from steepest.data.faults import Faults, did_you_mean, shortened
+from steepest.data.prices import checks
+from steepest.data.prices.account import described
+from steepest.data.prices.checks import Rows
+from steepest.data.prices.dates import Dates, as_text, read_dates
+from steepest.data.prices.numbers import LARGEST, Numbers, decimals_of, read_numbers
+from steepest.data.prices.options import Missing, PriceOptions
+from steepest.data.prices.roles import Roles, find_roles
+from steepest.data.prices.series import chosen_series, groups_of, parts_of
+from steepest.data.prices.table import Table, open_table, table_of
 
 log = logging.getLogger(__name__)
 
-Missing = Literal["error", "drop", "forward_fill"]
-Duplicates = Literal["error", "first", "last"]
-
 VALUE = "value"  # the value column's name in every checked frame
-
-_DATE_NAMES = ("date", "datetime", "timestamp", "time", "day")
-_VALUE_NAMES = ("adj close", "adj_close", "adjclose", "close", "price", "value")
-_ID_NAMES = ("ticker", "symbol", "series", "asset", "name", "id")
+MOST_FILES = 10_000
 
 
-def read_prices(
-    path: str | Path,
-    *,
-    date: str | None = None,
-    value: str | None = None,
-    id: str | None = None,
-    series: Sequence[str] | None = None,
-    features: Sequence[str] = (),
-    date_format: str | None = None,
-    missing: Missing = "error",
-    duplicates: Duplicates = "error",
-) -> pd.DataFrame:
-    """Read a CSV or Parquet file of prices, wide or long, and check it.
+def read_prices(source: str | Path | Any, **options: Any) -> pd.DataFrame:
+    """Read prices, wide or long, and check them.
 
     Args:
-        path: the file. ``.parquet`` and ``.pq`` are read as Parquet, anything else as CSV, gzipped or not, separated
-            by ``,``, ``;``, tab or ``|``.
-        date: the date column. None: detected by its name (date, time, ...) or by its contents.
-        value: the price column. None: detected by its name (close, price, ...). If no column has such a name, each
-            numeric column is a series (a wide file).
-        id: the column that names the series in a long file. None: detected by its name (ticker, symbol, ...).
-        series: the series to keep, in this order; None keeps all.
-        features: additional numeric input columns, such as volume.
-        date_format: the format of the dates, as in ``strptime``; inferred when None.
-        missing: what to do with rows whose numbers are missing, infinite or text, or whose date does not parse.
-        duplicates: which row to keep when several have the same date.
+        source: the path of a CSV, Parquet or Excel file, compressed or not; a pattern such as ``prices/*.csv``, one
+            series per file; or a pandas, polars or pyarrow frame.
+        options: the fields of `PriceOptions`.
 
     Returns:
-        A frame indexed by (series, date), sorted, with the columns ``value`` and then `features`, all finite floats.
+        A frame indexed by (series, date), sorted, with the columns ``value`` and then the features, all finite floats.
+        ``frame.attrs["recognised"]`` says what was read.
 
     Raises:
         ValueError: with every fault, each with its column and row (the first row after the header is row 1).
     """
-    raw = read_raw(Path(path))
-    return check_prices(
-        raw, Path(path).name, date=date, value=value, id=id, series=series, features=features,
-        date_format=date_format, missing=missing, duplicates=duplicates,
-    )  # fmt: skip
+    given = PriceOptions(**options)
+    given.check()
+    if not isinstance(source, str | Path):
+        return _checked(table_of(source, "frame"), given)
+    path = Path(source)
+    if not path.exists() and is_pattern(path):
+        return _read_many(str(path), given)
+    return _checked(open_table(path, given.header, given.skip_footer, given.encoding), given)
 
 
-def check_prices(
-    raw: pd.DataFrame,
-    where: str,
-    *,
-    date: str | None = None,
-    value: str | None = None,
-    id: str | None = None,
-    series: Sequence[str] | None = None,
-    features: Sequence[str] = (),
-    date_format: str | None = None,
-    missing: Missing = "error",
-    duplicates: Duplicates = "error",
-) -> pd.DataFrame:
+def check_prices(raw: pd.DataFrame, where: str, **options: Any) -> pd.DataFrame:
     """Check a frame of prices as `read_prices` does. Error messages call it `where`."""
-    faults = Faults(where)
-    raw = dates_to_column(raw)
-    columns = list(raw.columns)
-    named = [("data.date", date), ("data.value", value), ("data.id", id)]
-    for key, name in [*named, *(("data.features", feature) for feature in features)]:
-        if name is not None and name not in columns:
-            faults.add(_no_column(key, name, columns))
-    faults.raise_if_any()
+    return _checked(table_of(raw, where), PriceOptions(**options))
 
-    date = date or _find(columns, _DATE_NAMES) or _first_dates(raw)
-    if date is None:
-        faults.fail(f"has no date column among {columns}: name it with data.date=COLUMN")
-    id = id or _find([c for c in columns if c != date and not pd.api.types.is_numeric_dtype(raw[c])], _ID_NAMES)
-    taken = {date, id, *features}
-    value = value or _find([c for c in columns if c not in taken], _VALUE_NAMES)
-    values = [value] if value is not None else [c for c in columns if c not in taken and _has_numbers(raw[c])]
-    if value is None and (id is not None or not values):
-        faults.fail(f"has no value column among {columns}: name it with data.value=COLUMN")
-    names = values if id is None else [str(n) for n in raw[id].dropna().unique()]
-    chosen = names if series is None else list(series)
-    for name in chosen:
-        if name not in names:
-            hint = did_you_mean(name, names) or "."
-            faults.add(f"has no series '{name}' (data.series){hint} The file has {names}")
-    faults.raise_if_any()
-    source = values if id is None else f"'{value}' by '{id}'"
-    log.info("%s: dates from '%s', values from %s", where, date, source)
 
-    dates = _parse_dates(raw[date], date, date_format, missing, faults)
-    if id is not None and raw[id].isna().any() and missing != "drop":
-        bad = np.flatnonzero(raw[id].isna())
+def files_of(path: str | Path) -> list[Path]:
+    """The files that a path or a pattern names, sorted."""
+    path = Path(path)
+    if path.exists() or not is_pattern(path):
+        return [path]
+    parent = path.parent if not is_pattern(path.parent) else Path(path.anchor)
+    return sorted(found for found in parent.glob(str(path.relative_to(parent))) if found.is_file())
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path has the signs of a pattern."""
+    return any(sign in str(path) for sign in "*?[")
+
+
+def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
+    """One series per file, named after the file."""
+    files = files_of(pattern)
+    if not files or len(files) > MOST_FILES:
+        raise ValueError(f"data.path={pattern}: {len(files)} files match; there must be 1 to {MOST_FILES}")
+    chosen = options.series
+    faults, frames = Faults(pattern), {}
+    for file in files:
+        name = file.name.split(".")[0]
+        if chosen is not None and name not in [str(s) for s in chosen]:
+            continue
+        try:
+            frame = read_prices(file, **(asdict(options) | {"series": None}))
+        except ValueError as error:
+            faults.add(str(error))
+            continue
+        if len(frame.index.unique("series")) > 1:
+            faults.add(f"{file.name} has several series: give data.value=COLUMN, or read it alone")
+        elif name in frames:
+            faults.add(f"{file.name}: another file has the series '{name}': rename one")
+        frames[name] = frame.droplevel("series")
+    if not frames and not faults.found:
+        faults.add(f"no file has a name in data.series={chosen}")
+    faults.raise_if_any()
+    together = pd.concat({n: _bare(f) for n, f in frames.items()}, names=["series", "date"])
+    first = next(iter(frames.values())).attrs["recognised"]
+    notes = [note for frame in frames.values() for note in frame.attrs["recognised"]["notes"]]
+    filled = np.concatenate([_filled_rows(f) for f in frames.values()])
+    return described(together, first | {"file": pattern}, notes, filled)
+
+
+def _bare(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(frame.to_numpy(), index=frame.index, columns=frame.columns)
+
+
+def _filled_rows(frame: pd.DataFrame) -> np.ndarray:
+    mask = np.zeros(len(frame), bool)
+    mask[list(frame.attrs.get("filled", ()))] = True
+    return mask
+
+
+def _checked(table: Table, options: PriceOptions) -> pd.DataFrame:
+    faults = Faults(table.where)
+    roles = find_roles(table, faults, options.date, options.value, options.id, options.features, options.series)
+    features = [table.names[int(f)] if str(f) not in table.names else str(f) for f in options.features]
+    if roles.id is None and options.series is not None:
+        roles.values = chosen_series({v: roles.series[v] for v in roles.values}, options.series, faults)
+        faults.raise_if_any()
+    needed = list(
+        dict.fromkeys(n for n in (roles.date, roles.clock, roles.id, *roles.values, *features) if n is not None)
+    )
+    columns = table.fetch(needed)
+    groups, labels = groups_of(columns, roles, options, faults)
+    faults.raise_if_any()
+    notes: list[str] = []
+    dates = _dates(table, columns, roles, groups, options, faults)
+    hint = partial(_decimal_hint, table)
+    numbers = {}
+    for name in [*roles.values, *features]:
+        if name in numbers:
+            continue
+        found = numbers[name] = read_numbers(columns.column(name), options.decimal, options.thousands, hint)
+        _check_reading(name, columns.column(name), found, faults)
+    all_rows = []
+    for name, label, index, column in parts_of(roles, groups, labels, len(columns)):
+        used = [numbers[c] for c in (column, *features)]
+        rows = Rows(
+            name, label, index + 1, dates.wall_T[index], dates.order_T[index],
+            np.stack([u.value_T[index] for u in used], axis=1), np.stack([u.kind_T[index] for u in used], axis=1),
+        )  # fmt: skip
+        all_rows.append(rows)
+    _feature_faults(columns, features, numbers, options, faults)
+    kept = checks.finished(all_rows, columns, roles, options, faults, notes, table.where)
+    faults.raise_if_any()
+    if not kept:
+        faults.fail("data.short=drop leaves no series")
+    return _frame(table, roles, features, dates, numbers, kept, notes)
+
+
+def _dates(
+    table: Table, columns: pa.Table, roles: Roles, groups: dict[str, np.ndarray], options: PriceOptions, faults: Faults
+) -> Dates:
+    column = columns.column(roles.date)
+    if roles.clock is not None:
+        day = column if pa.types.is_string(column.type) else as_text(column)
+        clock = columns.column(roles.clock)
+        clock = clock if pa.types.is_string(clock.type) else as_text(clock)
+        clock = pc.replace_substring_regex(pc.utf8_trim_whitespace(clock), r"^(\d\d)(\d\d)(\d\d)$", r"\1:\2:\3")
+        column = pc.binary_join_element_wise(pc.utf8_trim_whitespace(day), clock, " ")
+
+    def in_order(wall_T: np.ndarray) -> bool:
+        parts = [wall_T[index] for index in groups.values() or [slice(None)]]
+        steps = [np.diff(part[~np.isnat(part)].astype(np.int64)) for part in parts]
+        return all((s > 0).all() for s in steps) or all((s < 0).all() for s in steps)
+
+    dates = read_dates(column, roles.date, options.date_format, options.century, in_order, options.missing == "drop")
+    if dates.fault is not None:
+        faults.add(dates.fault)
+    bad = np.flatnonzero(dates.bad_T)
+    if len(bad) and (options.missing != "drop" or dates.bad_T.all()):
+        entry = column[int(bad[0])].as_py()
+        shown = "empty" if entry in (None, "") else shortened(repr(entry))
+        last = int(dates.bad_T[::-1].argmin()) if not dates.bad_T.all() else 0
+        footer = f"leave out the last {last} lines with data.skip_footer={last}, " if last and last == len(bad) else ""
+        drop = ", or use data.missing=drop" if len(bad) < checks.OFFERED * len(column) else ""
         faults.add(
-            f"column '{id}' is empty in {len(bad)} rows, first in row {bad[0] + 1}: "
-            "fill in the series' name, or use data.missing=drop"
+            f"date column '{roles.date}': {len(bad)} of {len(column)} do not parse as dates, first in row {bad[0] + 1} "
+            f"({shown}): {footer}fix them, or give their format as in data.date_format='%d.%m.%Y'{drop}"
         )
-    parts: dict[str, pd.DataFrame] = {}
-    for name in chosen:
-        rows = raw[raw[id].astype(str) == name] if id is not None else raw
-        column = name if value is None else value
-        label = f"'{column}'" + (f" of {name}" if id is not None else "")
-        numbers = {VALUE: _numbers(rows[column], f"value column {label}", missing, faults)}
-        for feature in features:
-            numbers[feature] = _numbers(rows[feature], f"input column '{feature}'", missing, faults)
-        part = pd.DataFrame(numbers).set_index(dates.loc[rows.index])
-        if missing == "drop":
-            part = part[~pd.isna(part.index)]
-        part = _order(part, name, duplicates, where, faults)
-        parts[name] = _fill(part, missing, name, faults)  # after sorting: forward in time, not in file order
-        if len(parts[name]) and parts[name][VALUE].nunique() == 1:
+    return dates
+
+
+def _decimal_hint(table: Table) -> set[str]:
+    """The decimal signs that all columns of the file can have: a file is written in one way."""
+    hint = {".", ","}
+    for name in table.names[:50]:
+        if len(found := decimals_of(table.sample.column(name))) == 1:
+            hint &= found
+    return hint or {".", ","}
+
+
+def _check_reading(name: str, column: pa.ChunkedArray, found: Numbers, faults: Faults) -> None:
+    """Faults of a whole column: two ways to read it, or numbers that are too large."""
+    if found.readings:
+        (one, first), (two, second) = list(found.readings.items())[:2]
+        row = int(np.flatnonzero(first != second)[np.isfinite(first[first != second]).argmax()])
+        faults.add(
+            f"column '{name}' can be read in two ways: {shortened(repr(column[row].as_py()))} in row {row + 1} is "
+            f"{first[row]:.12g} with {one}, and {second[row]:.12g} with {two}: give one of these"
+        )
+    large = np.flatnonzero(np.abs(np.nan_to_num(found.value_T)) > LARGEST)
+    if len(large):
+        faults.add(
+            f"column '{name}': {found.value_T[large[0]]:g} in row {large[0] + 1} is above {LARGEST:g}: correct it"
+        )
+
+
+def _feature_faults(
+    columns: pa.Table, features: list[str], numbers: dict[str, Numbers], options: PriceOptions, faults: Faults
+) -> None:
+    if options.missing != "error":
+        return
+    for name in features:
+        kind_T = numbers[name].kind_T
+        if kind_T.any():
+            entry = columns.column(name)[int(np.flatnonzero(kind_T)[0])].as_py()
+            fixes = ("data.missing=drop", "data.missing=forward_fill")
             faults.add(
-                f"value column {label} is constant ({parts[name][VALUE].iloc[0]:g}): a model cannot learn from it"
+                checks.describe_bad(f"input column '{name}'", kind_T, np.arange(len(kind_T)) + 1, entry, "error", fixes)
             )
-    faults.raise_if_any()
-    return pd.concat(parts, names=["series", "date"])
 
 
-def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Missing = "error") -> pd.DataFrame:
-    """Read a CSV or Parquet file of plain rows, without dates, and check it.
+def _frame(
+    table: Table,
+    roles: Roles,
+    features: list[str],
+    dates: Dates,
+    numbers: dict[str, Numbers],
+    kept: list[Rows],
+    notes: list[str],
+) -> pd.DataFrame:
+    """The frame of all series, with what was recognised."""
+    lengths = [len(rows) for rows in kept]
+    series = pd.MultiIndex(
+        levels=[
+            [rows.name for rows in kept],
+            (days := pd.DatetimeIndex(np.unique(np.concatenate([r.wall_T for r in kept])))),
+        ],
+        codes=[
+            np.repeat(np.arange(len(kept)), lengths),
+            np.concatenate([days.searchsorted(rows.wall_T) for rows in kept]),
+        ],
+        names=["series", "date"],
+        verify_integrity=False,
+    )
+    frame = pd.DataFrame(np.concatenate([rows.value_TF for rows in kept]), index=series, columns=[VALUE, *features])
+    recognised = {
+        "file": table.where,
+        "dialect": table.dialect,
+        "columns": table.names[:50],
+        "date": roles.date if roles.clock is None else f"{roles.date} {roles.clock}",
+        "date_format": dates.format,
+        "id": roles.id,
+        "value": roles.values[0] if len(roles.values) == 1 else roles.values[:50],
+        "why": roles.why,
+        "numbers": numbers[roles.values[0]].note or "plain numbers",
+    }
+    filled = np.concatenate([r.filled_T if len(r.filled_T) else np.zeros(len(r), bool) for r in kept])
+    return described(frame, recognised, notes, filled)
+
+
+def read_table(
+    source: str | Path | Any,
+    inputs: Sequence[str],
+    target: str,
+    missing: Missing = "error",
+    *,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
+) -> pd.DataFrame:
+    """Read a file of plain rows, without dates, and check it.
 
     Returns:
         A frame indexed by row number (the first row after the header is 1), columns `inputs` and then `target`.
@@ -149,12 +289,15 @@ def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Mi
     Raises:
         ValueError: with every fault: columns that do not exist, a target that is also an input, text, constants.
     """
-    path = Path(path)
-    raw = read_raw(path)
-    faults = Faults(path.name)
+    path = isinstance(source, str | Path)
+    table = open_table(Path(source), header, 0, encoding) if path else table_of(source, "frame")
+    faults = Faults(table.where)
     for key, name in [*(("data.inputs", name) for name in inputs), ("data.target", target)]:
-        if name not in raw.columns:
-            faults.add(_no_column(key, name, list(raw.columns)))
+        if name not in table.names:
+            near = did_you_mean(str(name), table.names) or "."
+            faults.add(
+                f"{key}={shortened(name)}: there is no such column{near} The file has {shortened(table.names, 300)}"
+            )
     if not inputs:
         faults.add("data.inputs is empty: name at least one input column, as data.inputs=[x1,x2]")
     if len(set(inputs)) < len(inputs):
@@ -162,140 +305,28 @@ def read_table(path: str | Path, inputs: Sequence[str], target: str, missing: Mi
     if target in inputs:
         faults.add(f"data.target={target} is also in data.inputs, so the model would see the answer: remove it there")
     faults.raise_if_any()
-    numbers = {c: _numbers(raw[c], f"column '{c}'", missing, faults, "data.missing=drop") for c in [*inputs, target]}
-    frame = pd.DataFrame(numbers)
-    frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
-    frame = _fill(frame, missing, target, faults)
-    for column in frame:
-        if len(frame) and frame[column].nunique() == 1:
-            faults.add(f"column '{column}' is constant ({frame[column].iloc[0]:g}): leave it out")
-    faults.raise_if_any()
-    return frame
-
-
-def _no_column(key: str, name: str, columns: list[str]) -> str:
-    return f"{key}={name}: there is no such column{did_you_mean(name, columns) or '.'} The file has {columns}"
-
-
-def _find(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    lower = {c.lower(): c for c in columns}
-    return next((lower[n] for n in names if n in lower), None)
-
-
-def _has_numbers(column: pd.Series) -> bool:
-    """Whether any entry is a number. (One cell of text is a fault to report; it must not hide the whole series.)"""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return False
-    return bool(pd.to_numeric(column, errors="coerce").notna().any())
-
-
-def _first_dates(raw: pd.DataFrame) -> str | None:
-    """The first text or datetime column whose first entries all parse as dates."""
-    for column in raw.columns:
-        if pd.api.types.is_datetime64_any_dtype(raw[column]):
-            return column
-        if not pd.api.types.is_numeric_dtype(raw[column]):
-            head = raw[column].head(5)
-            if pd.to_datetime(head, errors="coerce", format="mixed").notna().all():
-                return column
-    return None
-
-
-def _parse_dates(column: pd.Series, name: str, date_format: str | None, missing: Missing, faults: Faults) -> pd.Series:
-    text = column
-    if pd.api.types.is_numeric_dtype(column):  # 20200131, not nanoseconds since 1970
-        text = column.astype("Int64").astype(str) if (column.dropna() % 1 == 0).all() else column.astype(str)
-        date_format = date_format or "%Y%m%d"
-    with warnings.catch_warnings():
-        for guess in ("Parsing dates in", "Could not infer format"):
-            warnings.filterwarnings("ignore", message=guess)  # dates that do not parse are reported below
-        try:
-            dates = pd.to_datetime(text, errors="coerce", format=date_format)
-        except ValueError:  # UTC offsets that change with daylight saving: compare instants
-            dates = pd.to_datetime(text, errors="coerce", format=date_format, utc=True)
-    if getattr(dates.dt, "tz", None) is not None:
-        dates = dates.dt.tz_localize(None)  # calendar days in the column's time zone; mixed offsets are UTC already
-    bad = np.flatnonzero(dates.isna())
-    if len(bad) and missing != "drop":
-        faults.add(
-            f"date column '{name}': {len(bad)} of {len(dates)} do not parse as dates, first in row {bad[0] + 1} "
-            f"({_shown(column, bad[0])}): fix them, give their format as in data.date_format='%d.%m.%Y', "
-            "or use data.missing=drop"
-        )
-    return dates
-
-
-def _numbers(
-    column: pd.Series,
-    label: str,
-    missing: Missing,
-    faults: Faults,
-    fix: str = "data.missing=drop or data.missing=forward_fill",
-) -> np.ndarray:
-    """A column as floats. Missing, infinite and text entries become NaN; ``missing=error`` reports them as a fault."""
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan, copy=True)
-    bad = np.flatnonzero(~np.isfinite(numbers))
-    if len(bad):
-        infinite = int(np.isinf(numbers).sum())
-        text = sum(isinstance(v, str) for v in column.iloc[bad[np.isnan(numbers[bad])]])
-        kinds = {"text": text, "infinite": infinite, "missing": len(bad) - infinite - text}
-        what = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
-        problem = (
-            f"{label}: {len(bad)} of {len(numbers)} are not numbers ({what}), "
-            f"first in row {int(column.index[bad[0]]) + 1} ({_shown(column, bad[0])})"
-        )
-        if missing == "error":
-            faults.add(f"{problem}: fix them, or use {fix}")
-        else:
-            log.warning("%s: data.missing=%s applied", problem, missing)
-            numbers[bad] = np.nan
-    return numbers
-
-
-def _shown(column: pd.Series, row: int) -> str:
-    """The repr of an entry as a plain Python value."""
-    return repr(column.iloc[[row]].tolist()[0])
-
-
-def _fill(frame: pd.DataFrame, missing: Missing, name: str, faults: Faults) -> pd.DataFrame:
-    assert missing in get_args(Missing), missing
-    if missing == "error":
-        return frame
-    if missing == "forward_fill":
-        frame = frame.ffill()  # from earlier rows only: a backward fill would look ahead
-        if len(frame) and frame.iloc[0].isna().any():
-            faults.add(f"{name}: row 1 has missing values and no earlier row to fill from: use data.missing=drop")
-        return frame
-    keep = frame.notna().all(axis=1).to_numpy()
-    if not keep.any():
-        faults.add(f"{name}: data.missing=drop leaves no rows")
-    return frame[keep]
-
-
-def _order(frame: pd.DataFrame, name: str, duplicates: Duplicates, where: str, faults: Faults) -> pd.DataFrame:
-    """Sort by date, with a warning, and apply `duplicates` to dates that occur more than once."""
-    dates = pd.DatetimeIndex(frame.index)
-    if dates.hasnans:  # already a fault; check the other dates anyway
-        frame = frame[dates.notna()]
-        dates = pd.DatetimeIndex(frame.index)
-    if not dates.is_monotonic_increasing:
-        back = int(np.flatnonzero(np.diff(dates.asi8) < 0)[0]) + 2
-        day = dates[back - 1].date()
-        log.warning("%s: dates of %s go backwards, first in row %d (%s): sorted", where, name, back, day)
-        frame = frame.sort_index(kind="stable")
-        dates = pd.DatetimeIndex(frame.index)
-    repeated = dates.duplicated(keep="first")
-    if repeated.any():
-        first = dates[repeated][0]
-        count = int(repeated.sum())
-        occur = "date occurs" if count == 1 else "dates occur"
-        problem = f"{name}: {count} {occur} more than once, first {first:%Y-%m-%d}"
-        if duplicates == "error":
+    wanted = [*inputs, target]
+    columns, hint = table.fetch(wanted), partial(_decimal_hint, table)
+    values, keep = {}, np.ones(len(columns), bool)
+    for name in wanted:
+        found = read_numbers(columns.column(name), decimal, thousands, hint)
+        _check_reading(name, columns.column(name), found, faults)
+        values[name] = found.value_T
+        bad = found.kind_T != 0
+        if bad.any() and missing == "error":
+            entry = columns.column(name)[int(np.flatnonzero(bad)[0])].as_py()
+            rows = np.arange(len(bad)) + 1
             faults.add(
-                f"{problem}: keep one of each with data.duplicates=first or data.duplicates=last, "
-                "or name the column that identifies the series with data.id=COLUMN"
+                checks.describe_bad(f"column '{name}'", found.kind_T, rows, entry, missing, ("data.missing=drop",))
             )
-        else:
-            log.warning("%s: data.duplicates=%s applied", problem, duplicates)
-            frame = frame[~dates.duplicated(keep=duplicates)]
+        keep &= ~bad
+    frame = pd.DataFrame(values, index=pd.RangeIndex(1, len(columns) + 1, name="row"))
+    frame = frame if missing == "error" else frame[keep]
+    if not len(frame):
+        faults.add(f"{target}: data.missing=drop leaves no rows")
+    for name in frame:
+        present = frame[name].dropna()
+        if len(present) and present.nunique() == 1:
+            faults.add(f"column '{name}' is constant ({present.iloc[0]:g}): leave it out")
+    faults.raise_if_any()
     return frame

@@ -39,7 +39,8 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
     """Windows over a checked frame of series (index: series, date; columns: value, additional inputs).
 
     All series are split at the same dates, and each is scaled by its training rows. The parts share no rows. A gap
-    of `horizon` rows separates them, so no target of one part is an input of another.
+    of `horizon` rows separates them, so no target of one part is an input of another. Filled days, and for directions
+    days on which the price does not move, are not targets.
 
     Raises:
         ValueError: with every fault: a part with too few rows, prices without returns, constant inputs.
@@ -94,11 +95,17 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
     inputs_TF = torch.cat(rows)
     input_mean_SF = torch.stack([fit.mean for fit in fits])
     input_scale_SF = torch.stack([fit.scale for fit in fits])
-    kept = frame.groupby(level="series", sort=False).cumcount() >= (0 if spec.transform == "level" else 1)
+    kept = (frame.groupby(level="series", sort=False).cumcount() >= (0 if spec.transform == "level" else 1)).to_numpy()
+    price_T = torch.from_numpy(np.concatenate(prices))
+    left_out_T = torch.from_numpy(_filled(frame)[kept])
+    if spec.target == "direction":
+        left_out_T |= torch.cat([torch.tensor([False]), price_T[1:] == price_T[:-1]])
+    if left_out_T.any():
+        parts = {name: part.without(left_out_T, spec.horizon) for name, part in parts.items()}
     return Windows(
         inputs_TF=inputs_TF,
         target_T=inputs_TF[:, 0],
-        price_T=torch.from_numpy(np.concatenate(prices)),
+        price_T=price_T,
         series_T=torch.arange(len(names)).repeat_interleave(length_S),
         input_mean_SF=input_mean_SF,
         input_scale_SF=input_scale_SF,
@@ -110,13 +117,21 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
         names=names,
         input_names=[str(c) for c in frame.columns],
         parts=parts,
-        index=frame.index[kept.to_numpy()],
+        index=frame.index[kept],
         window=spec.window,
         horizon=spec.horizon,
         transform=spec.transform,
         relative=spec.relative_to_last,
         classes=spec.target == "direction",
+        recognised=frame.attrs.get("recognised"),
     )
+
+
+def _filled(frame: pd.DataFrame) -> np.ndarray:
+    """Which rows of a frame were filled from the day before: they are inputs, but not targets."""
+    filled_T = np.zeros(len(frame), bool)
+    filled_T[list(frame.attrs.get("filled", ()))] = True
+    return filled_T
 
 
 def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Windows:

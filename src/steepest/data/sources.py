@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from steepest.data.files import Duplicates, Missing, check_prices, read_prices, read_table
+from steepest.data.files import check_prices, read_prices, read_table
+from steepest.data.prices.options import Missing, PriceOptions
 from steepest.data.ranges import Rows, Seed
 
 log = logging.getLogger(__name__)
@@ -122,24 +123,41 @@ def _check_at_least_one(key: str, value: int | None) -> None:
 
 
 @dataclass(kw_only=True)
-class PriceFile(SeriesData):
-    """Prices from a CSV or Parquet file. The fields declared here are the arguments of `read_prices`."""
+class PriceFile(PriceOptions, SeriesData):
+    """Prices from a file, or from the files of a pattern such as ``prices/*.csv``, one series per file.
+
+    Attributes:
+        path: the file or the pattern, as in `read_prices`.
+    """
 
     path: str
-    date: str | None = None
-    value: str | None = None
-    id: str | None = None
-    series: list[str] | None = None
-    features: list[str] = field(default_factory=list)
-    date_format: str | None = None
-    missing: Missing = "error"
-    duplicates: Duplicates = "error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check()
 
     def read(self) -> pd.DataFrame:
-        return read_prices(
-            self.path, date=self.date, value=self.value, id=self.id, series=self.series, features=self.features,
-            date_format=self.date_format, missing=self.missing, duplicates=self.duplicates,
-        )  # fmt: skip
+        return read_prices(self.path, **_price_options(self))
+
+
+@dataclass(kw_only=True)
+class PriceFrame(PriceOptions, SeriesData):
+    """Prices from a pandas, polars or pyarrow frame: `PriceFrame(frame, window=28)`."""
+
+    frame: InitVar[Any] = field(kw_only=False)
+
+    def __post_init__(self, frame: Any) -> None:
+        super().__post_init__()
+        self.check()
+        self._frame = frame  # not a field: checkpoints store the fields
+
+    def read(self) -> pd.DataFrame:
+        return read_prices(self._frame, **_price_options(self))
+
+
+def _price_options(source: PriceOptions) -> dict[str, Any]:
+    """The fields of `PriceOptions` with the values of a source."""
+    return {key.name: getattr(source, key.name) for key in fields(PriceOptions)}
 
 
 @dataclass(kw_only=True)
@@ -263,12 +281,17 @@ class Table(RowData):
         inputs: the input columns.
         target: the column to predict.
         missing: what to do with rows that have missing, infinite or text entries: ``error`` or ``drop``.
+        decimal, thousands, header, encoding: as in `PriceOptions`.
     """
 
     path: str
     inputs: list[str]
     target: str
     missing: Literal["error", "drop"] = "error"
+    decimal: str | None = None
+    thousands: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -277,4 +300,7 @@ class Table(RowData):
             self.path = str(shipped)
 
     def read(self) -> pd.DataFrame:
-        return read_table(self.path, self.inputs, self.target, self.missing)
+        return read_table(
+            self.path, self.inputs, self.target, self.missing, decimal=self.decimal, thousands=self.thousands,
+            header=self.header, encoding=self.encoding,
+        )  # fmt: skip

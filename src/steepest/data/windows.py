@@ -42,10 +42,14 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """The samples of train, val or test: for each series s, `count_S[s]` origins from row `first_S[s]` on."""
+    """The samples of train, val or test: for each series s, `count_S[s]` origins from row `first_S[s]` on.
+
+    If days are left out as targets, `kept_N` holds the remaining origins, and `count_S` counts them.
+    """
 
     first_S: Tensor
     count_S: Tensor
+    kept_N: Tensor | None = None
 
     @cached_property
     def size(self) -> int:
@@ -55,8 +59,23 @@ class Part:
     def __len__(self) -> int:
         return self.size
 
+    def without(self, left_out_T: Tensor, horizon: int) -> Part:
+        """The part without the samples that have one of these rows (T,) as a target."""
+        origin_N = self.origins(torch.arange(len(self)))
+        target_NH = origin_N.unsqueeze(-1) + torch.arange(1, horizon + 1)
+        keep_N = ~left_out_T[target_NH].any(-1)
+        series_N = torch.arange(len(self.count_S)).repeat_interleave(self.count_S)
+        return Part(self.first_S, series_N[keep_N].bincount(minlength=len(self.count_S)), origin_N[keep_N])
+
+    def to(self, device: torch.device | str) -> Part:
+        """The same part on `device`."""
+        kept_N = None if self.kept_N is None else self.kept_N.to(device)
+        return Part(self.first_S.to(device), self.count_S.to(device), kept_N)
+
     def origins(self, index_N: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
         """The origins (N,) of the samples with these indices (N,), which count one series after the other."""
+        if self.kept_N is not None:
+            return self.kept_N[index_N]
         if len(self.count_S) == 1:
             return self.first_S + index_N
         end_S = self.count_S.cumsum(0)
@@ -108,7 +127,10 @@ class Windows:
         index: each row's label in the data: series and date, or row number.
         relative: whether the window's last value is subtracted from inputs and targets.
         classes: whether the target is a class, 0 or 1: for prices, whether they rise; for plain rows, the target.
+            Days on
+            which a price does not move are not targets.
         ordered: whether the rows are a time series, so that targets come after the origin.
+        recognised: what was read from a file (`prices.account`).
     """
 
     inputs_TF: Tensor
@@ -132,6 +154,7 @@ class Windows:
     relative: bool = False
     classes: bool = False
     ordered: bool = True
+    recognised: dict[str, Any] | None = None
 
     @property
     def inputs(self) -> int:
@@ -153,7 +176,7 @@ class Windows:
         moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         moved["inputs_TF"] = self.inputs_TF.to(device, dtype)
         moved["target_T"] = self.target_T.to(device, dtype)
-        parts = {k: Part(p.first_S.to(device), p.count_S.to(device)) for k, p in self.parts.items()}
+        parts = {name: part.to(device) for name, part in self.parts.items()}
         return replace(self, **moved, parts=parts)
 
     def gather(self, origin_N: Int[Tensor, " N"]) -> Batch:

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from steepest.data.prices.account import sentences
 from steepest.data.windows import PARTS, Windows
 from steepest.engine.pythonlock import released
 from steepest.evaluate import baselines
@@ -61,6 +62,7 @@ class Evaluation:
         reference: the baseline that skill and verdict compare with.
         p_value: of the hypothesis that model and reference are equally good on the test part.
         inputs: the inputs of a prediction, in words; None for plain rows.
+        data: what was read from a file, in sentences.
         known: the table of predictions without the column of predictions.
         texts: the same for a file, with dates as text.
         column: the name of the table's column of predictions.
@@ -73,6 +75,7 @@ class Evaluation:
     reference: str
     p_value: float | None
     inputs: str | None
+    data: list[str]
     known: pd.DataFrame
     texts: pa.Table
     column: str
@@ -163,6 +166,7 @@ class Evaluator:
             reference,
             p_value,
             _inputs(windows),
+            sentences(windows.recognised) if windows.recognised else [],
             self.known,
             self.texts,
             column,

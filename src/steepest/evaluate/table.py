@@ -46,7 +46,7 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     counts = f"{metrics['updates']} updates, {metrics['epochs']} epochs, {metrics['seconds']:.1f} s"
     ending = f"{counts}; ended by {metrics['stop_reason']}."
     critical = metrics.get("critical", {}).get("sentence")
-    for line in (evaluation.inputs, ending, metrics["line"], critical, metrics["hint"]):
+    for line in (*evaluation.data, evaluation.inputs, ending, metrics["line"], critical, metrics["hint"]):
         if line:
             print_sentence(console, line)
     print_sentence(console, evaluation.verdict().sentence, "bold")

@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from steepest.data.batches import PreparedData
+from steepest.data.files import files_of
 from steepest.evaluate.evaluation import Evaluation
 from steepest.runs.defaults import as_single_run
 from steepest.runs.environment import masked
@@ -149,8 +150,11 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
     windows = data.windows
     path = getattr(data.dataset, "path", None)
     if path is not None:
-        with Path(path).open("rb") as file:
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        digests = []
+        for name in files_of(path):
+            with name.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        checksum = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     else:
         checksum = hashlib.sha256(windows.price_T.numpy().tobytes()).hexdigest()
     empty = [p for p, part in windows.parts.items() if not len(part)]
@@ -161,6 +165,7 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
         "series": windows.names,
         "samples": {p: len(part) for p, part in windows.parts.items()},
         "skipped_parts": empty,
+        "recognised": windows.recognised,
     }
 
 

@@ -1,0 +1,49 @@
+"""What was read from a file, in words and as plain data for a run's record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from steepest.data.faults import shortened
+from steepest.data.prices.checks import day
+
+log = logging.getLogger(__name__)
+
+
+def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str], filled_T: np.ndarray) -> pd.DataFrame:
+    days = frame.index.get_level_values("date")
+    count = len(frame.index.unique("series"))
+    each = frame.groupby(level="series", sort=False).size()
+    frame.attrs["recognised"] = recognised | {
+        "series": count,
+        "days": [int(each.min()), int(each.max())],
+        "first": day(days.min()),
+        "last": day(days.max()),
+        "notes": [shortened(note, 300) for note in notes[:20]],
+    }
+    frame.attrs["filled"] = tuple(np.flatnonzero(filled_T).tolist())
+    log.info("%s: %s", recognised["file"], sentence(frame.attrs["recognised"]))
+    return frame
+
+
+def sentences(recognised: Mapping[str, Any]) -> list[str]:
+    """What was taken, and what a reader of the scores must know: changed rows and suspicious prices."""
+    notes = recognised["notes"]
+    more = [f"and {len(notes) - 5} more notes in run.json"] if len(notes) > 5 else []
+    return [f"Data: {sentence(recognised)}.", *(f"Data: {note}." for note in [*notes[:5], *more])]
+
+
+def sentence(recognised: Mapping[str, Any]) -> str:
+    """What was taken, as in ``price: 'Close/Last', 70 days, 2023-01-02 to 2023-04-07``."""
+    low, high = recognised["days"]
+    value = recognised["value"]
+    price = f"price: '{value}'" if isinstance(value, str) else f"prices: {shortened(', '.join(value), 100)}"
+    series = f", {recognised['series']} series" if recognised["series"] > 1 else ""
+    by = f" by '{recognised['id']}'" if recognised["id"] else ""
+    days = f"{low} days" if low == high else f"{low} to {high} days each"
+    return f"{price}{by}{series}, {days}, {recognised['first']} to {recognised['last']}"

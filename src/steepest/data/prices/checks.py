@@ -1,0 +1,310 @@
+"""Rows of one series -> sorted rows without gaps, with an account of what was changed, and warnings about glitches.
+
+Shapes: T rows of one series; F columns, the price first.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from steepest.data.faults import Faults, shortened
+from steepest.data.prices.options import Duplicates, Missing, PriceOptions
+from steepest.data.prices.roles import Roles
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5  # series or warnings of one kind in a message
+OFFERED = 0.2  # a share of rows from which on dropping them is not offered
+SHARE = 0.05  # a share of dropped rows that the summary repeats
+JUMP = 3.0  # a daily factor that is reported
+UNDONE = 1.5  # a daily factor that is reported if the next day undoes it
+STALE = 10  # equal prices in sequence that are reported
+KINDS = ("", "missing", "infinite", "text")
+
+
+@dataclass
+class Rows:
+    """The rows of one series in the file's order.
+
+    Attributes:
+        name: the series.
+        label: the price column, for messages.
+        row_T: the number of each row in the file, from 1.
+        wall_T, order_T: the dates, and integers that order them.
+        value_TF, kind_TF: numbers, and what each is (`numbers.Numbers`).
+        filled_T: whether a price was filled from the day before.
+    """
+
+    name: str
+    label: str
+    row_T: np.ndarray
+    wall_T: np.ndarray
+    order_T: np.ndarray
+    value_TF: np.ndarray
+    kind_TF: np.ndarray
+    filled_T: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+
+    def take(self, index: np.ndarray) -> Rows:
+        """These rows only, in this order."""
+        filled_T = self.filled_T[index] if len(self.filled_T) else self.filled_T
+        return Rows(
+            self.name, self.label, self.row_T[index], self.wall_T[index], self.order_T[index], self.value_TF[index],
+            self.kind_TF[index], filled_T,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.row_T)
+
+    def day(self, index: int) -> str:
+        """A date, for messages."""
+        return day(self.wall_T[index])
+
+
+def day(moment: np.datetime64) -> str:
+    """A date, with the time if it is not midnight."""
+    return str(pd.Timestamp(moment)).removesuffix(" 00:00:00")
+
+
+def sort_rows(rows: Rows, where: str, notes: list[str]) -> Rows:
+    """The rows in time. Rows without a date are left out."""
+    dated = ~np.isnat(rows.wall_T)
+    if not dated.all():
+        rows = rows.take(np.flatnonzero(dated))
+    steps = np.diff(rows.order_T)
+    if (steps >= 0).all():
+        return rows
+    if (steps <= 0).all() and not (steps == 0).any():
+        return rows.take(np.arange(len(rows))[::-1])
+    back = int(np.flatnonzero(steps < 0)[0]) + 1
+    if not any("go backwards" in note for note in notes):
+        note = f"dates of {rows.name} go backwards, first in row {rows.row_T[back]} ({rows.day(back)}): sorted"
+        log.warning("%s: %s", where, note)
+        notes.append(note)
+    return rows.take(np.argsort(rows.order_T, kind="stable"))
+
+
+def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes: list[str], long: bool) -> Rows:
+    """One row for each date."""
+    assert duplicates in get_args(Duplicates), duplicates
+    same = np.diff(rows.order_T) == 0
+    if not same.any():
+        return rows
+    count, first, last = int(same.sum()), int(np.flatnonzero(same)[0]), int(np.flatnonzero(same)[-1])
+    occur = "date occurs" if count == 1 else "dates occur"
+    span = f"first {rows.day(first)}" + (f", last {rows.day(last)}" if count > 1 else "")
+    problem = f"{rows.name}: {count} {occur} more than once, {span}"
+    if duplicates == "error":
+        name = "" if long else ", or name the column that identifies the series with data.id=COLUMN"
+        faults.add(
+            f"{problem} (rows {rows.row_T[first]} and {rows.row_T[first + 1]}): keep one of each with "
+            f"data.duplicates=first or data.duplicates=last{name}"
+        )
+    else:
+        notes.append(f"{problem}: data.duplicates={duplicates} applied, {count} rows left out")
+    keep = np.r_[True, ~same] if duplicates == "first" else np.r_[~same, True]
+    return rows.take(np.flatnonzero(keep))
+
+
+def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str]) -> Rows:
+    """Apply `missing` to rows that have an entry which is not a number, forward in time only."""
+    assert missing in get_args(Missing), missing
+    bad_T = (rows.kind_TF != 0).any(axis=1)
+    if not bad_T.any():
+        return rows
+    at = np.flatnonzero(bad_T)
+    span = f"{rows.day(at[0])}" + (f" to {rows.day(at[-1])}" if len(at) > 1 else "")
+    if missing == "error":
+        return rows  # reported by `report_missing`
+    if missing == "forward_fill":
+        filled = pd.DataFrame(np.where(rows.kind_TF != 0, np.nan, rows.value_TF)).ffill().to_numpy()
+        if np.isnan(filled[0]).any():
+            faults.add(
+                f"{rows.name}: row {rows.row_T[0]} has missing values and no earlier row to fill from: use "
+                "data.missing=drop"
+            )
+        notes.append(f"{rows.label}: data.missing=forward_fill repeated the day before in {len(at)} rows, {span}")
+        return Rows(
+            rows.name, rows.label, rows.row_T, rows.wall_T, rows.order_T, filled, rows.kind_TF, rows.kind_TF[:, 0] != 0
+        )
+    share = len(at) / len(rows)
+    much = f" ({share:.0%} of its rows)" if share > SHARE else ""
+    notes.append(f"{rows.label}: data.missing=drop left out {len(at)} of {len(rows)} rows{much}, {span}")
+    if bad_T.all():
+        faults.add(f"{rows.name}: data.missing=drop leaves no rows")
+    return rows.take(np.flatnonzero(~bad_T))
+
+
+def describe_bad(
+    label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: object, missing: Missing, fixes: tuple[str, ...]
+) -> str:
+    """A fault about the entries of a column that are not numbers. `entry` is the first of them."""
+    counts = {name: int((kind_T == i).sum()) for i, name in enumerate(KINDS)}
+    what = ", ".join(f"{counts[name]} {name}" for name in ("text", "infinite", "missing") if counts[name])
+    bad = np.flatnonzero(kind_T)
+    offered = [fix for fix in fixes if fix != "data.missing=drop" or len(bad) < OFFERED * len(kind_T)]
+    fix = (
+        f", or use {' or '.join(offered)}"
+        if offered
+        else f": data.missing=drop would leave out {len(bad) / len(kind_T):.0%}"
+    )
+    return (
+        f"{label}: {len(bad)} of {len(kind_T)} are not numbers ({what}), first in row {row_T[bad[0]]} "
+        f"({'empty' if entry in (None, '') else shortened(repr(entry))}): fix them{fix}"
+    )
+
+
+def glitches(rows: Rows) -> list[str]:
+    """Sentences about jumps, zero prices and stale prices of a sorted series."""
+    price = rows.value_TF[:, 0]
+    found = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = price[1:] / price[:-1]
+        size = np.where(factor > 1, factor, 1 / factor)
+    usual = np.isfinite(size) & (price[1:] > 0) & (price[:-1] > 0)
+    undone = np.zeros(len(factor), bool)
+    if len(factor) > 1:
+        with np.errstate(invalid="ignore"):
+            undone[:-1] = (size[:-1] > UNDONE) & (np.abs(factor[:-1] * factor[1:] - 1) < 0.05) & usual[:-1] & usual[1:]
+    after = np.r_[False, undone[:-1]]
+    jumps = np.flatnonzero(((size > JUMP) & usual & ~after) | undone)
+    if len(jumps):
+        at = jumps[0]
+        back = ", undone the next day" if undone[at] else ""
+        more = f", and {len(jumps) - 1} more" if len(jumps) > 1 else ""
+        found.append(
+            f"{rows.name}: the price goes from {price[at]:g} to {price[at + 1]:g} on {rows.day(at + 1)}{back}{more} "
+            "(a split? use adjusted prices)"
+        )
+    zero = np.flatnonzero(price == 0)
+    if len(zero):
+        found.append(f"{rows.name}: {len(zero)} prices are 0, first on {rows.day(zero[0])}")
+    changes = np.flatnonzero(np.r_[True, price[1:] != price[:-1], True])
+    runs = np.diff(changes)
+    if len(runs) > 1 and runs.max() >= STALE:
+        start = changes[int(runs.argmax())]
+        found.append(f"{rows.name}: {runs.max()} equal prices ({price[start]:g}) in sequence from {rows.day(start)} on")
+    return found
+
+
+def finished(
+    all_rows: list[Rows],
+    columns: pa.Table,
+    roles: Roles,
+    options: PriceOptions,
+    faults: Faults,
+    notes: list[str],
+    where: str,
+) -> list[Rows]:
+    """The sorted, checked rows of each series."""
+    if options.missing == "drop":
+        for rows in all_rows:
+            undated = int(np.isnat(rows.wall_T).sum())
+            if undated:
+                notes.append(f"{rows.name}: data.missing=drop left out {undated} rows without a date")
+    all_rows = [sort_rows(rows, where, notes) for rows in all_rows]
+    if options.short == "drop":
+        all_rows = _without_short(all_rows, notes)
+    if options.missing == "error":
+        _missing_faults(all_rows, columns, roles, faults)
+    kept, warnings = [], []
+    for rows in all_rows:
+        rows = resolve_duplicates(rows, options.duplicates, faults, notes, roles.id is not None)
+        rows = fill_or_drop(rows, options.missing, faults, notes)
+        price = rows.value_TF[:, 0]
+        if len(price) and (price == price[0]).all():
+            faults.add(f"value column {rows.label} is constant ({price[0]:g}): a model cannot learn from it")
+        warnings += glitches(rows) if len(rows) else []
+        kept.append(rows)
+    if len(warnings) > SHOWN:
+        warnings = [*warnings[:SHOWN], f"and {len(warnings) - SHOWN} more warnings of this kind"]
+    for note in notes:
+        if "applied" in note or "data.missing=" in note:
+            log.warning("%s: %s", where, note)
+    notes += warnings
+    return kept
+
+
+def _span(rows: Rows) -> tuple[np.datetime64, np.datetime64]:
+    """The first and the last date with a price."""
+    present = np.flatnonzero(rows.kind_TF[:, 0] != 1)
+    if not len(present):
+        return np.datetime64("NaT"), np.datetime64("NaT")
+    return rows.wall_T[present[0]], rows.wall_T[present[-1]]
+
+
+def _without_short(all_rows: list[Rows], notes: list[str]) -> list[Rows]:
+    """The series that start and end like most of them."""
+    spans = [_span(rows) for rows in all_rows]
+    first, last = (pd.Series([span[i] for span in spans]).mode() for i in range(2))
+    if first.empty:
+        return all_rows
+    start, end = first.iloc[0].to_datetime64(), last.iloc[-1].to_datetime64()
+    keep = [rows for rows, (a, b) in zip(all_rows, spans, strict=True) if a <= start and b >= end]
+    left_out = [rows.name for rows, (a, b) in zip(all_rows, spans, strict=True) if not (a <= start and b >= end)]
+    if left_out:
+        notes.append(
+            f"data.short=drop left out {len(left_out)} of {len(all_rows)} series that do not span {day(start)} to "
+            f"{day(end)}: {shortened(left_out, 200)}"
+        )
+    return [_trimmed(rows) for rows in keep]
+
+
+def _trimmed(rows: Rows) -> Rows:
+    """Without the rows before the first price and after the last."""
+    present = np.flatnonzero(rows.kind_TF[:, 0] != 1)
+    return rows.take(np.arange(present[0], present[-1] + 1)) if len(present) else rows
+
+
+def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, faults: Faults) -> None:
+    """Faults of prices that are not numbers. Late starters, early ends and many gaps are one fault."""
+    late, early, gaps = [], [], []
+    for rows in all_rows:
+        kind_T = rows.kind_TF[:, 0]
+        if not kind_T.any():
+            continue
+        present = np.flatnonzero(kind_T != 1)
+        if len(all_rows) > 1 and len(present):
+            late += [rows] if present[0] > 0 else []
+            early += [rows] if present[-1] < len(rows) - 1 else []
+            inner = _trimmed(rows)
+        else:
+            inner = rows
+        gaps += [inner] if inner.kind_TF[:, 0].any() else []
+    if len(gaps) <= SHOWN:
+        for rows in gaps:
+            row = rows.row_T[np.flatnonzero(rows.kind_TF[:, 0])].min()
+            column = roles.values[0] if roles.id else next(c for c in roles.values if roles.series[c] == rows.name)
+            entry = columns.column(column)[int(row) - 1].as_py()
+            order = np.argsort(rows.row_T)
+            fixes = ("data.missing=drop", "data.missing=forward_fill")
+            faults.add(
+                describe_bad(
+                    f"value column {rows.label}", rows.kind_TF[order, 0], rows.row_T[order], entry, "error", fixes
+                )
+            )
+    words, repairs = [], []
+    if late:
+        first = min(_span(r)[0] for r in all_rows if not np.isnat(_span(r)[0]))
+        words.append(f"{len(late)} start after {day(first)} ({_named(late)})")
+    if early:
+        last = max(_span(r)[1] for r in all_rows if not np.isnat(_span(r)[1]))
+        words.append(f"{len(early)} end before {day(last)} ({_named(early)})")
+    if late or early:
+        repairs.append("leave them out with data.short=drop, or keep their own days with data.missing=drop")
+    if len(gaps) > SHOWN:
+        count = sum(int((r.kind_TF[:, 0] != 0).sum()) for r in gaps)
+        words.append(f"{len(gaps)} have gaps, {count} rows ({_named(gaps)})")
+        repairs.append("fill gaps with data.missing=forward_fill, or leave out their rows with data.missing=drop")
+    if words:
+        faults.add(f"{len(all_rows)} series: {', '.join(words)}: {'; '.join(repairs)}")
+
+
+def _named(rows: list[Rows]) -> str:
+    names = ", ".join(r.name for r in rows[:SHOWN])
+    return names + (", ..." if len(rows) > SHOWN else "")

@@ -1,0 +1,312 @@
+"""A column of dates: one format for all entries, found by elimination.
+
+A format stays only if every entry fits. If two stay that give different dates, the order of the rows decides if the
+dates are strictly in order in one of them only; otherwise the column is refused with both readings. The written
+wall-clock time is kept; an offset only orders the rows of the hour that autumn repeats.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from steepest.data.faults import shortened
+from steepest.data.prices.formats import FORMATS, MONTH_OF, NO_YEAR, NUMERIC, matches, pattern, tail
+
+_EXCEL_ZERO = np.datetime64("1899-12-30", "ns").astype(np.int64)
+FIRST = np.datetime64("1800-01-01")
+ENOUGH = 8  # different dates, from which on their order is evidence
+
+
+@dataclass(frozen=True)
+class Dates:
+    """A column of dates.
+
+    Attributes:
+        wall_T: the written time of each row; NaT if it is missing or does not fit.
+        order_T: integers that order the rows, the instant where offsets are written.
+        format: what was recognised.
+        fault: why the column is refused; None if it is not.
+        bad_T: rows that do not fit.
+    """
+
+    wall_T: np.ndarray
+    order_T: np.ndarray
+    format: str
+    fault: str | None
+    bad_T: np.ndarray
+
+
+def parsed(entries: pa.Array, date_format: str, with_time: bool = True, century: int | None = None) -> tuple:
+    """(wall, offset) of text entries in one format: datetime64[ns], NaT where an entry does not fit; and minutes."""
+    if date_format in NUMERIC:
+        return _from_numbers(entries, date_format), np.zeros(len(entries))
+    regex = pattern(date_format) + (tail(date_format) if with_time else "") + r"$"
+    found = pc.extract_regex(entries, regex)
+    groups = {field.name: found.field(i) for i, field in enumerate(found.type)}
+    fits = ~found.is_null().to_numpy(zero_copy_only=False)
+
+    def number(name: str, default: int) -> np.ndarray:
+        if name not in groups:
+            return np.full(len(entries), default)
+        text = pc.if_else(pc.equal(groups[name], ""), str(default), groups[name])
+        return pc.fill_null(pc.cast(text, pa.int64()), default).to_numpy(zero_copy_only=False)
+
+    if "Y" in groups:
+        year = number("Y", 1970)
+    else:
+        short = number("y", 70)
+        year = short + (np.where(short >= 69, 1900, 2000) if century is None else century)
+    month, day = number("m", 1), number("d", 1)
+    for name in ("m", "d"):
+        if name in groups:  # 2021-01-1 is no entry of a column with 2021-01-04
+            length = pc.fill_null(pc.utf8_length(groups[name]), 0).to_numpy(zero_copy_only=False)
+            padded = fits & (length == 2) & (number(name, 1) < 10)
+            fits &= (length != 1) | ~padded.any()
+    if "q" in groups:
+        month = 3 * number("q", 1) - 2
+    if "b" in groups:
+        words = pc.utf8_lower(pc.fill_null(groups["b"], "jan"))
+        month = np.array([MONTH_OF.get(word, 0) for word in words.to_pylist()], dtype=np.int64)
+    hour, minute, second = number("H", 0), number("M", 0), number("S", 0)
+    if "p" in groups:
+        half = pc.fill_null(pc.utf8_lower(groups["p"]), "").to_numpy(zero_copy_only=False)
+        fits &= (half == "") | ((hour >= 1) & (hour <= 12))
+        hour = np.where(half == "p", hour % 12 + 12, np.where(half == "a", hour % 12, hour))
+    fits &= (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60) & (year >= 1700) & (year <= 2250)
+    start = ((np.where(fits, year, 1970) - 1970) * 12 + np.where(fits, month, 1) - 1).astype("datetime64[M]")
+    days = start.astype("datetime64[D]") + (day - 1)
+    fits &= (day >= 1) & (days.astype("datetime64[M]") == start)
+    seconds = hour * 3600 + minute * 60 + second
+    wall = days.astype("datetime64[ns]") + seconds.astype("timedelta64[s]")
+    if "f" in groups:
+        digits = pc.utf8_rpad(pc.fill_null(groups["f"], ""), 9, "0")
+        wall = wall + pc.cast(digits, pa.int64()).to_numpy(zero_copy_only=False).astype("timedelta64[ns]")
+    wall[~fits] = np.datetime64("NaT")
+    offset = np.array([_minutes(z) for z in groups["z"].to_pylist()]) if "z" in groups else np.zeros(len(entries))
+    return wall, offset
+
+
+def _minutes(zone: str | None) -> int:
+    """The offset of a zone such as ``+01:00``. The usual pairs of names give the order of the repeated hour."""
+    if zone and zone[0] in "+-":
+        digits = zone[1:].replace(":", "").ljust(4, "0")
+        return (1 if zone[0] == "+" else -1) * (60 * int(digits[:2]) + int(digits[2:]))
+    return 60 if (zone and len(zone) >= 3 and zone[-2:] in ("DT", "ST") and zone[-2:] == "DT") or zone == "CEST" else 0
+
+
+def _from_numbers(entries: pa.Array, unit: str) -> np.ndarray:
+    text = pc.if_else(pc.match_substring_regex(entries, r"^-?\d{1,19}(\.\d{1,15})?$"), entries, None)
+    whole = pc.cast(pc.replace_substring_regex(text, r"\..*", ""), pa.float64())
+    number = pc.fill_null(whole, np.nan).to_numpy(zero_copy_only=False)
+    zero = _EXCEL_ZERO if unit == "excel" else 0
+    with np.errstate(invalid="ignore", over="ignore"):
+        fits = np.abs(number * NUMERIC[unit] + zero) < 9e18
+    exact = pc.fill_null(
+        pc.cast(pc.if_else(pa.array(fits), pc.replace_substring_regex(text, r"\..*", ""), "0"), pa.int64()), 0
+    )
+    rest = pc.fill_null(pc.cast(pc.replace_substring_regex(text, r"^-?\d+", "0"), pa.float64()), 0.0)
+    part = (rest.to_numpy(zero_copy_only=False) * NUMERIC[unit]).round(-3 if unit != "excel" else -6).astype(np.int64)
+    ticks = exact.to_numpy(zero_copy_only=False) * NUMERIC[unit] + part + zero
+    wall = ticks.astype("datetime64[ns]")
+    wall[~fits] = np.datetime64("NaT")
+    return wall
+
+
+def tomorrow() -> np.datetime64:
+    """The last moment that a price can have."""
+    return (pd.Timestamp.now("UTC").tz_localize(None).normalize() + pd.Timedelta(days=2)).to_datetime64()
+
+
+def read_dates(
+    column: pa.ChunkedArray,
+    name: str,
+    date_format: str | None,
+    century: int | None,
+    in_order: Callable[[np.ndarray], bool],
+    allow_bad: bool,
+) -> Dates:
+    """The dates of a column.
+
+    Args:
+        column: text, numbers, dates or times.
+        name: the column's name, for messages.
+        date_format: as in ``strptime``, or ``epoch_s``, ..., ``excel``; None finds it.
+        century: 1900 or 2000, the century of all two-digit years.
+        in_order: whether the rows of every series are strictly in order by these dates.
+        allow_bad: whether entries that do not fit may be left out, so that they eliminate no format.
+    """
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _from_typed(column)
+    if not pa.types.is_string(kind):
+        column = as_text(column)
+    if date_format is not None and date_format not in NUMERIC:
+        pattern(date_format)
+    codes = pc.dictionary_encode(pc.utf8_trim_whitespace(column)).combine_chunks()
+    entries = codes.dictionary
+    index = pc.fill_null(codes.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    blank = pc.equal(entries, "").to_numpy(zero_copy_only=False)
+    known = pc.filter(entries, pa.array(~blank))
+
+    readings = _readings(known, date_format, century)
+    share = {f: (~np.isnat(wall)).mean() if len(wall) else 0.0 for f, (wall, _) in readings.items()}
+    best = max(share.values(), default=0.0)
+    stay = {f: r for f, r in readings.items() if share[f] == best and best > 0}
+
+    def spread(part: np.ndarray, empty: object) -> np.ndarray:
+        """Values of the known entries, for every row."""
+        full = np.full(len(entries) + 1, empty, dtype=part.dtype)
+        full[np.flatnonzero(~blank)] = part
+        return full[index]
+
+    def rows(f: str) -> np.ndarray:
+        return spread(stay[f][0], np.datetime64("NaT"))
+
+    fault = None
+    if not stay:
+        nothing = np.full(len(index), np.datetime64("NaT"), dtype="datetime64[ns]")
+        return Dates(nothing, np.zeros(len(index), np.int64), date_format or "", None, np.ones(len(index), bool))
+    names = _different(stay) if best == 1 or allow_bad else list(stay)[:1]
+    if len(names) > 1:
+        fitting = [f for f in names if f not in NO_YEAR and "%y" not in f and not _outside(stay[f][0]).any()]
+        names = [f for f in names if f in fitting or "%y" in f or f in NO_YEAR] if fitting else names
+    if len(names) > 1:
+        ordered = [f for f in names if in_order(rows(f)) and _without_repeats(rows(f)) >= ENOUGH]
+        names = ordered if len(ordered) == 1 else names
+    chosen = names[0]
+    if len(names) > 1 or chosen in NO_YEAR:
+        fault = _ambiguous(known, stay, names, name)
+    wall_T = rows(chosen)
+    offset_T = spread(stay[chosen][1].astype(np.int64), 0)
+    outside = _outside(wall_T)
+    if fault is None and outside.any():
+        fault = _beyond(column, wall_T, outside, name, chosen, century)
+    order_T = wall_T.astype(np.int64) - offset_T * 60 * 10**9
+    return Dates(wall_T, order_T, chosen, fault, np.isnat(wall_T))
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as text; whole floats without ``.0``."""
+    if pa.types.is_floating(column.type):
+        number = column.to_numpy()
+        finite = np.isfinite(number)
+        if finite.any() and (np.abs(number[finite]) < 2**63).all() and (number[finite] % 1 == 0).all():
+            whole = pa.array(np.where(finite, number, 0).astype(np.int64), mask=~finite)
+            return pa.chunked_array([pc.cast(whole, pa.string())])
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    return pc.cast(column, pa.string())
+
+
+def _readings(known: pa.Array, date_format: str | None, century: int | None) -> dict[str, tuple]:
+    """The entries in each format that could fit."""
+    if date_format is not None:
+        return {date_format: parsed(known, date_format, with_time=False, century=century)}
+    if not len(known):
+        return {}
+    probes = [known[i].as_py() for i in {0, len(known) // 2, len(known) - 1}]
+    likely = [f for f in FORMATS if any(matches(f, probe) for probe in probes)]
+    likely += [f for f in NO_YEAR if any(re.match(_no_year(f), probe) for probe in probes)]
+    found = {f: _parsed_without_year(known, f) if f in NO_YEAR else parsed(known, f, century=century) for f in likely}
+    if any(re.fullmatch(r"-?\d+(\.\d+)?", probe) for probe in probes):
+        end = tomorrow()
+        for unit in NUMERIC:
+            wall, zero = parsed(known, unit)
+            low = np.datetime64("1900-03-01") if unit == "excel" else np.datetime64("1971-01-01")
+            if not np.isnat(wall).all() and np.nanmin(wall) >= low and np.nanmax(wall) < end:
+                found[unit] = (wall, zero)
+        if "%Y%m%d" in found and not np.isnat(found["%Y%m%d"][0]).any():
+            found = {f: r for f, r in found.items() if f not in NUMERIC}
+    return found
+
+
+def _no_year(date_format: str) -> str:
+    return (
+        pattern(f"{date_format} %Y").removesuffix(r"\ (?P<Y>\d{4})")
+        if "%y" not in date_format
+        else pattern(date_format)
+    ) + "$"
+
+
+def _parsed_without_year(known: pa.Array, date_format: str) -> tuple:
+    """Days of the year 2000, for an entry without a year."""
+    if "%y" in date_format:
+        return parsed(known, date_format, with_time=False)
+    return parsed(pc.binary_join_element_wise(known, "2000", " "), f"{date_format} %Y", with_time=False)
+
+
+def _different(readings: dict[str, tuple]) -> list[str]:
+    """One format for each different reading; one with a year comes first."""
+    kept: list[str] = []
+    for f in readings:
+        if not any(np.array_equal(readings[f][0], readings[k][0], equal_nan=True) for k in kept):
+            kept.append(f)
+    return kept
+
+
+def _without_repeats(wall_T: np.ndarray) -> int:
+    return len(np.unique(wall_T))
+
+
+def _outside(wall: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return ~np.isnat(wall) & ((wall < FIRST) | (wall >= tomorrow()))
+
+
+def _day(moment: np.datetime64, without_year: bool = False) -> str:
+    text = str(pd.Timestamp(moment)).removesuffix(" 00:00:00")
+    return f"{text[5:]} of an unknown year" if without_year else text
+
+
+def _ambiguous(known: pa.Array, stay: dict[str, tuple], names: Iterable[str], name: str) -> str:
+    """A fault that shows the first entries in each reading."""
+    first = known[: min(3, len(known))].to_pylist()
+    shown = []
+    for f in list(names)[:3]:
+        days = ", ".join(_day(d, f in NO_YEAR and "%y" not in f) for d in stay[f][0][: len(first)])
+        shown.append(f"{f} reads {days}")
+    keys = " or ".join(f"data.date_format='{f}'" for f in list(names)[:3] if f not in NO_YEAR or "%y" in f)
+    entries = ", ".join(shortened(repr(e)) for e in first)
+    if not keys:
+        return f"date column '{name}': {entries} have no year: write dates with a year, such as 2023-01-31"
+    return f"date column '{name}' can be read in several ways, {entries}: {'; '.join(shown)}: give {keys}"
+
+
+def _beyond(
+    column: pa.ChunkedArray, wall_T: np.ndarray, outside: np.ndarray, name: str, chosen: str, century: int | None
+) -> str:
+    row = int(np.flatnonzero(outside)[0])
+    fix = "data.century=1900 or " if "%y" in chosen and century is None else ""
+    return (
+        f"date column '{name}': {shortened(repr(column[row].as_py()))} in row {row + 1} reads {_day(wall_T[row])} with "
+        f"{chosen}, which is {'before 1800' if wall_T[row] < FIRST else 'after tomorrow'}: correct it, or give "
+        f"{fix}data.date_format=, as in data.date_format='%d.%m.%Y'"
+    )
+
+
+def _from_typed(column: pa.ChunkedArray) -> Dates:
+    zone = getattr(column.type, "tz", None)
+    try:
+        series = pd.Series(pc.cast(column, pa.timestamp("ns", zone)).to_pandas())
+    except (pa.ArrowException, ValueError, OverflowError):
+        nothing = np.full(len(column), np.datetime64("NaT"), dtype="datetime64[ns]")
+        return Dates(
+            nothing, nothing.astype(np.int64), "dates", "the dates are outside of 1678 to 2262", np.isnat(nothing)
+        )
+    wall = pd.DatetimeIndex(series)
+    order = wall.asi8
+    wall_T = (wall.tz_localize(None) if zone else wall).to_numpy().astype("datetime64[ns]")
+    outside = _outside(wall_T)
+    fault = None
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        when = "before 1800" if wall_T[row] < FIRST else "after tomorrow"
+        fault = f"the date in row {row + 1} is {_day(wall_T[row])}, which is {when}: correct it"
+    return Dates(wall_T, order, f"times in {zone}" if zone else "dates", fault, np.isnat(wall_T))

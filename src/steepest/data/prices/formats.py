@@ -1,0 +1,108 @@
+"""The formats of dates, and the regular expression of each. Nothing here reads a column.
+
+A format is written as in ``strptime``, with ``%q`` for a quarter.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+NUMERIC = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1, "excel": 86_400 * 10**9}
+
+_MONTHS = {
+    1: "january jan januar jänner janvier janv enero ene gennaio gen janeiro januari",
+    2: "february feb februar février févr fév febrero febbraio fevereiro fev februari",
+    3: "march mar märz mär mrz mars marzo março maart mrt",
+    4: "april apr avril avr abril abr aprile",
+    5: "may mai mayo maggio mag maio mei",
+    6: "june jun juni juin junio giugno giu junho",
+    7: "july jul juli juillet juil julio luglio lug julho",
+    8: "august aug août agosto ago augustus",
+    9: "september sep sept septembre septiembre settembre set setembro",
+    10: "october oct oktober okt octobre octubre ottobre ott outubro out",
+    11: "november nov novembre noviembre novembro",
+    12: "december dec dezember dez décembre déc diciembre dic dicembre dezembro",
+}
+MONTH_OF = {word: month for month, words in _MONTHS.items() for word in words.split()}
+
+_DIRECTIVES = {
+    "Y": r"(?P<Y>\d{4})", "y": r"(?P<y>\d{2})", "m": r"(?P<m>\d{1,2})", "d": r"(?P<d>\d{1,2})",
+    "b": r"(?P<b>[^\s\d./,'年月日-]{3,12})\.?", "q": r"(?P<q>[1-4])", "a": r"[^\s\d./,-]{2,12}\.?",
+    "H": r"(?P<H>\d{1,2})", "I": r"(?P<H>\d{1,2})", "M": r"(?P<M>\d{2})", "S": r"(?P<S>\d{2})",
+    "f": r"(?P<f>\d{1,9})", "p": r"(?P<p>[AaPp])\.?[Mm]\.?",
+    "z": r"(?P<z>Z|[+-]\d{2}:?(?:\d{2})?)", "Z": r"(?P<z>[A-Za-z/_]+)", "%": "%",
+}  # fmt: skip
+_SAME = {"B": "%b", "A": "%a", "F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "e": "%d", "h": "%b"}
+_TIME = (
+    r"(?:(?:[Tt]|,?\s+)(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?:\s*(?P<p>[AaPp])\.?[Mm]\.?)?"
+    r"(?:\s*(?P<z>Z|[+-]\d{2}:?(?:\d{2})?|[A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+))?)?"
+)
+_COMPACT = {"m": r"(?P<m>\d{2})", "d": r"(?P<d>\d{2})", "H": r"(?P<H>\d{2})"}
+
+FORMATS = [
+    *(f"%{a}{s}%{b}{s}%{c}" for s in "-/. " for a, b, c in ("Ymd", "dmY", "mdY", "ymd", "dmy", "mdy")),
+    "%Y年%m月%d日", "%Y. %m. %d.",
+    *(f"%d{s}%b{s}%{y}" for s in ("-", " ", "/", ".", ". ", "") for y in "Yy"),
+    *(f"%d. %b %{y}" for y in "Yy"), "%d de %b de %Y", "%d %b, %Y",
+    *(f"%b{s}%d{t}%{y}" for s, t in ((" ", ", "), (" ", " "), ("-", "-"), ("/", "/"), (" ", ",")) for y in "Yy"),
+    *(f"%Y{s}%b{s}%d" for s in ("-", " ", "/")),
+    *(f"%a{s} %d %b %Y" for s in (",", "")), *(f"%a{s} %b %d, %Y" for s in (",", "")), "%a %d/%m/%Y", "%a %m/%d/%Y",
+    "%a %d.%m.%Y", "%a, %d.%m.%Y", "%a %Y-%m-%d",
+    *(f"%b{s}%{y}" for s in (" ", "-", "/", "'", " '", ", ") for y in "Yy"), *(f"%Y{s}%b" for s in ("-", " ", "/")),
+    "%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%m.%Y", "%Y年%m月",
+    "%Y-Q%q", "%YQ%q", "%Y Q%q", "%Y-%qQ", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%qQ%y", "%qQ%Y", "%qQ %Y", "Q%q'%y", "Q%q %y",
+    "%Y%m%d", "%d%m%Y", "%m%d%Y", "%y%m%d", "%d%m%y", "%m%d%y", "%Y%m", "%m%Y", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y",
+]  # fmt: skip
+NO_YEAR = ["%b %d", "%b-%d", "%b/%d", "%d-%b", "%d %b", "%d/%b", "%d/%m", "%m/%d", "%d.%m.", "%m/%y"]
+
+
+@cache
+def pattern(date_format: str) -> str:
+    """The regular expression of a format, with a group for each directive. Raises `ValueError` if one is unknown."""
+    text = re.sub(r"%([BAFTReh])", lambda m: _SAME[m[1]], date_format)
+    parts = re.split(r"(%.)", text)
+    compact = re.fullmatch(r"(%[YymdHMS])+", text) is not None
+    found = []
+    for part in parts:
+        if not part.startswith("%"):
+            found.append(re.escape(part))
+        elif part[1:] not in _DIRECTIVES:
+            known = " ".join(f"%{d}" for d in _DIRECTIVES)
+            raise ValueError(
+                f"data.date_format={date_format}: {part} is not known; the directives are {known}, "
+                f"and the formats of numbers are {', '.join(NUMERIC)}"
+            )
+        else:
+            found.append((_COMPACT if compact else _DIRECTIVES).get(part[1:], _DIRECTIVES[part[1:]]))
+    groups = re.findall(r"\?P<(\w+)>", "".join(found))
+    if len(set(groups)) < len(groups) or not {"Y", "y"} & set(groups):
+        raise ValueError(f"data.date_format={date_format} must have each directive once, and %Y or %y for the year")
+    return "(?i)^" + "".join(found)
+
+
+def looks_like_date(entry: str) -> bool:
+    """Whether an entry fits a format of dates other than plain numbers of unknown meaning."""
+    entry = entry.strip()
+    if not 6 <= len(entry) <= 40 or not re.search(r"\d", entry):
+        return False
+    if re.fullmatch(r"\d+", entry):
+        return len(entry) == 8 and entry[:2] in ("18", "19", "20") and entry[4:6] <= "12" and entry[6:] <= "31"
+    if re.fullmatch(r"[-+]?[\d.,]+", entry) and len(re.findall(r"[.,]", entry)) < 2:
+        return False
+    return any(matches(f, entry) for f in FORMATS if f != "%Y")
+
+
+@cache
+def _compiled(date_format: str) -> re.Pattern[str]:
+    return re.compile(pattern(date_format) + tail(date_format) + "$")
+
+
+def tail(date_format: str) -> str:
+    return "" if re.search("%[HIMSTR]", date_format) else _TIME
+
+
+def matches(date_format: str, entry: str) -> bool:
+    """Whether an entry has the form of a format; its day may not exist."""
+    found = _compiled(date_format).match(entry)
+    return found is not None and ("b" not in found.re.groupindex or found["b"].lower() in MONTH_OF)

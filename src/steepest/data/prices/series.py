@@ -1,0 +1,79 @@
+"""The series of a table: which rows each has, and which of them are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from steepest.data.faults import Faults, did_you_mean, shortened
+from steepest.data.prices.dates import as_text
+from steepest.data.prices.options import PriceOptions
+from steepest.data.prices.roles import Roles
+
+
+def groups_of(
+    columns: pa.Table, roles: Roles, options: PriceOptions, faults: Faults
+) -> tuple[dict[str, np.ndarray], str | None]:
+    """Row indices of each series of a long file, in the order of `data.series`; empty for a wide file."""
+    if roles.id is None:
+        return {}, None
+    ids = columns.column(roles.id)
+    ids = ids if pa.types.is_string(ids.type) else as_text(ids)
+    encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(ids)).combine_chunks()
+    code_T = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+    names = encoded.dictionary.to_pylist()
+    empty_T = (code_T < 0) | np.isin(code_T, [i for i, n in enumerate(names) if n == ""])
+    if empty_T.any() and options.missing != "drop":
+        faults.add(
+            f"column '{roles.id}' is empty in {int(empty_T.sum())} rows, first in row "
+            f"{int(np.flatnonzero(empty_T)[0]) + 1}: fill in the series' name, or use data.missing=drop"
+        )
+    order = np.argsort(code_T, kind="stable")
+    ends = np.searchsorted(code_T[order], np.arange(len(names) + 1))
+    groups = {n: order[ends[i] : ends[i + 1]] for i, n in enumerate(names) if n}
+    if options.series is not None:
+        chosen = chosen_series({n: n for n in groups}, options.series, faults)
+        groups = {n: groups[n] for n in chosen}
+    return groups, roles.id
+
+
+def chosen_series(names: Mapping[str, str], series: Sequence[object], faults: Faults) -> list[str]:
+    """The keys whose series are in `data.series`, in that order. Ids are text, but YAML reads 600519 as a number."""
+    found = []
+    for wanted in series:
+        same = [key for key, name in names.items() if name == str(wanted)]
+        same = same or [key for key, name in names.items() if not isinstance(wanted, str) and _same(name, wanted)]
+        if len(same) == 1:
+            found.append(same[0])
+            continue
+        shown = shortened(list(names.values()), 300)
+        if same:
+            faults.add(f"data.series={wanted} can be {same[:5]}: quote it, as in data.series=['{same[0]}']")
+        else:
+            hint = did_you_mean(str(wanted), names.values()) or "."
+            faults.add(f"has no series '{shortened(wanted)}' (data.series){hint} The file has {shown}")
+    return found
+
+
+def _same(name: str, wanted: object) -> bool:
+    """Whether a value that YAML read is this series: TRUE is true, 000519 is 519, NULL is null."""
+    if wanted is None:
+        return name.lower() in ("null", "~", "none")
+    if isinstance(wanted, bool):
+        return name.lower() == str(wanted).lower()
+    try:
+        return float(name) == float(str(wanted))
+    except ValueError:
+        return False
+
+
+def parts_of(roles: Roles, groups: dict[str, np.ndarray], long: str | None, count: int) -> list[tuple]:
+    """(series, label, row indices, price column) of each series."""
+    if long is not None:
+        column = roles.values[0]
+        return [(name, f"'{column}' of {name}", index, column) for name, index in groups.items()]
+    every = np.arange(count)
+    return [(roles.series[column], f"'{column}'", every, column) for column in roles.values]

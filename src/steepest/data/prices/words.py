@@ -1,0 +1,66 @@
+"""The usual names of columns, normalised (`normalised`), in the languages of well-known sources."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split("|")]
+
+
+DATES = _words(  # in this order
+    "date | datetime | date time | datum | fecha | data | 日期 | 日付 | 날짜 | trade date | trading date | "
+    "trading day | observation date | timestamp | time | day | time stamp | gmt time | local time | "
+    "open time | as of date | jour | tag | zeit | period | month | quarter | year"
+)
+CLOCKS = _words("time | zeit | uhrzeit | hora | heure | ora | 时间 | 時刻")
+IDS = _words(  # in this order
+    "ticker | symbol | series | asset | name | id | tic | ts code | stock code | code | instrument | "
+    "isin | security | 代码 | 股票代码 | 銘柄"
+)
+PRICES = [  # the first group that a file has decides: adjusted prices, closes, other prices, values
+    _words(
+        "adj close | adjusted close | adjclose | close adj | close adjusted | adj closing price | "
+        "adjusted closing price | adj close price | adjusted close price | adj price | adjusted price | "
+        "adjusted | bereinigter schlusskurs | schlusskurs bereinigt"
+    ),
+    _words(
+        "close | close last | close price | closing price | closing | last close | schlusskurs | schluss | "
+        "clôture | cloture | cours de clôture | cierre | precio de cierre | chiusura | prezzo di chiusura | "
+        "fechamento | slotkoers | 收盘 | 收盘价 | 收盤 | 收盤價 | 終値 | 종가"
+    ),
+    _words(
+        "price | last | last price | kurs | preis | prix | cours | precio | prezzo | preço | dernier | "
+        "último | ultimo | zuletzt | px last | settle | settlement | settlement price | nav | 価格 | 价格 | 값"
+    ),
+    _words("value | wert | valor | valeur | valore"),
+]
+RANK = {name: rank for rank, names in enumerate(PRICES) for name in names}
+OTHERS = _words(  # columns that are no closing prices
+    "open | high | low | volume | vol | turnover | amount | quantity | qty | trades | count | "
+    "open interest | openint | tickvol | tick volume | spread | real volume | dividends | stock splits | "
+    "split | change | chg | pct change | eröffnung | eröffnungskurs | hoch | tief | tageshoch | "
+    "tagestief | volumen | stücke | stuecke | umsatz | ouverture | haut | bas | plus haut | plus bas | "
+    "apertura | máximo | mínimo | maximo | minimo | massimo | bid | ask | 开盘 | 最高 | 最低 | 成交量 | 成交额 | "
+    "始値 | 高値 | 安値 | 出来高 | capital gains | adj volume | adj open | adj high | adj low | open price | "
+    "high price | low price | vwap | volume btc | volume usd | last volume | shares | market cap | "
+    "marketcap"
+)
+NO_TICKER = _words(  # words next to a known name that make it another quantity
+    "prev | previous | prior | open | high | low | change | chg | pct | percent | time | volume | vol | "
+    "avg | mean | median | diff | return | returns | bid | ask | unadjusted | raw | min | max | date | "
+    "day | market | mkt | shares | count | net | yesterday | lag | next | first | factor | ratio | "
+    "range | to | of | not | pre | post | after | before | spread | sma | ema | ma | std | target"
+)
+KNOWN = {*DATES, *IDS, *RANK, *OTHERS}
+
+
+def normalised(name: str) -> str:
+    """A column's name without case, numbering, brackets, marks and units: ``4. Close/Last`` is ``close last``."""
+    name = unicodedata.normalize("NFKC", name)
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    name = re.sub(r"\([^)]*\)|\[[^\]]*\]|[<>*\"']", " ", name)
+    name = re.sub(r"^\s*\d+[a-z]?\s*[.):]\s*", "", name)
+    return " ".join(re.split(r"[\s_\-/.:,%]+", name)).strip().casefold()
