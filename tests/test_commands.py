@@ -171,6 +171,7 @@ def test_a_dry_run_lists_the_jobs_and_runs_none(command, tmp_path):
     jobs = ["model=linear,mlp_manual", "seed=range(3)", "stop.updates=10", "hydra/launcher=threads"]
     answer = command("-m", *jobs, "sweep.dry_run=true", "hydra.sweep.dir=s")
     assert answer.returncode == 0, answer.stderr
+    assert not re.search("GPU|Trainer", answer.stdout + answer.stderr), "messages of Lightning"
     assert answer.stdout.count("python train.py model=") == 6
     assert "threads: 3 jobs, such as job 3" in answer.stdout
     assert "one at a time: 3 jobs, such as job 0: " in answer.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 import time
@@ -60,6 +61,8 @@ def describe(
             del alone_config["hydra"]
         imported = time.process_time()
         tame_lightning()
+        for name in ("lightning.pytorch", "lightning.fabric"):  # the sweep's log is the screen
+            logging.getLogger(name).setLevel(logging.WARNING)
         import steepest.lightning.run  # noqa: F401  # as the jobs do
 
         seconds += time.process_time() - imported
