@@ -253,7 +253,9 @@ def differences(expected: Path, folder: Path) -> list[str]:
     for key in sorted(set(events[0]) | set(events[1])):
         if events[0][key] != events[1][key]:
             tag, step, value = key
-            found.append(f"events: {tag} at {step}: {value!r} is there {events[1][key]} times, not {events[0][key]}")
+            found.append(
+                f"events: {tag} at {step}: {value!s:.20} is there {events[1][key]} times, not {events[0][key]}"
+            )
     files = [Counter(_name(p.relative_to(f)) for p in f.rglob("*") if p.is_file()) for f in (expected, folder)]
     for names in files:
         names.pop("checkpoints/previous.ckpt", None)  # a run that has saved once has none: the clock decides

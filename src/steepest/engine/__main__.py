@@ -2,8 +2,8 @@
 
 import sys
 
-from steepest.engine.cache import ready
+from steepest.engine.cache import compile_once
 
 if __name__ == "__main__":
     for precision in sys.argv[1:] or ["float32"]:
-        ready(precision)
+        compile_once(precision)

@@ -48,18 +48,29 @@ def is_compiled(precision: str) -> bool:
 
 @cache
 def ready(precision: str) -> None:
-    """Load the kernel for this precision; compile it first, with a message, if it is not cached."""
+    """Load the kernel for this precision; compile it first, with a message, if it is not cached.
+
+    Another process compiles: the code that Numba has just compiled and the code that it loads from the disk differ in
+    the last digits of their results, so all runs use the code from the disk.
+    """
     path = folder()
     if path is None:
         log.warning("compiling the training kernel, at every start: neither %s nor ~/.cache is writable", HERE)
-        _compile(precision)
-    elif is_compiled(precision):
-        _compile(precision)
-    else:
-        from filelock import FileLock
-
+    elif not is_compiled(precision):
         log.warning("compiling the training kernel for %s, once on this machine", precision)
-        with FileLock(path / "lock"):
+        subprocess.run([sys.executable, "-m", "steepest.engine", precision], stderr=subprocess.DEVNULL, check=False)
+    _compile(precision)
+
+
+def compile_once(precision: str) -> None:
+    """Compile the kernel for this precision into the cache, or wait for the process that compiles it."""
+    from filelock import FileLock
+
+    path = folder()
+    if path is None:
+        return
+    with FileLock(path / "lock"):
+        if not is_compiled(precision):
             _compile(precision)
             (path / precision).touch()
 

@@ -150,9 +150,13 @@ class Tracker:
 
     def state_dict(self) -> dict[str, Any]:
         """The state that lets a resumed run report the same as an uninterrupted one: plain data and tensors."""
-        view = self.view
+        view, gradients = self.view, {}
+        if view.updates % view.batches:  # the end of the epoch may need the last update's gradients
+            named = view.network.named_parameters()
+            gradients = {name: p.grad.detach().clone() for name, p in named if p.grad is not None}
         return {
             "updates": view.updates,
+            "gradients": gradients,
             "samples": view.samples,
             "batch": view.batch,
             "batches": view.batches,
@@ -170,6 +174,9 @@ class Tracker:
         view = self.view
         view.updates, view.samples, view.batch = state["updates"], state["samples"], state["batch"]
         view.epochs = view.updates // state["batches"]
+        for name, parameter in view.network.named_parameters():
+            if name in state["gradients"]:
+                parameter.grad = state["gradients"][name].to(parameter)
         self.history = [dict(row) for row in state["history"]]
         self.best = None if state["best"] is None else Best(**state["best"])
         self.rule.load_state_dict(state["rule"], epochs=view.epochs, updates=view.updates)
