@@ -17,9 +17,11 @@ from torch import Tensor
 
 from steepest.data.batches import PreparedData
 from steepest.engine.pythonlock import released
+from steepest.runs.environment import masked_data
 from steepest.runs.tracker import Best, Tracker
 
 LIGHTNING = importlib.metadata.version("lightning")  # checkpoints name the version that wrote them
+DATA = "WindowDataModule"  # the key of the data set's scaler and spec
 TRACKER = "steepest"  # the key of the tracker's state among a checkpoint's callbacks
 
 
@@ -29,7 +31,7 @@ def save(content: Mapping[str, Any], path: Path) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            torch.save(dict(content), file)
+            torch.save({key: masked_data(v) if key == DATA else v for key, v in content.items()}, file)
             file.flush()
             with released():
                 os.fsync(file.fileno())
@@ -71,7 +73,7 @@ def weights(
         "state_dict": {f"network.{name}": value.detach().clone() for name, value in state.items()},
         "hparams_name": "kwargs",
         "hyper_parameters": dict(options),
-        "WindowDataModule": data.state_dict(),
+        DATA: data.state_dict(),
     }
 
 
