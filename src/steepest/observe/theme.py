@@ -67,6 +67,7 @@ class Theme:
             "axes.grid": True, "axes.axisbelow": True, "axes.linewidth": 0.8, "grid.linewidth": 0.7,
             "xtick.major.size": 3, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0,
             "date.converter": "concise", "path.simplify_threshold": 0.5,
+            "text.usetex": False,  # a matplotlibrc in the current folder must not run LaTeX
         }  # fmt: skip
         with rc_context(settings):
             yield
