@@ -303,6 +303,14 @@ def _files() -> Iterator[Vector]:
         yield Vector(name, "experiment", _experiment(text))
         yield Vector(name, "--config-dir", _group(text))
         yield Vector(name, "--config-name", _primary(text))
+    for words in (["--help"], ["--hydra-help"], ["--cfg", "hydra"], ["--info", "defaults"], ["--info", "searchpath"],
+                  ["--info", "all"], ["--cfg", "job", "--resolve"], ["-m"]):  # fmt: skip
+
+        def look(box: Box, words: list[str] = words) -> list[str]:
+            text = "hydra: {searchpath: ['pkg://planted'], callbacks: {x: {_target_: planted.thing}}}"
+            return [*_primary(text)(box), *words]
+
+        yield Vector(f"a primary config with {' '.join(words)}", "--config-name", look)
     placed = {
         "hydra/launcher": "_target_: planted.thing", "hydra/sweeper": "_target_: planted.thing",
         "hydra/job_logging": "version: 1\nhandlers: {x: {(): subprocess.Popen, args: [touch, MARK]}}",

@@ -4,8 +4,9 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from matplotlib import rcParams
+from matplotlib import rc_context, rcParams
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 
 from steepest.observe.theme import DARK, LIGHT, THEMES, lay_out, percent, plain, save
@@ -92,3 +93,8 @@ def test_numbers_of_axes_are_written_out():
     assert [percent(share) for share in (0.00011, -0.0039, 0.543, 914.0, 0.0)] == [
         "0.011 %", "\u22120.39 %", "54 %", "91,400 %", "0 %",
     ]  # fmt: skip
+
+
+def test_a_matplotlibrc_in_the_current_folder_does_not_make_pictures_run_latex():
+    with rc_context({"text.usetex": True}), LIGHT.active():
+        assert not Figure().text(0, 0, "x").get_usetex()

@@ -3,6 +3,7 @@
 import json
 import logging
 
+import pandas as pd
 import pytest
 from conftest import composed
 from omegaconf import OmegaConf
@@ -54,6 +55,17 @@ def test_messages_and_logs_show_the_name_instead_of_the_value(monkeypatch):
     line = MaskedFormatter("%(message)s").format(record)
     assert "hunter2" not in line
     assert line.count("${oc.env:MY_SECRET}") >= 2
+
+
+def test_nothing_of_a_finished_run_holds_a_path_from_the_environment(train, tmp_path, monkeypatch):
+    path = tmp_path / "hunter2xyz.csv"
+    days = pd.date_range("2000-01-01", periods=200).astype(str)
+    pd.DataFrame({"date": days, "close": range(1, 201)}).to_csv(path, index=False)
+    monkeypatch.setenv("MY_PRICES", str(path))
+    outcome, folder = train("data=csv", "data.path=${oc.env:MY_PRICES}", "stop.epochs=1")
+    assert outcome.metrics["status"] == "finished"
+    assert [file for file in folder.rglob("*") if file.is_file() and b"hunter2xyz" in file.read_bytes()] == []
+    train(resume=True)
 
 
 def test_nothing_of_a_failed_run_holds_the_value(command, tmp_path):

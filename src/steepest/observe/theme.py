@@ -68,6 +68,7 @@ class Theme:
             "xtick.major.size": 3, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0,
             "date.converter": "concise", "path.simplify_threshold": 0.5,
             "text.parse_math": False,  # a series may have a dollar sign in its name
+            "text.usetex": False,  # a matplotlibrc in the current folder must not run LaTeX
         }  # fmt: skip
         with rc_context(settings):
             yield

@@ -23,11 +23,13 @@ from torch import Tensor
 
 from steepest.data.batches import PreparedData
 from steepest.engine.pythonlock import released
+from steepest.runs.environment import masked_data
 from steepest.runs.tracker import Best, Tracker
 
 log = logging.getLogger(__name__)
 
 LIGHTNING = importlib.metadata.version("lightning")  # checkpoints name the version that wrote them
+DATA = "WindowDataModule"  # the key of the data set's scaler and spec
 TRACKER = "steepest"  # the key of the tracker's state among a checkpoint's callbacks
 CONFIG = "steepest_config"  # the key of the part of the config that the numbers depend on
 MARK, NO_COMMENT = b"steepest sha256 ", b"\0\0"  # parts of the comment at the end of a zip file
@@ -42,7 +44,8 @@ def save(content: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     buffer = io.BytesIO()
-    torch.save(dict(content), buffer)  # into a file, it hides that the disk is full
+    shown = {key: masked_data(value) if key == DATA else value for key, value in content.items()}
+    torch.save(shown, buffer)  # into a file, it hides that the disk is full
     try:
         with part.open("wb") as file:
             file.write(_with_checksum(buffer.getvalue()))
@@ -139,7 +142,7 @@ def weights(
         "state_dict": {f"network.{name}": value.detach().clone() for name, value in state.items()},
         "hparams_name": "kwargs",
         "hyper_parameters": dict(options),
-        "WindowDataModule": data.state_dict(),
+        DATA: data.state_dict(),
     }
 
 

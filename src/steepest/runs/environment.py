@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from pathlib import PurePath
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -52,12 +53,25 @@ def resolved(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def masked(text: str) -> str:
-    """A text without the values of environment variables that a config has read."""
-    for name, value in sorted(_read.items(), key=lambda item: -len(item[1])):
-        if len(value) >= SHORTEST:
-            for form in (value, json.dumps(value)[1:-1], escape(value), repr(value)[1:-1]):
-                text = text.replace(form, f"${{oc.env:{name}}}")
+    """A text without the values of environment variables that a config has read, and without their file names."""
+    forms: dict[str, str] = {}
+    for name, value in _read.items():
+        for form in (value, PurePath(value).name):
+            for written in (form, json.dumps(form)[1:-1], escape(form), repr(form)[1:-1]):
+                forms[written] = f"${{oc.env:{name}}}"
+    for form in sorted(forms, key=len, reverse=True):
+        if len(form) >= SHORTEST:
+            text = text.replace(form, forms[form])
     return text
+
+
+def masked_data(value: Any) -> Any:
+    """Plain data with all texts `masked`."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, dict):
+        return {key: masked_data(one) for key, one in value.items()}
+    return [masked_data(one) for one in value] if isinstance(value, list) else value
 
 
 class MaskedFormatter(logging.Formatter):

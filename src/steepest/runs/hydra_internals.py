@@ -13,10 +13,9 @@ from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.utils import get_args_parser
 from hydra.core.default_element import ResultDefault
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
@@ -34,18 +33,25 @@ def check_every_config(check_file: FileCheck, check: ConfigCheck) -> None:
     primary config's `hydra.searchpath` is used, and may import a package, before any file is composed.
     """
     compose, read = ConfigLoaderImpl.load_configuration, ConfigLoaderImpl._load_single_config
+    search = ConfigLoaderImpl._process_config_searchpath
     if hasattr(compose, "__wrapped__"):
         return
     trusted: list[str] = []  # by the command line whose config is being composed
 
-    @wraps(compose)
-    def load_configuration(self: ConfigLoaderImpl, config_name: str | None, overrides: list[str], **how: Any) -> Any:
-        typed = [o.value() for o in OverridesParser.create().parse_overrides(overrides) if o.key_or_group == "trust"]
+    @wraps(search)
+    def process_config_searchpath(
+        self: ConfigLoaderImpl, config_name: str | None, parsed_overrides: list[Override], repo: CachingConfigRepository
+    ) -> None:
+        typed = [override.value() for override in parsed_overrides if override.key_or_group == "trust"]
         trusted[:] = [str(package) for packages in typed if isinstance(packages, list) for package in packages]
-        primary = self.repository.load_config(config_name) if config_name else None
+        primary = repo.load_config(config_path=config_name) if config_name else None
         if primary is not None:
             check_file(_file(primary, str(config_name)), _plain(primary.config), True, trusted)
-        config = compose(self, config_name, overrides, **how)
+        search(self, config_name, parsed_overrides, repo)
+
+    @wraps(compose)
+    def load_configuration(self: ConfigLoaderImpl, *arguments: Any, **named: Any) -> DictConfig:
+        config = compose(self, *arguments, **named)
         _hide_copied_environment(config)
         check(config)
         return config
@@ -59,7 +65,8 @@ def check_every_config(check_file: FileCheck, check: ConfigCheck) -> None:
         check_file(_file(found, path), _plain(found.config), at in ("", group, header), trusted)
         return found
 
-    ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign, assignment]
+    ConfigLoaderImpl._process_config_searchpath = process_config_searchpath  # type: ignore[method-assign]
+    ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
     ConfigLoaderImpl._load_single_config = load_single_config  # type: ignore[method-assign]
 
 
