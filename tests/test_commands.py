@@ -94,14 +94,16 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
         (["resume=nowhere"], "resume=nowhere: this folder has no config.yaml"),
         (["model._target_=os.system"], "_target_ 'os.system' is not approved"),
         (["data.window=[1"], ""),
+        (["model=[1,0,0]"], "Hydra cannot use this config (TypeError"),
+        (["trust=1"], "trust=1 must be a list of packages"),
     ],
 )
-def test_bad_input_gives_one_message_and_exit_code_2(command, tmp_path, arguments, message):
+def test_bad_input_gives_one_message_exit_code_2_and_no_folder(command, tmp_path, arguments, message):
     answer = command(*arguments)
     assert answer.returncode == 2
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr + answer.stdout
-    assert not list(tmp_path.rglob("metrics.json"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -56,7 +56,7 @@ def numbers(words: tuple[str, ...], folder: Path) -> list[float]:
     for command in commands:
         if DDP[0] in words:  # it starts this program again
             line = [sys.executable, str(ROOT / "train.py"), *command]
-            subprocess.run(line, cwd=folder, capture_output=True, check=True, timeout=300)
+            subprocess.run(line, cwd=folder, capture_output=True, check=True, timeout=900)
         else:
             ended = call(train(*command), folder, patience=200)
             assert ended.code == 0, ended.text
@@ -66,11 +66,13 @@ def numbers(words: tuple[str, ...], folder: Path) -> list[float]:
     return weights + [score for row in kept["callbacks"]["steepest"]["history"] for score in row.values()]
 
 
-def rows() -> Iterator[str]:
-    """The lines of the table."""
+def rows(words: list[str]) -> Iterator[str]:
+    """The lines of the table; with words, only those lines that have one of them."""
     yield "| two runs | difference |"
     yield "|---|---|"
     for name, pair in PAIRS.items():
+        if words and not any(word in name for word in words):
+            continue
         found = []
         for words in pair:
             with tempfile.TemporaryDirectory() as folder:
@@ -84,5 +86,5 @@ def rows() -> Iterator[str]:
 
 if __name__ == "__main__":
     warm()
-    for line in rows():
+    for line in rows(sys.argv[1:]):
         print(line, flush=True)

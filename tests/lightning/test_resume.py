@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections import Counter
 
@@ -207,24 +208,23 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(train, monkeypatc
 
 
 @every_kind
-def test_a_run_killed_while_writing_a_checkpoint_continues_from_the_previous_one(train, monkeypatch, kind):
+@pytest.mark.parametrize("problem", [Killed(), OSError(28, "No space left on device")], ids=["killed", "disk full"])
+def test_a_run_that_fails_while_writing_a_checkpoint_continues_from_the_previous_one(train, monkeypatch, kind, problem):
     how = (*KINDS[kind], *DATA, "stop.epochs=5")
     _, expected = train(*how, name="whole")
     monkeypatch.setattr(callbacks, "PAUSE", 0.0)  # a checkpoint an epoch
-    save, done = torch.save, []
+    written = []
 
-    def half(content, file):
-        done.append(content["global_step"])
-        if len(done) == 3:
-            file.write(b"half a checkpoint")
-            raise Killed
-        save(content, file)
+    def half(descriptor):
+        written.append(descriptor)
+        if len(written) == 3:
+            os.ftruncate(descriptor, 20)
+            raise problem
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
-        patch.setattr(torch, "save", half)
+    with monkeypatch.context() as patch, pytest.raises(type(problem)):  # noqa: PT012
+        patch.setattr(checkpoints.os, "fsync", half)
         train(*how, name="part")
     folder = expected.with_name("part")
-    assert done[:3] == [BATCHES, 2 * BATCHES, 3 * BATCHES]
     assert checkpoints.load(folder / "checkpoints" / "last.ckpt")["global_step"] == 2 * BATCHES
     assert not list(folder.rglob("*.part"))
     train(name="part", resume=True)

@@ -388,8 +388,11 @@ def test_a_diverging_run_fails_with_advice(train):
         (["callbacks=[default,parity]"], "use model=mlp_manual or model=linear_manual"),
         (["callbacks=[default,audit]", "callbacks.audit.bound=-1"], "audit.bound=-1.0 must be a number above 0"),
         (["model=mlp_manual", "optimizer=lbfgs"], "optimizer: L-BFGS .* use model=linear or model=mlp with it"),
-        (["model=mlp_manual", "trainer.precision=bf16-mixed"], "precision=bf16-mixed.*use 32-true or 64-true"),
-        (["model=mlp_manual", "model.updates_per_step=0"], "updates_per_step=0 must be 1 or more"),
+        (
+            ["model=mlp_manual", "trainer.precision=bf16-mixed"],
+            "trainer.precision='bf16-mixed' should be '32-true' or '64-true'",
+        ),
+        (["model=mlp_manual", "model.updates_per_step=0"], "updates_per_step=0 should be greater than or equal to 1"),
         (["scheduler=cosine", "stop.epochs=null", "stop.updates=5"], "scheduler.T_max=None should be"),
     ],
 )

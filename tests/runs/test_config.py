@@ -92,6 +92,8 @@ def test_every_shipped_preset_passes_the_check(folder):
         ("optimizer._partial_=false", r"optimizer._partial_=False must be True"),
         ("~optimizer", r"'optimizer' is missing: choose one, such as optimizer=sgd"),
         ("~model", r"'model' is missing: choose one, such as model=linear"),
+        ("logger.version=/elsewhere", r"logger.version='/elsewhere' is not the name of a folder"),
+        ("logger.name=..", r"logger.name='..' is not the name of a folder"),
         ("+callbacks.x=1", r"callbacks.x=1 names no class: it has no _target_"),
     ],
 )

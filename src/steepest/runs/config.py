@@ -222,6 +222,10 @@ def _check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
                         f"{group}.{key}={_shown(value)} is above {LARGEST_SINGLE:.6g}, the largest number of 32-bit "
                         "precision: lower it, or use trainer.precision=64-true"
                     )
+    for key in ("name", "version"):
+        value = groups["logger"].arguments.get(key) if groups["logger"] else None
+        if isinstance(value, str) and ("/" in value or value in (".", "..")):
+            faults.add(f"logger.{key}={_shown(value)} is not the name of a folder in the run's: leave out / and ..")
     started = {"threads": run.threads, "trainer.devices": processes(trainer.arguments)}
     for key, number in started.items():
         if number > PER_CORE * cores():
