@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import zstandard
+import pyarrow as pa
 
 from steepest import read_prices
 
@@ -71,7 +71,7 @@ PACKED = {
     "prices.csv.gz": gzip.compress(PLAIN.encode()),
     "prices.csv.bz2": bz2.compress(PLAIN.encode()),
     "prices.csv.xz": lzma.compress(PLAIN.encode()),
-    "prices.csv.zst": zstandard.compress(PLAIN.encode()),
+    "prices.csv.zst": pa.compress(PLAIN.encode(), "zstd", asbytes=True),
     "prices.zip": zipped(PLAIN.encode()),
     "prices.parquet": parquet(FRAME),
     "prices.xlsx": workbook(FRAME),

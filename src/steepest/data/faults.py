@@ -56,8 +56,8 @@ def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def shortened(thing: object, length: int = 60) -> str:
-    """The text of a thing, with its middle left out if it has more characters than `length`."""
-    text = str(thing)
+def shortened(value: object, length: int = 60) -> str:
+    """The text of a value, with its middle left out if it has more characters than `length`."""
+    text = str(value)
     last = length // 3
     return text if len(text) <= length else f"{text[: length - last - 5]} ... {text[-last:]}"

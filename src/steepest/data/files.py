@@ -61,8 +61,8 @@ def read_prices(source: str | Path | Any, **options: Any) -> pd.DataFrame:
 
 
 def check_prices(raw: pd.DataFrame, where: str, **options: Any) -> pd.DataFrame:
-    """Check a frame of prices as `read_prices` does. Error messages call it `where`."""
-    return _checked(table_of(raw, where), PriceOptions(**options))
+    """Check a frame of generated prices, whose dates may be in the future. Error messages call it `where`."""
+    return _checked(table_of(raw, where), PriceOptions(**options), any_date=True)
 
 
 def files_of(path: str | Path) -> list[Path]:
@@ -120,7 +120,7 @@ def _filled_rows(frame: pd.DataFrame) -> np.ndarray:
     return mask
 
 
-def _checked(table: Table, options: PriceOptions) -> pd.DataFrame:
+def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.DataFrame:
     faults = Faults(table.where)
     roles = find_roles(table, faults, options.date, options.value, options.id, options.features, options.series)
     features = [table.names[int(f)] if str(f) not in table.names else str(f) for f in options.features]
@@ -134,7 +134,7 @@ def _checked(table: Table, options: PriceOptions) -> pd.DataFrame:
     groups, labels = groups_of(columns, roles, options, faults)
     faults.raise_if_any()
     notes: list[str] = []
-    dates = _dates(table, columns, roles, groups, options, faults)
+    dates = _dates(columns, roles, groups, options, faults, any_date)
     hint = partial(_decimal_hint, table)
     numbers = {}
     for name in [*roles.values, *features]:
@@ -159,7 +159,12 @@ def _checked(table: Table, options: PriceOptions) -> pd.DataFrame:
 
 
 def _dates(
-    table: Table, columns: pa.Table, roles: Roles, groups: dict[str, np.ndarray], options: PriceOptions, faults: Faults
+    columns: pa.Table,
+    roles: Roles,
+    groups: dict[str, np.ndarray],
+    options: PriceOptions,
+    faults: Faults,
+    any_date: bool,
 ) -> Dates:
     column = columns.column(roles.date)
     if roles.clock is not None:
@@ -174,7 +179,9 @@ def _dates(
         steps = [np.diff(part[~np.isnat(part)].astype(np.int64)) for part in parts]
         return all((s > 0).all() for s in steps) or all((s < 0).all() for s in steps)
 
-    dates = read_dates(column, roles.date, options.date_format, options.century, in_order, options.missing == "drop")
+    dates = read_dates(
+        column, roles.date, options.date_format, options.century, in_order, options.missing == "drop", any_date
+    )
     if dates.fault is not None:
         faults.add(dates.fault)
     bad = np.flatnonzero(dates.bad_T)

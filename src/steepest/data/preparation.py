@@ -97,11 +97,9 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
     input_scale_SF = torch.stack([fit.scale for fit in fits])
     kept = (frame.groupby(level="series", sort=False).cumcount() >= (0 if spec.transform == "level" else 1)).to_numpy()
     price_T = torch.from_numpy(np.concatenate(prices))
-    left_out_T = torch.from_numpy(_filled(frame)[kept])
-    if spec.target == "direction":
-        left_out_T |= torch.cat([torch.tensor([False]), price_T[1:] == price_T[:-1]])
-    if left_out_T.any():
-        parts = {name: part.without(left_out_T, spec.horizon) for name, part in parts.items()}
+    filled_T = torch.from_numpy(_filled(frame)[kept])
+    if filled_T.any() or spec.target == "direction":
+        parts = {name: part.keep(_are_targets(part, price_T, filled_T, spec)) for name, part in parts.items()}
     return Windows(
         inputs_TF=inputs_TF,
         target_T=inputs_TF[:, 0],
@@ -125,6 +123,16 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
         classes=spec.target == "direction",
         recognised=frame.attrs.get("recognised"),
     )
+
+
+def _are_targets(part: Part, price_T: Tensor, filled_T: Tensor, spec: SeriesData) -> Tensor:
+    """Which samples (N,) of a part have targets to score: no filled day and, for directions, no unmoved day."""
+    origin_N1 = part.origins(torch.arange(len(part))).unsqueeze(-1)
+    target_NH = origin_N1 + torch.arange(1, spec.horizon + 1)
+    keep_N = ~filled_T[target_NH].any(-1)
+    if spec.target == "direction":
+        keep_N &= (price_T[target_NH] != price_T[origin_N1]).all(-1)
+    return keep_N
 
 
 def _filled(frame: pd.DataFrame) -> np.ndarray:

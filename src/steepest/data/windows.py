@@ -59,11 +59,9 @@ class Part:
     def __len__(self) -> int:
         return self.size
 
-    def without(self, left_out_T: Tensor, horizon: int) -> Part:
-        """The part without the samples that have one of these rows (T,) as a target."""
+    def keep(self, keep_N: Tensor) -> Part:
+        """The part with the samples that are true in `keep_N` only."""
         origin_N = self.origins(torch.arange(len(self)))
-        target_NH = origin_N.unsqueeze(-1) + torch.arange(1, horizon + 1)
-        keep_N = ~left_out_T[target_NH].any(-1)
         series_N = torch.arange(len(self.count_S)).repeat_interleave(self.count_S)
         return Part(self.first_S, series_N[keep_N].bincount(minlength=len(self.count_S)), origin_N[keep_N])
 
@@ -127,8 +125,7 @@ class Windows:
         index: each row's label in the data: series and date, or row number.
         relative: whether the window's last value is subtracted from inputs and targets.
         classes: whether the target is a class, 0 or 1: for prices, whether they rise; for plain rows, the target.
-            Days on
-            which a price does not move are not targets.
+            Days whose price equals the last one are not targets.
         ordered: whether the rows are a time series, so that targets come after the origin.
         recognised: what was read from a file (`prices.account`).
     """

@@ -61,7 +61,13 @@ def find_layout(where: str, head: str, header: bool | None) -> Layout:
     usual = Counter(len(cells) for _, cells in records[start:]).most_common(1)
     wide = usual[0][0] if usual else width
     names = len(rows[-1][1]) if rows else 0
-    wide = max(wide, names)
+    while names > wide and not rows[-1][1][names - 1]:
+        names -= 1
+    if names > wide:
+        raise ValueError(
+            f"{where}: cannot be read as a table: the header has {names} names, most lines have {wide} entries: "
+            "correct the header"
+        )
     if wide > WIDEST:
         raise ValueError(f"{where}: {wide} columns; the limit is {WIDEST}: write the prices in rows")
     skip = records[start][0] if start < len(records) else len(lines)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -236,13 +237,13 @@ def _from_text(text: Text, header: bool | None, skip_footer: int) -> Table:
     table.levels = levels
     if text.path is not None:
         table.fetch = lambda wanted: _split(
-            text.name, text.path, layout, True, [positions[n] for n in wanted], None
+            text.name, path, layout, True, [positions[n] for n in wanted], None
         ).rename_columns(list(wanted))
     return table
 
 
 def _split(
-    where: str, path: Path | None, layout: Layout, parallel: bool, columns: Sequence[int], limit: int | None
+    where: str, path: Path, layout: Layout, parallel: bool, columns: Sequence[int], limit: int | None
 ) -> pa.Table:
     """The rows of a file, split by DuckDB, as columns of text; blank rows are left out."""
     separator = "\t" if layout.separator == " " else layout.separator
@@ -252,7 +253,7 @@ def _split(
         try:
             relation = database.sql(
                 f"SELECT {chosen} FROM read_csv($path, columns=$columns, auto_detect=false, header=false, "
-                "delim=$delim, quote='\"', escape='\"', skip=$skip, null_padding=true, "
+                "delim=$delim, quote='\"', escape='\"', skip=$skip, null_padding=false, "
                 "all_varchar=true, parallel=$parallel) " + (f"LIMIT {limit}" if limit else ""),
                 params={
                     "path": str(path),
@@ -265,7 +266,7 @@ def _split(
             arrow = relation.to_arrow_table()
         except duckdb.Error as error:
             _database.cache_clear()  # an internal error leaves a database unusable
-            raise ValueError(f"{where}: cannot be read as a table: {_reason(str(error), layout)}") from None
+            raise ValueError(f"{where}: cannot be read as a table: {_reason(str(error), path)}") from None
     return arrow
 
 
@@ -309,7 +310,13 @@ def _large_database() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config={"preserve_insertion_order": True})
 
 
-def _reason(message: str, layout: Layout) -> str:
+def _lines_from(path: Path, line: int) -> int:
+    """How many lines a file has from this line on, up to 11."""
+    with path.open(encoding="utf-8") as file:
+        return sum(1 for _ in islice(file, line - 1, line + 10))
+
+
+def _reason(message: str, path: Path) -> str:
     """DuckDB's reason in a sentence, with the line."""
     line = re.search(r"Line: (\d+)", message)
     original = re.search(r"Original Line: (.*)", message)
@@ -317,7 +324,9 @@ def _reason(message: str, layout: Layout) -> str:
     where = f"line {line[1]}" if line else "a line"
     shown = f" ({shortened(repr(original[1]))})" if original else ""
     if counts:
-        return f"{where} has {counts[2]} entries, the header has {counts[1]}{shown}: correct the line"
+        last = _lines_from(path, int(line[1])) if line else 0
+        footer = f", or leave out the last {last} lines with data.skip_footer={last}" if 0 < last <= 10 else ""
+        return f"{where} has {counts[2]} entries, most lines have {counts[1]}{shown}: correct the line{footer}"
     if "quote" in message:
         return f'{where} has an opening quote without a closing one{shown}: close it, or double a " within an entry'
     if "Maximum line size" in message:

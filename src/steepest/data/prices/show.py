@@ -1,0 +1,52 @@
+"""What was recognised in a file, as lines for a terminal: dates, columns and why, series, notes, a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from steepest.data.faults import shortened
+from steepest.data.prices.account import sentence
+from steepest.data.prices.checks import day
+
+WIDTH, HEIGHT = 64, 8  # characters of the chart
+LISTED = 10  # series in the table
+
+
+def described_lines(frame: pd.DataFrame) -> Iterator[str]:
+    """Lines about a frame of `read_prices`."""
+    found = frame.attrs["recognised"]
+    yield f"{found['file']}: {found['dialect']}"
+    yield f"columns: {shortened(', '.join(found['columns']), 200)}"
+    yield f"dates:   '{found['date']}' as {found['date_format']}"
+    yield f"values:  {sentence(found)} ({found['why']}; {found['numbers']})"
+    if len(frame.columns) > 1:
+        yield f"inputs:  {', '.join(frame.columns[1:])}"
+    for note in found["notes"]:
+        yield f"note:    {note}"
+    names = frame.index.unique("series")
+    for name in names[:LISTED]:
+        part = frame.loc[name]
+        days = pd.DatetimeIndex(part.index)
+        gap = pd.Series(days).diff().max()
+        longest = f", longest gap {gap.days} days" if len(part) > 1 and gap.days > 0 else ""
+        yield f"series:  {name}: {len(part)} rows, {day(days[0])} to {day(days[-1])}{longest}"
+    if len(names) > LISTED:
+        yield f"         and {len(names) - LISTED} more series"
+    first = frame.loc[names[0]]
+    yield ""
+    yield from str(first if len(first) <= 6 else pd.concat([first.head(3), first.tail(3)])).splitlines()
+    yield ""
+    yield from chart(first.iloc[:, 0].to_numpy())
+
+
+def chart(price_T: np.ndarray) -> Iterator[str]:
+    """A series as a chart of characters, with its highest and lowest price."""
+    column = np.array([part.mean() for part in np.array_split(price_T, min(WIDTH, len(price_T)))])
+    low, high = column.min(), column.max()
+    level = np.round((column - low) / (high - low) * (HEIGHT - 1)) if high > low else np.zeros(len(column))
+    for row in range(HEIGHT - 1, -1, -1):
+        label = f"{high:.6g}" if row == HEIGHT - 1 else f"{low:.6g}" if row == 0 else ""
+        yield f"{label:>12} | " + "".join("*" if at == row else " " for at in level).rstrip()

@@ -1,0 +1,409 @@
+"""Price files as sources write them: each is read right, or refused with a fix that works. One case for each kind."""
+
+import bz2
+import gzip
+import io
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+from campaign import files, sources
+
+from steepest import PriceFile, PriceFrame, RandomWalk, read_prices
+from steepest.data.preparation import series_windows
+
+DAYS = pd.bdate_range("2023-01-02", periods=20)
+PRICE = [100.0, 101.5, 99.25, 98.0, 97.5, 98.25, 99.0, 101.0, 102.5, 101.75, 103.0, 104.5, 103.25, 102.0, 101.5, 100.25,
+         99.5, 98.75, 99.0, 100.5]  # fmt: skip
+
+
+def csv(dates, prices=PRICE, header="Date,Close", separator=","):
+    rows = [f"{d}{separator}{p}" for d, p in zip(dates, prices, strict=False)]
+    return "\n".join([header.replace(",", separator), *rows]) + "\n"
+
+
+def dated(date_format: str) -> str:
+    return csv(DAYS.strftime(date_format))
+
+
+@pytest.fixture
+def read(tmp_path):
+    def start(data, name="prices.csv", **options):
+        (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+        return read_prices(tmp_path / name, **options)
+
+    return start
+
+
+def is_right(frame, days=DAYS, prices=PRICE):
+    assert frame.index.get_level_values("date").tolist() == list(days)
+    assert frame["value"].tolist() == list(prices)
+
+
+def refused(read, data, *fragments, **options):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        read(data, **options)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+    return str(caught.value)
+
+
+# 1 Dates
+
+
+@pytest.mark.parametrize(
+    "date_format",
+    ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%b %d %Y", "%m/%d/%y", "%d%m%Y"],
+)  # fmt: skip
+def test_one_format_fits_all_rows_of_a_column(read, date_format):
+    is_right(read(dated(date_format)))
+    is_right(
+        read("\n".join([dated(date_format).split("\n")[0], *dated(date_format).strip().split("\n")[:0:-1]]) + "\n")
+    )
+
+
+def test_days_first_with_two_digit_years_are_read_if_the_order_decides(read):
+    days = pd.date_range("2023-01-02", periods=20, freq="3D")
+    is_right(read(csv(days.strftime("%d/%m/%y"))), days)
+
+
+def test_dates_that_fit_two_formats_are_refused_and_the_named_format_reads_them(read):
+    days = pd.date_range("2015-01-01", periods=20, freq="MS")
+    text = csv(days.strftime("%d/%m/%Y"))
+    refused(
+        read, text, "%d/%m/%Y reads 2015-01-01", "%m/%d/%Y reads 2015-01-01, 2015-01-02", "data.date_format='%d/%m/%Y'"
+    )
+    is_right(read(text, date_format="%d/%m/%Y"), days)
+
+
+def test_the_order_of_the_file_decides_if_only_one_format_is_in_order(read):
+    days = pd.to_datetime([f"2023-0{m}-0{d}" for m in (1, 2) for d in (2, 4, 6, 8)])
+    is_right(read(csv(days.strftime("%d/%m/%Y"))), days, PRICE[:8])
+
+
+@pytest.mark.parametrize("shown", ["%b %y", "%b-%y", "%Y-%m", "%Y%m", "%m/%Y"])
+def test_months_are_the_first_days_of_months(read, shown):
+    days = pd.date_range("2012-01-01", periods=20, freq="MS")
+    is_right(read(csv(days.strftime(shown))), days)
+
+
+def test_a_day_without_a_year_is_not_read_as_a_month(read):
+    days = pd.date_range("2023-01-02", periods=12)
+    refused(read, csv(days.strftime("%b %d")), "can be read in several ways", "of an unknown year")
+
+
+def test_quarters_are_their_first_days(read):
+    days = pd.date_range("2018-01-01", periods=20, freq="QS")
+    is_right(read(csv([f"{d.year}-Q{d.quarter}" for d in days])), days)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_epochs_are_recognised_by_their_range_or_named(read, unit):
+    text = csv(DAYS.as_unit(unit).asi8, header="time,Close")
+    is_right(read(text))
+    is_right(read(text, date_format=f"epoch_{unit}"))
+
+
+def test_excel_serial_days_are_recognised(read):
+    is_right(read(csv((DAYS - pd.Timestamp("1899-12-30")).days)))
+
+
+def test_two_digit_years_have_a_fixed_pivot_and_a_century_that_can_be_named(read):
+    days = pd.to_datetime([f"1969-01-{d:02d}" for d in range(13, 28)])
+    is_right(read(csv(days.strftime("%d/%m/%y"))), days, PRICE[:15])
+    days = pd.to_datetime([f"1950-01-{d:02d}" for d in range(13, 28)])
+    text = csv(days.strftime("%d/%m/%y"))
+    refused(read, text, "2050-01-13", "after tomorrow", "data.century=1900", date_format="%d/%m/%y")
+    is_right(read(text, date_format="%d/%m/%y", century=1900), days, PRICE[:15])
+
+
+@pytest.mark.parametrize("year", ["1700", "2100"])
+def test_dates_before_1800_or_after_tomorrow_are_refused(read, year):
+    refused(read, dated("%Y-%m-%d").replace("2023", year), "before 1800" if year == "1700" else "after tomorrow")
+
+
+def test_a_date_and_a_time_in_two_columns_are_joined(read):
+    times = pd.date_range("2023-01-02 09:30", periods=20, freq="h")
+    rows = [f"{t:%Y.%m.%d},{t:%H:%M:%S},{p}" for t, p in zip(times, PRICE, strict=True)]
+    is_right(read("<DATE>,<TIME>,<CLOSE>\n" + "\n".join(rows)), times)
+
+
+# 2 Time zones
+
+
+def test_the_repeated_hour_of_autumn_loses_no_row(read):
+    rows = ["02:00+02:00", "02:30+02:00", "02:00+01:00", "02:30+01:00"]
+    frame = read("time,close\n" + "".join(f"2023-10-29 {r},{i + 1}\n" for i, r in enumerate(rows)))
+    assert frame["value"].tolist() == [1, 2, 3, 4]
+    assert [t.minute for t in frame.index.get_level_values("date")] == [0, 30, 0, 30]
+
+
+def test_a_named_zone_keeps_the_written_hour(read):
+    frame = read(csv([f"{d:%Y-%m-%d} 16:00:00 America/New_York" for d in DAYS]))
+    is_right(frame, DAYS + pd.Timedelta(hours=16))
+
+
+# 3 Which column
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CLOSE", "<CLOSE>", "4. close", "Close/Last", "Close_ABC", "ABC Close", "Close Price", "Adj. Close", "adjusted_close",
+     "Close*", "Schlusskurs", "Schluss", "Kurs", "Clôture", "Cierre", "Chiusura", "收盘", "終値"],
+)  # fmt: skip
+def test_the_price_is_found_by_its_normalised_name(read, name):
+    rows = [f"{d:%Y-%m-%d},{9 * i + 5000},{p}" for i, (d, p) in enumerate(zip(DAYS, PRICE, strict=True))]
+    frame = read(f"Date,Volume,{name}\n" + "\n".join(rows))
+    is_right(frame)
+    assert frame.attrs["recognised"]["value"] == name
+
+
+def test_adjusted_prices_precede_raw_ones(read):
+    rows = [f"{d:%Y-%m-%d},{4 * p},{p}" for d, p in zip(DAYS, PRICE, strict=True)]
+    is_right(read("Date,Close,Adj Close**\n" + "\n".join(rows)))
+
+
+@pytest.mark.parametrize("names", ["Open,Volume", "Prev Close,Volume", "x,y"])
+def test_columns_of_other_names_and_sizes_are_refused_and_the_named_one_is_read(read, names):
+    rows = [f"{d:%Y-%m-%d},{p},{10**6 + i}" for i, (d, p) in enumerate(zip(DAYS, PRICE, strict=True))]
+    text = f"Date,{names}\n" + "\n".join(rows)
+    refused(read, text, "data.value=COLUMN", names.split(",")[0])
+    is_right(read(text, value=names.split(",")[0]))
+
+
+# 4 Numbers
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda v: f"${v:,.2f}", lambda v: f'"{v:,.2f}"'.replace(",", "X").replace(".", ",").replace("X", "."), lambda v: f"{v} €",
+        lambda v: f"{v:,.2f}".replace(",", " "), lambda v: f"USD {v}", lambda v: f"{v}%", lambda v: f"{v / 1000:.5f}K",
+        lambda v: f"{v:,.2f}".replace(",", "'"),
+    ],
+)  # fmt: skip
+def test_written_numbers_are_read_by_elimination(read, write):
+    prices = [10 * p for p in PRICE]
+    is_right(read(csv(DAYS.strftime("%Y-%m-%d"), [write(p) for p in prices], separator=";")), DAYS, prices)
+
+
+def test_parentheses_are_negative(read):
+    prices = [p - 100 for p in PRICE]
+    is_right(read(csv(DAYS, [f"({-p})" if p < 0 else p for p in prices])), DAYS, prices)
+
+
+def test_points_that_may_separate_thousands_are_refused_and_the_named_sign_reads_them(read):
+    text = csv(DAYS[:4], ["991", "1.023", "1.012", "997"], separator=";")
+    refused(read, text, "'1.023' in row 2 is 1.023", "1023", "data.decimal=','", "data.thousands='.'")
+    is_right(read(text, decimal=",", thousands="."), DAYS[:4], [991, 1023, 1012, 997])
+    is_right(read(text, decimal="."), DAYS[:4], [991, 1.023, 1.012, 997])
+
+
+def test_suspicious_prices_are_reported_with_their_dates(read):
+    prices = [*PRICE[:5], 25.0, 25.5, *[26.0] * 12, 0]
+    notes = " ".join(read(csv(DAYS, prices)).attrs["recognised"]["notes"])
+    assert "goes from 97.5 to 25 on 2023-01-09 (a split? use adjusted prices)" in notes
+    assert "1 prices are 0, first on 2023-01-27" in notes
+    assert "12 equal prices (26) in sequence from 2023-01-11 on" in notes
+    spike = read(csv(DAYS, [*PRICE[:5], 200.0, *PRICE[6:]])).attrs["recognised"]["notes"]
+    assert "on 2023-01-09, undone the next day" in spike[0]
+
+
+# 5 Ids and missing words
+
+
+def test_ids_stay_text_and_can_be_chosen_as_yaml_reads_them(read):
+    ids = ["000001", "600519", "NA", "TRUE", "INF"]
+    text = "date,symbol,close\n" + "".join(
+        f"{d:%Y-%m-%d},{n},{p}\n" for n in ids for d, p in zip(DAYS, PRICE, strict=True)
+    )
+    assert read(text).index.unique("series").tolist() == ids
+    for chosen, name in ((600519, "600519"), (True, "TRUE"), (float("inf"), "INF"), ("000001", "000001")):
+        assert read(text, series=[chosen]).index.unique("series").tolist() == [name]
+
+
+@pytest.mark.parametrize("word", ["", ".", "null", "N/A", "-"])
+def test_missing_words_are_missing_values(read, word):
+    refused(read, csv(DAYS, [*PRICE[:3], word, *PRICE[4:]]), "1 of 20 are not numbers (1 missing), first in row 4")
+
+
+# 6 Shape
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: "Data of a source\n\nDISCLAIMER: a, b.\n\n" + t, lambda t: "sep=;\n" + t.replace(",", ";"),
+        lambda t: t.replace("\n", ",\n").replace("Close,", "Close"), lambda t: t.replace(",", "  "), lambda t: t.replace(",", "|"),
+        lambda t: t.replace(",", "\t"), lambda t: "\n" + t.replace("\n", "\r\n"), lambda t: t + ",\n,\n",
+    ],
+)  # fmt: skip
+def test_shapes_of_text_files_are_read(read, change):
+    is_right(read(change(dated("%Y-%m-%d"))))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_unicode_is_recognised(read, encoding):
+    is_right(read(dated("%Y-%m-%d").encode(encoding)))
+
+
+def test_another_encoding_is_refused_and_the_named_one_is_read(read):
+    data = dated("%Y-%m-%d").replace("Close", "Clôture").encode("cp1252")
+    refused(read, data, "line 1 is not UTF-8", "data.encoding=cp1252", "Clôture")
+    is_right(read(data, encoding="cp1252"))
+
+
+def test_a_file_without_a_header_is_read_by_position(read):
+    rows = [f"{d:%Y-%m-%d},9,9,9,{p},{i + 10**6}" for i, (d, p) in enumerate(zip(DAYS, PRICE, strict=True))]
+    refused(read, "\n".join(rows), "data.header=false data.date=0 data.value=")
+    is_right(read("\n".join(rows), header=False, date=0, value=4))
+    is_right(read("\n".join(dated("%Y-%m-%d").splitlines()[1:])))
+
+
+def test_several_header_rows_give_a_series_per_ticker(read):
+    rows = [f"{d:%Y-%m-%d},{p},{2 * p},7,8" for d, p in zip(DAYS, PRICE, strict=True)]
+    top = "Price,Close,Close,Volume,Volume\nTicker,AAPL,MSFT,AAPL,MSFT\nDate,,,,\n"
+    frame = read(top + "\n".join(rows))
+    is_right(frame.loc[["AAPL"]])
+    is_right(frame.loc[["MSFT"]], DAYS, [2 * p for p in PRICE])
+
+
+def test_compressed_files_and_workbooks_are_read(read):
+    text, out, book = dated("%d/%m/%Y").encode(), io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("prices.csv", text)
+    pd.DataFrame({"Date": DAYS, "Close": PRICE}).to_excel(book, index=False)
+    packed = {
+        "p.csv.gz": gzip.compress(text),
+        "p.csv.bz2": bz2.compress(text),
+        "p.zip": out.getvalue(),
+        "p.xlsx": book.getvalue(),
+    }
+    packed["p.csv.zst"] = pa.compress(text, "zstd", asbytes=True)
+    for name, data in packed.items():
+        is_right(read(data, name))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"a": 1}', "JSON"),
+        ("<!DOCTYPE html><p>Sign in", "web page"),
+        (b"%PDF-1.4", "PDF"),
+        (b"PK\x03\x04xx", "zip archive"),
+    ],
+)
+def test_other_kinds_of_files_are_named(read, text, what):
+    refused(read, text, what)
+
+
+def test_a_summary_row_is_refused_and_can_be_left_out(read):
+    text = dated("%Y-%m-%d") + "Average,100.1\n"
+    refused(read, text, "row 21 ('Average')", "data.skip_footer=1")
+    is_right(read(text, skip_footer=1))
+
+
+@pytest.mark.parametrize("row", ["2023-01-05", "2023-01-05,98,3", '"2023-01-05,98'])
+def test_a_row_with_another_number_of_entries_is_refused(read, row):
+    refused(read, dated("%Y-%m-%d").replace("2023-01-05,98.0", row), "cannot be read as a table", "line 5")
+
+
+def test_a_pattern_reads_one_series_per_file(tmp_path):
+    for name in ("AAA", "BBB"):
+        (tmp_path / f"{name}.csv").write_text(dated("%d/%m/%Y"))
+    frame = read_prices(tmp_path / "*.csv")
+    assert frame.index.unique("series").tolist() == ["AAA", "BBB"]
+    (tmp_path / "BBB.csv").write_text("date,close\n")
+    with pytest.raises(ValueError, match=r"BBB.csv: .*has no rows"):
+        read_prices(tmp_path / "*.csv")
+
+
+def test_frames_of_other_libraries_are_taken():
+    polars = pytest.importorskip("polars")
+    frame = pd.DataFrame({"Date": DAYS, "Close": PRICE})
+    for given in (frame, frame.set_index("Date"), pa.Table.from_pandas(frame), polars.from_pandas(frame)):
+        is_right(read_prices(given))
+    assert len(PriceFrame(frame, window=3).read()) == 20
+
+
+# 7 and 8 Accounts, all faults together
+
+
+def test_a_drop_says_how_many_rows_and_which_days(read):
+    text = csv(DAYS, [*PRICE[:3], "", "", *PRICE[5:]])
+    (note,) = read(text, missing="drop").attrs["recognised"]["notes"]
+    assert "left out 2 of 20 rows (10% of its rows), 2023-01-05 to 2023-01-06" in note
+
+
+def test_dropping_a_fifth_of_the_rows_is_not_offered(read):
+    message = refused(read, csv(DAYS, ["", "", "", "", *PRICE[4:]]), "data.missing=forward_fill")
+    assert "data.missing=drop" not in message
+
+
+def test_late_starters_of_a_wide_file_are_one_fault_with_a_fix(read):
+    names = [f"S{i:02d}" for i in range(30)]
+    values = pd.DataFrame({n: np.array(PRICE) + i for i, n in enumerate(names)}, index=DAYS)
+    values.iloc[:5, 3:6] = np.nan
+    values.iloc[-4:, 7] = np.nan
+    text = values.rename_axis("Date").to_csv()
+    refused(
+        read,
+        text,
+        "30 series: 3 start after 2023-01-02 (S03, S04, S05), 1 end before 2023-01-27 (S07)",
+        "data.short=drop",
+    )
+    frame = read(text, short="drop")
+    assert frame.index.unique("series").tolist() == [n for n in names if n not in ("S03", "S04", "S05", "S07")]
+
+
+def test_forward_filled_days_are_inputs_but_no_targets(tmp_path):
+    (tmp_path / "p.csv").write_text(csv(DAYS, [*PRICE[:10], "", *PRICE[11:]]))
+    spec = PriceFile(path=str(tmp_path / "p.csv"), missing="forward_fill", split=[1, 0, 0], window=2)
+    windows = series_windows(spec.read(), spec, "p.csv")
+    origins = windows.parts["train"].origins(torch.arange(17))
+    assert origins.tolist() == [o for o in range(1, 19) if o + 1 != 10]
+    assert windows.to("cpu").parts["train"].origins(torch.arange(17)).tolist() == origins.tolist()
+
+
+def test_an_unmoved_day_is_neither_up_nor_down():
+    spec = RandomWalk(rows=40, target="direction", split=[1, 0, 0])
+    frame = spec.read()
+    frame.iloc[20] = frame.iloc[19]
+    windows = series_windows(frame, spec, "test")
+    assert len(windows.parts["train"]) == 38
+    assert 19 not in windows.parts["train"].origins(torch.arange(38)).tolist()
+
+
+# Whatever the file
+
+
+@pytest.mark.parametrize("seeds", [range(0, 40), range(700, 740)])
+def test_generated_files_give_their_frame_or_a_message(seeds, tmp_path):
+    results = [(seed, sources.check(sources.written(seed), tmp_path)) for seed in seeds]
+    assert [r for r in results if not r[1].startswith(("right", "refused"))] == []
+    assert sum(r[1] == "right" for r in results) > len(results) / 3
+
+
+def test_damaged_files_give_messages_or_right_frames(tmp_path):
+    for seed in range(60):
+        name, data = files.mutated(seed)
+        (tmp_path / name).write_bytes(data)
+        result = files.outcome(tmp_path / name)
+        assert not result.startswith("WRONG") or "memory" in result, (seed, result)
+
+
+def test_a_gzip_of_zeros_is_refused_before_it_is_decompressed():
+    stream = io.BytesIO()
+    with gzip.open(stream, "wb", 9) as file:
+        for _ in range(8):
+            file.write(bytes(2**24))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "zeros.csv.gz"
+        path.write_bytes(stream.getvalue())
+        with pytest.raises(ValueError, match="zero bytes only"):
+            read_prices(path)
