@@ -68,10 +68,14 @@ def fenced(text: str) -> list[tuple[str, str]]:
 
 
 def with_output(text: str) -> list[tuple[str, str, str]]:
-    """Language, content and output of each fenced block; a block of text is the output of the block before it."""
+    """Language, content and output of each fenced block; blocks of text are the output of the block before them."""
     found: list[tuple[str, str, str]] = []
     for language, content in fenced(text):
-        found.append((*found.pop()[:2], content) if language == "text" else (language, content, ""))
+        if language == "text":
+            *block, output = found.pop()
+            found.append((*block, output + content))
+        else:
+            found.append((language, content, ""))
     return found
 
 
