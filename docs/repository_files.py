@@ -34,5 +34,5 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def on_page_content(html: str, **_: Any) -> str:
     """Mark the blocks of output that contain a printed table."""
-    blocks = re.compile(r'<div class="(language-text highlight)">(?=(?:(?!</div>).)*──)', re.DOTALL)
+    blocks = re.compile(r'<div class="(language-text highlight)">(?=(?:(?!</div>).)*(?:──|\S {3,}\S))', re.DOTALL)
     return blocks.sub(r'<div class="\1 printed-table">', html)

@@ -74,7 +74,7 @@ def teach(folder: Path) -> Finding:
     gap = max(run.ending_gap() for runs in nets.values() for run in runs)
     return Finding(
         f"Of {len(nets['line'])} starts each, these ended at a local minimum with more than twice the best loss: "
-        + ", ".join(f"{count} with {name}" for name, count in stuck.items())
+        + ", ".join(f"{count} ({name})" for name, count in stuck.items())
         + ".",
         {
             f"gradient and Hessian at every end equal autograd's (largest difference {gap:.0e})": gap < SAME,
