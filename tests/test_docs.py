@@ -399,16 +399,22 @@ def test_the_search_finds_keys(site, chromium):
         Thread(target=server.serve_forever, daemon=True).start()
         page.goto(f"http://localhost:{server.server_port}/index.html")
         for word in ("volume", "features", "longest_window", "data.features"):
-            page.get_by_role("textbox", name="Search").fill(word)
-            page.locator(".md-search-result__link[href*='data.html']").first.wait_for(timeout=30_000)
+            box = page.get_by_role("textbox", name="Search")
+            box.fill("")
+            box.press_sequentially(word)
+            page.locator(".md-search-result__link[href*='/data.html']").first.wait_for(timeout=30_000)
         page.close()
         server.shutdown()
 
 
 # Code that extends beyond its block and does not scroll, or that is under the copy button.
 HIDDEN = """[...document.querySelectorAll('pre > code')].filter(code => {
-    const range = document.createRange(); range.selectNodeContents(code);
-    const words = [...range.getClientRects()], block = code.getBoundingClientRect();
+    const texts = document.createTreeWalker(code, NodeFilter.SHOW_TEXT), words = [];
+    while (texts.nextNode()) {
+        const range = document.createRange(); range.selectNodeContents(texts.currentNode);
+        words.push(...range.getClientRects());
+    }
+    const block = code.getBoundingClientRect();
     const button = code.parentElement.querySelector('.md-clipboard, .md-code__nav');
     const under = button && words.some(word => word.right > button.getBoundingClientRect().left);
     return !code.closest('.printed-table') && (under || words.some(word => word.right > block.right));
