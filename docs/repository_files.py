@@ -1,8 +1,10 @@
-"""An MkDocs hook: files of the repository that the pages link to, such as ../CONTRIBUTING.md, become pages too.
+"""MkDocs hooks for the site; the pages in the repository are the same without them.
 
-So the same link works in the repository and on the site.
+Files of the repository that the pages link to, such as ../CONTRIBUTING.md, become pages too, so the same link works in
+both places. Printed tables get a class, because they must scroll where sentences wrap.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +30,9 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     for path in LINKED:
         markdown = markdown.replace(f"](../{path})", f"]({_page(path)})")
     return markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Mark the blocks of output that contain a printed table."""
+    blocks = re.compile(r'<div class="(language-text highlight)">(?=(?:(?!</div>).)*(?:──|\S {3,}\S))', re.DOTALL)
+    return blocks.sub(r'<div class="\1 printed-table">', html)

@@ -7,8 +7,7 @@ from conftest import ROOT
 from PIL import Image
 
 DOCS, SCREENSHOTS = ROOT / "docs", ROOT / "outputs" / "screenshots"
-ROWS = re.findall(r"^\| (\S+\.png) \| `(.+)` \| (.+) \|$", (DOCS / "pictures.md").read_text(), re.MULTILINE)
-COMMANDS = {picture: line for picture, line, _ in ROWS}
+COMMANDS = dict(re.findall(r"^\| (\S+\.png) \| `(.+)`, .+ \|$", (DOCS / "pictures.md").read_text(), re.MULTILINE))
 COARSE = 4  # pixels per side of the squares that are compared: letters may be smoothed differently
 DIFFERENT = 24  # of 255: squares with a larger difference count as different
 # Share of inked squares that may differ: parity's dots are rounding errors of a CPU, and fonts depend on the machine.

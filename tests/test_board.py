@@ -16,6 +16,8 @@ from steepest.observe.recorder import entry_names
 from steepest.observe.tags import layout
 
 ENTRIES = tuple(entry_names({"W1": (4, 2), "b1": (4,), "W2": (3, 4), "b2": (3,), "W3": (1, 3), "b3": (1,)}))
+SIZE = {"width": 1400, "height": 1100}
+BESIDE_THE_SETTINGS = {"x": 360, "y": 64, "width": 720, "height": 760}  # pages show it in about its own size
 WATCHED = "callbacks=[default,curvature,noise,steps]"
 
 
@@ -44,14 +46,14 @@ def board():
 @pytest.fixture
 def page(chromium):
     """A page of a headless Chromium."""
-    page = chromium.new_page(viewport={"width": 1400, "height": 1100})
+    page = chromium.new_page(viewport=SIZE)
     yield page
     page.close()
 
 
-def shown(page, name):
+def shown(page_or_element, name, **how):
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    page_or_element.screenshot(path=SCREENSHOTS / f"{name}.png", **how)
 
 
 @needs_browser
@@ -90,13 +92,17 @@ def test_the_images_tab_shows_the_surface(train, board, page):
     page.wait_for_timeout(2_000)
     assert picture.evaluate("element => element.naturalWidth") > 300
     assert "1970" not in page.locator("tf-image-loader").first.inner_text()
-    shown(page, "images")
-    assert_same("images.png", SCREENSHOTS / "images.png")
+    page.set_viewport_size({"width": 2000, "height": 1600})
+    page.get_by_text("Show actual image size").click()
+    page.wait_for_timeout(2_000)
+    shown(image, "images")
+    page.set_viewport_size(SIZE)
     page.get_by_text("Custom Scalars", exact=False).first.click()
     page.locator("tf-custom-scalar-multi-line-chart-card").first.wait_for(timeout=60_000)
     page.wait_for_timeout(3_000)
-    shown(page, "dashboard_line")
-    assert_same("dashboard.png", SCREENSHOTS / "dashboard_line.png")
+    shown(page, "dashboard_line", clip=BESIDE_THE_SETTINGS)
+    for picture, drawn in (("images.png", "images.png"), ("dashboard.png", "dashboard_line.png")):
+        assert_same(picture, SCREENSHOTS / drawn)
 
 
 @needs_browser

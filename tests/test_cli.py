@@ -167,3 +167,9 @@ def test_board_has_no_projector_because_it_shows_any_file(served):
     names = [getattr(plugin, "plugin_name", "") for plugin in served("localhost")[1]]
     assert "scalars" in names
     assert "projector" not in names
+
+
+def test_the_version_is_that_of_the_package(steepest):
+    from importlib.metadata import version
+
+    assert steepest("--version").stdout == f"steepest {version('steepest')}\n"

@@ -49,8 +49,13 @@ def test_help_lists_groups_and_examples(command):
         "resume=FOLDER",
         "python train.py -m model=linear,mlp",
         "longest_window",
+        "hydra/launcher: basic, joblib, processes, ray, submitit_local, submitit_slurm, threads",
+        "hydra/sweeper: basic, tune",
+        "python train.py data=csv model=mlp stop=early --help",
     ):
         assert text in answer.stdout
+    for group in ("data/base", "stop/course", "trainer/base", "hydra/job_logging"):
+        assert f"{group}:" not in answer.stdout, "a group that only files use"
 
 
 def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):

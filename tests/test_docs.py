@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
 import os
 import re
@@ -11,9 +12,11 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import zip_longest
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from conftest import ROOT, composed, needs_browser
@@ -22,7 +25,7 @@ from omegaconf import OmegaConf
 from steepest.course.catalogue import COURSE
 
 DOCS = ROOT / "docs"
-PAGES = {page.name: page for page in (*sorted(DOCS.glob("*.md")), ROOT / "README.md")}
+PAGES = {page.name: page for page in (*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md")}
 CONF = ROOT / "conf"
 GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "callbacks", "trainer", "logger")
 HYDRA_CHOICES = {"hydra/launcher": ["basic"]}  # choices of Hydra, which have no file in conf/
@@ -68,10 +71,14 @@ def fenced(text: str) -> list[tuple[str, str]]:
 
 
 def with_output(text: str) -> list[tuple[str, str, str]]:
-    """Language, content and output of each fenced block; a block of text is the output of the block before it."""
+    """Language, content and output of each fenced block; blocks of text are the output of the block before them."""
     found: list[tuple[str, str, str]] = []
     for language, content in fenced(text):
-        found.append((*found.pop()[:2], content) if language == "text" else (language, content, ""))
+        if language == "text":
+            *block, output = found.pop()
+            found.append((*block, output + content))
+        else:
+            found.append((language, content, ""))
     return found
 
 
@@ -304,7 +311,7 @@ def test_every_test_that_a_page_names_exists(name):
     text = PAGES[name].read_text()
     held = re.findall(r"<!-- tested by (\S+)::(\w+) -->", text)
     assert len(held) == text.count("<!--"), "a comment has a different form than: tested by FILE::TEST"
-    files = {path for path, _ in held} | set(re.findall(r"\btests/[\w/]+(?:\.py)?\b", text))
+    files = {path for path, _ in held} | set(re.findall(r"\btests/[\w/]+(?:\.\w+)?\b", text))
     assert [path for path in files if not (ROOT / path).exists()] == []
     assert [test for path, test in held if f"def {test}(" not in (ROOT / path).read_text()] == []
 
@@ -339,7 +346,9 @@ def first_uses(text: str) -> dict[str, tuple[int, int, bool]]:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name not in ("README.md", "glossary.md", "tags.md")])
+@pytest.mark.parametrize(
+    "name", [name for name in PAGES if PAGES[name].parent == DOCS and name not in ("glossary.md", "tags.md")]
+)
 def test_the_first_use_of_a_glossary_term_on_a_page_links_to_the_glossary(name):
     text = PAGES[name].read_text()
     unlinked = {text[a:b]: text[:a].count("\n") + 1 for a, b, linked in first_uses(text).values() if not linked}
@@ -354,32 +363,80 @@ def mkdocs() -> str | None:
 needs_mkdocs = pytest.mark.skipif(mkdocs() is None, reason="there is no MkDocs here: pip install -e '.[docs]'")
 
 
-def build(site: Path) -> None:
-    command = [mkdocs(), "build", "--strict", "--quiet", "--site-dir", site]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [mkdocs(), "build", "--strict", "--quiet", "--site-dir", folder]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return folder
 
 
 @needs_mkdocs
-def test_the_site_builds_without_a_warning(tmp_path):
-    build(tmp_path)
-    assert {page.stem for page in tmp_path.glob("*.html")} - {"404"} == {page.stem for page in DOCS.glob("*.md")}
+def test_the_site_builds_without_a_warning(site):
+    assert {page.stem for page in site.glob("*.html")} - {"404"} == {page.stem for page in DOCS.glob("*.md")}
+
+
+@needs_mkdocs
+@pytest.mark.parametrize("word", ["volume", "features", "data.features", "longest_window", "learning_rate", "lr"])
+def test_the_index_of_the_search_has_the_words_of_keys(site, word):
+    index = json.loads((site / "search" / "search_index.json").read_text())
+    split = re.compile(index["config"]["separator"])
+    texts = [re.sub(r"</?\w[^>]*>", " ", section["text"]) for section in index["docs"]]
+    assert any(set(split.split(word)) <= set(split.split(text)) for text in texts)
+
+
+@needs_mkdocs
+@needs_browser
+@pytest.mark.slow
+def test_the_search_finds_keys(site, chromium):
+    class Server(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    with ThreadingHTTPServer(("localhost", 0), partial(Server, directory=site)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        page.goto(f"http://localhost:{server.server_port}/index.html")
+        for word in ("volume", "features", "longest_window", "data.features"):
+            box = page.get_by_role("textbox", name="Search")
+            box.fill("")
+            box.press_sequentially(word)
+            page.locator(".md-search-result__link[href*='/data.html']").first.wait_for(timeout=30_000)
+        page.close()
+        server.shutdown()
+
+
+# Code that extends beyond its block and does not scroll, or that is under the copy button.
+HIDDEN = """[...document.querySelectorAll('pre > code')].filter(code => {
+    const texts = document.createTreeWalker(code, NodeFilter.SHOW_TEXT), words = [];
+    while (texts.nextNode()) {
+        const range = document.createRange(); range.selectNodeContents(texts.currentNode);
+        words.push(...range.getClientRects());
+    }
+    const block = code.getBoundingClientRect();
+    const button = code.parentElement.querySelector('.md-clipboard, .md-code__nav');
+    const under = button && words.some(word => word.right > button.getBoundingClientRect().left);
+    return !code.closest('.printed-table') && (under || words.some(word => word.right > block.right));
+}).map(code => code.textContent)"""
 
 
 @needs_mkdocs
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_pages_fit_the_screen_and_load_nothing_from_other_hosts(width, tmp_path, chromium):
-    build(tmp_path)
+def test_the_pages_fit_the_screen_and_load_nothing_from_other_hosts(width, site, chromium):
     page = chromium.new_page(viewport={"width": width, "height": 900})
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    wide = []
-    for file in sorted(tmp_path.rglob("*.html")):
+    wide, hidden = [], []
+    for file in sorted(site.rglob("*.html")):
         page.goto(file.as_uri())
+        page.wait_for_timeout(100)
         if page.evaluate("document.documentElement.scrollWidth") > width:
             wide.append(file.name)
+        hidden += page.evaluate(HIDDEN)
     page.close()
     assert wide == []
+    assert hidden == []
     assert [url for url in asked if not url.startswith("file://")] == []

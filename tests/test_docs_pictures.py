@@ -16,7 +16,7 @@ from PIL import Image
 
 FIGURES = {"prediction.png": "figures/prediction.png", "parity.png": "figures/parity.png"}
 PAGES = {  # page, the part of it, and the width of the window
-    "report.png": ("nets/report.html", None, 900),
+    "report.png": ("nets/report.html", None, 800),
     "course.png": ("outputs/course/index.html", "#local_minima", 1000),
 }
 

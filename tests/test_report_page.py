@@ -77,6 +77,27 @@ def test_every_chart_is_drawn(opened):
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_label_of_the_parallel_coordinates_is_cut_or_reaches_another_axis(chromium, tmp_path, width):
+    models = ["linear_manual", "mlp_manual"]
+    asked = [[f"model={a}", f"optimizer={a}", f"data.relative_to_last={b}"] for a in models for b in ("true", "false")]
+    jobs = [(own, {"value": 1.0 + n, "curve": [1.0 + n]}) for n, own in enumerate(asked)]
+    page = chromium.new_page(viewport={"width": width, "height": 1000})
+    page.goto(write_report(make_sweep(tmp_path, jobs)).as_uri())
+    page.wait_for_selector("body[data-drawn]", timeout=60_000)
+    left, right = page.locator("#parallel").evaluate("chart => [chart.getBoundingClientRect().left, chart.scrollWidth]")
+    ends = "all => all.map(t => [t.getBoundingClientRect().left, t.getBoundingClientRect().right])"
+    texts = page.locator("#parallel .tick text, #parallel .axis-title").evaluate_all(ends)
+    axes = page.locator("#parallel .axis .domain").evaluate_all(ends)
+    page.close()
+    assert len(texts) > 8
+    for start, end in texts:
+        assert left <= start <= end <= left + right
+    between = [(start, end) for start, end in texts if not any(start < (a + b) / 2 < end for a, b in axes)]
+    assert len(between) >= 6, "labels of three axes, none across another axis"
+
+
+@needs_browser
 def test_the_table_sorts_by_the_column_that_is_clicked(opened):
     page = opened(1280)
     heading = page.locator("#all-jobs th", has_text="test rmse")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from steepest.nets.agreement import Agreement
 
 app = typer.Typer(
-    help="steepest: choose a function, define its loss, descend its gradient. To train, see python train.py --help.",
+    help="steepest: choose a function, define its loss, descend its gradient.\n\n"
+    "These commands check gradients and show results. To train a model: python train.py --help.",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     add_completion=False,
@@ -29,6 +31,20 @@ def main() -> None:
     for name in ("STYLE_USAGE", "STYLE_TYPES", "STYLE_METAVAR"):
         setattr(rich_utils, name, "bold")
     run_program(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"steepest {version('steepest')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 @app.command()
@@ -126,7 +142,7 @@ def board(
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 lets other machines connect")
     ] = "localhost",
 ) -> None:
-    """Start TensorBoard with runs and sweeps, and every point of every curve. Ctrl-C stops it."""
+    """Show runs and sweeps in TensorBoard, with every point of every curve. Ctrl-C stops it."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: there is no such folder; give one that contains runs, such as outputs")
     from steepest.observe.board import serve
@@ -192,14 +208,14 @@ def course(
         ),
     ] = None,
     short: Annotated[
-        bool, typer.Option("--short", help="Run shorter experiments: the same lessons, coarser pictures")
+        bool, typer.Option("--short", help="Run shorter forms of the lessons, with coarser pictures")
     ] = False,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the page and the lessons' runs")] = Path(
         "outputs/course"
     ),
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Number of lessons to run at a time")] = 2,
 ) -> None:
-    """Run the experiments of the course, check their results against theory, and write one page about them."""
+    """Run the lessons of the course, check their results against theory, and write one page about them."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from steepest.course.catalogue import COURSE, chapter
@@ -287,8 +303,8 @@ def _print_agreement(rows: list[Agreement], bound: float) -> None:
         )
     console = terminal()
     console.print(table)
-    limits = f"{bound:g} against autograd and for the kernel, {max(bound, BOUND_OF_DIFFERENCES):g}"
-    print_sentence(console, f"Bounds: {limits} against finite differences.")
+    limits = f"{bound:g} against autograd and the kernel, {max(bound, BOUND_OF_DIFFERENCES):g}"
+    print_sentence(console, f"The largest errors allowed are {limits} against finite differences.")
     faults = [fault for row in rows if (fault := row.fault(bound, "kernel"))]
     for fault in faults:
         print_sentence(console, fault, "bold red")

@@ -29,6 +29,7 @@ from yaml import YAMLError
 from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
+from steepest.runs.conf import conf_folder
 from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import (
     BAD_INPUT,
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Groups that only files in conf/ use.
+INTERNAL_GROUPS = {"data/base", "trainer/base", "stop/course", "hydra/job_logging"}
 _LIMITS = {"stop.epochs": "trainer.max_epochs"}
 
 
@@ -253,11 +256,22 @@ def _run_began(resume: str | None) -> bool:
     return bool(resume) and (Path(str(resume)) / "config.yaml").exists()
 
 
+def _groups() -> str:
+    """The groups of conf/ and their choices, a line each, for --help: also Hydra's, without those for other files."""
+    conf = conf_folder()
+    choices: dict[str, set[str]] = {group: {"basic"} for group in ("hydra/launcher", "hydra/sweeper")}
+    for file in conf.glob("*/**/*.yaml"):
+        choices.setdefault(file.parent.relative_to(conf).as_posix(), set()).add(file.stem)
+    shown = sorted(choices.keys() - INTERNAL_GROUPS, key=lambda group: (group.startswith("hydra"), group))
+    return "\n".join(f"{group}: {', '.join(sorted(choices[group]))}" for group in shown)
+
+
 # These lines are at module level because the other processes of a launcher need them.
 # A resumed run stays in its folder and keeps its .hydra. (The job refuses a folder without a run: Hydra would lose the
 # message of an error in a resolver.)
 OmegaConf.register_new_resolver("run_dir", lambda resume, new: resume if _run_began(resume) else new, replace=True)
 OmegaConf.register_new_resolver("output_subdir", lambda resume: None if _run_began(resume) else ".hydra", replace=True)
+OmegaConf.register_new_resolver("groups", _groups, replace=True)
 raise_errors_of_callbacks()
 # Files in conf/hydra/launcher have the names of the plugins' schemas on purpose: Hydra merges the two.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")

@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import make_sweep
 
-from steepest.sweep.results import Results, Spread, again, number, read_results, spread
+from steepest.sweep.results import Results, Spread, again, legible, number, read_results, spread
 
 
 def row(job, overrides, value, status="finished", **scores):
@@ -159,3 +160,11 @@ def test_a_damaged_file_of_one_job_does_not_hide_the_other_results(tmp_path):
     assert [r["status"] for r in results.rows] == ["finished", "finished"]
     assert results.rows[1]["stop_reason"].startswith(f"{folder / '1' / 'metrics.json'} cannot be read")
     assert results.rows[0]["train/rmse"] == 1.0
+
+
+def test_a_command_shows_a_value_with_a_space_without_hydras_backslash():
+    row = {"job": 0, "overrides": [r"data.value=Closing\ price", r"data.id=a\ \ b"]}
+    assert again(row, {}) == r"python train.py 'data.value=Closing price' 'data.id=a\ \ b'"
+    parse = OverridesParser.create().parse_override
+    for override in row["overrides"]:
+        assert parse(legible(override)).value() == parse(override).value()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -90,7 +91,12 @@ def again(row: Row, command: dict[str, Any]) -> str:
     """
     by_config = command and "hydra.mode=MULTIRUN" not in command["hydra"]
     overrides = row["again"] if "again" in row else row["overrides"]
-    return train_command([*overrides, *(["hydra.mode=RUN"] if by_config else [])])
+    return train_command(map(legible, [*overrides, *(["hydra.mode=RUN"] if by_config else [])]))
+
+
+def legible(override: str) -> str:
+    """An override without Hydra's backslashes before single spaces between words, which it reads the same without."""
+    return re.sub(r"(?<=\w)\\ (?=\w)", " ", override)
 
 
 def asked(overrides: Iterable[str]) -> dict[str, str]:
@@ -98,7 +104,7 @@ def asked(overrides: Iterable[str]) -> dict[str, str]:
     found = {}
     for override in overrides:
         key, _, value = override.partition("=")
-        found[key.lstrip("+")] = value
+        found[key.lstrip("+")] = legible(value)
     return found
 
 

@@ -81,7 +81,7 @@ def teach(folder: Path) -> Finding:
             f"the eigenvalues are -2 rho, 0, 2 rho and 2, with the data's correlation rho = {rho:.4f}": bool(
                 np.allclose(values_4, known_4, atol=1e-9)
             ),
-            f"the gradient there is zero, and descent does not move in {left - 1} updates": bool(
+            f"the gradient there is zero, and descent does not move in {left} updates": bool(
                 norms_K[:left].max() < 1e-12 and np.abs(path_KP[:left]).max() < 1e-12
             ),
             f"near it, each update multiplies the distance by 1 + step size * 2 rho = {theory:.4f} "

@@ -21,6 +21,7 @@ LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}  # one lin
 CELLS, WRITTEN = 40, 120  # most values along a heat map; most cells with numbers in them
 CELL = 38  # pixels that a cell needs for its number
 TICK, TITLE = 12, 13  # sizes of text, the same as in page.js
+LETTER = 7.5  # pixels that a letter of a tick may need
 POINTS = 1000  # most jobs that are drawn as points
 
 
@@ -79,7 +80,12 @@ def parallel(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Ch
     ends = [colour["cmin"], colour["cmax"]]
     dimensions = [axis.dimension(order) for axis in axes]
     dimensions.append({"label": plain(scale.name), "values": colour["color"], "range": ends} | scale.ticks())
-    made = figure(420, of_all_keys(results, axes), margin={"l": 60, "r": 60, "t": 50, "b": 20})
+    # An axis has its labels on the left and its name in the middle. The other axes are equally far from each other.
+    names = [LETTER * len(d["label"]) + 16 for d in dimensions]
+    labels = [LETTER * max(map(len, d.get("ticktext", [""]))) + 16 for d in dimensions]
+    margin = {"l": max(60, names[0] / 2, labels[0]), "r": max(60, names[-1] / 2), "t": 50, "b": 20}
+    width = margin["l"] + margin["r"] + len(axes) * max(110, *names, *labels[1:])
+    made = figure(420, of_all_keys(results, axes), margin=margin)
     made.add_parcoords(
         dimensions=dimensions,
         labelfont={"size": TITLE},
@@ -89,7 +95,7 @@ def parallel(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Ch
         unselected={"line": {"color": "#888888", "opacity": 0.12}},
     )
     says = "Parallel coordinates: each job's hyper-parameters and its objective"
-    return Chart("parallel", {"": made}, says, width=110 * len(dimensions))
+    return Chart("parallel", {"": made}, says, width=round(width))
 
 
 def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:

@@ -44,7 +44,8 @@
     const wanted = axis.get(name);
     layout.template = template();
     layout.autosize = true;
-    if (narrow.matches) {
+    const parallel = data.length && data[0].type === "parcoords";  // scrolls on a narrow screen
+    if (narrow.matches && !parallel) {
       layout.margin = { ...layout.margin, l: Math.min(layout.margin.l, 50), r: layout.margin.r > 20 ? layout.margin.r : 8 };
       for (const trace of data) {
         if (trace.colorbar) trace.showscale = !trace.texttemplate && trace.type === "heatmap";

@@ -18,7 +18,7 @@ from steepest.sweep.report.charts import POINTS, Chart, against, axes_of, pairs,
 from steepest.sweep.report.descents import Descents, all_curves, bands, colour_key, read_descents
 from steepest.sweep.report.pictures import Pictures, winners_pictures
 from steepest.sweep.report.scales import KeyAxis, ObjectiveScale, short
-from steepest.sweep.results import CALLED, Results, Row, again, asked, heading, read_results, shown, value
+from steepest.sweep.results import CALLED, Results, Row, again, asked, heading, legible, read_results, shown, value
 
 HERE = Path(__file__).parent
 MAX_ROWS, MAX_FAILURES, MAX_KEYS = 1000, 100, 24
@@ -78,7 +78,7 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         "results": results,
         "manifest": manifest,
         "folder": _near(manifest.folder),
-        "sweep_command": shlex.join(["python", *_words(manifest)]),
+        "sweep_command": shlex.join(["python", *map(legible, _words(manifest))]),
         "counts": {status: manifest.count(status) for status in ("finished", "failed", "running", "waiting")},
         "meaning": MEANING.get(results.objective.rsplit("/", 1)[-1]),
         "swept": [(axis.key, _values(axis.labels), len(axis.labels)) for axis in swept],
