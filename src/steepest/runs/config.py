@@ -9,15 +9,14 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from steepest.data.faults import Faults, did_you_mean
 from steepest.data.ranges import Count, Seed
@@ -27,9 +26,9 @@ from steepest.runs.environment import resolved
 from steepest.runs.process import PER_CORE, cores, processes
 from steepest.runs.specs import MANUAL, SPECS, TRAINER, TrainerOptions
 from steepest.runs.trust import locate
+from steepest.runs.values import adapter, checked_value, shown, signature
 
 LARGEST_SINGLE = 3.4028234663852886e38
-MAX_SHOWN = 80  # maximum number of characters of a value in a message
 SPECIAL = ("_target_", "_partial_")  # Hydra's other keys (_args_, _convert_, ...) are not allowed
 
 
@@ -138,29 +137,29 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, t
         faults.add(f"'{group}' is missing: choose one, such as {group}={NEEDED[group]}")
     faults.raise_if_any()
     try:
-        plain, shown = resolved(OmegaConf.create(config))
+        plain, recorded = resolved(OmegaConf.create(config))
     except OmegaConfBaseException as error:
         at, message = str(getattr(error, "full_key", None) or "config"), str(error)
         if "Missing mandatory value" in message:
             raise ValueError(f"{at} is missing: add {at}=...") from error
         raise ValueError(f"{at}: {message.splitlines()[0]}") from error
-    return replace(check_plain(plain, trust, typed), plain=shown)
+    return replace(check_plain(plain, trust, typed), plain=recorded)
 
 
 def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
     """Check a config that is already resolved, as `check` does."""
     faults = Faults("config")
-    keys, sweep = list(_signature(Run)[0]), plain.get("sweep") or {}
+    keys, sweep = list(signature(Run)[0]), plain.get("sweep") or {}
     if not isinstance(sweep, dict):
-        faults.fail(f"sweep={_shown(sweep)} is not a choice of conf/sweep: use sweep=none")
+        faults.fail(f"sweep={shown(sweep)} is not a choice of conf/sweep: use sweep=none")
     known = [*keys, *GROUPS, "sweep"]
     for name in (name for name in plain if name not in known):
         faults.add(f"unknown key '{name}'{did_you_mean(name, known)}")
     for key in (key for key in keys if key not in plain):
         faults.add(f"key '{key}' is missing: leave it as in conf/train.yaml")
-    values = {key: _checked_value(key, plain[key], _adapter(Run, key), faults) for key in keys if key in plain}
-    for key in (key for key in _signature(Sweep)[0] if key in sweep):
-        _checked_value(f"sweep.{key}", sweep[key], _adapter(Sweep, key), faults)
+    values = {key: checked_value(key, plain[key], adapter(Run, key), faults) for key in keys if key in plain}
+    for key in (key for key in signature(Sweep)[0] if key in sweep):
+        checked_value(f"sweep.{key}", sweep[key], adapter(Sweep, key), faults)
     faults.raise_if_any()
     run = Run(**values)
     trusted = run.trust if trust is None else trust
@@ -200,12 +199,12 @@ def _check_group(group: str, node: Any, faults: Faults) -> None:
     if group == "callbacks":
         entries = {f"callbacks.{name}": callback for name, callback in node.items()} if isinstance(node, dict) else {}
         if not isinstance(node, dict):
-            faults.add(f"callbacks={_shown(node)} is not a list of choices, such as callbacks=[default,noise]")
+            faults.add(f"callbacks={shown(node)} is not a list of choices, such as callbacks=[default,noise]")
     else:
         entries = {group: node} if node is not None or group in NEEDED else {}
     for where, entry in entries.items():
         if not isinstance(entry, Node):
-            faults.add(f"{where}={_shown(entry)} names no class: it has no _target_; choose a file of conf/{group}")
+            faults.add(f"{where}={shown(entry)} names no class: it has no _target_; choose a file of conf/{group}")
         elif entry.partial is not (group in PARTIAL):
             faults.add(f"{where}._partial_={entry.partial} must be {group in PARTIAL}: leave it as in conf/{group}")
 
@@ -219,13 +218,13 @@ def _check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
                 numbers = value if isinstance(value, list | tuple) else [value]
                 if any(isinstance(n, int | float) and abs(n) > LARGEST_SINGLE for n in numbers):
                     faults.add(
-                        f"{group}.{key}={_shown(value)} is above {LARGEST_SINGLE:.6g}, the largest number of 32-bit "
+                        f"{group}.{key}={shown(value)} is above {LARGEST_SINGLE:.6g}, the largest number of 32-bit "
                         "precision: lower it, or use trainer.precision=64-true"
                     )
     for key in ("name", "version"):
         value = groups["logger"].arguments.get(key) if groups["logger"] else None
         if isinstance(value, str) and ("/" in value or value in (".", "..")):
-            faults.add(f"logger.{key}={_shown(value)} is not the name of a folder in the run's: leave out / and ..")
+            faults.add(f"logger.{key}={shown(value)} is not the name of a folder in the run's: leave out / and ..")
     started = {"threads": run.threads, "trainer.devices": processes(trainer.arguments)}
     for key, number in started.items():
         if number > PER_CORE * cores():
@@ -244,7 +243,7 @@ def _node(
         inside = "callbacks" if where == "callbacks" else ""  # only a callback is one of several, each with its name
         return {k: _node(v, f"{where}.{k}", inside, trusted, faults) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
-    own = path != TRAINER or value.keys() <= {*SPECIAL, *_signature(TrainerOptions)[0]}  # TRAINER takes more
+    own = path != TRAINER or value.keys() <= {*SPECIAL, *signature(TrainerOptions)[0]}  # TRAINER takes more
     if own and path in SPECS and path in approved(place):
         return Node(path, place, _arguments(SPECS[path], value, where, trusted, faults, given), is_partial)
     try:
@@ -265,7 +264,7 @@ def _arguments(
     given: tuple[str, ...],
 ) -> dict[str, Any]:
     """Checked copies of the arguments in a node."""
-    parameters, hints = _signature(target)
+    parameters, hints = signature(target)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     names = [n for n in parameters if n not in ("self", *given)]
     arguments: dict[str, Any] = {}
@@ -284,7 +283,7 @@ def _arguments(
         elif wrong := [node for node in _nodes(checked) if not _takes(hints[key], node.target)]:
             faults.add(f"{where}.{key} holds {wrong[0].name}, which {target.__name__} does not take there")
         elif not any(_nodes(checked)):
-            checked = _checked_value(f"{where}.{key}", checked, _adapter(target, str(key)), faults)
+            checked = checked_value(f"{where}.{key}", checked, adapter(target, str(key)), faults)
         arguments[str(key)] = checked
     for name in names if not value.get("_partial_") else ():
         parameter = parameters[name]
@@ -292,52 +291,6 @@ def _arguments(
         if name not in value and parameter.default is parameter.empty and not variadic:
             faults.add(f"'{where}.{name}' is missing: {target.__name__} needs it")
     return arguments
-
-
-@cache  # a sweep checks many configs
-def _signature(target: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
-    """A constructor's parameters and annotations."""
-    subject = target.__init__ if inspect.isclass(target) else target
-    try:
-        hints = typing.get_type_hints(subject, include_extras=True)
-    except NameError:  # a trusted package may import a type for type checkers only
-        hints = {}
-    if f"{target.__module__}.{target.__qualname__}" == TRAINER:  # it takes more than its spec lists
-        hints |= _signature(TrainerOptions)[1]
-    return inspect.signature(target).parameters, hints
-
-
-@cache
-def _adapter(target: Callable[..., Any], name: str) -> TypeAdapter:
-    """The validator of a constructor's annotation."""
-    return TypeAdapter(
-        _signature(target)[1][name], config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
-    )
-
-
-def _checked_value(key: str, value: Any, adapter: TypeAdapter, faults: Faults) -> Any:
-    try:
-        checked = adapter.validate_python(value)
-    except ValidationError as error:
-        faults.add(f"{key}={_shown(value)} should be {' or '.join(dict.fromkeys(map(_wanted, error.errors())))}")
-        return value
-    if isinstance(value, bool) and not isinstance(checked, bool):  # pydantic takes true for 1
-        faults.add(f"{key}={value} should be a number")
-    return checked
-
-
-def _wanted(error: Any) -> str:
-    """What pydantic accepts instead of a value."""
-    if error["type"] == "sequence_str" or error.get("ctx", {}).get("class") == "Sequence":
-        example = error["input"] if isinstance(error["input"], int | float | str) else ""
-        return f"a list, such as [{example}]"
-    return str(error["msg"]).removeprefix("Input should be ")
-
-
-def _shown(value: Any) -> str:
-    """A value in a message."""
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 
 def _nodes(value: Any) -> Iterator[Node]:
