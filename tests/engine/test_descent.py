@@ -366,6 +366,18 @@ def test_editing_a_helper_recompiles_the_kernel(copied):
 
 
 @pytest.mark.slow
+def test_the_first_process_on_a_machine_gets_the_digits_of_all_later_ones(copied):
+    _, start = copied
+    longer = FIT.replace("rows=100", "rows=300").replace("[2]", "[4]").replace("lr=0.1", "lr=0.05, momentum=0.9")
+    longer = longer.replace("torch.arange(64)", "torch.arange(288)").replace(", 16, 4, 0", ", 8, 36, 0")
+    first, said = outcome(start(longer))
+    assert "once on this machine" in said
+    again, _ = outcome(start(longer))
+    assert len(eval(first)) == 36
+    assert again == first
+
+
+@pytest.mark.slow
 def test_eight_processes_that_share_a_cold_cache_agree(copied):
     _, start = copied
     found = {outcome(process)[0] for process in [start() for _ in range(8)]}

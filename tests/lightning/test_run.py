@@ -14,6 +14,7 @@ from tensorboard.plugins.hparams import metadata
 from steepest import LinearPredictor, WindowDataModule
 from steepest.evaluate.table import line_coefficients
 from steepest.observe.tags import TAGS, known
+from steepest.runs import checkpoints
 from steepest.runs.config import check
 
 WALK = ("data=random_walk", "data.rows=400", "data.window=1", "data.relative_to_last=false")
@@ -162,7 +163,8 @@ def test_a_checkpoint_with_a_pickle_is_refused(train):
     _, folder = train(*QUICK)
     path = folder / "checkpoints" / "last.ckpt"
     state = torch.load(path, weights_only=True)
-    torch.save(state | {"planted": pd.DataFrame()}, path)
+    checkpoints.save(state | {"planted": pd.DataFrame()}, path)
+    path.with_name("previous.ckpt").unlink()
     with pytest.raises(
         ValueError, match=r"last.ckpt is not a complete checkpoint \(UnpicklingError: Weights only load failed"
     ):
@@ -174,6 +176,7 @@ def test_the_record_is_complete(train):
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "tfevents" not in p.name}
     assert names == {
         "config.yaml", "metrics.json", "predictions.csv", "run.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+        "checkpoints/previous.ckpt",
         "figures/prediction.png", "figures/loss.png", "figures/slice.png", "figures/trajectory.png", "figures/parameters.png",
     }  # fmt: skip
     metrics = json.loads((folder / "metrics.json").read_text())

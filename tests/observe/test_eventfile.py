@@ -72,12 +72,13 @@ def test_tensorboard_reads_rows_and_other_events_of_one_file(tmp_path):
     writer.close()
 
 
-def test_a_writer_that_was_closed_begins_a_new_file(tmp_path):
+def test_a_writer_that_was_closed_continues_its_file(tmp_path):
     writer = SummaryWriter(str(tmp_path))
     write_event(writer, ["a"], [1.0], 1)
     writer.close()
     write_event(writer, ["a"], [2.0], 2)
-    writer.close()
+    event_file(writer).close()
+    assert len(list(tmp_path.iterdir())) == 1
     assert read_scalars(tmp_path)["a"].tolist() == [1.0, 2.0]
 
 

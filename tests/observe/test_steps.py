@@ -24,7 +24,7 @@ def fitted(folder, model, *instruments, updates=6, **how):
     data = WindowDataModule(Curve(split=[1, 0, 0], shuffle=False, **how))
     tracking = Tracking(
         "train/mse_scaled", Epochs(epochs=None, updates=updates), dict(enumerate(instruments)), scorers=dict,
-        references=dict, data=data, folder=folder / "checkpoints",
+        references=dict, data=data, folder=folder / "checkpoints", config={},
     )  # fmt: skip
     trainer = Trainer(
         accelerator="cpu", max_epochs=-1, logger=EventLogger(folder, name="", version=""), callbacks=[tracking],

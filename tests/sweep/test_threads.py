@@ -96,7 +96,10 @@ def checkpoint(folder, name):
     """The part of a checkpoint that both drivers write; the rest is written by Lightning only."""
     held = torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
     shared = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "hyper_parameters")
-    return {key: held[key] for key in shared if key in held} | {"tracker": held.get("callbacks", {}).get(TRACKER)}
+    tracker = held.get("callbacks", {}).get(TRACKER)
+    if tracker is not None:
+        tracker.pop("events")  # the length of the event file: TensorBoard's writer begins it with a longer header
+    return {key: held[key] for key in shared if key in held} | {"tracker": tracker}
 
 
 def leaves(value, path=""):

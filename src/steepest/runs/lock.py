@@ -28,6 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: if another process holds it.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
     while True:
         file = path.open("a+")
