@@ -80,7 +80,8 @@ def test_a_record_that_cannot_be_written_ends_the_sweep(command, tmp_path):
     (tmp_path / "s" / "results.csv").mkdir()
     answer = command("-m", *SMALL, "seed=0,1", "hydra.sweep.dir=s")
     assert answer.returncode == 1
-    assert "IsADirectoryError" in answer.stderr
+    assert "results.csv" in answer.stderr
+    assert "Is a directory: remove it, or choose another folder" in answer.stderr
 
 
 def test_a_damaged_sweep_json_is_one_message_and_exit_code_2(tmp_path):

@@ -77,7 +77,7 @@ EXTRAS = {  # packages that shipped configs name -> the extra that installs each
     "optuna.": "tune",
 }
 # Arguments that are paths. They stay below the folder in which the class works.
-PATHS = {"data": ("cache",), "logger": ("name", "version")}
+PATHS = {"data": ("cache",)}  # of the logger, `config` refuses every path
 
 
 @cache

@@ -20,7 +20,7 @@ from steepest.data.batches import PreparedData
 from steepest.data.files import files_of
 from steepest.evaluate.evaluation import Evaluation
 from steepest.runs.defaults import as_single_run
-from steepest.runs.environment import masked
+from steepest.runs.environment import masked, masked_data
 from steepest.runs.files import now, read_json, write_text
 from steepest.runs.resume import changed_versions
 from steepest.runs.revision import checkout
@@ -165,7 +165,7 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
         "series": windows.names,
         "samples": {p: len(part) for p, part in windows.parts.items()},
         "skipped_parts": empty,
-        "recognised": windows.recognised,
+        "recognised": masked_data(windows.recognised),
     }
 
 
