@@ -81,7 +81,7 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
     (folder,) = (tmp_path / "outputs" / "runs").iterdir()
     assert (folder / ".hydra" / "overrides.yaml").read_text() == "- debug=quick\n"
     log = (folder / "train.log").read_text()
-    assert "dates from 'Date'" in log
+    assert "price: 'SP500', 8313 days" in log
     assert "GPU available" in log, "Lightning's messages reach the run's log"
     assert "GPU available" not in answer.stdout + answer.stderr
     assert load(folder / "run.json")["command"].endswith("train.py debug=quick")

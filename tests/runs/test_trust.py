@@ -59,14 +59,14 @@ def test_nothing_is_imported_before_its_path_is_approved(tmp_path, monkeypatch):
 
 
 def test_a_trusted_package_gives_only_what_it_defines(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text("import os\nclass Model: pass\n")
+    (tmp_path / "trusted_here.py").write_text("import os\nclass Model: pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert locate("mine.Model", "model", ["mine"]).__name__ == "Model"
-    for target in ("mine.os.system", "mine.os", "mine.os._Environ"):
+    assert locate("trusted_here.Model", "model", ["trusted_here"]).__name__ == "Model"
+    for target in ("trusted_here.os.system", "trusted_here.os", "trusted_here.os._Environ"):
         with pytest.raises(ValueError, match="is defined as|not approved"):
-            locate(target, "model", ["mine"])
+            locate(target, "model", ["trusted_here"])
     with pytest.raises(ValueError, match="not approved"):
-        locate("mine.Model", "model", ["min"])
+        locate("trusted_here.Model", "model", ["trusted"])
 
 
 def with_hydra(*overrides: str) -> DictConfig:

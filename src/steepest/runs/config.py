@@ -109,6 +109,8 @@ class Node:
         except (OSError, MemoryError, ValueError):
             raise
         except Exception as error:  # of a wrong type, or of the package of this constructor
+            if type(error).__name__ == "MisconfigurationException":  # Lightning's own message, see `errors.explain`
+                raise
             raise ValueError(f"{self.name} refuses these options ({type(error).__name__}: {error})") from error
 
 
