@@ -32,7 +32,7 @@ CHANGES = {
     "os.link": 2,
     "os.symlink": 2,
 }
-CHANGES |= {"os.chmod": 1, "shutil.rmtree": 1, "shutil.move": 2, "shutil.copyfile": 2}  # event -> number of paths
+CHANGES |= {"os.chmod": 1, "shutil.rmtree": 1, "shutil.move": 2}  # event -> number of paths
 
 
 @dataclass
@@ -212,6 +212,8 @@ def _note_changes(folder: Path, changes: int) -> None:
         if event == "open":
             path, _, flags = arguments
             paths = [path] if isinstance(flags, int) and flags & WRITES else []
+        elif event == "shutil.copyfile":
+            paths = arguments[1:]
         else:
             paths = arguments[: CHANGES.get(event, 0)]
             if event in ("os.remove", "os.rmdir") and arguments[1] != -1:

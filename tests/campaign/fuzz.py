@@ -277,6 +277,11 @@ def records(draw: random.Random, good: Path) -> Iterator[Case]:
 
 def _prepare(good: Path, name: str, damaged: list[Path], seed: float, folder: Path) -> None:
     shutil.copytree(good / name, folder / name, symlinks=True)
+    record = folder / name / "sweep.json"
+    if record.exists():  # a sweep is continued only in the folder where it was started
+        content = json.loads(record.read_text())
+        content["command"]["folder"] = str(folder)
+        record.write_text(json.dumps(content))
     draw = random.Random(seed)
     for path in dict.fromkeys(damaged):
         _damage(draw, folder / path)
