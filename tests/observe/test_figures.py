@@ -229,6 +229,8 @@ def test_the_title_of_the_parity_picture_bounds_the_difference(drawn, tmp_path, 
     rows = pd.DataFrame({"update": range(1, 6), "loss_by_autograd": 1.0, "loss_by_hand": 1.0})
     rows = rows.assign(loss_difference=[0, 0, gap, 0, 0], parameter_difference=0.0)
     figures.draw_parity(rows, tmp_path / "p.png")
+    ticks = [label.get_text() for axes in drawn[0].axes for label in axes.get_yticklabels(which="both")]
+    assert not any("$" in tick for tick in ticks)
     assert title(drawn[0]) == f"By hand and by autograd, the losses of 5 updates {sentence}"
 
 

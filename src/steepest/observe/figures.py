@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
 
@@ -86,14 +86,20 @@ def draw_losses(
             theme.note(axes, x, y, f"epoch {best:,}", (-8, 8) if best > 0.8 * len(history) else (0, 9), colour)
         every = np.concatenate(values)
         if len(every) and 0 < 10 * np.nanmin(every) < np.nanmax(every):
-            few = np.nanmax(every) < 100 * np.nanmin(every)
-            axes.set_yscale("log", subs=[])
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+            _logarithmic(axes, every)
         axes.yaxis.set_major_formatter(plain)
         axes.xaxis.set_major_formatter(plain)
         axes.set(xlabel="updates", title=f"{NAMES.get(loss, 'Cross-entropy')} ({unit})")
         axes.margins(x=0.01)
         save(figure, path)
+
+
+def _logarithmic(axes: Axes, values: np.ndarray) -> None:
+    """Make the vertical axis logarithmic, with ticks at 1, 2 and 5 if the values span less than two decades."""
+    few = np.nanmax(values) < 100 * np.nanmin(values)
+    axes.set_yscale("log", subs=[])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axes.yaxis.set_minor_formatter(NullFormatter())  # its own writes formulas, which the theme shows as text
 
 
 def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
@@ -113,12 +119,14 @@ def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
         for name, colour, width in (("autograd", theme.orange, 4), ("hand", theme.ink, 0.9)):
             axes.plot(rows["update"], rows[f"loss_by_{name}"], color=colour, lw=width)
             theme.label(axes, end, rows[f"loss_by_{name}"].iloc[-1], f"by {name}", colour)
-        axes.set(yscale="log", title="Loss of each update's batch")
+        axes.set(title="Loss of each update's batch")
+        _logarithmic(axes, rows[["loss_by_autograd", "loss_by_hand"]].to_numpy())
         axes.yaxis.set_major_formatter(plain)
         for name, (colour, label) in gaps.items():
             lower.plot(rows["update"], rows[name], ".", ms=3, color=colour)
             theme.label(lower, end, rows[name].iloc[-1], label, colour)
         lower.set_yscale("symlog", linthresh=smallest)  # logarithmic, with a place for 0
+        lower.yaxis.set_minor_formatter(NullFormatter())
         lower.yaxis.set_major_formatter(lambda gap, place: f"{gap:.0e}" if gap else "0")
         lower.set(xlabel="updates", ylim=(-0.3 * smallest, 2 * largest), title="Difference between the two")
         axes.margins(x=0.01)
