@@ -51,7 +51,7 @@ def test_a_claim_fails_if_the_run_contradicts_it(tmp_path):
     crawling = replace(chapter("three_steps"), short=("optimizer.lr=0.001",))
     (taught,) = teach_course([crawling], tmp_path, short=True, jobs=1)
     assert len(taught.fails) == 1
-    assert taught.fails[0].startswith("it is the line of the closed form within")
+    assert taught.fails[0].startswith("it equals the line of the closed form within")
 
 
 @needs_browser
