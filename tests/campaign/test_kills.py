@@ -58,8 +58,8 @@ def test_every_kind_of_difference_is_found(train, tmp_path):
 
 
 @pytest.mark.slow
-def test_runs_killed_at_thirty_random_points_end_as_uninterrupted_ones():
-    command = [sys.executable, "-m", "tests.campaign.kills", "--count", "30", "--commands", "0.04", "--configs", "8"]
+def test_runs_killed_at_random_points_end_as_uninterrupted_ones():
+    command = [sys.executable, "-m", "tests.campaign.kills", "--count", "22", "--commands", "0.04", "--configs", "6"]
     answer = subprocess.run(
         command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
     )
