@@ -1,6 +1,6 @@
-"""Which column is the date, which names the series, which is the price: by normalised names, then by contents.
+"""Finds the columns of dates, series and prices: first by their normalised names, then by their contents.
 
-Nothing is guessed: if two columns could be the price, or none has a known name and the columns differ, it refuses.
+It refuses to guess if two columns could be the price, or if no name is known and the columns differ in size.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from steepest.data.prices.numbers import read_numbers, share_of_numbers
 from steepest.data.prices.table import Table
 from steepest.data.prices.words import CLOCKS, DATES, IDS, NO_TICKER, OTHERS, RANK, normalised
 
-GAP = 300  # a wide reading is refused if the sizes of its columns have a larger gap than this factor
+GAP = 300  # maximum ratio of the sizes of neighbouring columns, sorted by size, in a file with a column per series
 
 
 @dataclass
 class Roles:
-    """What each column is used for.
+    """How each column is used.
 
     Attributes:
         date: the date column.
-        clock: a column with the time of the day, joined to the date.
-        id: the column that names the series; None in a file with a column per series.
+        clock: the column of times of day, which are added to the dates.
+        id: the column of series names; None if each series has its own column.
         values: the price columns.
         series: the series' name for each price column.
-        why: how the price was found.
+        why: how the price columns were found.
     """
 
     date: str
@@ -55,10 +55,10 @@ def find_roles(
     features: Sequence[str | int],
     series: Sequence[object] | None,
 ) -> Roles:
-    """The roles of a table's columns. Columns can be named, or given by their position from 0 on.
+    """Find the role of each column. The arguments are column names or positions, counted from 0.
 
     Raises:
-        ValueError: through `faults`, if a named column does not exist or a role stays open.
+        ValueError: through `faults`, if a named column does not exist or a role cannot be decided.
     """
     date, value, id = (
         _column(table.names, f"data.{key}", given, faults)
@@ -92,7 +92,7 @@ def find_roles(
 
 
 def _column(names: list[str], key: str, given: str | int | None, faults: Faults) -> str | None:
-    """The name of a column that is given by its name or its position."""
+    """The column's name, given its name or position."""
     if given is None or given in names:
         return str(given) if given is not None else None
     text = str(given)
@@ -131,7 +131,7 @@ def _date_column(table: Table) -> str | None:
 
 
 def _clock(table: Table, date: str) -> str | None:
-    """A column with the time of the day next to a column of days."""
+    """The column of times of day, if the dates are in another column."""
     for name in table.names:
         if name != date and normalised(name) in CLOCKS:
             entries = _entries(table.sample.column(name))
@@ -158,7 +158,7 @@ def _id_column(table: Table, taken: set[str | None]) -> str | None:
 
 
 def _by_name(names: list[str], faults: Faults) -> tuple[list[str], dict[str, str]] | None:
-    """The price columns by their names, and the name of each series; None if no name is known."""
+    """The price columns and the name of each series, found by column names. Returns None if no name is known."""
     split = {name: _phrase_and_ticker(name) for name in names}
     tickers = [ticker.casefold() for found in split.values() if found and (ticker := found[1])]
     prices: dict[int, dict[str, str]] = {}
@@ -167,7 +167,7 @@ def _by_name(names: list[str], faults: Faults) -> tuple[list[str], dict[str, str
             continue
         ticker = found[1]
         if ticker and ticker != ticker.upper() and tickers.count(ticker.casefold()) < 2:
-            continue  # a word that no other column has: not a ticker
+            continue  # no other column has this word, so it is not a ticker
         prices.setdefault(RANK[found[0]], {})[name] = ticker
     if not prices:
         return None
@@ -181,7 +181,7 @@ def _by_name(names: list[str], faults: Faults) -> tuple[list[str], dict[str, str
 
 
 def _phrase_and_ticker(name: str) -> tuple[str, str] | None:
-    """A known word and the ticker before or after it; None if the name has no known word."""
+    """Split a name such as ``Close_ABC`` into a known word and a ticker. Returns None if it contains no known word."""
     plain = normalised(name)
     if plain in RANK or plain in OTHERS:
         return plain, ""
@@ -201,7 +201,7 @@ def _phrase_and_ticker(name: str) -> tuple[str, str] | None:
 
 
 def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
-    """All columns of numbers, if each can be a series of prices: none named like a volume, and of similar size."""
+    """All numeric columns, if each can be a price series: no name means a volume, and their sizes are similar."""
     shares = {name: share_of_numbers(table.sample.column(name)) for name in names}
     numeric = [name for name in names if shares[name] > 0 and not _dated(table, name)]
     shown = shortened(numeric or names, 300)
@@ -210,7 +210,7 @@ def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     other = [n for n in numeric if normalised(n) in OTHERS or ((p := _phrase_and_ticker(n)) and p[0] in OTHERS)]
     mixed = [n for n in numeric if shares[n] < 0.5]
     if other or mixed:
-        what = f"{other[:3]} is no price by its name" if other else f"{mixed[:3]} holds numbers and text"
+        what = f"{other[:3]} does not have the name of a price" if other else f"{mixed[:3]} holds numbers and text"
         faults.fail(
             f"no column has the name of a price, and {what}: name the price with data.value=COLUMN, one of {shown}"
         )

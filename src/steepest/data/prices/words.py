@@ -20,7 +20,7 @@ IDS = _words(  # in this order
     "ticker | symbol | series | asset | name | id | tic | ts code | stock code | code | instrument | "
     "isin | security | 代码 | 股票代码 | 銘柄"
 )
-PRICES = [  # the first group that a file has decides: adjusted prices, closes, other prices, values
+PRICES = [  # in order of preference: adjusted closes, closes, other prices, values
     _words(
         "adj close | adjusted close | adjclose | close adj | close adjusted | adj closing price | "
         "adjusted closing price | adj close price | adjusted close price | adj price | adjusted price | "
@@ -38,7 +38,7 @@ PRICES = [  # the first group that a file has decides: adjusted prices, closes, 
     _words("value | wert | valor | valeur | valore"),
 ]
 RANK = {name: rank for rank, names in enumerate(PRICES) for name in names}
-OTHERS = _words(  # columns that are no closing prices
+OTHERS = _words(  # columns that are not closing prices
     "open | high | low | volume | vol | turnover | amount | quantity | qty | trades | count | "
     "open interest | openint | tickvol | tick volume | spread | real volume | dividends | stock splits | "
     "split | change | chg | pct change | eröffnung | eröffnungskurs | hoch | tief | tageshoch | "
@@ -48,7 +48,7 @@ OTHERS = _words(  # columns that are no closing prices
     "high price | low price | vwap | volume btc | volume usd | last volume | shares | market cap | "
     "marketcap"
 )
-NO_TICKER = _words(  # words next to a known name that make it another quantity
+NO_TICKER = _words(  # words that turn a known name into another quantity
     "prev | previous | prior | open | high | low | change | chg | pct | percent | time | volume | vol | "
     "avg | mean | median | diff | return | returns | bid | ask | unadjusted | raw | min | max | date | "
     "day | market | mkt | shares | count | net | yesterday | lag | next | first | factor | ratio | "
