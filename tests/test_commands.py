@@ -93,8 +93,10 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
         (["data.widnow=3"], "unknown key 'data.widnow'; did you mean 'window'?"),
         (["modle=mlp"], "unknown key 'modle'; did you mean 'model'?"),
         (["model=mpl"], "model=mpl: there is no such choice; did you mean 'mlp'?"),
-        (["+typo=1"], "config: unknown key 'typo'"),
-        (["trainer.max_epochs=abc"], "trainer.max_epochs='abc' should be a valid integer"),
+        pytest.param(["+typo=1"], "config: unknown key 'typo'", marks=pytest.mark.slow),
+        pytest.param(
+            ["trainer.max_epochs=abc"], "trainer.max_epochs='abc' should be a valid integer", marks=pytest.mark.slow
+        ),
         (["data=csv", "data.path=none.csv"], "data.path=none.csv: there is no such file"),
         (["resume=nowhere"], "resume=nowhere: this folder has no config.yaml"),
         (["model._target_=os.system"], "_target_ 'os.system' is not approved"),
@@ -213,11 +215,8 @@ def test_a_killed_and_resumed_sweep_has_the_results_of_the_uninterrupted_one(com
     assert part == whole
 
 
-@pytest.mark.parametrize(
-    "how",
-    [signal.SIGKILL, *(pytest.param(how, marks=pytest.mark.slow) for how in (signal.SIGINT, signal.SIGTERM))],
-    ids=lambda s: s.name,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_a_stopped_and_resumed_run_has_the_numbers_of_the_uninterrupted_one(command, tmp_path, how):
     rows = ["data=random_walk", "data.rows=1500", "data.window=7"]
     arguments = ["model=mlp", *rows, "optimizer=adam", "stop.epochs=400", "~callbacks.pictures"]
@@ -248,7 +247,8 @@ def test_a_stopped_and_resumed_run_has_the_numbers_of_the_uninterrupted_one(comm
     assert curve.equals(resumed), "the curve continues without duplicate steps"
 
 
-@pytest.mark.parametrize("model", [pytest.param("mlp", marks=pytest.mark.slow), "mlp_manual"])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["mlp", "mlp_manual"])
 def test_two_processes_take_the_same_steps_as_one(command, tmp_path, model):
     common = [f"model={model}", "stop.epochs=2", "data.batch_size=50"]
     assert command(*common, "hydra.run.dir=one").returncode == 0

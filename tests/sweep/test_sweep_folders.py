@@ -25,7 +25,12 @@ def pasted(line, folder):
 
 
 @pytest.mark.parametrize(
-    "subdir", ["${hydra.job.override_dirname}", "lr_${optimizer.lr}", '"it\'s ${hydra:job.num} $ [a], x=1"']
+    "subdir",
+    [
+        pytest.param("${hydra.job.override_dirname}", marks=pytest.mark.slow),
+        pytest.param("lr_${optimizer.lr}", marks=pytest.mark.slow),
+        '"it\'s ${hydra:job.num} $ [a], x=1"',
+    ],
 )
 def test_a_sweep_with_named_folders_keeps_its_record_and_is_resumed_by_the_printed_command(command, tmp_path, subdir):
     sweep = [*SMALL, "optimizer.lr=0.01,-1", f"hydra.sweep.subdir={subdir}", "hydra.sweep.dir='s =a, 1'"]
