@@ -209,7 +209,7 @@ def test_suspicious_prices_are_reported_with_their_dates(read):
     notes = " ".join(read(csv(DAYS, prices)).attrs["recognised"]["notes"])
     assert "goes from 97.5 to 25 on 2023-01-09 (a split? use adjusted prices)" in notes
     assert "1 prices are 0, first on 2023-01-27" in notes
-    assert "12 equal prices (26) in sequence from 2023-01-11 on" in notes
+    assert "12 equal prices (26) in sequence, starting on 2023-01-11" in notes
     spike = read(csv(DAYS, [*PRICE[:5], 200.0, *PRICE[6:]])).attrs["recognised"]["notes"]
     assert "on 2023-01-09, undone the next day" in spike[0]
 
@@ -361,7 +361,7 @@ def test_late_starters_of_a_wide_file_are_one_fault_with_a_fix(read):
     assert frame.index.unique("series").tolist() == [n for n in names if n not in ("S03", "S04", "S05", "S07")]
 
 
-def test_forward_filled_days_are_inputs_but_no_targets(tmp_path):
+def test_forward_filled_days_are_inputs_but_not_targets(tmp_path):
     (tmp_path / "p.csv").write_text(csv(DAYS, [*PRICE[:10], "", *PRICE[11:]]))
     spec = PriceFile(path=str(tmp_path / "p.csv"), missing="forward_fill", split=[1, 0, 0], window=2)
     windows = series_windows(spec.read(), spec, "p.csv")
@@ -370,7 +370,7 @@ def test_forward_filled_days_are_inputs_but_no_targets(tmp_path):
     assert windows.to("cpu").parts["train"].origins(torch.arange(17)).tolist() == origins.tolist()
 
 
-def test_an_unmoved_day_is_neither_up_nor_down():
+def test_a_day_with_an_unchanged_price_is_neither_up_nor_down():
     spec = RandomWalk(rows=40, target="direction", split=[1, 0, 0])
     frame = spec.read()
     frame.iloc[20] = frame.iloc[19]

@@ -155,8 +155,8 @@ def make(node: Mapping[str, Any], place: str, **given: Any) -> Any:
 
     Args:
         node: `_target_` and arguments.
-        place: where the node stands, as in `approved.CLASSES`.
-        given: arguments to add if the constructor takes them and the node does not set them.
+        place: the node's place in the config, as in `approved.CLASSES`.
+        given: arguments to add if the constructor accepts them and the node does not set them.
 
     Raises:
         ValueError: for an invalid target, key or value.

@@ -73,7 +73,7 @@ class ManualModel(MLPModel):
     """`MLPModel` with hand-derived gradients.
 
     Attributes:
-        updates_per_step: the maximum number of updates per Trainer step; it does not change the trajectory.
+        updates_per_step: the maximum number of updates per Trainer step. It does not change the trajectory.
         gradient_clip_val: bound on the gradient's Euclidean norm, or on each of its numbers; None for no bound.
         gradient_clip_algorithm: ``norm`` (default) or ``value``.
         engine: ``kernel`` (compiled, on the CPU), ``textbook`` (the formulas of `nets/`, one update per step), or

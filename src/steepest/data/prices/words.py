@@ -1,4 +1,4 @@
-"""The usual names of columns, normalised (`normalised`), in the languages of well-known sources."""
+"""Lists the usual column names in several languages, as `normalised` returns them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PRICES = [  # in order of preference: adjusted closes, closes, other prices, val
     _words("value | wert | valor | valeur | valore"),
 ]
 RANK = {name: rank for rank, names in enumerate(PRICES) for name in names}
-OTHERS = _words(  # columns that are not closing prices
+OTHERS = _words(  # names of columns that are not closing prices
     "open | high | low | volume | vol | turnover | amount | quantity | qty | trades | count | "
     "open interest | openint | tickvol | tick volume | spread | real volume | dividends | stock splits | "
     "split | change | chg | pct change | eröffnung | eröffnungskurs | hoch | tief | tageshoch | "
@@ -48,7 +48,7 @@ OTHERS = _words(  # columns that are not closing prices
     "high price | low price | vwap | volume btc | volume usd | last volume | shares | market cap | "
     "marketcap"
 )
-NO_TICKER = _words(  # words that turn a known name into another quantity
+NO_TICKER = _words(  # after one of these words, or before it, a known name means another quantity
     "prev | previous | prior | open | high | low | change | chg | pct | percent | time | volume | vol | "
     "avg | mean | median | diff | return | returns | bid | ask | unadjusted | raw | min | max | date | "
     "day | market | mkt | shares | count | net | yesterday | lag | next | first | factor | ratio | "
@@ -58,7 +58,10 @@ KNOWN = {*DATES, *IDS, *RANK, *OTHERS}
 
 
 def normalised(name: str) -> str:
-    """A column's name without case, numbering, brackets, marks and units: ``4. Close/Last`` is ``close last``."""
+    """Return a column name in lower case without numbering, brackets, punctuation and units.
+
+    ``4. Close/Last`` becomes ``close last``.
+    """
     name = unicodedata.normalize("NFKC", name)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     name = re.sub(r"\([^)]*\)|\[[^\]]*\]|[<>*\"']", " ", name)
