@@ -155,7 +155,7 @@ def served(monkeypatch, tmp_path):
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "my-machine"])
 def test_board_says_that_others_can_read_the_folder(served, host, tmp_path):
     lines, _ = served(host)
-    assert lines[0] == f"Everyone who can reach {host} can read all of {tmp_path}: TensorBoard asks for no password."
+    assert lines[0] == f"Everyone who can reach {host} can read all of {tmp_path}: TensorBoard has no password."
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])

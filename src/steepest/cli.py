@@ -109,7 +109,7 @@ def show_data(
     from steepest.data.prices.options import PriceOptions
     from steepest.data.prices.show import described_lines
 
-    logging.getLogger("steepest").setLevel(logging.ERROR)  # the notes are printed
+    logging.getLogger("steepest").setLevel(logging.ERROR)  # the notes are printed below
     names = [field.name for field in fields(PriceOptions)]
     given = {}
     for option in options or []:

@@ -339,9 +339,9 @@ def test_another_version_of_a_package_that_computes_is_noted(train, caplog):
     record["versions"] |= {"torch": "2.0", "tensorboard": "1.0"}
     (folder / "run.json").write_text(json.dumps(record))
     train("stop.epochs=2", resume=True)
-    assert "the run began with torch 2.0 and continues with" in caplog.text
+    assert "the run started with torch 2.0 and continues with" in caplog.text
     (note,) = json.loads((folder / "run.json").read_text())["notes"]
-    assert note.startswith("the run began with torch 2.0")
+    assert note.startswith("the run started with torch 2.0")
 
 
 def test_a_run_whose_event_file_is_gone_continues_with_a_warning(train, caplog):

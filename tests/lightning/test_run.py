@@ -412,7 +412,7 @@ def test_a_folder_holds_one_run(train, tmp_path):
 
     train("debug=quick")
 
-    with pytest.raises(ValueError, match="already holds a run. To continue it: python train.py resume="):
+    with pytest.raises(ValueError, match="already contains a run. To continue it: python train.py resume="):
         run(composed("debug=quick"), tmp_path / "run", [])
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 

@@ -68,7 +68,7 @@ def test_nothing_of_a_finished_run_holds_a_path_from_the_environment(train, tmp_
     train(resume=True)
 
 
-def test_nothing_of_a_failed_run_holds_the_value(command, tmp_path):
+def test_no_file_of_a_failed_run_contains_the_value(command, tmp_path):
     answer = command("data=csv", "data.path='${oc.env:MY_SECRET}'", MY_SECRET="hunter2xyz")
     assert answer.returncode == 2
     assert "data.path=${oc.env:MY_SECRET}: there is no such file" in answer.stderr

@@ -175,7 +175,7 @@ def composed_from(tmp_path):
         ("defaults: [/optimizer/sgd@hydra.callbacks.x]", "hydra.callbacks.x"),
     ],
 )
-def test_a_file_from_elsewhere_sets_no_key_that_acts(composed_from, text, key):
+def test_a_file_outside_conf_cannot_set_other_keys(composed_from, text, key):
     with pytest.raises(ValueError, match="a file must not set this for you") as caught:
         composed_from(text)
     assert key in str(caught.value)
@@ -193,7 +193,7 @@ def test_a_file_from_elsewhere_sets_no_key_that_acts(composed_from, text, key):
         "defaults: [override /hydra/sweeper: tune, override /hydra/sweeper/pruner: none]",
     ],
 )
-def test_a_file_from_elsewhere_may_describe_a_sweep(composed_from, text):
+def test_a_file_outside_conf_can_describe_a_sweep(composed_from, text):
     composed_from(text)
 
 

@@ -330,7 +330,7 @@ def trials_of(folder, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["none", "median"])
-def test_threads_and_one_by_one_are_the_same_study(command, tmp_path, pruner):
+def test_threads_and_the_basic_launcher_give_the_same_study(command, tmp_path, pruner):
     asked = [*QUICK, "hydra.sweeper.n_trials=15", f"hydra/sweeper/pruner={pruner}", "hydra.sweeper.study_name=n"]
     for launcher in ("basic", "threads"):
         answer = command(*asked, f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}")

@@ -41,7 +41,7 @@ def resumed(tmp_path, monkeypatch):
     return start
 
 
-def test_the_installed_program_runs_whatever_the_record_names(resumed):
+def test_resume_runs_the_installed_program_even_if_the_record_names_another(resumed):
     words, how = resumed(program="/elsewhere/evil.py", task=["seed=1,2"])
     assert words[:3] == [sys.executable, str(ROOT / "train.py"), "-m"]
     assert "cwd" not in how
@@ -49,9 +49,9 @@ def test_the_installed_program_runs_whatever_the_record_names(resumed):
 
 
 @pytest.mark.parametrize("override", ["trust=[os]", "hydra.job.env_set.PATH=/x", "--config-dir=/x", "data.cache=/x"])
-def test_an_override_that_acts_must_be_typed_again(resumed, override):
+def test_a_refused_override_must_be_typed_again(resumed, override):
     with pytest.raises(
-        ValueError, match="a file must not give for you. If you want them, type them: steepest resume s"
+        ValueError, match="a file must not set for you. If you want them, type them: steepest resume s"
     ):
         resumed(task=["seed=1,2", override])
     if not override.startswith("-"):
@@ -65,7 +65,7 @@ def test_only_overrides_of_the_sweep_can_be_typed(resumed):
 
 def test_a_sweep_is_resumed_in_the_folder_where_it_was_started(resumed, tmp_path):
     (tmp_path / "other").mkdir()
-    with pytest.raises(ValueError, match="the sweep was started in .*other, where its paths begin"):
+    with pytest.raises(ValueError, match="the sweep was started in .*other: run this command there"):
         resumed(folder=str(tmp_path / "other"))
     assert resumed(folder=str(tmp_path / "gone"))
 
@@ -78,7 +78,7 @@ def test_a_jobs_folder_that_is_not_below_the_sweep_is_refused(tmp_path, folder):
     state = json.loads((sweep / "sweep.json").read_text())
     state["jobs"][0]["folder"] = folder
     (sweep / "sweep.json").write_text(json.dumps(state))
-    with pytest.raises(ValueError, match="is not below|leads out of"):
+    with pytest.raises(ValueError, match="is not below|points outside"):
         Manifest.read(sweep)
 
 
@@ -88,7 +88,7 @@ def test_links_that_lead_out_are_refused_and_links_inside_are_fine(tmp_path):
     (sweep / "study.journal.lock").symlink_to(sweep / "study.journal")
     check_links(sweep)
     (sweep / "0" / "train.log").symlink_to(tmp_path / "victim")
-    with pytest.raises(ValueError, match=r"0/train.log is a link that leads out of"):
+    with pytest.raises(ValueError, match=r"0/train.log is a link that points outside"):
         Manifest.read(sweep)
 
 
@@ -134,6 +134,6 @@ def test_a_study_loads_the_state_of_cma_es_and_no_other_pickle(capsys):
     optimizer.tell([(optimizer.ask(), 1.0) for _ in range(optimizer.population_size)])
     copy = _cmaes.pickle.loads(_cmaes.pickle.dumps(optimizer))
     np.testing.assert_array_equal(copy._mean, optimizer._mean)
-    with pytest.raises(ValueError, match=r"names builtins.print, which is no state of CMA-ES"):
+    with pytest.raises(ValueError, match=r"names builtins.print, which is not part of a CMA-ES state"):
         _cmaes.pickle.loads(pickle.dumps(Payload()))
     assert capsys.readouterr().out == ""

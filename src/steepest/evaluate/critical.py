@@ -36,7 +36,7 @@ class Ending:
 
     Attributes:
         verdict: the kind of point.
-        gradient_norm, greatest_eigenvalue, smallest_eigenvalue: of the loss.
+        gradient_norm, greatest_eigenvalue, smallest_eigenvalue: of the loss at this point.
         positive_fraction, negative_fraction: shares of the eigenvalues above and below zero.
         exact: whether all eigenvalues were computed; if not, the fractions are estimates.
         attainable: the share of its value by which the loss could still fall, by the second-order model.

@@ -21,7 +21,7 @@ from steepest.nets.networks import forward
 from steepest.observe.figures import spaced
 from steepest.observe.theme import Theme, lay_out, plain, save
 
-POINTS, DOTS = 300, 1500  # points along the input's axis; maximum number of samples in a picture
+POINTS, DOTS = 300, 1500  # number of points along the input's axis, and maximum number of samples in a picture
 FRAMES, FRAME_MS, LAST_FRAME_MS = 30, 120, 840
 
 

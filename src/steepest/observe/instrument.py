@@ -82,7 +82,7 @@ class Instrument:
         return False
 
     def next_look(self, updates: int) -> int:
-        """The number of updates that can run before the next `look`; 0 to measure the next update."""
+        """Return the number of updates that can run before the next `look`, or 0 to measure the next update."""
         return NEVER
 
     def begin(self, view: View) -> None:
@@ -108,7 +108,7 @@ class Instrument:
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The state that lets a resumed run report the same as an uninterrupted one: plain data and tensors."""
+        """Return the state, as plain data and tensors. A resumed run needs it to report the same results."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

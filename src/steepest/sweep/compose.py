@@ -62,7 +62,7 @@ class Preview(NamedTuple):
     """What the sweep's record needs to know about a job before any job starts.
 
     Attributes:
-        sweep: the sweep's folder, as this job's config has it.
+        sweep: the sweep's folder in this job's config.
         subfolder: the job's folder, below the sweep's.
         plain: the job's resolved config, without the groups that cannot be resolved.
     """
@@ -303,7 +303,7 @@ def _marked(composed: DictConfig, leaves: dict[str, Any]) -> Marked | None:
         marked_folders = [str(task.hydra.sweep.dir), str(task.hydra.sweep.subdir)]
     except OmegaConfBaseException:
         return None
-    if "oc.env" in asked:  # the records keep the names of environment variables, not their values
+    if "oc.env" in asked:  # records contain the names of environment variables, not their values
         return None
     hydra["runtime"]["output_dir"] = next(marks)
     marked = Marked(

@@ -55,10 +55,11 @@ class Manifest:
 
     Attributes:
         folder: the sweep's folder.
-        command: how the sweep was started: program, working directory, and the overrides of the task and of Hydra.
+        command: the command that started the sweep: program, working directory, and the overrides for the task and
+            for Hydra.
         objective: the score that ranks its jobs.
-        config: the config without the varied values; a resumed sweep must have the same one.
-        jobs: by id.
+        config: the config without the varied values. A resumed sweep must have the same one.
+        jobs: id -> state of the job.
     """
 
     folder: Path
@@ -75,7 +76,7 @@ class Manifest:
         """Read the manifest in a sweep's folder.
 
         Raises:
-            ValueError: if the folder has no readable sweep.json, or leads out of itself.
+            ValueError: if the folder has no readable sweep.json, or has a link that points outside it.
         """
         path = folder / NAME
         if not path.exists():
@@ -98,13 +99,13 @@ class Manifest:
         return manifest
 
     def again(self, typed: Sequence[str]) -> list[str]:
-        """The overrides that start the sweep again.
+        """Return the overrides that start the sweep again.
 
         Args:
-            typed: the overrides of the sweep's command that only the user may give, as the user types them now.
+            typed: the user's overrides on the current command line. sweep.json may not set these by itself.
 
         Raises:
-            ValueError: if sweep.json has more of them, or if the sweep was started in another folder.
+            ValueError: if sweep.json has overrides that the user must type, or was written in another folder.
         """
         path, recorded = self.folder / NAME, []
         for key in ("task", "hydra"):
@@ -118,11 +119,13 @@ class Manifest:
             raise ValueError(f"the sweep was not started with {', '.join(more)}: to continue it, {command}")
         if any(override not in typed for override in refused_overrides(recorded)):
             raise ValueError(
-                f"{path} has overrides that a file must not give for you. If you want them, type them: {command}"
+                f"{path} has overrides that a file must not set for you. If you want them, type them: {command}"
             )
         started = Path(str(self.command.get("folder")))
         if started.is_dir() and not started.samefile(Path.cwd()):
-            raise ValueError(f"the sweep was started in {started}, where its paths begin: run this command there")
+            raise ValueError(
+                f"the sweep was started in {started}: run this command there, because its paths are relative"
+            )
         return recorded
 
     def write(self) -> None:
@@ -211,7 +214,7 @@ def of_task(overrides: Iterable[str]) -> list[str]:
 
 
 def remove_attempt(sweep: Path, job: JobState) -> None:
-    """Remove the folder of a job's earlier attempt, which `begin_job` marked as this job's."""
+    """Remove the folder of a job's earlier attempt. `begin_job` wrote the job's id into this folder."""
     folder = sweep / str(job.folder)
     start, problem = read_record(folder / "job.json")
     if problem or (start and start.get("overrides") == job.overrides):

@@ -95,7 +95,7 @@ def again(row: Row, command: dict[str, Any]) -> str:
 
 
 def legible(override: str) -> str:
-    """An override without Hydra's backslashes before single spaces between words, which it reads the same without."""
+    """Remove Hydra's optional backslashes before single spaces between words of an override."""
     return re.sub(r"(?<=\w)\\ (?=\w)", " ", override)
 
 
@@ -215,7 +215,7 @@ class Results:
         return found if row["status"] == "finished" and found is not None and math.isfinite(found) else None
 
     def worse(self, score: float | None) -> float:
-        """A sort key that is larger for a worse objective, and largest without one."""
+        """Return a sort key that is larger for a worse objective, and largest without an objective."""
         return math.inf if score is None else -score if self.higher else score
 
     @cached_property

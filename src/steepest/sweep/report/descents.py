@@ -18,7 +18,7 @@ from steepest.sweep.report.scales import DECADES, KeyAxis, ObjectiveScale, log_t
 from steepest.sweep.results import Results, Row, Setting, value
 
 POINTS = 200  # of a curve
-MAX_CURVES = 400  # see `some`
+MAX_CURVES = 400  # maximum number of curves, see `some`
 COLOURED, BANDS, SEEN = 8, 24, 8  # groups of a key's values; settings with bands, and those visible at first
 # Colours that colour-blind readers can tell apart, on light and dark backgrounds.
 BLUE_TO_ORANGE = ["#1a85d6", "#8f74c9", "#c0639b", "#d9601a"]
