@@ -57,7 +57,7 @@ def found_names(code: str) -> list[tuple[int, str, str]]:
 
 
 def definitions(code: str) -> Iterator[tuple[int, str]]:
-    """(line, name as words) of every function and class."""
+    """Yield (line, name as words) for every function and class."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             yield node.lineno, node.name.replace("_", " ")

@@ -294,7 +294,7 @@ def test_an_error_in_any_hook_ends_the_sweep(tmp_path, monkeypatch, hook):
     assert exit_code(caught.value) == 1
 
 
-def test_a_users_error_in_a_hook_is_one_message_and_exit_code_2(sweep):
+def test_a_users_error_in_a_hook_gives_one_message_and_exit_code_2(sweep):
     with pytest.raises(OmegaConfBaseException) as caught:
         sweep([["a=1"]], {}, objective="${nosuch}")
     assert "nosuch" in explain(caught.value)

@@ -92,7 +92,7 @@ def test_a_damaged_sweep_json_is_one_message_and_exit_code_2(tmp_path):
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_a_sweep_json_without_its_overrides_is_one_message_and_exit_code_2(tmp_path):
+def test_a_sweep_json_without_its_overrides_gives_one_message_and_exit_code_2(tmp_path):
     state = {
         "command": {"program": "x", "folder": str(tmp_path), "task": "seed=1"},
         "objective": "val/mse",

@@ -34,7 +34,7 @@ def score(asked):
 
 
 class Jobs:
-    """A fake launcher: jobs report two epochs and return a score from `score`; the jobs in `dies` are killed."""
+    """A fake launcher. Jobs report two epochs and return a score from `score`. The jobs in `dies` are killed."""
 
     def __init__(self, score=score, dies=()):
         self.score, self.dies = score, dies
@@ -198,7 +198,7 @@ def record(folder, jobs):
 
 
 class Known(Jobs):
-    """A fake launcher with the sweep's record: it does not run finished jobs again."""
+    """A fake launcher with the sweep's record, which does not run finished jobs again."""
 
     def __init__(self, before):
         super().__init__()
