@@ -76,7 +76,7 @@ def test_gradcheck_fails_if_a_gradient_is_wrong(monkeypatch, capsys, caplog):
         (["gradcheck", "--entries", "-1"], "Invalid value"),
     ],
 )
-def test_an_error_of_the_user_is_one_message_and_exit_code_2(steepest, arguments, message):
+def test_an_error_of_the_user_gives_one_message_and_exit_code_2(steepest, arguments, message):
     answer = steepest(*arguments)
     assert answer.returncode == 2
     assert message in answer.stderr

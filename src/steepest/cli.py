@@ -1,4 +1,7 @@
-"""The `steepest` command. It only reads arguments and prints; the packages do the work. No torch at import."""
+"""The `steepest` command. It only reads arguments and prints; the packages do the work.
+
+Importing this module does not import torch.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What `train.py` does with a composed config: one run, alone or as a job of a sweep; resuming; error messages.
 
-No torch at import, so that `python train.py --help` is fast.
+Importing this module does not import torch, so that `python train.py --help` is fast.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool
         raise ValueError(
             f"resume={config.resume}: this folder has no config.yaml, so it contains no run; give the folder of a run"
         )
-    # The user says what to trust, not the folder, which may come from elsewhere.
+    # Only the command line can set `trust`, because the folder may be another person's.
     return run(resumed_config(folder, overrides), folder, overrides, resume=True, trust=list(config.trust))
 
 
@@ -204,7 +204,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
     """The run's own config with the user's overrides.
 
     Raises:
-        ValueError: for an override that the numbers so far depend on.
+        ValueError: for an override on which the earlier results depend.
     """
     path = folder / "config.yaml"
     try:

@@ -73,7 +73,7 @@ CONFIG = {
 
 @pytest.mark.parametrize("name", CONFIG)
 @pytest.mark.parametrize("where", ["repository", "environment", "home"])
-def test_git_runs_no_program_that_a_configuration_names(repository, tmp_path, monkeypatch, name, where):
+def test_git_does_not_start_a_program_that_a_configuration_names(repository, tmp_path, monkeypatch, name, where):
     folder, marker = repository
     programs = tmp_path / "bin"
     programs.mkdir()

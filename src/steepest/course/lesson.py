@@ -56,7 +56,7 @@ class Lesson(Callback):
     """Teaches a lesson when its run or sweep has ended.
 
     Args:
-        name: the name of the lesson (`catalogue.COURSE`); None for other experiments.
+        name: the name of the lesson (`catalogue.COURSE`), or None for other experiments.
     """
 
     def __init__(self, name: str | None = None) -> None:

@@ -197,7 +197,7 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
 
 
 def _boundaries(dates: pd.DatetimeIndex, split: list) -> list[pd.Timestamp | None]:
-    """The first days of val and of test; None if the data end before that day."""
+    """Return the first days of val and of test, or None if the data end before that day."""
     if len(split) == 2:
         return [pd.Timestamp(str(s)) for s in split]
     days = dates if dates.is_monotonic_increasing and dates.is_unique else dates.unique().sort_values()

@@ -42,7 +42,7 @@ class Ending:
         attainable: the share of its value by which the loss could still fall, by the second-order model.
         step: the optimizer's step size.
         stability_limit: above this step size, plain gradient descent leaves a minimum of this curvature:
-            2 / lambda_max (times 1 + momentum with momentum); None without positive curvature.
+            2 / lambda_max (times 1 + momentum with momentum), or None without positive curvature.
         samples: the number of training samples in the loss.
     """
 

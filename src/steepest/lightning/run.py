@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def objective(self) -> float | None:
-        """The objective at the best epoch; None if the run did not finish."""
+        """Return the objective at the best epoch, or None if the run did not finish."""
         return self.metrics["objective"]["value"] if self.metrics["status"] == "finished" else None
 
 
@@ -291,12 +291,12 @@ def _stop_and_callbacks(checked: Checked, alone: bool) -> tuple[Epochs, list[Cal
 
 
 def _instrument(instruments: Mapping[str, Instrument], kind: type[One]) -> One | None:
-    """The instrument of this class; None if the run has none."""
+    """Return the instrument of this class, or None if the run has none."""
     return next((i for i in instruments.values() if isinstance(i, kind)), None)
 
 
 def _already_finished(state: dict[str, Any], rule: Epochs, most: int | None, folder: Path) -> Outcome | None:
-    """The outcome of a run that has nothing left to do; None if it can continue."""
+    """Return the outcome of a run that has nothing left to do, or None if it can continue."""
     kept, run_json = state["callbacks"].get(TRACKER), read_json(folder / "run.json")
     metrics = read_json(folder / "metrics.json")
     if kept is None or run_json.get("status") != "finished" or metrics.get("status") != "finished":

@@ -47,7 +47,7 @@ class OneInput:
 
 
 def one_input(windows: Windows, x_ND: torch.Tensor, y_NH: torch.Tensor) -> OneInput | None:
-    """The samples of a function of one input; None where one plot cannot show the function."""
+    """Return the samples of a function of one input, or None if one plot cannot show the function."""
     plain = windows.transform == "level" and not windows.relative and not windows.classes
     if not plain or windows.inputs != 1 or windows.outputs != 1 or len(windows.names) > 1:
         return None

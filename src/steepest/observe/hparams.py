@@ -43,7 +43,7 @@ def hyperparameters(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str
         overrides: what the user typed; all jobs of a sweep have the same keys.
 
     Returns:
-        Numbers and words; None for a key that the config does not have.
+        Numbers and words, or None for a key that the config does not have.
     """
     flat: dict[str, Any] = {"seed": plain["seed"]}
     for group in ("data", "model", "optimizer", "scheduler", "stop", "trainer"):

@@ -31,11 +31,11 @@ class View:
         network, loss, optimizer: of the run; an instrument may change parameters only at the end of an epoch.
         windows: the data, on the device and in the precision of training.
         batches: the number of updates in a complete epoch.
-        epochs_limit, updates_limit: the maximum number of epochs and updates of the run; None for no limit.
+        epochs_limit, updates_limit: the maximum number of epochs and updates of the run, or None for no limit.
         engine: what computes the updates: ``kernel``, ``textbook`` or ``autograd``.
-        sink: the event file; None without a logger, and in all processes except the first.
+        sink: the event file. It is None without a logger and in all processes except the first.
         world: the number of processes that train together.
-        clip: clips gradients in place as the run does; None if the run does not.
+        clip: a function that clips gradients in place as the run does, or None if the run does not.
         updates, epochs, samples: done so far; an epoch that was cut short counts.
         batch: the number of samples in the last update.
         seen: during `look`, the batch's inputs, its targets, and its mean loss before the update.

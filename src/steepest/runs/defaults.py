@@ -1,4 +1,6 @@
-"""Defaults of `data.window` and `data.relative_to_last`: they depend on the model and on a sweep. No torch.
+"""Defaults of `data.window` and `data.relative_to_last`: they depend on the model and on a sweep.
+
+This module does not import torch.
 
 A single run of a linear model is the line y = a x + b on today's price. Everything else gets inputs from which it can
 predict prices that it has never seen: a net cannot extrapolate a price level. All jobs of a sweep get the same inputs,

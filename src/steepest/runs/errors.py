@@ -1,4 +1,4 @@
-"""Error messages for users, and exit codes. No torch."""
+"""Turns errors into messages for users and exit codes. This module does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading and writing the small files of a record. No torch."""
+"""Reads and writes the small files of a record. This module does not import torch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """All uses of Hydra's private interfaces.
 
 Each use says why it is needed. `tests/runs/test_hydra_internals.py` tests each one, and fails with a clear message if
-an upgrade of Hydra breaks it. No torch.
+an upgrade of Hydra breaks it. This module does not import torch.
 """
 
 from __future__ import annotations

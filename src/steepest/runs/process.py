@@ -1,4 +1,7 @@
-"""Properties of a process: cores, folder, memory and warnings; and its end when the sweep ends. No torch at import."""
+"""Reads a process's cores, folder and memory, filters its warnings, and ends it when the sweep ends.
+
+Importing this module does not import torch.
+"""
 
 from __future__ import annotations
 

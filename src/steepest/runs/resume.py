@@ -38,7 +38,7 @@ def check_config(folder: Path, before: Mapping[str, Any], config: Mapping[str, A
     if changed := changed_keys(before, now):
         pairs = [f"{key}={_value(now, key)} (it was {_value(before, key)})" for key in changed[:5]]
         raise ValueError(
-            f"resume={folder}: the config has changed since the checkpoint was written, and the numbers depend on it: "
+            f"resume={folder}: the config has changed since the checkpoint was written, and the results depend on it: "
             f"{', '.join(pairs)}. Restore config.yaml, or start a new run"
         )
 

@@ -114,7 +114,7 @@ def _targets(node: Any, where: str) -> Iterator[tuple[str, str]]:
 
 @cache  # an unknown path is slow to look up
 def _imported(path: str) -> Any:
-    """The object at a dotted path; None if it does not exist."""
+    """Return the object at a dotted path, or None if it does not exist."""
     if path in (plugins := Plugins.instance().class_name_to_class):
         return plugins[path]
     parts = path.split(".")

@@ -1,4 +1,6 @@
-"""sweep.json: a sweep's command and the state of each of its jobs, on disk before the first job starts. No torch.
+"""sweep.json: a sweep's command and the state of each of its jobs, on disk before the first job starts.
+
+This module does not import torch.
 
 Each job's process writes the job's records: job.json when it starts, run.json and metrics.json when it ends. The
 manifest collects them, so a sweep whose process was killed can still be read and continued.
@@ -33,7 +35,7 @@ class JobState:
         id: a hash of the overrides: equal overrides have equal ids.
         overrides: the job's, without Hydra's.
         status: waiting, running, finished or failed.
-        folder: the job's folder, below the sweep's; None if it is not known yet.
+        folder: the job's folder, below the sweep's, or None if it is not known yet.
         objective: the score of a finished job.
         error: why a failed job failed.
     """
@@ -140,7 +142,7 @@ class Manifest:
         Args:
             overrides: each job's overrides.
             first: the number of the first job; new jobs are numbered from there.
-            subdir: the pattern of the jobs' folders, where ``{}`` stands for the number; None if not known yet.
+            subdir: the pattern of the jobs' folders, where ``{}`` stands for the number, or None if not known yet.
         """
         states: list[JobState] = []
         for number, job_overrides in enumerate(overrides, start=first):

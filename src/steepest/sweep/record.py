@@ -49,7 +49,7 @@ class SweepRecord(Callback):
     """Keeps sweep.json and results.csv up to date, from before the first job starts until the last one ends.
 
     Attributes:
-        manifest: the manifest of the sweep that this process runs; None in the process of a job.
+        manifest: the manifest of the sweep that this process runs, or None in the process of a job.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,7 @@
-"""The search space of a tuned sweep: Hydra's override syntax to Optuna's distributions and back. No torch."""
+"""The search space of a tuned sweep: Hydra's override syntax to Optuna's distributions and back.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens and checks the Optuna study of a sweep, and summarizes it. No torch."""
+"""Opens and checks the Optuna study of a sweep, and summarizes it. This module does not import torch."""
 
 from __future__ import annotations
 

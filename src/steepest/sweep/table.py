@@ -1,4 +1,7 @@
-"""The table printed at the end of a sweep: the best objective on top; over seeds, a row per setting. No torch."""
+"""The table printed at the end of a sweep: the best objective on top; over seeds, a row per setting.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 

@@ -214,13 +214,13 @@ def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     other = [n for n in numeric if normalised(n) in OTHERS or ((p := _phrase_and_ticker(n)) and p[0] in OTHERS)]
     mixed = [n for n in numeric if shares[n] < 0.5]
     if other or mixed:
-        what = f"{other[:3]} does not have the name of a price" if other else f"{mixed[:3]} contains numbers and text"
+        what = f"{other[:3]} is not a price" if other else f"{mixed[:3]} contains numbers and text"
         faults.fail(
-            f"no column has the name of a price, and {what}: name the price with data.value=COLUMN, one of {shown}"
+            f"no column has a known price name, and {what}: name the price with data.value=COLUMN, one of {shown}"
         )
     if not table.header_line and all(n.isdecimal() for n in names) and len(numeric) > 1:
         faults.fail(
-            f"has no header, and several columns hold numbers: give the position of each, as in data.header=false "
+            f"has no header, and several columns contain numbers: give the position of each, as in data.header=false "
             f"data.date={table.names.index(next(n for n in table.names if n not in names))} data.value={numeric[-1]}; "
             f"the columns are {shown}, first row "
             f"{shortened(list(table.sample.slice(0, 1).to_pylist()[0].values()), 200)}"
@@ -230,8 +230,8 @@ def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     for (small, first), (large, second) in pairwise(order):
         if large / small > GAP:
             faults.fail(
-                f"no column has the name of a price, and the columns differ in size, '{first}' is about {small:g} and "
-                f"'{second}' about {large:g}: name the price with data.value=COLUMN, or the series with "
+                f"no column has a known price name, and the sizes differ, '{first}' is about {small:g} and "
+                f"'{second}' is about {large:g}: name the price with data.value=COLUMN, or the series with "
                 f"data.series=[...], from {shown}"
             )
     return numeric

@@ -226,7 +226,7 @@ def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
 
 
 def _cell(factor: float, score: float) -> str:
-    """The text in a cell: the score times a factor; empty if no job of these values finished."""
+    """Format a cell's score times a factor. The text is empty if no job with these values finished."""
     return "" if np.isnan(score) else f"{factor * score:#.4g}".rstrip(".")
 
 

@@ -74,7 +74,7 @@ class KeyAxis:
 
     @property
     def ticks(self) -> dict[str, str]:
-        """The values that the axis labels; empty if they are too many numbers."""
+        """Return the values that the axis labels, or none if they are too many numbers."""
         if self.kind != "category" and len(self.labels) > TICKS:
             return {}
         return {text: tick(text) for text in self.labels[:: math.ceil(len(self.labels) / MAX_TICKS)]}
