@@ -102,7 +102,7 @@ def show_data(
         typer.Option(metavar="FILE", help="Parquet file to write the checked prices to", show_default=False),
     ] = None,
 ) -> None:
-    """Show how a file of prices is read: dates, price, series, gaps, glitches, first and last rows. Trains nothing."""
+    """Show how a price file is read, without training: dates, series, gaps, suspicious prices, first and last rows."""
     from dataclasses import fields
 
     import yaml

@@ -8,6 +8,6 @@ from annotated_types import Ge, Gt, Interval
 
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]  # the range that NumPy, PyTorch and Lightning accept
 Count = Annotated[int, Ge(1)]
-Rows = Annotated[int, Interval(ge=3, le=10_000_000)]  # of generated data
+Rows = Annotated[int, Interval(ge=3, le=10_000_000)]  # number of rows of generated data
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]

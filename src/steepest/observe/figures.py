@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
 
-# The colours of the course's pictures.
+# Colours for the pictures of the course.
 BLACK, ORANGE, BLUE, GREEN, RED = LIGHT.ink, LIGHT.orange, LIGHT.blue, LIGHT.green, LIGHT.red
 LABELLED = 8  # lines are labelled only if a panel has at most this number
 NAMES = {"mse": "Mean squared error", "mae": "Mean absolute error", "huber": "Huber loss"}
@@ -162,7 +162,7 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
         title = f"The parameters were halfway to their final values after {half:,} of {whole}"
     else:
         title = f"After {whole}, the parameters have their initial values"
-    early = 0 < half < updates[-1] / 20  # a linear axis would show this part too narrow
+    early = 0 < half < updates[-1] / 20  # on a linear axis, this part would be too narrow
     with theme.active():
         figure = theme.sheet(title, min(1.9 * len(names), 8) + 1.1)
         rows = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]

@@ -1,4 +1,4 @@
-"""Defaults of `data.window` and `data.relative_to_last`: they depend on the model and on a sweep.
+"""Sets the defaults of `data.window` and `data.relative_to_last`, which depend on the model and on a sweep.
 
 This module does not import torch.
 

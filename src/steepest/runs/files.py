@@ -60,7 +60,7 @@ class Metrics:
 
 @dataclass
 class JobFacts:
-    """job.json."""
+    """The content of job.json."""
 
     job: int = 0
     started: str = ""

@@ -1,4 +1,4 @@
-"""Commands printed for the user, quoted so that they can be pasted into a shell. This module does not import torch.
+"""Quotes printed commands so that users can paste them into a shell. This module does not import torch.
 
 Three programs parse a value on its way into the config: the shell, Hydra's override grammar, and OmegaConf, which
 resolves ``${...}``. Each needs its own quoting.

@@ -1,4 +1,4 @@
-"""Dataclasses with the keys of those config groups whose constructors need Lightning.
+"""Defines dataclasses with the keys of the config groups whose constructors need Lightning.
 
 This module does not import torch.
 

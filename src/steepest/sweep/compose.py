@@ -59,7 +59,7 @@ class Planned:
 
 
 class Preview(NamedTuple):
-    """What the sweep's record needs to know about a job before any job starts.
+    """The facts about a job that the sweep's record needs before any job starts.
 
     Attributes:
         sweep: the sweep's folder in this job's config.

@@ -1,4 +1,4 @@
-"""sweep.json: a sweep's command and the state of each of its jobs, on disk before the first job starts.
+"""Writes and reads sweep.json: a sweep's command and the state of each job. It exists before the first job starts.
 
 This module does not import torch.
 

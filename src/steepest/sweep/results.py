@@ -1,4 +1,4 @@
-"""A sweep's results: one row per job, the varied keys, the ranking, and settings over their seeds.
+"""Collects a sweep's results: one row per job, the varied keys, the ranking, and the statistics over seeds.
 
 This module does not import torch.
 

@@ -1,4 +1,4 @@
-"""The search space of a tuned sweep: Hydra's override syntax to Optuna's distributions and back.
+"""Converts the search space of a tuned sweep between Hydra's override syntax and Optuna's distributions.
 
 This module does not import torch.
 """

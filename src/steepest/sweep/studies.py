@@ -1,4 +1,4 @@
-"""Opens and checks the Optuna study of a sweep, and summarizes it. This module does not import torch."""
+"""Opens, checks and summarises the Optuna study of a sweep. This module does not import torch."""
 
 from __future__ import annotations
 

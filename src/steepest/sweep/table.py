@@ -1,4 +1,4 @@
-"""The table printed at the end of a sweep: the best objective on top; over seeds, a row per setting.
+"""Prints the table at the end of a sweep, with the best objective on top. If the seed varies, a row is a setting.
 
 This module does not import torch.
 """

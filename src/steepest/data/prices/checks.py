@@ -120,7 +120,7 @@ def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str])
     at = np.flatnonzero(bad_T)
     span = f"{rows.day(at[0])}" + (f" to {rows.day(at[-1])}" if len(at) > 1 else "")
     if missing == "error":
-        return rows  # reported by `report_missing`
+        return rows  # `_missing_faults` reports them
     if missing == "forward_fill":
         filled = pd.DataFrame(np.where(rows.kind_TF != 0, np.nan, rows.value_TF)).ffill().to_numpy()
         if np.isnan(filled[0]).any():

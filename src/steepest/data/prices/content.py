@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from steepest.data.faults import did_you_mean, shortened
 
-LIMIT = 256 * 2**20  # bytes of text in memory; a larger file is read from disk, if it is not compressed
+LIMIT = 256 * 2**20  # maximum number of bytes of text in memory
 LARGE = 64 * 2**20  # a plain file with more bytes is read from disk
 HEAD = 2**18  # the file type is found from this number of bytes at its start
 ROWS_PER_BYTE = 50  # a Parquet file with more rows per byte is refused

@@ -25,7 +25,7 @@ _LEVELS = {"", "price", "ticker", "tickers", "attributes", "symbol", "symbols"}
 @dataclass(frozen=True)
 class Layout:
     separator: str
-    skip: int  # lines before the first row of data
+    skip: int  # number of lines before the first data row
     header: list[list[str]]
     width: int
     header_line: int
@@ -110,7 +110,7 @@ def _shape(records: list[tuple[int, list[str]]]) -> tuple[int, float, bool]:
 def _header(
     records: list[tuple[int, list[str]]], width: int, header: bool | None
 ) -> tuple[int, list[tuple[int, list[str]]]]:
-    """The index of the first data record, and the header records above it."""
+    """Return the index of the first data record, and the header records above it."""
     after = len(records) // (4 if len(records) > 12 else 2)
     body = [cells for _, cells in records[after:] if len(cells) == width] or [records[-1][1]]
     kinds = [_kind([cells[i] for cells in body[:60]]) for i in range(width)]

@@ -12,7 +12,7 @@ Short = Literal["error", "drop"]
 
 @dataclass(kw_only=True)
 class PriceOptions:
-    """How to read a file of prices. The fields are keys of `data=csv` and keyword arguments of `read_prices`.
+    """Options for reading a price file. The fields are keys of `data=csv` and keyword arguments of `read_prices`.
 
     Attributes:
         date: the name or position of the date column. Positions start at 0. None: detected by its name or its contents.

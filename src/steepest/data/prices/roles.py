@@ -23,12 +23,12 @@ from steepest.data.prices.numbers import read_numbers, share_of_numbers
 from steepest.data.prices.table import Table
 from steepest.data.prices.words import CLOCKS, DATES, IDS, NO_TICKER, OTHERS, RANK, normalised
 
-GAP = 300  # in a file with one column per series, sorted by typical size: the maximum ratio of two neighbours
+GAP = 300  # maximum ratio of typical prices of two series in a wide file, after the series are sorted by price
 
 
 @dataclass
 class Roles:
-    """How each column is used.
+    """The columns for the dates, the series names and the prices.
 
     Attributes:
         date: the date column.
@@ -36,7 +36,7 @@ class Roles:
         id: the column of series names, or None if each series has its own column.
         values: the price columns.
         series: the series name for each price column.
-        why: how the price columns were found.
+        why: the reason why these are the price columns.
     """
 
     date: str
@@ -159,7 +159,7 @@ def _id_column(table: Table, taken: set[str | None]) -> str | None:
 
 
 def _by_name(names: list[str], faults: Faults) -> tuple[list[str], dict[str, str]] | None:
-    """The price columns and the name of each series, found by column names. Returns None if no name is known."""
+    """Find the price columns and their series names by column names. Returns None if no name is known."""
     split = {name: _phrase_and_ticker(name) for name in names}
     tickers = [ticker.casefold() for found in split.values() if found and (ticker := found[1])]
     prices: dict[int, dict[str, str]] = {}

@@ -10,13 +10,13 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split("|")]
 
 
-DATES = _words(  # in this order
+DATES = _words(  # in order of preference
     "date | datetime | date time | datum | fecha | data | 日期 | 日付 | 날짜 | trade date | trading date | "
     "trading day | observation date | timestamp | time | day | time stamp | gmt time | local time | "
     "open time | as of date | jour | tag | zeit | period | month | quarter | year"
 )
 CLOCKS = _words("time | zeit | uhrzeit | hora | heure | ora | 时间 | 時刻")
-IDS = _words(  # in this order
+IDS = _words(  # in order of preference
     "ticker | symbol | series | asset | name | id | tic | ts code | stock code | code | instrument | "
     "isin | security | 代码 | 股票代码 | 銘柄"
 )
