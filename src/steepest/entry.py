@@ -9,7 +9,6 @@ import atexit
 import gc
 import logging
 import os
-import shutil
 import sys
 import traceback
 import warnings
@@ -29,6 +28,7 @@ from yaml import YAMLError
 from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
+from steepest.runs.claim import CONFIG, LOCAL_RANK, Claim, claim_run, contains_run
 from steepest.runs.conf import conf_folder
 from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import (
@@ -42,7 +42,7 @@ from steepest.runs.errors import (
     run_program,
     say_or_raise,
 )
-from steepest.runs.files import check_links, read_json, unreadable
+from steepest.runs.files import read_json, unreadable
 from steepest.runs.hydra_internals import raise_errors_of_callbacks
 from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import end_with, remember_interrupts
@@ -92,11 +92,15 @@ def job(config: DictConfig) -> float:
 def _job(config: DictConfig) -> float:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    if config.resume:
-        try:
-            check_links(folder)
-        except ValueError as error:  # nothing has been written yet, not even the log
-            say_or_raise(error)
+    if os.environ.get(LOCAL_RANK, "0") != "0":
+        return _in_folder(config, folder, None)
+    with claim_run(folder, resume=bool(config.resume)) as claim:
+        return _in_folder(config, folder, claim)
+
+
+def _in_folder(config: DictConfig, folder: Path, claim: Claim | None) -> float:
+    """Run a job in its folder. `claim` is None in the processes that Lightning starts."""
+    hydra = HydraConfig.get()
     typed: Any = OmegaConf.to_container(hydra.overrides, resolve=False)  # records contain ${oc.env:NAME} as typed
     overrides = [str(o) for o in typed["task"] if not str(o).startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
@@ -114,9 +118,9 @@ def _job(config: DictConfig) -> float:
         # The traceback goes to the run's log; the screen shows one message.
         logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
         if not sweep:
-            if exit_code(error) == BAD_INPUT and not int(os.environ.get("LOCAL_RANK", "0")):
-                _remove_refused(folder, hydra)
-            elif explain(error) is not None and _run_began(str(folder)):
+            if exit_code(error) == BAD_INPUT and claim is not None:
+                _remove_refused(claim, hydra)
+            elif explain(error) is not None and contains_run(folder):
                 log.error("The run stopped. To continue it when the following is fixed: %s", resume_run_command(folder))
             raise
         message = described(error)
@@ -124,7 +128,7 @@ def _job(config: DictConfig) -> float:
         lines = traceback.format_exception(error)
         failed(config, folder, Path(hydra.sweep.dir), _single_run(overrides, config), message, lines)
         return lost
-    if int(os.environ.get("LOCAL_RANK", "0")):
+    if claim is None:
         return lost
     metrics = outcome.metrics
     if outcome.evaluation is not None:
@@ -183,10 +187,6 @@ def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool
         return run(config, folder, overrides, alone=not sweep)
     if sweep:
         raise ValueError("resume= continues one run: leave out -m")
-    if not _run_began(config.resume):
-        raise ValueError(
-            f"resume={config.resume}: this folder has no config.yaml, so it contains no run; give the folder of a run"
-        )
     # Only the command line can set `trust`, because the folder may be another person's.
     return run(resumed_config(folder, overrides), folder, overrides, resume=True, trust=list(config.trust))
 
@@ -206,7 +206,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
     Raises:
         ValueError: for an override on which the earlier results depend.
     """
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     try:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
@@ -238,22 +238,12 @@ def _lost(config: DictConfig) -> float:
     return worst("")
 
 
-def _remove_refused(folder: Path, hydra: HydraConf) -> None:
-    """Remove the folder of a run that was refused before its first checkpoint, if it contains no other files."""
-    written = (str(hydra.output_subdir), f"{hydra.job.name}.log", "run.json", "config.yaml", "events.out.tfevents.")
-    if not all(path.name.startswith(written) for path in folder.iterdir()):
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    here = Path(hydra.runtime.cwd)  # with hydra.job.chdir, the current folder may be another one
-    with suppress(OSError):  # the folder has other runs
-        for parent in folder.parents:
-            if parent != here and parent.is_relative_to(here):
-                parent.rmdir()
-
-
-def _run_began(resume: str | None) -> bool:
-    """Return whether this folder contains a run that can be resumed."""
-    return bool(resume) and (Path(str(resume)) / "config.yaml").exists()
+def _remove_refused(claim: Claim, hydra: HydraConf) -> None:
+    """Remove the folder of a run that was refused before its first checkpoint, if the run created it."""
+    written = {str(hydra.output_subdir), f"{hydra.job.name}.log", "run.json", CONFIG, claim.path.name}
+    names = {path.name for path in claim.folder.iterdir() if not path.name.startswith("events.out.tfevents.")}
+    if names <= written:
+        claim.remove()
 
 
 def _groups() -> str:
@@ -267,10 +257,12 @@ def _groups() -> str:
 
 
 # These lines are at module level because the other processes of a launcher need them.
-# A resumed run stays in its folder and keeps its .hydra. (The job refuses a folder without a run: Hydra would lose the
-# message of an error in a resolver.)
-OmegaConf.register_new_resolver("run_dir", lambda resume, new: resume if _run_began(resume) else new, replace=True)
-OmegaConf.register_new_resolver("output_subdir", lambda resume: None if _run_began(resume) else ".hydra", replace=True)
+# A resumed run stays in its folder and keeps its .hydra. (`RunFolder` refuses a folder without a run: Hydra would lose
+# the message of an error in a resolver.)
+OmegaConf.register_new_resolver("run_dir", lambda resume, new: resume if contains_run(resume) else new, replace=True)
+OmegaConf.register_new_resolver(
+    "output_subdir", lambda resume: None if contains_run(resume) else ".hydra", replace=True
+)
 OmegaConf.register_new_resolver("groups", _groups, replace=True)
 raise_errors_of_callbacks()
 # Files in conf/hydra/launcher have the names of the plugins' schemas on purpose: Hydra merges the two.

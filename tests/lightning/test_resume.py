@@ -333,6 +333,50 @@ def test_an_edited_config_is_refused_if_the_results_depend_on_the_change(train, 
     assert files_of(folder) == before
 
 
+def test_another_value_of_an_environment_variable_is_refused_if_the_results_depend_on_it(train, monkeypatch):
+    monkeypatch.setenv("MY_RATE", "0.01")
+    _, folder = train("model=linear_manual", *DATA[:-1], "stop.epochs=1", "optimizer.lr=${oc.env:MY_RATE}")
+    before = files_of(folder)
+    monkeypatch.setenv("MY_RATE", "0.02")
+    with pytest.raises(ValueError, match="environment variable MY_RATE has another value"):
+        train("stop.epochs=2", resume=True)
+    assert files_of(folder) == before
+    monkeypatch.setenv("MY_RATE", "0.01")
+    train("stop.epochs=2", resume=True)
+
+
+@pytest.mark.parametrize("record", ["kept", "removed"])
+def test_changed_data_and_another_number_of_processes_are_refused_even_without_the_record(train, tmp_path, record):
+    prices = tmp_path / "prices.csv"
+    days = pd.bdate_range("2020-01-01", periods=200).astype(str)
+    pd.DataFrame({"date": days, "close": range(100, 300)}).to_csv(prices, index=False)
+    options = "model=linear", "data=csv", f"data.path={prices}", "stop.epochs=1"
+    _, folder = train(*options)
+    if record == "removed":
+        (folder / "run.json").unlink()
+    before = files_of(folder)
+    with pytest.raises(ValueError, match="trainer.devices starts 2 processes, but 1 trained the run so far"):
+        train("stop.epochs=2", "trainer.devices=2", "trainer.strategy=ddp", resume=True)
+    prices.write_text(prices.read_text().replace(",150\n", ",151\n"))
+    with pytest.raises(ValueError, match="the data have changed since the run started"):
+        train("stop.epochs=2", resume=True)
+    assert files_of(folder) == before
+
+
+def test_a_resumed_run_removes_only_its_own_unfinished_files(train):
+    _, folder = train("model=linear_manual", *DATA[:-1], "stop.epochs=1")
+    own = ["run.json.123.part", "checkpoints/last.ckpt.7.part", "events.5.part", "predictions.csv.9.part"]
+    users = ["notes.part", "run.json.part", "figures/mine.1.part", "data/prices.csv.1.part", "draft.1.part"]
+    for name in (*own, *users):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+    (folder / "metrics.json.5.part").mkdir()
+    train("stop.epochs=2", resume=True)
+    assert [name for name in own if (folder / name).exists()] == []
+    assert [name for name in users if not (folder / name).exists()] == []
+    assert (folder / "metrics.json.5.part").is_dir()
+
+
 def test_a_new_version_of_a_package_that_computes_results_is_noted(train, caplog):
     _, folder = train("model=linear_manual", *DATA[:-1], "stop.epochs=1")
     record = json.loads((folder / "run.json").read_text())

@@ -407,16 +407,6 @@ def test_a_refused_run_does_not_look_finished(train, tmp_path, overrides, messag
     assert json.loads((folder / "run.json").read_text())["status"] == "failed"
 
 
-def test_a_folder_holds_one_run(train, tmp_path):
-    from steepest.lightning.run import run
-
-    train("debug=quick")
-
-    with pytest.raises(ValueError, match="already contains a run. To continue it: python train.py resume="):
-        run(composed("debug=quick"), tmp_path / "run", [])
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
-
-
 def test_an_empty_part_is_skipped_and_noted_in_the_record(train):
     outcome, folder = train("data=line", "data.split=[0.8,0,0.2]", "stop.epochs=2")
     run = json.loads((folder / "run.json").read_text())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from steepest.runs import checkpoints
-from steepest.runs.checkpoints import LAST, PREVIOUS, TRACKER
+from steepest.runs.checkpoints import CONFIG, DATA, LAST, PREVIOUS, TRACKER
 
 
 class Killed(BaseException):
@@ -59,10 +59,15 @@ def test_a_file_without_a_state_dict_is_refused(tmp_path):
 
 def state(updates):
     return {
-        "state_dict": {"w": torch.arange(3.0)},
-        "global_step": updates,
-        "callbacks": {TRACKER: {"updates": updates}},
-    }
+        "epoch": updates, "global_step": updates, "batches": 1, "state_dict": {"w": torch.arange(3.0)}, DATA: {},
+        CONFIG: {"sha256": "ab", "variables": {}}, "optimizer_states": [], "lr_schedulers": [],
+        "callbacks": {
+            TRACKER: {
+                "updates": updates, "gradients": {}, "samples": 1, "batch": 1, "batches": 1, "engine": "kernel",
+                "world": 1, "history": [], "best": None, "rule": {}, "reason": "", "instruments": {}, "events": 0,
+            }
+        },
+    }  # fmt: skip
 
 
 def test_a_changed_byte_is_detected(tmp_path):
@@ -102,3 +107,28 @@ def test_the_previous_checkpoint_is_used_if_the_last_one_is_damaged(tmp_path, ca
         path.write_bytes(b"")
         with pytest.raises(ValueError, match=r"last\.ckpt is not .*previous\.ckpt is not .*Restore a copy"):
             checkpoints.newest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda c: c.pop("optimizer_states"), "optimizer_states"),
+        (lambda c: c.update(callbacks={}), "callbacks.steepest"),
+        (lambda c: c["callbacks"][TRACKER].update(updates="many"), "callbacks.steepest.updates"),
+        (lambda c: c["callbacks"][TRACKER].pop("rule"), "callbacks.steepest.rule"),
+        (lambda c: c.update({CONFIG: {}}), f"{CONFIG}.sha256"),
+        (lambda c: c.update(state_dict={"w": 1.0}), "state_dict.w"),
+    ],
+)
+def test_a_checkpoint_with_other_content_is_refused_with_the_name_of_the_entry(tmp_path, change, where):
+    content = state(7)
+    change(content)
+    checkpoints.save(content, tmp_path / LAST)
+    with pytest.raises(ValueError, match=rf"last\.ckpt is not a checkpoint of a run of train\.py \({where}: "):
+        checkpoints.newest(tmp_path)
+
+
+def test_a_checkpoint_of_another_program_is_not_called_damaged(tmp_path):
+    torch.save(state(7), tmp_path / LAST)
+    with pytest.raises(ValueError, match="it has no checksum: an earlier version of steepest, or another program"):
+        checkpoints.newest(tmp_path)

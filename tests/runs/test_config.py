@@ -87,6 +87,7 @@ def test_every_shipped_preset_passes_the_check(folder):
         ("trainer.gradient_clip_val=-1", r"trainer.gradient_clip_val=-1 should be greater than 0"),
         ("trainer.gradient_clip_val=nan", r"trainer.gradient_clip_val=nan should be a finite number"),
         ("+trainer.max_time=[1]", r"trainer.max_time=\[1\] should be"),
+        ("trainer.gradient_clip_val=1e308", r"trainer.gradient_clip_val=1e\+308 is above 3.40282e\+38"),
         ("optimizer.lr=1e308", r"optimizer.lr=1e\+308 is above 3.40282e\+38, the largest number of 32-bit precision"),
         ("optimizer.lr=${data}", r"optimizer.lr: _target_ 'steepest.data.sources.ShippedPrices' is not approved"),
         ("optimizer._partial_=false", r"optimizer._partial_=False must be True"),

@@ -15,9 +15,8 @@ from omegaconf import OmegaConf
 from steepest.data.preparation import series_windows
 from steepest.data.sources import PriceFile, RandomWalk
 from steepest.evaluate.evaluation import evaluate
-from steepest.runs.defaults import as_single_run
+from steepest.runs.defaults import as_single_run, same_days
 from steepest.runs.jobs import SWEEP
-from steepest.sweep.record import same_days
 
 LINEAR = ("model=linear", "model=linear_manual", "model.hidden=[]")  # the last one after model=mlp
 

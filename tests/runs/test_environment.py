@@ -57,6 +57,24 @@ def test_messages_and_logs_show_the_name_instead_of_the_value(monkeypatch):
     assert line.count("${oc.env:MY_SECRET}") >= 2
 
 
+def test_a_short_value_is_hidden_only_where_it_stands_alone(monkeypatch):
+    monkeypatch.setattr(environment, "_read", {"PLACE": "beta", "PASSWORD": "hunter2xyz", "PACKAGE": "steepest"})
+    assert masked("alphabetical order in alpha/beta") == "alphabetical order in alpha/${oc.env:PLACE}"
+    assert masked("uhunter2xyz1") == "u${oc.env:PASSWORD}1"
+    record = logging.LogRecord("steepest.runs", logging.INFO, "x", 1, "steepest trains", (), None)
+    assert MaskedFormatter("[%(name)s] %(message)s").format(record) == "[steepest.runs] ${oc.env:PACKAGE} trains"
+
+
+def test_digests_detect_another_value_and_do_not_contain_it(monkeypatch):
+    before = environment.digests('{"data": {"date": "${oc.env:MY_SECRET}"}, "seed": 0}')
+    assert list(before) == ["MY_SECRET"]
+    assert "hunter2" not in json.dumps(before)
+    assert before != environment.digests("${oc.env:MY_SECRET}"), "each digest has its own salt"
+    assert environment.changed_variables(before) == []
+    monkeypatch.setenv("MY_SECRET", "other")
+    assert environment.changed_variables(before) == ["MY_SECRET"]
+
+
 def test_no_file_of_a_finished_run_contains_a_path_from_the_environment(train, tmp_path, monkeypatch):
     path = tmp_path / "hunter2xyz.csv"
     days = pd.date_range("2000-01-01", periods=200).astype(str)

@@ -36,6 +36,25 @@ def test_a_message_has_no_control_characters_and_no_very_long_words():
     assert len(said) < 400
 
 
+def test_a_path_in_a_message_can_be_copied():
+    path = "outputs/" + "/".join(["x" * 200] * 3)
+    assert explain(ValueError(f"{path} is missing: python train.py resume={path}")).count(path) == 2
+    assert len(explain(ValueError("a/" + "x" * 5000))) < 400
+
+
+def test_a_missing_package_of_a_lightning_callback_is_a_message(monkeypatch):
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.callbacks import device_stats_monitor
+
+    monkeypatch.setattr(device_stats_monitor, "_PSUTIL_AVAILABLE", False)
+    monitor = device_stats_monitor.DeviceStatsMonitor()
+    with pytest.raises(ModuleNotFoundError) as caught:
+        monitor.setup(Trainer(logger=True, accelerator="cpu"), None, "fit")
+    assert "psutil" in explain(caught.value)
+    assert exit_code(caught.value) == 2
+    assert explain(ModuleNotFoundError("No module named 'steepest.nothing'")) is None
+
+
 def test_the_outer_message_names_the_file_of_an_inner_error():
     error = ValueError("x.journal is damaged")
     error.__cause__ = ValueError("line 1")

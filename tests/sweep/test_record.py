@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -144,6 +145,49 @@ def test_a_sweeps_folder_is_not_used_twice_and_not_resumed_with_another_config(s
         sweep([["a=1"]], {}, lr=0.1)
     with pytest.raises(ValueError, match=r"the config has changed since the sweep started \(lr\)"):
         sweep([["a=1"]], {}, lr=0.2, resume=True)
+
+
+def test_a_running_sweep_cannot_be_resumed_or_started_again(sweep, tmp_path, monkeypatch):
+    refused = []
+
+    def launch(self, jobs, first):
+        before = files(tmp_path / "s")
+        for resume in (True, False):
+            with pytest.raises(ValueError, match=rf"process {os.getpid()} .* is running this sweep: wait") as error:
+                sweep([["a=1"], ["a=2"]], {}, resume=resume)
+            refused.append(str(error.value))
+        assert files(tmp_path / "s") == before
+        return [JobReturn()] * len(jobs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Launcher, "launch", launch)
+        sweep([["a=1"], ["a=2"]], {})
+    assert len(refused) == 2
+    sweep([["a=1"], ["a=2"]], {"0": ("finished", 0.5), "1": ("finished", 0.5)}, resume=True)
+    assert states(tmp_path) == ["finished"] * 2
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "job.json"])
+def test_a_new_sweep_does_not_use_the_folder_of_another_run(sweep, tmp_path, name):
+    (tmp_path / "s" / "1").mkdir(parents=True)
+    (tmp_path / "s" / "1" / name).write_text("{}")
+    with pytest.raises(ValueError, match=r"s/1 already contains a run that does not belong to this sweep \(job 1\)"):
+        sweep([["a=1"], ["a=2"]], {})
+    assert list(files(tmp_path / "s")) == [tmp_path / "s" / "1" / name]
+
+
+def test_a_job_that_failed_before_its_record_reports_its_error(tmp_path):
+    (tmp_path / "0").mkdir()
+    manifest = Manifest(tmp_path, {}, "val/loss", {})
+    manifest.register([["a=1"]], 0, "{}")
+    begin_job(tmp_path / "0", 0, ["a=1"])
+    (tmp_path / "0" / "error.txt").write_text("optimizer.lr=-1 must be above 0\n\nTo run this job alone:\n")
+    manifest.look(over=True)
+    assert [job.error for job in manifest.jobs.values()] == ["optimizer.lr=-1 must be above 0"]
 
 
 def test_a_jobs_id_depends_only_on_its_own_overrides():

@@ -7,6 +7,7 @@ Each data set is a dataclass whose fields are the keys of `conf/data/NAME.yaml`.
 from __future__ import annotations
 
 import logging
+import os
 from abc import ABC, abstractmethod
 from dataclasses import InitVar, dataclass, field, fields
 from pathlib import Path
@@ -234,7 +235,7 @@ class YahooPrices(SeriesData):
             {"date": pd.DatetimeIndex(history.index).tz_localize(None), "close": history["Close"].to_numpy()}
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         prices.to_parquet(part, index=False)
         part.replace(path)
         log.info("data.symbol=%s: %d days saved in %s", self.symbol, len(prices), path)

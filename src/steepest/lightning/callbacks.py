@@ -22,12 +22,12 @@ from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.events import sink_of
 from steepest.lightning.internals import out_of_time
 from steepest.lightning.manual import ManualPredictor, choose_engine
-from steepest.lightning.predictors import Diverged, Predictor
+from steepest.lightning.predictors import Predictor
 from steepest.observe.instrument import Instrument, View
 from steepest.runs.checkpoints import CONFIG, LAST, TRACKER, load, save, save_best
 from steepest.runs.process import interrupts
 from steepest.runs.pruning import Trial
-from steepest.runs.stops import Epochs
+from steepest.runs.stops import Diverged, Epochs
 from steepest.runs.tracker import Tracker
 
 PAUSE = 1.0  # minimum seconds between two checkpoints: an epoch can take a millisecond, a checkpoint takes several

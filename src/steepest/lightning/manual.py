@@ -19,10 +19,11 @@ from steepest.data.windows import Order
 from steepest.engine.descent import Clip, Descent, UpdateLog, reason_against
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.internals import count_updates, is_last_batch, overriding
-from steepest.lightning.predictors import Diverged, Predictor, constructor
+from steepest.lightning.predictors import Predictor, constructor
 from steepest.nets.networks import backward, forward
 from steepest.runs.build import clip_of
 from steepest.runs.specs import ManualModel
+from steepest.runs.stops import Diverged
 
 if TYPE_CHECKING:
     from steepest.runs.tracker import Tracker

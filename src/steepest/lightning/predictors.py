@@ -22,6 +22,7 @@ from steepest.lightning.internals import loops_at, name_hyperparameters
 from steepest.nets.losses import loss_of
 from steepest.runs.build import network_of
 from steepest.runs.specs import LinearModel, MLPModel
+from steepest.runs.stops import Diverged
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 MakeScheduler = Callable[[torch.optim.Optimizer], LRScheduler]
@@ -47,15 +48,6 @@ def constructor(options: type) -> Any:
     signature = inspect.Signature([named["self"], *fields, named["optimizer"], named["scheduler"]])
     __init__.__signature__ = signature  # type: ignore[attr-defined]
     return __init__
-
-
-class Diverged(ArithmeticError):
-    """The training loss or its gradient is not finite; the update was refused."""
-
-    @classmethod
-    def at(cls, what: str, update: int, epoch: int) -> Diverged:
-        """The error for an update of an epoch, both counted from 1."""
-        return cls(f"{what} at update {update} (epoch {epoch}), which was not done: lower optimizer.lr")
 
 
 class Predictor(LightningModule):

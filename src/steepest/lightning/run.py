@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +25,7 @@ from steepest.lightning.callbacks import CheckpointFiles, Tracking
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.internals import trains_elsewhere
 from steepest.lightning.manual import ManualPredictor, check_precision, choose_engine
-from steepest.lightning.predictors import Diverged, Predictor
+from steepest.lightning.predictors import Predictor
 from steepest.nets.agreement import Disagreement
 from steepest.observe.audit import Parity
 from steepest.observe.eventfile import PREFIX, event_file
@@ -38,20 +37,20 @@ from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
 from steepest.observe.recorder import dashboard
 from steepest.observe.theme import LIGHT, THEMES
-from steepest.runs.checkpoints import CONFIG, TRACKER, newest
+from steepest.runs.checkpoints import CONFIG, TRACKER, check_shapes, newest
 from steepest.runs.checks import check_objective
+from steepest.runs.claim import CONFIG as CONFIG_FILE
+from steepest.runs.claim import LOCAL_RANK
 from steepest.runs.config import Checked, check
 from steepest.runs.errors import described
-from steepest.runs.files import read_json
+from steepest.runs.files import read_json, remove_unfinished
 from steepest.runs.finish import end_early, ended, finish
-from steepest.runs.lock import locked
 from steepest.runs.process import interrupts, keep_freed_memory
 from steepest.runs.pruning import trial_of
 from steepest.runs.quoting import resume_run_command
-from steepest.runs.record import CONFIG as CONFIG_FILE
 from steepest.runs.record import RunRecord, Status, data_facts, device_name
-from steepest.runs.resume import check_config, fixed
-from steepest.runs.stops import Epochs, is_verdict
+from steepest.runs.resume import check_continues, check_fixed, fixed
+from steepest.runs.stops import Diverged, Epochs, is_verdict
 
 log = logging.getLogger(__name__)
 One = TypeVar("One", bound=Instrument)
@@ -99,32 +98,26 @@ def run(
     """
     interrupts.clear()
     first = first_process()
-    with locked(folder) if first else nullcontext():  # the first process locks the folder for all processes
-        if first and not resume and (folder / CONFIG_FILE).exists():
-            raise ValueError(
-                f"{folder} already contains a run. To continue it: {resume_run_command(folder)}; or give another "
-                "hydra.run.dir"
-            )
-        for part in folder.rglob("*.part") if resume and first else ():  # files that a killed process left unfinished
-            part.unlink()
-        record = RunRecord(folder, overrides, resume)
+    if resume and first:
+        remove_unfinished(folder)
+    record = RunRecord(folder, overrides, resume)
+    try:
         try:
-            try:
-                checked = check(_objective_without_val(config, record), trust, overrides)
-            except ValueError as error:
-                if not resume:
-                    raise
-                raise ValueError(f"{folder / CONFIG_FILE}: {error}") from None
-            return _run(checked, folder, record, resume, alone)
-        except Exception as error:
-            if first:
-                record.fail(described(error))
-            raise
-        except KeyboardInterrupt:  # Lightning handles it during training, but not before and after
-            if first and record.written:
-                record.stop()
-                log.error("The run stopped: interrupted. To continue it: %s", resume_run_command(folder))
-            raise
+            checked = check(_objective_without_val(config, record), trust, overrides)
+        except ValueError as error:
+            if not resume:
+                raise
+            raise ValueError(f"{folder / CONFIG_FILE}: {error}") from None
+        return _run(checked, folder, record, resume, alone)
+    except Exception as error:
+        if first:
+            record.fail(described(error))
+        raise
+    except KeyboardInterrupt:  # Lightning handles it during training, but not before and after
+        if first and record.written:
+            record.stop()
+            log.error("The run stopped: interrupted. To continue it: %s", resume_run_command(folder))
+        raise
 
 
 def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone: bool) -> Outcome:
@@ -138,8 +131,11 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     model = build_model(checked, datamodule)
     check_objective(checked.run.objective, datamodule.windows)
     last, state = (newest(folder / "checkpoints") if resume else None) or (None, None)
-    if state is not None:
-        check_config(folder, state[CONFIG], checked.plain)
+    facts = data_facts(datamodule)
+    kept = fixed(checked.plain, facts["sha256"])
+    if last is not None and state is not None:
+        check_fixed(folder, state[CONFIG], kept)
+        check_shapes(last, state, model.state_dict())
     elif resume and first_process():  # the run was killed before its first checkpoint, so it starts again
         for events in folder.glob(f"{PREFIX}*"):
             events.unlink()
@@ -156,7 +152,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         checked.run.objective, rule, instruments,
         scorers=lambda: _scorers(evaluator, model, datamodule),
         references=lambda: reference_losses(model.loss, evaluator.windows),
-        data=datamodule, folder=folder / "checkpoints", config=fixed(checked.plain),
+        data=datamodule, folder=folder / "checkpoints", config=kept,
         trial=None if resume else trial_of(checked.plain),  # a resumed run no longer belongs to the study
     )  # fmt: skip
     given: dict[str, Any] = {}
@@ -174,9 +170,11 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
             "trainer.strategy: ddp_spawn, ddp_fork and ddp_notebook train in processes that return no record; "
             "use trainer.strategy=ddp"
         )
-    engine, why = _engine(model, trainer, record)
+    engine, why = _engine(model, trainer)
+    if state is not None:
+        check_continues(folder, state["callbacks"][TRACKER], engine, trainer.world_size)
     if trainer.is_global_zero:  # processes that Lightning starts run this function too, and write nothing
-        record.begin(checked.plain, data_facts(datamodule), device_name(trainer.strategy.root_device), engine, why)
+        record.begin(checked.plain, facts, device_name(trainer.strategy.root_device), engine, why)
     writer = logger.experiment if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero else None
     if writer is not None and not (state and event_file(writer).continues(state["callbacks"][TRACKER]["events"])):
         if state is not None:
@@ -272,7 +270,7 @@ def fit(
 
 def first_process() -> bool:
     """Return whether this is the first process of the run, which writes the record."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+    return int(os.environ.get(LOCAL_RANK, "0")) == 0
 
 
 def _stop_and_callbacks(checked: Checked, alone: bool) -> tuple[Epochs, list[Callback], dict[str, Instrument]]:
@@ -316,23 +314,16 @@ def _scorers(evaluator: Evaluator, model: Predictor, datamodule: WindowDataModul
     return part_scorers(datamodule.placed(model.device, next(model.parameters()).dtype))
 
 
-def _engine(model: Predictor, trainer: Trainer, record: RunRecord) -> tuple[str, str]:
+def _engine(model: Predictor, trainer: Trainer) -> tuple[str, str]:
     """Which engine makes the updates, and why it is not the kernel.
 
     Raises:
-        ValueError: for mixed precision, and if another engine trained the run so far.
+        ValueError: for mixed precision.
     """
-    engine, why = "autograd", ""
-    if isinstance(model, ManualPredictor):
-        check_precision(trainer)
-        engine, why = choose_engine(model, trainer, model.build_optimizer())
-    before = record.facts.get("engine")
-    if record.resumed and before not in (None, engine):
-        raise ValueError(
-            f"resume={record.folder}: the {before} trained the run so far, but the {engine} would continue it, with "
-            "different last digits: resume it with the options it started with, or start a new run"
-        )
-    return engine, why
+    if not isinstance(model, ManualPredictor):
+        return "autograd", ""
+    check_precision(trainer)
+    return choose_engine(model, trainer, model.build_optimizer())
 
 
 def _objective_without_val(config: DictConfig, record: RunRecord) -> DictConfig:

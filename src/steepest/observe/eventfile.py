@@ -79,7 +79,7 @@ class EventFile:
         if not complete:
             return False
         self.file.close()
-        part = self.path.with_name("events.part")  # TensorBoard does not read files of this name
+        part = self.path.with_name(f"events.{os.getpid()}.part")  # TensorBoard does not read files of this name
         part.write_bytes(complete[-1].read_bytes()[:length])
         part.replace(self.path)
         for path in earlier:

@@ -45,6 +45,7 @@ CLASSES: dict[str, dict[str, str]] = {
     "trainer": {"lightning.pytorch": "Trainer", "lightning.pytorch.trainer.trainer": "Trainer"},
     "logger": {"steepest.lightning.events": "EventLogger"},
     "hydra.callbacks": {
+        "steepest.runs.claim": "RunFolder",
         "steepest.sweep.record": "SweepRecord",
         "steepest.course.lesson": "Lesson",
         "hydra.experimental.callbacks": "LogJobReturnCallback",

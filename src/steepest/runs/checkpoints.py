@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from steepest.data.batches import PreparedData
 from steepest.engine.pythonlock import released
 from steepest.runs.environment import masked_data
+from steepest.runs.files import unfinished
 from steepest.runs.tracker import Best, Tracker
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ LIGHTNING = importlib.metadata.version("lightning")  # checkpoints name the vers
 DATA = "WindowDataModule"  # the key of the data set's scaler and options
 TRACKER = "steepest"  # the key of the tracker's state among a checkpoint's callbacks
 CONFIG = "steepest_config"  # the key of the options that the results depend on
-MARK, NO_COMMENT = b"steepest sha256 ", b"\0\0"  # parts of the comment at the end of a zip file
+ZIP, MARK, NO_COMMENT = b"PK", b"steepest sha256 ", b"\0\0"  # start of a zip file, and parts of the comment at its end
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
@@ -41,7 +44,7 @@ def save(content: Mapping[str, Any], path: Path) -> None:
     A crash therefore never leaves an incomplete checkpoint. The old last.ckpt becomes previous.ckpt.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = unfinished(path)
     buffer = io.BytesIO()
     shown = {key: masked_data(value) if key == DATA else value for key, value in content.items()}
     torch.save(shown, buffer)  # torch.save to a file hides the error of a full disk
@@ -87,6 +90,8 @@ def _with_checksum(archive: bytes) -> bytes:
 def _checked(archive: bytes) -> bytes:
     """Return a checkpoint's bytes if their checksum is correct, else raise `ValueError`."""
     length = len(NO_COMMENT) + len(MARK) + hashlib.sha256().digest_size
+    if archive.endswith(NO_COMMENT) and archive.startswith(ZIP):
+        raise ValueError("it has no checksum: an earlier version of steepest, or another program, wrote it")
     body, end = archive[:-length], archive[-length:]
     if _with_checksum(body + NO_COMMENT)[-length:] != end:
         raise ValueError("it is incomplete or damaged: its checksum differs")
@@ -108,8 +113,7 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
             continue
         try:
             content = load(path)
-            if TRACKER not in content.get("callbacks", {}):
-                raise ValueError(f"{path} is not a checkpoint of a run of train.py")
+            _check_content(path, content)
         except ValueError as error:
             faults.append(str(error))
             continue
@@ -118,9 +122,70 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         return path, content
     if faults:
         raise ValueError(
-            f"{'; '.join(faults)}. Restore a copy of {LAST}; or delete {folder}: the run then starts again"
+            f"{'; '.join(faults)}. Restore a copy of {LAST}; or move {folder} away: the run then starts again"
         )
     return None
+
+
+class _Progress(TypedDict):
+    """The tracker's state."""
+
+    updates: int
+    gradients: dict[str, Tensor]
+    samples: int
+    batch: int
+    batches: int
+    engine: str
+    world: int
+    history: list[dict[str, float]]
+    best: dict[str, Any] | None
+    rule: dict[str, Any]
+    reason: str
+    instruments: dict[str, dict[str, Any]]
+    events: int
+
+
+class _Fixed(TypedDict):
+    """The part of `resume.fixed` that every run has."""
+
+    sha256: str
+    variables: dict[str, str]
+
+
+class _Callbacks(TypedDict):
+    steepest: _Progress  # TRACKER
+
+
+@with_config(ConfigDict(arbitrary_types_allowed=True))
+class _Checkpoint(TypedDict):
+    """The content of last.ckpt."""
+
+    epoch: int
+    global_step: int
+    batches: int
+    state_dict: dict[str, Tensor]
+    WindowDataModule: dict[str, Any]  # DATA
+    steepest_config: _Fixed  # CONFIG
+    callbacks: _Callbacks
+    optimizer_states: list[dict[str, Any]]
+    lr_schedulers: list[dict[str, Any]]
+
+
+def _check_content(path: Path, content: dict[str, Any]) -> None:
+    """Raise `ValueError` if an entry of a checkpoint is missing or has the wrong type."""
+    try:
+        TypeAdapter(_Checkpoint).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path} is not a checkpoint of a run of train.py ({where}: {first['msg']})") from None
+
+
+def check_shapes(path: Path, content: Mapping[str, Any], model: Mapping[str, Tensor]) -> None:
+    """Raise `ValueError` if a checkpoint's parameters do not have the names and shapes of the model's."""
+    found, wanted = ({name: tuple(p.shape) for name, p in of.items()} for of in (content["state_dict"], model))
+    if found != wanted:
+        raise ValueError(f"{path} has parameters {found}, but the model has {wanted}: restore a copy of the checkpoint")
 
 
 def weights(

@@ -215,7 +215,7 @@ def _check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
     """Check that each number fits the precision, and that the number of threads fits the number of cores."""
     trainer: Node = groups["trainer"]
     if trainer.arguments.get("precision", "32-true") != "64-true":
-        for group in ("model", "optimizer", "scheduler"):
+        for group in ("model", "optimizer", "scheduler", "trainer"):
             for key, value in (groups[group].arguments if groups[group] else {}).items():
                 numbers = value if isinstance(value, list | tuple) else [value]
                 if any(isinstance(n, int | float) and abs(n) > LARGEST_SINGLE for n in numbers):

@@ -14,13 +14,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from steepest.runs.jobs import SWEEP
+from steepest.runs.jobs import SWEEP, typed
 from steepest.runs.specs import LINEAR, MANUAL, MLP
 
 LONG, SHORT = 28, 1  # days
+LONGEST = "data.longest_window"
 READ_BY_DEFAULTS = ("data.transform",)  # a default depends on the values of these keys
 
 
@@ -32,6 +35,25 @@ def window(model: Mapping[str, Any] | None) -> int:
 def relative_to_last(model: Mapping[str, Any] | None, transform: str) -> bool:
     """Return the default of `data.relative_to_last`. It is false for returns, which are already differences."""
     return transform == "level" and window(model) == LONG
+
+
+def same_days(config: DictConfig) -> str | None:
+    """Return the override that makes a sweep over `data.window` score all jobs on the same days.
+
+    Returns None if the sweep does not need it, or already has it.
+    """
+    params = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    texts = [*(f"{key}={value}" for key, value in params.items()), *typed(config, "task")]
+    parsed = [*OverridesParser.create().parse_overrides(texts)]
+    windows = [override for override in parsed if override.key_or_group == "data.window"]
+    if OmegaConf.select(config, "data.longest_window") or any(o.key_or_group == LONGEST for o in parsed):
+        return None
+    if not windows or not windows[-1].is_sweep_override():
+        return None
+    over = windows[-1].value()
+    tried = [over.end] if isinstance(over, IntervalSweep) else [*windows[-1].sweep_iterator()]
+    lengths = [int(length) for length in tried if isinstance(length, int | float)]
+    return f"{LONGEST}={max(lengths)}" if lengths else None
 
 
 def as_single_run(overrides: Iterable[str], config: Mapping[str, Any]) -> list[str]:

@@ -41,6 +41,7 @@ from steepest.runs.finish import end_early, ended, finish
 from steepest.runs.pruning import trial_of
 from steepest.runs.record import RunRecord, Status, data_facts, device_name
 from steepest.runs.resume import fixed
+from steepest.runs.stops import Diverged
 from steepest.runs.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,9 @@ def drive(
         )  # fmt: skip
         engine.make(entries=tracker.wants_entries)
         started = time.perf_counter()
-        save = partial(_save, tracker, parts, data, fixed(checked.plain), folder / "checkpoints")
+        save = partial(
+            _save, tracker, parts, data, fixed(checked.plain, dataset.facts["sha256"]), folder / "checkpoints"
+        )
         status, reason = ended(tracker, *_train(tracker, parts, engine.descent, batches, save, interrupted))
         seconds = time.perf_counter() - started
         if status != "finished":
@@ -220,9 +223,7 @@ def _train(
             place += len(update_log)
             if update_log.refused:
                 save()
-                # The same message as `lightning.predictors.Diverged`.
-                where = f"at update {view.updates + 1} (epoch {view.epochs + 1})"
-                return "failed", f"diverged: {update_log.refused} {where}, which was refused: lower optimizer.lr"
+                return "failed", f"diverged: {Diverged.at(update_log.refused, view.updates + 1, view.epochs + 1)}"
         complete = place == count
         if not complete:
             save()  # before the epoch is counted: a resumed run finishes it

@@ -6,9 +6,11 @@ does not import torch.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
@@ -18,10 +20,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
-SHORTEST = 4  # shorter values are not hidden, because they occur within many words
+SHORTEST = 4  # shorter values are not hidden, because they occur in many texts
+DISTINCTIVE = 8  # values of at least this length are hidden within words, too
 _read: dict[str, str] = {}  # name -> value of the variables that configs have read in this process
 _hidden: list[bool] = []  # not empty while the resolver must return the text `${oc.env:NAME}`
 _NONE = object()
+_NAMED = re.compile(r"\$\{oc\.env:(\w+)\}")
 
 
 def _variable(name: str, default: Any = _NONE) -> Any:
@@ -52,16 +56,34 @@ def resolved(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     return plain, _shown(plain, text)
 
 
+def digests(text: str) -> dict[str, str]:
+    """Return salted digests of the values of the variables that a text names, by the variables' names."""
+    return {name: _digest(name, os.urandom(8).hex()) for name in sorted(set(_NAMED.findall(text)))}
+
+
+def changed_variables(before: dict[str, str]) -> list[str]:
+    """Return the names of variables whose values differ from those of earlier `digests`."""
+    return [name for name, digest in before.items() if _digest(name, digest.partition(":")[0]) != digest]
+
+
+def _digest(name: str, salt: str) -> str:
+    value = os.environ.get(name, "").encode()
+    # A slow hash: someone who has the checkpoint cannot try many values.
+    return f"{salt}:{hashlib.scrypt(value, salt=salt.encode(), n=2**14, r=8, p=1, dklen=16).hex()}"
+
+
 def masked(text: str) -> str:
     """Replace the values of environment variables that configs have read, also in file names, by their names."""
     forms: dict[str, str] = {}
     for name, value in _read.items():
-        for form in (value, PurePath(value).name):
+        for form in (value, PurePath(value).name) if "/" in value else (value,):
             for written in (form, json.dumps(form)[1:-1], escape(form), repr(form)[1:-1]):
                 forms[written] = f"${{oc.env:{name}}}"
     for form in sorted(forms, key=len, reverse=True):
         if len(form) >= SHORTEST:
-            text = text.replace(form, forms[form])
+            # A short value, such as `beta`, is hidden in `alpha/beta`, but not in `alphabetical`.
+            whole = len(form) < DISTINCTIVE
+            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)" if whole else re.escape(form), forms[form], text)
     return text
 
 
@@ -75,11 +97,16 @@ def masked_data(value: Any) -> Any:
 
 
 class MaskedFormatter(logging.Formatter):
-    """Formats log records and their tracebacks without these values."""
+    """Formats log records and their tracebacks without these values. The names of loggers are not changed."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return a record as text."""
-        return masked(super().format(record))
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return a record's line."""
+        record.message = masked(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        """Return a traceback."""
+        return masked(super().formatException(ei))
 
 
 @contextmanager

@@ -21,8 +21,10 @@ from steepest.runs.environment import masked
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
 TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.command` overwrites
 # Parts of source file paths that identify a package.
-HYDRA, OPTIMIZERS, OWN = ("/hydra/", "/omegaconf/"), ("/torch/optim/",), f"{Path(__file__).parents[1]}/"
+HYDRA, OPTIMIZERS, LIGHTNING = ("/hydra/", "/omegaconf/"), ("/torch/optim/",), ("/lightning/pytorch/",)
+OWN = f"{Path(__file__).parents[1]}/"
 LONGEST_WORD = 300  # maximum number of characters without a space in a message
+LONGEST_PATH = 4096  # maximum number of characters of a path on Linux
 FIXES = {  # errors of the operating system -> what the user can do
     errno.ENOSPC: "free some space, or choose a folder on another disk",
     errno.EDQUOT: "free some space, or choose a folder on another disk",
@@ -77,9 +79,12 @@ def explain(error: BaseException) -> str | None:
     message = _message(error)
     if message is None:
         return None
-    return printable(
-        re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][: LONGEST_WORD // 2]}...", masked(message))
-    )
+    return printable(re.sub(rf"\S{{{LONGEST_WORD},}}", _shortened, masked(message)))
+
+
+def _shortened(word: re.Match[str]) -> str:
+    """Shorten a long word, unless it can be a path, which a user must be able to copy."""
+    return word[0] if "/" in word[0] and len(word[0]) <= LONGEST_PATH else f"{word[0][: LONGEST_WORD // 2]}..."
 
 
 def described(error: BaseException) -> str:
@@ -126,6 +131,8 @@ def _message(error: BaseException) -> str | None:
         return f"trainer: {error}" + (
             " Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else ""
         )
+    if isinstance(error, ImportError) and _raised_by(error, LIGHTNING):
+        return f"{error}: install the missing package, or leave out the option that needs it"
     if _raised_by(error, OPTIMIZERS):
         return f"optimizer: {error}: change its options"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -32,6 +33,8 @@ class RunFacts:
     seed: int | None = None
     engine: str | None = None
     data: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,12 +70,16 @@ class JobFacts:
     overrides: list[str] = field(default_factory=list)
 
 
+UNFINISHED = re.compile(
+    r"((run|metrics|job)\.json|config\.yaml|error\.txt|(predictions|parity)\.csv|events|(best|last|previous)\.ckpt)"
+    r"\.\d+\.part"
+)  # names that `unfinished` returns for the files of a run
 SHAPES: dict[str, type] = {"run.json": RunFacts, "metrics.json": Metrics, "job.json": JobFacts}
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file. A reader sees the complete old content or the complete new content."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = unfinished(path)
     with released():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -80,6 +87,19 @@ def write_text(path: Path, text: str) -> None:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def unfinished(path: Path) -> Path:
+    """Return the temporary name of a file until it is complete."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the incomplete files of a killed process of this run. Other files are kept, whatever their names."""
+    for place in (folder, folder / "checkpoints"):
+        for path in place.glob("*.part"):
+            if UNFINISHED.fullmatch(path.name) and path.is_file():
+                path.unlink()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -20,6 +20,12 @@ def stopped(config: DictConfig, sweep: Path) -> bool:
     return OmegaConf.select(config, "sweep.on_error") == "stop" and (sweep / FIRST_FAILURE).exists()
 
 
+def typed(config: DictConfig, kind: str) -> list[str]:
+    """The overrides of the task or of Hydra as the user typed them, with interpolations unresolved."""
+    typed = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+    return [str(override) for override in typed[kind]]  # type: ignore[call-overload,index]
+
+
 def failed(
     config: DictConfig, folder: Path, sweep: Path, overrides: Sequence[str], message: str, details: Sequence[str] = ()
 ) -> None:

@@ -19,14 +19,14 @@ import yaml
 from steepest.data.batches import PreparedData
 from steepest.data.files import files_of
 from steepest.evaluate.evaluation import Evaluation
+from steepest.runs.claim import CONFIG
 from steepest.runs.defaults import as_single_run
 from steepest.runs.environment import masked, masked_data
-from steepest.runs.files import now, read_json, write_text
+from steepest.runs.files import now, read_json, unfinished, write_text
 from steepest.runs.resume import changed_versions
 from steepest.runs.revision import checkout
 
 Status = Literal["running", "finished", "stopped", "failed"]
-CONFIG = "config.yaml"
 VERSIONS = ("steepest", "torch", "lightning", "hydra-core", "omegaconf", "tensorboard", "pandas", "numpy", "numba")
 
 
@@ -81,16 +81,7 @@ class RunRecord:
             engine: what computes the updates: ``kernel``, ``textbook`` or ``autograd``.
             why: the reason if a hand-derived model does not use the kernel.
             text: the text of config.yaml, if it is already known.
-
-        Raises:
-            ValueError: if the data of a resumed run have changed.
         """
-        before = self.facts.get("data")
-        if self.resumed and before and before["sha256"] != data["sha256"]:
-            raise ValueError(
-                f"resume={self.folder}: the data have changed since the run started (sha256 {before['sha256'][:12]}, "
-                f"now {data['sha256'][:12]}): restore {before['source']}, or start a new run"
-            )
         self.facts |= {
             "again": as_single_run(self.facts["overrides"], config),
             "seed": config["seed"],
@@ -130,7 +121,7 @@ class RunRecord:
     def predictions(self, evaluation: Evaluation) -> None:
         """Write predictions.csv, a row for each sample and day of the horizon."""
         path = self.folder / "predictions.csv"
-        part = path.with_suffix(".part")
+        part = unfinished(path)
         evaluation.write_predictions(part)
         part.replace(path)
 

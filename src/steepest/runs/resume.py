@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from steepest.runs.environment import changed_variables, digests
 
 MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")  # options and groups
 ELSEWHERE = ("resume", "sweep", "logger")  # results do not depend on these
@@ -15,31 +18,63 @@ NUMBERS = (
     "limit_train_batches",
     "accumulate_grad_batches",
 )
+SHA256, VARIABLES = "sha256", "variables"  # keys of `fixed` besides those of the config
 COMPUTE = ("steepest", "torch", "numpy", "numba", "lightning")  # packages whose version can change the results
 
 
-def fixed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a resolved config on which the results depend. Checkpoints contain it."""
+def fixed(config: Mapping[str, Any], sha256: str) -> dict[str, Any]:
+    """Return the options and the data on which the results depend. Checkpoints contain them.
+
+    Args:
+        config: a resolved config, in which `${oc.env:NAME}` stands for the value of an environment variable.
+        sha256: the checksum of the data.
+    """
     kept = {key: value for key, value in config.items() if key not in MAY_CHANGE + ELSEWHERE}
-    # The data's path may change, because the record compares the checksum of the data.
+    # The data's path may change, because their checksum is compared.
     kept["data"] = {key: value for key, value in config["data"].items() if key != "path"}
-    return kept | {"trainer": {key: value for key, value in config["trainer"].items() if key in NUMBERS}}
+    kept["trainer"] = {key: value for key, value in config["trainer"].items() if key in NUMBERS}
+    return kept | {SHA256: sha256, VARIABLES: digests(json.dumps(kept))}
 
 
-def check_config(folder: Path, before: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Raise `ValueError` if an option has changed on which the results of a resumed run depend.
+def check_fixed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if the data or an option has changed on which the results of a resumed run depend.
 
     Args:
         folder: the run's folder.
-        before: the `fixed` config in the checkpoint.
-        config: the resolved config of the resumed run.
+        before: what `fixed` returned for the checkpoint.
+        now: what `fixed` returns for the resumed run.
     """
-    now = fixed(config)
-    if changed := changed_keys(before, now):
+    if before[SHA256] != now[SHA256]:
+        raise ValueError(
+            f"resume={folder}: the data have changed since the run started (sha256 {before[SHA256][:12]}, now "
+            f"{now[SHA256][:12]}): restore them, or start a new run"
+        )
+    if other := changed_variables(before[VARIABLES]):
+        raise ValueError(
+            f"resume={folder}: the environment variable {', '.join(other)} has another value than when the checkpoint "
+            "was written, and the results depend on it: restore the value, or start a new run"
+        )
+    without = {SHA256, VARIABLES}
+    if changed := [key for key in changed_keys(before, now) if key.split(".")[0] not in without]:
         pairs = [f"{key}={_value(now, key)} (it was {_value(before, key)})" for key in changed[:5]]
         raise ValueError(
             f"resume={folder}: the config has changed since the checkpoint was written, and the results depend on it: "
             f"{', '.join(pairs)}. Restore config.yaml, or start a new run"
+        )
+
+
+def check_continues(folder: Path, before: Mapping[str, Any], engine: str, world: int) -> None:
+    """Raise `ValueError` if another engine, or another number of processes, would continue a run."""
+    if before["engine"] != engine:
+        raise ValueError(
+            f"resume={folder}: the {before['engine']} trained the run so far, but the {engine} would continue it, with "
+            "different last digits: resume it with the options it started with, or start a new run"
+        )
+    if before["world"] != world:
+        raise ValueError(
+            f"resume={folder}: trainer.devices starts {world} processes, but {before['world']} trained the run so far, "
+            "and the last digits depend on their number: restore trainer.devices and trainer.strategy, or start a new "
+            "run"
         )
 
 

@@ -179,6 +179,15 @@ class EarlyStop(Epochs):
         return super().state_dict() | {"best": self.best, "waited": self.waited}
 
 
+class Diverged(ArithmeticError):
+    """The training loss or its gradient is not finite. The update was refused."""
+
+    @classmethod
+    def at(cls, what: str, update: int, epoch: int) -> Diverged:
+        """Return the error for an update of an epoch, both counted from 1."""
+        return cls(f"{what} at update {update} (epoch {epoch}), which was not done: lower optimizer.lr")
+
+
 def is_verdict(reason: str) -> bool:
     """Whether this reason is final: it comes from a rule or a pruner, not from a limit, which can be raised."""
     return reason.startswith(("threshold:", "stationary:", "early stopping:", "pruned:"))

@@ -164,6 +164,7 @@ class Tracker:
             "batch": view.batch,
             "batches": view.batches,
             "engine": view.engine,
+            "world": view.world,
             "history": [dict(row) for row in self.history],
             "best": None if self.best is None else asdict(self.best),
             "rule": self.rule.state_dict(),

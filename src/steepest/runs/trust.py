@@ -42,7 +42,7 @@ def locate(path: str, place: str, trusted: Sequence[str] = ()) -> Callable[..., 
     """
     listed, by_trust = approved(place), _below(path, trusted)
     allowed = f"approved are {', '.join(sorted(listed))}; " if listed else ""
-    refusal = f"not approved for {place}: {allowed}add a package you trust with trust=[PACKAGE]"
+    refusal = f"not approved for {place or 'this key'}: {allowed}add a package you trust with trust=[PACKAGE]"
     if path not in listed and not by_trust:
         raise ValueError(f"_target_ '{path}' is {refusal}")
     if not all(part.isidentifier() for part in path.split(".")):

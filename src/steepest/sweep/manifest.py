@@ -190,11 +190,19 @@ class Manifest:
             job.status, job.ended = status, run.get("ended")
             job.error = run.get("stop_reason") if status == "failed" else None
         elif over:
-            job.status, job.error = "failed", KILLED
+            job.status, job.error = "failed", _first_line(folder / "error.txt") or KILLED
 
     def count(self, *statuses: State) -> int:
         """The number of jobs with one of these statuses."""
         return sum(job.status in statuses for job in self.jobs.values())
+
+
+def _first_line(path: Path) -> str | None:
+    """The first line of a job's error.txt, or None if the job wrote none."""
+    if not path.is_file():
+        return None
+    with path.open(errors="replace") as file:
+        return file.readline().strip() or None
 
 
 def read_record(path: Path) -> tuple[dict[str, Any], str | None]:

@@ -6,20 +6,18 @@ this module does not import torch.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
-import shutil
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
@@ -27,19 +25,19 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from steepest.runs.defaults import as_single_run
+from steepest.runs.claim import Claim
+from steepest.runs.defaults import as_single_run, same_days
 from steepest.runs.errors import FAILED
-from steepest.runs.files import now, write_text
-from steepest.runs.jobs import FIRST_FAILURE, SWEEP, stopped
+from steepest.runs.files import check_links, now, write_text
+from steepest.runs.jobs import FIRST_FAILURE, SWEEP, stopped, typed
 from steepest.runs.quoting import hydra_quoted, resume_sweep_command, train_command
 from steepest.runs.resume import changed_keys
 from steepest.sweep.compose import SUBDIR, Composer
 from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, job_number, remove_attempt
-from steepest.sweep.requirements import DISTINCT, check_folders, check_processes
+from steepest.sweep.requirements import DISTINCT, check_folders, check_processes, check_unused
 from steepest.sweep.results import Row, result, results_csv
 from steepest.sweep.table import print_table
 
-LONGEST = "data.longest_window"
 RESUMED = "STEEPEST_RESUME"  # set by `steepest resume`: continue the sweep in hydra.sweep.dir
 
 log = logging.getLogger(__name__)
@@ -56,7 +54,7 @@ class SweepRecord(Callback):
         self.manifest: Manifest | None = None
         self.rows: dict[str, Row] = {}
         self.lock = threading.Lock()
-        self.created: list[Path] = []  # folders that this sweep creates: its folder and missing parents
+        self.claim: Claim | None = None
 
     def __reduce__(self) -> Any:
         """Pickle an empty record: jobs in other processes do not write the sweep's files."""
@@ -65,24 +63,16 @@ class SweepRecord(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Create the manifest of a new sweep, or read that of a resumed one; `register` writes it with its jobs."""
         os.environ[SWEEP] = str(os.getpid())
-        folder, plain = Path(str(config.hydra.sweep.dir)), _task(config)
-        absolute = folder.absolute()  # a job may change the working directory (hydra.job.chdir)
-        self.created = [path for path in (absolute, *absolute.parents) if not path.exists()]
-        command = {
-            "program": sys.argv[0],
-            "folder": str(Path.cwd()),
-            "task": _typed(config, "task"),
-            "hydra": [o for o in _typed(config, "hydra") if not o.startswith("hydra.sweep.dir=")],
-        }
-        if os.environ.get(RESUMED):
-            self.manifest = _resumed(absolute, plain)
-        elif (folder / NAME).exists():
-            again = resume_sweep_command(folder, [*command["task"], *command["hydra"]])
-            raise ValueError(
-                f"{folder} already contains a sweep: continue it with {again}, or choose another hydra.sweep.dir"
-            )
-        else:
-            self.manifest = Manifest(absolute, command, str(config.objective), plain, started=now())
+        folder = Path(str(config.hydra.sweep.dir))
+        if os.environ.get(RESUMED) and folder.exists():
+            check_links(folder)
+        self.claim = Claim(folder, "sweep")
+        atexit.register(self._leave)
+        try:
+            self.manifest = _begun(folder, config)
+        except ValueError:
+            self._leave()
+            raise
         if added := same_days(config):
             log.info("%s is added, so that all jobs are scored on the same days", added)
             with read_write(config.hydra):
@@ -105,7 +95,7 @@ class SweepRecord(Callback):
         sweep = Path(config.hydra.runtime.cwd, str(config.hydra.sweep.dir))
         if is_sweep(config) and not stopped(config, sweep):
             folder = Path(config.hydra.runtime.output_dir)
-            begin_job(folder, job_number(sweep, folder, config.hydra.job.num), _typed(config, "task"))
+            begin_job(folder, job_number(sweep, folder, config.hydra.job.num), typed(config, "task"))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Add the job's result to the tables, in the sweep's process."""
@@ -122,6 +112,7 @@ class SweepRecord(Callback):
         self.refresh(over=True)
         rows, folder = self._results(), Path(str(config.hydra.sweep.dir))
         print_table(rows, manifest.objective, folder, manifest.command)
+        self._leave()
         if manifest.count("failed", "waiting"):
             raise SystemExit(FAILED)
 
@@ -138,11 +129,7 @@ class SweepRecord(Callback):
         try:
             states = self._registered(manifest, overrides, first, config, composer)
         except Exception:
-            if self.created and not (manifest.folder / NAME).exists():  # a refused sweep leaves no folder
-                shutil.rmtree(manifest.folder, ignore_errors=True)
-                with suppress(OSError):  # another sweep uses the folder
-                    for path in self.created[1:]:
-                        path.rmdir()
+            self._leave()
             raise
         for state in states:
             if state.status != "finished":
@@ -168,9 +155,18 @@ class SweepRecord(Callback):
         for state in states:
             state.folder = state.folder or previews[state.job].subfolder
         check_folders(manifest, {job: preview.sweep for job, preview in previews.items()})
+        check_unused(manifest, states)
         trainers = {job: preview.trainer for job, preview in previews.items()}
         check_processes(trainers, str(OmegaConf.select(config, "hydra.launcher._target_")))
         return states
+
+    def _leave(self) -> None:
+        """Unlock the sweep's folder. A refused sweep leaves no folder."""
+        claim, self.claim = self.claim, None
+        if claim is not None and (claim.folder / NAME).exists():
+            claim.release()
+        elif claim is not None:
+            claim.remove()
 
     def refresh(self, *, over: bool = False) -> None:
         """Read the jobs' folders; write the tables if anything changed.
@@ -281,6 +277,29 @@ class _Recorded:
                 print(line)
 
 
+def _begun(folder: Path, config: DictConfig) -> Manifest:
+    """The manifest of a new sweep, or of one that is continued.
+
+    Raises:
+        ValueError: if the folder contains a sweep that is not to be continued, or if that sweep cannot be continued.
+    """
+    absolute, plain = folder.absolute(), _task(config)  # a job may change the working directory (hydra.job.chdir)
+    if os.environ.get(RESUMED):
+        return _resumed(absolute, plain)
+    command = {
+        "program": sys.argv[0],
+        "folder": str(Path.cwd()),
+        "task": typed(config, "task"),
+        "hydra": [o for o in typed(config, "hydra") if not o.startswith("hydra.sweep.dir=")],
+    }
+    if (folder / NAME).exists():
+        again = resume_sweep_command(folder, [*command["task"], *command["hydra"]])
+        raise ValueError(
+            f"{folder} already contains a sweep: continue it with {again}, or choose another hydra.sweep.dir"
+        )
+    return Manifest(absolute, command, str(config.objective), plain, started=now())
+
+
 def _resumed(folder: Path, plain: dict[str, Any]) -> Manifest:
     """The manifest of a sweep that is continued with this config.
 
@@ -310,31 +329,6 @@ def _known(state: JobState, overrides: Sequence[str]) -> JobReturn:
 def is_sweep(config: DictConfig) -> bool:
     """Whether this is a job of a sweep."""
     return config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN"
-
-
-def same_days(config: DictConfig) -> str | None:
-    """Return the override that makes a sweep over `data.window` score all jobs on the same days.
-
-    Returns None if the sweep does not need it, or already has it.
-    """
-    params = OmegaConf.select(config, "hydra.sweeper.params") or {}
-    texts = [*(f"{key}={value}" for key, value in params.items()), *_typed(config, "task")]
-    parsed = [*OverridesParser.create().parse_overrides(texts)]
-    windows = [override for override in parsed if override.key_or_group == "data.window"]
-    if OmegaConf.select(config, "data.longest_window") or any(o.key_or_group == LONGEST for o in parsed):
-        return None
-    if not windows or not windows[-1].is_sweep_override():
-        return None
-    over = windows[-1].value()
-    tried = [over.end] if isinstance(over, IntervalSweep) else [*windows[-1].sweep_iterator()]
-    lengths = [int(length) for length in tried if isinstance(length, int | float)]
-    return f"{LONGEST}={max(lengths)}" if lengths else None
-
-
-def _typed(config: DictConfig, kind: str) -> list[str]:
-    """The overrides of the task or of Hydra as the user typed them, with interpolations unresolved."""
-    typed = OmegaConf.to_container(config.hydra.overrides, resolve=False)
-    return [str(override) for override in typed[kind]]  # type: ignore[call-overload,index]
 
 
 def _task(config: DictConfig) -> dict[str, Any]:

@@ -6,13 +6,14 @@ Each check collects every invalid job and raises one `ValueError`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from steepest.runs.claim import CONFIG
 from steepest.runs.environment import masked
 from steepest.runs.process import processes
-from steepest.sweep.manifest import Manifest
+from steepest.sweep.manifest import JobState, Manifest
 
 MAX_NAMED = 8  # maximum number of jobs in a message
 LONGEST_NAME = 255  # maximum number of bytes of a file's name on common file systems
@@ -65,6 +66,25 @@ def check_folders(manifest: Manifest, sweeps: Mapping[int, str]) -> None:
                 f"hydra.sweep.subdir puts the folder of {_named(numbers)} inside that of {_named(jobs[outer])} "
                 f"({outer}): choose folders that do not contain each other"
             )
+
+
+def check_unused(manifest: Manifest, states: Sequence[JobState]) -> None:
+    """Check that the folder of each new job contains no other run, because a job replaces its folder's files.
+
+    Raises:
+        ValueError: with these jobs and one of their folders.
+    """
+    used = [
+        state
+        for state in states
+        if state.status == "waiting" and state.started is None and state.folder is not None
+        if any((manifest.folder / state.folder / name).exists() for name in ("job.json", CONFIG))
+    ]
+    if used:
+        raise ValueError(
+            f"{manifest.folder / str(used[0].folder)} already contains a run that does not belong to this sweep "
+            f"({_named([state.job for state in used])}): choose another hydra.sweep.dir"
+        )
 
 
 def check_processes(trainers: Mapping[int, Mapping[str, Any]], launcher: str) -> None:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, open_dict
 
 from steepest.engine.pythonlock import hold
 from steepest.evaluate.names import worst
+from steepest.runs.claim import claim_run
 from steepest.runs.config import Checked, check_plain
 from steepest.runs.defaults import as_single_run
 from steepest.runs.environment import MaskedFormatter
@@ -173,10 +174,11 @@ class Threads:
                 ):  # fmt: skip
                     write_text(hydra / f"{name}.yaml", text)
                 begin_job(job.folder, job.number, job.overrides)
-                metrics = drive(
-                    job.checked, job.folder, job.overrides, shared, config_text=job.texts.resolved,
-                    interrupted=self.interrupted.is_set,
-                )  # fmt: skip
+                with claim_run(job.folder):
+                    metrics = drive(
+                        job.checked, job.folder, job.overrides, shared, config_text=job.texts.resolved,
+                        interrupted=self.interrupted.is_set,
+                    )  # fmt: skip
             except Exception as error:  # a fault of this job: the other jobs continue
                 logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
                 message = described(error)

@@ -1,0 +1,148 @@
+"""Locks the folder of a run or of a sweep before anything is written, so that only one process at a time uses it.
+
+This module does not import torch.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from steepest.runs.files import check_links, now
+from steepest.runs.quoting import resume_run_command
+
+try:
+    import fcntl
+except ImportError:  # Windows does not have fcntl
+    fcntl = None  # type: ignore[assignment]
+
+CONFIG = "config.yaml"  # a folder with this file contains a run
+LOCAL_RANK = "LOCAL_RANK"  # set in the processes that Lightning starts; they use the first process's folder
+
+
+class Claim:
+    """A locked folder. It is unlocked by `release`, or at the end of a `with` block.
+
+    The operating system releases the lock when the process ends, even if it was killed. An old lock file therefore
+    does not lock the folder.
+
+    Attributes:
+        folder: the folder, which is created if it does not exist.
+        created: the folders that did not exist before: `folder` and its missing parents.
+    """
+
+    def __init__(self, folder: Path, kind: Literal["run", "sweep"] = "run") -> None:
+        """Lock a folder. The lock file names this process for the error messages of others.
+
+        Raises:
+            ValueError: if another process, or another thread of this process, has locked the folder.
+        """
+        self.folder = folder.absolute()
+        self.path = self.folder / f"{kind}.lock"
+        self.created = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.path.is_symlink():
+            raise ValueError(f"{self.path} is a link: remove it")
+        while True:
+            self.file = self.path.open("a+")
+            try:
+                if fcntl is not None:
+                    fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.file.seek(0)
+                holder = self.file.read().strip() or "another process"
+                self.file.close()
+                doing = "is training this run" if kind == "run" else "is running this sweep"
+                raise ValueError(
+                    f"{folder}: {holder} {doing}: wait until it has ended, or end it, and try again"
+                ) from None
+            except OSError:  # the file system does not support locks
+                pass
+            if self.path.exists() and os.path.samestat(os.fstat(self.file.fileno()), self.path.stat()):
+                break
+            self.file.close()  # another process removed the file after it was opened here
+        self.file.truncate(0)
+        self.file.write(f"process {os.getpid()} on {platform.node()} (since {now()})")
+        self.file.flush()
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Unlock the folder. Further calls do nothing."""
+        if not self.file.closed:
+            self.path.unlink(missing_ok=True)
+            self.file.close()
+
+    def remove(self) -> None:
+        """Unlock the folder, and remove it with its content if this claim created it."""
+        self.release()
+        if self.folder in self.created:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):  # another run uses the parent
+                for parent in self.created[1:]:
+                    parent.rmdir()
+
+
+_of_this_process: dict[Path, Claim] = {}  # the claim of the single run of this process, by folder
+
+
+def claim_run(folder: Path, *, resume: bool = False) -> Claim:
+    """Return the claim of a run's folder, which `RunFolder` may have locked already.
+
+    Args:
+        folder: the run's folder.
+        resume: whether the folder contains an earlier part of this run.
+
+    Raises:
+        ValueError: if another process uses the folder, or if it already contains another run.
+    """
+    early = _of_this_process.pop(folder.absolute(), None)
+    if early is not None:
+        return early
+    claim = Claim(folder)
+    if not resume and (folder / CONFIG).exists():
+        claim.release()
+        raise ValueError(
+            f"{folder} already contains a run. To continue it: {resume_run_command(folder)}; or give another "
+            "hydra.run.dir"
+        )
+    return claim
+
+
+class RunFolder(Callback):
+    """Claims the folder of a single run, or refuses it, before Hydra writes its own files into the folder."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Claim the folder; `claim_run` returns this claim.
+
+        Raises:
+            ValueError: if the folder cannot be used, or if there is no run to resume.
+        """
+        if os.environ.get(LOCAL_RANK, "0") != "0":
+            return
+        folder, resume = Path(str(config.hydra.run.dir)), OmegaConf.select(config, "resume")
+        if resume:
+            if not contains_run(resume):
+                raise ValueError(
+                    f"resume={resume}: this folder has no config.yaml, so it contains no run; give the folder of a run"
+                )
+            if folder.resolve() != Path(str(resume)).resolve():
+                raise ValueError(f"resume={resume} continues a run in its own folder: leave out hydra.run.dir={folder}")
+            check_links(folder)
+        _of_this_process[folder.absolute()] = claim_run(folder, resume=bool(resume))
+
+
+def contains_run(folder: object) -> bool:
+    """Return whether a folder contains a run that can be resumed."""
+    return bool(folder) and (Path(str(folder)) / CONFIG).exists()
