@@ -95,7 +95,7 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
         (["model=mpl"], "model=mpl: there is no such choice; did you mean 'mlp'?"),
         pytest.param(["+typo=1"], "config: unknown key 'typo'", marks=pytest.mark.slow),
         pytest.param(
-            ["trainer.max_epochs=abc"], "trainer.max_epochs='abc' should be a valid integer", marks=pytest.mark.slow
+            ["trainer.max_epochs=abc"], "trainer.max_epochs='abc' should be a whole number", marks=pytest.mark.slow
         ),
         (["data=csv", "data.path=none.csv"], "data.path=none.csv: there is no such file"),
         (["resume=nowhere"], "resume=nowhere: this folder has no config.yaml"),

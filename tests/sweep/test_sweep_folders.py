@@ -132,3 +132,51 @@ def test_the_command_printed_by_a_stopped_run_continues_it_whatever_its_folders_
     resumed = pasted(f"{line} stop.epochs={epochs + 2}", tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads((tmp_path / name / "metrics.json").read_text())["epochs"] == epochs + 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("again", "message"),
+    [
+        ([*SMALL, "hydra.run.dir=a"], "a already contains a run. To continue it"),
+        ([*SMALL, "hydra.run.dir=a", "optimizer.lr=-1"], "a already contains a run. To continue it"),
+        (["resume=a", "hydra.run.dir=b"], "leave out hydra.run.dir=b"),
+        (["-m", "resume=a"], "leave out -m"),
+        (["-m", *SMALL, "seed=0,1", "hydra.sweep.dir=.", "hydra.sweep.subdir=${oc.select:x,a}"], "the same folder to"),
+    ],
+)
+def test_a_refused_command_changes_no_file_of_an_earlier_run(command, tmp_path, again, message):
+    assert command(*SMALL, "hydra.run.dir=a").returncode == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    answer = command(*again)
+    assert answer.returncode == 2
+    assert message in answer.stderr
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    after.pop(tmp_path / "multirun.yaml", None)  # Hydra writes it before it launches jobs
+    assert after == before
+
+
+@pytest.mark.slow
+def test_a_second_process_is_refused_and_changes_nothing_while_the_first_one_trains(command, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *SMALL, "stop.epochs=1000000", "hydra.run.dir=a"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "a" / "run.lock").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        early = command(*SMALL, "seed=5", "hydra.run.dir=a")  # the first process has not written config.yaml yet
+        while not (tmp_path / "a" / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        later = command("resume=a", "stop.epochs=5")
+        for answer in (early, later):
+            assert answer.returncode == 2
+            assert f"process {process.pid} on " in answer.stderr
+        assert "seed" not in (tmp_path / "a" / ".hydra" / "overrides.yaml").read_text()
+        assert "resume" not in (tmp_path / "a" / "train.log").read_text()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    assert process.returncode == 130
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["status"] == "stopped"

@@ -13,6 +13,13 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from steepest.data.faults import Faults
 from steepest.runs.specs import TRAINER, TrainerOptions
 
+WANTED = {  # type of pydantic's error -> the wanted value in this program's words
+    "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number",
+    "int_type": "a whole number", "int_parsing": "a whole number", "int_parsing_size": "a whole number",
+    "int_from_float": "a whole number", "bool_type": "true or false", "bool_parsing": "true or false",
+    "string_type": "a text", "list_type": "a list", "tuple_type": "a list", "dict_type": "a mapping",
+    "none_required": "null",
+}  # fmt: skip
 MAX_SHOWN = 80  # maximum number of characters of a value in a message
 
 
@@ -40,7 +47,8 @@ def checked_value(key: str, value: Any, validator: TypeAdapter, faults: Faults) 
     try:
         checked = validator.validate_python(value)
     except ValidationError as error:
-        faults.add(f"{key}={shown(value)} should be {' or '.join(dict.fromkeys(map(_wanted, error.errors())))}")
+        kinds = [e for e in error.errors() if e["type"] != "is_instance_of"] or error.errors()  # a user types no object
+        faults.add(f"{key}={shown(value)} should be {' or '.join(dict.fromkeys(map(_wanted, kinds)))}")
         return value
     if isinstance(value, bool) and not isinstance(checked, bool):  # pydantic converts true to 1
         faults.add(f"{key}={value} should be a number")
@@ -52,7 +60,10 @@ def _wanted(error: Any) -> str:
     if error["type"] == "sequence_str" or error.get("ctx", {}).get("class") == "Sequence":
         example = error["input"] if isinstance(error["input"], int | float | str) else ""
         return f"a list, such as [{example}]"
-    return str(error["msg"]).removeprefix("Input should be ")
+    if error["type"] in ("too_long", "too_short"):
+        limit = error["ctx"].get("max_length", error["ctx"].get("min_length"))
+        return f"a list of at {'most' if error['type'] == 'too_long' else 'least'} {limit} values"
+    return WANTED.get(error["type"]) or str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
 
 
 def shown(value: Any) -> str:

@@ -63,6 +63,8 @@ class SweepRecord(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Create the manifest of a new sweep, or read that of a resumed one; `register` writes it with its jobs."""
         os.environ[SWEEP] = str(os.getpid())
+        if OmegaConf.select(config, "resume"):
+            raise ValueError("resume= continues one run: leave out -m")
         folder = Path(str(config.hydra.sweep.dir))
         if os.environ.get(RESUMED) and folder.exists():
             check_links(folder)
