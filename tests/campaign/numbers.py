@@ -45,6 +45,10 @@ PAIRS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (*NET, *DDP, "trainer.devices=2"), (*NET, *DDP, "trainer.devices=2"),
     ),
 }  # fmt: skip
+if torch.cuda.is_available():
+    PAIRS["CPU and GPU, double precision"] = (
+        (*NET, *DOUBLE, *TEXTBOOK), (*NET, *DOUBLE, *TEXTBOOK, "trainer=gpu"),
+    )  # fmt: skip
 
 
 def numbers(words: tuple[str, ...], folder: Path) -> list[float]:
@@ -74,9 +78,9 @@ def rows(words: list[str]) -> Iterator[str]:
         if words and not any(word in name for word in words):
             continue
         found = []
-        for words in pair:
+        for command in pair:
             with tempfile.TemporaryDirectory() as folder:
-                found.append(numbers(words, Path(folder)))
+                found.append(numbers(command, Path(folder)))
         one, other = found
         assert len(one) == len(other), name
         gap = max(abs(a - b) / max(abs(a), 1e-3) for a, b in zip(one, other, strict=True))
