@@ -15,6 +15,7 @@ from hydra.types import HydraContext
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from steepest.runs.claim import Claim
 from steepest.runs.errors import exit_code, explain
 from steepest.runs.hydra_internals import raise_errors_of_callbacks
 from steepest.runs.jobs import SWEEP
@@ -164,6 +165,17 @@ def test_a_running_sweep_cannot_be_resumed_or_started_again(sweep, tmp_path, mon
         sweep([["a=1"], ["a=2"]], {})
     assert len(refused) == 2
     sweep([["a=1"], ["a=2"]], {"0": ("finished", 0.5), "1": ("finished", 0.5)}, resume=True)
+    assert states(tmp_path) == ["finished"] * 2
+
+
+def test_a_resumed_sweep_does_not_remove_a_job_that_another_process_trains(sweep, tmp_path):
+    sweep([["a=1"], ["a=2"]], {"0": ("finished", 0.5)})
+    with Claim(tmp_path / "s" / "1"):
+        before = files(tmp_path / "s" / "1")
+        with pytest.raises(ValueError, match=r"s/1: process .* is training this run"):
+            sweep([["a=1"], ["a=2"]], {}, resume=True)
+        assert files(tmp_path / "s" / "1") == before
+    sweep([["a=1"], ["a=2"]], {"1": ("finished", 0.5)}, resume=True)
     assert states(tmp_path) == ["finished"] * 2
 
 

@@ -5,6 +5,7 @@ This module does not import torch.
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import shutil
@@ -47,10 +48,10 @@ class Claim:
         self.folder = folder.absolute()
         self.path = self.folder / f"{kind}.lock"
         self.created = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
-        self.folder.mkdir(parents=True, exist_ok=True)
         if self.path.is_symlink():
             raise ValueError(f"{self.path} is a link: remove it")
         while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self.file = self.path.open("a+")
             try:
                 if fcntl is not None:
@@ -67,7 +68,7 @@ class Claim:
                 pass
             if self.path.exists() and os.path.samestat(os.fstat(self.file.fileno()), self.path.stat()):
                 break
-            self.file.close()  # another process removed the file after it was opened here
+            self.file.close()  # another process removed the file, or the folder, after it was opened here
         self.file.truncate(0)
         self.file.write(f"process {os.getpid()} on {platform.node()} (since {now()})")
         self.file.flush()
@@ -85,13 +86,13 @@ class Claim:
             self.file.close()
 
     def remove(self) -> None:
-        """Unlock the folder, and remove it with its content if this claim created it."""
-        self.release()
+        """Remove the folder with its content if this claim created it, and unlock it."""
         if self.folder in self.created:
             shutil.rmtree(self.folder, ignore_errors=True)
             with suppress(OSError):  # another run uses the parent
                 for parent in self.created[1:]:
                     parent.rmdir()
+        self.release()
 
 
 _of_this_process: dict[Path, Claim] = {}  # the claim of the single run of this process, by folder
@@ -120,6 +121,13 @@ def claim_run(folder: Path, *, resume: bool = False) -> Claim:
     return claim
 
 
+def _remove_unused(folder: Path) -> None:
+    """Remove a new folder if Hydra failed before it started the run."""
+    claim = _of_this_process.pop(folder, None)
+    if claim is not None:
+        claim.remove()
+
+
 class RunFolder(Callback):
     """Claims the folder of a single run, or refuses it, before Hydra writes its own files into the folder."""
 
@@ -141,6 +149,7 @@ class RunFolder(Callback):
                 raise ValueError(f"resume={resume} continues a run in its own folder: leave out hydra.run.dir={folder}")
             check_links(folder)
         _of_this_process[folder.absolute()] = claim_run(folder, resume=bool(resume))
+        atexit.register(_remove_unused, folder.absolute())
 
 
 def contains_run(folder: object) -> bool:

@@ -130,14 +130,14 @@ class SweepRecord(Callback):
         assert manifest is not None, "on_multirun_start comes first"
         try:
             states = self._registered(manifest, overrides, first, config, composer)
+            left = [state for state in states if state.status != "finished"]
+            for state in (state for state in left if state.started is not None):
+                remove_attempt(manifest.folder, state)
         except Exception:
             self._leave()
             raise
-        for state in states:
-            if state.status != "finished":
-                if state.started is not None:
-                    remove_attempt(manifest.folder, state)
-                state.status, state.started, state.ended, state.error = "waiting", None, None, None
+        for state in left:
+            state.status, state.started, state.ended, state.error = "waiting", None, None, None
         manifest.write()
         return states
 
