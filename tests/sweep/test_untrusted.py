@@ -84,6 +84,7 @@ def test_links_that_point_outside_are_refused_and_other_links_are_accepted(tmp_p
     sweep = make_sweep(tmp_path / "s", [(["a=1"], {"value": 1.0})])
     (sweep / "inside").symlink_to(sweep / "0")
     (sweep / "study.journal.lock").symlink_to(sweep / "study.journal")
+    (sweep / "itself").symlink_to(sweep / "itself")
     check_links(sweep)
     (sweep / "0" / "train.log").symlink_to(tmp_path / "victim")
     with pytest.raises(ValueError, match=r"0/train.log is a link that points outside"):

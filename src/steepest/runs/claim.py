@@ -16,7 +16,7 @@ from typing import Any, Literal
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from steepest.runs.files import check_links, now
+from steepest.runs.files import check_links, now, real
 from steepest.runs.quoting import resume_run_command
 
 try:
@@ -145,7 +145,7 @@ class RunFolder(Callback):
                 raise ValueError(
                     f"resume={resume}: this folder has no config.yaml, so it contains no run; give the folder of a run"
                 )
-            if folder.resolve() != Path(str(resume)).resolve():
+            if real(folder) != real(Path(str(resume))):
                 raise ValueError(f"resume={resume} continues a run in its own folder: leave out hydra.run.dir={folder}")
             check_links(folder)
         _of_this_process[folder.absolute()] = claim_run(folder, resume=bool(resume))

@@ -143,8 +143,13 @@ def _adapter(shape: type) -> TypeAdapter:
 
 def is_below(folder: Path, path: Path) -> bool:
     """Return whether a path is inside a folder after its links are resolved."""
-    inner, outer = path.resolve(), folder.resolve()
+    inner, outer = real(path), real(folder)
     return inner != outer and inner.is_relative_to(outer)
+
+
+def real(path: Path) -> Path:
+    """Return a path without links. `Path.resolve` would fail for a link that leads to itself."""
+    return Path(os.path.realpath(path))
 
 
 def check_links(folder: Path) -> None:
