@@ -47,7 +47,7 @@ from steepest.runs.hydra_internals import raise_errors_of_callbacks
 from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
-from steepest.runs.resume import MAY_CHANGE
+from steepest.runs.resume import check_override
 from steepest.runs.specs import MANUAL
 from steepest.runs.trust import guard_hydra
 
@@ -219,11 +219,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
         key = override.key_or_group
         if key == "resume" or key.startswith("hydra."):
             continue
-        if key.split(".")[0] not in MAY_CHANGE or (key in MAY_CHANGE and key not in ("threads", "trust")):
-            raise ValueError(
-                f"resume={folder}: {override.input_line} would make it another run; you may change the keys of "
-                f"{', '.join(MAY_CHANGE[:3])}, such as stop.epochs=200"
-            )
+        check_override(override)
         if key != "trust":
             OmegaConf.update(config, key, override.value())
         if key in _LIMITS:  # the saved config is resolved, so the trainer's limit does not follow

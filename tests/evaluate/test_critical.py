@@ -11,7 +11,10 @@ from steepest.nets.networks import MLP
 
 def judged(surface, theta, *, step=0.01, batch=None, variance=0.0, exact_up_to=100, **how):
     theta_P, batch = torch.tensor(theta).double(), batch or len(surface.x_ND)
-    return judge(surface, theta_P, exact_up_to=exact_up_to, steps=40, variance=variance, batch=batch, step=step, **how)
+    return judge(
+        surface, theta_P, loss=float(surface.losses(theta_P)), gradient_P=surface.gradient(theta_P),
+        samples=len(surface.x_ND), exact_up_to=exact_up_to, steps=40, variance=variance, batch=batch, step=step, **how,
+    )  # fmt: skip
 
 
 def two_weights():

@@ -105,6 +105,18 @@ def test_the_title_says_that_a_model_failed(drawn, tmp_path, predicted, sentence
     assert re.fullmatch(sentence, title(drawn[0]))
 
 
+def test_the_title_names_the_series_if_the_picture_shows_one_of_several(drawn, tmp_path):
+    rows = pd.concat([prices(better=0.5, series="AAA"), prices(better=3.0, series="BBB")])
+    predictions.draw_predictions(rows, "Model", tmp_path / "p.png", LIGHT, "chance")
+    predictions.draw_predictions(
+        pd.concat([directions(), directions().assign(series="B")]), "Model", tmp_path / "p.png"
+    )
+    assert title(drawn[0]) == (
+        "AAA, one of 2 series: The model saved 75 % of the squared error against tomorrow = today"
+    )
+    assert title(drawn[1]).startswith("INDEX, one of 2 series: ")
+
+
 @pytest.mark.parametrize("days", [1, 2, 61])
 def test_parts_of_few_days_are_drawn(drawn, tmp_path, days):
     predictions.draw_predictions(prices(10 + days), "Model", tmp_path / "p.png")

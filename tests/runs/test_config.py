@@ -13,10 +13,12 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from steepest.data.sources import RowData, SeriesData
 from steepest.lightning.predictors import Predictor
 from steepest.observe.instrument import Instrument
-from steepest.runs.approved import approved
+from steepest.runs.approved import CLASSES, approved
 from steepest.runs.config import GIVEN, GROUPS, check
+from steepest.runs.specs import SPECS
 from steepest.runs.stops import Epochs
 from steepest.runs.trust import locate
+from steepest.runs.values import signature
 
 CONF = ROOT / "conf"
 GIVE = {
@@ -70,6 +72,8 @@ def test_every_shipped_preset_passes_the_check(folder):
     [
         ("trainer.max_epochs=abc", r"trainer.max_epochs='abc' should be a whole number"),
         ("optimizer=lbfgs", r"optimizer=lbfgs with data.batch_size=64: .* use data.batch_size=null"),
+        ("data=csv data.path=x.csv data.window=abc", r"data.window='abc' should be a whole number"),
+        ("data=csv data.path=x.csv data.split=abc", r"data.split='abc' should be a list"),
         ("data.window=1.5", r"data.window=1.5 should be a whole number"),
         ("data.transform=returns", r"data.transform='returns' should be 'level', 'return' or 'log_return'"),
         ("model.seed=null", r"model.seed=None should be a whole number"),
@@ -100,7 +104,15 @@ def test_every_shipped_preset_passes_the_check(folder):
 )
 def test_a_wrong_value_or_key_is_named(override, message):
     with pytest.raises(ValueError, match=message):
-        check(composed(override))
+        check(composed(*override.split()))
+
+
+def test_the_type_of_every_option_of_this_package_is_known():
+    for place, modules in CLASSES.items():
+        for path in (f"{module}.{name}" for module, names in modules.items() for name in names.split()):
+            if path.startswith("steepest") and not place.startswith("hydra"):
+                parameters, hints = signature(SPECS.get(path) or locate(path, place))
+                assert parameters.keys() - {"self"} <= hints.keys(), path
 
 
 @pytest.mark.parametrize("value", ["64", "a"])

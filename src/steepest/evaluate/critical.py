@@ -36,14 +36,16 @@ class Ending:
 
     Attributes:
         verdict: the kind of point.
-        gradient_norm, greatest_eigenvalue, smallest_eigenvalue: of the loss at this point.
+        gradient_norm: of the loss of the whole training part.
+        greatest_eigenvalue, smallest_eigenvalue: of the Hessian.
         positive_fraction, negative_fraction: shares of the eigenvalues above and below zero.
         exact: whether all eigenvalues were computed; if not, the fractions are estimates.
         attainable: the share of its value by which the loss could still fall, by the second-order model.
         step: the optimizer's step size.
         stability_limit: above this step size, plain gradient descent leaves a minimum of this curvature:
             2 / lambda_max (times 1 + momentum with momentum), or None without positive curvature.
-        samples: the number of training samples in the loss.
+        samples: the number of training samples in the Hessian.
+        training_samples: the number of all training samples.
     """
 
     verdict: Kind
@@ -57,16 +59,18 @@ class Ending:
     step: float
     stability_limit: float | None
     samples: int
+    training_samples: int
 
     def sentence(self) -> str:
         """The verdict and its numbers as sentences, for the end of a run."""
         limit = "no positive curvature, so no stability limit"
         if self.stability_limit is not None:
             limit = f"stable below {self.stability_limit:.3g}"
+        some = f" of {self.samples:,} training samples" if self.samples < self.training_samples else ""
         return (
             f"The descent ended{KINDS[self.verdict][1]}. "
             f"Gradient norm {self.gradient_norm:.3g}; the loss could still fall by {self.attainable:.2g} of its value; "
-            f"Hessian eigenvalues from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g}, "
+            f"Hessian eigenvalues{some} from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g}, "
             f"{'' if self.exact else 'about '}{self.positive_fraction:.0%} positive, "
             f"{self.negative_fraction:.0%} negative; step {self.step:g}; {limit}."
         )
@@ -76,6 +80,9 @@ def judge(
     surface: Surface,
     theta_P: Tensor,
     *,
+    loss: float,
+    gradient_P: Tensor,
+    samples: int,
     exact_up_to: int,
     steps: int,
     variance: float,
@@ -86,8 +93,10 @@ def judge(
     """Classify the point (P,) at which a descent ended.
 
     Args:
-        surface: the loss that was minimised.
+        surface: the loss of some or all training samples; its Hessian is measured.
         theta_P: all parameters at the end.
+        loss, gradient_P: the loss of all training samples at this point, and its gradient (P,).
+        samples: the number of all training samples.
         exact_up_to: compute all eigenvalues of models with at most this many parameters.
         steps: the number of Lanczos steps for larger models.
         variance: the variance of the samples' gradients, summed over all parameters.
@@ -95,10 +104,9 @@ def judge(
         step: the optimizer's step size.
         momentum: the momentum of gradient descent.
     """
-    gradient_P = surface.gradient(theta_P)
-    norm, samples = float(gradient_P.norm()), len(surface.x_ND)
+    norm = float(gradient_P.norm())
     curve = spectrum(surface, theta_P, exact_up_to=exact_up_to, steps=steps)
-    attainable = _attainable(surface, theta_P, gradient_P, curve, steps) / max(float(surface.losses(theta_P)), MIN_LOSS)
+    attainable = _attainable(surface, theta_P, gradient_P, curve, steps) / max(loss, MIN_LOSS)
     limit = 2 * (1 + momentum) / curve.largest if curve.largest > curve.tolerance else None
     flat = max(FLAT * abs(curve.largest), curve.tolerance)
     verdict: Kind = "plateau"
@@ -122,6 +130,7 @@ def judge(
         attainable,
         step,
         limit,
+        len(surface.x_ND),
         samples,
     )
 

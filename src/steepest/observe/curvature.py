@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from steepest.evaluate.critical import FLAT, Ending, judge
 from steepest.nets.curvature import Surface, downward, spectrum
@@ -23,7 +24,7 @@ class Curvature(Instrument):
     Attributes:
         looks: the approximate number of measurements in a run; one more follows when training ends.
         samples: the maximum number of samples in a measurement.
-        samples_at_end: the maximum number of samples in the last measurement, which decides the verdict.
+        samples_at_end: the maximum number of samples in the last Hessian. The last gradient is that of all samples.
         steps: the maximum number of products with the Hessian in a measurement, for models that are too large to
             compute all eigenvalues.
         steps_at_end: the same for the last measurement.
@@ -63,10 +64,14 @@ class Curvature(Instrument):
             return
         surface = _surface(view, self.samples_at_end)
         theta_P = surface.current()
+        loss, gradient_P = _whole(view, theta_P)
         layers, options = surface.layers(theta_P), view.optimizer.param_groups[0]
         self.ending = judge(
             surface,
             theta_P,
+            loss=loss,
+            gradient_P=gradient_P,
+            samples=len(view.windows.parts["train"]),
             exact_up_to=self.exact_up_to,
             steps=self.steps_at_end,
             variance=noise(layers, view.network.activations, view.loss, surface.x_ND, surface.y_NH).variance,
@@ -183,6 +188,17 @@ class Escape(Instrument):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.level, self.escapes = state["level"], list(state["escapes"])
+
+
+def _whole(view: View, theta_P: Tensor) -> tuple[float, Tensor]:
+    """The loss of all training samples at a point (P,), and its gradient (P,)."""
+    loss, gradient_P, count = 0.0, torch.zeros_like(theta_P), len(view.windows.parts["train"])
+    for _, batch in view.windows.walk("train"):
+        surface = Surface(view.network, view.loss, batch.x_ND, batch.y_NH)
+        share = len(batch.x_ND) / count
+        loss += share * float(surface.losses(theta_P))
+        gradient_P += share * surface.gradient(theta_P)
+    return loss, gradient_P
 
 
 def _surface(view: View, samples: int) -> Surface:

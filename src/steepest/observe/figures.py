@@ -21,6 +21,9 @@ LABELLED = 8  # lines are labelled only if a panel has at most this number
 NAMES = {"mse": "Mean squared error", "mae": "Mean absolute error", "huber": "Huber loss"}
 
 
+SCALED = "Parameters for scaled inputs and targets, as in training."
+
+
 def draw_losses(
     losses_K: np.ndarray,
     history: pd.DataFrame,
@@ -63,7 +66,7 @@ def draw_losses(
         title = f"Epoch {best:,} of {len(history):,} is the best by {objective}"
         if reference is not None and reference[1] > 0:
             title += f"; its {part} loss is {compared(curves[part][best - 1] / reference[1])} that of {reference[0]}"
-    unit = "nats" if loss == "cross_entropy" else "targets in standard deviations of the training part"
+    unit = "nats" if loss == "cross_entropy" else "of the scaled targets"
     with theme.active():
         figure = theme.sheet(title, 4.3, model)
         axes = figure.subplots()
@@ -164,7 +167,7 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
         title = f"After {whole}, the parameters have their initial values"
     early = 0 < half < updates[-1] / 20  # on a linear axis, this part would be too narrow
     with theme.active():
-        figure = theme.sheet(title, min(1.9 * len(names), 8) + 1.1)
+        figure = theme.sheet(title, min(1.9 * len(names), 8) + 1.1, SCALED)
         rows = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
         first = 0
         for axes, (name, count) in zip(rows, names.items(), strict=True):

@@ -20,7 +20,7 @@ from matplotlib.textpath import TextPath
 from torch import Tensor
 
 from steepest.nets.curvature import Surface
-from steepest.observe.figures import spaced
+from steepest.observe.figures import SCALED, spaced
 from steepest.observe.theme import Theme, percent, plain, save
 
 SIDE, SLICE = 61, 41  # points along a side of the grid: of a surface, of a slice
@@ -164,14 +164,14 @@ def draw_surface(
         title += ", the minimum" if settled else f"; the minimum is {lowest:.4g}"
     grids = [whole] if settled or np.ptp(zoom.u_G) > np.ptp(whole.u_G) / 2 else [whole, zoom]
     if len(full_K2) <= len(path_K2) and np.allclose(path_K2[: len(full_K2)], full_K2, rtol=1e-4, atol=1e-6):
-        caption = f"{len(path_K2) - 1:,} updates, each with all samples"
+        caption = f"{len(path_K2) - 1:,} updates, each with all samples."
     else:
         caption = (
             f"Orange: {len(path_K2) - 1:,} updates, one batch each. Dashed: the same optimizer with all "
             f"samples, {len(full_K2) - 1:,} updates."
         )
     with theme.active():
-        figure = theme.sheet(title, 4.6 if len(grids) > 1 else 5.6, caption)
+        figure = theme.sheet(title, 4.6 if len(grids) > 1 else 5.6, f"{caption} {SCALED}")
         every = figure.subplots(1, len(grids), squeeze=False, width_ratios=[1.5, 1][: len(grids)])[0]
         for number, (axes, grid) in enumerate(zip(every, grids, strict=True)):
             contours(figure, axes, grid, "" if number else "loss of the whole training part", theme.height_map())

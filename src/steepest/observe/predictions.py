@@ -23,7 +23,7 @@ BINS = 10  # points of a reliability curve
 def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: Theme = LIGHT, doubt: str = "") -> None:
     """Draw the model's predictions on the last part, and compare their errors with those of the reference.
 
-    The picture shows only the first series and the first day of the horizon.
+    The picture and its title are about the first series and the first day of the horizon.
 
     Args:
         predictions: `Evaluation.predictions`.
@@ -34,33 +34,37 @@ def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: T
     """
     part = str(predictions["part"].iloc[-1])
     doubt = doubt if part == "test" else ""
-    caption = f"{model}, {part} part"
+    caption, subject = f"{model}, {part} part", ""
     if "series" in predictions:
         first = predictions["series"] == predictions["series"].iloc[0]
-        doubt = doubt if first.all() and predictions["horizon"].max() == 1 else ""
+        count, steps = predictions["series"].nunique(), predictions["horizon"].max()
+        doubt = doubt if count == 1 and steps == 1 else ""
         predictions = predictions[first & (predictions["horizon"] == 1)]
-        caption = f"{model} on {predictions['series'].iloc[0]}, {part} part, next day"
+        name = str(predictions["series"].iloc[0])
+        caption = f"{model} on {name}, {part} part, next day"
+        if count > 1:
+            subject, caption = f"{name}, one of {count} series: ", f"{caption}. The verdict is about all series"
     rows, train = (predictions[predictions["part"] == name] for name in (part, "train"))
     with theme.active():
         if "probability_up" in rows:
-            figure = _directions(rows, train, caption, theme)
+            figure = _directions(rows, train, caption, theme, subject)
         elif "class" in rows:
             figure = _classes(rows, train, caption, theme)
         elif "date" in rows:
-            figure = _prices(rows, caption, theme, doubt)
+            figure = _prices(rows, caption, theme, doubt, subject)
         else:
             figure = _plain_rows(rows, train, caption, theme, doubt)
         save(figure, path)
 
 
-def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str) -> Figure:
+def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject: str) -> Figure:
     """Price and prediction, residuals, and the squared error saved so far: of the whole part and of its last days."""
     actual, prediction = rows["actual"].to_numpy(), rows["prediction"].to_numpy()
     error, reference = (prediction - actual) ** 2, (rows["last"].to_numpy() - actual) ** 2
     saved = (reference - error).cumsum() / (reference.sum() or 1.0)
     columns = [len(rows), ZOOM] if len(rows) > 1.5 * ZOOM else [len(rows)]
     caption += f". Grey band: the last {ZOOM} days" if len(columns) == 2 else ""
-    figure = theme.sheet(_saving(error, reference, "tomorrow = today", doubt), 6.4, caption)
+    figure = theme.sheet(subject + _saving(error, reference, "tomorrow = today", doubt), 6.4, caption)
     grid = figure.subplots(
         3, len(columns), sharex="col", squeeze=False, width_ratios=[1.5, 1][: len(columns)], height_ratios=[1.8, 1, 1]
     )
@@ -117,14 +121,14 @@ def _plain_rows(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Th
     return figure
 
 
-def _directions(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme) -> Figure:
+def _directions(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme, subject: str) -> Figure:
     """Draw the reliability, the confusion matrix, and the lead in correct days.
 
     The lead is over a model that always predicts the more frequent direction.
     """
     probability_N, up_N = rows["probability_up"].to_numpy(), rows["up"].to_numpy()
     majority, names = int(train["up"].mean() > 0.5), ("down", "up")
-    figure, below = _class_panels(probability_N, up_N, names, majority, "days", "a rise", caption, theme)
+    figure, below = _class_panels(probability_N, up_N, names, majority, "days", "a rise", caption, theme, subject)
     lead_N = (((probability_N > 0.5) == up_N).astype(int) - (up_N == majority)).cumsum()
     date_N = rows["date"].to_numpy()
     below.axhline(0, color=theme.muted, lw=0.8)
@@ -165,6 +169,7 @@ def _class_panels(
     event: str,
     caption: str,
     theme: Theme,
+    subject: str = "",
 ) -> tuple[Figure, Axes]:
     """Return a figure with the reliability and the confusion matrix of two classes, and an empty panel below them.
 
@@ -176,10 +181,11 @@ def _class_panels(
         unit: the name of the samples, ``days`` or ``rows``.
         event: the meaning of class 1.
         caption, theme: the caption and the theme of the picture.
+        subject: the start of the title.
     """
     correct, usual = ((probability_N > 0.5) == actual_N).mean(), (actual_N == majority).mean()
     correctly = f"{100 * correct:.1f} % of the {unit} were predicted correctly"
-    title = f"{correctly}; always {names[majority]}: {100 * usual:.1f} %"
+    title = f"{subject}{correctly}; always {names[majority]}: {100 * usual:.1f} %"
     figure = theme.sheet(title, 6.4, f"{caption}, {len(actual_N):,} {unit}")
     grid = figure.add_gridspec(2, 2, width_ratios=[1.2, 1], height_ratios=[1.35, 1])
     left, right, below = (figure.add_subplot(place) for place in (grid[0, 0], grid[0, 1], grid[1, :]))

@@ -44,6 +44,7 @@ def same_days(config: DictConfig) -> str | None:
     """
     params = OmegaConf.select(config, "hydra.sweeper.params") or {}
     texts = [*(f"{key}={value}" for key, value in params.items()), *typed(config, "task")]
+    texts = [text for text in texts if text.lstrip("+").startswith(("data.window=", f"{LONGEST}="))]
     parsed = [*OverridesParser.create().parse_overrides(texts)]
     windows = [override for override in parsed if override.key_or_group == "data.window"]
     if OmegaConf.select(config, "data.longest_window") or any(o.key_or_group == LONGEST for o in parsed):

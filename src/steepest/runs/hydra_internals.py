@@ -24,10 +24,11 @@ from omegaconf import DictConfig, OmegaConf
 # the usual place of its group, and the packages that the command line trusts.
 FileCheck = Callable[[Path | None, Any, bool, Sequence[str]], None]
 ConfigCheck = Callable[[DictConfig], None]  # checks a composed config
+OverridesCheck = Callable[[Sequence[Override]], None]  # checks the overrides of a command line
 
 
-def check_every_config(check_file: FileCheck, check: ConfigCheck) -> None:
-    """Check each file that Hydra reads and each config that it composes, before Hydra uses them.
+def check_every_config(check_overrides: OverridesCheck, check_file: FileCheck, check: ConfigCheck) -> None:
+    """Check the overrides, each file that Hydra reads and each config that it composes, before Hydra uses them.
 
     Hydra has no hook for this. It builds its callbacks, sweeper and launcher as soon as it has composed a config. It
     uses `hydra.searchpath` of the primary config even earlier, and this may import a package.
@@ -42,6 +43,7 @@ def check_every_config(check_file: FileCheck, check: ConfigCheck) -> None:
     def process_config_searchpath(
         self: ConfigLoaderImpl, config_name: str | None, parsed_overrides: list[Override], repo: CachingConfigRepository
     ) -> None:
+        check_overrides(parsed_overrides)
         typed = [override.value() for override in parsed_overrides if override.key_or_group == "trust"]
         trusted[:] = [str(package) for packages in typed if isinstance(packages, list) for package in packages]
         primary = repo.load_config(config_path=config_name) if config_name else None

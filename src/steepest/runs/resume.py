@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from hydra.core.override_parser.types import Override
 
 from steepest.runs.environment import changed_variables, digests
 
@@ -75,6 +77,24 @@ def check_continues(folder: Path, before: Mapping[str, Any], engine: str, world:
             f"resume={folder}: trainer.devices starts {world} processes, but {before['world']} trained the run so far, "
             "and the last digits depend on their number: restore trainer.devices and trainer.strategy, or start a new "
             "run"
+        )
+
+
+def check_overrides(overrides: Sequence[Override]) -> None:
+    """Raise `ValueError` if a command line resumes a run and would change the results of its earlier part."""
+    if any(override.key_or_group == "resume" and override.value() for override in overrides):
+        for override in overrides:
+            if override.key_or_group != "resume" and not override.key_or_group.startswith(("hydra.", "hydra/")):
+                check_override(override)
+
+
+def check_override(override: Override) -> None:
+    """Raise `ValueError` if an override would change the results of the earlier part of a resumed run."""
+    key = override.key_or_group
+    if key.split(".")[0] not in MAY_CHANGE or (key in MAY_CHANGE and key not in ("threads", "trust")):
+        raise ValueError(
+            f"resume=: {override.input_line} would make it another run; you may change threads, and the keys of "
+            f"{', '.join(MAY_CHANGE[:3])}, such as stop.epochs=200"
         )
 
 

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from steepest.data.faults import Faults
 from steepest.runs.approved import EXTRAS, approved
 from steepest.runs.hydra_internals import check_every_config
+from steepest.runs.resume import check_overrides
 from steepest.runs.untrusted import check_file
 
 CALLED_BY_HYDRA = ("callbacks", "sweeper", "launcher")
@@ -62,7 +63,7 @@ def locate(path: str, place: str, trusted: Sequence[str] = ()) -> Callable[..., 
 
 def guard_hydra() -> None:
     """Make Hydra check each config file that it reads in this process, and each config before it builds objects."""
-    check_every_config(check_file, check_hydra)
+    check_every_config(check_overrides, check_file, check_hydra)
 
 
 def check_hydra(config: DictConfig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from dataclasses import InitVar, is_dataclass
 from functools import cache
 from typing import Any
 
@@ -26,9 +27,11 @@ MAX_SHOWN = 80  # maximum number of characters of a value in a message
 @cache  # because a sweep checks many configs
 def signature(target: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
     """Return a constructor's parameters and annotations."""
-    subject = target.__init__ if inspect.isclass(target) else target
+    # A dataclass inherits fields whose annotations have names of another module, which its `__init__` does not know.
+    subject = target.__init__ if inspect.isclass(target) and not is_dataclass(target) else target
     try:
         hints = typing.get_type_hints(subject, include_extras=True)
+        hints = {key: hint.type if isinstance(hint, InitVar) else hint for key, hint in hints.items()}
     except NameError:  # a trusted package may import a type only for type checkers
         hints = {}
     if f"{target.__module__}.{target.__qualname__}" == TRAINER:  # the Trainer has more options than its spec

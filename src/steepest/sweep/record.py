@@ -123,6 +123,8 @@ class SweepRecord(Callback):
     ) -> list[JobState]:
         """Write jobs into the manifest before they are launched, and delete the folders of their earlier attempts.
 
+        A dry run writes and deletes nothing.
+
         Raises:
             ValueError: if jobs would share a folder, or if the launcher cannot run them.
         """
@@ -131,6 +133,9 @@ class SweepRecord(Callback):
         try:
             states = self._registered(manifest, overrides, first, config, composer)
             left = [state for state in states if state.status != "finished"]
+            if OmegaConf.select(config, "sweep.dry_run"):  # nothing is written or removed
+                return states
+            (manifest.folder / FIRST_FAILURE).unlink(missing_ok=True)
             for state in (state for state in left if state.started is not None):
                 remove_attempt(manifest.folder, state)
         except Exception:
@@ -283,7 +288,7 @@ def _begun(folder: Path, config: DictConfig) -> Manifest:
     """The manifest of a new sweep, or of one that is continued.
 
     Raises:
-        ValueError: if the folder contains a sweep that is not to be continued, or if that sweep cannot be continued.
+        ValueError: if the folder contains a sweep that must not be continued, or if that sweep cannot be continued.
     """
     absolute, plain = folder.absolute(), _task(config)  # a job may change the working directory (hydra.job.chdir)
     if os.environ.get(RESUMED):
@@ -316,9 +321,7 @@ def _resumed(folder: Path, plain: dict[str, Any]) -> Manifest:
             "jobs would belong to another sweep: restore the config, or start a new sweep"
         )
     manifest.status, manifest.ended = "running", None
-    (folder / FIRST_FAILURE).unlink(missing_ok=True)
     manifest.look(over=True)
-    manifest.write()
     return manifest
 
 
