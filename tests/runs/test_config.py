@@ -74,6 +74,7 @@ def test_every_shipped_preset_passes_the_check(folder):
         ("optimizer=lbfgs", r"optimizer=lbfgs with data.batch_size=64: .* use data.batch_size=null"),
         ("data=csv data.path=x.csv data.window=abc", r"data.window='abc' should be a whole number"),
         ("data=csv data.path=x.csv data.split=abc", r"data.split='abc' should be a list"),
+        ("model._target_=steepest.LinearPredictor model.seed=abc", r"model.seed='abc' should be a whole number"),
         ("data.window=1.5", r"data.window=1.5 should be a whole number"),
         ("data.transform=returns", r"data.transform='returns' should be 'level', 'return' or 'log_return'"),
         ("model.seed=null", r"model.seed=None should be a whole number"),
@@ -111,7 +112,8 @@ def test_the_type_of_every_option_of_this_package_is_known():
     for place, modules in CLASSES.items():
         for path in (f"{module}.{name}" for module, names in modules.items() for name in names.split()):
             if path.startswith("steepest") and not place.startswith("hydra"):
-                parameters, hints = signature(SPECS.get(path) or locate(path, place))
+                found = locate(path, place)
+                parameters, hints = signature(SPECS.get(f"{found.__module__}.{found.__qualname__}", found))
                 assert parameters.keys() - {"self"} <= hints.keys(), path
 
 

@@ -253,8 +253,9 @@ def _node(
     except ValueError as error:
         faults.add(f"{where}: {error}")
         return None
-    arguments = _arguments(target, value, where, trusted, faults, given)
-    return Node(f"{target.__module__}.{target.__qualname__}", place, arguments, is_partial, target)
+    defined = f"{target.__module__}.{target.__qualname__}"  # the path in the config may be another one
+    described = SPECS.get(defined, target) if defined != TRAINER else target
+    return Node(defined, place, _arguments(described, value, where, trusted, faults, given), is_partial, target)
 
 
 def _arguments(
