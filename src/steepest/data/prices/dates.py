@@ -22,6 +22,8 @@ from steepest.data.prices.formats import FORMATS, MONTH_OF, NO_YEAR, NUMERIC, ma
 _EXCEL_ZERO = np.datetime64("1899-12-30", "ns").astype(np.int64)
 FIRST = np.datetime64("1800-01-01")
 ENOUGH = 8  # different dates, from which on their order is evidence
+# The first date that a number is read as without being told its unit. Smaller numbers are counters, years and prices.
+_FIRST_OF = {unit: np.datetime64("1950-01-01" if unit == "excel" else "1971-01-01") for unit in NUMERIC}
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,9 @@ def read_dates(
     fault = None
     if not stay:
         nothing = np.full(len(index), np.datetime64("NaT"), dtype="datetime64[ns]")
-        return Dates(nothing, np.zeros(len(index), np.int64), date_format or "", None, np.ones(len(index), bool))
+        fault = _decimal_year(known, name) if date_format is None else None
+        bad_T = np.full(len(index), fault is None)
+        return Dates(nothing, np.zeros(len(index), np.int64), date_format or "", fault, bad_T)
     names = _different(stay) if best == 1 or allow_bad else list(stay)[:1]
     if len(names) > 1:
         fitting = [f for f in names if f not in NO_YEAR and "%y" not in f and not _outside(stay[f][0]).any()]
@@ -217,16 +221,26 @@ def _readings(known: pa.Array, date_format: str | None, century: int | None) -> 
     likely = [f for f in FORMATS if any(matches(f, probe) for probe in probes)]
     likely += [f for f in NO_YEAR if any(re.match(_no_year(f), probe) for probe in probes)]
     found = {f: _parsed_without_year(known, f) if f in NO_YEAR else parsed(known, f, century=century) for f in likely}
-    if any(re.fullmatch(r"-?\d+(\.\d+)?", probe) for probe in probes):
+    calendar = any(not np.isnat(wall).any() for wall, _ in found.values())
+    if not calendar and any(re.fullmatch(r"-?\d+(\.\d+)?", probe) for probe in probes):
         end = tomorrow()
         for unit in NUMERIC:
             wall, zero = parsed(known, unit)
-            low = np.datetime64("1900-03-01") if unit == "excel" else np.datetime64("1971-01-01")
-            if not np.isnat(wall).all() and np.nanmin(wall) >= low and np.nanmax(wall) < end:
+            if not np.isnat(wall).all() and np.nanmin(wall) >= _FIRST_OF[unit] and np.nanmax(wall) < end:
                 found[unit] = (wall, zero)
-        if "%Y%m%d" in found and not np.isnat(found["%Y%m%d"][0]).any():
-            found = {f: r for f, r in found.items() if f not in NUMERIC}
     return found
+
+
+def _decimal_year(known: pa.Array, name: str) -> str | None:
+    """A fault if the entries look like ``1990.01``, which is January or a day in January."""
+    if not len(known) or not pc.all(pc.match_substring_regex(known, r"^\d{4}\.\d+$")).as_py():
+        return None
+    months = not np.isnat(parsed(known, "%Y.%m")[0]).any()
+    fix = "data.date_format='%Y.%m' for months, or " if months else ""
+    return (
+        f"date column '{name}': {shortened(repr(known[0].as_py()))} can be a month or a decimal year: give {fix}"
+        "write dates such as 1990-01-31"
+    ).replace("give write", "write")
 
 
 def _no_year(date_format: str) -> str:

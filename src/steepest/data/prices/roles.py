@@ -73,6 +73,10 @@ def find_roles(
             f"has no date column among {shown}: name it with data.date=COLUMN, or with data.header=false by its "
             "position, as in data.date=0"
         )
+    for key, given in (("data.value", value), ("data.id", id), *(("data.features", f) for f in inputs)):
+        if given == date:
+            faults.add(f"{key}={given} is also the date column: name another column, or give data.date=COLUMN")
+    faults.raise_if_any()
     clock = None if date is None else _clock(table, date)
     id = id or _id_column(table, {date, clock, value, *inputs})
     rest = [n for n in table.names if n not in {date, clock, id, *inputs}]

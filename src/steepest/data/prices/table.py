@@ -134,6 +134,8 @@ def _from_pandas(frame: pd.DataFrame) -> pa.Table:
     columns = {}
     for i in range(frame.shape[1]):
         column = frame.iloc[:, i]
+        if isinstance(column.dtype, pd.PeriodDtype):
+            column = column.dt.to_timestamp()
         try:
             columns[i] = (
                 pa.chunked_array([pa.Array.from_pandas(column)])
