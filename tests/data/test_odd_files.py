@@ -78,3 +78,51 @@ def test_a_period_index_is_its_first_days():
 @pytest.mark.parametrize("options", [{"value": "Date"}, {"value": "Close", "date": "Close"}, {"features": ["Date"]}])
 def test_one_column_is_not_both_the_date_and_a_number(refusal, options):
     assert "is also the date column" in refusal(table("Date,Close", DAYS, PRICE), **options)
+
+
+# Separators and times
+
+
+@pytest.mark.parametrize("suffix", [" GMT+1", " UTC-5", " GMT+0100", ":00.000 GMT+0100"])
+def test_an_offset_with_a_name_is_part_of_the_time(read, suffix):
+    frame = read(table("Local time,Close", DAYS.strftime("%Y-%m-%d 15:30" + suffix), PRICE))
+    assert days_of(frame)[0] == pd.Timestamp("2023-01-02 15:30")
+    assert frame["value"].tolist() == PRICE
+
+
+@pytest.mark.parametrize("date_format", ["%Y-%m-%d %H:%M Eastern", "%Y-%m-%d %Hh%M", "%Y-%m-%d %H:%M:%S am Morgen"])
+def test_a_time_that_is_not_understood_leaves_the_separator_and_the_header(refusal, date_format):
+    assert "date column 'Date Time'" in refusal(
+        table("Date Time,Close", DAYS.strftime(date_format), [*range(200, 230)])
+    )
+
+
+@pytest.mark.parametrize("header", ["Date;Open;High;Low;Close;Volume", None])
+def test_seconds_without_colons_are_read(read, header):
+    text = table(header or "", DAYS.strftime("%Y%m%d %H%M%S"), 1, 1, 1, PRICE, 0, separator=";")
+    options = {} if header else {"header": False, "date": 0, "value": 4}
+    assert read(text if header else text[1:], **options)["value"].tolist() == PRICE
+
+
+def test_a_word_before_a_number_is_no_currency(refusal):
+    assert "are not numbers" in refusal(table("Date,Close", DAYS, [f"JAN {i}" for i in range(30)]))
+
+
+def test_the_separator_can_be_named(read):
+    text = table("Date;Close;a,b", DAYS, PRICE, "x,y", separator=";")
+    assert read(text, separator="semicolon")["value"].tolist() == PRICE
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"missing": "dropp"}, {"duplicates": "frist"}, {"short": "drp"}, {"header": "false"}, {"skip_footer": "1"},
+     {"skip_footer": 1.5}, {"skip_footer": True}, {"series": "Close"}, {"series": []}, {"series": ["A", "A"]},
+     {"features": "Volume"}, {"features": ["Volume", "Volume"]}, {"encoding": 5}, {"encoding": "idna"},
+     {"encoding": "klingon"}, {"value": 1.0}, {"value": True}, {"value": -1}, {"date_format": 5}, {"date_format": ""},
+     {"century": "1900"}, {"decimal": ";"}, {"thousands": "_"}, {"separator": ","}],
+)  # fmt: skip
+def test_an_impossible_option_is_refused_with_its_key(refusal, options):
+    assert f"data.{next(iter(options))}=" in refusal(table("Date,Close,Volume", DAYS, PRICE, 5), **options)

@@ -57,7 +57,7 @@ def read_prices(source: str | Path | Any, **options: Any) -> pd.DataFrame:
     path = Path(source)
     if not path.exists() and is_pattern(path):
         return _read_many(str(path), given)
-    return _checked(open_table(path, given.header, given.skip_footer, given.encoding), given)
+    return _checked(open_table(path, given.header, given.skip_footer, given.encoding, given.separator), given)
 
 
 def check_prices(raw: pd.DataFrame, where: str, **options: Any) -> pd.DataFrame:
@@ -296,6 +296,7 @@ def read_table(
     Raises:
         ValueError: with every fault: columns that do not exist, a target that is also an input, text, constants.
     """
+    PriceOptions(decimal=decimal, thousands=thousands, header=header, encoding=encoding, missing=missing).check()
     path = isinstance(source, str | Path)
     table = open_table(Path(source), header, 0, encoding) if path else table_of(source, "frame")
     faults = Faults(table.where)

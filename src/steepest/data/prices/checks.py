@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -91,7 +90,6 @@ def sort_rows(rows: Rows, where: str, notes: list[str]) -> Rows:
 
 def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes: list[str], long: bool) -> Rows:
     """One row for each date."""
-    assert duplicates in get_args(Duplicates), duplicates
     same = np.diff(rows.order_T) == 0
     if not same.any():
         return rows
@@ -113,7 +111,6 @@ def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes
 
 def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str]) -> Rows:
     """Apply `missing` to rows that have an entry which is not a number, forward in time only."""
-    assert missing in get_args(Missing), missing
     bad_T = (rows.kind_TF != 0).any(axis=1)
     if not bad_T.any():
         return rows

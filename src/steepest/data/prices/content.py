@@ -127,10 +127,6 @@ def decoded(data: bytes, encoding: str | None) -> str:
             encoding = "utf-16-le" if odd > even else "utf-16-be"
     try:
         text = data.decode(encoding or "utf-8-sig")
-    except LookupError:
-        raise ValueError(
-            f"data.encoding={encoding}: there is no such encoding; common ones are cp1252, latin-1, gb18030"
-        ) from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         shown = data[max(0, error.start - 20) : error.start + 10].decode("cp1252", "replace")

@@ -97,9 +97,8 @@ def parsed(entries: pa.Array, date_format: str, with_time: bool = True, century:
 
 def _minutes(zone: str | None) -> int:
     """The offset of a zone such as ``+01:00``. The usual pairs of names give the order of the repeated hour."""
-    if zone and zone[0] in "+-":
-        digits = zone[1:].replace(":", "").ljust(4, "0")
-        return (1 if zone[0] == "+" else -1) * (60 * int(digits[:2]) + int(digits[2:]))
+    if zone and (found := re.search(r"([+-])(\d{1,2}):?(\d{2})?$", zone)):
+        return (1 if found[1] == "+" else -1) * (60 * int(found[2]) + int(found[3] or 0))
     return 60 if (zone and len(zone) >= 3 and zone[-2:] in ("DT", "ST") and zone[-2:] == "DT") or zone == "CEST" else 0
 
 

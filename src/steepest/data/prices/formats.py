@@ -36,7 +36,7 @@ _DIRECTIVES = {
 _SAME = {"B": "%b", "A": "%a", "F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "e": "%d", "h": "%b"}
 _TIME = (
     r"(?:(?:[Tt]|,?\s+)(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?:\s*(?P<p>[AaPp])\.?[Mm]\b\.?)?"
-    r"(?:\s*(?P<z>Z|[+-]\d{2}:?(?:\d{2})?|[A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+))?)?"
+    r"(?:\s*(?P<z>Z|(?:GMT|UTC)?\s?[+-]\d{1,2}:?(?:\d{2})?|[A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+))?)?"
 )
 _COMPACT = {"m": r"(?P<m>\d{2})", "d": r"(?P<d>\d{2})", "H": r"(?P<H>\d{2})"}
 
@@ -52,7 +52,8 @@ FORMATS = [
     *(f"%b{s}%{y}" for s in (" ", "-", "/", "'", " '", ", ") for y in "Yy"), *(f"%Y{s}%b" for s in ("-", " ", "/")),
     "%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%m.%Y", "%Y年%m月",
     "%Y-Q%q", "%YQ%q", "%Y Q%q", "%Y-%qQ", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%qQ%y", "%qQ%Y", "%qQ %Y", "Q%q'%y", "Q%q %y",
-    "%Y%m%d", "%d%m%Y", "%m%d%Y", "%y%m%d", "%d%m%y", "%m%d%y", "%Y%m", "%m%Y", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y",
+    "%Y%m%d", "%d%m%Y", "%m%d%Y", "%y%m%d", "%d%m%y", "%m%d%y", "%Y%m", "%m%Y", "%Y%m%d%H%M", "%Y%m%d%H%M%S",
+    *(f"%Y%m%d{s}%H%M{t}" for s in " T" for t in ("", "%S")), "%Y",
 ]  # fmt: skip
 NO_YEAR = ["%b %d", "%b-%d", "%b/%d", "%d-%b", "%d %b", "%d/%b", "%d/%m", "%m/%d", "%d.%m.", "%m/%y"]
 
@@ -62,7 +63,7 @@ def pattern(date_format: str) -> str:
     """The regular expression of a format, with a group for each directive. Raises `ValueError` if one is unknown."""
     text = re.sub(r"%([BAFTReh])", lambda m: _SAME[m[1]], date_format)
     parts = re.split(r"(%.)", text)
-    compact = re.fullmatch(r"(%[YymdHMS])+", text) is not None
+    compact = re.fullmatch(r"(%[YymdHMS])+([T ](%[HMS])+)?", text) is not None
     found = []
     for part in parts:
         if not part.startswith("%"):

@@ -14,7 +14,7 @@ from steepest.data.prices.formats import looks_like_date
 from steepest.data.prices.numbers import MISSING
 from steepest.data.prices.words import KNOWN, normalised
 
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|", " ": "spaces"}
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "space": " "}
 RECORDS = 400  # rows that decide the separator and the header
 WIDEST = 5000  # columns
 
@@ -31,7 +31,7 @@ class Layout:
     header_line: int
 
 
-def find_layout(where: str, head: str, header: bool | None) -> Layout:
+def find_layout(where: str, head: str, header: bool | None, separator: str | None = None) -> Layout:
     """The separator, the header rows and the number of columns, from the first lines."""
     lines = head.split("\n")
     if len(head) >= 2**18 - 4:
@@ -39,22 +39,21 @@ def find_layout(where: str, head: str, header: bool | None) -> Layout:
     lines = lines[: 2 * RECORDS]
     declared = re.fullmatch(r"sep=(.)", lines[0].strip().strip('"')) if lines else None
     offset = 1 if declared else 0
-    options = [declared[1]] if declared else list(SEPARATORS)
-    if declared and declared[1] not in SEPARATORS:
+    options = [SEPARATORS[separator]] if separator else [declared[1]] if declared else list(SEPARATORS.values())
+    if declared and declared[1] not in SEPARATORS.values():
         raise ValueError(f"{where}: sep={declared[1]} is not a known separator: use a comma, semicolon, tab or |")
     best: tuple[tuple[float, ...], str, list[tuple[int, list[str]]], int] | None = None
-    for separator in options:
-        records = _records(lines[offset:], separator, offset)
+    for sign in options:
+        records = _records(lines[offset:], sign, offset)
         width, share, dated = _shape(records)
         regular = share >= 0.8 and width > 1
-        score = (
-            dated and share >= 0.6 and width > 1, regular, regular and separator != " ", width if share >= 0.5 else 1,
-            share,
-        )  # fmt: skip
+        if sign == " " and best is not None and best[0][1]:
+            continue  # spaces separate words and times in entries; they separate columns if nothing else does
+        score = (dated and share >= 0.6 and width > 1, regular, width if share >= 0.5 else 1, share)
         if best is None or score > best[0]:
-            best = (score, separator, records, width)
+            best = (score, sign, records, width)
     assert best is not None
-    _, separator, records, width = best
+    _, sign, records, width = best
     if not records:
         raise ValueError(f"{where}: the file is empty")
     start, rows = _header(records, width, header)
@@ -71,7 +70,7 @@ def find_layout(where: str, head: str, header: bool | None) -> Layout:
     if wide > WIDEST:
         raise ValueError(f"{where}: {wide} columns; the limit is {WIDEST}: write the prices in rows")
     skip = records[start][0] if start < len(records) else len(lines)
-    return Layout(separator, skip, [cells for _, cells in rows], wide, rows[-1][0] + 1 if rows else 0)
+    return Layout(sign, skip, [cells for _, cells in rows], wide, rows[-1][0] + 1 if rows else 0)
 
 
 def _records(lines: list[str], separator: str, offset: int) -> list[tuple[int, list[str]]]:

@@ -17,7 +17,11 @@ import pyarrow.compute as pc
 MISSING = ["", ".", "-", "--", "—", "–", "null", "n/a", "na", "nan", "none", "#n/a", "<na>", "nil", "nd", "n.a."]
 LARGEST = 1e100
 
-_SIGNS = r"(?:(?:US|C|A|HK|NZ|S|R|NT)?[$€£¥₹₩₽₺₪฿]|[A-Z]{3}|kr\.?|zł|Fr\.)"
+_CODES = (
+    "USD EUR GBP GBX JPY CHF CAD AUD NZD CNY CNH RMB HKD SGD TWD KRW INR IDR MYR THB PHP VND PKR SEK NOK DKK ISK PLN "
+    "CZK HUF RON BGN RUB UAH TRY ILS AED SAR QAR KWD EGP NGN KES ZAR ZAC MXN BRL ARS CLP COP PEN BTC ETH USDT USDC"
+)
+_SIGNS = rf"(?:(?:US|C|A|HK|NZ|S|R|NT)?[$€£¥₹₩₽₺₪฿]|{_CODES.replace(' ', '|')}|kr\.?|zł|Fr\.)"
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$"
 _LONGEST = 60  # characters of a number
 _SPACES = r"[\x{00a0}\x{202f}\x{2009}]"

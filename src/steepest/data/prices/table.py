@@ -53,7 +53,13 @@ class Table:
     header_line: int = 0
 
 
-def open_table(path: Path, header: bool | None = None, skip_footer: int = 0, encoding: str | None = None) -> Table:
+def open_table(
+    path: Path,
+    header: bool | None = None,
+    skip_footer: int = 0,
+    encoding: str | None = None,
+    separator: str | None = None,
+) -> Table:
     """The columns of a file.
 
     Args:
@@ -61,12 +67,15 @@ def open_table(path: Path, header: bool | None = None, skip_footer: int = 0, enc
         header: whether the first line has the names of the columns; None finds out.
         skip_footer: the number of lines at the end to leave out.
         encoding: of the text; None: UTF-8 or UTF-16.
+        separator: the word for what separates the columns; None finds it.
 
     Raises:
         ValueError: if the file cannot be read as a table.
     """
     content = open_file(path, encoding)
-    return _from_text(content, header, skip_footer) if isinstance(content, Text) else _from_parquet(path.name, content)
+    if not isinstance(content, Text):
+        return _from_parquet(path.name, content)
+    return _from_text(content, header, skip_footer, separator)
 
 
 def table_of(frame: object, where: str) -> Table:
@@ -180,7 +189,7 @@ def _is_time(found: pa.Field) -> bool:
     return pa.types.is_timestamp(found.type) or pa.types.is_date(found.type)
 
 
-def _from_text(text: Text, header: bool | None, skip_footer: int) -> Table:
+def _from_text(text: Text, header: bool | None, skip_footer: int, separator: str | None) -> Table:
     start = text.head.lstrip()[:200].lower()
     if not start:
         raise ValueError(f"{text.name}: the file is empty")
@@ -195,7 +204,7 @@ def _from_text(text: Text, header: bool | None, skip_footer: int) -> Table:
         raise ValueError(f"{text.name}: data.skip_footer needs a file below 64 MiB: remove the last lines by hand")
     if skip_footer:
         body = "\n".join(body.rstrip("\n").split("\n")[:-skip_footer]) + "\n"
-    layout = find_layout(text.name, body[: 2**18], header)
+    layout = find_layout(text.name, body[: 2**18], header, separator)
     if layout.separator == " ":
         if text.path is not None:
             raise ValueError(f"{text.name}: columns separated by spaces need a file below 64 MiB: use commas")
@@ -230,7 +239,7 @@ def _from_text(text: Text, header: bool | None, skip_footer: int) -> Table:
                     f"header {shortened(names, 200)} has names: correct the line, or name every column"
                 )
         arrow = arrow.select(range(len(names)))
-    dialect = f"{SEPARATORS[layout.separator]}-separated"
+    dialect = f"{next(word for word, sign in SEPARATORS.items() if sign == layout.separator)}-separated"
     if layout.header_line > 1:
         dialect += f", header in line {layout.header_line}"
     if not layout.header:
