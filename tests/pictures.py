@@ -1,4 +1,4 @@
-"""Compares the pictures in docs/ with those that were drawn just now. docs/pictures.md names the command of each."""
+"""Compares the pictures in docs/ with new ones. docs/pictures.md names the command of each picture."""
 
 import re
 
@@ -8,16 +8,16 @@ from PIL import Image
 
 DOCS, SCREENSHOTS = ROOT / "docs", ROOT / "outputs" / "screenshots"
 COMMANDS = dict(re.findall(r"^\| (\S+\.png) \| `(.+)`, .+ \|$", (DOCS / "pictures.md").read_text(), re.MULTILINE))
-COARSE = 4  # pixels per side of the squares that are compared: letters may be smoothed differently
-DIFFERENT = 24  # of 255: squares with a larger difference count as different
-# Share of inked squares that may differ: parity's dots are rounding errors of a CPU, and fonts depend on the machine.
+COARSE = 4  # side of the compared squares in pixels, because letters may be smoothed differently
+DIFFERENT = 24  # squares count as different if they differ by more than this, of 255
+# Share of the squares with content that may differ: the dots of parity.png are rounding errors of a processor.
 MAX_DIFFERENT = {"prediction.png": 0.03} | dict.fromkeys(
     ("parity.png", "report.png", "course.png", "dashboard.png", "images.png"), 0.1
 )
 
 
 def share_of_differences(one, other):
-    """The share of the squares with ink in either picture that differ.
+    """Return the share of different squares among those that are not empty in both pictures.
 
     It is 1 if the widths differ, or the heights differ by more than a tenth.
     """

@@ -40,7 +40,7 @@ def test_a_package_imports_only_packages_above_it(room):
                     assert ".".join(name.split(".")[:2]) in allowed, f"{file.name} imports {name}"
 
 
-def test_what_hydra_reads_at_every_start_imports_no_torch():
+def test_modules_that_hydra_imports_at_every_start_do_not_import_torch():
     names = "steepest.sweep.record, steepest.sweep.compose, steepest.sweep.tuning, steepest.runs.pruning, "
     names += "steepest.course.lesson, hydra_plugins.steepest_launchers, hydra_plugins.steepest_sweepers"
     code = f"import sys, {names}; sys.exit(bool({{'torch', 'optuna'}} & set(sys.modules)))"
@@ -58,7 +58,7 @@ sys.exit(any(name.startswith(({room!r}, "lightning")) for name in sys.modules))
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_threads_launcher_imports_no_torch_before_it_launches():
+def test_the_threads_launcher_does_not_import_torch_before_it_launches():
     code = "import sys, hydra_plugins.steepest_launchers.threads, steepest.sweep.threads, steepest.sweep.compose; "
     code += "sys.exit(bool({'torch', 'lightning'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,13 +17,13 @@ from steepest.observe.tags import layout
 
 ENTRIES = tuple(entry_names({"W1": (4, 2), "b1": (4,), "W2": (3, 4), "b2": (3,), "W3": (1, 3), "b3": (1,)}))
 SIZE = {"width": 1400, "height": 1100}
-BESIDE_THE_SETTINGS = {"x": 360, "y": 64, "width": 720, "height": 760}  # pages show it in about its own size
+BESIDE_THE_SETTINGS = {"x": 360, "y": 64, "width": 720, "height": 760}  # the docs show it at about this size
 WATCHED = "callbacks=[default,curvature,noise,steps]"
 
 
 @pytest.fixture
 def board():
-    """`board(folder)` serves it with the steepest command and returns the address; Ctrl-C stops it, as for a user."""
+    """`board(folder)` runs `steepest board` and returns the address. At the end, Ctrl-C stops it."""
     served = []
 
     def start(folder):

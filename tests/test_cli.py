@@ -76,7 +76,7 @@ def test_gradcheck_fails_if_a_gradient_is_wrong(monkeypatch, capsys, caplog):
         (["gradcheck", "--entries", "-1"], "Invalid value"),
     ],
 )
-def test_an_error_of_the_user_is_one_message_and_exit_code_2(steepest, arguments, message):
+def test_an_error_of_the_user_gives_one_message_and_exit_code_2(steepest, arguments, message):
     answer = steepest(*arguments)
     assert answer.returncode == 2
     assert message in answer.stderr
@@ -121,13 +121,13 @@ def test_board_names_a_port_in_use_and_a_missing_folder(steepest):
 
 @pytest.fixture
 def served(monkeypatch, tmp_path):
-    """`served(host)` calls what `steepest board` does, with a TensorBoard that does not serve: (lines, plugins)."""
+    """`served(host)` runs `steepest board` with a fake TensorBoard. It returns (printed lines, plugins)."""
     import signal
     import threading
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TensorBoard's own
+        warnings.simplefilter("ignore")  # warnings of TensorBoard
         from steepest.observe import board
 
     def start(host):
@@ -153,13 +153,13 @@ def served(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "my-machine"])
-def test_board_says_that_others_can_read_the_folder(served, host, tmp_path):
+def test_board_warns_that_other_machines_can_read_the_folder(served, host, tmp_path):
     lines, _ = served(host)
-    assert lines[0] == f"Everyone who can reach {host} can read all of {tmp_path}: TensorBoard asks for no password."
+    assert lines[0] == f"Everyone who can reach {host} can read all of {tmp_path}: TensorBoard has no password."
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
-def test_board_for_this_machine_alone_has_no_warning(served, host):
+def test_board_has_no_warning_if_only_this_machine_can_read_it(served, host):
     assert [line for line in served(host)[0] if "password" in line] == []
 
 

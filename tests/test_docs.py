@@ -1,4 +1,4 @@
-"""The pages of docs/ and README.md: commands, Python, output, keys, links and terms are compared with the code."""
+"""Commands, Python blocks, output, keys, links and terms in docs/ and README.md are compared with the code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOCS = ROOT / "docs"
 PAGES = {page.name: page for page in (*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md")}
 CONF = ROOT / "conf"
 GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "callbacks", "trainer", "logger")
-HYDRA_CHOICES = {"hydra/launcher": ["basic"]}  # choices of Hydra, which have no file in conf/
+HYDRA_CHOICES = {"hydra/launcher": ["basic"]}  # choices of Hydra without a file in conf/
 NO_KEYS = ("weights_only", "group", "key")  # other code with a =
 
 # Commands that no test here runs, and why.
@@ -71,7 +71,7 @@ def fenced(text: str) -> list[tuple[str, str]]:
 
 
 def with_output(text: str) -> list[tuple[str, str, str]]:
-    """Language, content and output of each fenced block; blocks of text are the output of the block before them."""
+    """Yield language, content and output of each fenced block. A block of text is the output of the block before it."""
     found: list[tuple[str, str, str]] = []
     for language, content in fenced(text):
         if language == "text":
@@ -93,7 +93,7 @@ def blocks() -> list[Block]:
 
 
 def lines_of(output: str) -> list[str]:
-    """The lines with words or numbers; box characters, extra spaces and times are removed."""
+    """Return the lines with words or numbers, without box characters, extra spaces and times."""
     plain = (re.sub(r"[^\w\s.,:;%()<>=+'/*-]", " ", line) for line in output.splitlines())
     timeless = (re.sub(r"\d+(\.\d+)? s\b", "a time", line) for line in plain)
     return [" ".join(line.split()) for line in timeless if re.search(r"\w", line)]
@@ -103,7 +103,7 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 
 
 def agree(shown: str, printed: str) -> bool:
-    """Whether two lines have the same words, and the same numbers up to the last digits.
+    """Return whether two lines have the same words, and the same numbers up to the last digits.
 
     Numbers below 1e-9 are rounding errors, which differ between processors.
     """
@@ -114,7 +114,7 @@ def agree(shown: str, printed: str) -> bool:
 
 
 def assert_prints(shown: str, printed: str) -> None:
-    """Assert that each shown line is printed, in this order; other lines may be between them."""
+    """Assert that each shown line is printed, in this order. Other lines may be between them."""
     left = iter(lines_of(printed))
     for line in lines_of(shown):
         assert any(agree(line, other) for other in left), f"not printed: {line}\n{printed}"
@@ -122,7 +122,7 @@ def assert_prints(shown: str, printed: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with the contents of a checkout, and a user's file of prices."""
+    """Return a folder with the contents of a checkout and a user's file of prices."""
     for name in ("data", "conf", "tests", "docs", "train.py"):
         (tmp_path / name).symlink_to(ROOT / name)
     lines = gzip.decompress((ROOT / "data" / "sp500.csv.gz").read_bytes()).decode().splitlines()
@@ -141,7 +141,7 @@ def start(command: str, folder: Path) -> str:
 
 
 def cases() -> list:
-    """Each block to run. A block of the README is not run if docs/ has the same commands and output."""
+    """Yield each block to run. A block of the README is not run if docs/ has the same commands and output."""
     docs = [block for block in blocks() if block.page != "README.md"]
     commands, outputs = {c for block in docs for c in block.commands}, {block.output for block in docs}
     runs = [b for b in blocks() if b.run and (b in docs or not commands >= set(b.run) or b.output not in outputs)]
@@ -181,7 +181,7 @@ def test_a_block_that_shows_output_is_run():
 
 @pytest.mark.parametrize("name", [name for name, page in PAGES.items() if "```python" in page.read_text()])
 def test_the_python_of_a_page_runs(name, folder):
-    """The blocks of a page are one program. A block of text after one is its output."""
+    """The blocks of a page are one program. A block of text after a Python block is its output."""
     parts = [(c, output) for language, c, output in with_output(PAGES[name].read_text()) if language == "python"]
     answer = subprocess.run(
         [sys.executable, "-c", "\n".join(content for content, _ in parts)],
@@ -200,14 +200,14 @@ def flat(node: object, path: str = "") -> set[str]:
 
 
 def choices(group: str) -> list[str]:
-    """The choices of a group, including those in its subfolders, such as `course/saddle`."""
+    """Return the choices of a group, including those in its subfolders, such as `course/saddle`."""
     names = sorted(str(file.relative_to(CONF / group).with_suffix("")) for file in (CONF / group).rglob("*.yaml"))
     return HYDRA_CHOICES.get(group, []) + [name for name in names if not name.startswith("base/")]
 
 
 @cache
 def keys() -> set[str]:
-    """Every key of a composed config. The configs combine the first choices of all groups, the second choices, ..."""
+    """Return every key of some composed configs: the first choices of all groups, the second choices, and so on."""
     found = flat(OmegaConf.to_container(OmegaConf.load(CONF / "train.yaml")))
     named = [[f"{group}={choice}" for choice in choices(group)] for group in GROUPS if group != "callbacks"]
     named.append([f"callbacks=[{','.join(choices('callbacks'))}]"])
@@ -227,7 +227,7 @@ def code_of(text: str) -> list[str]:
 
 
 def unknown(text: str) -> list[str]:
-    """The keys and choices in a page's code that are not in conf/."""
+    """Return the keys and choices in a page's code that are not in conf/."""
     found = []
     for word in code_of(text):
         name, equals, value = word.lstrip("+~").partition("=")
@@ -317,7 +317,7 @@ def test_every_test_that_a_page_names_exists(name):
 
 
 def prose(text: str) -> str:
-    """A page's text, with blanks for code, comments, headings, pictures, and links except those to the glossary."""
+    """Return a page's text with blanks for code, comments, headings, pictures and links to other pages."""
     kinds = (r"^```.*?^```$", r"<!--.*?-->", r"^#[^\n]*$", r"`[^`\n]+`", r"!?\[[^\]]*\]\((?!glossary\.md#)[^)]*\)")
     for kind in kinds:
         text = re.sub(kind, blank, text, flags=re.MULTILINE | re.DOTALL)
@@ -325,18 +325,18 @@ def prose(text: str) -> str:
 
 
 def blank(match: re.Match[str]) -> str:
-    """The same number of blanks, on the same number of lines."""
+    """Replace a match by the same number of blanks and lines."""
     return re.sub(r"\S", " ", match[0])
 
 
 def terms() -> dict[str, str]:
-    """Each term of the glossary: pattern -> anchor."""
+    """Return pattern -> anchor for each term of the glossary."""
     words = re.findall(r"^### (.*)$", (DOCS / "glossary.md").read_text(), re.MULTILINE)
     return {r"(?<![\w-])" + word.replace(" ", r"\s") + r"(?:e?s)?(?![\w-])": slug(word) for word in words}
 
 
 def first_uses(text: str) -> dict[str, tuple[int, int, bool]]:
-    """Anchor -> start and end of the first use of each glossary term, and whether it links there."""
+    """Return anchor -> start and end of the first use of each glossary term, and whether this is a link."""
     plain, found = prose(text), {}
     words = re.sub(r"(?<=\])\(glossary\.md#[\w-]+\)", blank, plain)
     for pattern, anchor in terms().items():

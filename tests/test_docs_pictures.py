@@ -26,7 +26,7 @@ def test_every_picture_of_the_docs_has_its_command():
 
 
 @pytest.mark.parametrize("picture", sorted(COMMANDS))
-def test_a_picture_without_a_quarter_of_its_content_is_noticed(picture):
+def test_a_picture_that_lacks_a_quarter_of_its_content_is_detected(picture):
     with Image.open(DOCS / picture) as kept:
         kept = kept.convert("RGB")
         rows = np.flatnonzero((np.asarray(kept) != kept.getpixel((1, 1))).any(axis=(1, 2)))

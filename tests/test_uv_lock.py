@@ -1,4 +1,4 @@
-"""`uv.lock`: it fits pyproject.toml, pins with hashes, and names no other registry than PyPI."""
+"""`uv.lock` fits pyproject.toml, has a hash for each file, and names no registry other than PyPI."""
 
 import re
 import tomllib
@@ -28,7 +28,7 @@ def test_every_file_has_a_hash():
 
 
 @pytest.mark.parametrize("extra", ["", *PROJECT["optional-dependencies"]])
-def test_every_pin_satisfies_the_project(extra):
+def test_every_pinned_version_satisfies_pyproject_toml(extra):
     wanted = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     for requirement in map(Requirement, wanted):
         name = canonicalize_name(requirement.name)
@@ -37,6 +37,6 @@ def test_every_pin_satisfies_the_project(extra):
         assert requirement.specifier.contains(pinned), f"{name} {pinned} is not {requirement.specifier}: run uv lock"
 
 
-def test_the_lock_is_of_this_version():
+def test_the_lock_has_the_version_of_the_project():
     assert PINS[PROJECT["name"]]["version"] == PROJECT["version"] == version(PROJECT["name"])
     assert LOCK["requires-python"] == ">=3.11, <3.14"

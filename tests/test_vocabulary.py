@@ -57,7 +57,7 @@ def found_names(code: str) -> list[tuple[int, str, str]]:
 
 
 def definitions(code: str) -> Iterator[tuple[int, str]]:
-    """(line, name as words) of every function and class."""
+    """Yield (line, name as words) for every function and class."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             yield node.lineno, node.name.replace("_", " ")
@@ -80,6 +80,21 @@ def problems(path: Path) -> list[str]:
 def test_no_text_contains_a_phrase_of_the_list(part):
     found = [problem for path in (TEXTS if part == "texts" else TESTS) for problem in problems(path)]
     assert not found, "\n" + "\n".join(found)
+
+
+def telegrams(text: str) -> list[str]:
+    """Return the endings of a text such as "the winner; None if there is none", which should be a clause or a sentence."""
+    return re.findall(r"; (?:None|empty)\s(?:if|for|without|where|when|unless)\b", text)
+
+
+def test_no_docstring_or_comment_has_a_telegram_ending():
+    assert {path.name: telegrams(path.read_text()) for path in TEXTS if telegrams(path.read_text())} == {}
+
+
+def test_a_telegram_ending_is_found_but_not_a_clause():
+    assert telegrams("The winner; None if there is none.") == ["; None if"]
+    assert telegrams("The samples; empty\nfor plain rows") == ["; empty\nfor"]
+    assert telegrams("Return the winner, or None if there is none.") == []
 
 
 def test_every_phrase_is_found_in_upper_case_and_across_a_line_break():

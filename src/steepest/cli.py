@@ -1,4 +1,7 @@
-"""The `steepest` command. It only reads arguments and prints; the packages do the work. No torch at import."""
+"""The `steepest` command. It only reads arguments and prints; the packages do the work.
+
+Importing this module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +102,7 @@ def show_data(
         typer.Option(metavar="FILE", help="Parquet file to write the checked prices to", show_default=False),
     ] = None,
 ) -> None:
-    """Show how a file of prices is read: dates, price, series, gaps, glitches, first and last rows. Trains nothing."""
+    """Show how a price file is read, without training: dates, series, gaps, suspicious prices, first and last rows."""
     from steepest.runs.price_check import check_prices
 
     for line in check_prices(path, options or [], write):

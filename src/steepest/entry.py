@@ -1,6 +1,6 @@
 """What `train.py` does with a composed config: one run, alone or as a job of a sweep; resuming; error messages.
 
-No torch at import, so that `python train.py --help` is fast.
+Importing this module does not import torch, so that `python train.py --help` is fast.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Groups that only files in conf/ use.
+# Groups that only config files use.
 INTERNAL_GROUPS = {"data/base", "trainer/base", "stop/course", "hydra/job_logging"}
 _LIMITS = {"stop.epochs": "trainer.max_epochs"}
 
@@ -71,7 +71,7 @@ def command(app: Callable[[], Any]) -> None:
     # for the processes that this one starts.
     os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    logging.raiseExceptions = False  # if the disk is full, the run says so once, not at every line of the log
+    logging.raiseExceptions = False  # if the disk is full, print one error, not one per log record
     run_program(app)
 
 
@@ -95,9 +95,9 @@ def _job(config: DictConfig) -> float:
     if config.resume:
         try:
             check_links(folder)
-        except ValueError as error:  # and nothing is written, not even to the log
+        except ValueError as error:  # nothing has been written yet, not even the log
             say_or_raise(error)
-    typed: Any = OmegaConf.to_container(hydra.overrides, resolve=False)  # records keep ${oc.env:NAME} as typed
+    typed: Any = OmegaConf.to_container(hydra.overrides, resolve=False)  # records contain ${oc.env:NAME} as typed
     overrides = [str(o) for o in typed["task"] if not str(o).startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
 
@@ -185,9 +185,9 @@ def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool
         raise ValueError("resume= continues one run: leave out -m")
     if not _run_began(config.resume):
         raise ValueError(
-            f"resume={config.resume}: this folder has no config.yaml, so it holds no run; give the folder of a run"
+            f"resume={config.resume}: this folder has no config.yaml, so it contains no run; give the folder of a run"
         )
-    # The user says what to trust, not the folder, which may come from elsewhere.
+    # Only the command line can set `trust`, because the folder may be another person's.
     return run(resumed_config(folder, overrides), folder, overrides, resume=True, trust=list(config.trust))
 
 
@@ -204,7 +204,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
     """The run's own config with the user's overrides.
 
     Raises:
-        ValueError: for an override that the numbers so far depend on.
+        ValueError: for an override on which the earlier results depend.
     """
     path = folder / "config.yaml"
     try:
@@ -232,32 +232,32 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
 
 
 def _lost(config: DictConfig) -> float:
-    """The result of a job without an objective."""
-    with suppress(OmegaConfBaseException):  # the config is refused later
+    """Return the objective value of a failed job, which is worse than all others."""
+    with suppress(OmegaConfBaseException):  # a later check reports the invalid config
         return worst(str(OmegaConf.select(config, "objective")))
     return worst("")
 
 
 def _remove_refused(folder: Path, hydra: HydraConf) -> None:
-    """Remove the folder of a run that was refused before its first checkpoint, if it holds nothing else."""
+    """Remove the folder of a run that was refused before its first checkpoint, if it contains no other files."""
     written = (str(hydra.output_subdir), f"{hydra.job.name}.log", "run.json", "config.yaml", "events.out.tfevents.")
     if not all(path.name.startswith(written) for path in folder.iterdir()):
         return
     shutil.rmtree(folder, ignore_errors=True)
-    here = Path(hydra.runtime.cwd)  # hydra.job.chdir may have left it
-    with suppress(OSError):  # other runs are there
+    here = Path(hydra.runtime.cwd)  # with hydra.job.chdir, the current folder may be another one
+    with suppress(OSError):  # the folder has other runs
         for parent in folder.parents:
             if parent != here and parent.is_relative_to(here):
                 parent.rmdir()
 
 
 def _run_began(resume: str | None) -> bool:
-    """Whether this folder holds a run to resume."""
+    """Return whether this folder contains a run that can be resumed."""
     return bool(resume) and (Path(str(resume)) / "config.yaml").exists()
 
 
 def _groups() -> str:
-    """The groups of conf/ and their choices, a line each, for --help: also Hydra's, without those for other files."""
+    """Return the config groups with their choices for --help, one per line. Groups that only files use are left out."""
     conf = conf_folder()
     choices: dict[str, set[str]] = {group: {"basic"} for group in ("hydra/launcher", "hydra/sweeper")}
     for file in conf.glob("*/**/*.yaml"):

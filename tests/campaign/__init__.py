@@ -1,1 +1,1 @@
-"""Campaigns against the whole program, each behind its own command: `python -m tests.campaign.NAME`."""
+"""Long tests of the whole program with random inputs. `python -m tests.campaign.NAME` runs one of them."""

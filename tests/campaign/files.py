@@ -1,7 +1,7 @@
-"""Damaged, hostile and odd files: reading one gives a frame or a `ValueError`, in bounded time and memory.
+"""Reads damaged, hostile and odd files. Each must give a frame or a `ValueError` within limits of time and memory.
 
-Where a mutated CSV file is accepted, an independent parser (the csv module, `date.fromisoformat`, `float`) must find
-the same values. python -m tests.campaign.files --count 25000
+If a mutated CSV file is accepted, an independent parser (the csv module, `date.fromisoformat`, `float`) must find the
+same values. python -m tests.campaign.files --count 25000
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ import pyarrow as pa
 
 from steepest import read_prices
 
-SECONDS, BYTES, LENGTH = 5.0, 2 * 2**30, 30_000  # the limits: time of one file, memory of the process, message
+SECONDS, BYTES, LENGTH = (
+    5.0,
+    2 * 2**30,
+    30_000,
+)  # limits: seconds, memory, characters of a message
 DAYS = pd.bdate_range("2021-01-04", periods=60)
 PRICES = np.round(100 * np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.02, 60))), 2)
 PLAIN = "date,close,volume\n" + "".join(
@@ -44,21 +48,21 @@ ODD = [
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
-    """A frame as the bytes of a Parquet file."""
+    """Return a frame as the bytes of a Parquet file."""
     out = io.BytesIO()
     frame.to_parquet(out)
     return out.getvalue()
 
 
 def workbook(frame: pd.DataFrame) -> bytes:
-    """A frame as the bytes of an Excel file."""
+    """Return a frame as the bytes of an Excel file."""
     out = io.BytesIO()
     frame.to_excel(out, index=False)
     return out.getvalue()
 
 
 def zipped(text: bytes) -> bytes:
-    """One file in a zip archive."""
+    """Return a zip archive with one file."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("prices.csv", text)
@@ -79,7 +83,7 @@ PACKED = {
 
 
 def bombs() -> dict[str, bytes]:
-    """Small files with large contents, and frames of odd types."""
+    """Return small files with large contents, and frames of unusual types."""
     zeros, rows = bytes(2**24), b"2021-01-04,1.5\n" * 2**20
     stream = io.BytesIO()
     with gzip.open(stream, "wb", 9) as file:
@@ -120,7 +124,7 @@ def bombs() -> dict[str, bytes]:
 
 
 def mutated(seed: int) -> tuple[str, bytes]:
-    """A file with one to four changes."""
+    """Return a file with one to four random changes."""
     rng = random.Random(seed)
     name = rng.choice(["prices.csv"] * 8 + list(PACKED))
     if name == "prices.csv" and rng.random() < 0.7:
@@ -159,7 +163,7 @@ def mutated(seed: int) -> tuple[str, bytes]:
 
 
 def independent(text: str) -> dict[datetime.date, list[float]] | None:
-    """The prices of a plain CSV file by date; None if it is not plain."""
+    """Return the prices of a plain CSV file by date, or None if the file is not plain."""
     rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
     found: dict[datetime.date, list[float]] = collections.defaultdict(list)
     try:
@@ -172,7 +176,7 @@ def independent(text: str) -> dict[datetime.date, list[float]] | None:
 
 
 def outcome(path: Path) -> str:
-    """`frame`, `message`, or what is wrong."""
+    """Read a file. Return `frame`, `message`, or a description of the fault."""
     started = time.perf_counter()
     compared = ""
     try:
@@ -184,7 +188,7 @@ def outcome(path: Path) -> str:
         if len(str(error)) > LENGTH:
             return f"WRONG message of {len(str(error))} characters"
         compared = "message"
-    except Exception as error:  # what the campaign looks for
+    except Exception as error:  # a fault that the campaign must report
         return f"WRONG {type(error).__name__}: {str(error)[:200]}"
     seconds = time.perf_counter() - started
     if seconds > SECONDS:
@@ -212,7 +216,9 @@ def _compared(path: Path, frame: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Read damaged and hostile files: only messages or right frames.")
+    parser = argparse.ArgumentParser(
+        description="Read damaged and hostile files: each must give a correct frame or a message."
+    )
     parser.add_argument("--count", type=int, default=25_000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -242,7 +248,7 @@ def main() -> None:
 
 
 def tell(what: str, result: str) -> str:
-    """Print a wrong result, and return its kind."""
+    """Print a wrong result. Return the kind of the result."""
     if result.startswith("WRONG"):
         print(f"{what}: {result}", flush=True)
         return "WRONG"

@@ -1,8 +1,8 @@
-"""`python -m tests.campaign.fuzz --overrides N --records M`: drawn command lines and damaged records.
+"""Runs random command lines, and reads damaged records: `python -m tests.campaign.fuzz --overrides N --records M`.
 
-Each command runs in a fork (`forked.py`). It must end with a message and an exit code of docs/runs.md: no traceback, no
-hang, at most 5 seconds of processor time and 2 GiB of memory, and no change outside its folder. A command that trains
-for longer is interrupted, and must end with exit code 130. A refused run leaves no folder.
+Each command runs in a fork (`forked.py`). It must end with a message and an exit code of docs/runs.md. A traceback, a
+hang, more than 5 seconds of processor time or 2 GiB of memory, or a change outside its folder is a fault. A command
+that trains for longer is interrupted, and must end with exit code 130. A refused run must not leave a folder.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ CHOICES = {
     for folder in sorted((ROOT / "conf").iterdir())
     if folder.is_dir() and folder.name != "hydra"
 }
-TOO_LONG = ("data=yahoo", "experiment=course", "trainer=gpu")  # needs a network, minutes or a GPU
+TOO_LONG = ("data=yahoo", "experiment=course", "trainer=gpu")  # these need a network, minutes or a GPU
 SETTINGS = [
     "hydra.run.dir",
     "hydra.sweep.dir",
@@ -101,11 +101,11 @@ class Case:
     """One command in a folder.
 
     Attributes:
-        name: shown with a fault.
-        command: what runs.
-        prepare: fills the folder; returns after that.
-        refused_leaves_nothing: whether the folder must stay empty if the exit code is 2.
-        names: a refusal must have one of these words.
+        name: the name in messages about faults.
+        command: the function that runs the command.
+        prepare: a function that fills the folder.
+        refused_leaves_nothing: whether the folder must be empty if the exit code is 2.
+        names: words of which a refusal must contain at least one.
     """
 
     name: str
@@ -117,7 +117,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the config, the choice that has it, and its value there."""
+    """A key of the config, a choice that has this key, and its value in this choice."""
 
     name: str
     choice: str
@@ -125,7 +125,7 @@ class Key:
 
 
 def keys() -> list[Key]:
-    """Every key of every choice of the config, and every argument of Lightning's Trainer."""
+    """Return all keys of all choices of the config, and all arguments of Lightning's Trainer."""
     from inspect import signature
 
     from hydra import compose, initialize_config_dir
@@ -153,7 +153,7 @@ def keys() -> list[Key]:
 
 
 def overrides(draw: random.Random, known: list[Key]) -> Iterator[Case]:
-    """Drawn command lines."""
+    """Yield random command lines."""
     while True:
         words = list(FAST)
         if draw.random() < 0.85:
@@ -171,7 +171,7 @@ def overrides(draw: random.Random, known: list[Key]) -> Iterator[Case]:
 
 
 def _override(draw: random.Random, key: Key) -> list[str]:
-    """An override of this key, mostly after the choice that has it; or an override of another kind."""
+    """Return a random override, usually of this key and after the choice that has the key."""
     choice = [key.choice] if key.choice and draw.random() < 0.85 and not key.choice.endswith(TOO_LONG) else []
     kind, name = draw.random(), key.name
     value = _like(draw, key.value) if draw.random() < 0.5 else draw.choice((*NUMBERS, *WORDS))
@@ -201,7 +201,7 @@ def _override(draw: random.Random, key: Key) -> list[str]:
 
 
 def _like(draw: random.Random, value: Any) -> str:
-    """An unusual value of about the same type."""
+    """Return an unusual value of a similar type."""
     if isinstance(value, bool):
         return draw.choice(("true", "false"))
     if isinstance(value, int | float):
@@ -213,7 +213,7 @@ def _like(draw: random.Random, value: Any) -> str:
     return draw.choice(("null", *NUMBERS))
 
 
-STOCK = {  # folder -> the command that fills it
+STOCK = {  # folder -> command that writes its records
     "run": train(*FAST, "hydra.run.dir=run", "stop.epochs=3"),
     "net": train(*FAST, "hydra.run.dir=net", "model=mlp_manual", "callbacks=[default,steps]", "~callbacks.pictures"),
     "early": train(*FAST, "hydra.run.dir=early", "model=mlp", "stop=early", "stop.epochs=3", "callbacks=none"),
@@ -226,7 +226,7 @@ STOCK = {  # folder -> the command that fills it
         "hydra.sweeper.n_trials=3", "optimizer.lr=interval(0.01,0.1)", "callbacks=none",
     ),
 }  # fmt: skip
-READERS: dict[str, list[tuple[str, ...]]] = {  # commands that read a folder; the first word is the program
+READERS: dict[str, list[tuple[str, ...]]] = {  # commands that read a folder. The first word is the program
     "run": [("train", "resume=run", "stop.epochs=5"), ("train", "resume=run"), ("train", "hydra.run.dir=run")],
     "net": [("train", "resume=net", "stop.epochs=4"), ("train", "resume=net")],
     "early": [("train", "resume=early", "stop.epochs=6"), ("train", "resume=early")],
@@ -245,7 +245,7 @@ ODD: list[Any] = [
 
 
 def stock() -> Path:
-    """A folder with good records."""
+    """Return a folder with undamaged records."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-stock-"))
     for name, command in STOCK.items():
         ended = call(command, folder, patience=60)
@@ -254,14 +254,14 @@ def stock() -> Path:
 
 
 def records(draw: random.Random, good: Path) -> Iterator[Case]:
-    """Damaged records, and the commands that read them."""
+    """Yield commands that read damaged records."""
     while True:
         name = draw.choice(list(READERS))
         program, *words = draw.choice(READERS[name])
         files = sorted(path.relative_to(good) for path in (good / name).rglob("*") if path.is_file())
         files = [path for path in files if path.suffix not in (".png", ".gif", ".html")]
         kinds = sorted({(path.suffix, path.name.startswith("events")) for path in files})
-        kind = draw.choice(kinds)  # there are many of some
+        kind = draw.choice(kinds)  # choose the kind first, because some kinds have many files
         damaged = [draw.choice([path for path in files if (path.suffix, path.name.startswith("events")) == kind])]
         damaged += [draw.choice(files)] if draw.random() < 0.15 else []
         seed = draw.random()
@@ -278,7 +278,7 @@ def records(draw: random.Random, good: Path) -> Iterator[Case]:
 def _prepare(good: Path, name: str, damaged: list[Path], seed: float, folder: Path) -> None:
     shutil.copytree(good / name, folder / name, symlinks=True)
     record = folder / name / "sweep.json"
-    if record.exists():  # a sweep is continued only in the folder where it was started
+    if record.exists():  # a sweep can be continued only in the folder where it was started
         content = json.loads(record.read_text())
         content["command"]["folder"] = str(folder)
         record.write_text(json.dumps(content))
@@ -316,7 +316,7 @@ def _damage(draw: random.Random, path: Path) -> None:
 
 
 def _changed(draw: random.Random, parsed: Any) -> Any:
-    """A copy of plain data in which one part is odd or missing."""
+    """Return a copy of plain data in which one part is invalid or missing."""
     if not isinstance(parsed, dict | list) or not parsed or draw.random() < 0.1:
         return draw.choice(ODD)
     keys: list[Any] = list(parsed) if isinstance(parsed, dict) else list(range(len(parsed)))
@@ -329,9 +329,9 @@ def _changed(draw: random.Random, parsed: Any) -> Any:
 
 
 def faults(case: Case, ended: Ended, left: list[str]) -> list[str]:
-    """What is wrong with how a case ended."""
+    """Describe the faults in the result of a case."""
     found = []
-    if ended.interrupted and ended.code not in (0, 130):  # it may have finished just then
+    if ended.interrupted and ended.code not in (0, 130):  # it may have finished before the interrupt
         found.append(f"it trained, and Ctrl-C ended it with {ended.code}")
     if ended.code not in CODES:
         found.append(f"exit code {ended.code}")
@@ -339,7 +339,7 @@ def faults(case: Case, ended: Ended, left: list[str]) -> list[str]:
         found.append(f"its output has {trace[0]!r}")
     if ended.code in (1, 2) and not ended.text.strip():
         found.append(f"exit code {ended.code} without a message")
-    if ended.code in (1, 2) and ended.seconds > SECONDS:  # a run may take as long as its user wants
+    if ended.code in (1, 2) and ended.seconds > SECONDS:  # a successful run has no limit
         found.append(f"{ended.seconds:.1f} s")
     told = any(name in ended.text for name in case.names) or re.search(r"[a-z_]+=", ended.text)  # the file, or a key
     if ended.code == 2 and case.names and not told:
@@ -356,7 +356,7 @@ def faults(case: Case, ended: Ended, left: list[str]) -> list[str]:
 
 
 def run(case: Case) -> tuple[Ended, list[str]]:
-    """Run a case in a new folder; return how it ended, and its faults."""
+    """Run a case in a new folder. Return its result and its faults."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
         case.prepare(folder)

@@ -1,8 +1,8 @@
-"""Tries to act through files: `python -m tests.campaign.hostile`. Nothing may run, and nothing outside may change.
+"""Attacks the program with harmful files: `python -m tests.campaign.hostile`.
 
-Each attempt of `vectors.py` runs in a fork of a warmed process, and a sample also as the real command. Then every class
-name of interest is put into every place of a config, and the checker must refuse it. Prints figures; the exit code is 1
-if anything acted.
+An attack succeeds if it starts a program or changes a file outside the command's folders. Each attack of `vectors.py`
+runs in a fork of a process that has imported everything, and a sample also runs as the real command. Then each class
+name of `names.py` is put into each place of a config, and must be refused. The exit code is 1 if an attack succeeded.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from .vectors import MARKUP, PLAIN, SMALL, VECTORS, Box, Vector, plant_common
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "hunter2-of-the-environment"
-LIMIT = 120.0  # seconds for one attempt
+LIMIT = 120.0  # maximum seconds of one attack
 STEEPEST = "from steepest.cli import main; main()"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What an attempt did.
+    """The result of an attack.
 
     Attributes:
-        code: the command's exit code; None if it did not end in time.
-        breaches: what it must not have done.
-        output: what it printed.
+        code: the command's exit code, or None if it did not end in time.
+        breaches: descriptions of forbidden effects.
+        output: the output of the command.
     """
 
     code: int | None
@@ -51,13 +51,13 @@ class Result:
 
 
 def attempt(vector: Vector, templates: Path, folder: Path, *, real: bool = False) -> Result:
-    """Run one attempt in a new folder.
+    """Run one attack in a new folder.
 
     Args:
-        vector: the attempt.
-        templates: the folder of a finished run and of a sweep.
+        vector: the attack.
+        templates: the folder with a finished run and a sweep.
         folder: an empty folder.
-        real: whether to start the real command, not a fork of this process.
+        real: whether to start the real command instead of a fork of this process.
     """
     box = Box(folder / "box", folder / "evil", folder / "out", folder / "mark" / "er", templates)
     for path in (box.box, box.evil, box.out, box.mark.parent, folder / "home"):
@@ -83,7 +83,7 @@ def attempt(vector: Vector, templates: Path, folder: Path, *, real: bool = False
 
 
 def _snapshot(folder: Path, own: Sequence[Path]) -> dict[str, object]:
-    """The contents of all files of an attempt's folder, except those of the command's results."""
+    """Return the contents of all files in an attack's folder, except those of the command's results."""
     found: dict[str, object] = {}
     for parent, folders, files in os.walk(folder):
         folders[:] = [f for f in folders if Path(parent, f) not in own and f != "__pycache__"]
@@ -96,7 +96,7 @@ def _snapshot(folder: Path, own: Sequence[Path]) -> dict[str, object]:
 
 
 def _secrets(own: Sequence[Path], output: str) -> list[str]:
-    """Where the value of the environment's secret was written."""
+    """Say where the secret value of an environment variable was written."""
     found = ["the secret was printed"] if SECRET in output else []
     for folder in own:
         for path in folder.rglob("*") if folder.is_dir() else ():
@@ -108,7 +108,7 @@ def _secrets(own: Sequence[Path], output: str) -> list[str]:
 
 
 def _active(own: Sequence[Path]) -> list[str]:
-    """Pages with markup that is not theirs, and CSV files with formulas."""
+    """Find pages with injected markup, and CSV files with formulas."""
     files = [path for folder in own if folder.is_dir() for path in folder.rglob("*")]
     found = [f"markup in {path.name}" for path in files if path.suffix == ".html" and MARKUP in path.read_text()]
     for path in (path for path in files if path.name in ("predictions.csv", "results.csv", "parity.csv")):
@@ -132,7 +132,7 @@ def _command(words: Sequence[str], where: Path, environment: dict[str, str], log
 
 
 def _fork(words: Sequence[str], where: Path, environment: dict[str, str], log: Path) -> tuple[int | None, str]:
-    """Run a command in a fork of this process, which has imported everything."""
+    """Run a command in a fork of this process, which has already imported everything."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -182,7 +182,7 @@ def _in_child(words: Sequence[str], where: Path, environment: dict[str, str], lo
 
 
 def warm_up() -> None:
-    """Import what commands import, so that a fork starts at once."""
+    """Import the modules that commands need, so that forks start quickly."""
     import lightning.pytorch  # noqa: F401
     import optuna  # noqa: F401
     import tensorboard.compat.proto.event_pb2  # noqa: F401
@@ -197,7 +197,7 @@ def warm_up() -> None:
 
 
 def make_templates(folder: Path) -> None:
-    """A finished run, and a sweep with a finished and a failed job."""
+    """Make a finished run, and a sweep with a finished and a failed job."""
     train = [sys.executable, str(ROOT / "train.py")]
     small = [*PLAIN, "callbacks=none"]
     for words in (
@@ -210,7 +210,7 @@ def make_templates(folder: Path) -> None:
 
 
 def run_all(vectors: Sequence[Vector], real: Sequence[Vector], jobs: int) -> Iterator[tuple[str, Vector, Result]]:
-    """Run attempts; yield each with its result, and whether it was a fork or the command."""
+    """Run attacks. Yield the kind (fork or real command), the attack and its result."""
     with tempfile.TemporaryDirectory(prefix="hostile") as name, ThreadPoolExecutor(jobs) as pool:
         folder = Path(name).resolve()
         templates = folder / "templates"
@@ -230,15 +230,15 @@ def run_all(vectors: Sequence[Vector], real: Sequence[Vector], jobs: int) -> Ite
 
 
 def main() -> int:
-    """Run the campaign; the exit code."""
+    """Run the campaign and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th attempt (default: all)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="take the attempts with this text in their name")
-    parser.add_argument("--real", type=int, default=40, metavar="N", help="attempts that also run as the real command")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="run every N-th attack (default: all)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="run the attacks with this text in their name")
+    parser.add_argument("--real", type=int, default=40, metavar="N", help="number of real commands")
     parser.add_argument(
-        "--names", type=int, default=1, metavar="N", help="take each N-th name and place (default: all)"
+        "--names", type=int, default=1, metavar="N", help="check every N-th name and place (default: all)"
     )
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="attempts at a time")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="number of simultaneous attacks")
     parser.add_argument("--verbose", action="store_true", help="print the last line of each command's output")
     given = parser.parse_args()
     started = time.monotonic()
@@ -261,13 +261,13 @@ def main() -> int:
             print(f"BREACH {kind}, {vector.place}: {vector.name} (exit code {result.code})")
             print("".join(f"  {breach}\n" for breach in result.breaches[:5]), end="", flush=True)
     for (kind, place), count in sorted(counts.items()):
-        print(f"{count:5} attempts, {kind}: {place}")
+        print(f"{count:5} attacks, {kind}: {place}")
     print(", ".join(f"{count} {code}" for code, count in codes.most_common()))
     pairs = list(combinations())[:: given.names]
     accepted = [f"{name} as {place}" for name, place in pairs if not refused(name, place)]
     print("".join(f"BREACH accepted: {one}\n" for one in accepted), end="")
     print(f"{len(pairs)} combinations of name and place, {len(accepted)} accepted")
-    print(f"{sum(counts.values())} attempts, {breached} acted; {time.monotonic() - started:.0f} s")
+    print(f"{sum(counts.values())} attacks, {breached} succeeded; {time.monotonic() - started:.0f} s")
     return 1 if breached or accepted else 0
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.campaign.kills --count 300 [--seed 0] [--commands 0.1]
 
-Each draw is a config and one to three kills. Most runs are forks of this process, killed at a drawn function call;
-`--commands` is the share of real commands, killed after a drawn time.
+Each draw is a random config and one to three kills. Most runs are forks of this process, killed at a random function
+call. `--commands` is the share of real commands, killed after a random time.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ BY_HAND = {  # only for hand-derived models
 
 @dataclass(frozen=True)
 class Config:
-    """One choice of each kind."""
+    """A config: one choice of each kind."""
 
     names: tuple[str, ...]
     overrides: tuple[str, ...]
 
     @classmethod
     def draw(cls, rng: random.Random) -> Config:
-        """A random config."""
+        """Return a random config."""
         model = rng.choice(list(MODELS))
         classes = rng.random() < 0.15 and "linear" not in model
         callbacks = CALLBACKS | (BY_HAND if model.startswith(("kernel", "textbook")) else {})
@@ -97,7 +97,7 @@ class Counts:
     draws: int = 0
     commands: int = 0
     kills: int = 0
-    hits: Counter = field(default_factory=Counter)  # by signals and by point
+    hits: Counter = field(default_factory=Counter)  # signals or kill point -> number of kills
     attempts: Counter = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
@@ -106,8 +106,8 @@ class Campaign:
     """Runs draws in a temporary folder.
 
     Args:
-        folder: for the runs.
-        seed: of the draws.
+        folder: the folder of the runs.
+        seed: the seed of the draws.
         commands: the share of draws with the real command.
         configs: the number of different configs.
     """
@@ -116,11 +116,11 @@ class Campaign:
         self.folder, self.rng, self.commands = folder, random.Random(seed), commands
         self.configs = [Config.draw(self.rng) for _ in range(configs)]
         self.whole: dict[Config, Path] = {}
-        self.usual = 0.0  # seconds of a real command
+        self.usual = 0.0  # duration of a real command in seconds
         self.counts = Counts()
 
     def draw(self, number: int) -> None:
-        """One draw."""
+        """Run one draw and add its result to the counts."""
         rng, counts = self.rng, self.counts
         config, real = rng.choice(self.configs), rng.random() < self.commands
         kills = [Kill.draw(rng) for _ in range(rng.choice([1, 1, 2, 3]))]
@@ -150,7 +150,7 @@ class Campaign:
         return self.whole[config]
 
     def _resumed(self, config: Config, kills: Sequence[Kill], home: Path, real: bool) -> list[str]:
-        """Kill a run as often as drawn, and resume it until it has finished; what went wrong."""
+        """Kill a run as often as drawn, resume it until it has finished, and return the faults."""
         counts, left = self.counts, list(kills)
         if real and not self.usual:
             began = time.monotonic()
@@ -189,15 +189,15 @@ def _tail(home: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the campaign; 1 if a resumed run differs."""
+    """Run the campaign. Return 1 if a resumed run differs, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=30, help="number of draws")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws")
     parser.add_argument("--commands", type=float, default=0.1, help="share of real commands")
     parser.add_argument("--configs", type=int, help="number of different configs (default: a third of the draws)")
     parser.add_argument("--keep", action="store_true", help="keep the folders of runs that differ")
     given = parser.parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore SIGINT
     began, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="kills_"))
     campaign = Campaign(folder, given.seed, given.commands, given.configs or max(1, given.count // 3))
     try:

@@ -1,4 +1,4 @@
-"""Every class name of interest, in every place of a config that could call it."""
+"""Lists dangerous class names, and combines each with each place of a config in which it could be called."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from steepest.runs.approved import CLASSES, approved
 from steepest.runs.config import GROUPS, check_plain
 from steepest.runs.trust import check_hydra
 
-# What runs programs or code, reads pickles, or writes or removes files.
+# Names that start programs, run code, read pickles, or write or remove files.
 DANGEROUS = """
 os.system os.popen os.execv os.spawnl os.remove os.unlink os.rmdir os.rename os.replace os.symlink os.makedirs os.chmod
 os.kill os.abort os._exit os.fork os.putenv os.environ.update posix.system nt.system pty.spawn
@@ -62,7 +62,7 @@ steepest.data.files.pd.eval steepest.data.raw.gzip.open steepest.runs.revision.s
 steepest.runs.record.json.load steepest.data.sources.PriceFile.__init__ steepest.data.sources.PriceFile.__class__
 steepest.data.sources.read_prices.__globals__ steepest.observe.eventfile.EventFile.begin
 """.split()  # noqa: SIM905
-# The rest of a place's node, which may matter for what the checker sees first.
+# The other keys of a place's node, because the checker could report them first.
 NESTED = ("model.hidden", "data.split", "optimizer.betas", "callbacks.x.y", "trainer.strategy", "trainer.callbacks")
 PLACES = (*(g if g != "callbacks" else "callbacks.x" for g in GROUPS), *NESTED, "hydra.callbacks.x",
           "hydra.callbacks.x.y", "hydra.launcher", "hydra.sweeper", "hydra.sweeper.sampler",
@@ -71,7 +71,7 @@ PLACES = (*(g if g != "callbacks" else "callbacks.x" for g in GROUPS), *NESTED, 
 
 @cache
 def names() -> list[str]:
-    """The dangerous names, this package's classes and functions, and all approved names."""
+    """Return the dangerous names, this package's classes and functions, and all approved names."""
     own = []
     home = Path(steepest.__file__).parent
     for file in sorted(home.rglob("*.py")):
@@ -84,14 +84,14 @@ def names() -> list[str]:
 
 
 def combinations() -> Iterator[tuple[str, str]]:
-    """Every name in every place where it may not stand."""
+    """Yield each name with each place in which it is not approved."""
     for place in PLACES:
         allowed = approved({"callbacks.x": "callbacks", "hydra.callbacks.x": "hydra.callbacks"}.get(place, place))
         yield from ((name, place) for name in names() if name not in allowed)
 
 
 def refused(name: str, place: str) -> bool:
-    """Whether the checker refuses a name in a place, as the target of a node."""
+    """Return whether the checker refuses a name as the target of a node in a place."""
     node: object = {"_target_": name}
     for key in reversed(place.split(".")):
         node = {key: node}

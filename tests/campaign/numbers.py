@@ -1,6 +1,6 @@
-"""`python -m tests.campaign.numbers`: prints the table of docs/determinism.md, from pairs of runs.
+"""Prints the table of docs/determinism.md from pairs of runs: `python -m tests.campaign.numbers`.
 
-Two runs are compared by the parameters in their last checkpoints and by the scores of every epoch.
+It compares the parameters in the last checkpoints of two runs, and the scores of every epoch.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ PAIRS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def numbers(words: tuple[str, ...], folder: Path) -> list[float]:
-    """All parameters at the end of a run, and the scores of every epoch."""
+    """Return all parameters at the end of a run, and the scores of every epoch."""
     where = "hydra.sweep.dir=r" if "-m" in words else "hydra.run.dir=r"
     commands = [(*words[:1], *BASE, *words[1:], where)]
     if "stop.epochs=3" in words:
         commands.append(("resume=r", "stop.epochs=8"))
     for command in commands:
-        if DDP[0] in words:  # it starts this program again
+        if DDP[0] in words:  # DDP starts this program again
             line = [sys.executable, str(ROOT / "train.py"), *command]
             subprocess.run(line, cwd=folder, capture_output=True, check=True, timeout=900)
         else:
@@ -67,7 +67,7 @@ def numbers(words: tuple[str, ...], folder: Path) -> list[float]:
 
 
 def rows(words: list[str]) -> Iterator[str]:
-    """The lines of the table; with words, only those lines that have one of them."""
+    """Yield the lines of the table. With words, only lines that contain one of them."""
     yield "| two runs | difference |"
     yield "|---|---|"
     for name, pair in PAIRS.items():

@@ -1,6 +1,6 @@
-"""Runs of `train.py` that a campaign kills: in a fork of this process, or as the real command; and how two runs differ.
+"""Runs and kills `train.py`, in a fork of this process or as the real command, and compares two runs.
 
-A fork starts in milliseconds, because this process has imported everything. It runs the whole of train.py.
+A fork starts in milliseconds, because this process has already imported everything.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = str(ROOT / "train.py")
-TIMEOUT = 180.0  # seconds; a run that takes longer hangs
-HIT = "hit"  # the file that says that a signal was sent
+TIMEOUT = 180.0  # seconds after which a run counts as hanging
+HIT = "hit"  # this file exists after a signal was sent
 
-# The functions in which a fork is killed, by the name of the kill point.
+# Kill point -> the functions in which a fork is killed.
 POINTS = {
     "import": [("steepest.entry", "job")],
     "first epochs": [("steepest.runs.tracker", "Tracker.epoch_end"), ("steepest.runs.tracker", "Tracker.begin")],
@@ -50,17 +50,17 @@ SIGNALS = {
 
 @dataclass(frozen=True)
 class Kill:
-    """Where a run is killed, and how.
+    """The place and the way in which a run is killed.
 
     Attributes:
         point: the name of a kill point.
         signals: a name of `SIGNALS`.
-        call: the number of the call of the point's function, from 0.
-        event: the number of the function call inside it; at its end at the latest.
-        place: which function of the point.
+        call: the number of the call of the point's function, counted from 0.
+        event: the number of the function call inside it. If there are fewer, the run is killed at its end.
+        place: the index of the function in the point's list.
         pause: seconds between two signals.
-        period: minimum seconds between two checkpoints of the run.
-        after: of a real command, the share of its usual duration after which it is killed.
+        period: the minimum number of seconds between two checkpoints of the run.
+        after: the share of its usual duration after which a real command is killed.
     """
 
     point: str
@@ -74,7 +74,7 @@ class Kill:
 
     @classmethod
     def draw(cls, rng: random.Random) -> Kill:
-        """A random kill."""
+        """Return a random kill."""
         point = rng.choice(list(POINTS))
         return cls(
             point,
@@ -94,7 +94,7 @@ class Kill:
 
 
 def warm_up(folder: Path) -> None:
-    """Import everything and load the compiled kernels, so that forks need not."""
+    """Import everything and load the compiled kernels, so that forks start quickly."""
     from hydra import compose, initialize_config_dir
 
     import steepest.entry
@@ -113,7 +113,7 @@ def warm_up(folder: Path) -> None:
 
 
 def forked(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill | None = None) -> int:
-    """Run `train.py` in a fork; its exit code, negative for a signal."""
+    """Run `train.py` in a fork. Return its exit code, which is negative for a signal."""
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -146,7 +146,7 @@ def forked(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill | None = N
 
 
 def commanded(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill | None = None, usual: float = 0.0) -> int:
-    """Run the real command, and send its signals after a share of its usual duration; its exit code."""
+    """Run the real command, and send the signals after a share of its usual duration. Return its exit code."""
     with log.open("ab") as out:
         process = subprocess.Popen([sys.executable, TRAIN, *arguments], cwd=cwd, stdout=out, stderr=out)
         try:
@@ -179,7 +179,7 @@ def _be_the_command(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill |
 
 
 def _arm(kill: Kill, hit: Path) -> None:
-    """Replace the kill point's function by one that sends the signals from somewhere inside it."""
+    """Replace the kill point's function with one that sends the signals while it runs."""
     import importlib
 
     import steepest.lightning.callbacks
@@ -224,14 +224,14 @@ def _arm(kill: Kill, hit: Path) -> None:
         return result
 
     owner_modules = [m for n, m in list(sys.modules.items()) if n.startswith("steepest.")] if not parents else []
-    for module in owner_modules:  # where the function was imported by name
+    for module in owner_modules:  # modules that imported the function by name
         if getattr(module, name, None) is original:
             setattr(module, name, inside)
     setattr(owner, name, inside)
 
 
 def differences(expected: Path, folder: Path) -> list[str]:
-    """How a finished run differs from the uninterrupted one; empty if it does not."""
+    """Describe the differences between a finished run and the uninterrupted one."""
     found = []
     one, other = (json.loads((f / "metrics.json").read_text()) for f in (expected, folder))
     for metrics in (one, other):
@@ -253,29 +253,27 @@ def differences(expected: Path, folder: Path) -> list[str]:
     for key in sorted(set(events[0]) | set(events[1])):
         if events[0][key] != events[1][key]:
             tag, step, value = key
-            found.append(
-                f"events: {tag} at {step}: {value!s:.20} is there {events[1][key]} times, not {events[0][key]}"
-            )
+            found.append(f"events: {tag} at {step}: {value!s:.20} occurs {events[1][key]} times, not {events[0][key]}")
     files = [Counter(_name(p.relative_to(f)) for p in f.rglob("*") if p.is_file()) for f in (expected, folder)]
     for names in files:
-        names.pop("checkpoints/previous.ckpt", None)  # a run that has saved once has none: the clock decides
+        names.pop("checkpoints/previous.ckpt", None)  # exists only after two checkpoints
     found += [f"files: {name} is missing" for name in sorted(files[0] - files[1])]
-    found += [f"files: {name} is left over" for name in sorted(files[1] - files[0])]
+    found += [f"files: {name} should not exist" for name in sorted(files[1] - files[0])]
     return found
 
 
 def _name(path: Path) -> str:
-    """A file's name without the time and the process in it."""
+    """Return a file's name without the time and the process id."""
     return "events" if path.name.startswith("events.out.tfevents.") and path.suffix != ".part" else str(path)
 
 
 def _without_times(content: dict[str, Any]) -> None:
-    """Remove what differs between two equal runs."""
+    """Remove the entries that differ between two equal runs."""
     content.pop("loops", None)
 
 
 def _differ(where: str, one: Any, other: Any) -> list[str]:
-    """Where two values differ."""
+    """Describe the places in which two values differ."""
     if type(one) is not type(other):
         return [f"{where}: {type(other).__name__} instead of {type(one).__name__}"]
     if isinstance(one, dict):
@@ -289,13 +287,13 @@ def _differ(where: str, one: Any, other: Any) -> list[str]:
         return [line for n, pair in enumerate(zip(one, other, strict=True)) for line in _differ(f"{where}/{n}", *pair)]
     if isinstance(one, torch.Tensor):
         same = one.dtype == other.dtype and one.shape == other.shape and torch.equal(one, other)
-        return [] if same else [f"{where}: another tensor"]
+        return [] if same else [f"{where}: the tensors differ"]
     both_nan = isinstance(one, float) and math.isnan(one) and math.isnan(other)
     return [] if one == other or both_nan else [f"{where}: {other!r} instead of {one!r}"]
 
 
 def _points(folder: Path) -> Counter:
-    """How often each point is in a run's event files: (tag, step, value), without times and speeds."""
+    """Count each point (tag, step, value) in a run's event files. Times and speeds are left out."""
     points: Counter = Counter()
     for path in sorted(folder.glob("events.out.tfevents.*")):
         for record in RawEventFileLoader(str(path)).Load():

@@ -1,7 +1,7 @@
-"""Files of prices in the ways that sources write them, made from a known frame, which is the oracle.
+"""Writes known frames of prices in the formats of many sources, reads them, and compares the results.
 
-`written(seed)` returns the bytes, the options and the frame; `check` says whether a reading is that frame.
-python -m tests.campaign.sources --count 20000 reads that number of files: each must give its frame or a ValueError.
+`written(seed)` returns the bytes, the options and the known frame. `check` reads the file and compares the result.
+`python -m tests.campaign.sources --count 20000` reads 20000 files. Each must give its frame or a ValueError.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ NUMBERS = [(".", ""), (".", ","), (",", "."), (",", ""), (",", " "), (".", "'"),
 
 @dataclass
 class File:
-    """One file: its contents, the options to read it with, and what it must give."""
+    """A file with the options for reading it and the expected result."""
 
     name: str
     data: bytes
@@ -58,14 +58,14 @@ class File:
 
 
 def number(value: float, digits: int, decimal: str, thousands: str) -> str:
-    """A number as a locale writes it."""
+    """Format a number as in a locale."""
     text = f"{abs(value):,.{digits}f}"
     text = text.replace(",", "T").replace(".", "D").replace("T", thousands).replace("D", decimal)
     return ("-" if value < 0 else "") + text
 
 
 def date(day: pd.Timestamp, date_format: str, months: list[str]) -> str:
-    """A date as a source writes it."""
+    """Format a date as a source does."""
     ticks = day.value
     if date_format.startswith("epoch"):
         return str(ticks // {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[date_format[6:]])
@@ -76,7 +76,7 @@ def date(day: pd.Timestamp, date_format: str, months: list[str]) -> str:
 
 
 def written(seed: int) -> File:
-    """The file of a seed."""
+    """Return the file for a seed."""
     rng = random.Random(seed)
     count = rng.choice([1, 2, 3, 5, 12, 40, 90])
     kind = rng.choices(["daily", "monthly", "quarterly", "hourly"], [8, 2, 1, 1])[0]
@@ -221,7 +221,7 @@ def _bytes(rng, text: str) -> tuple[str, bytes]:
 
 
 def check(file: File, folder: Path) -> str:
-    """`right`, `refused: ...` or `WRONG: ...`; any other error than `ValueError` is raised."""
+    """Read a file. Return `right`, `refused: ...`, `WRONG: ...` or `CRASH: ...`."""
     path = folder / file.name
     path.write_bytes(file.data)
     try:
@@ -260,7 +260,7 @@ def main() -> None:
             file = written(seed)
             try:
                 result = check(file, Path(folder))
-            except Exception as error:  # what the campaign looks for
+            except Exception as error:  # a fault that the campaign must report
                 result = f"CRASH: {type(error).__name__}: {error}"
             kind = result.split(":")[0]
             results[kind] += 1

@@ -1,4 +1,4 @@
-"""A slice of the campaigns; `python -m tests.campaign.fuzz` is the whole."""
+"""Tests the fuzz campaign and runs a small part of it. `python -m tests.campaign.fuzz` runs all of it."""
 
 import random
 import subprocess
@@ -12,7 +12,7 @@ from campaign import forked, fuzz
 
 
 @pytest.mark.slow
-def test_drawn_commands_and_damaged_records_end_with_a_message():
+def test_random_commands_and_damaged_records_end_with_a_message():
     command = [sys.executable, "-m", "tests.campaign.fuzz", "--overrides", "40", "--records", "20", "--seed", "1"]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
@@ -38,18 +38,18 @@ def ended(code=0, text="", **more):
         (ended(0, "\x1b[31m"), [], "control characters"),
     ],
 )
-def test_the_campaign_sees_each_kind_of_fault(how, left, fault):
+def test_the_campaign_detects_each_kind_of_fault(how, left, fault):
     case = fuzz.Case("x", lambda: None, refused_leaves_nothing=True)
     assert any(fault in found for found in fuzz.faults(case, how, left))
 
 
-def test_the_campaign_sees_a_refusal_that_does_not_name_the_damaged_file():
+def test_the_campaign_detects_a_refusal_that_does_not_name_the_damaged_file():
     case = fuzz.Case("x", lambda: None, names=("run.json",))
     assert fuzz.faults(case, ended(2, "Expecting value"), []) == ["it does not name the file"]
     assert not fuzz.faults(case, ended(2, "r/run.json cannot be read"), [])
 
 
-def test_damage_changes_a_file_and_draws_the_same_again(tmp_path):
+def test_damage_changes_a_file_and_is_the_same_for_the_same_seed(tmp_path):
     found = []
     for _ in range(2):
         path = Path(tmp_path / "run.json")

@@ -1,4 +1,4 @@
-"""The campaign finds a run that differs, and a slice of it finds none."""
+"""The campaign detects runs that differ, and a small part of it finds no difference."""
 
 import json
 import os
@@ -49,12 +49,12 @@ def test_every_kind_of_difference_is_found(train, tmp_path):
         path.write_text(path.read_text()[:-2])
 
     assert "metrics.json/objective/value" in changed(metrics)
-    assert "last.ckpt/state_dict/network.W1: another tensor" in changed(weights)
-    assert "is there 2 times, not 1" in changed(doubled)
-    assert "is there 0 times, not 1" in changed(missing)
+    assert "last.ckpt/state_dict/network.W1: the tensors differ" in changed(weights)
+    assert "occurs 2 times, not 1" in changed(doubled)
+    assert "occurs 0 times, not 1" in changed(missing)
     assert "predictions.csv differs" in changed(predictions)
     assert "files: config.yaml is missing" in changed(lambda folder: (folder / "config.yaml").unlink())
-    assert "files: x.part is left over" in changed(lambda folder: (folder / "x.part").touch())
+    assert "files: x.part should not exist" in changed(lambda folder: (folder / "x.part").touch())
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
-"""Attempts to act through a file: each plants files in a folder and gives the command that a user would run there.
+"""Attacks with harmful files. Each attack plants files in a folder and returns the command that a user would run there.
 
-An attempt succeeds if it creates the file MARK, or changes anything outside the folders of the command's own results.
-In texts, MARK, OUT, BOX and EVIL stand for the marker, a folder that must not change, the folder where the command
+An attack succeeds if it creates the file MARK, or changes a file outside the folders of the command's results. In
+texts, MARK, OUT, BOX and EVIL are replaced by the marker, a folder that must not change, the folder where the command
 runs, and the folder of the planted files.
 """
 
@@ -26,14 +26,14 @@ MARKUP = "<script>alert(1)</script>"
 
 @dataclass(frozen=True)
 class Box:
-    """The folders of one attempt.
+    """The folders of one attack.
 
     Attributes:
-        box: where the command runs; it may write to `box/outputs` and to the folders in `own`.
-        evil: the planted files; the environment's PYTHONPATH has it, so what they name can be imported.
+        box: the folder where the command runs. It may write to `box/outputs` and to the folders in `own`.
+        evil: the folder of the planted files. PYTHONPATH contains it, so their modules can be imported.
         out: a folder that must not change.
-        mark: the file that payloads create.
-        templates: a finished run and a sweep with a failed job, to be copied.
+        mark: the file that the harmful code creates.
+        templates: the folder with a finished run and a sweep with a failed job, which attacks copy.
     """
 
     box: Path
@@ -44,19 +44,19 @@ class Box:
     own: list[Path] = field(default_factory=list)
 
     def fill(self, text: str) -> str:
-        """The text with the folders in place of their names."""
+        """Replace the names of the folders in a text by their paths."""
         for name, path in (("MARK", self.mark), ("OUT", self.out), ("BOX", self.box), ("EVIL", self.evil)):
             text = text.replace(name, str(path))
         return text
 
     def write(self, path: Path, text: str) -> Path:
-        """Write a file with its folders."""
+        """Write a file. Missing folders are created."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.fill(text))
         return path
 
     def copy(self, name: str) -> Path:
-        """A copy of a template in the box; the command may change it."""
+        """Copy a template into the box. The command may change the copy."""
         folder = self.box / name
         shutil.copytree(self.templates / name, folder, symlinks=True)
         self.own.append(folder)
@@ -68,13 +68,13 @@ Plant = Callable[[Box], list[str]]
 
 @dataclass(frozen=True)
 class Vector:
-    """One attempt.
+    """One attack.
 
     Attributes:
-        name: says what the file holds.
-        place: the kind of file that acts.
-        plant: plants the files and returns the command.
-        at_start: whether it acts when a command starts, so that a fork of a running process shows nothing.
+        name: a description of the harmful content.
+        place: the kind of the harmful file.
+        plant: a function that writes the files and returns the command.
+        at_start: whether it takes effect when a process starts, so that a fork cannot show it.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Vector:
     at_start: bool = False
 
 
-# Payloads that call something, as a node: the keys that a target needs to create the marker.
+# Config nodes whose target creates the marker.
 CALLS = {
     "popen": "{_target_: subprocess.Popen, args: [touch, MARK]}",
     "run": "{_target_: subprocess.run, args: [touch, MARK]}",
@@ -102,7 +102,7 @@ CALLS = {
     "hub": "{_target_: torch.hub.load, repo_or_dir: EVIL, model: thing, source: local}",
 }
 
-# What a file that is composed may hold: name -> YAML of the whole config (package _global_).
+# Harmful config files: name -> YAML of the whole config (package _global_).
 TEXTS = {
     # programs through Hydra's node
     "env_set: git's settings": "hydra: {job: {env_set: {GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: core.fsmonitor, "
@@ -229,7 +229,7 @@ for _group in ("data", "optimizer", "scheduler", "stop", "trainer", "logger"):
 
 
 def plant_common(box: Box) -> None:
-    """What payloads refer to: a module, programs, a repository, a pickle, more configs, and what must not change."""
+    """Write the files that attacks use: a module, programs, a repository, a pickle, configs, a file to protect."""
     box.write(box.evil / "planted" / "__init__.py", "open('MARK', 'w').close()\nclass thing: pass\n")
     box.write(box.evil / "hubconf.py", "open('MARK', 'w').close()\ndef thing(): pass\n")
     fake = "import pandas as pd\nclass Ticker:\n def __init__(self, s): pass\n def history(self, **k):\n"
@@ -259,7 +259,7 @@ class _Payload:
 
 
 def pickled(box: Box) -> bytes:
-    """A pickle that creates the marker when it is loaded."""
+    """Return a pickle that creates the marker when it is loaded."""
     return pickle.dumps(_Payload(box.fill("touch MARK")))
 
 
@@ -276,7 +276,7 @@ def _experiment(text: str) -> Plant:
 
 
 def _group(text: str) -> Plant:
-    """A file of another group, chosen on the command line."""
+    """Plant a file of another group, which the command line selects."""
 
     def plant(box: Box) -> list[str]:
         box.write(box.evil / "conf" / "debug" / "bad.yaml", f"# @package _global_\n{text}\n")
@@ -340,7 +340,7 @@ def _resumed_run(name: str, change: Callable[[Box, Path], Any]) -> Vector:
 
 
 def _config(text: str) -> Callable[[Box, Path], Any]:
-    """A change of a run's config.yaml; the text's keys replace those of the config."""
+    """Return a function that replaces keys of a run's config.yaml by those of the text."""
 
     def change(box: Box, folder: Path) -> None:
         config = yaml.safe_load((folder / "config.yaml").read_text())
@@ -353,7 +353,7 @@ def _config(text: str) -> Callable[[Box, Path], Any]:
 
 
 def _link(name: str, target: str) -> Callable[[Box, Path], Any]:
-    """Replace a file or folder by a link."""
+    """Return a function that replaces a file or folder by a link."""
 
     def change(box: Box, folder: Path) -> None:
         path = folder / name
@@ -420,7 +420,7 @@ def _added(kind: str, override: str) -> Callable[[Box, Path, dict[str, Any]], An
 
 
 def _job(**changed: Any) -> Callable[[Box, Path, dict[str, Any]], Any]:
-    """Change the failed job, which a resumed sweep runs again."""
+    """Return a function that changes the failed job, which a resumed sweep runs again."""
     return lambda box, folder, state: state["jobs"][1].update(changed)
 
 
@@ -446,7 +446,7 @@ def _program_beside(box: Box, folder: Path, state: dict[str, Any]) -> None:
 
 
 def _study(box: Box, folder: Path, state: dict[str, Any]) -> None:
-    """A study whose sampler's state is a pickle."""
+    """Write a study whose sampler state is a pickle."""
     state["command"]["task"] = [*SMALL]
     state["command"]["hydra"] = [
         "hydra.mode=MULTIRUN", "hydra/sweeper=tune", "hydra/sweeper/sampler=cmaes", "hydra.sweeper.n_trials=4",
@@ -529,7 +529,7 @@ def _data_file(name: str, make: Callable[[Box], Path], *words: str) -> Vector:
 
 
 def _parquet(box: Box) -> Path:
-    """A Parquet file whose schema has an extension type that is a pickle, and pandas metadata of another class."""
+    """Write a Parquet file with a pickled extension type, and with pandas metadata that names another class."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -43,7 +43,7 @@ def test_long_titles_wrap_and_shared_labels_are_repeated(stacked):
     assert any(label.get_text() for label in right.get_yticklabels())
 
 
-def test_a_figure_of_subfigures_is_unchanged():
+def test_a_figure_with_subfigures_is_unchanged():
     figure = Figure(figsize=(12, 5))
     figure.subfigures(1, 2)
     assert not stack(figure)

@@ -1,4 +1,4 @@
-"""How the page writes numbers, and texts that hold markup."""
+"""The page formats numbers, and shows texts with markup as plain text."""
 
 import json
 

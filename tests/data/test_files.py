@@ -77,7 +77,7 @@ def test_dates_written_as_numbers_or_in_another_order_are_read(write):
     assert read_prices(german, date_format="%d.%m.%Y").index[0][1] == pd.Timestamp("2020-02-03")
 
 
-def test_times_with_offsets_keep_the_written_hour(write):
+def test_times_with_offsets_are_read_as_written(write):
     path = write("time,close\n2020-03-28T12:00:00+01:00,1\n2020-03-29T12:00:00+02:00,2\n")
     assert [d.hour for d in read_prices(path).index.get_level_values("date")] == [12, 12]
 
@@ -249,7 +249,7 @@ def holds(frame: pd.DataFrame, name: str, values, days=DAYS, column="value") -> 
     assert frame.loc[name, column].tolist() == list(values)
 
 
-# What is read
+# Formats
 
 
 def test_the_id_column_can_be_named_and_hold_numbers(read):
@@ -382,7 +382,7 @@ def test_unambiguous_day_first_dates_are_read_without_a_warning(read):
     holds(read(text), "Close", CLOSE, pd.date_range("2020-01-13", periods=6))
 
 
-def test_offsets_that_change_with_daylight_saving_keep_the_written_hour_in_the_order_of_instants(read):
+def test_times_with_changing_offsets_are_read_as_written_and_sorted_by_utc(read):
     text = (
         "time,Close\n"
         "2020-10-24T12:00:00+02:00,1\n"

@@ -1,4 +1,4 @@
-"""Price files as sources write them: each is read right, or refused with a fix that works. One case for each kind."""
+"""Price files in the formats of many sources are read correctly, or refused with a fix that works."""
 
 import bz2
 import gzip
@@ -53,7 +53,7 @@ def refused(read, data, *fragments, **options):
     return str(caught.value)
 
 
-# 1 Dates
+# Dates
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_days_first_with_two_digit_years_are_read_if_the_order_decides(read):
     is_right(read(csv(days.strftime("%d/%m/%y"))), days)
 
 
-def test_dates_that_fit_two_formats_are_refused_and_the_named_format_reads_them(read):
+def test_dates_that_fit_two_formats_are_refused_unless_the_format_is_named(read):
     days = pd.date_range("2015-01-01", periods=20, freq="MS")
     text = csv(days.strftime("%d/%m/%Y"))
     refused(
@@ -87,7 +87,7 @@ def test_the_order_of_the_file_decides_if_only_one_format_is_in_order(read):
 
 
 @pytest.mark.parametrize("shown", ["%b %y", "%b-%y", "%Y-%m", "%Y%m", "%m/%Y"])
-def test_months_are_the_first_days_of_months(read, shown):
+def test_a_month_is_read_as_its_first_day(read, shown):
     days = pd.date_range("2012-01-01", periods=20, freq="MS")
     is_right(read(csv(days.strftime(shown))), days)
 
@@ -97,7 +97,7 @@ def test_a_day_without_a_year_is_not_read_as_a_month(read):
     refused(read, csv(days.strftime("%b %d")), "can be read in several ways", "of an unknown year")
 
 
-def test_quarters_are_their_first_days(read):
+def test_a_quarter_is_read_as_its_first_day(read):
     days = pd.date_range("2018-01-01", periods=20, freq="QS")
     is_right(read(csv([f"{d.year}-Q{d.quarter}" for d in days])), days)
 
@@ -113,7 +113,7 @@ def test_excel_serial_days_are_recognised(read):
     is_right(read(csv((DAYS - pd.Timestamp("1899-12-30")).days)))
 
 
-def test_two_digit_years_have_a_fixed_pivot_and_a_century_that_can_be_named(read):
+def test_two_digit_years_have_a_fixed_pivot_or_the_century_of_the_option(read):
     days = pd.to_datetime([f"1969-01-{d:02d}" for d in range(13, 28)])
     is_right(read(csv(days.strftime("%d/%m/%y"))), days, PRICE[:15])
     days = pd.to_datetime([f"1950-01-{d:02d}" for d in range(13, 28)])
@@ -133,22 +133,22 @@ def test_a_date_and_a_time_in_two_columns_are_joined(read):
     is_right(read("<DATE>,<TIME>,<CLOSE>\n" + "\n".join(rows)), times)
 
 
-# 2 Time zones
+# Time zones
 
 
-def test_the_repeated_hour_of_autumn_loses_no_row(read):
+def test_no_row_is_lost_in_the_hour_that_occurs_twice_in_autumn(read):
     rows = ["02:00+02:00", "02:30+02:00", "02:00+01:00", "02:30+01:00"]
     frame = read("time,close\n" + "".join(f"2023-10-29 {r},{i + 1}\n" for i, r in enumerate(rows)))
     assert frame["value"].tolist() == [1, 2, 3, 4]
     assert [t.minute for t in frame.index.get_level_values("date")] == [0, 30, 0, 30]
 
 
-def test_a_named_zone_keeps_the_written_hour(read):
+def test_a_time_with_a_named_zone_is_read_as_written(read):
     frame = read(csv([f"{d:%Y-%m-%d} 16:00:00 America/New_York" for d in DAYS]))
     is_right(frame, DAYS + pd.Timedelta(hours=16))
 
 
-# 3 Which column
+# Price columns
 
 
 @pytest.mark.parametrize(
@@ -163,20 +163,20 @@ def test_the_price_is_found_by_its_normalised_name(read, name):
     assert frame.attrs["recognised"]["value"] == name
 
 
-def test_adjusted_prices_precede_raw_ones(read):
+def test_adjusted_prices_are_preferred_to_raw_prices(read):
     rows = [f"{d:%Y-%m-%d},{4 * p},{p}" for d, p in zip(DAYS, PRICE, strict=True)]
     is_right(read("Date,Close,Adj Close**\n" + "\n".join(rows)))
 
 
 @pytest.mark.parametrize("names", ["Open,Volume", "Prev Close,Volume", "x,y"])
-def test_columns_of_other_names_and_sizes_are_refused_and_the_named_one_is_read(read, names):
+def test_columns_with_unknown_names_and_different_sizes_are_refused_unless_one_is_named(read, names):
     rows = [f"{d:%Y-%m-%d},{p},{10**6 + i}" for i, (d, p) in enumerate(zip(DAYS, PRICE, strict=True))]
     text = f"Date,{names}\n" + "\n".join(rows)
     refused(read, text, "data.value=COLUMN", names.split(",")[0])
     is_right(read(text, value=names.split(",")[0]))
 
 
-# 4 Numbers
+# Numbers
 
 
 @pytest.mark.parametrize(
@@ -187,17 +187,17 @@ def test_columns_of_other_names_and_sizes_are_refused_and_the_named_one_is_read(
         lambda v: f"{v:,.2f}".replace(",", "'"),
     ],
 )  # fmt: skip
-def test_written_numbers_are_read_by_elimination(read, write):
+def test_the_number_format_is_found_by_elimination(read, write):
     prices = [10 * p for p in PRICE]
     is_right(read(csv(DAYS.strftime("%Y-%m-%d"), [write(p) for p in prices], separator=";")), DAYS, prices)
 
 
-def test_parentheses_are_negative(read):
+def test_numbers_in_parentheses_are_negative(read):
     prices = [p - 100 for p in PRICE]
     is_right(read(csv(DAYS, [f"({-p})" if p < 0 else p for p in prices])), DAYS, prices)
 
 
-def test_points_that_may_separate_thousands_are_refused_and_the_named_sign_reads_them(read):
+def test_points_that_may_separate_thousands_are_refused_unless_the_sign_is_named(read):
     text = csv(DAYS[:4], ["991", "1.023", "1.012", "997"], separator=";")
     refused(read, text, "'1.023' in row 2 is 1.023", "1023", "data.decimal=','", "data.thousands='.'")
     is_right(read(text, decimal=",", thousands="."), DAYS[:4], [991, 1023, 1012, 997])
@@ -209,15 +209,15 @@ def test_suspicious_prices_are_reported_with_their_dates(read):
     notes = " ".join(read(csv(DAYS, prices)).attrs["recognised"]["notes"])
     assert "goes from 97.5 to 25 on 2023-01-09 (a split? use adjusted prices)" in notes
     assert "1 prices are 0, first on 2023-01-27" in notes
-    assert "12 equal prices (26) in sequence from 2023-01-11 on" in notes
+    assert "12 equal prices (26) in sequence, starting on 2023-01-11" in notes
     spike = read(csv(DAYS, [*PRICE[:5], 200.0, *PRICE[6:]])).attrs["recognised"]["notes"]
     assert "on 2023-01-09, undone the next day" in spike[0]
 
 
-# 5 Ids and missing words
+# Ids and words for missing values
 
 
-def test_ids_stay_text_and_can_be_chosen_as_yaml_reads_them(read):
+def test_ids_are_text_and_can_be_chosen_by_the_value_that_yaml_reads(read):
     ids = ["000001", "600519", "NA", "TRUE", "INF"]
     text = "date,symbol,close\n" + "".join(
         f"{d:%Y-%m-%d},{n},{p}\n" for n in ids for d, p in zip(DAYS, PRICE, strict=True)
@@ -228,11 +228,11 @@ def test_ids_stay_text_and_can_be_chosen_as_yaml_reads_them(read):
 
 
 @pytest.mark.parametrize("word", ["", ".", "null", "N/A", "-"])
-def test_missing_words_are_missing_values(read, word):
+def test_words_for_missing_values_are_recognised(read, word):
     refused(read, csv(DAYS, [*PRICE[:3], word, *PRICE[4:]]), "1 of 20 are not numbers (1 missing), first in row 4")
 
 
-# 6 Shape
+# Layouts
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_missing_words_are_missing_values(read, word):
         lambda t: t.replace(",", "\t"), lambda t: "\n" + t.replace("\n", "\r\n"), lambda t: t + ",\n,\n",
     ],
 )  # fmt: skip
-def test_shapes_of_text_files_are_read(read, change):
+def test_every_layout_of_a_text_file_is_read(read, change):
     is_right(read(change(dated("%Y-%m-%d"))))
 
 
@@ -252,7 +252,7 @@ def test_unicode_is_recognised(read, encoding):
     is_right(read(dated("%Y-%m-%d").encode(encoding)))
 
 
-def test_another_encoding_is_refused_and_the_named_one_is_read(read):
+def test_another_encoding_is_refused_unless_it_is_named(read):
     data = dated("%Y-%m-%d").replace("Close", "Clôture").encode("cp1252")
     refused(read, data, "line 1 is not UTF-8", "data.encoding=cp1252", "Clôture")
     is_right(read(data, encoding="cp1252"))
@@ -265,7 +265,7 @@ def test_a_file_without_a_header_is_read_by_position(read):
     is_right(read("\n".join(dated("%Y-%m-%d").splitlines()[1:])))
 
 
-def test_several_header_rows_give_a_series_per_ticker(read):
+def test_several_header_rows_give_one_series_per_ticker(read):
     rows = [f"{d:%Y-%m-%d},{p},{2 * p},7,8" for d, p in zip(DAYS, PRICE, strict=True)]
     top = "Price,Close,Close,Volume,Volume\nTicker,AAPL,MSFT,AAPL,MSFT\nDate,,,,\n"
     frame = read(top + "\n".join(rows))
@@ -298,11 +298,11 @@ def test_compressed_files_and_workbooks_are_read(read):
         (b"PK\x03\x04xx", "zip archive"),
     ],
 )
-def test_other_kinds_of_files_are_named(read, text, what):
+def test_the_message_names_the_type_of_an_unsupported_file(read, text, what):
     refused(read, text, what)
 
 
-def test_a_summary_row_is_refused_and_can_be_left_out(read):
+def test_a_summary_row_is_refused_and_can_be_skipped(read):
     text = dated("%Y-%m-%d") + "Average,100.1\n"
     refused(read, text, "row 21 ('Average')", "data.skip_footer=1")
     is_right(read(text, skip_footer=1))
@@ -323,7 +323,7 @@ def test_a_pattern_reads_one_series_per_file(tmp_path):
         read_prices(tmp_path / "*.csv")
 
 
-def test_frames_of_other_libraries_are_taken():
+def test_frames_of_other_libraries_are_accepted():
     polars = pytest.importorskip("polars")
     frame = pd.DataFrame({"Date": DAYS, "Close": PRICE})
     for given in (frame, frame.set_index("Date"), pa.Table.from_pandas(frame), polars.from_pandas(frame)):
@@ -331,21 +331,21 @@ def test_frames_of_other_libraries_are_taken():
     assert len(PriceFrame(frame, window=3).read()) == 20
 
 
-# 7 and 8 Accounts, all faults together
+# Notes about changed rows, and all faults together
 
 
-def test_a_drop_says_how_many_rows_and_which_days(read):
+def test_the_note_about_dropped_rows_has_their_number_and_days(read):
     text = csv(DAYS, [*PRICE[:3], "", "", *PRICE[5:]])
     (note,) = read(text, missing="drop").attrs["recognised"]["notes"]
     assert "left out 2 of 20 rows (10% of its rows), 2023-01-05 to 2023-01-06" in note
 
 
-def test_dropping_a_fifth_of_the_rows_is_not_offered(read):
+def test_the_message_does_not_suggest_dropping_a_fifth_of_the_rows(read):
     message = refused(read, csv(DAYS, ["", "", "", "", *PRICE[4:]]), "data.missing=forward_fill")
     assert "data.missing=drop" not in message
 
 
-def test_late_starters_of_a_wide_file_are_one_fault_with_a_fix(read):
+def test_series_that_start_late_in_a_wide_file_give_one_fault_with_a_fix(read):
     names = [f"S{i:02d}" for i in range(30)]
     values = pd.DataFrame({n: np.array(PRICE) + i for i, n in enumerate(names)}, index=DAYS)
     values.iloc[:5, 3:6] = np.nan
@@ -361,7 +361,7 @@ def test_late_starters_of_a_wide_file_are_one_fault_with_a_fix(read):
     assert frame.index.unique("series").tolist() == [n for n in names if n not in ("S03", "S04", "S05", "S07")]
 
 
-def test_forward_filled_days_are_inputs_but_no_targets(tmp_path):
+def test_forward_filled_days_are_inputs_but_not_targets(tmp_path):
     (tmp_path / "p.csv").write_text(csv(DAYS, [*PRICE[:10], "", *PRICE[11:]]))
     spec = PriceFile(path=str(tmp_path / "p.csv"), missing="forward_fill", split=[1, 0, 0], window=2)
     windows = series_windows(spec.read(), spec, "p.csv")
@@ -370,7 +370,7 @@ def test_forward_filled_days_are_inputs_but_no_targets(tmp_path):
     assert windows.to("cpu").parts["train"].origins(torch.arange(17)).tolist() == origins.tolist()
 
 
-def test_an_unmoved_day_is_neither_up_nor_down():
+def test_a_day_with_an_unchanged_price_is_neither_up_nor_down():
     spec = RandomWalk(rows=40, target="direction", split=[1, 0, 0])
     frame = spec.read()
     frame.iloc[20] = frame.iloc[19]
@@ -379,17 +379,17 @@ def test_an_unmoved_day_is_neither_up_nor_down():
     assert 19 not in windows.parts["train"].origins(torch.arange(38)).tolist()
 
 
-# Whatever the file
+# Random files
 
 
 @pytest.mark.parametrize("seeds", [range(0, 40), range(700, 740)])
-def test_generated_files_give_their_frame_or_a_message(seeds, tmp_path):
+def test_generated_files_give_the_known_frame_or_a_message(seeds, tmp_path):
     results = [(seed, sources.check(sources.written(seed), tmp_path)) for seed in seeds]
     assert [r for r in results if not r[1].startswith(("right", "refused"))] == []
     assert sum(r[1] == "right" for r in results) > len(results) / 3
 
 
-def test_damaged_files_give_messages_or_right_frames(tmp_path):
+def test_damaged_files_give_a_message_or_a_correct_frame(tmp_path):
     for seed in range(60):
         name, data = files.mutated(seed)
         (tmp_path / name).write_bytes(data)
@@ -397,7 +397,7 @@ def test_damaged_files_give_messages_or_right_frames(tmp_path):
         assert not result.startswith("WRONG") or "memory" in result, (seed, result)
 
 
-def test_a_gzip_of_zeros_is_refused_before_it_is_decompressed():
+def test_a_gzip_file_of_zeros_is_refused_before_it_is_decompressed_completely():
     stream = io.BytesIO()
     with gzip.open(stream, "wb", 9) as file:
         for _ in range(8):

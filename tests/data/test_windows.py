@@ -146,7 +146,7 @@ def test_nothing_after_a_samples_window_changes_its_inputs(
     days = a.index.get_level_values("date")
     for part in ("train", "val", "test"):
         origins, others = (torch.cat([origin for origin, _ in w.walk(part)]) for w in (a, b))
-        # With directions, a target day on which the price does not move is no sample: only this may differ.
+        # For directions, a day with an unchanged price is not a target. No other difference is allowed.
         different = np.setxor1d(origins, others)
         assert target == "direction" or not len(different)
         assert (
@@ -428,7 +428,7 @@ def test_series_of_different_lengths_counted_by_hand():
     rows = pd.concat([frame({"a": range(40)}), frame({"b": range(30)}, start="2020-01-11")])
     windows = series_windows(rows, RandomWalk(window=3, horizon=2, split=[0.5, 0.25, 0.25]), "test")
     origins = {p: torch.cat([o for o, _ in windows.walk(p)]).tolist() for p in windows.parts}
-    # b's rows come after a's 40, and its first day is a's eleventh
+    # b's rows follow the 40 rows of a, and its first day is the eleventh day of a
     assert origins["train"] == [*range(2, 18), *range(42, 48)]
     assert origins["val"] == [*range(24, 28), *range(54, 58)]
     assert origins["test"] == [*range(34, 38), *range(64, 68)]

@@ -112,5 +112,5 @@ def test_every_launcher_trains_on_the_gpu(command, tmp_path, launcher):
     records = [json.loads(file.read_text()) for file in sorted((tmp_path / "sweep").glob("*/run.json"))]
     assert [record["status"] for record in records] == ["finished", "finished"]
     assert {record["device"] for record in records} == {torch.cuda.get_device_name()}
-    if launcher == "threads":  # it trains only on the CPU, and says why these jobs run one at a time
+    if launcher == "threads":  # it trains only on the CPU, and logs why these jobs run one at a time
         assert re.search(r"gpu", answer.stdout + answer.stderr)

@@ -212,7 +212,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(train, monkeypatc
 def test_a_run_that_fails_while_writing_a_checkpoint_continues_from_the_previous_one(train, monkeypatch, kind, problem):
     how = (*KINDS[kind], *DATA, "stop.epochs=5")
     _, expected = train(*how, name="whole")
-    monkeypatch.setattr(callbacks, "PAUSE", 0.0)  # a checkpoint an epoch
+    monkeypatch.setattr(callbacks, "PAUSE", 0.0)  # one checkpoint per epoch
     written = []
 
     def half(descriptor):
@@ -232,7 +232,7 @@ def test_a_run_that_fails_while_writing_a_checkpoint_continues_from_the_previous
 
 
 def points_of(folder):
-    """How often each point is in a run's event files, but those of the speed."""
+    """Count each point in a run's event files, except the points of speed."""
     points = Counter()
     for path in folder.glob("events.out.tfevents.*"):
         for record in RawEventFileLoader(str(path)).Load():
@@ -253,7 +253,7 @@ def test_a_run_killed_after_its_training_ends_with_every_file_and_each_point_onc
         train(*how, name="part")
     folder = expected.with_name("part")
     assert json.loads((folder / "run.json").read_text())["status"] == "running"
-    (folder / "metrics.json.123.part").write_text("{")  # as a killed process leaves it
+    (folder / "metrics.json.123.part").write_text("{")  # a killed process left it
     train(name="part", resume=True)
     assert_ends_alike(expected, folder)
     assert points_of(folder) == points_of(expected)
@@ -279,7 +279,7 @@ def test_a_run_interrupted_in_its_evaluation_is_recorded_as_stopped_and_can_be_r
     assert_ends_alike(expected, folder)
 
 
-def test_results_stay_until_a_resumed_run_has_new_ones(train, monkeypatch):
+def test_results_are_kept_until_a_resumed_run_has_new_ones(train, monkeypatch):
     def fails(*_):
         raise RuntimeError
 
@@ -298,7 +298,7 @@ def test_results_stay_until_a_resumed_run_has_new_ones(train, monkeypatch):
 def test_a_run_whose_last_checkpoint_is_damaged_continues_from_the_previous_one(train, monkeypatch, caplog, kind):
     how = (*KINDS[kind], *DATA, "stop.epochs=5")
     _, expected = train(*how, name="whole")
-    monkeypatch.setattr(callbacks, "PAUSE", 0.0)  # a checkpoint an epoch
+    monkeypatch.setattr(callbacks, "PAUSE", 0.0)  # one checkpoint per epoch
     ends = Tracker.epoch_end
     with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
         patch.setattr(Tracker, "epoch_end", lambda self: killed() if self.view.epochs == 3 else ends(self))
@@ -321,7 +321,7 @@ def test_a_run_whose_last_checkpoint_is_damaged_continues_from_the_previous_one(
         ("trainer.precision", "64-true", r"trainer\.precision=64-true"),
     ],
 )
-def test_a_config_edited_where_the_numbers_depend_on_it_is_refused(train, key, value, said):
+def test_an_edited_config_is_refused_if_the_results_depend_on_the_change(train, key, value, said):
     _, folder = train("model=linear_manual", *DATA[:-1], "stop.epochs=1", "optimizer.lr=0.01")
     config = OmegaConf.load(folder / "config.yaml")
     OmegaConf.update(config, key, value)
@@ -333,18 +333,18 @@ def test_a_config_edited_where_the_numbers_depend_on_it_is_refused(train, key, v
     assert files_of(folder) == before
 
 
-def test_another_version_of_a_package_that_computes_is_noted(train, caplog):
+def test_a_new_version_of_a_package_that_computes_results_is_noted(train, caplog):
     _, folder = train("model=linear_manual", *DATA[:-1], "stop.epochs=1")
     record = json.loads((folder / "run.json").read_text())
     record["versions"] |= {"torch": "2.0", "tensorboard": "1.0"}
     (folder / "run.json").write_text(json.dumps(record))
     train("stop.epochs=2", resume=True)
-    assert "the run began with torch 2.0 and continues with" in caplog.text
+    assert "the run started with torch 2.0 and continues with" in caplog.text
     (note,) = json.loads((folder / "run.json").read_text())["notes"]
-    assert note.startswith("the run began with torch 2.0")
+    assert note.startswith("the run started with torch 2.0")
 
 
-def test_a_run_whose_event_file_is_gone_continues_with_a_warning(train, caplog):
+def test_a_run_without_its_event_file_continues_with_a_warning(train, caplog):
     _, folder = train("model=linear_manual", *DATA[:-1], "stop.epochs=1")
     for events in folder.glob("events.*"):
         events.unlink()

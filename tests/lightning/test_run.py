@@ -127,7 +127,7 @@ def test_a_run_is_resumed_in_a_folder_that_was_moved(train):
     assert len(json.loads((folder / "run.json").read_text())["resumed"]) == 1
 
 
-def test_resuming_refuses_overrides_that_the_numbers_depend_on(train):
+def test_resuming_refuses_overrides_on_which_the_results_depend(train):
     train(*QUICK)
     with pytest.raises(ValueError, match=r"optimizer.lr=0.5 would make it another run"):
         train("optimizer.lr=0.5", resume=True)
@@ -412,7 +412,7 @@ def test_a_folder_holds_one_run(train, tmp_path):
 
     train("debug=quick")
 
-    with pytest.raises(ValueError, match="already holds a run. To continue it: python train.py resume="):
+    with pytest.raises(ValueError, match="already contains a run. To continue it: python train.py resume="):
         run(composed("debug=quick"), tmp_path / "run", [])
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 

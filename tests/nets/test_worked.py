@@ -64,7 +64,7 @@ def rounding(printed: float) -> float:
 
 
 def evaluated(side: str, known: dict[str, str]) -> tuple[float, float]:
-    """The value of a side, and how much the rounding of its printed numbers can change it.
+    """Return the value of one side of an equation, and the possible effect of rounding its printed numbers.
 
     Args:
         side: a formula of names, numbers or both.

@@ -27,7 +27,7 @@ def drawn(monkeypatch):
 
 
 def prices(count=300, size=100.0, better=0.5, series="INDEX"):
-    """A test part in which the model's errors are `better` times those of tomorrow = today."""
+    """Return a test part in which the model's errors are `better` times those of tomorrow = today."""
     random = np.random.default_rng(0)
     actual = size * np.exp(random.normal(0, 0.01, count).cumsum())
     last = np.concatenate([[size], actual[:-1]])

@@ -1,4 +1,4 @@
-"""A checkpoint replaces the previous one when it is complete; a damaged one is noticed, and the previous one is used."""
+"""Only a complete checkpoint replaces the previous one. A damaged one is detected, and the previous one is used."""
 
 import tempfile
 
@@ -65,7 +65,7 @@ def state(updates):
     }
 
 
-def test_a_flipped_byte_is_noticed(tmp_path):
+def test_a_changed_byte_is_detected(tmp_path):
     path = tmp_path / LAST
     checkpoints.save(state(7), path)
     assert checkpoints.load(path)["global_step"] == 7

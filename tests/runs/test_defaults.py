@@ -50,7 +50,7 @@ def test_every_job_of_a_sweep_has_the_defaults_of_a_net(inputs, monkeypatch, mod
     assert inputs("model=mlp", model) == (28, True)
 
 
-def test_a_value_left_in_the_environment_by_another_sweep_is_not_taken_for_a_sweep(inputs, monkeypatch):
+def test_an_old_environment_variable_of_a_sweep_does_not_make_a_run_a_job(inputs, monkeypatch):
     monkeypatch.setenv(SWEEP, "1")
     assert inputs("model=linear") == (1, False)
 

@@ -1,4 +1,4 @@
-"""Environment variables in configs: constructors get their values; records, messages and logs do not."""
+"""Constructors get the values of environment variables in configs. Records, messages and logs do not contain them."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ def _secret(monkeypatch):
     monkeypatch.setattr(environment, "_read", {})
 
 
-def test_a_constructor_gets_the_value_and_the_record_keeps_the_name():
+def test_a_constructor_gets_the_value_and_the_record_shows_the_name():
     checked = check(
         composed("data=csv", "data.path='x/${oc.env:MY_SECRET}.csv'", "objective=${oc.env:NONE_SUCH,val/loss}")
     )
@@ -57,7 +57,7 @@ def test_messages_and_logs_show_the_name_instead_of_the_value(monkeypatch):
     assert line.count("${oc.env:MY_SECRET}") >= 2
 
 
-def test_nothing_of_a_finished_run_holds_a_path_from_the_environment(train, tmp_path, monkeypatch):
+def test_no_file_of_a_finished_run_contains_a_path_from_the_environment(train, tmp_path, monkeypatch):
     path = tmp_path / "hunter2xyz.csv"
     days = pd.date_range("2000-01-01", periods=200).astype(str)
     pd.DataFrame({"date": days, "close": range(1, 201)}).to_csv(path, index=False)
@@ -68,7 +68,7 @@ def test_nothing_of_a_finished_run_holds_a_path_from_the_environment(train, tmp_
     train(resume=True)
 
 
-def test_nothing_of_a_failed_run_holds_the_value(command, tmp_path):
+def test_no_file_of_a_failed_run_contains_the_value(command, tmp_path):
     answer = command("data=csv", "data.path='${oc.env:MY_SECRET}'", MY_SECRET="hunter2xyz")
     assert answer.returncode == 2
     assert "data.path=${oc.env:MY_SECRET}: there is no such file" in answer.stderr

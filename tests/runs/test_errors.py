@@ -1,4 +1,4 @@
-"""What users read when something fails, and the exit code."""
+"""Errors give a clear message and the right exit code."""
 
 import errno
 import sys
@@ -30,7 +30,7 @@ def test_each_kind_of_error_has_a_message_and_an_exit_code(error, message, code)
     assert explain(error) is None if message is None else explain(error).startswith(message)
 
 
-def test_a_message_has_no_control_characters_and_no_endless_words():
+def test_a_message_has_no_control_characters_and_no_very_long_words():
     said = explain(ValueError("data.series=\x1b[31mred\x07\u202e\n" + "a" * 5000))
     assert said.startswith("data.series=\\x1b[31mred\\x07\\u202e\na")
     assert len(said) < 400

@@ -45,7 +45,7 @@ with initialize_config_dir(sys.argv[1], version_base="1.3"):
 def test_every_composed_config_is_checked():
     command = [sys.executable, "-c", LOOK, str(ROOT / "conf")]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    moved = "/base/series.yaml se/lightning.yaml"  # files of one group that another file puts elsewhere
+    moved = "/base/series.yaml se/lightning.yaml"  # files that another file moves to a different place
     said = f"3 [] True {moved}\n4 ['a', 'b'] True {moved}\n"
     assert answer.stdout == said, says("check_every_config") + answer.stderr
 
@@ -84,7 +84,7 @@ def test_the_flags_that_choose_a_config_are_found(typed, flags):
     assert hydra_internals.config_flags(typed) == flags, says("config_flags")
 
 
-def test_a_copied_environment_variable_keeps_its_value_out_of_the_config(monkeypatch):
+def test_the_value_of_a_copied_environment_variable_is_not_in_the_config(monkeypatch):
     monkeypatch.setenv("MY_TOKEN", "secret")
     guard_hydra()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

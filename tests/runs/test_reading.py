@@ -1,4 +1,4 @@
-"""Reading the files of a record: a damaged one is named, with the fix."""
+"""The message about a damaged file of a record names the file and the fix."""
 
 import pytest
 
@@ -14,13 +14,13 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_run_json_is_named_with_the_fix(tmp_path, text):
+def test_the_message_about_a_damaged_run_json_has_the_fix(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=r"run.json cannot be read \(.+\): restore it from a copy, or remove it"):
         read_json(tmp_path / "run.json")
 
 
-def test_a_folder_and_a_link_to_itself_cannot_be_read(tmp_path):
+def test_a_folder_or_a_link_to_itself_gives_a_message(tmp_path):
     (tmp_path / "job.json").mkdir()
     (tmp_path / "run.json").symlink_to("run.json")
     for name in ("job.json", "run.json"):
@@ -28,7 +28,7 @@ def test_a_folder_and_a_link_to_itself_cannot_be_read(tmp_path):
             read_json(tmp_path / name)
 
 
-def test_unknown_entries_are_kept_and_a_missing_file_is_empty(tmp_path):
+def test_unknown_entries_are_read_and_a_missing_file_gives_an_empty_record(tmp_path):
     (tmp_path / "metrics.json").write_text('{"mine": [1], "seconds": 2}')
     assert read_json(tmp_path / "metrics.json") == {"mine": [1], "seconds": 2}
     assert read_json(tmp_path / "run.json") == {}

@@ -1,4 +1,4 @@
-"""The record names the checkout's revision, and asking for it runs no program of the repository or the environment."""
+"""The record has the checkout's revision, and finding it starts no program of the repository or the environment."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from steepest.runs.revision import checkout
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """`repository(config)` makes a repository with this configuration; returns (folder, marker)."""
+    """`repository(config)` makes a repository with this configuration. It returns (folder, marker)."""
     marker = tmp_path / "marker"
 
     def git(*words):
@@ -73,7 +73,7 @@ CONFIG = {
 
 @pytest.mark.parametrize("name", CONFIG)
 @pytest.mark.parametrize("where", ["repository", "environment", "home"])
-def test_git_runs_no_program_that_a_configuration_names(repository, tmp_path, monkeypatch, name, where):
+def test_git_does_not_start_a_program_that_a_configuration_names(repository, tmp_path, monkeypatch, name, where):
     folder, marker = repository
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -109,7 +109,7 @@ def test_git_runs_no_program_that_a_configuration_names(repository, tmp_path, mo
 
 
 def test_the_payloads_of_these_tests_work(repository, tmp_path):
-    """Plain git runs them."""
+    """An ordinary git command runs them."""
     folder, marker = repository
     with (folder.parent / ".git" / "config").open("a") as config:
         config.write(CONFIG["fsmonitor"].replace("MARK", str(marker)))

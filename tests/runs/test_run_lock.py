@@ -1,4 +1,4 @@
-"""One process at a time trains a run; a lock that a killed process left does not count."""
+"""Only one process at a time trains a run. The lock file of a killed process is ignored."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Neither a run nor Hydra imports or calls a target that is not approved, and a file cannot approve it."""
+"""Runs and Hydra do not import or call a target that is not approved, and a file cannot approve a target."""
 
 import pytest
 from conftest import ROOT
@@ -26,7 +26,7 @@ PLANTED = "from pathlib import Path\nPath('planted.txt').touch()\ndef thing(): p
         "subprocess.Popen",
         "steepest.data.files.pd.eval",
         "steepest.runs.record.write_text",  # this package's, but a function that writes a file
-        "steepest.runs.record.RunRecord",  # this package's, but a class that writes files
+        "steepest.runs.record.RunRecord",  # a class of this package that writes files
         "steepest.observe.eventfile.EventFile",
         "steepest.data.sources.read_prices.__globals__",
         "steepest.data.sources.PriceFile.__init__",
@@ -58,7 +58,7 @@ def test_nothing_is_imported_before_its_path_is_approved(tmp_path, monkeypatch):
         locate("planted.thing", "data")
 
 
-def test_a_trusted_package_gives_only_what_it_defines(tmp_path, monkeypatch):
+def test_only_classes_that_a_trusted_package_defines_are_approved(tmp_path, monkeypatch):
     (tmp_path / "trusted_here.py").write_text("import os\nclass Model: pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert locate("trusted_here.Model", "model", ["trusted_here"]).__name__ == "Model"
@@ -133,7 +133,7 @@ def test_trust_on_the_command_line_applies_to_hydra(command, tmp_path):
 
 @pytest.fixture
 def composed_from(tmp_path):
-    """`composed_from(text, *overrides)` composes with an experiment of another folder; files of it are checked."""
+    """`composed_from(text, *overrides)` composes a config with an experiment from another folder."""
     guard_hydra()
 
     def start(text: str, *overrides: str) -> DictConfig:
@@ -175,7 +175,7 @@ def composed_from(tmp_path):
         ("defaults: [/optimizer/sgd@hydra.callbacks.x]", "hydra.callbacks.x"),
     ],
 )
-def test_a_file_from_elsewhere_sets_no_key_that_acts(composed_from, text, key):
+def test_a_file_outside_conf_cannot_set_other_keys(composed_from, text, key):
     with pytest.raises(ValueError, match="a file must not set this for you") as caught:
         composed_from(text)
     assert key in str(caught.value)
@@ -193,11 +193,11 @@ def test_a_file_from_elsewhere_sets_no_key_that_acts(composed_from, text, key):
         "defaults: [override /hydra/sweeper: tune, override /hydra/sweeper/pruner: none]",
     ],
 )
-def test_a_file_from_elsewhere_may_describe_a_sweep(composed_from, text):
+def test_a_file_outside_conf_can_describe_a_sweep(composed_from, text):
     composed_from(text)
 
 
-def test_a_file_from_elsewhere_may_name_a_class_that_the_command_line_trusts(composed_from, tmp_path, monkeypatch):
+def test_a_file_outside_conf_can_name_a_class_that_the_command_line_trusts(composed_from, tmp_path, monkeypatch):
     (tmp_path / "mine_too.py").write_text("class Callback: pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     text = "hydra: {callbacks: {mine: {_target_: mine_too.Callback, level: 3}}}"
@@ -209,7 +209,7 @@ def test_a_file_from_elsewhere_may_name_a_class_that_the_command_line_trusts(com
 
 
 def test_the_shipped_files_obey_the_rules_for_other_files():
-    """So each experiment and sweep still works as a copy in the user's folder."""
+    """A copy of a shipped experiment or sweep therefore works in the user's folder."""
     for file in sorted((ROOT / "conf").rglob("*.yaml")):
         config = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         name = str(file.relative_to(ROOT / "conf"))
@@ -225,7 +225,7 @@ def test_the_shipped_files_obey_the_rules_for_other_files():
         "--config-dir=/elsewhere", "-cn=x", "hydra={job:{name:x}}", "data@hydra.job=csv", "not an override", "",
     ],
 )  # fmt: skip
-def test_a_recorded_override_that_acts_must_be_typed_again(override):
+def test_a_recorded_override_that_a_file_must_not_set_must_be_typed_again(override):
     assert refused_overrides(["seed=1,2", override, "hydra/launcher=threads"]) == [override]
 
 
@@ -241,8 +241,8 @@ def test_ordinary_recorded_overrides_need_not_be_typed_again():
     assert refused_overrides(ordinary) == []
 
 
-def test_no_class_of_interest_is_accepted_in_a_place_that_is_not_its_own():
-    """A sample of `python -m tests.campaign.hostile`."""
+def test_no_dangerous_name_is_accepted_in_any_place():
+    """This checks a sample of `python -m tests.campaign.hostile`."""
     from campaign.names import combinations, refused
 
     sample = list(combinations())[::20]

@@ -13,7 +13,7 @@ from steepest.sweep import processes as module
 from steepest.sweep.compose import Preview
 from steepest.sweep.processes import Processes
 
-# A fake train.py: does what its override says, in the given folder.
+# A fake train.py, whose override selects what it does in the given folder.
 PROGRAM = """
 import json, os, signal, sys, time
 from pathlib import Path

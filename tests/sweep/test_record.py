@@ -294,7 +294,7 @@ def test_an_error_in_any_hook_ends_the_sweep(tmp_path, monkeypatch, hook):
     assert exit_code(caught.value) == 1
 
 
-def test_a_users_error_in_a_hook_is_one_message_and_exit_code_2(sweep):
+def test_a_users_error_in_a_hook_gives_one_message_and_exit_code_2(sweep):
     with pytest.raises(OmegaConfBaseException) as caught:
         sweep([["a=1"]], {}, objective="${nosuch}")
     assert "nosuch" in explain(caught.value)
@@ -348,7 +348,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_sweep_json_is_one_message_with_the_file_and_the_fix(tmp_path, content):
+def test_a_damaged_sweep_json_gives_one_message_with_the_file_and_the_fix(tmp_path, content):
     path = tmp_path / "sweep.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(
@@ -359,7 +359,7 @@ def test_a_damaged_sweep_json_is_one_message_with_the_file_and_the_fix(tmp_path,
     assert "\n" not in str(error.value)
 
 
-def test_a_sweep_json_that_is_a_folder_is_one_message(tmp_path):
+def test_a_sweep_json_that_is_a_folder_gives_one_message(tmp_path):
     (tmp_path / "sweep.json").mkdir()
     with pytest.raises(ValueError, match=r"cannot be read \(Is a directory\)"):
         Manifest.read(tmp_path)

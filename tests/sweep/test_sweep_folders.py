@@ -89,7 +89,7 @@ def test_a_record_that_cannot_be_written_ends_the_sweep(command, tmp_path):
     assert "Is a directory: remove it, or choose another folder" in answer.stderr
 
 
-def test_a_damaged_sweep_json_is_one_message_and_exit_code_2(tmp_path):
+def test_a_damaged_sweep_json_gives_one_message_and_exit_code_2(tmp_path):
     (tmp_path / "sweep.json").write_text('{"jobs": [')
     answer = subprocess.run([*STEEPEST, "resume", str(tmp_path)], capture_output=True, text=True, check=False)
     assert answer.returncode == 2
@@ -97,7 +97,7 @@ def test_a_damaged_sweep_json_is_one_message_and_exit_code_2(tmp_path):
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_a_sweep_json_without_its_overrides_is_one_message_and_exit_code_2(tmp_path):
+def test_a_sweep_json_without_its_overrides_gives_one_message_and_exit_code_2(tmp_path):
     state = {
         "command": {"program": "x", "folder": str(tmp_path), "task": "seed=1"},
         "objective": "val/mse",

@@ -35,7 +35,7 @@ def test_over_seeds_the_table_has_a_row_per_setting_and_the_best_on_top(printed)
     assert "job 3 failed: said" in lines
 
 
-def test_a_narrow_table_breaks_no_number_and_no_job(printed, monkeypatch):
+def test_a_narrow_table_does_not_break_numbers_and_jobs(printed, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     scores = {"test/rmse": 45.23412, "test/skill": -0.0123456}
     rows = [

@@ -98,7 +98,7 @@ def checkpoint(folder, name):
     shared = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "hyper_parameters")
     tracker = held.get("callbacks", {}).get(TRACKER)
     if tracker is not None:
-        tracker.pop("events")  # the length of the event file: TensorBoard's writer begins it with a longer header
+        tracker.pop("events")  # the length of the event file, because the header of TensorBoard's writer is longer
     return {key: held[key] for key in shared if key in held} | {"tracker": tracker}
 
 

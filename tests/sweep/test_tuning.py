@@ -34,7 +34,7 @@ def score(asked):
 
 
 class Jobs:
-    """A fake launcher: jobs report two epochs and return a score from `score`; the jobs in `dies` are killed."""
+    """A fake launcher. Jobs report two epochs and return a score from `score`. The jobs in `dies` are killed."""
 
     def __init__(self, score=score, dies=()):
         self.score, self.dies = score, dies
@@ -198,7 +198,7 @@ def record(folder, jobs):
 
 
 class Known(Jobs):
-    """A fake launcher with the sweep's record: it does not run finished jobs again."""
+    """A fake launcher with the sweep's record, which does not run finished jobs again."""
 
     def __init__(self, before):
         super().__init__()
@@ -330,7 +330,7 @@ def trials_of(folder, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["none", "median"])
-def test_threads_and_one_by_one_are_the_same_study(command, tmp_path, pruner):
+def test_threads_and_the_basic_launcher_give_the_same_study(command, tmp_path, pruner):
     asked = [*QUICK, "hydra.sweeper.n_trials=15", f"hydra/sweeper/pruner={pruner}", "hydra.sweeper.study_name=n"]
     for launcher in ("basic", "threads"):
         answer = command(*asked, f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}")

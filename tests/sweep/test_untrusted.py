@@ -1,4 +1,4 @@
-"""A sweep's folder from elsewhere: resuming or reporting it runs no program of its record and changes nothing outside."""
+"""Resuming or reporting another person's sweep starts no program of its record and changes no file outside it."""
 
 import json
 import pickle
@@ -16,7 +16,7 @@ from steepest.sweep.studies import guard_pickles
 
 @pytest.fixture
 def resumed(tmp_path, monkeypatch):
-    """`resumed(*typed, **command)` resumes a sweep with this command in its record; returns the program's arguments."""
+    """`resumed(*typed, **command)` resumes a sweep with this command in its record, and returns the arguments."""
     from typer.testing import CliRunner
 
     from steepest import cli
@@ -41,7 +41,7 @@ def resumed(tmp_path, monkeypatch):
     return start
 
 
-def test_the_installed_program_runs_whatever_the_record_names(resumed):
+def test_resume_runs_the_installed_program_even_if_the_record_names_another(resumed):
     words, how = resumed(program="/elsewhere/evil.py", task=["seed=1,2"])
     assert words[:3] == [sys.executable, str(ROOT / "train.py"), "-m"]
     assert "cwd" not in how
@@ -49,10 +49,8 @@ def test_the_installed_program_runs_whatever_the_record_names(resumed):
 
 
 @pytest.mark.parametrize("override", ["trust=[os]", "hydra.job.env_set.PATH=/x", "--config-dir=/x", "data.cache=/x"])
-def test_an_override_that_acts_must_be_typed_again(resumed, override):
-    with pytest.raises(
-        ValueError, match="a file must not give for you. If you want them, type them: steepest resume s"
-    ):
+def test_a_refused_override_must_be_typed_again(resumed, override):
+    with pytest.raises(ValueError, match="a file must not set for you. If you want them, type them: steepest resume s"):
         resumed(task=["seed=1,2", override])
     if not override.startswith("-"):
         assert override in resumed(override, task=["seed=1,2", override])[0]
@@ -65,7 +63,7 @@ def test_only_overrides_of_the_sweep_can_be_typed(resumed):
 
 def test_a_sweep_is_resumed_in_the_folder_where_it_was_started(resumed, tmp_path):
     (tmp_path / "other").mkdir()
-    with pytest.raises(ValueError, match="the sweep was started in .*other, where its paths begin"):
+    with pytest.raises(ValueError, match="the sweep was started in .*other: run this command there"):
         resumed(folder=str(tmp_path / "other"))
     assert resumed(folder=str(tmp_path / "gone"))
 
@@ -78,21 +76,21 @@ def test_a_jobs_folder_that_is_not_below_the_sweep_is_refused(tmp_path, folder):
     state = json.loads((sweep / "sweep.json").read_text())
     state["jobs"][0]["folder"] = folder
     (sweep / "sweep.json").write_text(json.dumps(state))
-    with pytest.raises(ValueError, match="is not below|leads out of"):
+    with pytest.raises(ValueError, match="is not below|points outside"):
         Manifest.read(sweep)
 
 
-def test_links_that_lead_out_are_refused_and_links_inside_are_fine(tmp_path):
+def test_links_that_point_outside_are_refused_and_other_links_are_accepted(tmp_path):
     sweep = make_sweep(tmp_path / "s", [(["a=1"], {"value": 1.0})])
     (sweep / "inside").symlink_to(sweep / "0")
     (sweep / "study.journal.lock").symlink_to(sweep / "study.journal")
     check_links(sweep)
     (sweep / "0" / "train.log").symlink_to(tmp_path / "victim")
-    with pytest.raises(ValueError, match=r"0/train.log is a link that leads out of"):
+    with pytest.raises(ValueError, match=r"0/train.log is a link that points outside"):
         Manifest.read(sweep)
 
 
-def test_only_the_folder_of_the_jobs_own_attempt_is_removed(tmp_path):
+def test_only_a_folder_in_which_the_sweep_started_the_job_is_removed(tmp_path):
     job = JobState(0, "x", ["a=1"], folder="0")
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "mine").write_text("x")
@@ -106,7 +104,7 @@ def test_only_the_folder_of_the_jobs_own_attempt_is_removed(tmp_path):
     assert not (tmp_path / "0").exists()
 
 
-def test_cells_of_results_csv_are_no_formulas():
+def test_no_cell_of_results_csv_is_a_formula():
     row = {
         "job": 0,
         "overrides": ["+x==cmd|' /C calc'!A0", "lr=-1e-3"],
@@ -134,6 +132,6 @@ def test_a_study_loads_the_state_of_cma_es_and_no_other_pickle(capsys):
     optimizer.tell([(optimizer.ask(), 1.0) for _ in range(optimizer.population_size)])
     copy = _cmaes.pickle.loads(_cmaes.pickle.dumps(optimizer))
     np.testing.assert_array_equal(copy._mean, optimizer._mean)
-    with pytest.raises(ValueError, match=r"names builtins.print, which is no state of CMA-ES"):
+    with pytest.raises(ValueError, match=r"names builtins.print, which is not part of a CMA-ES state"):
         _cmaes.pickle.loads(pickle.dumps(Payload()))
     assert capsys.readouterr().out == ""

@@ -21,7 +21,7 @@ class Chapter:
 
     Attributes:
         name: the NAME of ``experiment=course/NAME``, of its module and of its text.
-        part: the part of the course that it belongs to.
+        part: the part of the course to which it belongs.
         title: its title.
         sweep: whether it is a sweep.
         short: additional overrides for the short form, which takes seconds and still shows the same effect.

@@ -111,7 +111,7 @@ def _pair(
     slope: Tensor,
     scale: float,
 ) -> None:
-    """A parameter's value, and the slope of the loss in it."""
+    """Write a parameter's value and the slope of the loss with respect to it."""
     texts = ((place, f"{name} {float(value):+.3f}", FORWARD), (slope_place, f"{float(slope):+.3f}", BACKWARD))
     for (at, text, colour), side in zip(texts, aligned, strict=True):
         axes.text(*at, text, color=colour, fontsize=9 * scale, ha=side, va="center")

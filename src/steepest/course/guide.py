@@ -33,7 +33,7 @@ class Taught:
         command: the command that runs it again.
         short: whether it ran in its short form.
         seconds: its running time, including the start of Python.
-        found: its lesson.json; empty if it did not finish.
+        found: the content of its lesson.json, or an empty dict if it did not finish.
         output: the last lines of its output, if it did not finish.
     """
 

@@ -38,11 +38,11 @@ class Finding:
 
     Attributes:
         sentence: the result in one sentence, with its numbers.
-        checks: each claim, as a sentence -> whether it holds.
+        checks: each claim as a sentence -> whether it is true.
         numbers: the numbers for the lesson's text.
         figure: the picture.
-        moving: whether the lesson has also written animations, `MOVING` and `MOVING_NARROW`, to figures/, and its
-            picture for a phone, `NARROW`.
+        moving: whether the lesson has also written the animations `MOVING` and `MOVING_NARROW`, and the picture for
+            phones, `NARROW`, to figures/.
     """
 
     sentence: str
@@ -56,7 +56,7 @@ class Lesson(Callback):
     """Teaches a lesson when its run or sweep has ended.
 
     Args:
-        name: the name of the lesson (`catalogue.COURSE`); None for other experiments.
+        name: the name of the lesson (`catalogue.COURSE`), or None for other experiments.
     """
 
     def __init__(self, name: str | None = None) -> None:

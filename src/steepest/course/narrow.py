@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 WIDTH, PANEL, LINE = 4.3, 3.0, 0.27  # inches: width of the picture, height of a panel, of a line in a legend
-CHARACTERS = 44  # maximum number in a line of a title or a legend
+CHARACTERS = 44  # maximum number of characters in a line of a title or a legend
 
 
 def stack(figure: Figure) -> bool:
@@ -46,7 +46,7 @@ def stack(figure: Figure) -> bool:
 
 
 def _label(panels: list[Axes]) -> None:
-    """Give every panel the labels of an axis that it shared with another panel."""
+    """Show the tick labels in every panel, also if panels share an axis."""
     for axes in panels:
         axes.tick_params(labelleft=True, labelbottom=True)
         for other in panels:

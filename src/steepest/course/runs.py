@@ -148,7 +148,7 @@ class Run:
         return torch.cat([p.detach().flatten() for p in self.predictor().network.parameters()])
 
     def ending_gap(self) -> float:
-        """How far the recorded gradient norm and ends of the spectrum at the run's end are from autograd's.
+        """Compare the recorded gradient norm and extreme eigenvalues at the run's end with those of autograd.
 
         Returns the largest difference, relative to the largest absolute eigenvalue of the Hessian.
         """

@@ -1,7 +1,7 @@
 """One error message for all faults of an input.
 
 This file checks nothing itself. Checks elsewhere call `add`, and their caller ends with `raise_if_any`, so a user sees
-every fault of a file at once instead of one per attempt. A message has a bounded length, whatever the input holds.
+every fault of a file at once instead of one per attempt. A long message is shortened.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import difflib
 from collections.abc import Iterable
 from typing import NoReturn
 
-MOST = 20  # faults in one message
-LENGTH = 1000  # characters of one fault
+MOST = 20  # maximum number of faults in one message
+LENGTH = 1000  # maximum number of characters of one fault
 
 
 class Faults:
@@ -26,7 +26,7 @@ class Faults:
         self.found.append(fault)
 
     def fail(self, fault: str) -> NoReturn:
-        """Add a fault that makes more checks impossible, and raise."""
+        """Add a fault that makes further checks impossible, and raise."""
         self.add(fault)
         raise self._error()
 
@@ -46,7 +46,7 @@ class Faults:
 
 
 def printable(text: str) -> str:
-    """A text with control characters written as escapes: a name or a value in it must not control the terminal."""
+    """Return the text with control characters escaped, so that a name or value in it cannot control the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
@@ -57,7 +57,7 @@ def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def shortened(value: object, length: int = 60) -> str:
-    """The text of a value, with its middle left out if it has more characters than `length`."""
+    """Return the value as text. A text longer than `length` characters loses its middle part."""
     text = str(value)
     last = length // 3
     return text if len(text) <= length else f"{text[: length - last - 5]} ... {text[-last:]}"

@@ -1,7 +1,8 @@
 """Files of prices or plain rows -> a checked pandas frame.
 
-This file holds the flow: columns of text, roles, dates and numbers, rows of each series, all faults together. The
-frames it returns are finite, sorted and complete. It does not scale, and it does not use tensors.
+This file runs the steps in order: it reads text columns, finds their roles, parses dates and numbers, checks the rows
+of each series and reports all faults together. The frames it returns are finite, sorted and complete. It does not
+scale, and it does not use tensors.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ def read_prices(source: str | Path | Any, **options: Any) -> pd.DataFrame:
     """Read prices, wide or long, and check them.
 
     Args:
-        source: the path of a CSV, Parquet or Excel file, compressed or not; a pattern such as ``prices/*.csv``, one
-            series per file; or a pandas, polars or pyarrow frame.
+        source: the path of a CSV, Parquet or Excel file, which may be compressed; a pattern such as ``prices/*.csv``
+            if each file has one series; or a pandas, polars or pyarrow frame.
         options: the fields of `PriceOptions`.
 
     Returns:
         A frame indexed by (series, date), sorted, with the columns ``value`` and then the features, all finite floats.
-        ``frame.attrs["recognised"]`` says what was read.
+        ``frame.attrs["recognised"]`` describes the format and the columns that were recognised.
 
     Raises:
         ValueError: with every fault, each with its column and row (the first row after the header is row 1).
@@ -61,12 +62,12 @@ def read_prices(source: str | Path | Any, **options: Any) -> pd.DataFrame:
 
 
 def check_prices(raw: pd.DataFrame, where: str, **options: Any) -> pd.DataFrame:
-    """Check a frame of generated prices, whose dates may be in the future. Error messages call it `where`."""
+    """Check a frame of generated prices. Dates may be in the future. Error messages call the frame `where`."""
     return _checked(table_of(raw, where), PriceOptions(**options), any_date=True)
 
 
 def files_of(path: str | Path) -> list[Path]:
-    """The files that a path or a pattern names, sorted."""
+    """Return the files that match a path or pattern, sorted."""
     path = Path(path)
     if path.exists() or not is_pattern(path):
         return [path]
@@ -75,12 +76,12 @@ def files_of(path: str | Path) -> list[Path]:
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a path has the signs of a pattern."""
+    """Return whether a path contains a wildcard."""
     return any(sign in str(path) for sign in "*?[")
 
 
 def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
-    """One series per file, named after the file."""
+    """Read every file that matches the pattern as one series, which is named after its file."""
     files = files_of(pattern)
     if not files or len(files) > MOST_FILES:
         raise ValueError(f"data.path={pattern}: {len(files)} files match; there must be 1 to {MOST_FILES}")
@@ -199,7 +200,7 @@ def _dates(
 
 
 def _decimal_hint(table: Table) -> set[str]:
-    """The decimal signs that all columns of the file can have: a file is written in one way."""
+    """Return the decimal signs that fit every column, because all columns of a file use the same one."""
     hint = {".", ","}
     for name in table.names[:50]:
         if len(found := decimals_of(table.sample.column(name))) == 1:
@@ -208,7 +209,7 @@ def _decimal_hint(table: Table) -> set[str]:
 
 
 def _check_reading(name: str, column: pa.ChunkedArray, found: Numbers, faults: Faults) -> None:
-    """Faults of a whole column: two ways to read it, or numbers that are too large."""
+    """Add a fault if a column is ambiguous or has numbers that are too large."""
     if found.readings:
         (one, first), (two, second) = list(found.readings.items())[:2]
         row = int(np.flatnonzero(first != second)[np.isfinite(first[first != second]).argmax()])
@@ -247,7 +248,7 @@ def _frame(
     kept: list[Rows],
     notes: list[str],
 ) -> pd.DataFrame:
-    """The frame of all series, with what was recognised."""
+    """Return the frame of all series. Its attributes describe what was recognised."""
     lengths = [len(rows) for rows in kept]
     series = pd.MultiIndex(
         levels=[
@@ -294,7 +295,7 @@ def read_table(
         A frame indexed by row number (the first row after the header is 1), columns `inputs` and then `target`.
 
     Raises:
-        ValueError: with every fault: columns that do not exist, a target that is also an input, text, constants.
+        ValueError: with every fault: missing columns, a target that is also an input, text or constant columns.
     """
     PriceOptions(decimal=decimal, thousands=thousands, header=header, encoding=encoding, missing=missing).check()
     path = isinstance(source, str | Path)

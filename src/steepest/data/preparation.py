@@ -126,7 +126,10 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
 
 
 def _are_targets(part: Part, price_T: Tensor, filled_T: Tensor, spec: SeriesData) -> Tensor:
-    """Which samples (N,) of a part have targets to score: no filled day and, for directions, no unmoved day."""
+    """Return a mask (N,) of the samples whose targets count.
+
+    Filled days are not targets. For directions, days with an unchanged price are not targets either.
+    """
     origin_N1 = part.origins(torch.arange(len(part))).unsqueeze(-1)
     target_NH = origin_N1 + torch.arange(1, spec.horizon + 1)
     keep_N = ~filled_T[target_NH].any(-1)
@@ -136,7 +139,7 @@ def _are_targets(part: Part, price_T: Tensor, filled_T: Tensor, spec: SeriesData
 
 
 def _filled(frame: pd.DataFrame) -> np.ndarray:
-    """Which rows of a frame were filled from the day before: they are inputs, but not targets."""
+    """Return a mask of the rows that were filled from the previous day. They are inputs, but not targets."""
     filled_T = np.zeros(len(frame), bool)
     filled_T[list(frame.attrs.get("filled", ()))] = True
     return filled_T
@@ -194,7 +197,7 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
 
 
 def _boundaries(dates: pd.DatetimeIndex, split: list) -> list[pd.Timestamp | None]:
-    """The first days of val and of test; None if the data end before that day."""
+    """Return the first days of val and of test, or None if the data end before that day."""
     if len(split) == 2:
         return [pd.Timestamp(str(s)) for s in split]
     days = dates if dates.is_monotonic_increasing and dates.is_unique else dates.unique().sort_values()

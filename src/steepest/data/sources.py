@@ -124,7 +124,7 @@ def _check_at_least_one(key: str, value: int | None) -> None:
 
 @dataclass(kw_only=True)
 class PriceFile(PriceOptions, SeriesData):
-    """Prices from a file, or from the files of a pattern such as ``prices/*.csv``, one series per file.
+    """Prices from one file, or from all files that match a pattern such as ``prices/*.csv``, one series per file.
 
     Attributes:
         path: the file or the pattern, as in `read_prices`.
@@ -149,14 +149,14 @@ class PriceFrame(PriceOptions, SeriesData):
     def __post_init__(self, frame: Any) -> None:
         super().__post_init__()
         self.check()
-        self._frame = frame  # not a field: checkpoints store the fields
+        self._frame = frame  # not a field, because checkpoints store the fields
 
     def read(self) -> pd.DataFrame:
         return read_prices(self._frame, **_price_options(self))
 
 
 def _price_options(source: PriceOptions) -> dict[str, Any]:
-    """The fields of `PriceOptions` with the values of a source."""
+    """Return the values of a source's `PriceOptions` fields."""
     return {key.name: getattr(source, key.name) for key in fields(PriceOptions)}
 
 

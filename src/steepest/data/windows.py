@@ -42,9 +42,9 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """The samples of train, val or test: for each series s, `count_S[s]` origins from row `first_S[s]` on.
+    """The samples of train, val or test. Series s has `count_S[s]` origins, and the first is row `first_S[s]`.
 
-    If days are left out as targets, `kept_N` holds the remaining origins, and `count_S` counts them.
+    If some days are not targets, `kept_N` contains the other origins, and `count_S` counts them.
     """
 
     first_S: Tensor
@@ -60,13 +60,13 @@ class Part:
         return self.size
 
     def keep(self, keep_N: Tensor) -> Part:
-        """The part with the samples that are true in `keep_N` only."""
+        """Return a part with only the samples whose entry in `keep_N` is true."""
         origin_N = self.origins(torch.arange(len(self)))
         series_N = torch.arange(len(self.count_S)).repeat_interleave(self.count_S)
         return Part(self.first_S, series_N[keep_N].bincount(minlength=len(self.count_S)), origin_N[keep_N])
 
     def to(self, device: torch.device | str) -> Part:
-        """The same part on `device`."""
+        """Return the part on `device`."""
         kept_N = None if self.kept_N is None else self.kept_N.to(device)
         return Part(self.first_S.to(device), self.count_S.to(device), kept_N)
 
@@ -127,7 +127,7 @@ class Windows:
         classes: whether the target is a class, 0 or 1: for prices, whether they rise; for plain rows, the target.
             Days whose price equals the last one are not targets.
         ordered: whether the rows are a time series, so that targets come after the origin.
-        recognised: what was read from a file (`prices.account`).
+        recognised: the description of the file that `prices.account` makes, or None.
     """
 
     inputs_TF: Tensor

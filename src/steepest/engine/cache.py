@@ -48,10 +48,10 @@ def is_compiled(precision: str) -> bool:
 
 @cache
 def ready(precision: str) -> None:
-    """Load the kernel for this precision; compile it first, with a message, if it is not cached.
+    """Load the kernel for this precision. If it is not cached, print a message and compile it in another process.
 
-    Another process compiles: the code that Numba has just compiled and the code that it loads from the disk differ in
-    the last digits of their results, so all runs use the code from the disk.
+    The results of code that Numba has just compiled and of code that it loads from the disk differ in the last digits.
+    All runs therefore use the code from the disk.
     """
     path = folder()
     if path is None:

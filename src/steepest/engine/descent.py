@@ -62,12 +62,12 @@ class UpdateLog:
         losses_K: the loss of each update's batch, at the parameters before the update.
         gradient_norms_KQ: Euclidean norm of each tensor's gradient, before clipping.
         parameter_norms_KQ: Euclidean norm of each parameter tensor after the update.
-        entries_KP: all parameters after the update; None if they are not logged.
+        entries_KP: all parameters after the update, or None if they are not logged.
         ratios: for every 50th update, updates done and |step| / |parameters before it| of each tensor (Q,).
         times_K: the time of each update, in Unix seconds.
         samples: the number of samples of all these updates.
         batch: the number of samples of the last update.
-        refused: why the next update was not applied; None if no update was refused.
+        refused: why the next update was not applied, or None if no update was refused.
     """
 
     done: int
@@ -86,7 +86,7 @@ class UpdateLog:
 
 
 def reason_against(network: torch.nn.Module, loss: Loss, optimizer: Optimizer) -> str | None:
-    """Why the kernel cannot train this; None if it can."""
+    """Return why the kernel cannot train this, or None if it can."""
     if type(network) is not MLP and not (isinstance(network, MLP) and type(network).forward is MLP.forward):
         return f"network {type(network).__name__} is not an MLP"
     sigmas = network.activations

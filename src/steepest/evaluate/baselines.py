@@ -44,12 +44,11 @@ def majority(share_H: Float[Tensor, " H"], count: int) -> Float[Tensor, "N O"]:
 
 
 def least_squares(windows: Windows) -> Float[Tensor, "D1 H"]:
-    """The exact optimum of the linear model under mse on the training windows: (D + 1, H), the bias last, float64.
+    """Return the least-squares solution on the training windows: (D + 1, H), the bias last, float64.
 
-    It minimises ||X B - Y||^2 with X = [x, 1] (N, D + 1). X is never in memory as a whole: each chunk is stacked under
-    the triangle R of the chunks before it and factorised again (a tall-skinny QR), which keeps the accuracy that the
-    normal equations would lose. The triangle is solved by singular values, so collinear inputs get the shortest
-    solution.
+    It minimises ||X B - Y||^2 with X = [x, 1] (N, D + 1). X is never in memory as a whole: each chunk is appended to
+    the triangle R of the earlier chunks and factorised again (a tall-skinny QR). This is more accurate than the normal
+    equations. The triangle is solved with an SVD, which gives the shortest solution if inputs are collinear.
     """
     inputs = windows.inputs
     triangle: Tensor | None = None

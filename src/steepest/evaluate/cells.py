@@ -1,10 +1,10 @@
-"""Texts in CSV files that people open in spreadsheets."""
+"""Makes texts safe for CSV files that people open in a spreadsheet."""
 
 from __future__ import annotations
 
 
 def inert(text: str) -> str:
-    """A cell's text that no spreadsheet runs as a formula: after an apostrophe, unless it is a plain number."""
+    """Prefix a text with an apostrophe if a spreadsheet could run it as a formula. Plain numbers are unchanged."""
     if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
         return text
     try:

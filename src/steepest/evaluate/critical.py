@@ -36,13 +36,13 @@ class Ending:
 
     Attributes:
         verdict: the kind of point.
-        gradient_norm, greatest_eigenvalue, smallest_eigenvalue: of the loss.
+        gradient_norm, greatest_eigenvalue, smallest_eigenvalue: of the loss at this point.
         positive_fraction, negative_fraction: shares of the eigenvalues above and below zero.
         exact: whether all eigenvalues were computed; if not, the fractions are estimates.
         attainable: the share of its value by which the loss could still fall, by the second-order model.
         step: the optimizer's step size.
         stability_limit: above this step size, plain gradient descent leaves a minimum of this curvature:
-            2 / lambda_max (times 1 + momentum with momentum); None without positive curvature.
+            2 / lambda_max (times 1 + momentum with momentum), or None without positive curvature.
         samples: the number of training samples in the loss.
     """
 

@@ -59,12 +59,12 @@ class Evaluation:
         model: part -> scores; a part without samples has none.
         baselines: name -> part -> scores.
         series: series -> scores of the model on the test part, if there are several series.
-        reference: the baseline that skill and verdict compare with.
-        p_value: of the hypothesis that model and reference are equally good on the test part.
-        inputs: the inputs of a prediction, in words; None for plain rows.
-        data: what was read from a file, in sentences.
+        reference: the baseline for the skill and the verdict.
+        p_value: the p-value of the hypothesis that model and reference are equally good on the test part.
+        inputs: a description of the inputs of a prediction, or None for plain rows.
+        data: sentences that describe the data file.
         known: the table of predictions without the column of predictions.
-        texts: the same for a file, with dates as text.
+        texts: the same table with dates as text, for a file.
         column: the name of the table's column of predictions.
         predicted_M: the prediction in each row of the table, in the data's units.
     """
@@ -96,7 +96,7 @@ class Evaluation:
             pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))
 
     def doubt(self) -> str:
-        """Why a lead over the reference on the test part may be chance; empty if the lead is significant."""
+        """Say why a lead over the reference on the test part may be chance. Empty if the lead is significant."""
         if self.p_value is None:
             return "too few samples to tell it from chance"
         return f"no more than chance (Diebold-Mariano p = {self.p_value:.2g})" if self.p_value > SIGNIFICANT else ""
@@ -175,7 +175,7 @@ class Evaluator:
 
 
 def _inputs(windows: Windows) -> str | None:
-    """The inputs of a prediction, in words, and the keys that set them."""
+    """Describe the inputs of a prediction and the keys that set them."""
     if not windows.ordered:
         return None
     seen = {"level": "price", "return": "return", "log_return": "log return"}[windows.transform]

@@ -1,4 +1,7 @@
-"""The names of the scores, which of them a data set has, and whether lower or higher is better. No torch."""
+"""Defines the names of the scores, the scores of each data set, and whether lower or higher is better.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 

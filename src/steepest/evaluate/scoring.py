@@ -72,7 +72,7 @@ class PartScorer:
         return self._scores_of(predicted, slice(None))
 
     def scores_by_series(self, predicted: Tensor) -> dict[str, Scores]:
-        """`scores_of` the samples of each series alone; empty if there is only one series."""
+        """Return `scores_of` for the samples of each series, or an empty dict if there is only one series."""
         scores: dict[str, Scores] = {}
         stop = 0
         for series, count in self._counts.items() if len(self._counts) > 1 else ():

@@ -22,7 +22,7 @@ def diebold_mariano(loss_a_T: Float[Tensor, " T"], loss_b_T: Float[Tensor, " T"]
         horizon: H, the number of days predicted at once.
 
     Returns:
-        The p-value; None for fewer than 10 days, or if all losses are equal.
+        The p-value, or None if there are fewer than 10 days or all losses are equal.
 
     Diebold & Mariano (1995), J. Business & Economic Statistics 13(3); Newey & West (1987, 1994).
     """

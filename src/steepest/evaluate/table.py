@@ -63,7 +63,7 @@ def _cell(column: str, value: float | None) -> str:
 
 
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
-    """A hint for a net that predicts from prices outside the range it was trained on; None for other models."""
+    """Return a hint if a net predicts from prices outside the range of its training data, else None."""
     network = getattr(model, "network", None)
     if (isinstance(network, MLP) and network.depth == 1) or not windows.ordered:
         return None

@@ -24,10 +24,10 @@ THEME = Theme(
 
 
 class Terminal(Console):
-    """A console on which printed texts cannot use control characters."""
+    """A console that escapes control characters in printed texts."""
 
     def render_str(self, text: str, **style: Any) -> Text:
-        """A text with its style."""
+        """Return a text with its style."""
         return super().render_str(printable(text), **style)
 
 

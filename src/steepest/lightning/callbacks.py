@@ -44,7 +44,7 @@ class CheckpointFiles(TorchCheckpointIO):
         save(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Load a checkpoint as plain data, and compare its checksums."""
+        """Load a checkpoint as plain data and compare its checksum."""
         return load(Path(path))
 
 
@@ -53,13 +53,13 @@ class Tracking(Callback):
 
     Args:
         objective, rule, instruments, trial: as for `Tracker`.
-        scorers, references: called when training starts; they return the arguments of `Tracker`.
+        scorers, references: functions that return the arguments of `Tracker`. They are called when training starts.
         data: the data set, for the checkpoints.
         folder: the folder of best.ckpt and last.ckpt.
-        config: the part of the config that the numbers depend on; last.ckpt keeps it.
+        config: the part of the config on which the results depend. last.ckpt contains it.
 
     Attributes:
-        state_key: names the tracker's state in a checkpoint; both drivers use the same one.
+        state_key: the name of the tracker's state in a checkpoint. Both drivers use the same name.
         tracker: None until training starts.
     """
 
@@ -129,7 +129,7 @@ class Tracking(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Record the update after it is done; end the run at its limit, or if Python dropped an interrupt."""
+        """Record the update. End the run at its limit, or if Python dropped an interrupt."""
         if interrupts:
             raise KeyboardInterrupt
         tracker = self._tracker()
@@ -171,7 +171,7 @@ class Tracking(Callback):
         if tracker.view.updates % tracker.view.batches == 0:
             self._save(trainer)
         elif not tracker.history or tracker.history[-1]["updates"] != tracker.view.updates:
-            tracker.epoch_end()  # a run resumed at its limit within an epoch
+            tracker.epoch_end()  # the run was resumed within an epoch, but has already reached its limit
         if not trainer.interrupted:
             tracker.reason = tracker.reason or _other_reason(trainer)
             tracker.end()
@@ -190,7 +190,7 @@ class Tracking(Callback):
             self._save_best(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the config: a resumed run compares its own with it."""
+        """Add the config, which a resumed run compares with its own."""
         checkpoint[CONFIG] = dict(self.config)
 
     def state_dict(self) -> dict[str, Any]:

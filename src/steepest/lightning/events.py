@@ -16,7 +16,7 @@ class EventLogger(TensorBoardLogger):
 
 
 def sink_of(trainer: Trainer) -> EventFile | None:
-    """The Trainer's event file; None without TensorBoard's logger, and in all processes except the first."""
+    """Return the Trainer's event file. It is None without TensorBoard's logger and in all processes but the first."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
             return event_file(logger.experiment)

@@ -86,13 +86,13 @@ def name_hyperparameters(module: LightningModule, options: dict[str, Any]) -> No
 
 
 def updates_until_checkpoint(trainer: Trainer) -> int | None:
-    """Updates until a `ModelCheckpoint(every_n_train_steps=...)` saves; None if there is no such callback."""
+    """Return the number of updates until a `ModelCheckpoint(every_n_train_steps=...)` saves, or None without one."""
     periods = [c._every_n_train_steps for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
     return min((n - trainer.global_step % n for n in periods if n > 0), default=None)
 
 
 def out_of_time(trainer: Trainer) -> str | None:
-    """Why `trainer.max_time` or a `Timer` ends the run; None if it does not."""
+    """Return why `trainer.max_time` or a `Timer` ends the run, or None if it does not."""
     for callback in _callbacks(trainer):
         if isinstance(callback, Timer) and callback._duration is not None and (callback.time_remaining() or 0) <= 0:
             return f"max_time: {callback._duration:g} seconds have passed"

@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def objective(self) -> float | None:
-        """The objective at the best epoch; None if the run did not finish."""
+        """Return the objective at the best epoch, or None if the run did not finish."""
         return self.metrics["objective"]["value"] if self.metrics["status"] == "finished" else None
 
 
@@ -99,13 +99,13 @@ def run(
     """
     interrupts.clear()
     first = first_process()
-    with locked(folder) if first else nullcontext():  # other processes of the run belong to the first one
+    with locked(folder) if first else nullcontext():  # the first process locks the folder for all processes
         if first and not resume and (folder / CONFIG_FILE).exists():
             raise ValueError(
-                f"{folder} already holds a run. To continue it: {resume_run_command(folder)}; or give another "
+                f"{folder} already contains a run. To continue it: {resume_run_command(folder)}; or give another "
                 "hydra.run.dir"
             )
-        for part in folder.rglob("*.part") if resume and first else ():  # a killed process was writing it
+        for part in folder.rglob("*.part") if resume and first else ():  # files that a killed process left unfinished
             part.unlink()
         record = RunRecord(folder, overrides, resume)
         try:
@@ -120,7 +120,7 @@ def run(
             if first:
                 record.fail(described(error))
             raise
-        except KeyboardInterrupt:  # outside of the training, where Lightning handles it
+        except KeyboardInterrupt:  # Lightning handles it during training, but not before and after
             if first and record.written:
                 record.stop()
                 log.error("The run stopped: interrupted. To continue it: %s", resume_run_command(folder))
@@ -140,7 +140,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     last, state = (newest(folder / "checkpoints") if resume else None) or (None, None)
     if state is not None:
         check_config(folder, state[CONFIG], checked.plain)
-    elif resume and first_process():  # killed before its first checkpoint, the run starts again
+    elif resume and first_process():  # the run was killed before its first checkpoint, so it starts again
         for events in folder.glob(f"{PREFIX}*"):
             events.unlink()
     rule, callbacks, instruments = _stop_and_callbacks(checked, alone)
@@ -148,7 +148,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     if state is not None and (over := _already_finished(state, rule, options.get("max_epochs"), folder)) is not None:
         return over
     logger = checked.groups["logger"]
-    # (Every event file tells a TensorBoard that is running to drop this run's earlier points.)
+    # (Each event file tells a running TensorBoard to drop this run's earlier points.)
     logger = logger(save_dir=str(folder), purge_step=0) if logger else False
     dtype = torch.float64 if options.get("precision") == "64-true" else torch.float32
     evaluator = Evaluator(datamodule.placed("cpu", dtype))
@@ -180,7 +180,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     writer = logger.experiment if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero else None
     if writer is not None and not (state and event_file(writer).continues(state["callbacks"][TRACKER]["events"])):
         if state is not None:
-            log.warning("%s: the event file is gone or too short: the curves begin at the checkpoint", folder)
+            log.warning("%s: the event file is gone or too short: the curves start at the checkpoint", folder)
         overrides = record.facts["overrides"]
         writer.add_custom_scalars(dashboard(model.network, instruments.values()))
         begin_session(event_file(writer), hyperparameters(checked.plain, overrides), overrides)
@@ -271,7 +271,7 @@ def fit(
 
 
 def first_process() -> bool:
-    """Whether this is the first process of the run: it writes the record."""
+    """Return whether this is the first process of the run, which writes the record."""
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
@@ -291,12 +291,12 @@ def _stop_and_callbacks(checked: Checked, alone: bool) -> tuple[Epochs, list[Cal
 
 
 def _instrument(instruments: Mapping[str, Instrument], kind: type[One]) -> One | None:
-    """The instrument of this class; None if the run has none."""
+    """Return the instrument of this class, or None if the run has none."""
     return next((i for i in instruments.values() if isinstance(i, kind)), None)
 
 
 def _already_finished(state: dict[str, Any], rule: Epochs, most: int | None, folder: Path) -> Outcome | None:
-    """The outcome of a run that has nothing left to do; None if it can continue."""
+    """Return the outcome of a run that has nothing left to do, or None if it can continue."""
     kept, run_json = state["callbacks"].get(TRACKER), read_json(folder / "run.json")
     metrics = read_json(folder / "metrics.json")
     if kept is None or run_json.get("status") != "finished" or metrics.get("status") != "finished":

@@ -35,10 +35,10 @@ class Agreement:
         shape: its shape.
         norm: Euclidean norm of the hand-derived gradient.
         autograd: error of the hand-derived gradient against autograd's, in the network's precision.
-        differences: error of the hand-derived gradient, in double precision, against finite differences; None if
+        differences: error of the hand-derived gradient, in double precision, against finite differences, or None if
             every entry's step crossed a kink.
         entries: number of entries compared with finite differences.
-        used: error of the gradient that training used against autograd's; None if none was given.
+        used: error of the gradient that training used against autograd's, or None if none was given.
     """
 
     parameter: str

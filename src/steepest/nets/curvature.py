@@ -28,8 +28,8 @@ class Spectrum:
 
     Attributes:
         largest, smallest: the ends of the spectrum; the smallest is the most negative one, if any is negative.
-        positive, negative: shares of eigenvalues above `tolerance` and below -`tolerance`; estimates unless `exact`.
-        tolerance: an eigenvalue of at most this size counts as zero (rounding, and the accuracy of the ends).
+        positive, negative: shares of eigenvalues above `tolerance` and below -`tolerance`. Estimates unless `exact`.
+        tolerance: an eigenvalue of at most this size counts as zero, because of rounding errors.
         exact: whether all eigenvalues were computed exactly.
     """
 

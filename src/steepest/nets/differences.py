@@ -18,7 +18,7 @@ EXTENDED = np.longdouble
 EXACT = np.finfo(EXTENDED).eps < 1e-18
 NUMBERS = 2**20  # in memory at a time
 
-# The same functions by name: the value, and the positions of the kinks.
+# Function name -> its value, and the positions of its kinks.
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], tuple[float, ...]]] = {
     "identity": (lambda z: z, ()),
     "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), ()),

@@ -77,7 +77,7 @@ class Audit(Instrument):
 class Parity(Instrument):
     """Trains a copy of the network on the same batches by autograd, and records the differences between the two.
 
-    The copy has separate parameters and a separate optimizer, PyTorch's. Losses and parameters are compared after each
+    The copy has separate parameters and a separate PyTorch optimizer. Losses and parameters are compared after each
     update.
     """
 

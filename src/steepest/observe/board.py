@@ -17,19 +17,21 @@ KEPT = "scalars=1000000,images=1000,histograms=1000"
 
 
 def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until the process is interrupted or terminated. It handles signals from then on: call it last.
+    """Serve TensorBoard until the process is interrupted or terminated.
+
+    This function replaces the signal handlers and does not restore them, so call it last.
 
     Args:
         folder: the folder to show, with all folders below it.
         host: the address to listen on.
-        port: the port to listen on; 0 for any free one.
-        say: receives a message with the address, and one at the end.
+        port: the port to listen on, or 0 for any free port.
+        say: a function that prints a message. It is called with the address, and again at the end.
 
     Raises:
-        ValueError: the port is in use.
+        ValueError: if the port is in use.
     """
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs a line per request
-    # The projector shows any file of the disk that a file in the folder names.
+    # The projector plugin would show every file on the disk that a file in the folder names.
     program = TensorBoard([plugin for plugin in default.get_plugins() if plugin is not ProjectorPlugin])
     program.configure(
         argv=[
@@ -42,7 +44,7 @@ def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> Non
     except TensorBoardPortInUseError as error:
         raise ValueError(f"port {port} is in use: choose another with --port, or 0 for any free port") from error
     if not _is_local(host):
-        say(f"Everyone who can reach {host} can read all of {folder}: TensorBoard asks for no password.")
+        say(f"Everyone who can reach {host} can read all of {folder}: TensorBoard has no password.")
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -52,7 +54,7 @@ def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> Non
 
 
 def _is_local(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

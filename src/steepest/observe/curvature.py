@@ -28,7 +28,7 @@ class Curvature(Instrument):
             compute all eigenvalues.
         steps_at_end: the same for the last measurement.
         exact_up_to: all eigenvalues are computed for models with up to this many parameters.
-        models_up_to: models with more parameters are not measured; None for no limit.
+        models_up_to: the maximum number of parameters of a model that is measured, or None for no limit.
     """
 
     looks: int = 5

@@ -1,6 +1,7 @@
-"""Reads selected curves of many runs quickly: records without the tags are not decoded. No torch.
+"""Reads selected curves of many runs quickly. This module does not import torch.
 
-(TensorBoard's reader computes the checksum of every record, in Python.)
+It decodes only records with the selected tags. TensorBoard's reader is slower because it computes the checksum of every
+record in Python.
 """
 
 from __future__ import annotations

@@ -64,15 +64,15 @@ class EventFile:
         return file
 
     def continues(self, length: int) -> bool:
-        """Begin with the first bytes of the folder's earlier event file, and delete earlier files.
+        """Copy the first bytes of the folder's earlier event file into this one, and delete the earlier files.
 
-        So a resumed run's file has no points after its checkpoint, and each point once.
+        The file of a resumed run then has each point once, and none from after its checkpoint.
 
         Args:
-            length: the length of the earlier file when the checkpoint was written.
+            length: the length of the earlier file in bytes when the checkpoint was written.
 
         Returns:
-            Whether there is such a file.
+            Whether such a file exists.
         """
         earlier = [p for p in sorted(self.path.parent.glob(f"{PREFIX}*")) if p != self.path]
         complete = [p for p in earlier if p.stat().st_size >= length]
@@ -121,7 +121,7 @@ _file_of: WeakKeyDictionary[SummaryWriter, EventFile] = WeakKeyDictionary()
 
 
 def event_file(writer: Sink) -> EventFile:
-    """The `EventFile` behind a writer, also after the writer was closed; replaces TensorBoard's writer on first use."""
+    """Return the `EventFile` of a writer, also of a closed one. The first call replaces TensorBoard's file writer."""
     if isinstance(writer, EventFile):
         return writer
     if writer not in _file_of:

@@ -15,9 +15,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
 
-# The colours of the course's pictures.
+# Colours for the pictures of the course.
 BLACK, ORANGE, BLUE, GREEN, RED = LIGHT.ink, LIGHT.orange, LIGHT.blue, LIGHT.green, LIGHT.red
-LABELLED = 8  # more lines in one panel have no labels
+LABELLED = 8  # lines are labelled only if a panel has at most this number
 NAMES = {"mse": "Mean squared error", "mae": "Mean absolute error", "huber": "Huber loss"}
 
 
@@ -33,19 +33,19 @@ def draw_losses(
     objective: str = "",
     theme: Theme = LIGHT,
 ) -> None:
-    """The loss of every update's batch, and the loss of the whole train and val parts after every epoch.
+    """Draw the loss of each update's batch, and the losses of the whole train and val parts after each epoch.
 
-    All have the unit of the loss.
+    All values have the unit of the loss.
 
     Args:
         losses_K: the loss of each update's batch.
-        history: a row per epoch, with the updates done and the scores.
+        history: one row per epoch with the number of updates done and the scores.
         path: the file to write.
         loss: the name of the loss, one of `LOSSES`.
         model: the name of the model.
-        references: the losses of baselines, as ``reference/val_persistence``.
+        references: the losses of baselines, such as ``reference/val_persistence``.
         best: the number of the best epoch.
-        objective: the score by which it is the best.
+        objective: the score that decides which epoch is best.
         theme: the theme of the picture.
     """
     part = "val" if "val/loss" in history else "train"
@@ -99,13 +99,13 @@ def _logarithmic(axes: Axes, values: np.ndarray) -> None:
     few = np.nanmax(values) < 100 * np.nanmin(values)
     axes.set_yscale("log", subs=[])
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-    axes.yaxis.set_minor_formatter(NullFormatter())  # its own writes formulas, which the theme shows as text
+    axes.yaxis.set_minor_formatter(NullFormatter())  # the default writes formulas, which the theme shows as text
 
 
 def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
-    """The losses of a hand-derived model and of its copy trained by autograd, and below them the differences.
+    """Draw the losses of a hand-derived model and of its copy trained by autograd, and their differences below.
 
-    `rows` is `Parity.table()`. The axis of the differences is logarithmic, with a place for 0.
+    `rows` is `Parity.table()`. The axis of the differences is logarithmic, but linear near 0.
     """
     gaps = {"loss_difference": (theme.orange, "losses"), "parameter_difference": (theme.blue, "parameters,\nlargest")}
     positive = np.concatenate([rows.loc[np.isfinite(rows[name]) & (rows[name] > 0), name] for name in gaps])
@@ -125,7 +125,7 @@ def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
         for name, (colour, label) in gaps.items():
             lower.plot(rows["update"], rows[name], ".", ms=3, color=colour)
             theme.label(lower, end, rows[name].iloc[-1], label, colour)
-        lower.set_yscale("symlog", linthresh=smallest)  # logarithmic, with a place for 0
+        lower.set_yscale("symlog", linthresh=smallest)  # logarithmic, but linear near 0
         lower.yaxis.set_minor_formatter(NullFormatter())
         lower.yaxis.set_major_formatter(lambda gap, place: f"{gap:.0e}" if gap else "0")
         lower.set(xlabel="updates", ylim=(-0.3 * smallest, 2 * largest), title="Difference between the two")
@@ -134,7 +134,7 @@ def draw_parity(rows: pd.DataFrame, path: Path, theme: Theme = LIGHT) -> None:
 
 
 def _agreement(gap_K: pd.Series) -> str:
-    """How large the differences are, as a predicate; their maximum is rounded up to one digit."""
+    """Return the end of a sentence about the size of the differences. Their maximum is rounded up to one digit."""
     finite_K = np.isfinite(gap_K)
     if not finite_K.all():
         return f"are not all finite: {int((~finite_K).sum()):,} are infinite or not a number"
@@ -147,10 +147,10 @@ def _agreement(gap_K: pd.Series) -> str:
 
 
 def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[int], path: Path, theme: Theme) -> None:
-    """Each parameter of a small model over the updates.
+    """Draw each parameter of a small model over the updates.
 
     Args:
-        names: each parameter tensor, and the number of its entries.
+        names: the name of each parameter tensor -> the number of its entries.
         path_KP: all parameters after each of these updates.
         updates: the numbers of these updates.
         path: the file to write.
@@ -162,7 +162,7 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
         title = f"The parameters were halfway to their final values after {half:,} of {whole}"
     else:
         title = f"After {whole}, the parameters have their initial values"
-    early = 0 < half < updates[-1] / 20  # a linear axis would show almost nothing of it
+    early = 0 < half < updates[-1] / 20  # on a linear axis, this part would be too narrow
     with theme.active():
         figure = theme.sheet(title, min(1.9 * len(names), 8) + 1.1)
         rows = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
@@ -189,9 +189,9 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
 
 
 def _half_way(path_KP: np.ndarray, updates: Sequence[int]) -> int:
-    """The number of updates after which the distance to the final parameters was half of that at the start.
+    """Return the number of updates after which the distance to the final parameters was half of that at the start.
 
-    It is 0 if the parameters end where they started.
+    It is 0 if the final parameters equal the initial ones.
     """
     left_K = np.linalg.norm(path_KP - path_KP[-1], axis=1)
     return int(updates[int(np.argmax(left_K <= left_K[0] / 2))])

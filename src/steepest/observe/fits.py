@@ -21,7 +21,7 @@ from steepest.nets.networks import forward
 from steepest.observe.figures import spaced
 from steepest.observe.theme import Theme, lay_out, plain, save
 
-POINTS, DOTS = 300, 1500  # points along the input's axis; maximum number of samples in a picture
+POINTS, DOTS = 300, 1500  # number of points along the input's axis, and maximum number of samples in a picture
 FRAMES, FRAME_MS, LAST_FRAME_MS = 30, 120, 840
 
 
@@ -47,7 +47,7 @@ class OneInput:
 
 
 def one_input(windows: Windows, x_ND: torch.Tensor, y_NH: torch.Tensor) -> OneInput | None:
-    """The samples of a function of one input; None where one plot cannot show the function."""
+    """Return the samples of a function of one input, or None if one plot cannot show the function."""
     plain = windows.transform == "level" and not windows.relative and not windows.classes
     if not plain or windows.inputs != 1 or windows.outputs != 1 or len(windows.names) > 1:
         return None

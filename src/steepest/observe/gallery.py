@@ -33,12 +33,12 @@ from steepest.observe.predictions import draw_predictions
 from steepest.observe.recorder import Recorder, entry_names
 from steepest.observe.theme import Theme
 
-MAX_OUTPUTS = 2**22  # maximum of samples times units of the widest layer
+MAX_OUTPUTS = 2**22  # maximum of (samples times units of the widest layer)
 MAX_FULL_UPDATES = 5000
 
 
 class Trained(Protocol):
-    """What the pictures need from a run's module: the shapes, not the values, of the network's parameters."""
+    """The part of a run's module that the pictures use. They use the shapes of its parameters, not the values."""
 
     network: MLP
     loss: Loss
@@ -92,7 +92,10 @@ def draw_scores(
     theme: Theme,
     **facts: Any,
 ) -> None:
-    """Draw the pictures of every run: the predictions of the last part, and the losses (`facts`: see `draw_losses`)."""
+    """Draw the pictures that every run has: the predictions of the last part, and the losses.
+
+    `facts` are arguments of `draw_losses`.
+    """
     draw_predictions(evaluation.predictions, model, figures / "prediction.png", theme, evaluation.doubt())
     draw_losses(losses_K, pd.DataFrame(history), figures / "loss.png", model=model, theme=theme, **facts)
 
@@ -114,8 +117,8 @@ def draw_descent(
         predictor: the run's module.
         windows: the data, on the CPU.
         pictures: the snapshots of the parameters.
-        every_KP: the parameters before the first and after each update, as `recorded` returns them.
-        sink: where TensorBoard's mesh of the loss surface goes; None for nowhere.
+        every_KP: the parameters before the first update and after each update, as `recorded` returns them.
+        sink: the event file for the mesh of the loss surface, or None.
         theme: the theme of the pictures.
     """
     network, path, updates = predictor.network, pictures.snapshots, pictures.updates

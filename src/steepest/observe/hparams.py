@@ -1,7 +1,8 @@
-"""TensorBoard's HPARAMS tab: a run's hyperparameters and results in one row.
+"""Writes a run's hyperparameters and results as one row of TensorBoard's HPARAMS tab.
 
-Its table shows five settings and, to the right of them, five results; a click shows the others. Settings marked as
-differing come first, so those that the user set are marked; of the results, the first five of `METRICS` are shown.
+The table first shows five settings and, to the right of them, five results. A click shows the others. TensorBoard shows
+settings marked as differing first, so this module marks those that the user set. The first five results are the first
+five of `METRICS`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def hyperparameters(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str
         overrides: what the user typed; all jobs of a sweep have the same keys.
 
     Returns:
-        Numbers and words; None for a key that the config does not have.
+        Numbers and words, or None for a key that the config does not have.
     """
     flat: dict[str, Any] = {"seed": plain["seed"]}
     for group in ("data", "model", "optimizer", "scheduler", "stop", "trainer"):

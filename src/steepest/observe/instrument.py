@@ -31,11 +31,11 @@ class View:
         network, loss, optimizer: of the run; an instrument may change parameters only at the end of an epoch.
         windows: the data, on the device and in the precision of training.
         batches: the number of updates in a complete epoch.
-        epochs_limit, updates_limit: the maximum number of epochs and updates of the run; None for no limit.
+        epochs_limit, updates_limit: the maximum number of epochs and updates of the run, or None for no limit.
         engine: what computes the updates: ``kernel``, ``textbook`` or ``autograd``.
-        sink: the event file; None without a logger, and in all processes except the first.
+        sink: the event file. It is None without a logger and in all processes except the first.
         world: the number of processes that train together.
-        clip: clips gradients in place as the run does; None if the run does not.
+        clip: a function that clips gradients in place as the run does, or None if the run does not.
         updates, epochs, samples: done so far; an epoch that was cut short counts.
         batch: the number of samples in the last update.
         seen: during `look`, the batch's inputs, its targets, and its mean loss before the update.
@@ -82,7 +82,7 @@ class Instrument:
         return False
 
     def next_look(self, updates: int) -> int:
-        """The number of updates that can run before the next `look`; 0 to measure the next update."""
+        """Return the number of updates that can run before the next `look`, or 0 to measure the next update."""
         return NEVER
 
     def begin(self, view: View) -> None:
@@ -108,7 +108,7 @@ class Instrument:
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The state that lets a resumed run report the same as an uninterrupted one: plain data and tensors."""
+        """Return the state, as plain data and tensors. A resumed run needs it to report the same results."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -25,10 +25,10 @@ from steepest.observe.theme import Theme, percent, plain, save
 
 SIDE, SLICE = 61, 41  # points along a side of the grid: of a surface, of a slice
 LARGE, LARGE_SLICE = 100_000, 21  # slices of models with more parameters than this have fewer points
-SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # maxima for a slice: samples; samples times parameters times points
+SLICE_SAMPLES, SLICE_WORK = 1024, 2**35  # for a slice, maximum of samples, and of samples x parameters x points
 HELD = 2**18  # the most numbers in one tensor when several points are evaluated at once; larger tensors miss the cache
 COLUMNS = 2**15  # how many parameters of a whole path are held in double precision at once
-SETTLED = 1e-6  # the end is at the minimum if at most this share of the descent from the start is left
+SETTLED = 1e-6  # the end counts as the minimum if (end - minimum) / (start - minimum) is at most this value
 STILL = 1e-5  # a path that moves less than this share of its extent has settled: a picture cannot show more
 
 
@@ -144,14 +144,14 @@ def draw_surface(
 
     Args:
         surface: the loss.
-        path_K2: the parameters before the first and after each update.
+        path_K2: the parameters before the first update and after each update.
         full_K2: the path of the same optimizer with the gradient of all samples.
-        minimum_2: the closed-form minimum; None where there is none.
-        path: of the picture.
+        minimum_2: the closed-form minimum, or None if there is none.
+        path: the file to write.
         theme: the theme of the picture.
 
     Returns:
-        The losses in the whole picture.
+        The losses of the grid in the whole picture.
     """
     minimum_M2 = np.empty((0, 2)) if minimum_2 is None else minimum_2[None]
     whole = _grid_around(surface, [path_K2, full_K2, minimum_M2], SIDE)
@@ -197,7 +197,7 @@ def draw_surface(
 
 
 def _changed(start: float, end: float) -> str:
-    """How the loss changed, as a predicate."""
+    """Return the end of a sentence about the change of the loss."""
     if not (math.isfinite(start) and math.isfinite(end)):
         return f"went from {start:.4g} to {end:.4g}"
     if f"{start:.4g}" == f"{end:.4g}":
@@ -206,7 +206,7 @@ def _changed(start: float, end: float) -> str:
 
 
 def _grid_around(surface: Surface, paths_K2: Sequence[np.ndarray], side: int) -> Grid:
-    """The losses of a model with two parameters around these paths."""
+    """Compute the losses of a model with two parameters on a grid around these paths."""
     u_G, v_G = (span(*(points_K2[:, axis] for points_K2 in paths_K2), points=side) for axis in (0, 1))
     return plane(surface, torch.zeros(2, dtype=torch.float64), [*torch.eye(2, dtype=torch.float64)], u_G, v_G)
 
@@ -262,7 +262,7 @@ def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path, the
 
 
 def mesh(grid: Grid, names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A surface in three dimensions and its axes: vertices (V, 3), colours (V, 3) and triangles (F, 3).
+    """Return a surface in three dimensions with its axes: vertices (V, 3), colours (V, 3) and triangles (F, 3).
 
     Heights are logarithms of losses. Each axis is scaled to 0..1 and labelled with the values at its ends.
     """
@@ -288,7 +288,7 @@ def _axes(grid: Grid, names: tuple[str, str]) -> np.ndarray:
     """Strokes (S, 2, 3) of three axes around the unit cube: lines, names and the values at both ends."""
     x, y, z = np.eye(3)
     corner, other = np.array([-0.05, -0.05, 0.0]), np.array([-0.05, 1.05, 0.0])
-    # Of each axis: name, values, start, direction; the directions along and up its letters; the offset of the letters.
+    # For each axis: name, values, start, direction, the horizontal and vertical direction of its letters, their offset.
     axes = (
         (names[0], grid.u_G, corner, x, x, y, (-0.5, -1.0)),
         (names[1], grid.v_G, corner, y, -y, x, (-0.5, -1.0)),
@@ -302,7 +302,7 @@ def _axes(grid: Grid, names: tuple[str, str]) -> np.ndarray:
 
 
 def _letters(text: str, place: tuple[float, float]) -> np.ndarray:
-    """The outlines of letters as strokes (S, 2, 2), moved by `place`, in multiples of their width and of a line."""
+    """Return the strokes (S, 2, 2) of the letters. `place` moves them by multiples of their width and of a line."""
     outlines = [np.asarray(outline) for outline in TextPath((0, 0), text, size=0.08).to_polygons(closed_only=False)]
     width = max(outline[:, 0].max() for outline in outlines) + 0.03
     moved = np.array([place[0] * width, place[1] * 0.09])
@@ -310,7 +310,7 @@ def _letters(text: str, place: tuple[float, float]) -> np.ndarray:
 
 
 def _ribbons(strokes_S23: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each stroke as a thin three-sided bar: vertices (V, 3) and triangles (F, 3)."""
+    """Turn each stroke into a thin three-sided bar: vertices (V, 3) and triangles (F, 3)."""
     across_33 = 0.0025 * np.array([[1.0, 0.3, 0.1], [-0.4, 1.0, -0.3], [-0.2, -0.5, 1.0]])
     corner_S23 = strokes_S23[:, :, None, :] + across_33  # (S, 2, 3 sides, 3)
     side = np.arange(3)
@@ -321,7 +321,7 @@ def _ribbons(strokes_S23: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def contours(figure: Figure, axes: Axes, grid: Grid, label: str, heights: str | Colormap = "viridis") -> None:
-    """Fill contours at logarithmically spaced heights above the lowest loss; a colour bar, if there is a label."""
+    """Draw filled contours at logarithmically spaced heights above the lowest loss. With a label, add a colour bar."""
     low, high = float(grid.loss_GG.min()), float(grid.loss_GG.max())
     rise = max(high - low, np.finfo(float).tiny)
     levels = low + rise * np.concatenate([[0], np.geomspace(1e-4, 1, 25)])

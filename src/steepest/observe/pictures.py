@@ -14,10 +14,10 @@ from steepest.observe.theme import ThemeName
 
 @dataclass
 class Pictures(Instrument):
-    """Keeps the parameters at the end of epochs, evenly spaced over the run; `gallery.py` draws them.
+    """Stores snapshots of the parameters at evenly spaced epochs. `gallery.py` draws them.
 
     Attributes:
-        most: the maximum number of snapshots; when there are more, every second one is dropped.
+        most: the maximum number of snapshots. If there are more, every second one is dropped.
         in_sweeps: whether jobs of a sweep draw more than their predictions and losses.
         samples: the maximum number of training samples for the losses in the pictures.
         theme: ``light`` or ``dark``, for all pictures of the run.

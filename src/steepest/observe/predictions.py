@@ -21,16 +21,16 @@ BINS = 10  # points of a reliability curve
 
 
 def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: Theme = LIGHT, doubt: str = "") -> None:
-    """What the model predicted on the last part, and what it is worth against the reference.
+    """Draw the model's predictions on the last part, and compare their errors with those of the reference.
 
-    The picture shows the first of several series, and the first day of a longer horizon.
+    The picture shows only the first series and the first day of the horizon.
 
     Args:
         predictions: `Evaluation.predictions`.
-        model: its name.
-        path: of the picture.
-        theme: of the picture.
-        doubt: why a lead over the reference may be chance, which covers the whole test part; see `Evaluation.doubt`.
+        model: the model's name.
+        path: the file to write.
+        theme: the theme of the picture.
+        doubt: why a lead over the reference may be chance, see `Evaluation.doubt`. It covers the whole test part.
     """
     part = str(predictions["part"].iloc[-1])
     doubt = doubt if part == "test" else ""
@@ -118,7 +118,10 @@ def _plain_rows(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Th
 
 
 def _directions(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme) -> Figure:
-    """Reliability, confusion, and the lead in correct days over always predicting the more frequent direction."""
+    """Draw the reliability, the confusion matrix, and the lead in correct days.
+
+    The lead is over a model that always predicts the more frequent direction.
+    """
     probability_N, up_N = rows["probability_up"].to_numpy(), rows["up"].to_numpy()
     majority, names = int(train["up"].mean() > 0.5), ("down", "up")
     figure, below = _class_panels(probability_N, up_N, names, majority, "days", "a rise", caption, theme)
@@ -136,7 +139,7 @@ def _directions(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Th
 
 
 def _classes(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme) -> Figure:
-    """Reliability, confusion, and the distribution of the probabilities of each class's rows."""
+    """Draw the reliability, the confusion matrix, and the distribution of the probabilities for each class."""
     probability_N, class_N = rows["probability"].to_numpy(), rows["class"].to_numpy()
     majority, names = int(train["class"].mean() > 0.5), ("class 0", "class 1")
     figure, below = _class_panels(probability_N, class_N, names, majority, "rows", "class 1", caption, theme)
@@ -163,16 +166,16 @@ def _class_panels(
     caption: str,
     theme: Theme,
 ) -> tuple[Figure, Axes]:
-    """A sheet with reliability and confusion of two classes, and an empty panel below them.
+    """Return a figure with the reliability and the confusion matrix of two classes, and an empty panel below them.
 
     Args:
         probability_N: the predicted probability of class 1.
-        actual_N: the class, 0 or 1.
-        names: of the classes.
+        actual_N: the actual class, 0 or 1.
+        names: the names of the classes.
         majority: the more frequent class of the training part.
-        unit: what a sample is: ``days`` or ``rows``.
-        event: what class 1 means.
-        caption, theme: of the picture.
+        unit: the name of the samples, ``days`` or ``rows``.
+        event: the meaning of class 1.
+        caption, theme: the caption and the theme of the picture.
     """
     correct, usual = ((probability_N > 0.5) == actual_N).mean(), (actual_N == majority).mean()
     correctly = f"{100 * correct:.1f} % of the {unit} were predicted correctly"
@@ -187,9 +190,9 @@ def _class_panels(
 
 
 def _reliability(axes: Axes, probability_N: np.ndarray, actual_N: np.ndarray, theme: Theme) -> None:
-    """How often class 1 occurred, against its predicted probability, in groups of equal size.
+    """Draw the share of class 1 against its predicted probability, in groups of equal size.
 
-    The bars are 95 % intervals of a share, +-1.96 sqrt(s (1 - s) / n).
+    The bars are 95 % intervals of the share s, +-1.96 sqrt(s (1 - s) / n).
     """
     edges = np.unique(np.quantile(probability_N, np.linspace(0, 1, BINS + 1)))
     group_N = np.clip(np.searchsorted(edges, probability_N, side="right") - 1, 0, max(0, len(edges) - 2))
@@ -210,7 +213,7 @@ def _reliability(axes: Axes, probability_N: np.ndarray, actual_N: np.ndarray, th
 
 
 def _confusion(axes: Axes, predicted_N: np.ndarray, actual_N: np.ndarray, names: tuple[str, str], theme: Theme) -> None:
-    """How many samples of each actual class were predicted as each class."""
+    """Draw how many samples of each actual class were predicted as each class."""
     count = np.array([[int(((actual_N == a) & (predicted_N == p)).sum()) for p in (0, 1)] for a in (0, 1)])
     share = count / np.maximum(1, count.sum(1, keepdims=True))
     colours = LinearSegmentedColormap.from_list("", [theme.faint, theme.blue])

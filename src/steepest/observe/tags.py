@@ -21,7 +21,7 @@ class Tag(NamedTuple):
         meaning: what the number is.
         unit: its unit.
         when: how often it is written, and which callback writes it.
-        chart: "category / chart" of the Custom Scalars dashboard; empty for none.
+        chart: "category / chart" of the Custom Scalars dashboard, or an empty text for none.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Tag(NamedTuple):
         return "^" + re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(self.name)) + "$"
 
 
-MAX_CURVES = 6  # per chart of the dashboard
+MAX_CURVES = 6  # maximum number of curves per chart of the dashboard
 UPDATE, EPOCH, END, LOOK = "every update", "every epoch", "at the end", "at every measurement"
 LOSS = "Loss / by epoch, whole parts"
 CURVATURE, STEPS, NOISE = f"{LOOK} (callbacks=curvature)", f"{UPDATE} (callbacks=steps)", f"{LOOK} (callbacks=noise)"
@@ -102,11 +102,11 @@ def known(tag: str) -> bool:
 
 @cache  # all runs of a sweep share it
 def layout(layers: int, entries: tuple[str, ...] = ()) -> dict[str, dict[str, list]]:
-    """The Custom Scalars dashboard: category -> chart -> ``["Multiline", patterns]``, at most `MAX_CURVES` per chart.
+    """Return the Custom Scalars dashboard: category -> chart -> ``["Multiline", patterns]``.
 
-    TensorBoard merges the layouts of all runs and drops charts that are equal. So a chart of tensors covers fixed
-    layers, and a run has only the charts of its layers. TensorBoard matches a pattern with the start of a tag: each
-    pattern ends with $ and excludes tags that have a separate line in the table.
+    A chart has at most `MAX_CURVES` curves. TensorBoard merges the layouts of all runs and drops equal charts. A chart
+    of tensors therefore covers fixed layers, and a run has only the charts of its layers. TensorBoard matches a pattern
+    with the start of a tag, so each pattern ends with $ and excludes tags that have a separate line in the table.
 
     Args:
         layers: the number of layers of the model.
@@ -123,7 +123,7 @@ def layout(layers: int, entries: tuple[str, ...] = ()) -> dict[str, dict[str, li
 
 
 def _split(tag: Tag, chart: str, layers: int, entries: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """The title of each chart of a tag, and the pattern of its curves there."""
+    """Return the title of each chart of a tag, and the pattern of the tag's curves in this chart."""
     if "{entry}" in tag.name:
         for some in (entries[first : first + MAX_CURVES] for first in range(0, len(entries), MAX_CURVES)):
             names = "|".join(re.escape(name) for name in some)

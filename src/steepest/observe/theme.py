@@ -1,7 +1,7 @@
-"""How pictures look: one font, one set of sizes, and the colours of a light and a dark theme.
+"""Defines the style of the pictures: the font, its sizes, and the colours of a light and a dark theme.
 
-A picture's title states the finding, the title of each panel says what it shows and in which unit, and lines are
-labelled at their ends. The font comes with matplotlib, so a picture is the same on every machine.
+A picture's title states the finding. Each panel's title names the quantity and its unit, and lines are labelled at
+their ends. The font is part of matplotlib, so a picture looks the same on every machine.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from matplotlib.text import Annotation
 
 WIDTH, DPI = 7.2, 140  # inches, dots per inch: text can be read in TensorBoard's thumbnails and on a phone
 TITLE, TEXT, SMALL = 13, 10, 9  # points
-TITLE_LETTERS, CAPTION_LETTERS = 74, 105  # maximum number in a line
-EQUAL = 1e-9  # relative difference of two equal losses: rounding
-LABEL = "label of a line's end"  # marks the texts that may be moved so that they do not overlap
+TITLE_LETTERS, CAPTION_LETTERS = 74, 105  # maximum number of characters in a line
+EQUAL = 1e-9  # maximum relative difference of two losses that count as equal, because of rounding errors
+LABEL = "label of a line's end"  # the id of texts that may be moved so that they do not overlap
 
 ThemeName = Literal["light", "dark"]
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours. The hues are those of Okabe and Ito, darkened or lightened for contrast with the background.
+    """The colours of a theme: those of Okabe and Ito, darkened or lightened for contrast with the background.
 
     Attributes:
-        paper, ink: the background, and text and lines on it.
-        muted: secondary text, and data in the background.
-        faint: the grid, and areas.
-        blue, orange, green, red: data; colour-blind readers can tell them apart.
+        paper, ink: the background, and the colour of text and lines.
+        muted: the colour of secondary text and of data in the background.
+        faint: the colour of the grid and of areas.
+        blue, orange, green, red: the colours of data. Colour-blind readers can distinguish them.
         heights: the colours of a loss surface, from its lowest point to its highest.
     """
 
@@ -78,7 +78,7 @@ class Theme:
         return LinearSegmentedColormap.from_list("heights", self.heights)
 
     def sheet(self, title: str, height: float, caption: str = "") -> Figure:
-        """An empty figure with a title above and a caption below that names the model and the data."""
+        """Return an empty figure with a title above, and below it a caption that names the model and the data."""
         layout = ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.07, hspace=0.03, wspace=0.03)
         figure = Figure(figsize=(WIDTH, height), layout=layout)
         figure.suptitle(fill(title, TITLE_LETTERS), x=0.012, ha="left")
@@ -93,7 +93,7 @@ class Theme:
         )
 
     def note(self, axes: Axes, x: float, y: float, text: str, offset: tuple[float, float], color: str = "") -> None:
-        """Label a point among data: the text is `offset` points away and has an outline in the background's colour."""
+        """Label a point. The text is `offset` points away and has an outline in the background's colour."""
         across, up = offset
         axes.annotate(
             text, (x, y), offset, textcoords="offset points", color=color or self.ink, zorder=9,
@@ -117,12 +117,12 @@ THEMES: dict[ThemeName, Theme] = {"light": LIGHT, "dark": DARK}
 
 
 def plain(number: float, place: float = 0) -> str:
-    """A number on an axis, written out, without a common factor or offset; also a formatter for matplotlib."""
+    """Format a number without a power of ten or a common offset. Also a tick formatter for matplotlib."""
     return f"{number:,.10g}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float, place: float = 0) -> str:
-    """A share as a percentage; also a formatter for matplotlib."""
+    """Format a share as a percentage. Also a tick formatter for matplotlib."""
     size = abs(100 * share)
     if size >= 10:
         text = f"{size:,.0f}" if size < 1e7 else f"{size:.1e}"
@@ -132,7 +132,7 @@ def percent(share: float, place: float = 0) -> str:
 
 
 def compared(ratio: float) -> str:
-    """A ratio in words, for a text that continues with "that of ..."."""
+    """Describe a ratio for a text that continues with "that of ..."."""
     if not 0.5 <= ratio < 2:
         times = f"{ratio:.3g}" if not 100 <= ratio < 1e7 else f"{ratio:,.0f}"
         return f"{times} times" if ratio >= 2 else f"{percent(ratio)} of"
@@ -158,7 +158,7 @@ def lay_out(figure: Figure, dpi: int) -> FigureCanvasAgg:
 
 
 def _move_apart(axes: Axes, labels: Sequence[Annotation], dpi: int) -> None:
-    """Move the labels of lines up and down until they do not overlap."""
+    """Move the labels of lines up or down until they do not overlap."""
     if not labels:
         return
     point = dpi / 72

@@ -1,13 +1,13 @@
-"""The classes that a config may name, by the place where each may stand. No prefixes, and no torch.
+"""Lists the classes that a config may name in each place. This module does not import torch.
 
-None of these runs programs, opens files for writing outside the run's folder, or evaluates text when it is built.
+When one of these classes is built, it does not start programs, evaluate text, or write files outside the run's folder.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-# Place -> module -> names. A config may use any module listed here for a name.
+# Place -> module -> names. If several modules have the same name, a config may use any of them.
 CLASSES: dict[str, dict[str, str]] = {
     "data": {
         "steepest": "PriceFile RandomWalk ShippedPrices Table YahooPrices Curve Line Rings Sigmoid",
@@ -70,17 +70,17 @@ CLASSES: dict[str, dict[str, str]] = {
         "SuccessiveHalvingPruner ThresholdPruner WilcoxonPruner",
     },
 }
-EXTRAS = {  # packages that shipped configs name -> the extra that installs each
+EXTRAS = {  # package that a shipped config needs -> the extra that installs it
     "hydra_plugins.hydra_joblib_launcher.": "joblib",
     "hydra_plugins.hydra_submitit_launcher.": "slurm",
     "hydra_plugins.hydra_ray_launcher.": "ray",
     "optuna.": "tune",
 }
-# Arguments that are paths. They stay below the folder in which the class works.
-PATHS = {"data": ("cache",)}  # of the logger, `config` refuses every path
+# Arguments that are paths. They must be relative and must not contain `..`.
+PATHS = {"data": ("cache",)}  # `config.py` refuses every path in the logger's options
 
 
 @cache
 def approved(place: str) -> frozenset[str]:
-    """The dotted names of the classes that may stand in a place; empty for a place that takes none."""
+    """Return the dotted names of the classes that a config may name in a place."""
     return frozenset(f"{module}.{name}" for module, names in CLASSES.get(place, {}).items() for name in names.split())

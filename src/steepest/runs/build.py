@@ -84,7 +84,7 @@ def build(checked: Checked, windows: Windows) -> Parts:
 
 
 def reason_against(checked: Checked, threads: int) -> str | None:
-    """Why only a Trainer can run this job; None if a thread can.
+    """Return why only a Trainer can run this job, or None if a thread can.
 
     Args:
         checked: the job's config.

@@ -1,9 +1,8 @@
-"""`checkpoints/best.ckpt` and `last.ckpt`: plain data that Lightning can load, written by a Trainer or by a thread.
+"""Writes and reads checkpoints: `checkpoints/best.ckpt`, `last.ckpt` and `previous.ckpt`.
 
-`previous.ckpt` is the last.ckpt before the current one; a run continues from it if last.ckpt is damaged.
-
-The counters of Lightning's loops are left out: `lightning/internals.py` derives them from the counts here when
-Lightning resumes a run.
+`previous.ckpt` is the last.ckpt before the current one. A run continues from it if last.ckpt is damaged. Checkpoints
+are plain data that Lightning can load. They do not contain the counters of Lightning's loops, because
+`lightning/internals.py` computes these when Lightning resumes a run.
 """
 
 from __future__ import annotations
@@ -29,23 +28,23 @@ from steepest.runs.tracker import Best, Tracker
 log = logging.getLogger(__name__)
 
 LIGHTNING = importlib.metadata.version("lightning")  # checkpoints name the version that wrote them
-DATA = "WindowDataModule"  # the key of the data set's scaler and spec
+DATA = "WindowDataModule"  # the key of the data set's scaler and options
 TRACKER = "steepest"  # the key of the tracker's state among a checkpoint's callbacks
-CONFIG = "steepest_config"  # the key of the part of the config that the numbers depend on
+CONFIG = "steepest_config"  # the key of the options that the results depend on
 MARK, NO_COMMENT = b"steepest sha256 ", b"\0\0"  # parts of the comment at the end of a zip file
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint beside its target, flush it to the disk, and then rename it: a crash leaves no half of one.
+    """Write a checkpoint to a temporary file, flush it to the disk, and then rename it.
 
-    The old last.ckpt becomes previous.ckpt.
+    A crash therefore never leaves an incomplete checkpoint. The old last.ckpt becomes previous.ckpt.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     buffer = io.BytesIO()
     shown = {key: masked_data(value) if key == DATA else value for key, value in content.items()}
-    torch.save(shown, buffer)  # into a file, it hides that the disk is full
+    torch.save(shown, buffer)  # torch.save to a file hides the error of a full disk
     try:
         with part.open("wb") as file:
             file.write(_with_checksum(buffer.getvalue()))
@@ -60,10 +59,10 @@ def save(content: Mapping[str, Any], path: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Load a checkpoint as plain data: pickled objects are refused.
+    """Load a checkpoint as plain data. Pickled objects are refused.
 
     Raises:
-        ValueError: for a file that is not a complete checkpoint, or that has changed since it was written.
+        ValueError: if the file is not a complete checkpoint, or has changed since it was written.
     """
     try:
         content = torch.load(io.BytesIO(_checked(path.read_bytes())), weights_only=True, map_location="cpu")
@@ -75,9 +74,9 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _with_checksum(archive: bytes) -> bytes:
-    """A zip file, as `torch.save` writes it, with a checksum of its content as the comment at its end.
+    """Add a checksum of the content as the comment at the end of a zip file that `torch.save` wrote.
 
-    (torch compares no checksums, and those of a zip file do not cover the positions of its parts.)
+    torch does not compare checksums, and the checksums of a zip file do not cover the positions of its entries.
     """
     body = archive[: -len(NO_COMMENT)]
     assert archive.endswith(NO_COMMENT), "torch.save writes no comment"
@@ -86,7 +85,7 @@ def _with_checksum(archive: bytes) -> bytes:
 
 
 def _checked(archive: bytes) -> bytes:
-    """A checkpoint's bytes, if they are as they were written."""
+    """Return a checkpoint's bytes if their checksum is correct, else raise `ValueError`."""
     length = len(NO_COMMENT) + len(MARK) + hashlib.sha256().digest_size
     body, end = archive[:-length], archive[-length:]
     if _with_checksum(body + NO_COMMENT)[-length:] != end:
@@ -95,7 +94,7 @@ def _checked(archive: bytes) -> bytes:
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest complete checkpoint of a run, and its content; None if the run has not written any.
+    """Return the newest complete checkpoint of a run and its content, or None if the run has not written one.
 
     Args:
         folder: the run's `checkpoints/`.

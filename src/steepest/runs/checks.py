@@ -10,8 +10,8 @@ from steepest.evaluate.names import CLASS_METRICS, DIRECTION_METRICS, VALUE_METR
 from steepest.runs.config import Checked
 from steepest.runs.process import memory
 
-COPIES = 8  # of the parameters: gradient, optimizer, best epoch, checkpoint, and what builds them
-LAYERS = 4  # of a batch's units: before and after the activation, and both gradients
+COPIES = 8  # arrays as large as the parameters: gradient, optimizer, best epoch, checkpoint and temporary copies
+LAYERS = 4  # arrays as large as a batch's units: before and after the activation, and both gradients
 
 
 def check_choices(checked: Checked, windows: Windows) -> None:
@@ -34,7 +34,7 @@ def check_choices(checked: Checked, windows: Windows) -> None:
 
 
 def _check_size(checked: Checked, windows: Windows) -> None:
-    """Raise `ValueError` for a net that does not fit into the memory."""
+    """Raise `ValueError` if the network does not fit into memory."""
     hidden, data = checked.groups["model"].arguments.get("hidden") or [], checked.groups["data"].arguments
     units = [windows.inputs, *hidden, windows.outputs]
     parameters = sum((before + 1) * after for before, after in pairwise(units))

@@ -1,15 +1,15 @@
-"""The folders of the configs, and the program that reads them."""
+"""Finds the config folder and the `train.py` that reads it."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-INSTALLED = Path(__file__).resolve().parents[3]  # the checkout that this package is installed from
+INSTALLED = Path(__file__).resolve().parents[3]  # the checkout from which this package is installed
 
 
 def conf_folder() -> Path:
-    """``conf/`` of the checkout that this package is installed from, or of the current folder.
+    """Return ``conf/`` of the checkout from which this package is installed, or of the current folder.
 
     Raises:
         ValueError: if neither has a train.yaml.
@@ -23,12 +23,12 @@ def conf_folder() -> Path:
 
 
 def program() -> Path:
-    """The `train.py` beside `conf_folder`."""
+    """Return the `train.py` next to `conf_folder`."""
     return conf_folder().parent / "train.py"
 
 
 def is_own(file: Path) -> bool:
-    """Whether a config file belongs to the program: to this package, or to the script that runs."""
+    """Return whether a config file belongs to this package or to the script that is running."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     homes = [INSTALLED, *([Path(script).resolve().parent] if script else [])]
     return any(file.resolve().is_relative_to(home / "conf") for home in homes)

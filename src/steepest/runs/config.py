@@ -43,11 +43,11 @@ class Run:
     trust: list[str]
 
 
-# A choice of each group that a run needs, and the meaning of "none" for the others.
+# Groups that a run needs -> a choice for error messages. Optional groups -> their value without a choice.
 NEEDED = {"data": "sp500", "model": "linear", "optimizer": "sgd", "stop": "epochs", "trainer": "cpu"}
 OPTIONAL: dict[str, Any] = {"scheduler": None, "callbacks": {}, "logger": None}
 GROUPS = (*NEEDED, *OPTIONAL)
-PARTIAL = ("optimizer", "scheduler")  # the run adds their first argument
+PARTIAL = ("optimizer", "scheduler")  # the run adds the first argument of their constructors
 GIVEN = {  # arguments that the run supplies, not the config
     "model": ("inputs", "outputs", "optimizer", "scheduler"),
     "optimizer": ("params",),
@@ -70,12 +70,12 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Node:
-    """A checked constructor and its checked arguments; calling it builds the object.
+    """A checked constructor with its checked arguments. Calling it builds the object.
 
     Attributes:
-        path: where the constructor is defined, which may differ from the path in the config.
-        place: where it stands, as in `approved.CLASSES`.
-        found: the constructor; None if `specs.py` was enough for the check: `target` then imports it.
+        path: the module and name of the constructor's definition, which may differ from the path in the config.
+        place: its place in the config, as in `approved.CLASSES`.
+        found: the constructor, or None if it was checked with `specs.py` only. `target` then imports it.
     """
 
     path: str
@@ -108,8 +108,8 @@ class Node:
             return self.target(*first, **values)
         except (OSError, MemoryError, ValueError):
             raise
-        except Exception as error:  # of a wrong type, or of the package of this constructor
-            if type(error).__name__ == "MisconfigurationException":  # Lightning's own message, see `errors.explain`
+        except Exception as error:  # the constructor's package may raise any error
+            if type(error).__name__ == "MisconfigurationException":  # `errors.explain` shows Lightning's message
                 raise
             raise ValueError(f"{self.name} refuses these options ({type(error).__name__}: {error})") from error
 
@@ -128,14 +128,14 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, t
 
     Args:
         config: as Hydra composes it.
-        trust: packages whose classes a config may name, too; None means the config's own `trust`.
-        typed: the user's overrides; a path that the user typed may lead anywhere.
+        trust: packages whose classes a config may also name. None: the packages in the config's `trust`.
+        typed: the user's overrides. A path in them may be outside the current folder.
 
     Raises:
         ValueError: listing every problem with its key.
     """
     faults = Faults("config")
-    for group in (group for group in NEEDED if group not in config):  # other keys may refer to it
+    for group in (group for group in NEEDED if group not in config):  # checked first, as other keys may refer to it
         faults.add(f"'{group}' is missing: choose one, such as {group}={NEEDED[group]}")
     faults.raise_if_any()
     try:
@@ -158,7 +158,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
     for name in (name for name in plain if name not in known):
         faults.add(f"unknown key '{name}'{did_you_mean(name, known)}")
     for key in (key for key in keys if key not in plain):
-        faults.add(f"key '{key}' is missing: leave it as in conf/train.yaml")
+        faults.add(f"key '{key}' is missing: restore it from conf/train.yaml")
     values = {key: checked_value(key, plain[key], adapter(Run, key), faults) for key in keys if key in plain}
     for key in (key for key in signature(Sweep)[0] if key in sweep):
         checked_value(f"sweep.{key}", sweep[key], adapter(Sweep, key), faults)
@@ -173,7 +173,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
     faults.raise_if_any()
     _check_range(run, groups, faults)
     batch_size = groups["data"].arguments.get("batch_size")
-    by_autograd = groups["model"].path != MANUAL  # hand-derived models refuse L-BFGS with any batch
+    by_autograd = groups["model"].path != MANUAL  # hand-derived models never accept L-BFGS
     if batch_size and by_autograd and groups["optimizer"].path.endswith(".LBFGS"):
         faults.add(
             f"optimizer=lbfgs with data.batch_size={batch_size}: L-BFGS compares losses of the same samples: use "
@@ -184,7 +184,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
 
 
 def _check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> None:
-    """Check that the paths in a config stay below the folder in which they are used, unless the user typed them."""
+    """Check that each path in a config is below the current folder, unless the user typed it."""
     by_user = {override.split("=", 1)[0].lstrip("+") for override in typed}
     for group, names in PATHS.items():
         values = plain.get(group)
@@ -193,11 +193,11 @@ def _check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) ->
         for name in names:
             path, key = str(values.get(name) or ""), f"{group}.{name}"
             if key not in by_user and (Path(path).is_absolute() or ".." in re.split(r"[/\\]", path)):
-                faults.add(f"{key}={path} leads out of the folder: give it on the command line if you want it")
+                faults.add(f"{key}={path} is outside the current folder: give it on the command line if you want it")
 
 
 def _check_group(group: str, node: Any, faults: Faults) -> None:
-    """Check that a group is one node, or that `callbacks` is a dict of nodes."""
+    """Check that a group is one node, or a dict of nodes for `callbacks`."""
     if group == "callbacks":
         entries = {f"callbacks.{name}": callback for name, callback in node.items()} if isinstance(node, dict) else {}
         if not isinstance(node, dict):
@@ -208,11 +208,11 @@ def _check_group(group: str, node: Any, faults: Faults) -> None:
         if not isinstance(entry, Node):
             faults.add(f"{where}={shown(entry)} names no class: it has no _target_; choose a file of conf/{group}")
         elif entry.partial is not (group in PARTIAL):
-            faults.add(f"{where}._partial_={entry.partial} must be {group in PARTIAL}: leave it as in conf/{group}")
+            faults.add(f"{where}._partial_={entry.partial} must be {group in PARTIAL}: restore it from conf/{group}")
 
 
 def _check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
-    """Check that the precision can hold each number, and that the run starts no more threads than the cores can run."""
+    """Check that each number fits the precision, and that the number of threads fits the number of cores."""
     trainer: Node = groups["trainer"]
     if trainer.arguments.get("precision", "32-true") != "64-true":
         for group in ("model", "optimizer", "scheduler"):
@@ -226,7 +226,7 @@ def _check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
     for key in ("name", "version"):
         value = groups["logger"].arguments.get(key) if groups["logger"] else None
         if isinstance(value, str) and ("/" in value or value in (".", "..")):
-            faults.add(f"logger.{key}={shown(value)} is not the name of a folder in the run's: leave out / and ..")
+            faults.add(f"logger.{key}={shown(value)} must be a folder name without / and ..")
     started = {"threads": run.threads, "trainer.devices": processes(trainer.arguments)}
     for key, number in started.items():
         if number > PER_CORE * cores():
@@ -242,10 +242,10 @@ def _node(
     if not isinstance(value, dict):
         return value
     if "_target_" not in value:
-        inside = "callbacks" if where == "callbacks" else ""  # only a callback is one of several, each with its name
+        inside = "callbacks" if where == "callbacks" else ""  # only `callbacks` is a dict of nodes
         return {k: _node(v, f"{where}.{k}", inside, trusted, faults) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
-    own = path != TRAINER or value.keys() <= {*SPECIAL, *signature(TrainerOptions)[0]}  # TRAINER takes more
+    own = path != TRAINER or value.keys() <= {*SPECIAL, *signature(TrainerOptions)[0]}  # the Trainer has more options
     if own and path in SPECS and path in approved(place):
         return Node(path, place, _arguments(SPECS[path], value, where, trusted, faults, given), is_partial)
     try:
@@ -283,7 +283,7 @@ def _arguments(
         if key not in hints:
             pass
         elif wrong := [node for node in _nodes(checked) if not _takes(hints[key], node.target)]:
-            faults.add(f"{where}.{key} holds {wrong[0].name}, which {target.__name__} does not take there")
+            faults.add(f"{where}.{key} contains {wrong[0].name}, which {target.__name__} does not accept there")
         elif not any(_nodes(checked)):
             checked = checked_value(f"{where}.{key}", checked, adapter(target, str(key)), faults)
         arguments[str(key)] = checked
@@ -296,7 +296,7 @@ def _arguments(
 
 
 def _nodes(value: Any) -> Iterator[Node]:
-    """The nodes in an argument."""
+    """Yield the nodes in an argument."""
     if isinstance(value, Node):
         yield value
     elif isinstance(value, dict | list):
@@ -305,7 +305,7 @@ def _nodes(value: Any) -> Iterator[Node]:
 
 
 def _takes(hint: Any, built: Callable[..., Any]) -> bool:
-    """Whether an annotation, or a part of it, allows what this constructor builds."""
+    """Return whether an annotation, or a part of it, allows an object of this constructor."""
     if hint is Any:
         return True
     if inspect.isclass(hint) and inspect.isclass(built) and not typing.get_args(hint):

@@ -1,4 +1,6 @@
-"""Defaults of `data.window` and `data.relative_to_last`: they depend on the model and on a sweep. No torch.
+"""Sets the defaults of `data.window` and `data.relative_to_last`, which depend on the model and on a sweep.
+
+This module does not import torch.
 
 A single run of a linear model is the line y = a x + b on today's price. Everything else gets inputs from which it can
 predict prices that it has never seen: a net cannot extrapolate a price level. All jobs of a sweep get the same inputs,
@@ -19,7 +21,7 @@ from steepest.runs.jobs import SWEEP
 from steepest.runs.specs import LINEAR, MANUAL, MLP
 
 LONG, SHORT = 28, 1  # days
-READ_BY_DEFAULTS = ("data.transform",)  # keys of single values whose value decides a default
+READ_BY_DEFAULTS = ("data.transform",)  # a default depends on the values of these keys
 
 
 def window(model: Mapping[str, Any] | None) -> int:
@@ -28,7 +30,7 @@ def window(model: Mapping[str, Any] | None) -> int:
 
 
 def relative_to_last(model: Mapping[str, Any] | None, transform: str) -> bool:
-    """The default of `data.relative_to_last`; false for returns, which are differences already."""
+    """Return the default of `data.relative_to_last`. It is false for returns, which are already differences."""
     return transform == "level" and window(model) == LONG
 
 
@@ -51,7 +53,7 @@ def as_single_run(overrides: Iterable[str], config: Mapping[str, Any]) -> list[s
 
 
 def _is_linear(model: Mapping[str, Any] | None) -> bool:
-    """Whether a model node is a linear model of this package, by any of its import paths."""
+    """Return whether a model node names a linear model of this package by one of its import paths."""
     path = str((model or {}).get("_target_"))
     name = _name(path)
     if not path.startswith("steepest."):
@@ -64,7 +66,7 @@ def _name(path: str) -> str:
 
 
 def _in_sweep() -> bool:
-    """Whether this process runs a sweep, is one of its jobs, or is a further process of such a job (DDP)."""
+    """Return whether this process runs a sweep or is part of one of its jobs (DDP starts several processes)."""
     sweep = os.environ.get(SWEEP)
     if sweep is not None and (int(sweep) in (os.getpid(), os.getppid()) or "LOCAL_RANK" in os.environ):
         return True

@@ -1,7 +1,7 @@
-"""Environment variables in configs: used where a config names them, and shown nowhere. No torch.
+"""Resolves environment variables in configs, and hides their values in records and messages.
 
-`${oc.env:NAME}` is resolved for the constructors. Records keep the text `${oc.env:NAME}`, and messages and logs show it
-in place of the value.
+Constructors get the value of `${oc.env:NAME}`. Records, messages and logs show the text `${oc.env:NAME}`. This module
+does not import torch.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
-SHORTEST = 4  # characters of a value that is hidden in messages; shorter ones are in many words
-_read: dict[str, str] = {}  # the variables that configs have read in this process -> their values
-_hidden: list[bool] = []  # not empty while variables are kept as text
+SHORTEST = 4  # shorter values are not hidden, because they occur within many words
+_read: dict[str, str] = {}  # name -> value of the variables that configs have read in this process
+_hidden: list[bool] = []  # not empty while the resolver must return the text `${oc.env:NAME}`
 _NONE = object()
 
 
 def _variable(name: str, default: Any = _NONE) -> Any:
-    """The resolver `oc.env`."""
+    """Resolve `oc.env`."""
     if name in os.environ:
         if _hidden:
             return f"${{oc.env:{name}}}"
@@ -37,7 +37,7 @@ OmegaConf.register_new_resolver("oc.env", _variable, replace=True)
 
 
 def resolved(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A config as plain data: to be used, and to be shown.
+    """Return a config as plain data twice: with the values of the variables, and with their names for display.
 
     Raises:
         OmegaConfBaseException: if a value is missing or cannot be resolved.
@@ -53,7 +53,7 @@ def resolved(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def masked(text: str) -> str:
-    """A text without the values of environment variables that a config has read, and without their file names."""
+    """Replace the values of environment variables that configs have read, also in file names, by their names."""
     forms: dict[str, str] = {}
     for name, value in _read.items():
         for form in (value, PurePath(value).name):
@@ -66,7 +66,7 @@ def masked(text: str) -> str:
 
 
 def masked_data(value: Any) -> Any:
-    """Plain data with all texts `masked`."""
+    """Apply `masked` to all texts in plain data."""
     if isinstance(value, str):
         return masked(value)
     if isinstance(value, dict):
@@ -75,10 +75,10 @@ def masked_data(value: Any) -> Any:
 
 
 class MaskedFormatter(logging.Formatter):
-    """Formats the lines of a log, tracebacks included, without these values."""
+    """Formats log records and their tracebacks without these values."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as text."""
+        """Return a record as text."""
         return masked(super().format(record))
 
 
@@ -92,7 +92,7 @@ def _kept_as_text() -> Iterator[None]:
 
 
 def _shown(used: Any, text: Any) -> Any:
-    """The values, with the text where it names a variable."""
+    """Return the values, but the text where the text names a variable."""
     if isinstance(used, dict) and isinstance(text, dict):
         return {key: _shown(value, text.get(key)) for key, value in used.items()}
     if isinstance(used, list) and isinstance(text, list) and len(used) == len(text):

@@ -1,4 +1,4 @@
-"""Error messages for users, and exit codes. No torch."""
+"""Turns errors into messages for users and exit codes. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from steepest.runs.environment import masked
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
 TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.command` overwrites
-# In the names of source files.
+# Parts of source file paths that identify a package.
 HYDRA, OPTIMIZERS, OWN = ("/hydra/", "/omegaconf/"), ("/torch/optim/",), f"{Path(__file__).parents[1]}/"
 LONGEST_WORD = 300  # maximum number of characters without a space in a message
 FIXES = {  # errors of the operating system -> what the user can do
@@ -59,7 +59,7 @@ def run_program(program: Callable[[], Any]) -> None:
 
 
 def say_or_raise(error: Exception) -> NoReturn:
-    """Print a user's error and exit; raise any other error, and every error if ``HYDRA_FULL_ERROR=1``."""
+    """Print an error that the user can fix, and exit. Raise other errors, or all with ``HYDRA_FULL_ERROR=1``."""
     message = explain(error)
     if message is None or os.environ.get(TRACEBACK, "0") not in ("0", ""):
         raise error
@@ -68,12 +68,12 @@ def say_or_raise(error: Exception) -> NoReturn:
 
 
 def exit_code(error: BaseException) -> int:
-    """2 for what the user typed or gave; 1 if the disk, the memory or the program failed."""
+    """Return 2 for an error in the user's input, and 1 if the disk, the memory or the program failed."""
     return FAILED if _message(error) is None or _of_the_machine(error) else BAD_INPUT
 
 
 def explain(error: BaseException) -> str | None:
-    """The message for the user, safe to print; None if the user cannot fix the error."""
+    """Return a message that is safe to print, or None if the user cannot fix the error."""
     message = _message(error)
     if message is None:
         return None
@@ -83,12 +83,12 @@ def explain(error: BaseException) -> str | None:
 
 
 def described(error: BaseException) -> str:
-    """Why a run failed, for its record."""
+    """Return the reason of a failure for the run's record."""
     return explain(error) or masked(f"{type(error).__name__}: {error}")
 
 
 def _of_the_machine(error: BaseException) -> str | None:
-    """The message for an error of the disk or the memory; None for another error."""
+    """Return the message for an error of the disk or the memory, or None for another error."""
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{os.strerror(error.errno)}: {FIXES.get(error.errno, 'remove it, or choose another folder')}"
@@ -132,7 +132,10 @@ def _message(error: BaseException) -> str | None:
 
 
 def _raised_by(error: BaseException, packages: tuple[str, ...]) -> bool:
-    """Whether one of these packages raised an error, not what it called: they check some options late, or assert."""
+    """Return whether a function of one of these packages raised the error itself.
+
+    Some packages check an option only when they use it, or check it with `assert`.
+    """
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     known = [file for file in files if any(package in file for package in (*packages, OWN))]
     return bool(known) and OWN not in known[-1]

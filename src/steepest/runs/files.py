@@ -1,4 +1,4 @@
-"""Reading and writing the small files of a record. No torch."""
+"""Reads and writes the small files of a record. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Scores = dict[str, float | None]
 
 @dataclass
 class RunFacts:
-    """The part of run.json that is read again, by a resumed run or by a sweep."""
+    """The part of run.json that a resumed run or a sweep reads."""
 
     status: str = ""
     stop_reason: str | None = None
@@ -44,7 +44,7 @@ class Objective:
 
 @dataclass
 class Metrics:
-    """The part of metrics.json that is read again."""
+    """The part of metrics.json that a resumed run or a sweep reads."""
 
     status: str = ""
     stop_reason: str | None = None
@@ -60,7 +60,7 @@ class Metrics:
 
 @dataclass
 class JobFacts:
-    """job.json."""
+    """The content of job.json."""
 
     job: int = 0
     started: str = ""
@@ -83,17 +83,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty if it does not exist.
+    """Return the content of a JSON file, or an empty dict if the file does not exist.
 
     Raises:
-        ValueError: naming the file, if it cannot be read or if its content does not have its shape in `SHAPES`.
+        ValueError: with the file's name, if it cannot be read or its content does not fit its type in `SHAPES`.
     """
     if not path.exists() and not path.is_symlink():
         return {}
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
-            raise ValueError("it has no JSON object")
+            raise ValueError("it is not a JSON object")
         if path.name in SHAPES:
             _adapter(SHAPES[path.name]).validate_python(content)
     except (OSError, ValueError, RecursionError) as error:
@@ -102,8 +102,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def unreadable(path: Path, error: Exception) -> ValueError:
-    """The error for a file that cannot be read."""
-    errors = getattr(error, "errors", None)  # pydantic's; only the first is reported
+    """Return the error for a file that cannot be read."""
+    errors = getattr(error, "errors", None)  # of pydantic; only the first is reported
     if errors is not None:
         first = errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -116,28 +116,28 @@ def unreadable(path: Path, error: Exception) -> ValueError:
 
 @cache
 def _adapter(shape: type) -> TypeAdapter:
-    from pydantic import TypeAdapter  # a tenth of a second
+    from pydantic import TypeAdapter  # imported here because it takes 0.1 s
 
     return TypeAdapter(shape)
 
 
 def is_below(folder: Path, path: Path) -> bool:
-    """Whether a path, with its links followed, is inside a folder."""
+    """Return whether a path is inside a folder after its links are resolved."""
     inner, outer = path.resolve(), folder.resolve()
     return inner != outer and inner.is_relative_to(outer)
 
 
 def check_links(folder: Path) -> None:
-    """Refuse a folder with links that lead out of it: writing to such a file would change another one.
+    """Check that no link in a folder points outside it, because a write to it would change another file.
 
     Raises:
-        ValueError: naming a link.
+        ValueError: with the path of such a link.
     """
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(parent, name)
             if path.is_symlink() and not is_below(folder, path):
-                raise ValueError(f"{path} is a link that leads out of {folder}: replace it by what it leads to")
+                raise ValueError(f"{path} is a link that points outside {folder}: replace it with a copy of its target")
 
 
 def now() -> str:

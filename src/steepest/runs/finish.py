@@ -41,7 +41,7 @@ def facts(tracker: Tracker, status: Status, reason: str, seconds: float) -> dict
 
 
 def ended(tracker: Tracker, status: Status, reason: str) -> tuple[Status, str]:
-    """The status of a run and its reason: a run without a finite objective failed."""
+    """Return the final status of a run and its reason. A run without a finite objective has failed."""
     if status == "finished" and tracker.best is None:
         return "failed", f"{tracker.objective} had no finite value: lower optimizer.lr, or check the data's scale"
     return status, reason
@@ -65,7 +65,7 @@ def finish(
     record: RunRecord,
     seconds: float,
 ) -> tuple[dict[str, Any], Evaluation]:
-    """Score the best epoch and write the results; `record.end` then says that the run is complete.
+    """Score the best epoch, write the results, and mark the run as complete with `record.end`.
 
     Args:
         tracker: the run's tracker.

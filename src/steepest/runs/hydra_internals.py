@@ -1,7 +1,7 @@
 """All uses of Hydra's private interfaces.
 
 Each use says why it is needed. `tests/runs/test_hydra_internals.py` tests each one, and fails with a clear message if
-an upgrade of Hydra breaks it. No torch.
+an upgrade of Hydra breaks it. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
-# Checks what a file adds to the config, as plain data: the file, its content, whether it is at its own place in the
-# config, and the packages that the command line trusts.
+# Checks the content of a config file. The arguments are the file, its content as plain data, whether the content is at
+# the usual place of its group, and the packages that the command line trusts.
 FileCheck = Callable[[Path | None, Any, bool, Sequence[str]], None]
 ConfigCheck = Callable[[DictConfig], None]  # checks a composed config
 
 
 def check_every_config(check_file: FileCheck, check: ConfigCheck) -> None:
-    """Check each file that Hydra reads and each config that it composes, before it calls what the config names.
+    """Check each file that Hydra reads and each config that it composes, before Hydra uses them.
 
-    Hydra has no hook for this: it builds its callbacks, sweeper and launcher as soon as a config is composed. The
-    primary config's `hydra.searchpath` is used, and may import a package, before any file is composed.
+    Hydra has no hook for this. It builds its callbacks, sweeper and launcher as soon as it has composed a config. It
+    uses `hydra.searchpath` of the primary config even earlier, and this may import a package.
     """
     compose, read = ConfigLoaderImpl.load_configuration, ConfigLoaderImpl._load_single_config
     search = ConfigLoaderImpl._process_config_searchpath
     if hasattr(compose, "__wrapped__"):
         return
-    trusted: list[str] = []  # by the command line whose config is being composed
+    trusted: list[str] = []  # the packages that the current command line trusts
 
     @wraps(search)
     def process_config_searchpath(
@@ -71,7 +71,7 @@ def check_every_config(check_file: FileCheck, check: ConfigCheck) -> None:
 
 
 def _file(found: ConfigResult, path: str) -> Path | None:
-    """The file that a config comes from; None if it is part of an installed package."""
+    """Return the file of a config, or None if the config is part of an installed package."""
     scheme, _, folder = found.path.partition("://")
     return Path(folder, f"{path.removesuffix('.yaml')}.yaml").resolve() if scheme == "file" else None
 
@@ -81,13 +81,13 @@ def _plain(config: Any) -> Any:
 
 
 def _hide_copied_environment(config: DictConfig) -> None:
-    """Keep the values of `hydra.job.env_copy` out of .hydra/hydra.yaml: Hydra copies them into the config."""
+    """Write references instead of the values of `hydra.job.env_copy`, because Hydra saves them in .hydra/hydra.yaml."""
     for name in config.hydra.job.env_copy:
         config.hydra.job.env_set[name] = f"${{oc.env:{name}}}"
 
 
 def raise_errors_of_callbacks() -> None:
-    """Make errors of Hydra's callbacks end the command: Hydra only warns, and continues without them."""
+    """Make errors of Hydra's callbacks end the command. By default, Hydra only prints a warning and continues."""
 
     def _notify(self: Callbacks, function_name: str, reverse: bool = False, **named: Any) -> None:
         for callback in reversed(self.callbacks) if reverse else self.callbacks:

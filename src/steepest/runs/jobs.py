@@ -1,4 +1,4 @@
-"""Failed jobs of a sweep: their error.txt, and whether the sweep starts more jobs. No torch."""
+"""Writes and reads the error.txt of a sweep's failed jobs. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SWEEP = "STEEPEST_SWEEP"  # environment variable of a sweep and of its jobs: the
 
 
 def stopped(config: DictConfig, sweep: Path) -> bool:
-    """Whether a job has failed and sweep.on_error=stop, so that no more jobs start."""
+    """Return whether no more jobs may start, because one has failed and sweep.on_error=stop."""
     return OmegaConf.select(config, "sweep.on_error") == "stop" and (sweep / FIRST_FAILURE).exists()
 
 

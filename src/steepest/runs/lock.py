@@ -1,4 +1,4 @@
-"""A lock on a run's folder: one process at a time trains a run. No torch."""
+"""Locks a run's folder, so that only one process at a time trains a run. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from steepest.runs.files import now
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks
+except ImportError:  # Windows does not have fcntl
     fcntl = None  # type: ignore[assignment]
 
 NAME = "run.lock"
@@ -20,13 +20,13 @@ NAME = "run.lock"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder. The file names the process that holds it, for the message to another one.
+    """Lock a run's folder within a `with` block. The lock file names the process for error messages.
 
-    The operating system frees the lock when its process ends, however it ends: a file that a killed process left does
-    not lock the folder.
+    The operating system releases the lock when the process ends, even if it was killed. An old lock file therefore
+    does not lock the folder.
 
     Raises:
-        ValueError: if another process holds it.
+        ValueError: if another process has locked the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
@@ -42,11 +42,11 @@ def locked(folder: Path) -> Iterator[None]:
             raise ValueError(
                 f"{folder}: {holder} is training this run: wait until it has ended, or end it, and try again"
             ) from None
-        except OSError:  # a file system without locks
+        except OSError:  # the file system does not support locks
             pass
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             break
-        file.close()  # its holder has removed the file between the two calls
+        file.close()  # another process removed the file after it was opened here
     try:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()} (since {now()})")

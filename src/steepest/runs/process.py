@@ -1,4 +1,7 @@
-"""Properties of a process: cores, folder, memory and warnings; and its end when the sweep ends. No torch at import."""
+"""Reads a process's cores, folder and memory, filters its warnings, and ends it when the sweep ends.
+
+Importing this module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 PAUSE = 0.2  # seconds between two checks whether the parent is still running
-PER_CORE = 4  # processes or threads that a run may start
+PER_CORE = 4  # maximum number of processes or threads per core
 KEPT = 31 << 20  # bytes; the C library accepts at most 32 MiB
-interrupts: list[int] = []  # the signals of Ctrl-C in this run; see `remember_interrupts`
+interrupts: list[int] = []  # the Ctrl-C signals of this run, see `remember_interrupts`
 FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the folder in which the sweep was started
 
 
@@ -27,14 +30,14 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """The bytes of memory that this process may use."""
+    """Return the number of bytes of memory that this process may use."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     return total if limit == resource.RLIM_INFINITY else min(total, limit)
 
 
 def processes(trainer: Mapping[str, Any]) -> int:
-    """The number of processes that Lightning starts for this trainer node."""
+    """Return the number of processes that Lightning starts for this trainer node."""
     devices = trainer.get("devices", 1)
     if isinstance(devices, str) and "," in devices:
         devices = [name for name in devices.split(",") if name.strip()]
@@ -44,7 +47,7 @@ def processes(trainer: Mapping[str, Any]) -> int:
         number = len(devices)
     elif isinstance(devices, int) and devices >= 0:
         number = int(devices)
-    else:  # auto, -1: all available ones
+    else:  # auto or -1: all available devices
         number = _accelerators(str(trainer.get("accelerator", "auto")))
     nodes = trainer.get("num_nodes", 1)
     return max(number, 1) * (nodes if isinstance(nodes, int) else 1)
@@ -92,7 +95,7 @@ def end_with(parent: int, *, group: bool = False) -> None:
 
 
 def remember_interrupts() -> None:
-    """Remember Ctrl-C in `interrupts`: Python drops a KeyboardInterrupt that is raised in a destructor."""
+    """Record each Ctrl-C in `interrupts`, because Python drops a KeyboardInterrupt that is raised in a destructor."""
 
     def handler(number: int, frame: Any) -> None:
         interrupts.append(number)
@@ -115,8 +118,8 @@ NOT_ABOUT_THE_RUN = (
     ".*LeafSpec.*",  # Lightning 2.6 on torch 2.13, at every batch
     "Checkpoint directory .* exists and is not empty",  # a run is resumed
     "GPU available but not used",  # by choice: small models train faster on the CPU
-    "Glyph .* missing from font",  # a letter of a series' name; the picture shows a box
-    "constrained_layout not applied",  # the numbers of a run that almost diverged
+    "Glyph .* missing from font",  # a series name has a character that the font lacks; the picture shows a box
+    "constrained_layout not applied",  # the axis labels of a run that almost diverged are too long
     ".*no current CUDA context",  # torch's first matrix product in a backward pass on a GPU; torch then creates one
 )
 

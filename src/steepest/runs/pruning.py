@@ -1,4 +1,6 @@
-"""A job that is a trial of an Optuna study: it reports every epoch, and a pruner may end it. No torch.
+"""Reports every epoch of a job to its Optuna study, whose pruner may end the job.
+
+This module does not import torch.
 
 The job may run in any process of any machine that can reach the study's storage; it connects at its first report.
 """
@@ -54,7 +56,7 @@ class Trial:
             ends: the run ends after this epoch anyway, so the pruner is not called.
 
         Returns:
-            Why the pruner ends the run; empty if the run continues.
+            Why the pruner ends the run, or an empty text if the run continues.
         """
         if value is None or not math.isfinite(value):
             return ""
@@ -78,7 +80,7 @@ class Trial:
 
 
 def trial_of(plain: Mapping[str, Any]) -> Trial | None:
-    """The trial that a job's config names; None if it names none."""
+    """Return the trial that a job's config names, or None if it names none."""
     sweep = plain.get("sweep") or {}
     if sweep.get("trial") is None:
         return None
@@ -155,8 +157,8 @@ def make(node: Mapping[str, Any], place: str, **given: Any) -> Any:
 
     Args:
         node: `_target_` and arguments.
-        place: where the node stands, as in `approved.CLASSES`.
-        given: arguments to add if the constructor takes them and the node does not set them.
+        place: the node's place in the config, as in `approved.CLASSES`.
+        given: arguments to add if the constructor accepts them and the node does not set them.
 
     Raises:
         ValueError: for an invalid target, key or value.

@@ -1,4 +1,4 @@
-"""Commands printed for the user, quoted so that they can be pasted into a shell. No torch.
+"""Quotes printed commands so that users can paste them into a shell. This module does not import torch.
 
 Three programs parse a value on its way into the config: the shell, Hydra's override grammar, and OmegaConf, which
 resolves ``${...}``. Each needs its own quoting.
@@ -39,11 +39,11 @@ def resume_run_command(folder: Path | str) -> str:
 
 
 def resume_sweep_command(folder: Path | str, overrides: Iterable[str] = ()) -> str:
-    """The shell command that continues a sweep.
+    """Return the shell command that continues a sweep.
 
     Args:
-        folder: the sweep's.
-        overrides: those that it was started with; the user types again what a file must not give.
+        folder: the sweep's folder.
+        overrides: the overrides with which it was started. The command repeats those that a file must not set.
     """
     text = str(folder)
     words = [f"./{text}" if text.startswith("-") else text, *refused_overrides(overrides)]

@@ -32,7 +32,7 @@ VERSIONS = ("steepest", "torch", "lightning", "hydra-core", "omegaconf", "tensor
 
 @dataclass
 class RunRecord:
-    """The record of one run in its folder; `begin`, `metrics` and `end` write it.
+    """The record of one run in its folder. `begin`, `metrics` and `end` write it.
 
     Attributes:
         folder: the run's folder.
@@ -102,27 +102,27 @@ class RunRecord:
             "notes": list(dict.fromkeys([*self.facts.get("notes", []), *self.notes])),
         }
         self._write_facts()
-        # The last one: a folder with config.yaml holds a run that can be resumed.
+        # config.yaml is written last, because a folder with config.yaml contains a run that can be resumed.
         write_text(self.folder / CONFIG, text or yaml.safe_dump(config, sort_keys=False))
         self.written = True
 
     def metrics(self, metrics: dict[str, Any]) -> None:
-        """Write metrics.json. Adds the seconds of earlier parts of the run."""
+        """Write metrics.json. The seconds of earlier parts of the run are added."""
         metrics["seconds"] = round(metrics["seconds"] + self.seconds_before, 3)
         write_text(self.folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
 
     def end(self, metrics: dict[str, Any]) -> None:
-        """Write the final run.json: all files of the run are complete."""
+        """Write the final run.json, after all other files of the run are complete."""
         self._end_facts(metrics["status"], metrics["stop_reason"])
 
     def stop(self) -> None:
-        """Record that the user interrupted the run; the results of an earlier part stay."""
+        """Record that the user interrupted the run. The results of an earlier part are kept."""
         self._end_facts("stopped", "interrupted")
 
     def fail(self, reason: str) -> None:
-        """Record that the run failed before it was scored; the results of an earlier part stay.
+        """Record that the run failed before it was scored. The results of an earlier part are kept.
 
-        If resuming the run was refused, its record stays as it was.
+        If the run could not be resumed, its record is unchanged.
         """
         if self.written or not self.resumed:
             self._end_facts("failed", reason)

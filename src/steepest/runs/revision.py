@@ -1,8 +1,7 @@
-"""The revision of the checkout that this code runs from, asked of git in a way that runs no other program.
+"""Finds the git revision of the checkout that this code runs from, without letting git start other programs.
 
-A repository's own configuration can make git run programs (fsmonitor, hooks, filters, includes of other files), and so
-can the variables of the environment. So `git status` gets an empty configuration: a folder of its own, with the
-repository's index and objects.
+Environment variables and the repository's configuration (fsmonitor, hooks, filters, includes) can make git start
+programs. `git status` therefore runs in an empty temporary git folder that uses the repository's index and objects.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ SAFE = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", f"core.hoo
 
 @cache
 def checkout(here: Path = HERE) -> dict[str, Any]:
-    """The revision, and whether files differ from it; nulls outside a checkout and without git."""
+    """Return the revision and whether files differ from it. Both are None outside a checkout and without git."""
     program = shutil.which("git", path=os.defpath)
     if program is None:
         return {"revision": None, "dirty": None}

@@ -1,4 +1,6 @@
-"""Dataclasses with the keys of those config groups whose constructors need Lightning. No torch.
+"""Defines dataclasses with the keys of the config groups whose constructors need Lightning.
+
+This module does not import torch.
 
 Configs are checked against them without importing Lightning, which takes seconds. Both drivers build models from them,
 and checkpoints keep their fields as hyper-parameters. The other groups (`data`, `stop`, `callbacks`, `optimizer`) are
@@ -73,8 +75,8 @@ class ManualModel(MLPModel):
     """`MLPModel` with hand-derived gradients.
 
     Attributes:
-        updates_per_step: the maximum number of updates per Trainer step; it does not change the trajectory.
-        gradient_clip_val: bound on the gradient's Euclidean norm, or on each of its numbers; None for no bound.
+        updates_per_step: the maximum number of updates per Trainer step. It does not change the trajectory.
+        gradient_clip_val: bound on the gradient's Euclidean norm, or on each of its numbers, or None for no bound.
         gradient_clip_algorithm: ``norm`` (default) or ``value``.
         engine: ``kernel`` (compiled, on the CPU), ``textbook`` (the formulas of `nets/`, one update per step), or
             ``auto``: the kernel if it can train the run.

@@ -55,16 +55,16 @@ class Epochs:
 
     @property
     def updates_limit(self) -> int | None:
-        """The maximum number of updates; None for no limit."""
+        """Return the maximum number of updates, or None for no limit."""
         return None if self.updates == -1 else self.updates
 
     def look(self, at: EpochEnd) -> str:
-        """Why the run ends here, also kept in `reason`; empty if it continues."""
+        """Return why the run ends here, or an empty text if it continues. `reason` keeps the text."""
         self.reason = self.verdict(at) or self.limit(at.epochs, at.updates)
         return self.reason
 
     def limit(self, epochs: int, updates: int) -> str:
-        """Which limit this many epochs and updates have reached; empty if none."""
+        """Return the limit that this number of epochs and updates has reached, or an empty text if there is none."""
         if self.updates != -1 and updates >= self.updates:
             return f"updates: {updates} updates done"
         if self.epochs is not None and epochs >= self.epochs:
@@ -72,7 +72,7 @@ class Epochs:
         return ""
 
     def verdict(self, at: EpochEnd) -> str:
-        """Why the rule itself, without its limits, ends the run here; empty if it does not."""
+        """Return why the rule itself, without its limits, ends the run here, or an empty text if it does not."""
         return ""
 
     def state_dict(self) -> dict[str, Any]:

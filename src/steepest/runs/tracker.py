@@ -88,7 +88,10 @@ class Tracker:
             instrument.begin(self.view)
 
     def updates_ahead(self) -> int:
-        """The number of updates that can run before an instrument needs a single one; 0 if one needs the next."""
+        """Return the number of updates that can run in one step before an instrument must observe a single update.
+
+        It is 0 if an instrument must observe the next update.
+        """
         return min((i.next_look(self.view.updates) for i in self.instruments.values()), default=NEVER)
 
     def updates_left(self) -> int:
@@ -149,9 +152,9 @@ class Tracker:
         return {key: value for i in self.instruments.values() for key, value in i.result().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """The state that lets a resumed run report the same as an uninterrupted one: plain data and tensors."""
+        """Return the state, as plain data and tensors. A resumed run needs it to report the same results."""
         view, gradients = self.view, {}
-        if view.updates % view.batches:  # the end of the epoch may need the last update's gradients
+        if view.updates % view.batches:  # within an epoch, whose end may need the last update's gradients
             named = view.network.named_parameters()
             gradients = {name: p.grad.detach().clone() for name, p in named if p.grad is not None}
         return {
@@ -166,7 +169,7 @@ class Tracker:
             "rule": self.rule.state_dict(),
             "reason": self.reason,
             "instruments": {name: i.state_dict() for name, i in self.instruments.items()},
-            "events": 0 if view.sink is None else view.sink.path.stat().st_size,  # bytes of the event file
+            "events": 0 if view.sink is None else view.sink.path.stat().st_size,  # size of the event file in bytes
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
-"""Which classes a config may name, and where: it cannot import or call anything else. No torch at import.
+"""Checks that a config names only approved classes, so that it cannot import or call anything else.
 
-Two places call what a config names: a run (`runs/config.py`), and Hydra itself, which builds the callbacks, the sweeper
-and the launcher of its `hydra` node as soon as it has composed a config. `guard_hydra` guards the second place.
+Classes in a config are built by a run (`runs/config.py`) and by Hydra, which builds the callbacks, the sweeper and the
+launcher of its `hydra` node as soon as it has composed a config. `guard_hydra` adds the check to Hydra. Importing this
+module does not import torch.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ CALLED_BY_HYDRA = ("callbacks", "sweeper", "launcher")
 
 
 def locate(path: str, place: str, trusted: Sequence[str] = ()) -> Callable[..., Any]:
-    """The class that a `_target_` names.
+    """Import the class that a `_target_` names, if it is approved.
 
-    Nothing is imported before its path is approved. What a trusted package has at this path must also be defined in a
-    trusted package: `mine.os.system` has the right prefix, but is not part of `mine`.
+    The path is checked before the import. A class or function of a trusted package must also be defined in a trusted
+    package: `mine.os.system` has the right prefix, but is not part of `mine`.
 
     Args:
         path: the `_target_`.
-        place: where it stands, as in `approved.CLASSES`.
-        trusted: packages whose classes and functions may stand anywhere.
+        place: its place in the config, as in `approved.CLASSES`.
+        trusted: packages whose classes and functions are approved for every place.
 
     Raises:
-        ValueError: naming the path and what is approved.
+        ValueError: with the path and the approved classes.
     """
     listed, by_trust = approved(place), _below(path, trusted)
     allowed = f"approved are {', '.join(sorted(listed))}; " if listed else ""
@@ -60,7 +61,7 @@ def locate(path: str, place: str, trusted: Sequence[str] = ()) -> Callable[..., 
 
 
 def guard_hydra() -> None:
-    """Make Hydra check each file that it reads in this process, and each config before it builds anything from it."""
+    """Make Hydra check each config file that it reads in this process, and each config before it builds objects."""
     check_every_config(check_file, check_hydra)
 
 
@@ -68,7 +69,7 @@ def check_hydra(config: DictConfig) -> None:
     """Check the targets in a composed config's `hydra` node.
 
     Raises:
-        ValueError: listing every target that is not approved.
+        ValueError: with every target that is not approved.
     """
     faults = Faults("config")
     trusted = _trusted(config)
@@ -82,8 +83,8 @@ def check_hydra(config: DictConfig) -> None:
 
 
 def _place(where: str) -> str:
-    """The place in `approved.CLASSES` of a key in the `hydra` node; the key itself for other keys."""
-    if where.startswith("hydra.sweeper.pruner."):  # a pruner may wrap another
+    """Return the place in `approved.CLASSES` for a key of the `hydra` node, or the key itself if it has none."""
+    if where.startswith("hydra.sweeper.pruner."):  # a pruner may contain another pruner
         return "hydra.sweeper.pruner"
     return "hydra.callbacks" if where.startswith("hydra.callbacks.") and where.count(".") == 2 else where
 
@@ -113,7 +114,7 @@ def _targets(node: Any, where: str) -> Iterator[tuple[str, str]]:
 
 @cache  # an unknown path is slow to look up
 def _imported(path: str) -> Any:
-    """The object at a dotted path; None if it does not exist."""
+    """Return the object at a dotted path, or None if it does not exist."""
     if path in (plugins := Plugins.instance().class_name_to_class):
         return plugins[path]
     parts = path.split(".")
@@ -132,5 +133,5 @@ def _imported(path: str) -> Any:
 
 
 def _below(path: str, packages: Sequence[str]) -> bool:
-    """Whether a dotted path is below one of these packages."""
+    """Return whether a dotted path is below one of these packages."""
     return any(path.startswith(f"{package}.") for package in packages)

@@ -1,8 +1,9 @@
-"""What a config file from elsewhere may set. It cannot trust itself, and few keys of its `hydra` node are allowed.
+"""Limits the keys that a config file may set if it is not part of this program.
 
-The program's own files (`conf.is_own`) and the command line may set anything. Every other file passes `check_file` when
-Hydra reads it: an experiment, a file of ``--config-dir``, a primary config. The overrides in a sweep's sweep.json pass
-`refused_overrides`. No torch.
+The program's config files (`conf.is_own`) and the command line may set every key. Hydra calls `check_file` for every
+other file that it reads: an experiment, a file of ``--config-dir``, a primary config. Such a file cannot set `trust`,
+and may set only a few keys of the `hydra` node. `refused_overrides` checks the overrides in a sweep's sweep.json. This
+module does not import torch.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def _number(value: Any) -> bool:
 
 
 def _word(value: Any) -> bool:
-    """Whether a value is null, a number, or a text that names neither a folder nor another value."""
+    """Return whether a value is null, a number, or a text without folders and references to other values."""
     return _number(value) or (isinstance(value, str) and re.fullmatch(r"[\w.-]*", value) is not None)
 
 
@@ -40,7 +41,7 @@ def _mode(value: Any) -> bool:
 
 
 def _subfolder(value: Any) -> bool:
-    """A job's folder may use values of its config; the sweep checks that it is below the sweep's folder."""
+    """Return whether a value is a text. It may refer to other values; the sweep checks the folder that results."""
     return isinstance(value, str | int) and "${" not in re.sub(r"\$\{(hydra:)?[\w.]+\}", "", str(value))
 
 
@@ -49,10 +50,10 @@ def _separator(value: Any) -> bool:
 
 
 def _defaults(value: Any) -> bool:
-    return isinstance(value, list)  # Hydra reads the files in it, and each is checked
+    return isinstance(value, list)  # Hydra reads these files, and each of them is checked
 
 
-# The keys of the `hydra` node that a file may set -> whether it may set them to a value. `*` is any one key.
+# Keys of the `hydra` node that a file may set -> a function that checks the value. `*` stands for any key.
 ALLOWED: dict[str, Rule] = {
     "defaults": _defaults,
     "mode": _mode,
@@ -79,22 +80,22 @@ ALLOWED: dict[str, Rule] = {
     "sweeper.sampler.*": _word,
     "sweeper.pruner.*": _word,
 }  # fmt: skip
-BY_COMMAND = ("trust", "resume")  # keys of the config that only the command line and the program's own files set
-OF_SWEEP = ("on_error", "dry_run")  # the keys of `sweep` that a file may set; the tuner sets the others
+BY_COMMAND = ("trust", "resume")  # keys that only the command line and the program's config files may set
+OF_SWEEP = ("on_error", "dry_run")  # keys of `sweep` that a file may set; the tuner sets the others
 PLACED = re.compile(r"(_global_\.)?hydra(\.|$)")
 
 
 def check_file(file: Path | None, config: Any, natural: bool, trusted: Sequence[str]) -> None:
-    """Check what a file adds to the config.
+    """Check the keys that a file adds to the config.
 
     Args:
-        file: None for configs that are not files.
-        config: what the file adds, at its place in the config.
-        natural: whether the file's group decides this place: another file could put a harmless one somewhere else.
+        file: the file, or None if the config is not from a file.
+        config: the content of the file at its place in the config.
+        natural: whether this is the usual place of the file's group. Another file could move it to a harmful place.
         trusted: packages that the command line trusts.
 
     Raises:
-        ValueError: naming every key that the file may not set.
+        ValueError: with every key that the file may not set.
     """
     if not isinstance(config, Mapping) or (natural and (file is None or is_own(file))):
         return
@@ -107,7 +108,7 @@ def check_file(file: Path | None, config: Any, natural: bool, trusted: Sequence[
 
 
 def refused_keys(config: Mapping[Any, Any], trusted: Sequence[str] = ()) -> Iterator[str]:
-    """Yield the keys of a config, as plain data with interpolations unresolved, that a file may not set."""
+    """Yield the keys that a file may not set. The config is plain data with unresolved interpolations."""
     for key in BY_COMMAND:
         if config.get(key) not in (None, []):
             yield key
@@ -139,10 +140,10 @@ def _refused_in_hydra(node: Any, at: tuple[str, ...], trusted: Sequence[str]) ->
 
 
 def refused_overrides(overrides: Iterable[str], *, sweep: bool = False) -> list[str]:
-    """The overrides that a file may not give.
+    """Return the overrides that a file may not set.
 
     Args:
-        overrides: in Hydra's grammar.
+        overrides: the overrides in Hydra's grammar.
         sweep: whether they are the values of a sweep.
     """
     return [text for text in overrides if _is_refused(text, sweep)]
@@ -153,7 +154,7 @@ def _is_refused(text: str, sweep: bool) -> bool:
         override = OverridesParser.create().parse_override(text)
     except HydraException:
         return True
-    if text.startswith("-"):  # an option of the program
+    if text.startswith("-"):  # a command-line option
         return True
     key, top = override.key_or_group, re.split(r"[./]", override.key_or_group)[0]
     if "${" in text and sweep:
@@ -167,7 +168,7 @@ def _is_refused(text: str, sweep: bool) -> bool:
 
 def _is_refused_in_hydra(override: Override) -> bool:
     key, value = override.key_or_group, override.value()
-    if "/" in key:  # a choice of files
+    if "/" in key:  # a choice in a config group
         return not isinstance(value, str) or override.is_delete()
     config: dict[str, Any] = {"hydra": value}
     for part in reversed(key.split(".")[1:]):

@@ -2,7 +2,7 @@
 
 Hydra takes 0.1 to 0.2 seconds to compose a config, and the jobs of a sweep mostly differ in a few numbers. So the
 config is composed once for all jobs that choose the same files and set the same keys. It gets marks where the jobs'
-own values go, and each job's values replace the marks. No torch.
+own values go, and each job's values replace the marks. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class Planned:
 
 
 class Preview(NamedTuple):
-    """What the sweep's record needs to know about a job before any job starts.
+    """The facts about a job that the sweep's record needs before any job starts.
 
     Attributes:
-        sweep: the sweep's folder, as this job's config has it.
+        sweep: the sweep's folder in this job's config.
         subfolder: the job's folder, below the sweep's.
         plain: the job's resolved config, without the groups that cannot be resolved.
     """
@@ -73,7 +73,7 @@ class Preview(NamedTuple):
 
     @property
     def trainer(self) -> dict[str, Any]:
-        """The job's trainer node; empty if there is none."""
+        """Return the job's trainer node, or an empty dict if there is none."""
         found = self.plain.get("trainer")
         return found if isinstance(found, dict) else {}
 
@@ -186,7 +186,7 @@ class Composer:
         return [*parsed.leaves.values(), number, str(number), self._dirname(found.composed, task), *task]
 
     def plan(self, overrides: Sequence[str], number: int) -> Planned | None:
-        """What Hydra would write for a job before it starts; None if only Hydra can resolve the config."""
+        """Return the files that Hydra would write before a job, or None if only Hydra can resolve the config."""
         marked = self.structure(overrides)[0].marked
         if marked is None:
             return None
@@ -279,7 +279,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def _marked(composed: DictConfig, leaves: dict[str, Any]) -> Marked | None:
-    """Put marks where values go; None if the first job's values in place of the marks do not restore its config."""
+    """Put marks where values go. Returns None if replacing them by the first job's values does not give its config."""
     marks, config = map(MARKED.format, count()), deepcopy(composed)
     task = _without_hydra(config)
     OmegaConf.set_struct(task, False)
@@ -303,7 +303,7 @@ def _marked(composed: DictConfig, leaves: dict[str, Any]) -> Marked | None:
         marked_folders = [str(task.hydra.sweep.dir), str(task.hydra.sweep.subdir)]
     except OmegaConfBaseException:
         return None
-    if "oc.env" in asked:  # the records keep the names of environment variables, not their values
+    if "oc.env" in asked:  # records contain the names of environment variables, not their values
         return None
     hydra["runtime"]["output_dir"] = next(marks)
     marked = Marked(

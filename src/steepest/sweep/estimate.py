@@ -61,7 +61,7 @@ def describe(
             del alone_config["hydra"]
         imported = time.process_time()
         tame_lightning()
-        for name in ("lightning.pytorch", "lightning.fabric"):  # the sweep's log is the screen
+        for name in ("lightning.pytorch", "lightning.fabric"):  # a sweep prints its log on the screen
             logging.getLogger(name).setLevel(logging.WARNING)
         import steepest.lightning.run  # noqa: F401  # as the jobs do
 

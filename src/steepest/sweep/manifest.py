@@ -1,4 +1,6 @@
-"""sweep.json: a sweep's command and the state of each of its jobs, on disk before the first job starts. No torch.
+"""Writes and reads sweep.json: a sweep's command and the state of each job. It exists before the first job starts.
+
+This module does not import torch.
 
 Each job's process writes the job's records: job.json when it starts, run.json and metrics.json when it ends. The
 manifest collects them, so a sweep whose process was killed can still be read and continued.
@@ -33,7 +35,7 @@ class JobState:
         id: a hash of the overrides: equal overrides have equal ids.
         overrides: the job's, without Hydra's.
         status: waiting, running, finished or failed.
-        folder: the job's folder, below the sweep's; None if it is not known yet.
+        folder: the job's folder, below the sweep's, or None if it is not known yet.
         objective: the score of a finished job.
         error: why a failed job failed.
     """
@@ -55,10 +57,11 @@ class Manifest:
 
     Attributes:
         folder: the sweep's folder.
-        command: how the sweep was started: program, working directory, and the overrides of the task and of Hydra.
+        command: the command that started the sweep: program, working directory, and the overrides for the task and
+            for Hydra.
         objective: the score that ranks its jobs.
-        config: the config without the varied values; a resumed sweep must have the same one.
-        jobs: by id.
+        config: the config without the varied values. A resumed sweep must have the same one.
+        jobs: id -> state of the job.
     """
 
     folder: Path
@@ -75,7 +78,7 @@ class Manifest:
         """Read the manifest in a sweep's folder.
 
         Raises:
-            ValueError: if the folder has no readable sweep.json, or leads out of itself.
+            ValueError: if the folder has no readable sweep.json, or has a link that points outside it.
         """
         path = folder / NAME
         if not path.exists():
@@ -98,13 +101,13 @@ class Manifest:
         return manifest
 
     def again(self, typed: Sequence[str]) -> list[str]:
-        """The overrides that start the sweep again.
+        """Return the overrides that start the sweep again.
 
         Args:
-            typed: the overrides of the sweep's command that only the user may give, as the user types them now.
+            typed: the user's overrides on the current command line. sweep.json may not set these by itself.
 
         Raises:
-            ValueError: if sweep.json has more of them, or if the sweep was started in another folder.
+            ValueError: if sweep.json has overrides that the user must type, or was written in another folder.
         """
         path, recorded = self.folder / NAME, []
         for key in ("task", "hydra"):
@@ -118,11 +121,13 @@ class Manifest:
             raise ValueError(f"the sweep was not started with {', '.join(more)}: to continue it, {command}")
         if any(override not in typed for override in refused_overrides(recorded)):
             raise ValueError(
-                f"{path} has overrides that a file must not give for you. If you want them, type them: {command}"
+                f"{path} has overrides that a file must not set for you. If you want them, type them: {command}"
             )
         started = Path(str(self.command.get("folder")))
         if started.is_dir() and not started.samefile(Path.cwd()):
-            raise ValueError(f"the sweep was started in {started}, where its paths begin: run this command there")
+            raise ValueError(
+                f"the sweep was started in {started}: run this command there, because its paths are relative"
+            )
         return recorded
 
     def write(self) -> None:
@@ -137,7 +142,7 @@ class Manifest:
         Args:
             overrides: each job's overrides.
             first: the number of the first job; new jobs are numbered from there.
-            subdir: the pattern of the jobs' folders, where ``{}`` stands for the number; None if not known yet.
+            subdir: the pattern of the jobs' folders, where ``{}`` stands for the number, or None if not known yet.
         """
         states: list[JobState] = []
         for number, job_overrides in enumerate(overrides, start=first):
@@ -211,7 +216,7 @@ def of_task(overrides: Iterable[str]) -> list[str]:
 
 
 def remove_attempt(sweep: Path, job: JobState) -> None:
-    """Remove the folder of a job's earlier attempt, which `begin_job` marked as this job's."""
+    """Remove the folder of a job's earlier attempt. `begin_job` wrote the job's id into this folder."""
     folder = sweep / str(job.folder)
     start, problem = read_record(folder / "job.json")
     if problem or (start and start.get("overrides") == job.overrides):

@@ -1,4 +1,7 @@
-"""Marks that stand for values: `compose.py` composes a config once and fills in each job's values. No torch."""
+"""Placeholders for the varied values, so that `compose.py` composes a config only once for all jobs.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ Scalar = str | int | float | bool | None
 
 
 def filled(marked: Any, values: Sequence[Scalar]) -> Any:
-    """A copy of plain data with values in place of the marks."""
+    """Return a copy of plain data in which the marks are replaced by values."""
     if isinstance(marked, dict):
         return {key: filled(value, values) for key, value in marked.items()}
     if isinstance(marked, list):
@@ -29,17 +32,17 @@ def filled(marked: Any, values: Sequence[Scalar]) -> Any:
 
 
 def filled_text(marked: str, values: Sequence[Scalar], written: Callable[[Scalar], str]) -> str:
-    """A text with values, formatted by `written`, in place of the marks."""
+    """Return a text in which the marks are replaced by values, formatted by `written`."""
     return MARK.sub(lambda mark: written(values[int(mark[1])]), marked)
 
 
 @lru_cache(maxsize=65536, typed=True)  # 1, 1.0 and True are equal but written differently
 def asked_scalar(value: Scalar) -> str:
-    """A value as Hydra writes it."""
+    """Format a value as Hydra does."""
     return OmegaConf.to_yaml(OmegaConf.create({"k": value}))[3:-1]
 
 
 @lru_cache(maxsize=65536, typed=True)
 def plain_scalar(value: Scalar) -> str:
-    """A value as `yaml.safe_dump` writes it."""
+    """Format a value as `yaml.safe_dump` does."""
     return yaml.safe_dump({"k": value}, sort_keys=False)[3:-1]

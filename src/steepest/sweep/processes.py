@@ -1,4 +1,6 @@
-"""Runs each job of a sweep as a separate `python train.py` process, several at a time. No torch.
+"""Runs each job of a sweep as a separate `python train.py` process, several at a time.
+
+This module does not import torch.
 
 Each job is a single run in a given folder. It may start more processes (DDP), crash or hang without affecting any other
 job.

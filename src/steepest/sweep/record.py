@@ -1,7 +1,7 @@
-"""A sweep's record: sweep.json, results.csv and a table with the winner on top.
+"""Writes a sweep's sweep.json and results.csv, and prints a table with the winner on top.
 
-It is a Hydra callback that reads the folders of the jobs, so it works with any sweeper and launcher. No torch at
-import.
+The record is a Hydra callback that reads the folders of the jobs, so it works with any sweeper and launcher. Importing
+this module does not import torch.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SweepRecord(Callback):
     """Keeps sweep.json and results.csv up to date, from before the first job starts until the last one ends.
 
     Attributes:
-        manifest: the manifest of the sweep that this process runs; None in the process of a job.
+        manifest: the manifest of the sweep that this process runs, or None in the process of a job.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class SweepRecord(Callback):
         elif (folder / NAME).exists():
             again = resume_sweep_command(folder, [*command["task"], *command["hydra"]])
             raise ValueError(
-                f"{folder} already holds a sweep: continue it with {again}, or choose another hydra.sweep.dir"
+                f"{folder} already contains a sweep: continue it with {again}, or choose another hydra.sweep.dir"
             )
         else:
             self.manifest = Manifest(absolute, command, str(config.objective), plain, started=now())
@@ -313,7 +313,10 @@ def is_sweep(config: DictConfig) -> bool:
 
 
 def same_days(config: DictConfig) -> str | None:
-    """The override that a sweep over `data.window` needs to score all its jobs on the same days, if it lacks it."""
+    """Return the override that makes a sweep over `data.window` score all jobs on the same days.
+
+    Returns None if the sweep does not need it, or already has it.
+    """
     params = OmegaConf.select(config, "hydra.sweeper.params") or {}
     texts = [*(f"{key}={value}" for key, value in params.items()), *_typed(config, "task")]
     parsed = [*OverridesParser.create().parse_overrides(texts)]

@@ -1,6 +1,6 @@
-"""Checks of all jobs of a sweep before the first one starts. No torch.
+"""Checks all jobs of a sweep before the first one starts. This module does not import torch.
 
-Each check collects every offending job and raises one `ValueError`.
+Each check collects every invalid job and raises one `ValueError`.
 """
 
 from __future__ import annotations

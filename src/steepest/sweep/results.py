@@ -1,4 +1,6 @@
-"""A sweep's results: one row per job, the varied keys, the ranking, and settings over their seeds. No torch.
+"""Collects a sweep's results: one row per job, the varied keys, the ranking, and the statistics over seeds.
+
+This module does not import torch.
 
 Only the objective, a score of the validation part, ranks the jobs. Scores of the test part are only shown.
 """
@@ -95,7 +97,7 @@ def again(row: Row, command: dict[str, Any]) -> str:
 
 
 def legible(override: str) -> str:
-    """An override without Hydra's backslashes before single spaces between words, which it reads the same without."""
+    """Remove Hydra's optional backslashes before single spaces between words of an override."""
     return re.sub(r"(?<=\w)\\ (?=\w)", " ", override)
 
 
@@ -115,7 +117,7 @@ def value(row: Row, key: str) -> str:
 
 @lru_cache(maxsize=65536)
 def number(text: str) -> float | None:
-    """A typed number, or the only number in a list; None for other values and for text that Hydra cannot parse."""
+    """Parse a typed number, or a list with one number. Returns None for other values and for invalid syntax."""
     try:
         typed = OverridesParser.create().parse_override(f"key={text}").value()
     except HydraException:
@@ -150,7 +152,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
-    """The spread of the finite values; None if there are none."""
+    """Return the spread of the finite values, or None if there are none."""
     known = [v for v in values if v is not None and math.isfinite(v)]
     return Spread(fmean(known), stdev(known) if len(known) > 1 else None, len(known)) if known else None
 
@@ -163,7 +165,7 @@ class Setting:
         asked: the values of the other varied keys.
         rows: the rows of the jobs, the best first.
         finished: the rows that have an objective.
-        objective: the spread of the objective over these; None if there are none.
+        objective: the spread of the objective over these, or None if there are none.
     """
 
     asked: dict[str, str]
@@ -210,12 +212,12 @@ class Results:
         return [value(row, key) for row in self.rows]
 
     def score(self, row: Row) -> float | None:
-        """The objective of a finished job; None for other jobs, and if it is not finite."""
+        """Return the objective of a finished job, or None if the job is not finished or the value is not finite."""
         found = row["objective"]
         return found if row["status"] == "finished" and found is not None and math.isfinite(found) else None
 
     def worse(self, score: float | None) -> float:
-        """A sort key that is larger for a worse objective, and largest without one."""
+        """Return a sort key that is larger for a worse objective, and largest without an objective."""
         return math.inf if score is None else -score if self.higher else score
 
     @cached_property
@@ -225,7 +227,7 @@ class Results:
 
     @property
     def best(self) -> Row | None:
-        """The winner; None if no job has an objective."""
+        """Return the winner, or None if no job has an objective."""
         return self.ranked[0] if self.ranked and self.score(self.ranked[0]) is not None else None
 
     @cached_property

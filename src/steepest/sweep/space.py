@@ -1,4 +1,7 @@
-"""The search space of a tuned sweep: Hydra's override syntax to Optuna's distributions and back. No torch."""
+"""Converts the search space of a tuned sweep between Hydra's override syntax and Optuna's distributions.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens and checks the Optuna study of a sweep, and summarizes it. No torch."""
+"""Opens, checks and summarises the Optuna study of a sweep. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SWEEP, PLACE, OBJECTIVE = "sweep", "place", "objective"  # attributes: of a trial, its sweep and place in it; of a study
 
 
-# What the state of Optuna's CMA-ES sampler consists of. Optuna keeps it in the study as a pickle.
+# Classes and functions in the state of Optuna's CMA-ES sampler, which Optuna stores in the study as a pickle.
 STATE = {
     ("cmaes._cma", "CMA"),
     *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
@@ -28,11 +28,13 @@ STATE = {
 
 
 class _StateUnpickler(pickle.Unpickler):
-    """Loads a state of CMA-ES, and calls nothing else: a study may come from elsewhere."""
+    """Loads only the state of a CMA-ES sampler, because a study from another person could contain a harmful pickle."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in STATE:
-            raise ValueError(f"the study holds a pickle that names {module}.{name}, which is no state of CMA-ES")
+            raise ValueError(
+                f"the study contains a pickle that names {module}.{name}, which is not part of a CMA-ES state"
+            )
         return super().find_class(module, name)
 
 

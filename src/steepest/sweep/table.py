@@ -1,4 +1,7 @@
-"""The table printed at the end of a sweep: the best objective on top; over seeds, a row per setting. No torch."""
+"""Prints the table at the end of a sweep, with the best objective on top. If the seed varies, a row is a setting.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from steepest.evaluate.terminal import terminal
 from steepest.sweep.results import Results, Row, Setting, again, heading, shown, value
 
 MAX_ROWS, MAX_UNFINISHED = 20, 8  # maximum number of rows, and of unfinished jobs with a reason
-UNBROKEN = 14  # maximum length of a typed value that is never wrapped
+UNBROKEN = 14  # maximum length of a value that is never wrapped
 
 
 def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str, Any] | None = None) -> None:
@@ -29,7 +32,7 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
     over_seeds = results.over_seeds and bool(results.keys)
     table = _settings(results) if over_seeds else _jobs(results)
     if console.measure(table, options=console.options.update(max_width=10_000)).maximum > console.width:
-        for column in table.columns:  # wrap headings at dots, but break no number and no short word
+        for column in table.columns:  # wrap headings at dots, but do not break numbers and short words
             column.header = str(column.header).replace(".", ".\n").replace(" ", "\n")
             words = [word for text in (column.header, *column.cells) for word in str(text).split()]
             longest = max(map(len, words), default=0)

@@ -1,7 +1,9 @@
 """A sweep whose jobs Optuna proposes. It asks a study for trials in batches, runs them as jobs, and tells the results.
 
 A proposal depends only on the seed, the trials told so far and the trial's place in the sweep, not on the state of a
-process. So a killed sweep that is resumed makes the same proposals as an uninterrupted one. No torch.
+process. So a killed sweep that is resumed makes the same proposals as an uninterrupted one.
+
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -304,7 +306,7 @@ def batch_for(launcher: DictConfig) -> int:
 
 
 def _runs(jobs: Sequence[PendingTrial]) -> list[list[PendingTrial]]:
-    """Split jobs into runs of consecutive numbers: a launcher numbers its jobs from the first one on."""
+    """Split jobs into groups of consecutive numbers, because a launcher gives its jobs consecutive numbers."""
     runs: list[list[PendingTrial]] = []
     for pending in jobs:
         if runs and runs[-1][-1].job + 1 == pending.job:

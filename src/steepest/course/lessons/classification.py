@@ -1,4 +1,4 @@
-"""Classes instead of numbers: rings that a net separates and a line does not; and tomorrow's direction."""
+"""Predicts classes: two rings that a net separates and a line does not, and the direction of tomorrow's price."""
 
 from __future__ import annotations
 

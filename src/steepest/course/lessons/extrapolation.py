@@ -1,4 +1,4 @@
-"""A net trained on price levels fails above its training prices; the same net trained on differences does not."""
+"""A net trained on price levels fails above its training prices. The same net trained on differences does not."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from steepest.observe.figures import BLACK, BLUE, GREEN, RED, finish
 
 COLOURS = {"local minimum": RED, "saddle": BLACK, "plateau": BLUE, "not there yet": "#999999"}
 MUCH = 2.0  # a local minimum with more than this times the best start's loss is a bad one
-SAME = 1e-6  # tolerance of eigenvalues, relative to the largest, and of the line's ends
+SAME = 1e-6  # tolerance of eigenvalues, relative to the largest, and of the final parameters of the line
 
 
 def teach(folder: Path) -> Finding:

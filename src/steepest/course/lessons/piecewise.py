@@ -80,9 +80,9 @@ def teach(folder: Path) -> Finding:
 
 
 def _pieces(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
-    """x (M,), the fit (M,), its pieces (M, H) and the constant in the data's units, and the largest difference.
+    """Return x (M,), the fit (M,), its pieces (M, H) and the constant in the data's units, and the largest difference.
 
-    The gap is the difference between the fit and the constant plus all pieces.
+    This is the difference between the fit and the sum of the constant and all pieces.
     """
     windows, network = run.windows, run.predictor().network
     mean, scale = float(windows.mean_S[0]), float(windows.scale_S[0])

@@ -1,4 +1,4 @@
-"""Gradient descent that starts on a saddle stays there; a step along the negative eigenvector leads out."""
+"""Gradient descent that starts on a saddle does not move. A step along the negative eigenvector leaves the saddle."""
 
 from __future__ import annotations
 

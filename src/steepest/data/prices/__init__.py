@@ -1,5 +1,6 @@
-"""A price file -> a checked frame: bytes, text, columns of text, dates and numbers, roles, checks. No tensors.
+"""Reads a price file into a checked frame. Nothing here uses tensors.
 
-`content.py` opens a file within limits, `table.py` splits it into columns of text, `dates.py` and `numbers.py` read a
-column by elimination, `roles.py` decides which column is which, and `checks.py` sorts the rows and finds the faults.
+`content.py` opens a file and limits its memory, and `table.py` splits it into text columns. `dates.py` and
+`numbers.py` find a column's format by elimination. `roles.py` finds the date, series and price columns. `checks.py`
+sorts the rows and finds the faults.
 """

@@ -1,4 +1,4 @@
-"""What was read from a file, in words and as plain data for a run's record."""
+"""Describes what was read from a file: as sentences, and as plain data for a run's record."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str],
 
 
 def sentences(recognised: Mapping[str, Any]) -> list[str]:
-    """What was taken, and what a reader of the scores must know: changed rows and suspicious prices."""
+    """Return sentences about the columns used, the changed rows and the suspicious prices."""
     notes = recognised["notes"]
     more = [f"and {len(notes) - 5} more notes in run.json"] if len(notes) > 5 else []
     return [f"Data: {sentence(recognised)}.", *(f"Data: {note}." for note in [*notes[:5], *more])]
 
 
 def sentence(recognised: Mapping[str, Any]) -> str:
-    """What was taken, as in ``price: 'Close/Last', 70 days, 2023-01-02 to 2023-04-07``."""
+    """Return a summary such as ``price: 'Close/Last', 70 days, 2023-01-02 to 2023-04-07``."""
     low, high = recognised["days"]
     value = recognised["value"]
     price = f"price: '{value}'" if isinstance(value, str) else f"prices: {shortened(', '.join(value), 100)}"

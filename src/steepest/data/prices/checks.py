@@ -1,4 +1,4 @@
-"""Rows of one series -> sorted rows without gaps, with an account of what was changed, and warnings about glitches.
+"""Sorts and checks the rows of each series, fills or drops gaps, and warns about suspicious prices.
 
 Shapes: T rows of one series; F columns, the price first.
 """
@@ -18,12 +18,12 @@ from steepest.data.prices.roles import Roles
 
 log = logging.getLogger(__name__)
 
-SHOWN = 5  # series or warnings of one kind in a message
-OFFERED = 0.2  # a share of rows from which on dropping them is not offered
-SHARE = 0.05  # a share of dropped rows that the summary repeats
-JUMP = 3.0  # a daily factor that is reported
-UNDONE = 1.5  # a daily factor that is reported if the next day undoes it
-STALE = 10  # equal prices in sequence that are reported
+SHOWN = 5  # maximum number of series or warnings of one kind in a message
+OFFERED = 0.2  # messages suggest dropping rows only below this share of bad rows
+SHARE = 0.05  # the summary gives the share of dropped rows above this value
+JUMP = 3.0  # a price change by this factor in one day is reported
+UNDONE = 1.5  # a price change by this factor is reported if the next day reverses it
+STALE = 10  # this number of equal prices in sequence is reported
 KINDS = ("", "missing", "infinite", "text")
 
 
@@ -36,8 +36,8 @@ class Rows:
         label: the price column, for messages.
         row_T: the number of each row in the file, from 1.
         wall_T, order_T: the dates, and integers that order them.
-        value_TF, kind_TF: numbers, and what each is (`numbers.Numbers`).
-        filled_T: whether a price was filled from the day before.
+        value_TF, kind_TF: the numbers, and the kind of each, as in `numbers.Numbers`.
+        filled_T: whether a price was filled from the previous day.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Rows:
     filled_T: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     def take(self, index: np.ndarray) -> Rows:
-        """These rows only, in this order."""
+        """Return the rows with these indices, in this order."""
         filled_T = self.filled_T[index] if len(self.filled_T) else self.filled_T
         return Rows(
             self.name, self.label, self.row_T[index], self.wall_T[index], self.order_T[index], self.value_TF[index],
@@ -61,17 +61,17 @@ class Rows:
         return len(self.row_T)
 
     def day(self, index: int) -> str:
-        """A date, for messages."""
+        """Return the date of a row for messages."""
         return day(self.wall_T[index])
 
 
 def day(moment: np.datetime64) -> str:
-    """A date, with the time if it is not midnight."""
+    """Format a date. The time is included if it is not midnight."""
     return str(pd.Timestamp(moment)).removesuffix(" 00:00:00")
 
 
 def sort_rows(rows: Rows, where: str, notes: list[str]) -> Rows:
-    """The rows in time. Rows without a date are left out."""
+    """Sort the rows by time. Rows without a date are left out."""
     dated = ~np.isnat(rows.wall_T)
     if not dated.all():
         rows = rows.take(np.flatnonzero(dated))
@@ -89,7 +89,7 @@ def sort_rows(rows: Rows, where: str, notes: list[str]) -> Rows:
 
 
 def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes: list[str], long: bool) -> Rows:
-    """One row for each date."""
+    """Keep one row per date as `duplicates` says, or add a fault."""
     same = np.diff(rows.order_T) == 0
     if not same.any():
         return rows
@@ -110,14 +110,14 @@ def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes
 
 
 def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str]) -> Rows:
-    """Apply `missing` to rows that have an entry which is not a number, forward in time only."""
+    """Drop or fill the rows whose entries are not all numbers. A fill uses only earlier rows."""
     bad_T = (rows.kind_TF != 0).any(axis=1)
     if not bad_T.any():
         return rows
     at = np.flatnonzero(bad_T)
     span = f"{rows.day(at[0])}" + (f" to {rows.day(at[-1])}" if len(at) > 1 else "")
     if missing == "error":
-        return rows  # reported by `report_missing`
+        return rows  # `_missing_faults` reports them
     if missing == "forward_fill":
         filled = pd.DataFrame(np.where(rows.kind_TF != 0, np.nan, rows.value_TF)).ffill().to_numpy()
         if np.isnan(filled[0]).any():
@@ -125,7 +125,7 @@ def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str])
                 f"{rows.name}: row {rows.row_T[0]} has missing values and no earlier row to fill from: use "
                 "data.missing=drop"
             )
-        notes.append(f"{rows.label}: data.missing=forward_fill repeated the day before in {len(at)} rows, {span}")
+        notes.append(f"{rows.label}: data.missing=forward_fill repeated the previous price in {len(at)} rows, {span}")
         return Rows(
             rows.name, rows.label, rows.row_T, rows.wall_T, rows.order_T, filled, rows.kind_TF, rows.kind_TF[:, 0] != 0
         )
@@ -140,7 +140,7 @@ def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str])
 def describe_bad(
     label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: object, missing: Missing, fixes: tuple[str, ...]
 ) -> str:
-    """A fault about the entries of a column that are not numbers. `entry` is the first of them."""
+    """Describe the entries of a column that are not numbers. `entry` is the first of them."""
     counts = {name: int((kind_T == i).sum()) for i, name in enumerate(KINDS)}
     what = ", ".join(f"{counts[name]} {name}" for name in ("text", "infinite", "missing") if counts[name])
     bad = np.flatnonzero(kind_T)
@@ -157,7 +157,7 @@ def describe_bad(
 
 
 def glitches(rows: Rows) -> list[str]:
-    """Sentences about jumps, zero prices and stale prices of a sorted series."""
+    """Describe the jumps, zero prices and repeated prices of a sorted series."""
     price = rows.value_TF[:, 0]
     found = []
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -185,7 +185,9 @@ def glitches(rows: Rows) -> list[str]:
     runs = np.diff(changes)
     if len(runs) > 1 and runs.max() >= STALE:
         start = changes[int(runs.argmax())]
-        found.append(f"{rows.name}: {runs.max()} equal prices ({price[start]:g}) in sequence from {rows.day(start)} on")
+        found.append(
+            f"{rows.name}: {runs.max()} equal prices ({price[start]:g}) in sequence, starting on {rows.day(start)}"
+        )
     return found
 
 
@@ -198,7 +200,7 @@ def finished(
     notes: list[str],
     where: str,
 ) -> list[Rows]:
-    """The sorted, checked rows of each series."""
+    """Return the sorted, checked rows of each series."""
     if options.missing == "drop":
         for rows in all_rows:
             undated = int(np.isnat(rows.wall_T).sum())
@@ -228,7 +230,7 @@ def finished(
 
 
 def _span(rows: Rows) -> tuple[np.datetime64, np.datetime64]:
-    """The first and the last date with a price."""
+    """Return the first and the last date with a price."""
     present = np.flatnonzero(rows.kind_TF[:, 0] != 1)
     if not len(present):
         return np.datetime64("NaT"), np.datetime64("NaT")
@@ -236,7 +238,7 @@ def _span(rows: Rows) -> tuple[np.datetime64, np.datetime64]:
 
 
 def _without_short(all_rows: list[Rows], notes: list[str]) -> list[Rows]:
-    """The series that start and end like most of them."""
+    """Return the series without those that start later or end earlier than most."""
     spans = [_span(rows) for rows in all_rows]
     first, last = (pd.Series([span[i] for span in spans]).mode() for i in range(2))
     if first.empty:
@@ -253,13 +255,13 @@ def _without_short(all_rows: list[Rows], notes: list[str]) -> list[Rows]:
 
 
 def _trimmed(rows: Rows) -> Rows:
-    """Without the rows before the first price and after the last."""
+    """Return the rows from the first price to the last price."""
     present = np.flatnonzero(rows.kind_TF[:, 0] != 1)
     return rows.take(np.arange(present[0], present[-1] + 1)) if len(present) else rows
 
 
 def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, faults: Faults) -> None:
-    """Faults of prices that are not numbers. Late starters, early ends and many gaps are one fault."""
+    """Add the faults of prices that are not numbers. Late starts, early ends and many gaps make one fault."""
     late, early, gaps = [], [], []
     for rows in all_rows:
         kind_T = rows.kind_TF[:, 0]
@@ -293,7 +295,9 @@ def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, fault
         last = max(_span(r)[1] for r in all_rows if not np.isnat(_span(r)[1]))
         words.append(f"{len(early)} end before {day(last)} ({_named(early)})")
     if late or early:
-        repairs.append("leave them out with data.short=drop, or keep their own days with data.missing=drop")
+        repairs.append(
+            "leave them out with data.short=drop, or use only the days that each series has, with data.missing=drop"
+        )
     if len(gaps) > SHOWN:
         count = sum(int((r.kind_TF[:, 0] != 0).sum()) for r in gaps)
         words.append(f"{len(gaps)} have gaps, {count} rows ({_named(gaps)})")

@@ -1,4 +1,4 @@
-"""The bytes of a file -> text, or a table that already has types. Memory is bounded, whatever the file is.
+"""Reads a file as text, or as a Parquet table. The memory is limited for every file.
 
 This file decompresses and decodes. It does not look for columns.
 """
@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 
 from steepest.data.faults import did_you_mean, shortened
 
-LIMIT = 256 * 2**20  # bytes of text in memory; a larger file is read from disk, if it is not compressed
-LARGE = 64 * 2**20  # bytes of a plain file that is read from disk
-HEAD = 2**18  # bytes that decide what a file is
-ROWS_PER_BYTE = 50  # a Parquet file with more rows per byte than this is refused
+LIMIT = 256 * 2**20  # maximum number of bytes of text in memory
+LARGE = 64 * 2**20  # a plain file with more bytes is read from disk
+HEAD = 2**18  # the file type is found from this number of bytes at its start
+ROWS_PER_BYTE = 50  # a Parquet file with more rows per byte is refused
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zip": "zip", ".xlsx": "zip"}
@@ -48,7 +48,7 @@ class Text:
     Attributes:
         name: the file's name, for messages.
         head: the text, or its first lines if the file is read from disk.
-        path: the file to read from disk; None if `head` is the whole text.
+        path: the file to read from disk, or None if `head` is the whole text.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Text:
 
 
 def open_file(path: Path, encoding: str | None = None) -> Text | pq.ParquetFile:
-    """The text of a file, or the open Parquet file.
+    """Return the text of a file, or the open Parquet file.
 
     Raises:
-        ValueError: if there is no such file, or if it is neither text nor Parquet; the message says what it is.
+        ValueError: if the file does not exist or is neither text nor Parquet. The message names the file type.
     """
     if re.match(r"\w+:/", str(path)):
-        raise ValueError(f"data.path={path}: addresses are not read: download the file and give its path")
+        raise ValueError(f"data.path={path}: web addresses are not supported: download the file and give its path")
     if not path.exists():
         near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")], cutoff=0.75)
         raise ValueError(f"data.path={shortened(path, 200)}: there is no such file{near}")
@@ -115,7 +115,10 @@ def _opened(path: Path, file: IO[bytes], size: int, encoding: str | None) -> Tex
 
 
 def decoded(data: bytes, encoding: str | None) -> str:
-    """Bytes as text with ``\\n`` line ends. Without `encoding`: UTF-8, or UTF-16 if a mark or its zero bytes say so."""
+    """Decode bytes and convert line ends to ``\\n``.
+
+    Without `encoding`, the bytes must be UTF-8, or UTF-16 with a byte-order mark or its typical zero bytes.
+    """
     if encoding is None:
         sample = data[:4096]
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -123,7 +126,7 @@ def decoded(data: bytes, encoding: str | None) -> str:
         elif b"\0" in sample:
             even, odd = sample[::2].count(0), sample[1::2].count(0)
             if min(even, odd) * 4 > max(even, odd):
-                raise ValueError("cannot be read as a table: it holds bytes that are not text")
+                raise ValueError("cannot be read as a table: it contains bytes that are not text")
             encoding = "utf-16-le" if odd > even else "utf-16-be"
     try:
         text = data.decode(encoding or "utf-8-sig")
@@ -131,19 +134,19 @@ def decoded(data: bytes, encoding: str | None) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         shown = data[max(0, error.start - 20) : error.start + 10].decode("cp1252", "replace")
         raise ValueError(
-            f"line {line} is not {encoding or 'UTF-8'}: give data.encoding=cp1252 if {shown!r} reads well, or another "
+            f"line {line} is not {encoding or 'UTF-8'}: give data.encoding=cp1252 if {shown!r} looks right, or another "
             "encoding such as gb18030 or shift_jis"
         ) from None
     text = text.removeprefix("\ufeff")
     if "\0" in text:
-        raise ValueError("cannot be read as a table: it holds bytes that are not text")
+        raise ValueError("cannot be read as a table: it contains bytes that are not text")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text
 
 
 def _decompressed(file: IO[bytes], kind: str) -> bytes:
-    """All bytes of a compressed file, up to `LIMIT`."""
+    """Decompress a file of at most `LIMIT` bytes."""
     opened: IO[bytes]
     try:
         if kind == "zstd":
@@ -160,7 +163,7 @@ def _read_limited(opened: IO[bytes]) -> bytes:
     total = 0
     while part := opened.read(2**22):
         if not parts and part[:4096].count(0) == len(part[:4096]):
-            raise ValueError("cannot be read as a table: it holds zero bytes only")
+            raise ValueError("cannot be read as a table: it contains zero bytes only")
         parts.append(part)
         total += len(part)
         if total > LIMIT:
@@ -183,7 +186,7 @@ def _zipped(path: Path, file: IO[bytes], encoding: str | None) -> Text:
             members = [n for n in names if not n.endswith("/") and not n.startswith("__MACOSX")]
             if len(members) != 1:
                 raise ValueError(
-                    f"the archive holds {len(members)} files {shortened(members[:5], 200)}: extract the one you mean"
+                    f"the archive contains {len(members)} files {shortened(members[:5], 200)}: extract the one you mean"
                 )
             with archive.open(members[0]) as member:
                 return Text(path.name, decoded(_read_limited(member), encoding))
@@ -196,9 +199,9 @@ def _zipped(path: Path, file: IO[bytes], encoding: str | None) -> Text:
 
 
 def _workbook(path: Path) -> str:
-    """The only sheet with contents, as CSV text. Dates are written as ISO."""
+    """Return the only sheet with contents as CSV text, with ISO dates."""
     try:
-        import openpyxl  # the extra may not be installed
+        import openpyxl  # an optional dependency
     except ImportError:
         raise ValueError(
             "an Excel file needs the extra 'excel': pip install -e '.[excel]', or save it as CSV"
@@ -213,7 +216,7 @@ def _workbook(path: Path) -> str:
                 writer.writerow(["" if cell is None else str(cell) for cell in row])
             if out.getvalue().strip(',\n"'):
                 texts[sheet.title] = out.getvalue()
-    except Exception as error:  # openpyxl passes on the errors of XML and of damaged parts
+    except Exception as error:  # openpyxl raises the errors of several libraries for damaged files
         raise ValueError(f"cannot be read as a workbook: {shortened(error, 100)}") from None
     if len(texts) != 1:
         raise ValueError(

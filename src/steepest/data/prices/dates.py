@@ -1,8 +1,9 @@
-"""A column of dates: one format for all entries, found by elimination.
+"""Finds the one date format that fits all entries of a column, by elimination.
 
-A format stays only if every entry fits. If two stay that give different dates, the order of the rows decides if the
-dates are strictly in order in one of them only; otherwise the column is refused with both readings. The written
-wall-clock time is kept; an offset only orders the rows of the hour that autumn repeats.
+A format is a candidate if every entry fits it. If two candidates give different dates, and only one of them gives
+dates in strict order, that one is used. Otherwise the column is refused, and the message shows both readings. Times
+are read as written. A UTC offset is used only to sort the rows of the hour that occurs twice when daylight saving
+time ends.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from steepest.data.prices.formats import FORMATS, MONTH_OF, NO_YEAR, NUMERIC, ma
 
 _EXCEL_ZERO = np.datetime64("1899-12-30", "ns").astype(np.int64)
 FIRST = np.datetime64("1800-01-01")
-ENOUGH = 8  # different dates, from which on their order is evidence
-# The first date that a number is read as without being told its unit. Smaller numbers are counters, years and prices.
+ENOUGH = 8  # the order of fewer different dates does not decide between formats
+# The earliest date that a number is read as if its unit is not given. Smaller numbers are counters, years or prices.
 _FIRST_OF = {unit: np.datetime64("1950-01-01" if unit == "excel" else "1971-01-01") for unit in NUMERIC}
 
 
@@ -31,10 +32,10 @@ class Dates:
     """A column of dates.
 
     Attributes:
-        wall_T: the written time of each row; NaT if it is missing or does not fit.
-        order_T: integers that order the rows, the instant where offsets are written.
-        format: what was recognised.
-        fault: why the column is refused; None if it is not.
+        wall_T: the time of each row as written, or NaT if it is missing or does not fit.
+        order_T: integers by which the rows are sorted. With offsets, they are UTC times.
+        format: the recognised format.
+        fault: why the column is refused, or None.
         bad_T: rows that do not fit.
     """
 
@@ -46,7 +47,11 @@ class Dates:
 
 
 def parsed(entries: pa.Array, date_format: str, with_time: bool = True, century: int | None = None) -> tuple:
-    """(wall, offset) of text entries in one format: datetime64[ns], NaT where an entry does not fit; and minutes."""
+    """Parse text entries in one format.
+
+    Returns:
+        The times as datetime64[ns], NaT where an entry does not fit, and the UTC offsets in minutes.
+    """
     if date_format in NUMERIC:
         return _from_numbers(entries, date_format), np.zeros(len(entries))
     regex = pattern(date_format) + (tail(date_format) if with_time else "") + r"$"
@@ -67,7 +72,7 @@ def parsed(entries: pa.Array, date_format: str, with_time: bool = True, century:
         year = short + (np.where(short >= 69, 1900, 2000) if century is None else century)
     month, day = number("m", 1), number("d", 1)
     for name in ("m", "d"):
-        if name in groups:  # 2021-01-1 is no entry of a column with 2021-01-04
+        if name in groups:  # a column with 2021-01-04 cannot have 2021-01-1
             length = pc.fill_null(pc.utf8_length(groups[name]), 0).to_numpy(zero_copy_only=False)
             padded = fits & (length == 2) & (number(name, 1) < 10)
             fits &= (length != 1) | ~padded.any()
@@ -96,7 +101,10 @@ def parsed(entries: pa.Array, date_format: str, with_time: bool = True, century:
 
 
 def _minutes(zone: str | None) -> int:
-    """The offset of a zone such as ``+01:00``. The usual pairs of names give the order of the repeated hour."""
+    """Return the offset of a zone such as ``+01:00`` in minutes.
+
+    Zone names such as CET and CEST get offsets that sort the hour that occurs twice.
+    """
     if zone and (found := re.search(r"([+-])(\d{1,2}):?(\d{2})?$", zone)):
         return (1 if found[1] == "+" else -1) * (60 * int(found[2]) + int(found[3] or 0))
     return 60 if (zone and len(zone) >= 3 and zone[-2:] in ("DT", "ST") and zone[-2:] == "DT") or zone == "CEST" else 0
@@ -121,7 +129,7 @@ def _from_numbers(entries: pa.Array, unit: str) -> np.ndarray:
 
 
 def tomorrow() -> np.datetime64:
-    """The last moment that a price can have."""
+    """Return the latest time that a price can have."""
     return (pd.Timestamp.now("UTC").tz_localize(None).normalize() + pd.Timedelta(days=2)).to_datetime64()
 
 
@@ -134,16 +142,16 @@ def read_dates(
     allow_bad: bool,
     any_date: bool = False,
 ) -> Dates:
-    """The dates of a column.
+    """Read the dates of a column.
 
     Args:
         column: text, numbers, dates or times.
         name: the column's name, for messages.
-        date_format: as in ``strptime``, or ``epoch_s``, ..., ``excel``; None finds it.
+        date_format: as in ``strptime``, or ``epoch_s``, ..., ``excel``. None: detected.
         century: 1900 or 2000, the century of all two-digit years.
-        in_order: whether the rows of every series are strictly in order by these dates.
-        allow_bad: whether entries that do not fit may be left out, so that they eliminate no format.
-        any_date: whether dates before 1800 and after tomorrow are right, as in generated data.
+        in_order: a function that returns whether the rows of every series are in strict order by the given dates.
+        allow_bad: whether entries that do not fit may be left out. They then eliminate no format.
+        any_date: whether dates before 1800 and after tomorrow are allowed, as in generated data.
     """
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -164,7 +172,7 @@ def read_dates(
     stay = {f: r for f, r in readings.items() if share[f] == best and best > 0}
 
     def spread(part: np.ndarray, empty: object) -> np.ndarray:
-        """Values of the known entries, for every row."""
+        """Return an array with these values in the rows of known entries, and `empty` in all other rows."""
         full = np.full(len(entries) + 1, empty, dtype=part.dtype)
         full[np.flatnonzero(~blank)] = part
         return full[index]
@@ -198,7 +206,7 @@ def read_dates(
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column as text; whole floats without ``.0``."""
+    """Convert a column to text. Whole floats are written without ``.0``."""
     if pa.types.is_floating(column.type):
         number = column.to_numpy()
         finite = np.isfinite(number)
@@ -211,7 +219,7 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _readings(known: pa.Array, date_format: str | None, century: int | None) -> dict[str, tuple]:
-    """The entries in each format that could fit."""
+    """Parse the entries in each format that could fit."""
     if date_format is not None:
         return {date_format: parsed(known, date_format, with_time=False, century=century)}
     if not len(known):
@@ -251,14 +259,14 @@ def _no_year(date_format: str) -> str:
 
 
 def _parsed_without_year(known: pa.Array, date_format: str) -> tuple:
-    """Days of the year 2000, for an entry without a year."""
+    """Parse entries without a year as days of the year 2000."""
     if "%y" in date_format:
         return parsed(known, date_format, with_time=False)
     return parsed(pc.binary_join_element_wise(known, "2000", " "), f"{date_format} %Y", with_time=False)
 
 
 def _different(readings: dict[str, tuple]) -> list[str]:
-    """One format for each different reading; one with a year comes first."""
+    """Return one format for each different reading. Formats with a year come first."""
     kept: list[str] = []
     for f in readings:
         if not any(np.array_equal(readings[f][0], readings[k][0], equal_nan=True) for k in kept):
@@ -281,7 +289,7 @@ def _day(moment: np.datetime64, without_year: bool = False) -> str:
 
 
 def _ambiguous(known: pa.Array, stay: dict[str, tuple], names: Iterable[str], name: str) -> str:
-    """A fault that shows the first entries in each reading."""
+    """Describe an ambiguous column by the first entries and their dates in each format."""
     first = known[: min(3, len(known))].to_pylist()
     shown = []
     for f in list(names)[:3]:

@@ -1,4 +1,4 @@
-"""The formats of dates, and the regular expression of each. Nothing here reads a column.
+"""Defines the date formats and their regular expressions. `dates.py` applies them to a column.
 
 A format is written as in ``strptime``, with ``%q`` for a quarter.
 """
@@ -60,7 +60,11 @@ NO_YEAR = ["%b %d", "%b-%d", "%b/%d", "%d-%b", "%d %b", "%d/%b", "%d/%m", "%m/%d
 
 @cache
 def pattern(date_format: str) -> str:
-    """The regular expression of a format, with a group for each directive. Raises `ValueError` if one is unknown."""
+    """Return the regular expression of a format, with one group per directive.
+
+    Raises:
+        ValueError: if a directive is unknown.
+    """
     text = re.sub(r"%([BAFTReh])", lambda m: _SAME[m[1]], date_format)
     parts = re.split(r"(%.)", text)
     compact = re.fullmatch(r"(%[YymdHMS])+([T ](%[HMS])+)?", text) is not None
@@ -83,7 +87,7 @@ def pattern(date_format: str) -> str:
 
 
 def looks_like_date(entry: str) -> bool:
-    """Whether an entry fits a format of dates other than plain numbers of unknown meaning."""
+    """Return whether an entry fits a date format. Plain numbers are not dates, because they could mean anything."""
     entry = entry.strip()
     if not 6 <= len(entry) <= 40 or not re.search(r"\d", entry):
         return False
@@ -104,6 +108,6 @@ def tail(date_format: str) -> str:
 
 
 def matches(date_format: str, entry: str) -> bool:
-    """Whether an entry has the form of a format; its day may not exist."""
+    """Return whether an entry has the form of a format. The day need not exist in the calendar."""
     found = _compiled(date_format).match(entry)
     return found is not None and ("b" not in found.re.groupindex or found["b"].lower() in MONTH_OF)

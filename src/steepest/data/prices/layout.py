@@ -1,6 +1,6 @@
-"""How a text is laid out: the separator, the lines above the header, the header rows, the number of columns.
+"""Finds a text's layout: the separator, the lines above the header, the header rows and the number of columns.
 
-The first rows decide. A separator is right if most rows have the same number of entries and a column holds dates.
+Only the first rows are read. A separator fits if most rows have the same number of entries and one column has dates.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from steepest.data.prices.numbers import MISSING
 from steepest.data.prices.words import KNOWN, normalised
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "space": " "}
-RECORDS = 400  # rows that decide the separator and the header
-WIDEST = 5000  # columns
+RECORDS = 400  # the separator and the header are found from this number of rows
+WIDEST = 5000  # maximum number of columns
 
 _NUMBER = re.compile(r"^[(]?[-+]?\s*[$€£¥]?\s*[-+]?(\d[\d.,' ]*|\.\d+)([eE][+-]?\d+)?\s*[%KMBkmb€$]?[)]?$")
 _LEVELS = {"", "price", "ticker", "tickers", "attributes", "symbol", "symbols"}
@@ -25,17 +25,17 @@ _LEVELS = {"", "price", "ticker", "tickers", "attributes", "symbol", "symbols"}
 @dataclass(frozen=True)
 class Layout:
     separator: str
-    skip: int  # lines before the first row of data
+    skip: int  # number of lines before the first data row
     header: list[list[str]]
     width: int
     header_line: int
 
 
 def find_layout(where: str, head: str, header: bool | None, separator: str | None = None) -> Layout:
-    """The separator, the header rows and the number of columns, from the first lines."""
+    """Find the separator, the header rows and the number of columns from the first lines."""
     lines = head.split("\n")
     if len(head) >= 2**18 - 4:
-        lines = lines[:-1]  # cut off in its middle
+        lines = lines[:-1]  # the last line may be incomplete
     lines = lines[: 2 * RECORDS]
     declared = re.fullmatch(r"sep=(.)", lines[0].strip().strip('"')) if lines else None
     offset = 1 if declared else 0
@@ -74,7 +74,10 @@ def find_layout(where: str, head: str, header: bool | None, separator: str | Non
 
 
 def _records(lines: list[str], separator: str, offset: int) -> list[tuple[int, list[str]]]:
-    """(line, cells) of each line that is not blank. A quoted line break ends a record early, which is rare here."""
+    """Return (line number, cells) of each line that is not blank.
+
+    A line break within quotes splits a record, but this is rare and does not matter here.
+    """
     found = []
     if separator == " ":
         return [(i + offset, line.split()) for i, line in enumerate(lines) if line.strip()]
@@ -93,7 +96,7 @@ def _records(lines: list[str], separator: str, offset: int) -> list[tuple[int, l
 
 
 def _shape(records: list[tuple[int, list[str]]]) -> tuple[int, float, bool]:
-    """The usual number of cells in the last three quarters, its share, and whether a column holds dates."""
+    """Return the most common number of cells in the last three quarters, its share, and whether a column has dates."""
     body = [cells for _, cells in records[len(records) // (4 if len(records) > 12 else 2) :]]
     if not body:
         return 1, 0.0, False
@@ -106,7 +109,7 @@ def _shape(records: list[tuple[int, list[str]]]) -> tuple[int, float, bool]:
 def _header(
     records: list[tuple[int, list[str]]], width: int, header: bool | None
 ) -> tuple[int, list[tuple[int, list[str]]]]:
-    """The index of the first data record, and the header records above it."""
+    """Return the index of the first data record, and the header records above it."""
     after = len(records) // (4 if len(records) > 12 else 2)
     body = [cells for _, cells in records[after:] if len(cells) == width] or [records[-1][1]]
     kinds = [_kind([cells[i] for cells in body[:60]]) for i in range(width)]
@@ -144,7 +147,7 @@ def _header(
         above = records[block[-2]][1]
         if any(_NUMBER.match(c) for c in above) or _sparse(above):
             break
-        first = block.pop()  # a row of data whose date is faulty
+        first = block.pop()  # a data row with an invalid date
     rows = [records[block[-1]]]
     if _sparse(rows[0][1]) and len(block) > 1:
         rows = [records[i] for i in block[-3:]]
@@ -160,7 +163,7 @@ def _sparse(cells: list[str]) -> bool:
 
 
 def _kind(cells: list[str]) -> str:
-    """What most cells of a column are: date, number, text or nothing."""
+    """Return the type of most cells of a column: date, number, text or nothing."""
     filled = [c for c in cells if c.lower() not in MISSING]
     if not filled:
         return "nothing"
@@ -170,7 +173,7 @@ def _kind(cells: list[str]) -> str:
 
 
 def names_of(layout: Layout) -> tuple[list[str], dict[str, list[str]]]:
-    """The name of each column; with several header rows, their words and the levels of each name."""
+    """Return the column names and, if there are several header rows, the entries of each column in these rows."""
     if not layout.header:
         return [str(i) for i in range(layout.width)], {}
     if len(layout.header) == 1:

@@ -1,4 +1,4 @@
-"""A column of numbers: one way of writing them for all entries, found by elimination.
+"""Finds the one number format that fits all entries of a column, by elimination.
 
 Currency signs, percent, the suffixes K, M and B, and parentheses for negative numbers are understood. A percentage
 keeps its number: ``4.5%`` is 4.5.
@@ -23,20 +23,20 @@ _CODES = (
 )
 _SIGNS = rf"(?:(?:US|C|A|HK|NZ|S|R|NT)?[$€£¥₹₩₽₺₪฿]|{_CODES.replace(' ', '|')}|kr\.?|zł|Fr\.)"
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$"
-_LONGEST = 60  # characters of a number
+_LONGEST = 60  # maximum number of characters of a number
 _SPACES = r"[\x{00a0}\x{202f}\x{2009}]"
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How numbers are written: the decimal sign, and what separates thousands (may be empty)."""
+    """A number format: the decimal sign and the thousands separator, which may be empty."""
 
     decimal: str
     thousands: str
 
     @property
     def core(self) -> str:
-        """The regular expression of a number without sign and unit."""
+        """Return the regular expression of a number without sign and unit."""
         point, group = re.escape(self.decimal), re.escape(self.thousands)
         grouped = rf"[1-9]\d{{0,2}}(?:{group}\d{{3}})+|" if group else ""
         if self.thousands == ",":
@@ -45,7 +45,7 @@ class Convention:
 
     @property
     def pattern(self) -> str:
-        """The regular expression of an entry, with the groups p (parenthesis), s (signs), c (core), u (unit)."""
+        """Return the regular expression of an entry, with the groups p (parenthesis), s (sign), c (core), u (unit)."""
         before = rf"^(?P<p>\(?)\s*(?P<s>[+-]?)\s*{_SIGNS}?\s*(?P<t>[+-]?)"
         return rf"{before}(?P<c>{self.core})\s*(?P<u>[KkMBT]|%)?\s*{_SIGNS}?\s*\)?$"
 
@@ -67,8 +67,8 @@ class Numbers:
     Attributes:
         value_T: floats; NaN where an entry is missing, infinite or not a number.
         kind_T: 0 a number, 1 missing, 2 infinite, 3 text.
-        readings: the conventions that fit and their values, if they differ; the column is ambiguous.
-        note: what was recognised besides plain numbers.
+        readings: if the column is ambiguous, the conventions that fit and their values; else empty.
+        note: the signs, units and separators that were recognised.
     """
 
     value_T: np.ndarray
@@ -83,13 +83,13 @@ def read_numbers(
     thousands: str | None = None,
     hint: Callable[[], set[str]] | None = None,
 ) -> Numbers:
-    """The numbers of a column.
+    """Read the numbers of a column.
 
     Args:
         column: text or numbers.
-        decimal: the decimal sign; None finds it.
-        thousands: what separates thousands; None finds it.
-        hint: returns the decimal signs that the file's other columns leave possible.
+        decimal: the decimal sign. None: detected.
+        thousands: the thousands separator. None: detected.
+        hint: a function that returns the decimal signs that fit the other columns of the file.
     """
     if not pa.types.is_string(column.type):
         return _typed(column)
@@ -127,7 +127,7 @@ def read_numbers(
 
 
 def decimals_of(column: pa.ChunkedArray) -> set[str]:
-    """The decimal signs with which a column of text can be read; both if it decides nothing."""
+    """Return the decimal signs that fit a text column."""
     both = {".", ","}
     if not pa.types.is_string(column.type):
         return both
@@ -141,7 +141,7 @@ def decimals_of(column: pa.ChunkedArray) -> set[str]:
 
 
 def share_of_numbers(column: pa.ChunkedArray) -> float:
-    """The share of numbers among the entries that are not missing; 0 if all are missing."""
+    """Return the share of numbers among the entries that are not missing, or 0 if all are missing."""
     numbers = read_numbers(column)
     count = int((numbers.kind_T != 1).sum())
     return float(((numbers.kind_T == 0) | (numbers.kind_T == 2)).sum() / count) if count else 0.0
@@ -152,7 +152,7 @@ def _true(mask: pa.ChunkedArray) -> np.ndarray:
 
 
 def _only_plain(entries: pa.ChunkedArray) -> bool:
-    """Whether all entries are plain numbers whose points cannot separate thousands."""
+    """Return whether all entries are plain numbers without a point that could be a thousands separator."""
     if not _true(pc.match_substring_regex(entries, _PLAIN)).all():
         return False
     pointed = _true(pc.match_substring(entries, "."))
@@ -163,7 +163,10 @@ def _only_plain(entries: pa.ChunkedArray) -> bool:
 
 
 def _fitting(entries: pa.ChunkedArray, convention: Convention) -> np.ndarray:
-    """Which entries fit. If thousands are separated, a number of five digits without a separator does not."""
+    """Return a mask of the entries that fit.
+
+    If other entries have thousands separators, a number of five digits without one does not fit.
+    """
     fit = _true(pc.match_substring_regex(entries, convention.pattern))
     if convention.thousands:
         grouped = _true(pc.match_substring_regex(entries, rf"\d{re.escape(convention.thousands)}\d"))
@@ -173,7 +176,7 @@ def _fitting(entries: pa.ChunkedArray, convention: Convention) -> np.ndarray:
 
 
 def _different(entries: pa.ChunkedArray, stay: dict[Convention, np.ndarray]) -> list[Convention]:
-    """One convention for each different reading. Whole numbers without separators are the same in all."""
+    """Return one convention for each different reading. All conventions agree on whole numbers without separators."""
     special_T = next(iter(stay.values())) & ~_true(pc.match_substring_regex(entries, r"^[+-]?\d+$"))
     special = pc.filter(entries, pa.array(special_T))
     seen: dict[Convention, np.ndarray] = {}
@@ -185,7 +188,7 @@ def _different(entries: pa.ChunkedArray, stay: dict[Convention, np.ndarray]) -> 
 
 
 def _fraction(entries: pa.ChunkedArray, convention: Convention) -> np.ndarray:
-    """Entries whose run of five digits or more is the fraction only."""
+    """Return a mask of the entries with five or more successive digits in the fraction, but not before it."""
     point = re.escape(convention.decimal)
     return _true(pc.match_substring_regex(entries, rf"^[^{point}]*{point}\d{{5,}}")) & ~_true(
         pc.match_substring_regex(entries, r"^\D*\d{5,}")
@@ -193,7 +196,7 @@ def _fraction(entries: pa.ChunkedArray, convention: Convention) -> np.ndarray:
 
 
 def _values(entries: pa.ChunkedArray, convention: Convention, fit: np.ndarray) -> tuple[np.ndarray, str]:
-    """The values of the entries that fit, and what was recognised besides plain numbers."""
+    """Return the values of the entries that fit, and a note about their signs, units and separators."""
     entries = pc.filter(entries, pa.array(fit)).combine_chunks()
     found = pc.extract_regex(entries, convention.pattern)
     groups = {field.name: pc.fill_null(found.field(i), "") for i, field in enumerate(found.type)}
@@ -221,7 +224,7 @@ def _equal(texts: pa.Array, text: str) -> np.ndarray:
 
 
 def _cast(entries: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """Text as floats; entries that are too large become infinite."""
+    """Convert text to floats. Numbers that are too large become infinite."""
     if not len(entries):
         return np.zeros(0)
     entries = pc.if_else(pc.match_substring_regex(entries, _PLAIN), entries, "nan")
@@ -240,7 +243,7 @@ def _filled(rest: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def _typed(column: pa.ChunkedArray) -> Numbers:
-    """A column that has a type already. Only numbers count; true and false are text."""
+    """Read a column that already has a type. Only numeric types are numbers, and booleans count as text."""
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         value = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(float)

@@ -1,4 +1,4 @@
-"""The keys that say how a file of prices is read. This file reads nothing."""
+"""Defines the options for reading a price file. `files.py` applies them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ Short = Literal["error", "drop"]
 
 @dataclass(kw_only=True)
 class PriceOptions:
-    """How to read a file of prices. The fields are keys of `data=csv` and keyword arguments of `read_prices`.
+    """Options for reading a price file. The fields are keys of `data=csv` and keyword arguments of `read_prices`.
 
     Attributes:
-        date: the date column, by its name or its position from 0 on. None: found by its name or its contents.
-        value: the price column. None: found by its name (close, price, ...). If no column has such a name, each
-            numeric column is a series (a wide file), if the columns are alike.
-        id: the column that names the series in a long file. None: found by its name (ticker, symbol, ...).
+        date: the name or position of the date column. Positions start at 0. None: detected by its name or its contents.
+        value: the price column. None: detected by its name (close, price, ...). If no column has such a name, each
+            numeric column is a series (a wide file), provided that their prices are of similar size.
+        id: the column that names the series in a long file. None: detected by its name (ticker, symbol, ...).
         series: the series to keep, in this order; None keeps all.
         features: additional numeric input columns, such as volume.
         date_format: the format of the dates, as in ``strptime``, or ``epoch_s``, ``epoch_ms``, ``epoch_us``,
-            ``epoch_ns``, ``excel``; None finds it.
-        century: 1900 or 2000, the century of years with two digits; None: 69-99 are 19xx, 00-68 are 20xx.
-        decimal: the decimal sign; None finds it.
-        thousands: what separates thousands; None finds it.
-        separator: what separates the columns: comma, semicolon, tab, bar or space; None finds it.
-        header: whether the first line has the names of the columns; None finds out.
-        skip_footer: the number of lines at the end to leave out.
-        encoding: of the text, such as cp1252; None: UTF-8 or UTF-16.
+            ``epoch_ns``, ``excel``. None: detected.
+        century: 1900 or 2000, the century of years with two digits. None: 69-99 are 19xx, 00-68 are 20xx.
+        decimal: the decimal sign. None: detected.
+        thousands: the thousands separator. None: detected.
+        separator: the column separator: comma, semicolon, tab, bar or space. None: detected.
+        header: whether the first line contains the column names. None: detected.
+        skip_footer: the number of lines to skip at the end of the file.
+        encoding: the text encoding, such as cp1252. None: UTF-8 or UTF-16.
         missing: what to do with rows whose numbers are missing, infinite or text, or whose date does not parse.
         duplicates: which row to keep when several have the same date.
         short: ``drop`` leaves out series that start later or end earlier than most.

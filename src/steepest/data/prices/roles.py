@@ -1,6 +1,7 @@
 """Finds the columns of dates, series and prices: first by their normalised names, then by their contents.
 
-It refuses to guess if two columns could be the price, or if no name is known and the columns differ in size.
+It refuses to guess if two columns could be the price, or if no column name is known and the sizes of the numbers
+differ too much.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from steepest.data.prices.numbers import read_numbers, share_of_numbers
 from steepest.data.prices.table import Table
 from steepest.data.prices.words import CLOCKS, DATES, IDS, NO_TICKER, OTHERS, RANK, normalised
 
-GAP = 300  # maximum ratio of the sizes of neighbouring columns, sorted by size, in a file with a column per series
+GAP = 300  # maximum ratio of typical prices of two series in a wide file, after the series are sorted by price
 
 
 @dataclass
 class Roles:
-    """How each column is used.
+    """The columns for the dates, the series names and the prices.
 
     Attributes:
         date: the date column.
-        clock: the column of times of day, which are added to the dates.
-        id: the column of series names; None if each series has its own column.
+        clock: the column with the time of day, which is added to the date.
+        id: the column of series names, or None if each series has its own column.
         values: the price columns.
-        series: the series' name for each price column.
-        why: how the price columns were found.
+        series: the series name for each price column.
+        why: the reason why these are the price columns.
     """
 
     date: str
@@ -96,7 +97,7 @@ def find_roles(
 
 
 def _column(names: list[str], key: str, given: str | int | None, faults: Faults) -> str | None:
-    """The column's name, given its name or position."""
+    """Return the name of a column that is specified by name or position."""
     if given is None or given in names:
         return str(given) if given is not None else None
     text = str(given)
@@ -135,7 +136,7 @@ def _date_column(table: Table) -> str | None:
 
 
 def _clock(table: Table, date: str) -> str | None:
-    """The column of times of day, if the dates are in another column."""
+    """Return the column with the time of day, or None if the date column includes it."""
     for name in table.names:
         if name != date and normalised(name) in CLOCKS:
             entries = _entries(table.sample.column(name))
@@ -162,7 +163,7 @@ def _id_column(table: Table, taken: set[str | None]) -> str | None:
 
 
 def _by_name(names: list[str], faults: Faults) -> tuple[list[str], dict[str, str]] | None:
-    """The price columns and the name of each series, found by column names. Returns None if no name is known."""
+    """Find the price columns and their series names by column names. Returns None if no name is known."""
     split = {name: _phrase_and_ticker(name) for name in names}
     tickers = [ticker.casefold() for found in split.values() if found and (ticker := found[1])]
     prices: dict[int, dict[str, str]] = {}
@@ -205,7 +206,10 @@ def _phrase_and_ticker(name: str) -> tuple[str, str] | None:
 
 
 def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
-    """All numeric columns, if each can be a price series: no name means a volume, and their sizes are similar."""
+    """Return all numeric columns if each could be a price series.
+
+    A column with a name such as ``volume`` is a fault, and so are columns of very different size.
+    """
     shares = {name: share_of_numbers(table.sample.column(name)) for name in names}
     numeric = [name for name in names if shares[name] > 0 and not _dated(table, name)]
     shown = shortened(numeric or names, 300)
@@ -214,13 +218,13 @@ def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     other = [n for n in numeric if normalised(n) in OTHERS or ((p := _phrase_and_ticker(n)) and p[0] in OTHERS)]
     mixed = [n for n in numeric if shares[n] < 0.5]
     if other or mixed:
-        what = f"{other[:3]} does not have the name of a price" if other else f"{mixed[:3]} holds numbers and text"
+        what = f"{other[:3]} is not a price" if other else f"{mixed[:3]} contains numbers and text"
         faults.fail(
-            f"no column has the name of a price, and {what}: name the price with data.value=COLUMN, one of {shown}"
+            f"no column has a known price name, and {what}: name the price with data.value=COLUMN, one of {shown}"
         )
     if not table.header_line and all(n.isdecimal() for n in names) and len(numeric) > 1:
         faults.fail(
-            f"has no header, and several columns hold numbers: give the position of each, as in data.header=false "
+            f"has no header, and several columns contain numbers: give the position of each, as in data.header=false "
             f"data.date={table.names.index(next(n for n in table.names if n not in names))} data.value={numeric[-1]}; "
             f"the columns are {shown}, first row "
             f"{shortened(list(table.sample.slice(0, 1).to_pylist()[0].values()), 200)}"
@@ -230,8 +234,8 @@ def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     for (small, first), (large, second) in pairwise(order):
         if large / small > GAP:
             faults.fail(
-                f"no column has the name of a price, and the columns differ in size, '{first}' is about {small:g} and "
-                f"'{second}' about {large:g}: name the price with data.value=COLUMN, or the series with "
+                f"no column has a known price name, and the sizes differ, '{first}' is about {small:g} and "
+                f"'{second}' is about {large:g}: name the price with data.value=COLUMN, or the series with "
                 f"data.series=[...], from {shown}"
             )
     return numeric

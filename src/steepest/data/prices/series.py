@@ -1,4 +1,4 @@
-"""The series of a table: which rows each has, and which of them are kept."""
+"""Finds the rows of each series of a table and selects the series in `data.series`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from steepest.data.prices.roles import Roles
 def groups_of(
     columns: pa.Table, roles: Roles, options: PriceOptions, faults: Faults
 ) -> tuple[dict[str, np.ndarray], str | None]:
-    """Row indices of each series of a long file, in the order of `data.series`; empty for a wide file."""
+    """Return the row indices of each series of a long file, in the order of `data.series`. A wide file has none."""
     if roles.id is None:
         return {}, None
     ids = columns.column(roles.id)
@@ -41,7 +41,10 @@ def groups_of(
 
 
 def chosen_series(names: Mapping[str, str], series: Sequence[object], faults: Faults) -> list[str]:
-    """The keys whose series are in `data.series`, in that order. Ids are text, but YAML reads 600519 as a number."""
+    """Return the keys of the series in `data.series`, in that order.
+
+    A name in the file is text, but YAML reads 600519 in `data.series` as a number, so both forms match.
+    """
     found = []
     for wanted in series:
         same = [key for key, name in names.items() if name == str(wanted)]
@@ -59,7 +62,7 @@ def chosen_series(names: Mapping[str, str], series: Sequence[object], faults: Fa
 
 
 def _same(name: str, wanted: object) -> bool:
-    """Whether a value that YAML read is this series: TRUE is true, 000519 is 519, NULL is null."""
+    """Return whether YAML reads the series name as this value. It reads TRUE as true, 000519 as 519, NULL as null."""
     if wanted is None:
         return name.lower() in ("null", "~", "none")
     if isinstance(wanted, bool):
@@ -71,7 +74,7 @@ def _same(name: str, wanted: object) -> bool:
 
 
 def parts_of(roles: Roles, groups: dict[str, np.ndarray], long: str | None, count: int) -> list[tuple]:
-    """(series, label, row indices, price column) of each series."""
+    """Return (series, label, row indices, price column) for each series."""
     if long is not None:
         column = roles.values[0]
         return [(name, f"'{column}' of {name}", index, column) for name, index in groups.items()]

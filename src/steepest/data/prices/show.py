@@ -1,4 +1,4 @@
-"""What was recognised in a file, as lines for a terminal: dates, columns and why, series, notes, a chart."""
+"""Prints what was recognised in a price file: the columns, dates, series, notes and a chart."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from steepest.data.prices.account import sentence
 from steepest.data.prices.checks import day
 
 WIDTH, HEIGHT = 64, 8  # characters of the chart
-LISTED = 10  # series in the table
+LISTED = 10  # maximum number of series in the list
 
 
 def described_lines(frame: pd.DataFrame) -> Iterator[str]:
-    """Lines about a frame of `read_prices`."""
+    """Yield lines that describe a frame of `read_prices`."""
     found = frame.attrs["recognised"]
     yield f"{found['file']}: {found['dialect']}"
     yield f"columns: {shortened(', '.join(found['columns']), 200)}"
@@ -43,7 +43,7 @@ def described_lines(frame: pd.DataFrame) -> Iterator[str]:
 
 
 def chart(price_T: np.ndarray) -> Iterator[str]:
-    """A series as a chart of characters, with its highest and lowest price."""
+    """Draw a series as a text chart with its highest and lowest price."""
     column = np.array([part.mean() for part in np.array_split(price_T, min(WIDTH, len(price_T)))])
     low, high = column.min(), column.max()
     level = np.round((column - low) / (high - low) * (HEIGHT - 1)) if high > low else np.zeros(len(column))

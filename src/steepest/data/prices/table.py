@@ -1,6 +1,7 @@
-"""Text -> columns of text: the separator, the header rows and the rows, for any CSV file.
+"""Splits the text of a CSV file into text columns.
 
-DuckDB splits the rows; this file decides how. Nothing here knows what a column means, and every entry stays text.
+`layout.py` finds the separator and the header, and DuckDB splits the rows. Entries are not converted here, and the
+meaning of a column is not decided here.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from steepest.data.faults import shortened
 from steepest.data.prices.content import Text, open_file
 from steepest.data.prices.layout import SEPARATORS, WIDEST, Layout, find_layout, names_of
 
-_DAMAGED = (pa.ArrowException, OSError, KeyError, TypeError, UnicodeError, OverflowError)  # of a Parquet file
-SAMPLE = 10_000  # rows that decide what a column holds
+_DAMAGED = (pa.ArrowException, OSError, KeyError, TypeError, UnicodeError, OverflowError)  # for a damaged Parquet file
+SAMPLE = 10_000  # the type of a column is found from this number of rows
 
 
 @dataclass
@@ -35,13 +36,13 @@ class Table:
 
     Attributes:
         where: the file's name, for messages.
-        names: the written name of each column.
+        names: the name of each column as written.
         sample: the first rows.
-        fetch: reads all rows of some columns.
-        rows: the number of rows; None if it is not known without reading them.
-        levels: the header rows of each column if there are several.
-        dialect: how the file is written, for people.
-        header_line: the line of the header in a text file; 0 if there is none.
+        fetch: a function that reads all rows of the given columns.
+        rows: the number of rows, or None if it is unknown before they are read.
+        levels: the header entries of each column if there are several header rows.
+        dialect: a description of the file's format for messages.
+        header_line: the line of the header in a text file, or 0 if there is none.
     """
 
     where: str
@@ -60,14 +61,14 @@ def open_table(
     encoding: str | None = None,
     separator: str | None = None,
 ) -> Table:
-    """The columns of a file.
+    """Open a file as a table.
 
     Args:
         path: the file.
-        header: whether the first line has the names of the columns; None finds out.
-        skip_footer: the number of lines at the end to leave out.
-        encoding: of the text; None: UTF-8 or UTF-16.
-        separator: the word for what separates the columns; None finds it.
+        header: whether the first line contains the column names. None: detected.
+        skip_footer: the number of lines to skip at the end of the file.
+        encoding: the text encoding. None: UTF-8 or UTF-16.
+        separator: the name of the column separator. None: detected.
 
     Raises:
         ValueError: if the file cannot be read as a table.
@@ -79,7 +80,7 @@ def open_table(
 
 
 def table_of(frame: object, where: str) -> Table:
-    """The columns of a pandas, polars or pyarrow frame."""
+    """Return a pandas, polars or pyarrow frame as a table."""
     if isinstance(frame, pd.DataFrame):
         arrow = _from_pandas(frame)
     elif isinstance(frame, pa.Table):
@@ -87,7 +88,7 @@ def table_of(frame: object, where: str) -> Table:
     elif hasattr(frame, "__arrow_c_stream__"):
         arrow = pa.table(frame)
     else:
-        raise ValueError(f"{where}: {type(frame).__name__} is not a path, nor a pandas, polars or pyarrow frame")
+        raise ValueError(f"{where}: {type(frame).__name__} is not a path or a pandas, polars or pyarrow frame")
     return _in_memory(where, arrow, "a frame")
 
 
@@ -103,7 +104,7 @@ def _in_memory(where: str, arrow: pa.Table, dialect: str, header_line: int = 0) 
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Text columns as the one type of text."""
+    """Convert every text type of Arrow to ``string``."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = pc.cast(column, kind.value_type), kind.value_type
@@ -121,7 +122,7 @@ def _check_names(where: str, names: list[str]) -> None:
 
 
 def _counts_rows(column: pa.ChunkedArray) -> bool:
-    """Whether a column without a name holds row numbers, as pandas writes them."""
+    """Return whether a column without a name contains row numbers, as pandas writes them."""
     text = pc.cast(column, pa.string()) if not pa.types.is_string(column.type) else column
     if not pc.all(pc.match_substring_regex(text, r"^\d{1,9}$"), min_count=0).as_py() or text.null_count:
         return False
@@ -130,7 +131,7 @@ def _counts_rows(column: pa.ChunkedArray) -> bool:
 
 
 def _from_pandas(frame: pd.DataFrame) -> pa.Table:
-    """Turn the index into columns: frames often keep dates and tickers there."""
+    """Turn the index into columns, because it often contains the dates and tickers."""
     if isinstance(frame.columns, pd.MultiIndex):
         raise ValueError("the frame has several levels of column names: choose one, as in frame['Close']")
     index = frame.index
@@ -178,7 +179,7 @@ def _from_parquet(where: str, file: pq.ParquetFile) -> Table:
 
         return Table(where, list(shown), sample, fetch, {}, "Parquet")
     except ValueError as error:
-        if type(error) is ValueError:  # ours; a subclass is a library's
+        if type(error) is ValueError:  # raised by this package; libraries raise subclasses
             raise
         raise ValueError(f"{where}: cannot be read as a table: {shortened(error, 100)}") from None
     except (*_DAMAGED, StopIteration) as error:
@@ -256,7 +257,7 @@ def _from_text(text: Text, header: bool | None, skip_footer: int, separator: str
 def _split(
     where: str, path: Path, layout: Layout, parallel: bool, columns: Sequence[int], limit: int | None
 ) -> pa.Table:
-    """The rows of a file, split by DuckDB, as columns of text; blank rows are left out."""
+    """Split a file into text columns with DuckDB. Blank rows are left out."""
     separator = "\t" if layout.separator == " " else layout.separator
     kinds = {f"c{i}": "VARCHAR" for i in range(layout.width)}
     chosen = ", ".join(f"c{i}" for i in columns)
@@ -282,7 +283,7 @@ def _split(
 
 
 def _without_blank(arrow: pa.Table) -> pa.Table:
-    """The rows with an entry: a spreadsheet may write ``,,,`` below the table."""
+    """Remove rows without an entry. A spreadsheet may write ``,,,`` below the table."""
     blank = None
     for column in arrow.columns:
         empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
@@ -291,7 +292,7 @@ def _without_blank(arrow: pa.Table) -> pa.Table:
 
 
 def _check_count(where: str, body: str, layout: Layout, found: int) -> None:
-    """Count the rows in another way: DuckDB drops all rows after an opening quote that is never closed."""
+    """Count the rows without DuckDB, which drops all rows after an opening quote without a closing one."""
     lines = body.split("\n")[layout.skip :]
     if '"' in body:
         separator = "\t" if layout.separator == " " else layout.separator
@@ -313,7 +314,7 @@ def _check_count(where: str, body: str, layout: Layout, found: int) -> None:
 
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
-    """One database for all small files: opening one takes longer than reading a file. It starts no threads."""
+    """Return one database for all small files. To open a database takes longer than to read a small file."""
     return duckdb.connect(":memory:", config={"memory_limit": "1GB", "threads": 1})
 
 
@@ -322,13 +323,13 @@ def _large_database() -> duckdb.DuckDBPyConnection:
 
 
 def _lines_from(path: Path, line: int) -> int:
-    """How many lines a file has from this line on, up to 11."""
+    """Count the lines of a file from this line to the end, up to 11."""
     with path.open(encoding="utf-8") as file:
         return sum(1 for _ in islice(file, line - 1, line + 10))
 
 
 def _reason(message: str, path: Path) -> str:
-    """DuckDB's reason in a sentence, with the line."""
+    """Rewrite an error message of DuckDB as a sentence with the line and the fix."""
     line = re.search(r"Line: (\d+)", message)
     original = re.search(r"Original Line: (.*)", message)
     counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)

@@ -1,4 +1,4 @@
-"""The usual names of columns, normalised (`normalised`), in the languages of well-known sources."""
+"""Lists the usual column names in several languages, as `normalised` returns them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split("|")]
 
 
-DATES = _words(  # in this order
+DATES = _words(  # in order of preference
     "date | datetime | date time | datum | fecha | data | 日期 | 日付 | 날짜 | trade date | trading date | "
     "trading day | observation date | timestamp | time | day | time stamp | gmt time | local time | "
     "open time | as of date | jour | tag | zeit | period | month | quarter | year"
 )
 CLOCKS = _words("time | zeit | uhrzeit | hora | heure | ora | 时间 | 時刻")
-IDS = _words(  # in this order
+IDS = _words(  # in order of preference
     "ticker | symbol | series | asset | name | id | tic | ts code | stock code | code | instrument | "
     "isin | security | 代码 | 股票代码 | 銘柄"
 )
@@ -38,7 +38,7 @@ PRICES = [  # in order of preference: adjusted closes, closes, other prices, val
     _words("value | wert | valor | valeur | valore"),
 ]
 RANK = {name: rank for rank, names in enumerate(PRICES) for name in names}
-OTHERS = _words(  # columns that are not closing prices
+OTHERS = _words(  # names of columns that are not closing prices
     "open | high | low | volume | vol | turnover | amount | quantity | qty | trades | count | "
     "open interest | openint | tickvol | tick volume | spread | real volume | dividends | stock splits | "
     "split | change | chg | pct change | eröffnung | eröffnungskurs | hoch | tief | tageshoch | "
@@ -48,7 +48,7 @@ OTHERS = _words(  # columns that are not closing prices
     "high price | low price | vwap | volume btc | volume usd | last volume | shares | market cap | "
     "marketcap"
 )
-NO_TICKER = _words(  # words that turn a known name into another quantity
+NO_TICKER = _words(  # after one of these words, or before it, a known name means another quantity
     "prev | previous | prior | open | high | low | change | chg | pct | percent | time | volume | vol | "
     "avg | mean | median | diff | return | returns | bid | ask | unadjusted | raw | min | max | date | "
     "day | market | mkt | shares | count | net | yesterday | lag | next | first | factor | ratio | "
@@ -58,7 +58,10 @@ KNOWN = {*DATES, *IDS, *RANK, *OTHERS}
 
 
 def normalised(name: str) -> str:
-    """A column's name without case, numbering, brackets, marks and units: ``4. Close/Last`` is ``close last``."""
+    """Return a column name in lower case without numbering, brackets, punctuation and units.
+
+    ``4. Close/Last`` becomes ``close last``.
+    """
     name = unicodedata.normalize("NFKC", name)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     name = re.sub(r"\([^)]*\)|\[[^\]]*\]|[<>*\"']", " ", name)

@@ -1,1 +1,4 @@
-"""`steepest report`: a sweep as one self-contained HTML page, which needs no other files and no network. No torch."""
+"""`steepest report` writes one HTML page about a sweep. The page works offline and needs no other files.
+
+This module does not import torch.
+"""

@@ -21,20 +21,20 @@ LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}  # one lin
 CELLS, WRITTEN = 40, 120  # most values along a heat map; most cells with numbers in them
 CELL = 38  # pixels that a cell needs for its number
 TICK, TITLE = 12, 13  # sizes of text, the same as in page.js
-LETTER = 7.5  # pixels that a letter of a tick may need
+LETTER = 7.5  # maximum width of a letter of a tick label, in pixels
 POINTS = 1000  # most jobs that are drawn as points
 
 
 @dataclass
 class Chart:
-    """One place on the page that shows one of several figures.
+    """A chart of the page. Readers can switch between its figures.
 
     Attributes:
-        name: unique on the page.
-        figures: by their labels in the page's list of figures.
+        name: a name that is unique on the page.
+        figures: label in the list of figures -> figure.
         says: the description for screen readers.
         switch: whether readers can switch the vertical axis between linear and logarithmic.
-        width: the minimum width in pixels; a narrower screen scrolls.
+        width: the minimum width in pixels. A narrower screen scrolls.
     """
 
     name: str
@@ -58,7 +58,10 @@ def axes_of(results: Results) -> list[KeyAxis]:
 
 
 def some(ranked: list[Row], most: int) -> list[Row]:
-    """The ranked rows; of more than `most`, half are the best, and half are evenly spaced among the rest."""
+    """Return the ranked rows.
+
+    If there are more than `most`, half of the returned rows are the best, and half are evenly spaced among the rest.
+    """
     if len(ranked) <= most:
         return ranked
     rest = ranked[most // 2 :]
@@ -80,7 +83,7 @@ def parallel(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Ch
     ends = [colour["cmin"], colour["cmax"]]
     dimensions = [axis.dimension(order) for axis in axes]
     dimensions.append({"label": plain(scale.name), "values": colour["color"], "range": ends} | scale.ticks())
-    # An axis has its labels on the left and its name in the middle. The other axes are equally far from each other.
+    # The labels of an axis are on its left, and its name is centred above it. All axes are evenly spaced.
     names = [LETTER * len(d["label"]) + 16 for d in dimensions]
     labels = [LETTER * max(map(len, d.get("ticktext", [""]))) + 16 for d in dimensions]
     margin = {"l": max(60, names[0] / 2, labels[0]), "r": max(60, names[-1] / 2), "t": 50, "b": 20}
@@ -143,7 +146,7 @@ def _means(made: go.Figure, known: pd.DataFrame, axis: KeyAxis, scale: Objective
     back = (lambda values: 10**values) if scale.log else (lambda values: values)
     means = back(groups["mean"])
     far = scale.is_cut(means)  # a mean beyond the axis is drawn at its end, without a deviation
-    ends = scale.range[0], max(scale.best, scale.worst)  # error bars end where the axis does
+    ends = scale.range[0], max(scale.best, scale.worst)  # error bars are cut off at the ends of the axis
     low, high = (back((groups["mean"] + sign * groups["std"]).clip(*ends)) for sign in (-1, 1))
     made.add_scatter(
         x=groups.index, y=scale.shown(means), mode="markers" if axis.kind == "category" else "lines+markers",
@@ -174,7 +177,7 @@ def pairs(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Chart
 
 
 def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale, of: str) -> go.Figure:
-    """A heat map. The value of a setting is its mean over seeds; a cell shows the mean or the best of its settings."""
+    """Draw a heat map. A setting's value is its mean over seeds. A cell shows the mean or the best of its settings."""
     table = pd.DataFrame([
         {
             "x": setting.asked[across.key], "y": setting.asked[up.key],
@@ -223,7 +226,7 @@ def _cells(results: Results, across: KeyAxis, up: KeyAxis, scale: ObjectiveScale
 
 
 def _cell(factor: float, score: float) -> str:
-    """The text in a cell: the score times a factor; empty if no job of these values finished."""
+    """Format a cell's score times a factor. The text is empty if no job with these values finished."""
     return "" if np.isnan(score) else f"{factor * score:#.4g}".rstrip(".")
 
 

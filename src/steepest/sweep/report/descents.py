@@ -18,7 +18,7 @@ from steepest.sweep.report.scales import DECADES, KeyAxis, ObjectiveScale, log_t
 from steepest.sweep.results import Results, Row, Setting, value
 
 POINTS = 200  # of a curve
-MAX_CURVES = 400  # see `some`
+MAX_CURVES = 400  # maximum number of curves, see `some`
 COLOURED, BANDS, SEEN = 8, 24, 8  # groups of a key's values; settings with bands, and those visible at first
 # Colours that colour-blind readers can tell apart, on light and dark backgrounds.
 BLUE_TO_ORANGE = ["#1a85d6", "#8f74c9", "#c0639b", "#d9601a"]
@@ -69,7 +69,7 @@ def all_curves(results: Results, descents: Descents) -> Chart:
 
 
 def bands(results: Results, descents: Descents) -> Chart | None:
-    """Each setting's mean, minimum and maximum over its seeds; None if no setting has several jobs."""
+    """Return each setting's mean, minimum and maximum over its seeds, or None if no setting has several jobs."""
     settings = [setting for setting in results.settings if len(setting.rows) > 1]
     if not results.seeds or not settings:
         return None
@@ -158,7 +158,7 @@ def _bands(results: Results, settings: list[Setting], tag: str, curves: dict[int
 
 
 def _on_one_grid(curves: list[Curve]) -> tuple[np.ndarray, np.ndarray]:
-    """Curves at the updates of the longest curve; nan after a curve's end."""
+    """Return all curves at the updates of the longest curve. Values after a curve's end are nan."""
     steps = max(curves, key=lambda curve: curve.steps[-1]).steps
     values = [np.interp(steps, c.steps, c.values, left=np.nan, right=np.nan) for c in curves]
     return steps.astype(np.int32), np.stack(values, 1)

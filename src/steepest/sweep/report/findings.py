@@ -69,7 +69,7 @@ def of_curves(tag: str, job: int, curve: Curve, higher: bool) -> str:
 
 
 def of_seeds(results: Results) -> str:
-    """The best setting's objective over its seeds, and how many other settings are close."""
+    """Describe the best setting's objective over its seeds, and count the other settings that are close."""
     first, *others = [setting for setting in results.settings if setting.objective is not None]
     assert first.objective is not None
     text = f"The best setting has {results.objective} {first.objective} over {_counted(results, first.objective.n)}"
@@ -84,12 +84,12 @@ def of_seeds(results: Results) -> str:
 
 
 def of_only_seeds(results: Results) -> str:
-    """The spread of a sweep that varies only seeds."""
+    """Describe the spread of a sweep that varies only seeds."""
     over = spread(results.score(row) for row in results.rows)
     return f"{results.objective} is {over} over {_counted(results, over.n)}" if over else ""
 
 
 def _counted(results: Results, jobs: int) -> str:
-    """A number of jobs that differ in their seeds; jobs that vary several kinds of seeds are not one seed each."""
+    """Count seeds if the jobs differ in one kind of seed, else count jobs."""
     name = "seed" if len(results.seeds) == 1 else "job"
     return f"{jobs} {name}{'' if jobs == 1 else 's'}"

@@ -44,7 +44,7 @@
     const wanted = axis.get(name);
     layout.template = template();
     layout.autosize = true;
-    const parallel = data.length && data[0].type === "parcoords";  // scrolls on a narrow screen
+    const parallel = data.length && data[0].type === "parcoords";  // this chart scrolls on a narrow screen
     if (narrow.matches && !parallel) {
       layout.margin = { ...layout.margin, l: Math.min(layout.margin.l, 50), r: layout.margin.r > 20 ? layout.margin.r : 8 };
       for (const trace of data) {
@@ -102,7 +102,7 @@
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     });
 
-  // A scrollable box has a shadow at each edge that hides a part of it, and a hint.
+  // A scrollable box has a hint, and a shadow at each edge beyond which it continues.
   function hint(box) {
     const frame = box.parentElement;
     const right = box.scrollWidth - box.clientWidth - box.scrollLeft;

@@ -23,7 +23,7 @@ from steepest.sweep.results import CALLED, Results, Row, again, asked, heading, 
 HERE = Path(__file__).parent
 MAX_ROWS, MAX_FAILURES, MAX_KEYS = 1000, 100, 24
 SCORES = ("rmse", "mae", "mape", "cross_entropy", "directional_accuracy", "accuracy", "skill")
-MEANING = {  # what each objective measures
+MEANING = {  # objective -> description
     "mse_scaled": "mean squared error, in units of the variance of the training prices",
     "mae_scaled": "mean absolute error, in units of the standard deviation of the training prices",
     "mse": "mean squared error, in the data's unit squared",

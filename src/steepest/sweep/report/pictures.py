@@ -17,7 +17,7 @@ from steepest.sweep.report.scales import BEST, DECADES, WORST, log_ticks, plain,
 
 BYTES = 6_000_000  # of pictures on the page, at most
 ROWS, SERIES, POINTS = 2000, 12, 500  # most rows of a chart, series, and points of a curve
-DAYS = 60  # on so few rows, price and prediction are distinguishable
+DAYS = 60  # with more rows, price and prediction are indistinguishable
 
 
 @dataclass
@@ -112,7 +112,7 @@ def _prices(rows: pd.DataFrame, part: str, most: int) -> go.Figure:
 
 
 def _against(saved: float) -> str:
-    """The sum of the absolute errors, compared with the reference's."""
+    """Compare the sum of the absolute errors with that of the reference."""
     if not np.isfinite(saved):
         return "some predictions are not finite numbers"
     if saved == 0:

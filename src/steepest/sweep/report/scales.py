@@ -50,7 +50,7 @@ class KeyAxis:
         if len(known) < len(different) or not known:
             self.kind = "category"
         elif key in SEEDS:
-            self.kind = "category"  # a seed is a name: there is nothing between two seeds
+            self.kind = "category"  # the order of seeds and the distance between them mean nothing
         elif known[-1] < DECADES * max(known[0], 0):
             self.kind = "linear"
         elif known[0] > 0:
@@ -74,7 +74,7 @@ class KeyAxis:
 
     @property
     def ticks(self) -> dict[str, str]:
-        """The values that the axis labels; empty if they are too many numbers."""
+        """Return the values that the axis labels, or none if they are too many numbers."""
         if self.kind != "category" and len(self.labels) > TICKS:
             return {}
         return {text: tick(text) for text in self.labels[:: math.ceil(len(self.labels) / MAX_TICKS)]}
@@ -109,7 +109,7 @@ def tick(text: str) -> str:
 
 
 def log_ticks(low: float, high: float) -> dict[str, Any]:
-    """Plotly's ticks for a logarithmic axis between two powers of ten: Plotly's default ticks have two sizes."""
+    """Return ticks for a logarithmic axis. Plotly's default ticks between powers of ten have two sizes."""
     powers = range(math.ceil(low), math.floor(high) + 1)
     factors = [factor * 10.0**power for power in range(math.floor(low), math.ceil(high)) for factor in (1, 2, 5)]
     ticks = [tick for tick in factors if low <= math.log10(tick) <= high]
