@@ -126,3 +126,100 @@ def test_the_separator_can_be_named(read):
 )  # fmt: skip
 def test_an_impossible_option_is_refused_with_its_key(refusal, options):
     assert f"data.{next(iter(options))}=" in refusal(table("Date,Close,Volume", DAYS, PRICE, 5), **options)
+
+
+# Columns without a known name
+
+OPEN, HIGH, LOW, CLOSE = ([round(level + i / 10, 2) for i in range(30)] for level in (100, 101, 99, 100.2))
+VOLUME = [5000 + i * i for i in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "left"),
+    [
+        ("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie", (OPEN, HIGH, LOW, CLOSE), ["Otwarcie", "Zamkniecie"]),
+        ("t,o,h,l,c,v", (OPEN, HIGH, LOW, CLOSE, VOLUME), ["o", "c"]),
+        ("Date,SP500,Rank", (PRICE, [1 + i % 5 for i in range(30)]), ["SP500"]),
+        ("Date,No.,SP500", (list(range(1, 31)), PRICE), ["SP500"]),
+        ("Date,SP500,Holiday", (PRICE, [i % 2 for i in range(30)]), ["SP500"]),
+        ("Date,SP500,Year", (PRICE, 2023), ["SP500"]),
+        ("Date,SP500,Wol.", (PRICE, [f"{i + 1}.5K" for i in range(30)]), ["SP500"]),
+        ("Date,SP500,Var", (PRICE, [(i % 7 - 3) / 10 for i in range(30)]), ["SP500"]),
+        ("Date,SP500,PRICE EARNINGS", (PRICE, OPEN), ["SP500"]),
+        ("Date,SP500,Value at Risk", (PRICE, OPEN), ["SP500"]),
+        ("Date,consumer price,SP500", (OPEN, PRICE), ["consumer price", "SP500"]),
+    ],
+)
+def test_a_column_that_is_no_price_is_not_taken_as_a_series(read, refusal, header, columns, left):
+    text = table(header, DAYS, *columns)
+    assert f"{left}" in refusal(text)
+    prices = dict(zip(header.split(",")[1:], columns, strict=True))
+    assert read(text, value=left[-1])["value"].tolist() == prices[left[-1]]
+
+
+def test_series_of_different_levels_are_no_low_and_high(read):
+    frame = read(
+        table("Date,A,B,C", DAYS, PRICE, [p * 1.5 for p in PRICE], [p * 1.2 + i % 3 for i, p in enumerate(PRICE)])
+    )
+    assert frame.index.unique("series").tolist() == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize("name", ["Close %", "Close (previous)", "SCHLUSSKURS VORTAG", "CIERRE ANTERIOR", "CLOSE OI"])
+def test_another_quantity_of_the_close_is_not_the_close(read, name):
+    assert read(table(f"Date,Last,{name}", DAYS, PRICE, OPEN))["value"].tolist() == PRICE
+
+
+def test_the_position_in_the_message_is_that_of_the_close(read, refusal):
+    text = table("2023-01-01,00:00,100.0,101.0,99.0,100.2,7000", DAYS, "00:00", OPEN, HIGH, LOW, CLOSE, VOLUME)
+    assert "data.date=0 data.value=5" in refusal(text)
+    assert read(text, header=False, date=0, value=5)["value"].tolist() == [100.2, *C]
+
+
+def test_a_column_may_name_the_quantity_of_each_row(read):
+    rows = [f"{d},X,{w},{p}" for d, p in zip(DAYS, PRICE, strict=True) for w, p in (("volume", 7), ("close", p))]
+    frame = read("\n".join(["date,ticker,field,value", *rows]))
+    assert frame["value"].tolist() == PRICE
+
+
+# Several columns of dates and times
+
+
+def test_year_month_and_day_are_joined(read):
+    frame = read(table("Year,Month,Day,Close", DAYS.year, list(DAYS.month), list(DAYS.day), PRICE))
+    assert list(days_of(frame)) == list(DAYS)
+
+
+@pytest.mark.parametrize("header", ["Pricing Date,Year,Close", "Trade_Dt,Month,Close", "Observed,Period,Close"])
+def test_a_column_without_dates_is_not_the_date_column(read, header):
+    assert list(days_of(read(table(header, DAYS.strftime("%Y-%m-%d"), 1, PRICE)))) == list(DAYS)
+
+
+def test_two_columns_of_dates_are_refused_unless_one_is_named(read, refusal):
+    text = table("Expiry Date,Quoted,Close", DAYS + pd.Timedelta(days=90), list(DAYS.strftime("%Y-%m-%d")), PRICE)
+    assert "several columns contain dates, ['Expiry Date', 'Quoted']" in refusal(text)
+    assert list(days_of(read(text, date="Quoted"))) == list(DAYS)
+
+
+@pytest.mark.parametrize("clock", ["Time 930", "Time 093000", "Clock 09:30", "Hour 9"])
+def test_times_of_day_are_recognised_by_their_entries(read, clock):
+    name, entry = clock.split()
+    first = days_of(read(table(f"Date,{name},Close", DAYS.strftime("%Y-%m-%d"), entry, PRICE)))[0]
+    assert first in (pd.Timestamp("2023-01-02 09:30"), pd.Timestamp("2023-01-02 09:00"))
+
+
+# Units
+
+
+@pytest.mark.parametrize("entries", [["$100", "€101"], ["GBX 100", "GBP 1.01"], ["4.5%", "0.045"]])
+def test_two_units_in_one_column_are_refused(refusal, entries):
+    assert "write all entries in one unit" in refusal(table("Date,Close", DAYS, entries * 15))
+
+
+def test_a_currency_sign_in_the_first_row_alone_is_accepted(read):
+    assert read(table("Date,Close", DAYS, ["$100", *PRICE[1:]]))["value"].tolist() == PRICE
+
+
+def test_dates_are_no_evidence_for_the_decimal_sign(refusal):
+    months = [f"{i % 12 + 1:02d}.{2020 + i // 12}" for i in range(7)]
+    entries = ["1.023", "991", "1.045", "1.067", "987", "1.001", "1.011"]
+    assert "can be read in two ways" in refusal(table("Datum;Kurs", months, entries, separator=";"))

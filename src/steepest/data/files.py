@@ -27,7 +27,7 @@ from steepest.data.prices.dates import Dates, as_text, read_dates
 from steepest.data.prices.numbers import LARGEST, Numbers, decimals_of, read_numbers
 from steepest.data.prices.options import Missing, PriceOptions
 from steepest.data.prices.roles import Roles, find_roles
-from steepest.data.prices.series import chosen_series, groups_of, parts_of
+from steepest.data.prices.series import chosen_series, groups_of, parts_of, rows_of_kind, text_of
 from steepest.data.prices.table import Table, open_table, table_of
 
 log = logging.getLogger(__name__)
@@ -129,14 +129,19 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
         roles.values = chosen_series({v: roles.series[v] for v in roles.values}, options.series, faults)
         faults.raise_if_any()
     needed = list(
-        dict.fromkeys(n for n in (roles.date, roles.clock, roles.id, *roles.values, *features) if n is not None)
+        dict.fromkeys(
+            n
+            for n in (*roles.dates, roles.clock, roles.id, roles.kind and roles.kind[0], *roles.values, *features)
+            if n is not None
+        )
     )
     columns = table.fetch(needed)
-    groups, labels = groups_of(columns, roles, options, faults)
-    faults.raise_if_any()
+    others = [n for n in table.names if n not in {*roles.dates, roles.clock}]
     notes: list[str] = []
+    groups, labels = groups_of(columns, roles, options, faults, notes)
+    faults.raise_if_any()
     dates = _dates(columns, roles, groups, options, faults, any_date)
-    hint = partial(_decimal_hint, table)
+    hint = partial(_decimal_hint, table, others)
     numbers = {}
     for name in [*roles.values, *features]:
         if name in numbers:
@@ -144,7 +149,7 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
         found = numbers[name] = read_numbers(columns.column(name), options.decimal, options.thousands, hint)
         _check_reading(name, columns.column(name), found, faults)
     all_rows = []
-    for name, label, index, column in parts_of(roles, groups, labels, len(columns)):
+    for name, label, index, column in parts_of(roles, groups, labels, columns):
         used = [numbers[c] for c in (column, *features)]
         rows = Rows(
             name, label, index + 1, dates.wall_T[index], dates.order_T[index],
@@ -167,16 +172,15 @@ def _dates(
     faults: Faults,
     any_date: bool,
 ) -> Dates:
-    column = columns.column(roles.date)
+    column = columns.column(roles.dates[0])
+    if len(roles.dates) > 1:
+        column = pc.binary_join_element_wise(*(_padded(text_of(columns, n), 2) for n in roles.dates), "-")
     if roles.clock is not None:
         day = column if pa.types.is_string(column.type) else as_text(column)
-        clock = columns.column(roles.clock)
-        clock = clock if pa.types.is_string(clock.type) else as_text(clock)
-        clock = pc.replace_substring_regex(pc.utf8_trim_whitespace(clock), r"^(\d\d)(\d\d)(\d\d)$", r"\1:\2:\3")
-        column = pc.binary_join_element_wise(pc.utf8_trim_whitespace(day), clock, " ")
+        column = pc.binary_join_element_wise(pc.utf8_trim_whitespace(day), _clock(text_of(columns, roles.clock)), " ")
 
     def in_order(wall_T: np.ndarray) -> bool:
-        parts = [wall_T[index] for index in groups.values() or [slice(None)]]
+        parts = [wall_T[index] for index in groups.values() or [rows_of_kind(columns, roles)]]
         steps = [np.diff(part[~np.isnat(part)].astype(np.int64)) for part in parts]
         return all((s > 0).all() for s in steps) or all((s < 0).all() for s in steps)
 
@@ -199,10 +203,27 @@ def _dates(
     return dates
 
 
-def _decimal_hint(table: Table) -> set[str]:
-    """Return the decimal signs that fit every column, because all columns of a file use the same one."""
+def _padded(column: pa.ChunkedArray, width: int) -> pa.ChunkedArray:
+    return pc.utf8_lpad(pc.utf8_trim_whitespace(column), width, "0")
+
+
+def _clock(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Write times of day with colons. 9, 930 and 93000 are half past nine or nine o'clock, by the longest entry."""
+    text = pc.utf8_trim_whitespace(column)
+    longest = pc.max(pc.utf8_length(text)).as_py() or 0
+    if longest <= 2:
+        return pc.replace_substring_regex(text, r"^(\d{1,2})$", r"\1:00")
+    padded = pc.utf8_lpad(text, 4 if longest <= 4 else 6, "0")
+    digits = pc.if_else(pc.match_substring(text, ":"), text, padded)
+    return pc.replace_substring_regex(
+        pc.replace_substring_regex(digits, r"^(\d\d)(\d\d)$", r"\1:\2"), r"^(\d\d)(\d\d)(\d\d)$", r"\1:\2:\3"
+    )
+
+
+def _decimal_hint(table: Table, names: list[str]) -> set[str]:
+    """Return the decimal signs that fit all of these columns, because all numbers of a file use the same one."""
     hint = {".", ","}
-    for name in table.names[:50]:
+    for name in names[:50]:
         if len(found := decimals_of(table.sample.column(name))) == 1:
             hint &= found
     return hint or {".", ","}
@@ -217,6 +238,8 @@ def _check_reading(name: str, column: pa.ChunkedArray, found: Numbers, faults: F
             f"column '{name}' can be read in two ways: {shortened(repr(column[row].as_py()))} in row {row + 1} is "
             f"{first[row]:.12g} with {one}, and {second[row]:.12g} with {two}: give one of these"
         )
+    if found.mixed:
+        faults.add(f"column '{name}' has {found.mixed}: write all entries in one unit")
     large = np.flatnonzero(np.abs(np.nan_to_num(found.value_T)) > LARGEST)
     if len(large):
         faults.add(
@@ -315,7 +338,7 @@ def read_table(
         faults.add(f"data.target={target} is also in data.inputs, so the model would see the answer: remove it there")
     faults.raise_if_any()
     wanted = [*inputs, target]
-    columns, hint = table.fetch(wanted), partial(_decimal_hint, table)
+    columns, hint = table.fetch(wanted), partial(_decimal_hint, table, table.names)
     values, keep = {}, np.ones(len(columns), bool)
     for name in wanted:
         found = read_numbers(columns.column(name), decimal, thousands, hint)

@@ -18,7 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from steepest.data.faults import shortened
-from steepest.data.prices.formats import FORMATS, MONTH_OF, NO_YEAR, NUMERIC, matches, pattern, tail
+from steepest.data.prices.formats import (
+    FORMATS,
+    MONTH_OF,
+    NO_YEAR,
+    NUMERIC,
+    matches,
+    pattern,
+    pattern_without_year,
+    tail,
+)
 
 _EXCEL_ZERO = np.datetime64("1899-12-30", "ns").astype(np.int64)
 FIRST = np.datetime64("1800-01-01")
@@ -226,7 +235,7 @@ def _readings(known: pa.Array, date_format: str | None, century: int | None) -> 
         return {}
     probes = [known[i].as_py() for i in {0, len(known) // 2, len(known) - 1}]
     likely = [f for f in FORMATS if any(matches(f, probe) for probe in probes)]
-    likely += [f for f in NO_YEAR if any(re.match(_no_year(f), probe) for probe in probes)]
+    likely += [f for f in NO_YEAR if any(re.match(pattern_without_year(f), probe) for probe in probes)]
     found = {f: _parsed_without_year(known, f) if f in NO_YEAR else parsed(known, f, century=century) for f in likely}
     calendar = any(not np.isnat(wall).any() for wall, _ in found.values())
     if not calendar and any(re.fullmatch(r"-?\d+(\.\d+)?", probe) for probe in probes):
@@ -248,14 +257,6 @@ def _decimal_year(known: pa.Array, name: str) -> str | None:
         f"date column '{name}': {shortened(repr(known[0].as_py()))} can be a month or a decimal year: give {fix}"
         "write dates such as 1990-01-31"
     ).replace("give write", "write")
-
-
-def _no_year(date_format: str) -> str:
-    return (
-        pattern(f"{date_format} %Y").removesuffix(r"\ (?P<Y>\d{4})")
-        if "%y" not in date_format
-        else pattern(date_format)
-    ) + "$"
 
 
 def _parsed_without_year(known: pa.Array, date_format: str) -> tuple:

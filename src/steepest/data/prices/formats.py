@@ -6,7 +6,7 @@ A format is written as in ``strptime``, with ``%q`` for a quarter.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 NUMERIC = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1, "excel": 86_400 * 10**9}
 
@@ -86,6 +86,13 @@ def pattern(date_format: str) -> str:
     return "(?i)^" + "".join(found)
 
 
+@cache
+def pattern_without_year(date_format: str) -> str:
+    """Return the regular expression of a format without a year, or with two digits that can be a year or a day."""
+    whole = pattern(date_format) if "%y" in date_format else pattern(f"{date_format} %Y")
+    return whole.removesuffix(r"\ (?P<Y>\d{4})") + "$"
+
+
 def looks_like_date(entry: str) -> bool:
     """Return whether an entry fits a date format. Plain numbers are not dates, because they could mean anything."""
     entry = entry.strip()
@@ -95,7 +102,27 @@ def looks_like_date(entry: str) -> bool:
         return len(entry) == 8 and entry[:2] in ("18", "19", "20") and entry[4:6] <= "12" and entry[6:] <= "31"
     if re.fullmatch(r"[-+]?[\d.,]+", entry) and len(re.findall(r"[.,]", entry)) < 2:
         return False
+    return _fits_a_format(entry.translate(_CLASSES))
+
+
+# Only the digit of a quarter, 1 to 4, matters. Entries that agree after this translation fit the same formats.
+_CLASSES = str.maketrans("2346789", "1115555")
+
+
+@lru_cache(maxsize=10_000)
+def _fits_a_format(entry: str) -> bool:
     return any(matches(f, entry) for f in FORMATS if f != "%Y")
+
+
+def could_be_dates(entries: list[str]) -> bool:
+    """Return whether most entries have the form of a date, with or without a year, or are large numbers."""
+    like = [
+        looks_like_date(e)
+        or re.fullmatch(r"-?\d{4,19}(\.\d+)?", e)
+        or any(re.match(pattern_without_year(f), e) for f in NO_YEAR)
+        for e in entries
+    ]
+    return sum(map(bool, like)) > len(entries) / 2
 
 
 @cache

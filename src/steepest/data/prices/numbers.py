@@ -45,9 +45,9 @@ class Convention:
 
     @property
     def pattern(self) -> str:
-        """Return the regular expression of an entry, with the groups p (parenthesis), s (sign), c (core), u (unit)."""
-        before = rf"^(?P<p>\(?)\s*(?P<s>[+-]?)\s*{_SIGNS}?\s*(?P<t>[+-]?)"
-        return rf"{before}(?P<c>{self.core})\s*(?P<u>[KkMBT]|%)?\s*{_SIGNS}?\s*\)?$"
+        """Return the regular expression of an entry, with groups for parenthesis, signs, currency, core and unit."""
+        before = rf"^(?P<p>\(?)\s*(?P<s>[+-]?)\s*(?P<l>{_SIGNS})?\s*(?P<t>[+-]?)"
+        return rf"{before}(?P<c>{self.core})\s*(?P<u>[KkMBT]|%)?\s*(?P<r>{_SIGNS})?\s*\)?$"
 
     def __str__(self) -> str:
         return f"data.decimal='{self.decimal}' data.thousands='{self.thousands}'"
@@ -69,12 +69,14 @@ class Numbers:
         kind_T: 0 a number, 1 missing, 2 infinite, 3 text.
         readings: if the column is ambiguous, the conventions that fit and their values; else empty.
         note: the signs, units and separators that were recognised.
+        mixed: two units that the entries have, such as two currencies, or "".
     """
 
     value_T: np.ndarray
     kind_T: np.ndarray
     readings: dict[Convention, np.ndarray]
     note: str
+    mixed: str = ""
 
 
 def read_numbers(
@@ -113,9 +115,9 @@ def read_numbers(
     stay = {c: fit for c, fit in fits.items() if (fit == first_fit).all()}
     kind_T[np.flatnonzero(rest)[~first_fit]] = 3
     values: dict[Convention, np.ndarray] = {}
-    note = ""
+    note = mixed = ""
     for convention in _different(entries, stay):
-        value, note = _values(entries, convention, stay[convention])
+        value, note, mixed = _values(entries, convention, stay[convention])
         values[convention] = _filled(rest, value)
     if len(values) > 1 and hint is not None:
         values = {c: v for c, v in values.items() if c.decimal in hint()} or values
@@ -123,7 +125,7 @@ def read_numbers(
     notes = [note] if note else []
     if convention.thousands or convention.decimal != ".":
         notes.insert(0, f"decimal '{convention.decimal}', thousands '{convention.thousands}'")
-    return Numbers(value_T, kind_T, values if len(values) > 1 else {}, ", ".join(notes))
+    return Numbers(value_T, kind_T, values if len(values) > 1 else {}, ", ".join(notes), mixed)
 
 
 def decimals_of(column: pa.ChunkedArray) -> set[str]:
@@ -181,7 +183,7 @@ def _different(entries: pa.ChunkedArray, stay: dict[Convention, np.ndarray]) -> 
     special = pc.filter(entries, pa.array(special_T))
     seen: dict[Convention, np.ndarray] = {}
     for convention, fit in stay.items():
-        value, _ = _values(special, convention, fit[special_T])
+        value = _values(special, convention, fit[special_T])[0]
         if not any(np.array_equal(value, other, equal_nan=True) for other in seen.values()):
             seen[convention] = value
     return list(seen)
@@ -195,8 +197,8 @@ def _fraction(entries: pa.ChunkedArray, convention: Convention) -> np.ndarray:
     )
 
 
-def _values(entries: pa.ChunkedArray, convention: Convention, fit: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return the values of the entries that fit, and a note about their signs, units and separators."""
+def _values(entries: pa.ChunkedArray, convention: Convention, fit: np.ndarray) -> tuple[np.ndarray, str, str]:
+    """Return the values of the entries that fit, a note about their units, and two units if they are mixed."""
     entries = pc.filter(entries, pa.array(fit)).combine_chunks()
     found = pc.extract_regex(entries, convention.pattern)
     groups = {field.name: pc.fill_null(found.field(i), "") for i, field in enumerate(found.type)}
@@ -211,12 +213,16 @@ def _values(entries: pa.ChunkedArray, convention: Convention, fit: np.ndarray) -
         if unit in kinds and digits:
             power = pc.if_else(pc.equal(units, unit), digits, power)
     value = _cast(pc.binary_join_element_wise(core, power, ""))
+    currencies = pc.unique(pc.binary_join_element_wise(groups["l"], groups["r"], "")).to_pylist()
+    mixed = " and ".join(sorted(c for c in currencies if c)[:2]) if len({*currencies} - {""}) > 1 else ""
+    if "%" in kinds and ((value != 0) & ~_equal(units, "%")).any():
+        mixed = "numbers with and without %"
     negative = (_equal(groups["s"], "-") ^ _equal(groups["t"], "-")) ^ _equal(groups["p"], "(")
     value = _filled(fit, np.where(negative, -value, value))
     notes = ["percent"] if "%" in kinds else []
     if suffixes := sorted(k.upper() for k in kinds if k not in ("", "%")):
         notes.append(f"suffixes {', '.join(suffixes)}")
-    return value, ", ".join(notes)
+    return value, ", ".join(notes), mixed
 
 
 def _equal(texts: pa.Array, text: str) -> np.ndarray:
