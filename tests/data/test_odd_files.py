@@ -36,6 +36,10 @@ def refusal(read):
     return start
 
 
+def notes_of(frame):
+    return frame.attrs["recognised"]["notes"]
+
+
 def days_of(frame):
     return frame.index.get_level_values("date")
 
@@ -172,7 +176,7 @@ def test_another_quantity_of_the_close_is_not_the_close(read, name):
 def test_the_position_in_the_message_is_that_of_the_close(read, refusal):
     text = table("2023-01-01,00:00,100.0,101.0,99.0,100.2,7000", DAYS, "00:00", OPEN, HIGH, LOW, CLOSE, VOLUME)
     assert "data.date=0 data.value=5" in refusal(text)
-    assert read(text, header=False, date=0, value=5)["value"].tolist() == [100.2, *C]
+    assert read(text, header=False, date=0, value=5)["value"].tolist() == [100.2, *CLOSE]
 
 
 def test_a_column_may_name_the_quantity_of_each_row(read):
@@ -223,3 +227,42 @@ def test_dates_are_no_evidence_for_the_decimal_sign(refusal):
     months = [f"{i % 12 + 1:02d}.{2020 + i // 12}" for i in range(7)]
     entries = ["1.023", "991", "1.045", "1.067", "987", "1.001", "1.011"]
     assert "can be read in two ways" in refusal(table("Datum;Kurs", months, entries, separator=";"))
+
+
+# Advice, and what is reported
+
+
+def test_a_century_is_advised_only_if_it_gives_dates_in_order(refusal):
+    years = pd.date_range("1966-12-31", periods=40, freq="YE")
+    assert "write years with four digits" in refusal(table("Date,Close", years.strftime("%m/%d/%y"), [*range(40)]))
+    assert "data.century=1900" in refusal(table("Date,Close", years[:30].strftime("%m/%d/%y"), PRICE))
+
+
+def test_a_change_of_sign_is_reported(read):
+    frame = read(table("Date,Close", DAYS, [*PRICE[:4], -999, *PRICE[5:]]))
+    assert any("changes its sign, from 101.11 to -999 on 2023-01-06, and 1 more" in n for n in notes_of(frame))
+
+
+def test_rows_without_a_series_name_are_counted_when_they_are_dropped(read):
+    frame = read(table("date,ticker,close", DAYS, ["X", "", *["X"] * 28], PRICE), missing="drop")
+    assert "data.missing=drop left out 1 of 30 rows without an entry in 'ticker'" in notes_of(frame)
+
+
+def test_series_of_a_long_file_that_start_late_are_reported(read):
+    rows = [f"{d},{s},{p}" for s in "AB" for d, p in zip(DAYS, PRICE, strict=True) if s == "A" or d > DAYS[9]]
+    assert any(
+        "1 of 2 series start late or end early (B)" in n for n in notes_of(read("\n".join(["date,id,close", *rows])))
+    )
+
+
+def test_the_series_left_by_data_short_are_never_none(read):
+    rows = [
+        f"{d},{s},{p}" for s in "AB" for d, p in list(zip(DAYS, PRICE, strict=True))[s == "B" :][: 20 + 3 * (s == "B")]
+    ]
+    frame = read("\n".join(["date,id,close", *rows]), short="drop")
+    assert frame.index.unique("series").tolist() == ["B"]
+
+
+def test_a_repeated_header_is_named(refusal):
+    text = table("Date,Close", DAYS, PRICE)
+    assert "the header is repeated" in refusal(text + text)

@@ -24,6 +24,7 @@ from steepest.data.prices import checks
 from steepest.data.prices.account import described
 from steepest.data.prices.checks import Rows
 from steepest.data.prices.dates import Dates, as_text, read_dates
+from steepest.data.prices.formats import looks_like_date
 from steepest.data.prices.numbers import LARGEST, Numbers, decimals_of, read_numbers
 from steepest.data.prices.options import Missing, PriceOptions
 from steepest.data.prices.roles import Roles, find_roles
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 VALUE = "value"  # the value column's name in every checked frame
 MOST_FILES = 10_000
+FOOTER = 10  # maximum number of rows at the end that a message suggests to skip
 
 
 def read_prices(source: str | Path | Any, **options: Any) -> pd.DataFrame:
@@ -193,12 +195,20 @@ def _dates(
     if len(bad) and (options.missing != "drop" or dates.bad_T.all()):
         entry = column[int(bad[0])].as_py()
         shown = "empty" if entry in (None, "") else shortened(repr(entry))
+        few = len(bad) < checks.OFFERED * len(column)
+        fixes = ["correct them"]
         last = int(dates.bad_T[::-1].argmin()) if not dates.bad_T.all() else 0
-        footer = f"leave out the last {last} lines with data.skip_footer={last}, " if last and last == len(bad) else ""
-        drop = ", or use data.missing=drop" if len(bad) < checks.OFFERED * len(column) else ""
+        if last == len(bad) <= FOOTER and not any(looks_like_date(str(column[int(i)].as_py())) for i in bad):
+            fixes.append(f"skip the end of the file with data.skip_footer={last}")
+        if dates.bad_T.all():
+            fixes.append("give their format, as in data.date_format='%d.%m.%Y'")
+        if few:
+            fixes.append("use data.missing=drop")
+        if entry == roles.date:
+            fixes = ["the header is repeated, so several tables are one below the other: write each in its own file"]
         faults.add(
             f"date column '{roles.date}': {len(bad)} of {len(column)} do not parse as dates, first in row {bad[0] + 1} "
-            f"({shown}): {footer}fix them, or give their format as in data.date_format='%d.%m.%Y'{drop}"
+            f"({shown}): {', or '.join(fixes)}"
         )
     return dates
 
@@ -256,10 +266,8 @@ def _feature_faults(
         kind_T = numbers[name].kind_T
         if kind_T.any():
             entry = columns.column(name)[int(np.flatnonzero(kind_T)[0])].as_py()
-            fixes = ("data.missing=drop", "data.missing=forward_fill")
-            faults.add(
-                checks.describe_bad(f"input column '{name}'", kind_T, np.arange(len(kind_T)) + 1, entry, "error", fixes)
-            )
+            rows = np.arange(len(kind_T)) + 1
+            faults.add(checks.describe_bad(f"input column '{name}'", kind_T, rows, entry, fill=True))
 
 
 def _frame(
@@ -348,9 +356,7 @@ def read_table(
         if bad.any() and missing == "error":
             entry = columns.column(name)[int(np.flatnonzero(bad)[0])].as_py()
             rows = np.arange(len(bad)) + 1
-            faults.add(
-                checks.describe_bad(f"column '{name}'", found.kind_T, rows, entry, missing, ("data.missing=drop",))
-            )
+            faults.add(checks.describe_bad(f"column '{name}'", found.kind_T, rows, entry, fill=False))
         keep &= ~bad
     frame = pd.DataFrame(values, index=pd.RangeIndex(1, len(columns) + 1, name="row"))
     frame = frame if missing == "error" else frame[keep]

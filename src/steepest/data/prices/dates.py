@@ -209,7 +209,12 @@ def read_dates(
     offset_T = spread(stay[chosen][1].astype(np.int64), 0)
     outside = _outside(wall_T)
     if fault is None and outside.any():
-        fault = _beyond(column, wall_T, outside, name, chosen, century)
+        fixes = "correct it"
+        if "%y" in chosen and century is None:
+            old = spread(parsed(known, chosen, century=1900)[0], np.datetime64("NaT"))
+            works = not _outside(old).any() and (np.isnat(old) == np.isnat(wall_T)).all() and in_order(old)
+            fixes = "give data.century=1900" if works else "write years with four digits"
+        fault = _beyond(column, wall_T, outside, name, chosen, fixes)
     order_T = wall_T.astype(np.int64) - offset_T * 60 * 10**9
     return Dates(wall_T, order_T, chosen, fault, np.isnat(wall_T))
 
@@ -304,14 +309,12 @@ def _ambiguous(known: pa.Array, stay: dict[str, tuple], names: Iterable[str], na
 
 
 def _beyond(
-    column: pa.ChunkedArray, wall_T: np.ndarray, outside: np.ndarray, name: str, chosen: str, century: int | None
+    column: pa.ChunkedArray, wall_T: np.ndarray, outside: np.ndarray, name: str, chosen: str, fixes: str
 ) -> str:
     row = int(np.flatnonzero(outside)[0])
-    fix = "data.century=1900 or " if "%y" in chosen and century is None else ""
     return (
         f"date column '{name}': {shortened(repr(column[row].as_py()))} in row {row + 1} reads {_day(wall_T[row])} with "
-        f"{chosen}, which is {'before 1800' if wall_T[row] < FIRST else 'after tomorrow'}: correct it, or give "
-        f"{fix}data.date_format=, as in data.date_format='%d.%m.%Y'"
+        f"{chosen}, which is {'before 1800' if wall_T[row] < FIRST else 'after tomorrow'}: {fixes}"
     )
 
 
