@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from steepest.data.faults import did_you_mean, shortened
 
 LIMIT = 256 * 2**20  # maximum number of bytes of text in memory
-LARGE = 64 * 2**20  # a plain file with more bytes is read from disk
+LARGE = 16 * 2**20  # a plain file with more bytes is read from disk
 HEAD = 2**18  # the file type is found from this number of bytes at its start
 ROWS_PER_BYTE = 50  # a Parquet file with more rows per byte is refused
 
@@ -56,8 +56,8 @@ class Text:
     path: Path | None = None
 
 
-def open_file(path: Path, encoding: str | None = None) -> Text | pq.ParquetFile:
-    """Return the text of a file, or the open Parquet file.
+def open_file(path: Path, encoding: str | None = None, whole: bool = False) -> Text | pq.ParquetFile:
+    """Return the text of a file, or the open Parquet file. The text of a large file stays on disk, unless `whole`.
 
     Raises:
         ValueError: if the file does not exist or is neither text nor Parquet. The message names the file type.
@@ -78,14 +78,14 @@ def open_file(path: Path, encoding: str | None = None) -> Text | pq.ParquetFile:
         raise ValueError(f"{path.name}: the file is empty")
     try:
         with path.open("rb") as file:
-            return _opened(path, file, size, encoding)
+            return _opened(path, file, size, encoding, whole)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
     except OSError as error:
         raise ValueError(f"{path.name}: cannot be read: {shortened(error, 200)}") from None
 
 
-def _opened(path: Path, file: IO[bytes], size: int, encoding: str | None) -> Text | pq.ParquetFile:
+def _opened(path: Path, file: IO[bytes], size: int, encoding: str | None, whole: bool) -> Text | pq.ParquetFile:
     start = file.read(8)
     file.seek(0)
     kind = next((k for magic, k in _COMPRESSED.items() if start.startswith(magic)), None)
@@ -103,14 +103,13 @@ def _opened(path: Path, file: IO[bytes], size: int, encoding: str | None) -> Tex
     if kind is not None:
         return Text(path.name, decoded(_decompressed(file, kind), encoding))
     head = file.read(HEAD)
-    if size > LARGE and (encoding is None or encoding.lower().replace("-", "") == "utf8"):
-        whole = head[: head.rfind(b"\n") + 1]
-        if whole and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return Text(path.name, decoded(whole, "utf-8-sig"), path)
+    if size > LARGE and not whole and (encoding is None or encoding.lower().replace("-", "") == "utf8"):
+        lines = head[: head.rfind(b"\n") + 1]
+        if lines and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return Text(path.name, decoded(lines, "utf-8-sig"), path)
     if size > LIMIT:
-        raise ValueError(
-            f"{size / 2**20:.0f} MiB of text in this encoding; the limit is {LIMIT >> 20}: save it as UTF-8"
-        )
+        fix = "leave out the last lines by hand, and separate columns by commas" if whole else "save it as UTF-8"
+        raise ValueError(f"{size / 2**20:.0f} MiB of text; the limit for this is {LIMIT >> 20}: {fix}")
     return Text(path.name, decoded(head + file.read(), encoding))
 
 

@@ -252,6 +252,14 @@ def _readings(known: pa.Array, date_format: str | None, century: int | None) -> 
     return found
 
 
+def only_format(column: pa.ChunkedArray, date_format: str | None) -> str | None:
+    """Return the format that all entries of a text column fit, or None if there are several or none."""
+    entries = pc.unique(pc.utf8_trim_whitespace(column)).drop_null()
+    readings = _readings(pc.filter(entries, pc.not_equal(entries, "")), date_format, None)
+    fitting = {f: r for f, r in readings.items() if len(r[0]) and not np.isnat(r[0]).any()}
+    return next(iter(fitting)) if len(_different(fitting)) == 1 else None
+
+
 def _decimal_year(known: pa.Array, name: str) -> str | None:
     """A fault if the entries look like ``1990.01``, which is January or a day in January."""
     if not len(known) or not pc.all(pc.match_substring_regex(known, r"^\d{4}\.\d+$")).as_py():

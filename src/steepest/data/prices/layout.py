@@ -172,22 +172,20 @@ def _kind(cells: list[str]) -> str:
     return "number" if sum(_NUMBER.match(c) is not None for c in filled) > len(filled) / 2 else "text"
 
 
-def names_of(layout: Layout) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the column names and, if there are several header rows, the entries of each column in these rows."""
+def names_of(layout: Layout) -> list[str]:
+    """Return the column names. Several header rows are joined."""
     if not layout.header:
-        return [str(i) for i in range(layout.width)], {}
+        return [str(i) for i in range(layout.width)]
     if len(layout.header) == 1:
         names = list(layout.header[0])
         while len(names) > 1 and not names[-1]:
             names.pop()
-        return [n or f"column {i}" for i, n in enumerate(names)], {}
+        return [n or f"column {i}" for i, n in enumerate(names)]
     width = max(len(row) for row in layout.header)
     rows = [row + [""] * (width - len(row)) for row in layout.header]
-    names, levels = [], {}
+    names = []
     for i in range(width):
         words = [row[i] for row in rows if row[i]]
         name = words[-1] if i == 0 and words else " ".join(dict.fromkeys(words)) or f"column {i}"
         names.append(name)
-        if i:
-            levels[name] = words
-    return names, levels
+    return names

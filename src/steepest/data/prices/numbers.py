@@ -128,6 +128,12 @@ def read_numbers(
     return Numbers(value_T, kind_T, values if len(values) > 1 else {}, ", ".join(notes), mixed)
 
 
+def is_plain(column: pa.ChunkedArray) -> bool:
+    """Return whether a text column has plain numbers and empty entries only, and cannot be read in another way."""
+    text = pc.utf8_trim_whitespace(column)
+    return _only_plain(pc.filter(text, pc.fill_null(pc.not_equal(text, ""), False)))
+
+
 def decimals_of(column: pa.ChunkedArray) -> set[str]:
     """Return the decimal signs that fit a text column."""
     both = {".", ","}

@@ -1,0 +1,251 @@
+"""Splits the text of a delimited file, such as CSV, into columns.
+
+`layout.py` finds the separator and the header, and DuckDB splits the rows. The columns are text. Only the columns of a
+large file can be read with types, and `typed.py` decides on these.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from steepest.data.faults import shortened
+from steepest.data.prices.content import Text, open_file
+from steepest.data.prices.layout import SEPARATORS, Layout, find_layout, names_of
+
+SAMPLE = 10_000  # the first rows, from which the roles and the formats of columns are found
+CHUNK = 2**24  # bytes of a large file that are counted at once
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """The columns of a text file.
+
+    Attributes:
+        rows: all rows, or the first `SAMPLE` rows of a large file, as text.
+        dialect: a description of the format.
+        header_line: the line of the header, or 0.
+        read: for a large file, a function that reads all rows of the columns at the given positions, in the given
+            types of DuckDB, with a format of dates.
+    """
+
+    rows: pa.Table
+    dialect: str
+    header_line: int
+    read: Callable[[Mapping[int, str], str | None], pa.Table] | None
+
+
+def split(text: Text, header: bool | None, skip_footer: int, separator: str | None) -> Delimited:
+    """Split a text into columns.
+
+    Raises:
+        ValueError: if the text is not a table. The message names the first faulty line.
+    """
+    _check_kind(text)
+    body = _without_footer(text.head, skip_footer)
+    layout = find_layout(text.name, body[: 2**18], header, separator)
+    if layout.separator == " " and text.path is not None:
+        again = open_file(text.path, "utf-8", whole=True)
+        assert isinstance(again, Text)
+        return split(again, header, skip_footer, separator)
+    if text.path is not None:
+        read = _Reader(text.name, text.path, layout)
+        rows = read.text(SAMPLE)
+    else:
+        body = "\n".join("\t".join(line.split()) for line in body.split("\n")) if layout.separator == " " else body
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "text.csv"
+            path.write_text(body if body.endswith("\n") else body + "\n", encoding="utf-8", newline="")
+            rows = _Reader(text.name, path, layout, parallel=False).text()
+        _check_count(text.name, body, layout, len(rows))
+        rows = _without_blank(rows)
+    names = names_of(layout)
+    if not len(rows):
+        raise ValueError(f"{text.name}: the file has no rows after the header {shortened(names, 200)}")
+    for column in rows.columns[len(names) :]:
+        if column.null_count < len(column):
+            row = int(pc.index(pc.is_valid(column), True).as_py())
+            raise ValueError(
+                f"{text.name}: cannot be read as a table: line {layout.skip + row + 1} has more entries than the "
+                f"header {shortened(names, 200)} has names: correct the line, or name every column"
+            )
+    dialect = f"{next(word for word, sign in SEPARATORS.items() if sign == layout.separator)}-separated"
+    if layout.header_line > 1:
+        dialect += f", header in line {layout.header_line}"
+    if not layout.header:
+        dialect += ", without a header"
+    rows = rows.select(range(len(names))).rename_columns(names)
+    return Delimited(rows, dialect, layout.header_line, read if text.path is not None else None)
+
+
+def _check_kind(text: Text) -> None:
+    """Raise if the text is not a table but another well-known format."""
+    start = text.head.lstrip()[:200].lower()
+    if not start:
+        raise ValueError(f"{text.name}: the file is empty")
+    if re.match(r"(<!--.*?-->\s*)?<(!doctype|html|\?xml|head|body|table)", start, re.DOTALL):
+        raise ValueError(f"{text.name}: this is a web page (HTML or XML), not a table: download the data again, as CSV")
+    if start.startswith(("{", "[")) and not start.startswith(("[]", "{}")) and ('"' in start or start[1:2] in "[{\n "):
+        raise ValueError(
+            f"{text.name}: this is JSON, not a table: write it as CSV, as in pandas.read_json(...).to_csv(...)"
+        )
+
+
+def _without_footer(body: str, count: int) -> str:
+    """Return the text without its last lines. Lines without an entry are not counted, and quotes are kept whole."""
+    if not count:
+        return body
+    lines, quotes = body.split("\n"), body.count('"')
+    even = quotes % 2 == 0
+    while lines and (count > 0 or (even and quotes % 2)):
+        line = lines.pop()
+        quotes -= line.count('"')
+        count -= bool(line.strip(' ,;\t|"'))
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads columns of a file with DuckDB. `name` is the file's name for messages."""
+
+    name: str
+    path: Path
+    layout: Layout
+    parallel: bool = True
+
+    def text(self, limit: int | None = None) -> pa.Table:
+        """Return all columns as text. Blank rows are left out."""
+        return self._rows(dict.fromkeys(range(self.layout.width), "VARCHAR"), None, limit)
+
+    def __call__(self, kinds: Mapping[int, str], date_format: str | None) -> pa.Table:
+        """Return all rows of the columns at these positions, with the types of DuckDB."""
+        arrow = self._rows(kinds, date_format, None)
+        self._check_count(len(arrow))
+        return _without_blank(arrow)
+
+    def _rows(self, kinds: Mapping[int, str], date_format: str | None, limit: int | None) -> pa.Table:
+        chosen = ", ".join(f"c{i}" for i in kinds)
+        dates = f", timestampformat='{date_format}'" if date_format else ""
+        with _large_database() if self.parallel else _database().cursor() as database:
+            try:
+                relation = database.sql(
+                    f"SELECT {chosen} FROM read_csv($path, columns=$columns, auto_detect=false, header=false, "
+                    "delim=$delim, quote='\"', escape='\"', skip=$skip, null_padding=false, parallel=$parallel"
+                    f"{dates}) " + (f"LIMIT {limit}" if limit else ""),
+                    params={
+                        "path": str(self.path),
+                        "columns": {f"c{i}": kinds.get(i, "VARCHAR") for i in range(self.layout.width)},
+                        "delim": "\t" if self.layout.separator == " " else self.layout.separator,
+                        "skip": self.layout.skip,
+                        "parallel": self.parallel,
+                    },
+                )
+                return relation.to_arrow_table()
+            except duckdb.Error as error:
+                _database.cache_clear()  # an internal error leaves a database unusable
+                reason = _reason(str(error), self.path)
+                raise ValueError(f"{self.name}: cannot be read as a table: {reason}") from None
+
+    def _check_count(self, found: int) -> None:
+        """Count the rows without DuckDB, which drops all rows after an opening quote without a closing one."""
+        lines = quotes = 0
+        last = b"\n"
+        with self.path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                lines, quotes, last = lines + chunk.count(b"\n"), quotes + chunk.count(b'"'), chunk[-1:]
+        lines += last != b"\n"
+        if quotes % 2 == 0 and lines - self.layout.skip == found:
+            return
+        with self.path.open(encoding="utf-8-sig", newline="" if quotes else None) as file:
+            for _ in range(self.layout.skip):
+                file.readline()
+            records = (
+                csv.reader(file, delimiter=self.layout.separator) if quotes else (line.strip("\n") for line in file)
+            )
+            count = sum(bool(record) for record in records)
+        if quotes % 2 or count != found:
+            raise ValueError(
+                f"{self.name}: cannot be read as a table: {count} rows are counted and {found} are read: look for an "
+                'opening quote without a closing one, and write "" for a quote within an entry'
+            )
+
+
+def _without_blank(arrow: pa.Table) -> pa.Table:
+    """Remove rows without an entry. A spreadsheet may write ``,,,`` below the table."""
+    blank = None
+    for column in arrow.columns:
+        if pa.types.is_string(column.type):
+            empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
+        else:
+            empty = pc.is_null(column)
+        blank = empty if blank is None else pc.and_(blank, empty)
+    return arrow.filter(pc.invert(blank)) if pc.any(blank).as_py() else arrow
+
+
+def _check_count(where: str, body: str, layout: Layout, found: int) -> None:
+    """Count the rows without DuckDB, which drops all rows after an opening quote without a closing one."""
+    lines = body.split("\n")[layout.skip :]
+    if '"' in body:
+        separator = "\t" if layout.separator == " " else layout.separator
+        try:
+            count = sum(bool(record) for record in csv.reader((line + "\n" for line in lines), delimiter=separator))
+        except csv.Error as error:
+            raise ValueError(f"{where}: cannot be read as a table: {error}") from None
+    else:
+        count = sum(bool(line) for line in lines)
+    if count != found or body.count('"') % 2:
+        number, line = next(
+            ((i, line) for i, line in enumerate(body.split("\n")) if line.count('"') % 2), (layout.skip, lines[0])
+        )
+        raise ValueError(
+            f"{where}: cannot be read as a table: line {number + 1} ({shortened(repr(line))}) has an opening "
+            'quote without a closing one: close it, or write "" for a quote within an entry'
+        )
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return one database for all small files. To open a database takes longer than to read a small file."""
+    return duckdb.connect(":memory:", config={"memory_limit": "1GB", "threads": 1})
+
+
+def _large_database() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:", config={"preserve_insertion_order": True})
+
+
+def _lines_from(path: Path, line: int) -> int:
+    """Count the lines with an entry from this line to the end, up to 11."""
+    count = 0
+    with path.open(encoding="utf-8") as file:
+        for number, text in enumerate(file, 1):
+            count += number >= line and bool(text.strip(' ,;\t|"\n'))
+            if count > 10:
+                break
+    return count
+
+
+def _reason(message: str, path: Path) -> str:
+    """Rewrite an error message of DuckDB as a sentence with the line and the fix."""
+    line = re.search(r"Line: (\d+)", message)
+    original = re.search(r"Original Line: (.*)", message)
+    counts = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
+    where = f"line {line[1]}" if line else "a line"
+    shown = f" ({shortened(repr(original[1]))})" if original else ""
+    if counts:
+        last = _lines_from(path, int(line[1])) if line else 0
+        footer = f", or skip the end of the file with data.skip_footer={last}" if 0 < last <= 10 else ""
+        return f"{where} has {counts[2]} entries, most lines have {counts[1]}{shown}: correct the line{footer}"
+    if "quote" in message:
+        return f'{where} has an opening quote without a closing one{shown}: close it, or double a " within an entry'
+    if "Maximum line size" in message:
+        return f"{where} is longer than 2 MB: write one row per line"
+    return f"{where}{shown}: {shortened(message.splitlines()[0], 120)}"
