@@ -151,11 +151,12 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
         found = numbers[name] = read_numbers(columns.column(name), options.decimal, options.thousands, hint)
         _check_reading(name, columns.column(name), found, faults)
     all_rows = []
+    row_T = np.arange(1, len(columns) + 1)
     for name, label, index, column in parts_of(roles, groups, labels, columns):
         used = [numbers[c] for c in (column, *features)]
         rows = Rows(
-            name, label, index + 1, dates.wall_T[index], dates.order_T[index],
-            np.stack([u.value_T[index] for u in used], axis=1), np.stack([u.kind_T[index] for u in used], axis=1),
+            name, label, row_T[index], dates.wall_T[index], dates.order_T[index],
+            _side_by_side([u.value_T[index] for u in used]), _side_by_side([u.kind_T[index] for u in used]),
         )  # fmt: skip
         all_rows.append(rows)
     _feature_faults(columns, features, numbers, options, faults)
@@ -164,6 +165,11 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
     if not kept:
         faults.fail("data.short=drop leaves no series")
     return _frame(table, roles, features, dates, numbers, kept, notes)
+
+
+def _side_by_side(columns: list[np.ndarray]) -> np.ndarray:
+    """Return columns as a matrix, one column without a copy."""
+    return columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)
 
 
 def _decimal_hint(table: Table, names: list[str]) -> set[str]:
@@ -217,15 +223,15 @@ def _frame(
 ) -> pd.DataFrame:
     """Return the frame of all series. Its attributes describe what was recognised."""
     lengths = [len(rows) for rows in kept]
+    first = kept[0].wall_T
+    if (first[1:] > first[:-1]).all() and all(np.array_equal(rows.wall_T, first) for rows in kept):
+        days, codes = first, np.tile(np.arange(len(first), dtype=np.int32), len(kept))
+    else:
+        days = np.unique(np.concatenate([rows.wall_T for rows in kept]))
+        codes = np.concatenate([days.searchsorted(rows.wall_T) for rows in kept])
     series = pd.MultiIndex(
-        levels=[
-            [rows.name for rows in kept],
-            (days := pd.DatetimeIndex(np.unique(np.concatenate([r.wall_T for r in kept])))),
-        ],
-        codes=[
-            np.repeat(np.arange(len(kept)), lengths),
-            np.concatenate([days.searchsorted(rows.wall_T) for rows in kept]),
-        ],
+        levels=[[rows.name for rows in kept], pd.DatetimeIndex(days)],
+        codes=[np.repeat(np.arange(len(kept), dtype=np.min_scalar_type(-len(kept))), lengths), codes],
         names=["series", "date"],
         verify_integrity=False,
     )

@@ -16,11 +16,9 @@ log = logging.getLogger(__name__)
 
 
 def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str], filled_T: np.ndarray) -> pd.DataFrame:
-    days = frame.index.get_level_values("date")
-    count = len(frame.index.unique("series"))
-    each = frame.groupby(level="series", sort=False).size()
+    days, each = frame.index.levels[1], np.bincount(frame.index.codes[0])
     frame.attrs["recognised"] = recognised | {
-        "series": count,
+        "series": len(each),
         "days": [int(each.min()), int(each.max())],
         "first": day(days.min()),
         "last": day(days.max()),

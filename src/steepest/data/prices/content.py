@@ -105,10 +105,16 @@ def _opened(path: Path, file: IO[bytes], size: int, encoding: str | None, whole:
     head = file.read(HEAD)
     if size > LARGE and not whole and (encoding is None or encoding.lower().replace("-", "") == "utf8"):
         lines = head[: head.rfind(b"\n") + 1]
-        if lines and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        rest = lines.replace(b"\r\n", b"")
+        mixed = b"\r" in rest or (len(rest) < len(lines) and b"\n" in rest)
+        if lines and not mixed and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
             return Text(path.name, decoded(lines, "utf-8-sig"), path)
     if size > LIMIT:
-        fix = "leave out the last lines by hand, and separate columns by commas" if whole else "save it as UTF-8"
+        fix = (
+            "leave out the last lines by hand, and separate columns by commas"
+            if whole
+            else "save it as UTF-8, with the same end on each line"
+        )
         raise ValueError(f"{size / 2**20:.0f} MiB of text; the limit for this is {LIMIT >> 20}: {fix}")
     return Text(path.name, decoded(head + file.read(), encoding))
 

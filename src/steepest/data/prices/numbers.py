@@ -258,9 +258,12 @@ def _typed(column: pa.ChunkedArray) -> Numbers:
     """Read a column that already has a type. Only numeric types are numbers, and booleans count as text."""
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        value = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(float)
-        kind_T = np.where(np.isnan(value), 1, np.where(np.isinf(value), 2, 0)).astype(np.int8)
-        return Numbers(np.where(np.isfinite(value), value, np.nan), kind_T, {}, "")
+        value = np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), float)
+        finite = np.isfinite(value)
+        if finite.all():
+            return Numbers(value, np.zeros(len(value), np.int8), {}, "")
+        kind_T = np.where(np.isnan(value), 1, np.where(finite, 0, 2)).astype(np.int8)
+        return Numbers(np.where(finite, value, np.nan), kind_T, {}, "")
     if pa.types.is_null(kind):
         return Numbers(np.full(len(column), np.nan), np.ones(len(column), np.int8), {}, "")
     absent = column.is_null().to_numpy()

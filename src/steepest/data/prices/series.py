@@ -98,5 +98,5 @@ def parts_of(roles: Roles, groups: dict[str, np.ndarray], long: str | None, colu
     if long is not None:
         column = roles.values[0]
         return [(name, f"'{column}' of {name}", index, column) for name, index in groups.items()]
-    every = np.flatnonzero(rows_of_kind(columns, roles))
+    every = slice(None) if roles.kind is None else np.flatnonzero(rows_of_kind(columns, roles))
     return [(roles.series[column], f"'{column}'", every, column) for column in roles.values]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from steepest.data.prices.dates import only_format
 from steepest.data.prices.numbers import is_plain
@@ -35,9 +36,17 @@ def fetched(
     if format is not None:
         kinds[roles.date] = "TIMESTAMP"
     try:
-        return table.typed(kinds, written), format
+        columns = table.typed(kinds, written)
     except ValueError:
         return table.fetch(needed), None
+    if any(kind == "DOUBLE" and not _finite(columns.column(name)) for name, kind in kinds.items()):
+        return table.fetch(needed), None
+    return columns, format
+
+
+def _finite(column: pa.ChunkedArray) -> bool:
+    """Return whether no entry is infinite or, other than an empty one, not a number."""
+    return bool(pc.all(pc.is_finite(column), min_count=0).as_py())
 
 
 def _date_format(table: Table, roles: Roles, options: PriceOptions) -> tuple[str | None, str | None]:
