@@ -235,7 +235,9 @@ def _frame(
         names=["series", "date"],
         verify_integrity=False,
     )
-    frame = pd.DataFrame(np.concatenate([rows.value_TF for rows in kept]), index=series, columns=[VALUE, *features])
+    frame = pd.DataFrame(
+        np.concatenate([rows.value_TF for rows in kept]), index=series, columns=[VALUE, *features], copy=False
+    )
     recognised = {
         "file": table.where,
         "dialect": table.dialect,

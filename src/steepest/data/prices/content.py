@@ -105,8 +105,8 @@ def _opened(path: Path, file: IO[bytes], size: int, encoding: str | None, whole:
     head = file.read(HEAD)
     if size > LARGE and not whole and (encoding is None or encoding.lower().replace("-", "") == "utf8"):
         lines = head[: head.rfind(b"\n") + 1]
-        rest = lines.replace(b"\r\n", b"")
-        mixed = b"\r" in rest or (len(rest) < len(lines) and b"\n" in rest)
+        rest = head.rstrip(b"\r").replace(b"\r\n", b"")
+        mixed = b"\r" in rest or (b"\r\n" in head and b"\n" in rest)
         if lines and not mixed and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
             return Text(path.name, decoded(lines, "utf-8-sig"), path)
     if size > LIMIT:

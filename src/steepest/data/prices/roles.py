@@ -200,8 +200,8 @@ def _kind(table: Table, taken: set[str | None]) -> tuple[str, str] | None:
         if name in taken or not pa.types.is_string(table.sample.column(name).type):
             continue
         entries = pc.unique(table.sample.column(name).slice(0, PROBED)).drop_null().to_pylist()
-        words = {entry: normalised(entry) for entry in entries}
-        if len(words) > 1 and all(w in RANK or w in OTHERS for w in words.values()):
+        words = {entry: normalised(entry) for entry in entries[:20]}
+        if 1 < len(entries) <= 20 and all(w in RANK or w in OTHERS for w in words.values()):
             prices = sorted((RANK[w], entry) for entry, w in words.items() if w in RANK)
             if prices:
                 return name, prices[0][1]
