@@ -24,6 +24,7 @@ from steepest.data.prices.account import described
 from steepest.data.prices.checks import Rows
 from steepest.data.prices.date_columns import dates_of
 from steepest.data.prices.dates import Dates
+from steepest.data.prices.frames import frame_of
 from steepest.data.prices.numbers import LARGEST, Numbers, decimals_of, read_numbers
 from steepest.data.prices.options import Missing, PriceOptions
 from steepest.data.prices.roles import Roles, find_roles
@@ -164,7 +165,9 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
     faults.raise_if_any()
     if not kept:
         faults.fail("data.short=drop leaves no series")
-    return _frame(table, roles, features, dates, numbers, kept, notes)
+    note = numbers[roles.values[0]].note
+    del columns, numbers, all_rows  # the memory of a large file
+    return _frame(table, roles, features, dates, note, kept, notes)
 
 
 def _side_by_side(columns: list[np.ndarray]) -> np.ndarray:
@@ -192,7 +195,7 @@ def _check_reading(name: str, column: pa.ChunkedArray, found: Numbers, faults: F
         )
     if found.mixed:
         faults.add(f"column '{name}' has {found.mixed}: write all entries in one unit")
-    large = np.flatnonzero(np.abs(np.nan_to_num(found.value_T)) > LARGEST)
+    large = np.flatnonzero(np.abs(found.value_T) > LARGEST)
     if len(large):
         faults.add(
             f"column '{name}': {found.value_T[large[0]]:g} in row {large[0] + 1} is above {LARGEST:g}: correct it"
@@ -217,27 +220,13 @@ def _frame(
     roles: Roles,
     features: list[str],
     dates: Dates,
-    numbers: dict[str, Numbers],
+    note: str,
     kept: list[Rows],
     notes: list[str],
 ) -> pd.DataFrame:
-    """Return the frame of all series. Its attributes describe what was recognised."""
-    lengths = [len(rows) for rows in kept]
-    first = kept[0].wall_T
-    if (first[1:] > first[:-1]).all() and all(np.array_equal(rows.wall_T, first) for rows in kept):
-        days, codes = first, np.tile(np.arange(len(first), dtype=np.int32), len(kept))
-    else:
-        days = np.unique(np.concatenate([rows.wall_T for rows in kept]))
-        codes = np.concatenate([days.searchsorted(rows.wall_T) for rows in kept])
-    series = pd.MultiIndex(
-        levels=[[rows.name for rows in kept], pd.DatetimeIndex(days)],
-        codes=[np.repeat(np.arange(len(kept), dtype=np.min_scalar_type(-len(kept))), lengths), codes],
-        names=["series", "date"],
-        verify_integrity=False,
-    )
-    frame = pd.DataFrame(
-        np.concatenate([rows.value_TF for rows in kept]), index=series, columns=[VALUE, *features], copy=False
-    )
+    """Return the frame of all series, and leave `kept` empty. Its attributes describe what was recognised."""
+    filled = np.concatenate([r.filled_T if len(r.filled_T) else np.zeros(len(r), bool) for r in kept])
+    frame = frame_of(kept, [VALUE, *features])
     recognised = {
         "file": table.where,
         "dialect": table.dialect,
@@ -247,9 +236,8 @@ def _frame(
         "id": roles.id,
         "value": roles.values[0] if len(roles.values) == 1 else roles.values[:50],
         "why": roles.why,
-        "numbers": numbers[roles.values[0]].note or "plain numbers",
+        "numbers": note or "plain numbers",
     }
-    filled = np.concatenate([r.filled_T if len(r.filled_T) else np.zeros(len(r), bool) for r in kept])
     return described(frame, recognised, notes, filled)
 
 

@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 
 
 def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str], filled_T: np.ndarray) -> pd.DataFrame:
-    days, each = frame.index.levels[1], np.bincount(frame.index.codes[0])
+    days, code_T = frame.index.levels[1], frame.index.codes[0]
+    each = np.diff(np.searchsorted(code_T, np.arange(code_T[-1] + 2)))  # the rows of a series follow each other
     frame.attrs["recognised"] = recognised | {
         "series": len(each),
         "days": [int(each.min()), int(each.max())],

@@ -164,9 +164,13 @@ def describe_bad(label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: objec
 def glitches(rows: Rows) -> list[str]:
     """Describe the jumps, zero prices and repeated prices of a sorted series."""
     price = rows.value_TF[:, 0]
-    found = []
+    found: list[str] = []
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = price[1:] / price[:-1]
+        smooth = len(factor) == 0 or (price[0] > 0 and factor.min() > 1 / UNDONE and factor.max() < UNDONE)
+        still = np.flatnonzero(factor == 1)
+        if smooth and not (still[STALE - 2 :] - still[: -(STALE - 2)] == STALE - 2).any():
+            return found
         size = np.where(factor > 1, factor, 1 / factor)
     usual = np.isfinite(size) & (price[1:] > 0) & (price[:-1] > 0)
     undone = np.zeros(len(factor), bool)

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,7 +24,7 @@ from steepest.data.prices.content import Text, open_file
 from steepest.data.prices.layout import SEPARATORS, Layout, find_layout, names_of
 
 SAMPLE = 10_000  # the first rows, from which the roles and the formats of columns are found
-CHUNK = 2**24  # bytes of a large file that are counted at once
+BATCH = 2**17  # rows, or bytes, of a large file that are taken at once
 
 
 @dataclass(frozen=True)
@@ -149,34 +150,59 @@ class _Reader:
                         "parallel": self.parallel,
                     },
                 )
-                return relation.to_arrow_table()
+                if "VARCHAR" in kinds.values():
+                    return relation.to_arrow_table()
+                return _joined(relation.to_arrow_reader(BATCH), self._expected())
             except duckdb.Error as error:
                 _database.cache_clear()  # an internal error leaves a database unusable
                 reason = _reason(str(error), self.path)
                 raise ValueError(f"{self.name}: cannot be read as a table: {reason}") from None
 
+    def _expected(self) -> int:
+        """Return about the number of rows, rather more than less."""
+        with self.path.open("rb") as file:
+            lines = file.read(BATCH).count(b"\n") + 1
+        return int(1.05 * lines * max(1, self.path.stat().st_size / BATCH)) + 1
+
+    def _occurrences(self, sign: bytes) -> int:
+        count = 0
+        with self.path.open("rb") as file:
+            while chunk := file.read(BATCH):
+                count += chunk.count(sign)
+        return count
+
     def _check_count(self, found: int) -> None:
         """Count the rows without DuckDB, which drops all rows after an opening quote without a closing one."""
-        lines = quotes = 0
-        last = b"\n"
-        with self.path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                lines, quotes, last = lines + chunk.count(b"\n"), quotes + chunk.count(b'"'), chunk[-1:]
-        lines += last != b"\n"
-        if quotes % 2 == 0 and lines - self.layout.skip == found:
+        quotes = self._occurrences(b'"')
+        if not quotes or (quotes % 2 == 0 and self._occurrences(b"\n") == found + self.layout.skip):
             return
-        with self.path.open(encoding="utf-8-sig", newline="" if quotes else None) as file:
+        with self.path.open(encoding="utf-8-sig", newline="") as file:
             for _ in range(self.layout.skip):
                 file.readline()
-            records = (
-                csv.reader(file, delimiter=self.layout.separator) if quotes else (line.strip("\n") for line in file)
-            )
-            count = sum(bool(record) for record in records)
+            count = sum(bool(record) for record in csv.reader(file, delimiter=self.layout.separator))
         if quotes % 2 or count != found:
             raise ValueError(
                 f"{self.name}: cannot be read as a table: {count} rows are counted and {found} are read: look for an "
                 'opening quote without a closing one, and write "" for a quote within an entry'
             )
+
+
+def _joined(batches: pa.RecordBatchReader, expected: int) -> pa.Table:
+    """Copy batches into one array per column, so that a large file is not in memory twice.
+
+    Args:
+        batches: columns of numbers and times.
+        expected: about the number of rows.
+    """
+    columns = [np.empty(expected, field.type.to_pandas_dtype()) for field in batches.schema]
+    end = 0
+    for batch in batches:
+        start, end = end, end + batch.num_rows
+        if end > len(columns[0]):
+            columns = [np.concatenate([column, np.empty(end, column.dtype)]) for column in columns]
+        for column, entries in zip(columns, batch.columns, strict=True):
+            column[start:end] = entries.to_numpy(zero_copy_only=False)
+    return pa.table([pa.array(c[:end], from_pandas=True) for c in columns], names=batches.schema.names)
 
 
 def _without_blank(arrow: pa.Table) -> pa.Table:

@@ -258,7 +258,9 @@ def _typed(column: pa.ChunkedArray) -> Numbers:
     """Read a column that already has a type. Only numeric types are numbers, and booleans count as text."""
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        value = np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), float)
+        cast = pc.cast(column, pa.float64(), safe=False)
+        cast = cast.chunk(0) if cast.num_chunks == 1 else cast.combine_chunks()
+        value = cast.to_numpy(zero_copy_only=False)
         finite = np.isfinite(value)
         if finite.all():
             return Numbers(value, np.zeros(len(value), np.int8), {}, "")

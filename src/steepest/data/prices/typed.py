@@ -45,7 +45,7 @@ def fetched(
 
 
 def _finite(column: pa.ChunkedArray) -> bool:
-    """Return whether no entry is infinite or, other than an empty one, not a number."""
+    """Return whether no number is infinite."""
     return bool(pc.all(pc.is_finite(column), min_count=0).as_py())
 
 
