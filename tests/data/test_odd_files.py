@@ -266,3 +266,39 @@ def test_the_series_left_by_data_short_are_never_none(read):
 def test_a_repeated_header_is_named(refusal):
     text = table("Date,Close", DAYS, PRICE)
     assert "the header is repeated" in refusal(text + text)
+
+
+# Shapes and sizes
+
+
+def test_a_row_of_units_below_the_names_is_left_out(read):
+    for units in ("yyyy-mm-dd,USD", ",USD", "[-],[EUR]"):
+        frame = read(f"Date,Close\n{units}\n" + table("", DAYS, PRICE)[1:])
+        assert frame.attrs["recognised"]["value"] == "Close"
+        assert frame["value"].tolist() == PRICE
+
+
+def test_parquet_may_keep_its_dates_as_text_in_the_index(tmp_path):
+    days = pd.date_range("1990-01-01", periods=12_000).strftime("%Y-%m-%d")
+    pd.DataFrame({"close": range(1, 12_001)}, index=days).to_parquet(tmp_path / "prices.parquet")
+    assert days_of(read_prices(tmp_path / "prices.parquet"))[0] == pd.Timestamp("1990-01-01")
+
+
+def test_a_workbook_with_a_far_cell_is_refused_before_it_is_read(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Date", "Close"])
+    book.active["XFD300000"] = 1
+    book.save(tmp_path / "prices.xlsx")
+    with pytest.raises(ValueError, match="has 300000 rows and 16384 columns: delete entries outside of the table"):
+        read_prices(tmp_path / "prices.xlsx")
+
+
+def test_a_comment_before_a_web_page_does_not_hide_it(refusal):
+    assert "this is a web page" in refusal("<!-- x -->\n<html><body>403</body></html>")
+
+
+def test_rows_at_the_end_are_counted_without_blank_lines(read, refusal):
+    text = table("Date,Close", DAYS, PRICE) + "Average,105\n\n,\nSource: X,\n"
+    assert "data.skip_footer=2" in refusal(text)
+    assert read(text, skip_footer=2)["value"].tolist() == PRICE

@@ -25,6 +25,8 @@ from steepest.data.faults import did_you_mean, shortened
 LIMIT = 256 * 2**20  # maximum number of bytes of text in memory
 LARGE = 16 * 2**20  # a plain file with more bytes is read from disk
 HEAD = 2**18  # the file type is found from this number of bytes at its start
+CELLS = 2_000_000  # maximum number of cells of a workbook
+WIDEST_SHEET = 5000  # columns
 ROWS_PER_BYTE = 50  # a Parquet file with more rows per byte is refused
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -214,13 +216,26 @@ def _workbook(path: Path) -> str:
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         texts = {}
+        cells = 0
         for sheet in book.worksheets:
+            if (sheet.max_column or 0) > WIDEST_SHEET or (sheet.max_row or 0) * (sheet.max_column or 0) > CELLS:
+                raise ValueError(
+                    f"sheet '{shortened(sheet.title)}' has {sheet.max_row} rows and {sheet.max_column} columns: delete "
+                    f"entries outside of the table, or save it as CSV"
+                )
             out = io.StringIO()
             writer = csv.writer(out, lineterminator="\n")
             for row in sheet.iter_rows(values_only=True):
+                cells += len(row)
+                if cells > CELLS:
+                    raise ValueError(f"the workbook has more than {CELLS} cells: save the sheet as CSV")
                 writer.writerow(["" if cell is None else str(cell) for cell in row])
             if out.getvalue().strip(',\n"'):
                 texts[sheet.title] = out.getvalue()
+    except ValueError as error:
+        if type(error) is ValueError and re.match("sheet '|the workbook", str(error)):
+            raise
+        raise ValueError(f"cannot be read as a workbook: {shortened(error, 100)}") from None
     except Exception as error:  # openpyxl raises the errors of several libraries for damaged files
         raise ValueError(f"cannot be read as a workbook: {shortened(error, 100)}") from None
     if len(texts) != 1:

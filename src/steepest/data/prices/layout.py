@@ -148,6 +148,9 @@ def _header(
         if any(_NUMBER.match(c) for c in above) or _sparse(above):
             break
         first = block.pop()  # a data row with an invalid date
+    above, last = (records[i][1] for i in (block[-2] if len(block) > 1 else block[-1], block[-1]))
+    if _known(above) > _known(last) and not _sparse(last) and above[0].lower() not in _LEVELS:
+        block.pop()  # a row of units below the names
     rows = [records[block[-1]]]
     if _sparse(rows[0][1]) and len(block) > 1:
         rows = [records[i] for i in block[-3:]]
@@ -156,6 +159,10 @@ def _header(
     ):
         rows = [records[i] for i in block[-2:]]
     return first, rows
+
+
+def _known(cells: list[str]) -> int:
+    return sum(normalised(cell) in KNOWN for cell in cells if cell)
 
 
 def _sparse(cells: list[str]) -> bool:

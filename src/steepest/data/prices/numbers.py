@@ -23,6 +23,7 @@ _CODES = (
 )
 _SIGNS = rf"(?:(?:US|C|A|HK|NZ|S|R|NT)?[$€£¥₹₩₽₺₪฿]|{_CODES.replace(' ', '|')}|kr\.?|zł|Fr\.)"
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$"
+_POSSIBLE = rf"^(?:[\s\d()+.,'%KkMBTeE-]|{_SIGNS})+$"  # what every convention accepts, and more
 _LONGEST = 60  # maximum number of characters of a number
 _SPACES = r"[\x{00a0}\x{202f}\x{2009}]"
 
@@ -109,6 +110,9 @@ def read_numbers(
     allowed = [c for c in CONVENTIONS if decimal in (None, c.decimal) and thousands in (None, c.thousands)]
     if not allowed:
         allowed = [Convention(decimal or ("," if thousands == "." else "."), thousands or "")]
+    if not _true(pc.match_substring_regex(entries, _POSSIBLE)).any():
+        kind_T[rest] = 3
+        return Numbers(np.full(len(rest), np.nan), kind_T, {}, "")
     fits = {c: _fitting(entries, c) for c in allowed}
     most = max(int(fit.sum()) for fit in fits.values())
     first_fit = next(fit for fit in fits.values() if fit.sum() == most)

@@ -40,24 +40,24 @@ def find_quantities(columns: Mapping[str, Numbers]) -> Quantities:
     if len(values) < 2:
         return found
     whole = {n for n, v in values.items() if (v[np.isfinite(v)] % 1 == 0).all()}
+    size = {n: float(np.nanmedian(np.abs(v))) for n, v in values.items()}
+    largest = max((size[n] for n in values if n not in whole), default=0.0)
     signed = {n for n, v in values.items() if (v < 0).any() and (v > 0).any()}
+    plain = any(not columns[n].note for n in values)
     for name, value in values.items():
         present = value[np.isfinite(value)]
-        others = [values[n] for n in values if n != name and n not in whole]
-        suffixes = columns[name].note
-        if suffixes and any(not columns[n].note for n in values):
-            found.odd[name] = f"has {suffixes}"
+        if columns[name].note and plain:
+            found.odd[name] = f"has {columns[name].note}"
         elif len(present) >= ENOUGH and (present == present[0]).all():
             found.odd[name] = f"is constant ({present[0]:g})"
         elif name in signed and len(signed) < len(values):
             found.odd[name] = "changes its sign"
         elif len(present) >= ENOUGH and (np.diff(present) == 1).all() and present[0] in (0, 1):
             found.odd[name] = "counts the rows"
-        elif name in whole and others and len(present) >= ENOUGH:
+        elif name in whole and largest and len(present) >= ENOUGH:
             different = len(np.unique(present))
-            size = np.nanmedian(present) / max(float(np.nanmedian(np.abs(o))) for o in others)
-            if size >= MANY:
-                found.odd[name] = f"has whole numbers, {size:.0f} times the prices, as a volume does"
+            if size[name] >= MANY * largest:
+                found.odd[name] = f"has whole numbers, {size[name] / largest:.0f} times the prices, as a volume does"
             elif present.min() >= 0 and different <= max(2, len(present) // 3) and (present <= 31).all():
                 found.odd[name] = f"has only {different} different whole numbers"
     rest = {n: v for n, v in values.items() if n not in found.odd}

@@ -36,6 +36,8 @@ from steepest.data.prices.words import (
 
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?( [A-Z]{2,5})?")
 _DIGITS = re.compile(r"\d{1,6}")
+CELLS = 200_000  # entries of all columns that decide which have numbers
+FEWEST = 50  # entries of each column
 PROBED = 200  # entries of a column that decide whether it contains dates
 
 
@@ -134,6 +136,11 @@ def _column(names: list[str], key: str, given: str | int | None, faults: Faults)
     return None
 
 
+def _sample(table: Table, name: str) -> pa.ChunkedArray:
+    """Return the first entries of a column, fewer if there are many columns."""
+    return table.sample.column(name).slice(0, max(FEWEST, CELLS // len(table.names)))
+
+
 def _entries(column: pa.ChunkedArray, count: int = PROBED) -> list[str]:
     text = column if pa.types.is_string(column.type) else as_text(column)
     return [e.strip() for e in text.slice(0, count).to_pylist() if e is not None and e.strip()]
@@ -174,7 +181,7 @@ def _dated(table: Table, name: str) -> bool:
         return True
     if pa.types.is_boolean(column.type):
         return False
-    entries = _entries(column)
+    entries = _entries(column, min(PROBED, max(FEWEST, CELLS // len(table.names))))
     return bool(entries) and sum(map(looks_like_date, entries)) > len(entries) / 2
 
 
@@ -200,8 +207,10 @@ def _kind(table: Table, taken: set[str | None]) -> tuple[str, str] | None:
         if name in taken or not pa.types.is_string(table.sample.column(name).type):
             continue
         entries = pc.unique(table.sample.column(name).slice(0, PROBED)).drop_null().to_pylist()
-        words = {entry: normalised(entry) for entry in entries[:20]}
-        if 1 < len(entries) <= 20 and all(w in RANK or w in OTHERS for w in words.values()):
+        if not 1 < len(entries) <= 20:
+            continue
+        words = {entry: normalised(entry) for entry in entries}
+        if all(w in RANK or w in OTHERS for w in words.values()):
             prices = sorted((RANK[w], entry) for entry, w in words.items() if w in RANK)
             if prices:
                 return name, prices[0][1]
@@ -256,7 +265,7 @@ def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str],
 
 
 def _numeric(table: Table, name: str) -> bool:
-    return _share(read_numbers(table.sample.column(name))) > 0.5
+    return _share(read_numbers(_sample(table, name))) > 0.5
 
 
 def _share(numbers: Numbers) -> float:
@@ -286,7 +295,7 @@ def _phrase_and_ticker(name: str) -> tuple[str, str] | None:
 
 def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     """Return all numeric columns if each could be a price series, by its name and by its numbers."""
-    columns = {n: read_numbers(table.sample.column(n)) for n in names}
+    columns = {n: read_numbers(_sample(table, n)) for n in names}
     shares = {n: _share(c) for n, c in columns.items()}
     columns = {n: c for n, c in columns.items() if shares[n] > 0 and (shares[n] == 1 or not _dated(table, n))}
     numeric = list(columns)

@@ -167,7 +167,7 @@ def _from_parquet(where: str, file: pq.ParquetFile) -> Table:
             return _in_memory(where, _from_pandas(file.read().to_pandas()), "Parquet")
         schema = file.schema_arrow
         names = [
-            str(n) for n in schema.names if not re.fullmatch(r"__index_level_\d+__", n) or _is_time(schema.field(n))
+            str(n) for n in schema.names if not re.fullmatch(r"__index_level_\d+__", n) or _may_be_date(schema.field(n))
         ]
         shown = {("date" if n.startswith("__index_level_") else n.strip()): n for n in names}
         _check_names(where, [n.strip() for n in names])
@@ -190,5 +190,7 @@ def _from_parquet(where: str, file: pq.ParquetFile) -> Table:
         raise ValueError(f"{where}: cannot be read as a table: {shortened(error, 100)}") from None
 
 
-def _is_time(found: pa.Field) -> bool:
-    return pa.types.is_timestamp(found.type) or pa.types.is_date(found.type)
+def _may_be_date(found: pa.Field) -> bool:
+    kind = found.type
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return text or pa.types.is_timestamp(kind) or pa.types.is_date(kind)

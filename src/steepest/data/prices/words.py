@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 
 def _words(text: str) -> list[str]:
@@ -64,6 +65,7 @@ NO_TICKER = _words(  # after one of these words, or before it, a known name mean
 KNOWN = {*DATES, *IDS, *RANK, *OTHERS}
 
 
+@lru_cache(maxsize=20_000)
 def normalised(name: str) -> str:
     """Return a column name in lower case without numbering, punctuation and units.
 
