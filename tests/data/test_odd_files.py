@@ -302,3 +302,42 @@ def test_rows_at_the_end_are_counted_without_blank_lines(read, refusal):
     text = table("Date,Close", DAYS, PRICE) + "Average,105\n\n,\nSource: X,\n"
     assert "data.skip_footer=2" in refusal(text)
     assert read(text, skip_footer=2)["value"].tolist() == PRICE
+
+
+# Several files
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, level in (("000001", 10), ("A", 100), ("BRK.A", 200), ("BRK.B", 300)):
+        (tmp_path / f"{name}.csv").write_text(table("Date,Close", DAYS, [level + p for p in PRICE]))
+    return tmp_path
+
+
+def test_a_file_may_have_a_point_in_its_name(folder):
+    names = read_prices(folder / "*.csv").index.unique("series").tolist()
+    assert names == ["000001", "A", "BRK.A", "BRK.B"]
+
+
+def test_series_of_several_files_follow_the_option(folder):
+    frame = read_prices(folder / "*.csv", series=["BRK.B", 1])
+    assert frame.index.unique("series").tolist() == ["BRK.B", "000001"]
+    with pytest.raises(ValueError, match="has no series 'ZZZ'"):
+        read_prices(folder / "*.csv", series=["A", "ZZZ"])
+
+
+def test_files_with_different_price_columns_are_refused(folder):
+    (folder / "A.csv").write_text(table("Date,Close,Adj Close", DAYS, PRICE, PRICE))
+    with pytest.raises(ValueError, match="different price columns, 'close' in 000001.csv and 'adj close' in A.csv"):
+        read_prices(folder / "*.csv")
+    assert len(read_prices(folder / "*.csv", value="Close")) == 120
+
+
+# The repeated hour
+
+
+@pytest.mark.parametrize(("summer", "winter"), [("CEST", "CET"), ("BST", "GMT"), ("EDT", "EST"), ("+02:00", "+01:00")])
+def test_the_repeated_hour_is_ordered_by_the_zone(read, summer, winter):
+    hours = [(0, summer), (1, summer), (1, winter), (2, winter)]
+    frame = read(table("Time,Close", [f"2023-10-29 0{h}:{m}:00 {z}" for h, z in hours for m in (10, 40)], PRICE[:8]))
+    assert frame["value"].tolist() == PRICE[:8]

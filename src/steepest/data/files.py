@@ -31,11 +31,13 @@ from steepest.data.prices.roles import Roles, find_roles
 from steepest.data.prices.series import chosen_series, groups_of, parts_of
 from steepest.data.prices.table import Table, open_table, table_of
 from steepest.data.prices.typed import fetched
+from steepest.data.prices.words import normalised
 
 log = logging.getLogger(__name__)
 
 VALUE = "value"  # the value column's name in every checked frame
 MOST_FILES = 10_000
+EXTENSIONS = {".csv", ".tsv", ".txt", ".dat", ".gz", ".bz2", ".xz", ".zst", ".zip", ".xlsx", ".parquet", ".pq"}
 
 
 def read_prices(source: str | Path | Any, **options: Any) -> pd.DataFrame:
@@ -87,12 +89,19 @@ def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
     files = files_of(pattern)
     if not files or len(files) > MOST_FILES:
         raise ValueError(f"data.path={pattern}: {len(files)} files match; there must be 1 to {MOST_FILES}")
-    chosen = options.series
     faults, frames = Faults(pattern), {}
+    named: dict[str, Path] = {}
     for file in files:
-        name = file.name.split(".")[0]
-        if chosen is not None and name not in [str(s) for s in chosen]:
-            continue
+        if (name := _series_of(file)) in named:
+            faults.add(f"{file.name}: another file has the series '{name}': rename one")
+        named[name] = file
+    names = list(named)
+    if options.series is not None:
+        names = chosen_series({n: n for n in named}, options.series, faults)
+    faults.raise_if_any()
+    columns: dict[str, str] = {}
+    for name in names:
+        file = named[name]
         try:
             frame = read_prices(file, **(asdict(options) | {"series": None}))
         except ValueError as error:
@@ -100,17 +109,28 @@ def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
             continue
         if len(frame.index.unique("series")) > 1:
             faults.add(f"{file.name} has several series: give data.value=COLUMN, or read it alone")
-        elif name in frames:
-            faults.add(f"{file.name}: another file has the series '{name}': rename one")
+            continue
+        columns.setdefault(normalised(frame.attrs["recognised"]["value"]), file.name)
         frames[name] = frame.droplevel("series")
-    if not frames and not faults.found:
-        faults.add(f"no file has a name in data.series={chosen}")
+    if len(columns) > 1 and options.value is None:
+        (one, first), (two, second) = list(columns.items())[:2]
+        faults.add(
+            f"the files have different price columns, '{one}' in {first} and '{two}' in {second}: name one that all "
+            "have with data.value=COLUMN"
+        )
     faults.raise_if_any()
     together = pd.concat({n: _bare(f) for n, f in frames.items()}, names=["series", "date"])
     first = next(iter(frames.values())).attrs["recognised"]
     notes = [note for frame in frames.values() for note in frame.attrs["recognised"]["notes"]]
     filled = np.concatenate([_filled_rows(f) for f in frames.values()])
     return described(together, first | {"file": pattern}, notes, filled)
+
+
+def _series_of(file: Path) -> str:
+    """Return a file's name without its extensions, as ``BRK.B`` of ``BRK.B.csv.gz``."""
+    while file.suffix.lower() in EXTENSIONS:
+        file = file.with_suffix("")
+    return file.name
 
 
 def _bare(frame: pd.DataFrame) -> pd.DataFrame:

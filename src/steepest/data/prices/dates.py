@@ -105,7 +105,12 @@ def parsed(entries: pa.Array, date_format: str, with_time: bool = True, century:
         digits = pc.utf8_rpad(pc.fill_null(groups["f"], ""), 9, "0")
         wall = wall + pc.cast(digits, pa.int64()).to_numpy(zero_copy_only=False).astype("timedelta64[ns]")
     wall[~fits] = np.datetime64("NaT")
-    offset = np.array([_minutes(z) for z in groups["z"].to_pylist()]) if "z" in groups else np.zeros(len(entries))
+    offset = np.zeros(len(entries))
+    if "z" in groups and (zones := pc.unique(groups["z"]).drop_null().to_pylist()) not in ([], [""]):
+        known = {zone: _minutes(zone) for zone in zones}
+        if "BST" in known and "GMT" in known:  # British summer time; alone, BST has other meanings
+            known["BST"] = 60
+        offset = np.array([known.get(zone, 0) for zone in groups["z"].to_pylist()])
     return wall, offset
 
 

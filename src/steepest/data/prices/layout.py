@@ -149,7 +149,7 @@ def _header(
             break
         first = block.pop()  # a data row with an invalid date
     above, last = (records[i][1] for i in (block[-2] if len(block) > 1 else block[-1], block[-1]))
-    if _known(above) > _known(last) and not _sparse(last) and above[0].lower() not in _LEVELS:
+    if _known(above) > _known(last) and (not _sparse(last) or not last[0]) and above[0].lower() not in _LEVELS:
         block.pop()  # a row of units below the names
     rows = [records[block[-1]]]
     if _sparse(rows[0][1]) and len(block) > 1:
