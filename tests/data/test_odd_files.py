@@ -341,3 +341,16 @@ def test_the_repeated_hour_is_ordered_by_the_zone(read, summer, winter):
     hours = [(0, summer), (1, summer), (1, winter), (2, winter)]
     frame = read(table("Time,Close", [f"2023-10-29 0{h}:{m}:00 {z}" for h, z in hours for m in (10, 40)], PRICE[:8]))
     assert frame["value"].tolist() == PRICE[:8]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_the_repeated_hour_of_a_named_zone_is_ordered_by_the_rows(read, step):
+    times = [f"2023-10-29 0{h}:{m}:00 Europe/Berlin" for h in (1, 2, 2, 3) for m in (10, 40)]
+    frame = read(table("Time,Close", times[::step], PRICE[:8][::step]))
+    assert frame["value"].tolist() == PRICE[:8]
+
+
+@pytest.mark.parametrize("zone", ["-05:00[America/New_York]", "+0000 UTC", " America/Port-au-Prince"])
+def test_a_zone_after_the_offset_is_read(read, zone):
+    frame = read(table("Time,Close", DAYS.strftime("%Y-%m-%dT09:30:00" + zone), PRICE))
+    assert days_of(frame)[0] == pd.Timestamp("2023-01-02 09:30")
