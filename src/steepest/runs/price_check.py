@@ -1,4 +1,4 @@
-"""The command `steepest data FILE`: show how a file of prices is read, and write the checked prices. No torch."""
+"""The command `steepest data FILE`: show how a file of prices is read, and write the checked prices."""
 
 from __future__ import annotations
 

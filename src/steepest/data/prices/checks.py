@@ -168,8 +168,8 @@ def glitches(rows: Rows) -> list[str]:
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = price[1:] / price[:-1]
         smooth = len(factor) == 0 or (price[0] > 0 and factor.min() > 1 / UNDONE and factor.max() < UNDONE)
-        still = np.flatnonzero(factor == 1)
-        if smooth and not (still[STALE - 2 :] - still[: -(STALE - 2)] == STALE - 2).any():
+        unmoved = np.flatnonzero(factor == 1)
+        if smooth and not (unmoved[STALE - 2 :] - unmoved[: -(STALE - 2)] == STALE - 2).any():
             return found
         size = np.where(factor > 1, factor, 1 / factor)
     usual = np.isfinite(size) & (price[1:] > 0) & (price[:-1] > 0)

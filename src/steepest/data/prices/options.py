@@ -110,12 +110,12 @@ def _is_list(given: object) -> bool:
 
 
 def _names_column(given: object) -> bool:
-    """Whether a value is a name or a position from 0 on; true and 1.5 are neither."""
+    """Return whether a value is a name or a position. True and 1.5 are neither."""
     return isinstance(given, str) or (type(given) is int and given >= 0)
 
 
 def _decodes(encoding: object) -> bool:
-    """Whether Python decodes files of text with this encoding; idna and punycode are for names of hosts."""
+    """Return whether Python decodes text files with this encoding. Idna and punycode are for host names."""
     try:
         "a".encode(str(encoding)).decode(str(encoding))
     except (LookupError, UnicodeError):

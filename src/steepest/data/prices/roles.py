@@ -117,7 +117,8 @@ def find_roles(
         faults.fail(f"has no value column among {shown}: name it with data.value=COLUMN")
     chosen = [str(s) for s in series or () if str(s) in rest]
     values = chosen if series is not None and len(chosen) == len(series) else _alike(table, rest, faults)
-    return Roles(dates, values, clock, id, kind, {v: v for v in values}, "one column per series")
+    why = "the only column of numbers" if len(values) == 1 and series is None else "one column per series"
+    return Roles(dates, values, clock, id, kind, {v: v for v in values}, why)
 
 
 def _column(names: list[str], key: str, given: str | int | None, faults: Faults) -> str | None:
