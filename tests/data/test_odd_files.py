@@ -1,6 +1,8 @@
 """Files that once were read wrong, or refused with advice that does not help. One case for each mechanism."""
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from steepest import read_prices
@@ -354,3 +356,14 @@ def test_the_repeated_hour_of_a_named_zone_is_ordered_by_the_rows(read, step):
 def test_a_zone_after_the_offset_is_read(read, zone):
     frame = read(table("Time,Close", DAYS.strftime("%Y-%m-%dT09:30:00" + zone), PRICE))
     assert days_of(frame)[0] == pd.Timestamp("2023-01-02 09:30")
+
+
+def test_a_quote_that_opens_in_the_header_is_refused(refusal):
+    assert "quote without a closing one" in refusal('date,"\n' + table("", DAYS, PRICE)[1:])
+
+
+def test_parquet_times_outside_of_the_calendar_are_refused(tmp_path):
+    times = pa.array([2**62, 1], pa.timestamp("us"))
+    pq.write_table(pa.table({"date": times, "close": [1.0, 2.0]}), tmp_path / "prices.parquet")
+    with pytest.raises(ValueError, match="the dates are outside of 1678 to 2262"):
+        read_prices(tmp_path / "prices.parquet")

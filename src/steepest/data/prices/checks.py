@@ -165,7 +165,7 @@ def glitches(rows: Rows) -> list[str]:
     """Describe the jumps, zero prices and repeated prices of a sorted series."""
     price = rows.value_TF[:, 0]
     found: list[str] = []
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = price[1:] / price[:-1]
         smooth = len(factor) == 0 or (price[0] > 0 and factor.min() > 1 / UNDONE and factor.max() < UNDONE)
         unmoved = np.flatnonzero(factor == 1)

@@ -44,7 +44,7 @@ def dates_of(
     if dates.fault is not None:
         faults.add(dates.fault)
     bad = np.flatnonzero(dates.bad_T)
-    if len(bad) and (options.missing != "drop" or dates.bad_T.all()):
+    if len(bad) and not (dates.fault and dates.bad_T.all()) and (options.missing != "drop" or dates.bad_T.all()):
         entry = column[int(bad[0])].as_py()
         shown = "empty" if entry in (None, "") else shortened(repr(entry))
         few = len(bad) < OFFERED * len(column)

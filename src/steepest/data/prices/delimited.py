@@ -230,7 +230,8 @@ def _check_count(where: str, body: str, layout: Layout, found: int) -> None:
         count = sum(bool(line) for line in lines)
     if count != found or body.count('"') % 2:
         number, line = next(
-            ((i, line) for i, line in enumerate(body.split("\n")) if line.count('"') % 2), (layout.skip, lines[0])
+            ((i, line) for i, line in enumerate(body.split("\n")) if line.count('"') % 2),
+            (layout.skip, lines[0] if lines else ""),
         )
         raise ValueError(
             f"{where}: cannot be read as a table: line {number + 1} ({shortened(repr(line))}) has an opening "
