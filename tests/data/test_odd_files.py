@@ -303,7 +303,9 @@ def test_a_comment_before_a_web_page_does_not_hide_it(refusal):
 def test_rows_at_the_end_are_counted_without_blank_lines(read, refusal):
     text = table("Date,Close", DAYS, PRICE) + "Average,105\n\n,\nSource: X,\n"
     assert "data.skip_footer=2" in refusal(text)
-    assert read(text, skip_footer=2)["value"].tolist() == PRICE
+    frame = read(text, skip_footer=2)
+    assert frame["value"].tolist() == PRICE
+    assert "without the end from 'Average,105' on" in frame.attrs["recognised"]["dialect"]
 
 
 # Several files

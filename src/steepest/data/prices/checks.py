@@ -222,7 +222,7 @@ def finished(
         for rows in all_rows:
             undated = int(np.isnat(rows.wall_T).sum())
             if undated:
-                notes.append(f"{rows.name}: data.missing=drop left out {undated} rows without a date")
+                notes.append(f"{rows.name}: data.missing=drop left out {undated} of {len(rows)} rows without a date")
     all_rows = [sort_rows(rows, where, notes) for rows in all_rows]
     if options.short == "drop":
         all_rows = _without_short(all_rows, notes)

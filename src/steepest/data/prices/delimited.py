@@ -52,7 +52,7 @@ def split(text: Text, header: bool | None, skip_footer: int, separator: str | No
         ValueError: if the text is not a table. The message names the first faulty line.
     """
     _check_kind(text)
-    body = _without_footer(text.head, skip_footer)
+    body, footer = _without_footer(text.head, skip_footer)
     layout = find_layout(text.name, body[: 2**18], header, separator)
     if layout.separator == " " and text.path is not None:
         again = open_file(text.path, "utf-8", whole=True)
@@ -84,6 +84,8 @@ def split(text: Text, header: bool | None, skip_footer: int, separator: str | No
         dialect += f", header in line {layout.header_line}"
     if not layout.header:
         dialect += ", without a header"
+    if footer:
+        dialect += f", without the end from {shortened(repr(footer))} on"
     rows = rows.select(range(len(names))).rename_columns(names)
     return Delimited(rows, dialect, layout.header_line, read if text.path is not None else None)
 
@@ -101,17 +103,21 @@ def _check_kind(text: Text) -> None:
         )
 
 
-def _without_footer(body: str, count: int) -> str:
-    """Return the text without its last lines. Lines without an entry are not counted, and quotes are kept whole."""
+def _without_footer(body: str, count: int) -> tuple[str, str]:
+    """Return the text without its last lines, and the first of these.
+
+    Lines without an entry are not counted, and an entry of several lines is not divided.
+    """
     if not count:
-        return body
+        return body, ""
+    line = ""
     lines, quotes = body.split("\n"), body.count('"')
     even = quotes % 2 == 0
     while lines and (count > 0 or (even and quotes % 2)):
         line = lines.pop()
         quotes -= line.count('"')
         count -= bool(line.strip(' ,;\t|"'))
-    return "\n".join(lines) + "\n" if lines else ""
+    return "\n".join(lines) + "\n" if lines else "", line
 
 
 @dataclass(frozen=True)
