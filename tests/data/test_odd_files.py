@@ -200,6 +200,11 @@ def test_a_column_without_dates_is_not_the_date_column(read, header):
     assert list(days_of(read(table(header, DAYS.strftime("%Y-%m-%d"), 1, PRICE)))) == list(DAYS)
 
 
+def test_numbers_under_a_word_for_dates_are_not_the_dates(read):
+    frame = read(table("timestamp,data", DAYS.strftime("%Y-%m-%d"), [1000 + p for p in PRICE]), value="data")
+    assert list(days_of(frame)) == list(DAYS)
+
+
 def test_two_columns_of_dates_are_refused_unless_one_is_named(read, refusal):
     text = table("Expiry Date,Quoted,Close", DAYS + pd.Timedelta(days=90), list(DAYS.strftime("%Y-%m-%d")), PRICE)
     assert "several columns contain dates, ['Expiry Date', 'Quoted']" in refusal(text)

@@ -110,14 +110,14 @@ def _without_footer(body: str, count: int) -> tuple[str, str]:
     """
     if not count:
         return body, ""
-    line = ""
-    lines, quotes = body.split("\n"), body.count('"')
+    line, end, quotes = "", len(body), body.count('"')
     even = quotes % 2 == 0
-    while lines and (count > 0 or (even and quotes % 2)):
-        line = lines.pop()
+    while end > 0 and (count > 0 or (even and quotes % 2)):
+        start = body.rfind("\n", 0, end)
+        line, end = body[start + 1 : end], max(start, 0)
         quotes -= line.count('"')
         count -= bool(line.strip(' ,;\t|"'))
-    return "\n".join(lines) + "\n" if lines else "", line
+    return body[:end] + "\n" if end else "", line
 
 
 @dataclass(frozen=True)

@@ -157,9 +157,9 @@ def _date_columns(table: Table, faults: Faults) -> list[str]:
         known.setdefault(normalised(name), name)
     named = [known[word] for word in DATES if word in known]
     fine = [n for n in named if normalised(n) not in COARSE or _dated(table, n)]
-    for name in fine:
-        if _dated(table, name) or could_be_dates(_entries(table.sample.column(name))):
-            return [name]
+    sure = [n for n in fine if _dated(table, n)]
+    if found := sure or [n for n in fine if could_be_dates(_entries(table.sample.column(n)))]:
+        return found[:1]
     dated = [n for n in table.names if _dated(table, n)]
     if len(dated) > 1 and not fine:
         faults.fail(f"several columns contain dates, {shortened(dated, 200)}: name one with data.date=COLUMN")
