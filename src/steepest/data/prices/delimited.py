@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -52,14 +53,19 @@ def split(text: Text, header: bool | None, skip_footer: int, separator: str | No
         ValueError: if the text is not a table. The message names the first faulty line.
     """
     _check_kind(text)
-    body, footer = _without_footer(text.head, skip_footer)
+    end = None
+    if text.path is not None and skip_footer:
+        body = text.head
+        end, footer = _end_of(text.path, skip_footer)
+    else:
+        body, footer = _without_footer(text.head, skip_footer)
     layout = find_layout(text.name, body[: 2**18], header, separator)
     if layout.separator == " " and text.path is not None:
         again = open_file(text.path, "utf-8", whole=True)
         assert isinstance(again, Text)
         return split(again, header, skip_footer, separator)
     if text.path is not None:
-        read = _Reader(text.name, text.path, layout)
+        read = _Reader(text.name, text.path, layout, end)
         rows = read.text(SAMPLE)
     else:
         body = "\n".join("\t".join(line.split()) for line in body.split("\n")) if layout.separator == " " else body
@@ -120,24 +126,52 @@ def _without_footer(body: str, count: int) -> tuple[str, str]:
     return body[:end] + "\n" if end else "", line
 
 
+def _end_of(path: Path, count: int) -> tuple[int, str]:
+    """Return the number of bytes of a large file before its last lines, and the first of these."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - BATCH))
+        last = file.read()
+    kept, footer = _without_footer(last.decode("latin-1"), count)  # a character per byte
+    if not kept:
+        raise ValueError(f"{path.name}: data.skip_footer={count} is more than the last {BATCH} bytes: lower it")
+    return size - len(last) + len(kept) - 1, footer.encode("latin-1").decode("utf-8", "replace")
+
+
 @dataclass(frozen=True)
 class _Reader:
-    """Reads columns of a file with DuckDB. `name` is the file's name for messages."""
+    """Reads columns of a file with DuckDB, up to the byte `end`. `name` is the file's name for messages."""
 
     name: str
     path: Path
     layout: Layout
+    end: int | None = None
     parallel: bool = True
 
     def text(self, limit: int | None = None) -> pa.Table:
         """Return all columns as text. Blank rows are left out."""
-        return self._rows(dict.fromkeys(range(self.layout.width), "VARCHAR"), None, limit)
+        with self._cut() as cut:
+            return cut._rows(dict.fromkeys(range(self.layout.width), "VARCHAR"), None, limit)
 
     def __call__(self, kinds: Mapping[int, str], date_format: str | None) -> pa.Table:
         """Return all rows of the columns at these positions, with the types of DuckDB."""
-        arrow = self._rows(kinds, date_format, None)
-        self._check_count(len(arrow))
+        with self._cut() as cut:
+            arrow = cut._rows(kinds, date_format, None)
+            cut._check_count(len(arrow))
         return _without_blank(arrow)
+
+    @contextmanager
+    def _cut(self) -> Iterator[_Reader]:
+        """Give a reader of a copy that ends at `end`."""
+        if self.end is None:
+            yield self
+            return
+        with tempfile.TemporaryDirectory() as folder, self.path.open("rb") as file:
+            copy = Path(folder) / "text.csv"
+            with copy.open("wb") as out:
+                while (rest := self.end - file.tell()) > 0 and (chunk := file.read(min(BATCH, rest))):
+                    out.write(chunk)
+            yield replace(self, path=copy, end=None)
 
     def _rows(self, kinds: Mapping[int, str], date_format: str | None, limit: int | None) -> pa.Table:
         chosen = ", ".join(f"c{i}" for i in kinds)

@@ -67,7 +67,7 @@ def open_table(
     Raises:
         ValueError: if the file cannot be read as a table.
     """
-    content = open_file(path, encoding, whole=skip_footer > 0 or separator == "space")
+    content = open_file(path, encoding, whole=separator == "space")
     if not isinstance(content, Text):
         return _from_parquet(path.name, content)
     found = split(content, header, skip_footer, separator)
