@@ -17,7 +17,7 @@ import pytest
 
 pytestmark = pytest.mark.speed
 ROWS, SERIES, ROUNDS = 1_000_000, 20, 5
-TIME, MEMORY = 2.5, 2.0  # the bounds of the ratios
+TIME, MEMORY = 3.0, 2.0  # the bounds of the ratios
 DUCKDB = "import duckdb, pyarrow; duckdb.sql('SELECT * FROM read_csv(' + repr({path!r}) + ')').to_arrow_table()"
 STEEPEST = "from steepest import read_prices; read_prices({path!r})"
 
@@ -35,7 +35,7 @@ def path(tmp_path_factory):
     return str(path)
 
 
-def test_a_large_file_takes_at_most_two_and_a_half_times_as_long_as_in_duckdb(path):
+def test_a_large_file_takes_at_most_three_times_as_long_as_in_duckdb(path):
     ratios = []
     for _ in range(ROUNDS):
         times = []
