@@ -95,7 +95,7 @@ def show_data(
     path: Annotated[str, typer.Argument(metavar="FILE", help="File of prices, or a pattern such as 'prices/*.csv'")],
     options: Annotated[
         list[str] | None,
-        typer.Argument(metavar="OPTIONS", help="As for train.py, such as data.decimal=,", show_default=False),
+        typer.Argument(metavar="OPTIONS", help="As for train.py, such as data.value=Close", show_default=False),
     ] = None,
     write: Annotated[
         Path | None,
@@ -103,33 +103,10 @@ def show_data(
     ] = None,
 ) -> None:
     """Show how a price file is read, without training: dates, series, gaps, suspicious prices, first and last rows."""
-    from dataclasses import fields
+    from steepest.runs.price_check import check_prices
 
-    import yaml
-
-    from steepest.data.faults import did_you_mean
-    from steepest.data.files import read_prices
-    from steepest.data.prices.options import PriceOptions
-    from steepest.data.prices.show import described_lines
-
-    logging.getLogger("steepest").setLevel(logging.ERROR)  # the notes are printed below
-    names = [field.name for field in fields(PriceOptions)]
-    given = {}
-    for option in options or []:
-        key, equals, value = option.removeprefix("data.").partition("=")
-        if key not in names or not equals:
-            raise ValueError(f"{option}: give KEY=VALUE{did_you_mean(key, names)}; the keys are {', '.join(names)}")
-        texts = key in ("decimal", "thousands", "date_format", "encoding")
-        given[key] = value.strip("'\"") if texts and value != "null" else yaml.safe_load(value)
-    frame = read_prices(path, **given)
-    for line in described_lines(frame):
+    for line in check_prices(path, options or [], write):
         typer.echo(line)
-    if write is not None:
-        if write.suffix not in (".parquet", ".pq"):
-            raise ValueError(f"--write {write}: the file must end in .parquet")
-        frame.attrs.clear()
-        frame.reset_index().to_parquet(write, index=False)
-        typer.echo(f"Written: {write} (data=csv data.path={write})")
 
 
 @app.command()

@@ -92,9 +92,9 @@ def test_times_with_offsets_are_read_as_written(write):
         (GOOD, {"features": ["Vol"]}, r"data.features=Vol: there is no such column; did you mean 'Volume'\?"),
         ("a,b\n1,2\n", {}, r"has no date column among \['a', 'b'\]: name it with data.date=COLUMN"),
         ("date,a\n2020-01-01,x\n", {}, r"has no value column"),
-        ("date,close\n2020-01-01,1\nsoon,2\nlater,3\n", {}, r"date column 'date': 2 of 3 do not parse as dates, first in row 2 \('soon'\).*date_format"),
+        ("date,close\n2020-01-01,1\nsoon,2\nlater,3\n", {}, r"date column 'date': 2 of 3 do not parse as dates, first in row 2 \('soon'\): correct them, or skip the end of the file with data.skip_footer=2"),
         ("date,close\n2020-01-01,1\n2020-01-02,2\n2020-01-01,3\n", {}, r"1 date occurs more than once, first 2020-01-01.*data.duplicates=first"),
-        ("date,close\n2020-01-01,1\n2020-01-02,\n2020-01-03,inf\n2020-01-04,n.q.\n", {}, r"'close': 3 of 4 are not numbers \(1 text, 1 infinite, 1 missing\), first in row 2.*data.missing=forward_fill"),
+        ("date,close\n2020-01-01,1\n2020-01-02,\n2020-01-03,inf\n2020-01-04,n.q.\n", {}, r"'close': 3 of 4 are not numbers \(1 text, 1 infinite, 1 missing\), first in row 2.*too many to drop"),
         ("date,close\n2020-01-01,7\n2020-01-02,7\n", {}, r"value column 'close' is constant \(7\)"),
         ("date,close,close\n2020-01-01,7,8\n", {"value": "volume"}, r"several columns have the same name \['close'\]"),
         (GOOD, {"series": ["Clos"]}, r"has no series 'Clos' \(data.series\); did you mean 'Close'\?"),
@@ -152,7 +152,7 @@ def test_missing_rows_can_be_dropped_or_filled_from_the_day_before(write):
 
 
 def test_forward_fill_refuses_a_first_row_without_a_value(write):
-    with pytest.raises(ValueError, match="no earlier row to fill from: use data.missing=drop"):
+    with pytest.raises(ValueError, match="no earlier row to fill from: correct the file"):
         read_prices(write("date,close\n2020-01-01,\n2020-01-02,2\n2020-01-03,3\n"), missing="forward_fill")
 
 
@@ -506,7 +506,9 @@ def test_unknown_series_is_reported_with_the_nearest_and_the_existing_names(read
 def test_dates_that_do_not_parse_are_counted_and_the_first_row_is_named(read, row):
     text = PRICES.replace(f"2020-01-0{row}", "soon")
     message = refusal(read, text)
-    one_fault(message, "prices.csv", "'Date'", "1 of 6", f"row {row}", "'soon'", "data.date_format=", "data.missing=")
+    one_fault(message, "prices.csv", "'Date'", "1 of 6", f"row {row}", "'soon'", "correct them", "data.missing=drop")
+    assert "data.date_format" not in message  # it would not help: the other dates are read
+    assert ("data.skip_footer=1" in message) == (row == 6)
 
 
 def test_date_column_without_dates_is_refused(read):
@@ -631,7 +633,7 @@ def test_dropping_every_row_is_refused(read):
 def test_forward_fill_refuses_a_gap_at_the_start(read):
     lines = ["2020-01-05,5", "2020-01-01,", "2020-01-02,2", "2020-01-03,4"]  # first in time, not in the file
     message = refusal(read, "Date,Close\n" + "\n".join(lines), missing="forward_fill")
-    one_fault(message, "prices.csv", "Close", "no earlier row to fill from", "data.missing=drop")
+    one_fault(message, "prices.csv", "Close", "no earlier row to fill from", "correct the file")
 
 
 def test_forward_fill_does_not_cross_from_one_series_to_the_next(read):

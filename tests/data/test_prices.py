@@ -341,8 +341,13 @@ def test_the_note_about_dropped_rows_has_their_number_and_days(read):
 
 
 def test_the_message_does_not_suggest_dropping_a_fifth_of_the_rows(read):
-    message = refused(read, csv(DAYS, ["", "", "", "", *PRICE[4:]]), "data.missing=forward_fill")
+    message = refused(read, csv(DAYS, [100, "", "", "", "", *PRICE[5:]]), "data.missing=forward_fill")
     assert "data.missing=drop" not in message
+
+
+def test_the_message_does_not_suggest_filling_a_first_row_or_most_rows(read):
+    assert "forward_fill" not in refused(read, csv(DAYS, ["", *PRICE[1:]]), "data.missing=drop")
+    assert "forward_fill" not in refused(read, csv(DAYS, [100, *["12 p"] * 19]), "correct them")
 
 
 def test_series_that_start_late_in_a_wide_file_give_one_fault_with_a_fix(read):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from steepest.data.faults import Faults, did_you_mean, shortened
 from steepest.data.prices import checks
 from steepest.data.prices.account import described
 from steepest.data.prices.checks import Rows
-from steepest.data.prices.dates import Dates, as_text, read_dates
+from steepest.data.prices.date_columns import dates_of
+from steepest.data.prices.dates import Dates
+from steepest.data.prices.frames import frame_of
 from steepest.data.prices.numbers import LARGEST, Numbers, decimals_of, read_numbers
 from steepest.data.prices.options import Missing, PriceOptions
 from steepest.data.prices.roles import Roles, find_roles
 from steepest.data.prices.series import chosen_series, groups_of, parts_of
 from steepest.data.prices.table import Table, open_table, table_of
+from steepest.data.prices.typed import fetched
+from steepest.data.prices.words import normalised
 
 log = logging.getLogger(__name__)
 
 VALUE = "value"  # the value column's name in every checked frame
 MOST_FILES = 10_000
+EXTENSIONS = {".csv", ".tsv", ".txt", ".dat", ".gz", ".bz2", ".xz", ".zst", ".zip", ".xlsx", ".parquet", ".pq"}
 
 
 def read_prices(source: str | Path | Any, **options: Any) -> pd.DataFrame:
@@ -58,7 +62,7 @@ def read_prices(source: str | Path | Any, **options: Any) -> pd.DataFrame:
     path = Path(source)
     if not path.exists() and is_pattern(path):
         return _read_many(str(path), given)
-    return _checked(open_table(path, given.header, given.skip_footer, given.encoding), given)
+    return _checked(open_table(path, given.header, given.skip_footer, given.encoding, given.separator), given)
 
 
 def check_prices(raw: pd.DataFrame, where: str, **options: Any) -> pd.DataFrame:
@@ -85,12 +89,19 @@ def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
     files = files_of(pattern)
     if not files or len(files) > MOST_FILES:
         raise ValueError(f"data.path={pattern}: {len(files)} files match; there must be 1 to {MOST_FILES}")
-    chosen = options.series
     faults, frames = Faults(pattern), {}
+    named: dict[str, Path] = {}
     for file in files:
-        name = file.name.split(".")[0]
-        if chosen is not None and name not in [str(s) for s in chosen]:
-            continue
+        if (name := _series_of(file)) in named:
+            faults.add(f"{file.name}: another file has the series '{name}': rename one")
+        named[name] = file
+    names = list(named)
+    if options.series is not None:
+        names = chosen_series({n: n for n in named}, options.series, faults)
+    faults.raise_if_any()
+    columns: dict[str, str] = {}
+    for name in names:
+        file = named[name]
         try:
             frame = read_prices(file, **(asdict(options) | {"series": None}))
         except ValueError as error:
@@ -98,17 +109,28 @@ def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
             continue
         if len(frame.index.unique("series")) > 1:
             faults.add(f"{file.name} has several series: give data.value=COLUMN, or read it alone")
-        elif name in frames:
-            faults.add(f"{file.name}: another file has the series '{name}': rename one")
+            continue
+        columns.setdefault(normalised(frame.attrs["recognised"]["value"]), file.name)
         frames[name] = frame.droplevel("series")
-    if not frames and not faults.found:
-        faults.add(f"no file has a name in data.series={chosen}")
+    if len(columns) > 1 and options.value is None:
+        (one, first), (two, second) = list(columns.items())[:2]
+        faults.add(
+            f"the files have different price columns, '{one}' in {first} and '{two}' in {second}: name one that all "
+            "have with data.value=COLUMN"
+        )
     faults.raise_if_any()
     together = pd.concat({n: _bare(f) for n, f in frames.items()}, names=["series", "date"])
     first = next(iter(frames.values())).attrs["recognised"]
     notes = [note for frame in frames.values() for note in frame.attrs["recognised"]["notes"]]
     filled = np.concatenate([_filled_rows(f) for f in frames.values()])
     return described(together, first | {"file": pattern}, notes, filled)
+
+
+def _series_of(file: Path) -> str:
+    """Return a file's name without its extensions, as ``BRK.B`` of ``BRK.B.csv.gz``."""
+    while file.suffix.lower() in EXTENSIONS:
+        file = file.with_suffix("")
+    return file.name
 
 
 def _bare(frame: pd.DataFrame) -> pd.DataFrame:
@@ -129,14 +151,20 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
         roles.values = chosen_series({v: roles.series[v] for v in roles.values}, options.series, faults)
         faults.raise_if_any()
     needed = list(
-        dict.fromkeys(n for n in (roles.date, roles.clock, roles.id, *roles.values, *features) if n is not None)
+        dict.fromkeys(
+            n
+            for n in (*roles.dates, roles.clock, roles.id, roles.kind and roles.kind[0], *roles.values, *features)
+            if n is not None
+        )
     )
-    columns = table.fetch(needed)
-    groups, labels = groups_of(columns, roles, options, faults)
-    faults.raise_if_any()
+    columns, date_format = fetched(table, roles, [*roles.values, *features], needed, options)
+    others = [n for n in table.names if n not in {*roles.dates, roles.clock}]
     notes: list[str] = []
-    dates = _dates(columns, roles, groups, options, faults, any_date)
-    hint = partial(_decimal_hint, table)
+    groups, labels = groups_of(columns, roles, options, faults, notes)
+    faults.raise_if_any()
+    dates = dates_of(columns, roles, groups, options, faults, any_date)
+    dates = replace(dates, format=date_format or dates.format)
+    hint = partial(_decimal_hint, table, others)
     numbers = {}
     for name in [*roles.values, *features]:
         if name in numbers:
@@ -144,11 +172,12 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
         found = numbers[name] = read_numbers(columns.column(name), options.decimal, options.thousands, hint)
         _check_reading(name, columns.column(name), found, faults)
     all_rows = []
-    for name, label, index, column in parts_of(roles, groups, labels, len(columns)):
+    row_T = np.arange(1, len(columns) + 1)
+    for name, label, index, column in parts_of(roles, groups, labels, columns):
         used = [numbers[c] for c in (column, *features)]
         rows = Rows(
-            name, label, index + 1, dates.wall_T[index], dates.order_T[index],
-            np.stack([u.value_T[index] for u in used], axis=1), np.stack([u.kind_T[index] for u in used], axis=1),
+            name, label, row_T[index], dates.wall_T[index], dates.order_T[index],
+            _side_by_side([u.value_T[index] for u in used]), _side_by_side([u.kind_T[index] for u in used]),
         )  # fmt: skip
         all_rows.append(rows)
     _feature_faults(columns, features, numbers, options, faults)
@@ -156,53 +185,20 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
     faults.raise_if_any()
     if not kept:
         faults.fail("data.short=drop leaves no series")
-    return _frame(table, roles, features, dates, numbers, kept, notes)
+    note = numbers[roles.values[0]].note
+    del columns, numbers, all_rows  # the memory of a large file
+    return _frame(table, roles, features, dates, note, kept, notes)
 
 
-def _dates(
-    columns: pa.Table,
-    roles: Roles,
-    groups: dict[str, np.ndarray],
-    options: PriceOptions,
-    faults: Faults,
-    any_date: bool,
-) -> Dates:
-    column = columns.column(roles.date)
-    if roles.clock is not None:
-        day = column if pa.types.is_string(column.type) else as_text(column)
-        clock = columns.column(roles.clock)
-        clock = clock if pa.types.is_string(clock.type) else as_text(clock)
-        clock = pc.replace_substring_regex(pc.utf8_trim_whitespace(clock), r"^(\d\d)(\d\d)(\d\d)$", r"\1:\2:\3")
-        column = pc.binary_join_element_wise(pc.utf8_trim_whitespace(day), clock, " ")
-
-    def in_order(wall_T: np.ndarray) -> bool:
-        parts = [wall_T[index] for index in groups.values() or [slice(None)]]
-        steps = [np.diff(part[~np.isnat(part)].astype(np.int64)) for part in parts]
-        return all((s > 0).all() for s in steps) or all((s < 0).all() for s in steps)
-
-    dates = read_dates(
-        column, roles.date, options.date_format, options.century, in_order, options.missing == "drop", any_date
-    )
-    if dates.fault is not None:
-        faults.add(dates.fault)
-    bad = np.flatnonzero(dates.bad_T)
-    if len(bad) and (options.missing != "drop" or dates.bad_T.all()):
-        entry = column[int(bad[0])].as_py()
-        shown = "empty" if entry in (None, "") else shortened(repr(entry))
-        last = int(dates.bad_T[::-1].argmin()) if not dates.bad_T.all() else 0
-        footer = f"leave out the last {last} lines with data.skip_footer={last}, " if last and last == len(bad) else ""
-        drop = ", or use data.missing=drop" if len(bad) < checks.OFFERED * len(column) else ""
-        faults.add(
-            f"date column '{roles.date}': {len(bad)} of {len(column)} do not parse as dates, first in row {bad[0] + 1} "
-            f"({shown}): {footer}fix them, or give their format as in data.date_format='%d.%m.%Y'{drop}"
-        )
-    return dates
+def _side_by_side(columns: list[np.ndarray]) -> np.ndarray:
+    """Return columns as a matrix, one column without a copy."""
+    return columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)
 
 
-def _decimal_hint(table: Table) -> set[str]:
-    """Return the decimal signs that fit every column, because all columns of a file use the same one."""
+def _decimal_hint(table: Table, names: list[str]) -> set[str]:
+    """Return the decimal signs that fit all of these columns, because all numbers of a file use the same one."""
     hint = {".", ","}
-    for name in table.names[:50]:
+    for name in names[:50]:
         if len(found := decimals_of(table.sample.column(name))) == 1:
             hint &= found
     return hint or {".", ","}
@@ -217,7 +213,9 @@ def _check_reading(name: str, column: pa.ChunkedArray, found: Numbers, faults: F
             f"column '{name}' can be read in two ways: {shortened(repr(column[row].as_py()))} in row {row + 1} is "
             f"{first[row]:.12g} with {one}, and {second[row]:.12g} with {two}: give one of these"
         )
-    large = np.flatnonzero(np.abs(np.nan_to_num(found.value_T)) > LARGEST)
+    if found.mixed:
+        faults.add(f"column '{name}' has {found.mixed}: write all entries in one unit")
+    large = np.flatnonzero(np.abs(found.value_T) > LARGEST)
     if len(large):
         faults.add(
             f"column '{name}': {found.value_T[large[0]]:g} in row {large[0] + 1} is above {LARGEST:g}: correct it"
@@ -233,10 +231,8 @@ def _feature_faults(
         kind_T = numbers[name].kind_T
         if kind_T.any():
             entry = columns.column(name)[int(np.flatnonzero(kind_T)[0])].as_py()
-            fixes = ("data.missing=drop", "data.missing=forward_fill")
-            faults.add(
-                checks.describe_bad(f"input column '{name}'", kind_T, np.arange(len(kind_T)) + 1, entry, "error", fixes)
-            )
+            rows = np.arange(len(kind_T)) + 1
+            faults.add(checks.describe_bad(f"input column '{name}'", kind_T, rows, entry, fill=True))
 
 
 def _frame(
@@ -244,25 +240,13 @@ def _frame(
     roles: Roles,
     features: list[str],
     dates: Dates,
-    numbers: dict[str, Numbers],
+    note: str,
     kept: list[Rows],
     notes: list[str],
 ) -> pd.DataFrame:
-    """Return the frame of all series. Its attributes describe what was recognised."""
-    lengths = [len(rows) for rows in kept]
-    series = pd.MultiIndex(
-        levels=[
-            [rows.name for rows in kept],
-            (days := pd.DatetimeIndex(np.unique(np.concatenate([r.wall_T for r in kept])))),
-        ],
-        codes=[
-            np.repeat(np.arange(len(kept)), lengths),
-            np.concatenate([days.searchsorted(rows.wall_T) for rows in kept]),
-        ],
-        names=["series", "date"],
-        verify_integrity=False,
-    )
-    frame = pd.DataFrame(np.concatenate([rows.value_TF for rows in kept]), index=series, columns=[VALUE, *features])
+    """Return the frame of all series, and leave `kept` empty. Its attributes describe what was recognised."""
+    filled = np.concatenate([r.filled_T if len(r.filled_T) else np.zeros(len(r), bool) for r in kept])
+    frame = frame_of(kept, [VALUE, *features])
     recognised = {
         "file": table.where,
         "dialect": table.dialect,
@@ -272,9 +256,8 @@ def _frame(
         "id": roles.id,
         "value": roles.values[0] if len(roles.values) == 1 else roles.values[:50],
         "why": roles.why,
-        "numbers": numbers[roles.values[0]].note or "plain numbers",
+        "numbers": note or "plain numbers",
     }
-    filled = np.concatenate([r.filled_T if len(r.filled_T) else np.zeros(len(r), bool) for r in kept])
     return described(frame, recognised, notes, filled)
 
 
@@ -297,6 +280,7 @@ def read_table(
     Raises:
         ValueError: with every fault: missing columns, a target that is also an input, text or constant columns.
     """
+    PriceOptions(decimal=decimal, thousands=thousands, header=header, encoding=encoding, missing=missing).check()
     path = isinstance(source, str | Path)
     table = open_table(Path(source), header, 0, encoding) if path else table_of(source, "frame")
     faults = Faults(table.where)
@@ -314,7 +298,7 @@ def read_table(
         faults.add(f"data.target={target} is also in data.inputs, so the model would see the answer: remove it there")
     faults.raise_if_any()
     wanted = [*inputs, target]
-    columns, hint = table.fetch(wanted), partial(_decimal_hint, table)
+    columns, hint = table.fetch(wanted), partial(_decimal_hint, table, table.names)
     values, keep = {}, np.ones(len(columns), bool)
     for name in wanted:
         found = read_numbers(columns.column(name), decimal, thousands, hint)
@@ -324,9 +308,7 @@ def read_table(
         if bad.any() and missing == "error":
             entry = columns.column(name)[int(np.flatnonzero(bad)[0])].as_py()
             rows = np.arange(len(bad)) + 1
-            faults.add(
-                checks.describe_bad(f"column '{name}'", found.kind_T, rows, entry, missing, ("data.missing=drop",))
-            )
+            faults.add(checks.describe_bad(f"column '{name}'", found.kind_T, rows, entry, fill=False))
         keep &= ~bad
     frame = pd.DataFrame(values, index=pd.RangeIndex(1, len(columns) + 1, name="row"))
     frame = frame if missing == "error" else frame[keep]

@@ -16,11 +16,10 @@ log = logging.getLogger(__name__)
 
 
 def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str], filled_T: np.ndarray) -> pd.DataFrame:
-    days = frame.index.get_level_values("date")
-    count = len(frame.index.unique("series"))
-    each = frame.groupby(level="series", sort=False).size()
+    days, code_T = frame.index.levels[1], frame.index.codes[0]
+    each = np.diff(np.searchsorted(code_T, np.arange(code_T[-1] + 2)))  # the rows of a series follow each other
     frame.attrs["recognised"] = recognised | {
-        "series": count,
+        "series": len(each),
         "days": [int(each.min()), int(each.max())],
         "first": day(days.min()),
         "last": day(days.max()),

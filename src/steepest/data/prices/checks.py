@@ -6,8 +6,8 @@ Shapes: T rows of one series; F columns, the price first.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,6 @@ def sort_rows(rows: Rows, where: str, notes: list[str]) -> Rows:
 
 def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes: list[str], long: bool) -> Rows:
     """Keep one row per date as `duplicates` says, or add a fault."""
-    assert duplicates in get_args(Duplicates), duplicates
     same = np.diff(rows.order_T) == 0
     if not same.any():
         return rows
@@ -113,7 +112,6 @@ def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes
 
 def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str]) -> Rows:
     """Drop or fill the rows whose entries are not all numbers. A fill uses only earlier rows."""
-    assert missing in get_args(Missing), missing
     bad_T = (rows.kind_TF != 0).any(axis=1)
     if not bad_T.any():
         return rows
@@ -124,10 +122,8 @@ def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str])
     if missing == "forward_fill":
         filled = pd.DataFrame(np.where(rows.kind_TF != 0, np.nan, rows.value_TF)).ffill().to_numpy()
         if np.isnan(filled[0]).any():
-            faults.add(
-                f"{rows.name}: row {rows.row_T[0]} has missing values and no earlier row to fill from: use "
-                "data.missing=drop"
-            )
+            drop = "use data.missing=drop" if bad_T.mean() < OFFERED else "correct the file"
+            faults.add(f"{rows.name}: row {rows.row_T[0]} has missing values and no earlier row to fill from: {drop}")
         notes.append(f"{rows.label}: data.missing=forward_fill repeated the previous price in {len(at)} rows, {span}")
         return Rows(
             rows.name, rows.label, rows.row_T, rows.wall_T, rows.order_T, filled, rows.kind_TF, rows.kind_TF[:, 0] != 0
@@ -140,31 +136,41 @@ def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str])
     return rows.take(np.flatnonzero(~bad_T))
 
 
-def describe_bad(
-    label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: object, missing: Missing, fixes: tuple[str, ...]
-) -> str:
-    """Describe the entries of a column that are not numbers. `entry` is the first of them."""
+def describe_bad(label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: object, fill: bool) -> str:
+    """Describe the entries of a column that are not numbers, in the order of time, and the fixes that work.
+
+    Args:
+        label: the column, for messages.
+        kind_T, row_T: the kind of each entry, as in `numbers.Numbers`, and its row in the file.
+        entry: the bad entry that comes first in the file.
+        fill: whether the previous price may fill a gap.
+    """
     counts = {name: int((kind_T == i).sum()) for i, name in enumerate(KINDS)}
     what = ", ".join(f"{counts[name]} {name}" for name in ("text", "infinite", "missing") if counts[name])
     bad = np.flatnonzero(kind_T)
-    offered = [fix for fix in fixes if fix != "data.missing=drop" or len(bad) < OFFERED * len(kind_T)]
+    offered = ["data.missing=drop"] if len(bad) < OFFERED * len(kind_T) else []
+    offered += ["data.missing=forward_fill"] if fill and kind_T[0] == 0 and len(bad) <= len(kind_T) / 2 else []
     fix = (
         f", or use {' or '.join(offered)}"
         if offered
-        else f": data.missing=drop would leave out {len(bad) / len(kind_T):.0%}"
+        else f" (they are {len(bad) / len(kind_T):.0%} of the rows, too many to drop)"
     )
     return (
-        f"{label}: {len(bad)} of {len(kind_T)} are not numbers ({what}), first in row {row_T[bad[0]]} "
-        f"({'empty' if entry in (None, '') else shortened(repr(entry))}): fix them{fix}"
+        f"{label}: {len(bad)} of {len(kind_T)} are not numbers ({what}), first in row {row_T[bad].min()} "
+        f"({'empty' if entry in (None, '') else shortened(repr(entry))}): correct them{fix}"
     )
 
 
 def glitches(rows: Rows) -> list[str]:
     """Describe the jumps, zero prices and repeated prices of a sorted series."""
     price = rows.value_TF[:, 0]
-    found = []
-    with np.errstate(divide="ignore", invalid="ignore"):
+    found: list[str] = []
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = price[1:] / price[:-1]
+        smooth = len(factor) == 0 or (price[0] > 0 and factor.min() > 1 / UNDONE and factor.max() < UNDONE)
+        unmoved = np.flatnonzero(factor == 1)
+        if smooth and not (unmoved[STALE - 2 :] - unmoved[: -(STALE - 2)] == STALE - 2).any():
+            return found
         size = np.where(factor > 1, factor, 1 / factor)
     usual = np.isfinite(size) & (price[1:] > 0) & (price[:-1] > 0)
     undone = np.zeros(len(factor), bool)
@@ -180,6 +186,14 @@ def glitches(rows: Rows) -> list[str]:
         found.append(
             f"{rows.name}: the price goes from {price[at]:g} to {price[at + 1]:g} on {rows.day(at + 1)}{back}{more} "
             "(a split? use adjusted prices)"
+        )
+    sign = np.sign(price)
+    turns = np.flatnonzero(sign[1:] * sign[:-1] < 0)
+    if len(turns):
+        at, more = turns[0], f", and {len(turns) - 1} more" if len(turns) > 1 else ""
+        found.append(
+            f"{rows.name}: the price changes its sign, from {price[at]:g} to {price[at + 1]:g} on "
+            f"{rows.day(at + 1)}{more}"
         )
     zero = np.flatnonzero(price == 0)
     if len(zero):
@@ -208,10 +222,13 @@ def finished(
         for rows in all_rows:
             undated = int(np.isnat(rows.wall_T).sum())
             if undated:
-                notes.append(f"{rows.name}: data.missing=drop left out {undated} rows without a date")
+                notes.append(f"{rows.name}: data.missing=drop left out {undated} of {len(rows)} rows without a date")
     all_rows = [sort_rows(rows, where, notes) for rows in all_rows]
     if options.short == "drop":
         all_rows = _without_short(all_rows, notes)
+    elif roles.id is not None and len(late := _late(all_rows)) < len(all_rows) and late:
+        notes.append(f"{len(late)} of {len(all_rows)} series start late or end early ({_named(late)}); data.short=drop "
+                     "leaves them out")  # fmt: skip
     if options.missing == "error":
         _missing_faults(all_rows, columns, roles, faults)
     kept, warnings = [], []
@@ -241,12 +258,12 @@ def _span(rows: Rows) -> tuple[np.datetime64, np.datetime64]:
 
 
 def _without_short(all_rows: list[Rows], notes: list[str]) -> list[Rows]:
-    """Return the series without those that start later or end earlier than most."""
+    """Return the series that have the most common first and last date. Of equally common ones, the longest counts."""
     spans = [_span(rows) for rows in all_rows]
-    first, last = (pd.Series([span[i] for span in spans]).mode() for i in range(2))
-    if first.empty:
+    known = Counter(span for span in spans if not np.isnat(span[0]))
+    if not known:
         return all_rows
-    start, end = first.iloc[0].to_datetime64(), last.iloc[-1].to_datetime64()
+    start, end = max(known, key=lambda span: (known[span], span[1] - span[0]))
     keep = [rows for rows, (a, b) in zip(all_rows, spans, strict=True) if a <= start and b >= end]
     left_out = [rows.name for rows, (a, b) in zip(all_rows, spans, strict=True) if not (a <= start and b >= end)]
     if left_out:
@@ -255,6 +272,16 @@ def _without_short(all_rows: list[Rows], notes: list[str]) -> list[Rows]:
             f"{day(end)}: {shortened(left_out, 200)}"
         )
     return [_trimmed(rows) for rows in keep]
+
+
+def _late(all_rows: list[Rows]) -> list[Rows]:
+    """Return the series that start after the first date of the file, or end before its last."""
+    spans = [_span(rows) for rows in all_rows]
+    known = [span for span in spans if not np.isnat(span[0])]
+    if not known:
+        return []
+    first, last = min(s[0] for s in known), max(s[1] for s in known)
+    return [rows for rows, (a, b) in zip(all_rows, spans, strict=True) if a > first or b < last]
 
 
 def _trimmed(rows: Rows) -> Rows:
@@ -283,13 +310,7 @@ def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, fault
             row = rows.row_T[np.flatnonzero(rows.kind_TF[:, 0])].min()
             column = roles.values[0] if roles.id else next(c for c in roles.values if roles.series[c] == rows.name)
             entry = columns.column(column)[int(row) - 1].as_py()
-            order = np.argsort(rows.row_T)
-            fixes = ("data.missing=drop", "data.missing=forward_fill")
-            faults.add(
-                describe_bad(
-                    f"value column {rows.label}", rows.kind_TF[order, 0], rows.row_T[order], entry, "error", fixes
-                )
-            )
+            faults.add(describe_bad(f"value column {rows.label}", rows.kind_TF[:, 0], rows.row_T, entry, fill=True))
     words, repairs = [], []
     if late:
         first = min(_span(r)[0] for r in all_rows if not np.isnat(_span(r)[0]))
@@ -298,13 +319,15 @@ def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, fault
         last = max(_span(r)[1] for r in all_rows if not np.isnat(_span(r)[1]))
         words.append(f"{len(early)} end before {day(last)} ({_named(early)})")
     if late or early:
-        repairs.append(
-            "leave them out with data.short=drop, or use only the days that each series has, with data.missing=drop"
-        )
+        worst = max(float((rows.kind_TF[:, 0] != 0).mean()) for rows in (*late, *early))
+        drop = ", or use only the days that each series has, with data.missing=drop" if worst < OFFERED else ""
+        repairs.append(f"leave them out with data.short=drop{drop}")
     if len(gaps) > SHOWN:
         count = sum(int((r.kind_TF[:, 0] != 0).sum()) for r in gaps)
         words.append(f"{len(gaps)} have gaps, {count} rows ({_named(gaps)})")
-        repairs.append("fill gaps with data.missing=forward_fill, or leave out their rows with data.missing=drop")
+        worst = max(float((rows.kind_TF[:, 0] != 0).mean()) for rows in gaps)
+        drop = ", or leave out their rows with data.missing=drop" if worst < OFFERED else ""
+        repairs.append(f"fill gaps with data.missing=forward_fill{drop}")
     if words:
         faults.add(f"{len(all_rows)} series: {', '.join(words)}: {'; '.join(repairs)}")
 

@@ -23,8 +23,10 @@ import pyarrow.parquet as pq
 from steepest.data.faults import did_you_mean, shortened
 
 LIMIT = 256 * 2**20  # maximum number of bytes of text in memory
-LARGE = 64 * 2**20  # a plain file with more bytes is read from disk
+LARGE = 16 * 2**20  # a plain file with more bytes is read from disk
 HEAD = 2**18  # the file type is found from this number of bytes at its start
+CELLS = 2_000_000  # maximum number of cells of a workbook
+WIDEST_SHEET = 5000  # columns
 ROWS_PER_BYTE = 50  # a Parquet file with more rows per byte is refused
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -56,8 +58,8 @@ class Text:
     path: Path | None = None
 
 
-def open_file(path: Path, encoding: str | None = None) -> Text | pq.ParquetFile:
-    """Return the text of a file, or the open Parquet file.
+def open_file(path: Path, encoding: str | None = None, whole: bool = False) -> Text | pq.ParquetFile:
+    """Return the text of a file, or the open Parquet file. The text of a large file stays on disk, unless `whole`.
 
     Raises:
         ValueError: if the file does not exist or is neither text nor Parquet. The message names the file type.
@@ -78,14 +80,14 @@ def open_file(path: Path, encoding: str | None = None) -> Text | pq.ParquetFile:
         raise ValueError(f"{path.name}: the file is empty")
     try:
         with path.open("rb") as file:
-            return _opened(path, file, size, encoding)
+            return _opened(path, file, size, encoding, whole)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
     except OSError as error:
         raise ValueError(f"{path.name}: cannot be read: {shortened(error, 200)}") from None
 
 
-def _opened(path: Path, file: IO[bytes], size: int, encoding: str | None) -> Text | pq.ParquetFile:
+def _opened(path: Path, file: IO[bytes], size: int, encoding: str | None, whole: bool) -> Text | pq.ParquetFile:
     start = file.read(8)
     file.seek(0)
     kind = next((k for magic, k in _COMPRESSED.items() if start.startswith(magic)), None)
@@ -103,14 +105,19 @@ def _opened(path: Path, file: IO[bytes], size: int, encoding: str | None) -> Tex
     if kind is not None:
         return Text(path.name, decoded(_decompressed(file, kind), encoding))
     head = file.read(HEAD)
-    if size > LARGE and (encoding is None or encoding.lower().replace("-", "") == "utf8"):
-        whole = head[: head.rfind(b"\n") + 1]
-        if whole and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return Text(path.name, decoded(whole, "utf-8-sig"), path)
+    if size > LARGE and not whole and (encoding is None or encoding.lower().replace("-", "") == "utf8"):
+        lines = head[: head.rfind(b"\n") + 1]
+        rest = head.rstrip(b"\r").replace(b"\r\n", b"")
+        mixed = b"\r" in rest or (b"\r\n" in head and b"\n" in rest)
+        if lines and not mixed and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return Text(path.name, decoded(lines, "utf-8-sig"), path)
     if size > LIMIT:
-        raise ValueError(
-            f"{size / 2**20:.0f} MiB of text in this encoding; the limit is {LIMIT >> 20}: save it as UTF-8"
+        fix = (
+            "leave out the last lines by hand, and separate columns by commas"
+            if whole
+            else "save it as UTF-8, with the same end on each line"
         )
+        raise ValueError(f"{size / 2**20:.0f} MiB of text; the limit for this is {LIMIT >> 20}: {fix}")
     return Text(path.name, decoded(head + file.read(), encoding))
 
 
@@ -130,10 +137,6 @@ def decoded(data: bytes, encoding: str | None) -> str:
             encoding = "utf-16-le" if odd > even else "utf-16-be"
     try:
         text = data.decode(encoding or "utf-8-sig")
-    except LookupError:
-        raise ValueError(
-            f"data.encoding={encoding}: there is no such encoding; common ones are cp1252, latin-1, gb18030"
-        ) from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         shown = data[max(0, error.start - 20) : error.start + 10].decode("cp1252", "replace")
@@ -213,13 +216,26 @@ def _workbook(path: Path) -> str:
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         texts = {}
+        cells = 0
         for sheet in book.worksheets:
+            if (sheet.max_column or 0) > WIDEST_SHEET or (sheet.max_row or 0) * (sheet.max_column or 0) > CELLS:
+                raise ValueError(
+                    f"sheet '{shortened(sheet.title)}' has {sheet.max_row} rows and {sheet.max_column} columns: delete "
+                    f"entries outside of the table, or save it as CSV"
+                )
             out = io.StringIO()
             writer = csv.writer(out, lineterminator="\n")
             for row in sheet.iter_rows(values_only=True):
+                cells += len(row)
+                if cells > CELLS:
+                    raise ValueError(f"the workbook has more than {CELLS} cells: save the sheet as CSV")
                 writer.writerow(["" if cell is None else str(cell) for cell in row])
             if out.getvalue().strip(',\n"'):
                 texts[sheet.title] = out.getvalue()
+    except ValueError as error:
+        if type(error) is ValueError and re.match("sheet '|the workbook", str(error)):
+            raise
+        raise ValueError(f"cannot be read as a workbook: {shortened(error, 100)}") from None
     except Exception as error:  # openpyxl raises the errors of several libraries for damaged files
         raise ValueError(f"cannot be read as a workbook: {shortened(error, 100)}") from None
     if len(texts) != 1:

@@ -18,11 +18,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from steepest.data.faults import shortened
-from steepest.data.prices.formats import FORMATS, MONTH_OF, NO_YEAR, NUMERIC, matches, pattern, tail
+from steepest.data.prices.date_entries import order_in_zone, parsed
+from steepest.data.prices.formats import (
+    FORMATS,
+    NO_YEAR,
+    NUMERIC,
+    matches,
+    pattern,
+    pattern_without_year,
+)
 
-_EXCEL_ZERO = np.datetime64("1899-12-30", "ns").astype(np.int64)
 FIRST = np.datetime64("1800-01-01")
 ENOUGH = 8  # the order of fewer different dates does not decide between formats
+# The earliest date that a number is read as if its unit is not given. Smaller numbers are counters, years or prices.
+_FIRST_OF = {unit: np.datetime64("1950-01-01" if unit == "excel" else "1971-01-01") for unit in NUMERIC}
 
 
 @dataclass(frozen=True)
@@ -42,89 +51,6 @@ class Dates:
     format: str
     fault: str | None
     bad_T: np.ndarray
-
-
-def parsed(entries: pa.Array, date_format: str, with_time: bool = True, century: int | None = None) -> tuple:
-    """Parse text entries in one format.
-
-    Returns:
-        The times as datetime64[ns], NaT where an entry does not fit, and the UTC offsets in minutes.
-    """
-    if date_format in NUMERIC:
-        return _from_numbers(entries, date_format), np.zeros(len(entries))
-    regex = pattern(date_format) + (tail(date_format) if with_time else "") + r"$"
-    found = pc.extract_regex(entries, regex)
-    groups = {field.name: found.field(i) for i, field in enumerate(found.type)}
-    fits = ~found.is_null().to_numpy(zero_copy_only=False)
-
-    def number(name: str, default: int) -> np.ndarray:
-        if name not in groups:
-            return np.full(len(entries), default)
-        text = pc.if_else(pc.equal(groups[name], ""), str(default), groups[name])
-        return pc.fill_null(pc.cast(text, pa.int64()), default).to_numpy(zero_copy_only=False)
-
-    if "Y" in groups:
-        year = number("Y", 1970)
-    else:
-        short = number("y", 70)
-        year = short + (np.where(short >= 69, 1900, 2000) if century is None else century)
-    month, day = number("m", 1), number("d", 1)
-    for name in ("m", "d"):
-        if name in groups:  # a column with 2021-01-04 cannot have 2021-01-1
-            length = pc.fill_null(pc.utf8_length(groups[name]), 0).to_numpy(zero_copy_only=False)
-            padded = fits & (length == 2) & (number(name, 1) < 10)
-            fits &= (length != 1) | ~padded.any()
-    if "q" in groups:
-        month = 3 * number("q", 1) - 2
-    if "b" in groups:
-        words = pc.utf8_lower(pc.fill_null(groups["b"], "jan"))
-        month = np.array([MONTH_OF.get(word, 0) for word in words.to_pylist()], dtype=np.int64)
-    hour, minute, second = number("H", 0), number("M", 0), number("S", 0)
-    if "p" in groups:
-        half = pc.fill_null(pc.utf8_lower(groups["p"]), "").to_numpy(zero_copy_only=False)
-        fits &= (half == "") | ((hour >= 1) & (hour <= 12))
-        hour = np.where(half == "p", hour % 12 + 12, np.where(half == "a", hour % 12, hour))
-    fits &= (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60) & (year >= 1700) & (year <= 2250)
-    start = ((np.where(fits, year, 1970) - 1970) * 12 + np.where(fits, month, 1) - 1).astype("datetime64[M]")
-    days = start.astype("datetime64[D]") + (day - 1)
-    fits &= (day >= 1) & (days.astype("datetime64[M]") == start)
-    seconds = hour * 3600 + minute * 60 + second
-    wall = days.astype("datetime64[ns]") + seconds.astype("timedelta64[s]")
-    if "f" in groups:
-        digits = pc.utf8_rpad(pc.fill_null(groups["f"], ""), 9, "0")
-        wall = wall + pc.cast(digits, pa.int64()).to_numpy(zero_copy_only=False).astype("timedelta64[ns]")
-    wall[~fits] = np.datetime64("NaT")
-    offset = np.array([_minutes(z) for z in groups["z"].to_pylist()]) if "z" in groups else np.zeros(len(entries))
-    return wall, offset
-
-
-def _minutes(zone: str | None) -> int:
-    """Return the offset of a zone such as ``+01:00`` in minutes.
-
-    Zone names such as CET and CEST get offsets that sort the hour that occurs twice.
-    """
-    if zone and zone[0] in "+-":
-        digits = zone[1:].replace(":", "").ljust(4, "0")
-        return (1 if zone[0] == "+" else -1) * (60 * int(digits[:2]) + int(digits[2:]))
-    return 60 if (zone and len(zone) >= 3 and zone[-2:] in ("DT", "ST") and zone[-2:] == "DT") or zone == "CEST" else 0
-
-
-def _from_numbers(entries: pa.Array, unit: str) -> np.ndarray:
-    text = pc.if_else(pc.match_substring_regex(entries, r"^-?\d{1,19}(\.\d{1,15})?$"), entries, None)
-    whole = pc.cast(pc.replace_substring_regex(text, r"\..*", ""), pa.float64())
-    number = pc.fill_null(whole, np.nan).to_numpy(zero_copy_only=False)
-    zero = _EXCEL_ZERO if unit == "excel" else 0
-    with np.errstate(invalid="ignore", over="ignore"):
-        fits = np.abs(number * NUMERIC[unit] + zero) < 9e18
-    exact = pc.fill_null(
-        pc.cast(pc.if_else(pa.array(fits), pc.replace_substring_regex(text, r"\..*", ""), "0"), pa.int64()), 0
-    )
-    rest = pc.fill_null(pc.cast(pc.replace_substring_regex(text, r"^-?\d+", "0"), pa.float64()), 0.0)
-    part = (rest.to_numpy(zero_copy_only=False) * NUMERIC[unit]).round(-3 if unit != "excel" else -6).astype(np.int64)
-    ticks = exact.to_numpy(zero_copy_only=False) * NUMERIC[unit] + part + zero
-    wall = ticks.astype("datetime64[ns]")
-    wall[~fits] = np.datetime64("NaT")
-    return wall
 
 
 def tomorrow() -> np.datetime64:
@@ -182,7 +108,9 @@ def read_dates(
     fault = None
     if not stay:
         nothing = np.full(len(index), np.datetime64("NaT"), dtype="datetime64[ns]")
-        return Dates(nothing, np.zeros(len(index), np.int64), date_format or "", None, np.ones(len(index), bool))
+        fault = _decimal_year(known, name) if date_format is None else None
+        bad_T = np.full(len(index), fault is None)
+        return Dates(nothing, np.zeros(len(index), np.int64), date_format or "", fault, bad_T)
     names = _different(stay) if best == 1 or allow_bad else list(stay)[:1]
     if len(names) > 1:
         fitting = [f for f in names if f not in NO_YEAR and "%y" not in f and not _outside(stay[f][0]).any()]
@@ -197,8 +125,15 @@ def read_dates(
     offset_T = spread(stay[chosen][1].astype(np.int64), 0)
     outside = _outside(wall_T)
     if fault is None and outside.any():
-        fault = _beyond(column, wall_T, outside, name, chosen, century)
-    order_T = wall_T.astype(np.int64) - offset_T * 60 * 10**9
+        fixes = "correct it"
+        if "%y" in chosen and century is None:
+            old = spread(parsed(known, chosen, century=1900)[0], np.datetime64("NaT"))
+            works = not _outside(old).any() and (np.isnat(old) == np.isnat(wall_T)).all() and in_order(old)
+            fixes = "give data.century=1900" if works else "write years with four digits"
+        fault = _beyond(column, wall_T, outside, name, chosen, fixes)
+    order_T = order_in_zone(known, wall_T)
+    if order_T is None:
+        order_T = wall_T.astype(np.int64) - offset_T * 60 * 10**9
     return Dates(wall_T, order_T, chosen, fault, np.isnat(wall_T))
 
 
@@ -223,26 +158,36 @@ def _readings(known: pa.Array, date_format: str | None, century: int | None) -> 
         return {}
     probes = [known[i].as_py() for i in {0, len(known) // 2, len(known) - 1}]
     likely = [f for f in FORMATS if any(matches(f, probe) for probe in probes)]
-    likely += [f for f in NO_YEAR if any(re.match(_no_year(f), probe) for probe in probes)]
+    likely += [f for f in NO_YEAR if any(re.match(pattern_without_year(f), probe) for probe in probes)]
     found = {f: _parsed_without_year(known, f) if f in NO_YEAR else parsed(known, f, century=century) for f in likely}
-    if any(re.fullmatch(r"-?\d+(\.\d+)?", probe) for probe in probes):
+    calendar = any(not np.isnat(wall).any() for wall, _ in found.values())
+    if not calendar and any(re.fullmatch(r"-?\d+(\.\d+)?", probe) for probe in probes):
         end = tomorrow()
         for unit in NUMERIC:
             wall, zero = parsed(known, unit)
-            low = np.datetime64("1900-03-01") if unit == "excel" else np.datetime64("1971-01-01")
-            if not np.isnat(wall).all() and np.nanmin(wall) >= low and np.nanmax(wall) < end:
+            if not np.isnat(wall).all() and np.nanmin(wall) >= _FIRST_OF[unit] and np.nanmax(wall) < end:
                 found[unit] = (wall, zero)
-        if "%Y%m%d" in found and not np.isnat(found["%Y%m%d"][0]).any():
-            found = {f: r for f, r in found.items() if f not in NUMERIC}
     return found
 
 
-def _no_year(date_format: str) -> str:
+def only_format(column: pa.ChunkedArray, date_format: str | None) -> str | None:
+    """Return the format that all entries of a text column fit, or None if there are several or none."""
+    entries = pc.unique(pc.utf8_trim_whitespace(column)).drop_null()
+    readings = _readings(pc.filter(entries, pc.not_equal(entries, "")), date_format, None)
+    fitting = {f: r for f, r in readings.items() if len(r[0]) and not np.isnat(r[0]).any()}
+    return next(iter(fitting)) if len(_different(fitting)) == 1 else None
+
+
+def _decimal_year(known: pa.Array, name: str) -> str | None:
+    """A fault if the entries look like ``1990.01``, which is January or a day in January."""
+    if not len(known) or not pc.all(pc.match_substring_regex(known, r"^\d{4}\.\d+$")).as_py():
+        return None
+    months = not np.isnat(parsed(known, "%Y.%m")[0]).any()
+    fix = "data.date_format='%Y.%m' for months, or " if months else ""
     return (
-        pattern(f"{date_format} %Y").removesuffix(r"\ (?P<Y>\d{4})")
-        if "%y" not in date_format
-        else pattern(date_format)
-    ) + "$"
+        f"date column '{name}': {shortened(repr(known[0].as_py()))} can be a month or a decimal year: give {fix}"
+        "write dates such as 1990-01-31"
+    ).replace("give write", "write")
 
 
 def _parsed_without_year(known: pa.Array, date_format: str) -> tuple:
@@ -290,14 +235,12 @@ def _ambiguous(known: pa.Array, stay: dict[str, tuple], names: Iterable[str], na
 
 
 def _beyond(
-    column: pa.ChunkedArray, wall_T: np.ndarray, outside: np.ndarray, name: str, chosen: str, century: int | None
+    column: pa.ChunkedArray, wall_T: np.ndarray, outside: np.ndarray, name: str, chosen: str, fixes: str
 ) -> str:
     row = int(np.flatnonzero(outside)[0])
-    fix = "data.century=1900 or " if "%y" in chosen and century is None else ""
     return (
         f"date column '{name}': {shortened(repr(column[row].as_py()))} in row {row + 1} reads {_day(wall_T[row])} with "
-        f"{chosen}, which is {'before 1800' if wall_T[row] < FIRST else 'after tomorrow'}: correct it, or give "
-        f"{fix}data.date_format=, as in data.date_format='%d.%m.%Y'"
+        f"{chosen}, which is {'before 1800' if wall_T[row] < FIRST else 'after tomorrow'}: {fixes}"
     )
 
 

@@ -6,7 +6,7 @@ A format is written as in ``strptime``, with ``%q`` for a quarter.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 NUMERIC = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1, "excel": 86_400 * 10**9}
 
@@ -36,7 +36,8 @@ _DIRECTIVES = {
 _SAME = {"B": "%b", "A": "%a", "F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "e": "%d", "h": "%b"}
 _TIME = (
     r"(?:(?:[Tt]|,?\s+)(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?:\s*(?P<p>[AaPp])\.?[Mm]\b\.?)?"
-    r"(?:\s*(?P<z>Z|[+-]\d{2}:?(?:\d{2})?|[A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+))?)?"
+    r"(?:\s*(?P<z>Z|(?:GMT|UTC)?\s?[+-]\d{1,2}:?(?:\d{2})?|[A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/-]+)"
+    r"(?: UTC|\[[\w/+-]+\])?)?)?"
 )
 _COMPACT = {"m": r"(?P<m>\d{2})", "d": r"(?P<d>\d{2})", "H": r"(?P<H>\d{2})"}
 
@@ -52,7 +53,8 @@ FORMATS = [
     *(f"%b{s}%{y}" for s in (" ", "-", "/", "'", " '", ", ") for y in "Yy"), *(f"%Y{s}%b" for s in ("-", " ", "/")),
     "%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%m.%Y", "%Y年%m月",
     "%Y-Q%q", "%YQ%q", "%Y Q%q", "%Y-%qQ", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%qQ%y", "%qQ%Y", "%qQ %Y", "Q%q'%y", "Q%q %y",
-    "%Y%m%d", "%d%m%Y", "%m%d%Y", "%y%m%d", "%d%m%y", "%m%d%y", "%Y%m", "%m%Y", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y",
+    "%Y%m%d", "%d%m%Y", "%m%d%Y", "%y%m%d", "%d%m%y", "%m%d%y", "%Y%m", "%m%Y", "%Y%m%d%H%M", "%Y%m%d%H%M%S",
+    *(f"%Y%m%d{s}%H%M{t}" for s in " T" for t in ("", "%S")), "%Y",
 ]  # fmt: skip
 NO_YEAR = ["%b %d", "%b-%d", "%b/%d", "%d-%b", "%d %b", "%d/%b", "%d/%m", "%m/%d", "%d.%m.", "%m/%y"]
 
@@ -66,7 +68,7 @@ def pattern(date_format: str) -> str:
     """
     text = re.sub(r"%([BAFTReh])", lambda m: _SAME[m[1]], date_format)
     parts = re.split(r"(%.)", text)
-    compact = re.fullmatch(r"(%[YymdHMS])+", text) is not None
+    compact = re.fullmatch(r"(%[YymdHMS])+([T ](%[HMS])+)?", text) is not None
     found = []
     for part in parts:
         if not part.startswith("%"):
@@ -85,6 +87,13 @@ def pattern(date_format: str) -> str:
     return "(?i)^" + "".join(found)
 
 
+@cache
+def pattern_without_year(date_format: str) -> str:
+    """Return the regular expression of a format without a year, or with two digits that can be a year or a day."""
+    whole = pattern(date_format) if "%y" in date_format else pattern(f"{date_format} %Y")
+    return whole.removesuffix(r"\ (?P<Y>\d{4})") + "$"
+
+
 def looks_like_date(entry: str) -> bool:
     """Return whether an entry fits a date format. Plain numbers are not dates, because they could mean anything."""
     entry = entry.strip()
@@ -94,7 +103,27 @@ def looks_like_date(entry: str) -> bool:
         return len(entry) == 8 and entry[:2] in ("18", "19", "20") and entry[4:6] <= "12" and entry[6:] <= "31"
     if re.fullmatch(r"[-+]?[\d.,]+", entry) and len(re.findall(r"[.,]", entry)) < 2:
         return False
+    return _fits_a_format(entry.translate(_CLASSES))
+
+
+# Only the digit of a quarter, 1 to 4, matters. Entries that agree after this translation fit the same formats.
+_CLASSES = str.maketrans("2346789", "1115555")
+
+
+@lru_cache(maxsize=10_000)
+def _fits_a_format(entry: str) -> bool:
     return any(matches(f, entry) for f in FORMATS if f != "%Y")
+
+
+def could_be_dates(entries: list[str]) -> bool:
+    """Return whether most entries have the form of a date, with or without a year, or are large numbers."""
+    like = [
+        looks_like_date(e)
+        or re.fullmatch(r"-?\d{4,19}(\.\d+)?", e)
+        or any(re.match(pattern_without_year(f), e) for f in NO_YEAR)
+        for e in entries
+    ]
+    return sum(map(bool, like)) > len(entries) / 2
 
 
 @cache

@@ -14,7 +14,7 @@ from steepest.data.prices.formats import looks_like_date
 from steepest.data.prices.numbers import MISSING
 from steepest.data.prices.words import KNOWN, normalised
 
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|", " ": "spaces"}
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "space": " "}
 RECORDS = 400  # the separator and the header are found from this number of rows
 WIDEST = 5000  # maximum number of columns
 
@@ -31,7 +31,7 @@ class Layout:
     header_line: int
 
 
-def find_layout(where: str, head: str, header: bool | None) -> Layout:
+def find_layout(where: str, head: str, header: bool | None, separator: str | None = None) -> Layout:
     """Find the separator, the header rows and the number of columns from the first lines."""
     lines = head.split("\n")
     if len(head) >= 2**18 - 4:
@@ -39,22 +39,21 @@ def find_layout(where: str, head: str, header: bool | None) -> Layout:
     lines = lines[: 2 * RECORDS]
     declared = re.fullmatch(r"sep=(.)", lines[0].strip().strip('"')) if lines else None
     offset = 1 if declared else 0
-    options = [declared[1]] if declared else list(SEPARATORS)
-    if declared and declared[1] not in SEPARATORS:
+    options = [SEPARATORS[separator]] if separator else [declared[1]] if declared else list(SEPARATORS.values())
+    if declared and declared[1] not in SEPARATORS.values():
         raise ValueError(f"{where}: sep={declared[1]} is not a known separator: use a comma, semicolon, tab or |")
     best: tuple[tuple[float, ...], str, list[tuple[int, list[str]]], int] | None = None
-    for separator in options:
-        records = _records(lines[offset:], separator, offset)
+    for sign in options:
+        records = _records(lines[offset:], sign, offset)
         width, share, dated = _shape(records)
         regular = share >= 0.8 and width > 1
-        score = (
-            dated and share >= 0.6 and width > 1, regular, regular and separator != " ", width if share >= 0.5 else 1,
-            share,
-        )  # fmt: skip
+        if sign == " " and best is not None and best[0][1]:
+            continue  # spaces separate words and times in entries; they separate columns if nothing else does
+        score = (dated and share >= 0.6 and width > 1, regular, width if share >= 0.5 else 1, share)
         if best is None or score > best[0]:
-            best = (score, separator, records, width)
+            best = (score, sign, records, width)
     assert best is not None
-    _, separator, records, width = best
+    _, sign, records, width = best
     if not records:
         raise ValueError(f"{where}: the file is empty")
     start, rows = _header(records, width, header)
@@ -71,7 +70,7 @@ def find_layout(where: str, head: str, header: bool | None) -> Layout:
     if wide > WIDEST:
         raise ValueError(f"{where}: {wide} columns; the limit is {WIDEST}: write the prices in rows")
     skip = records[start][0] if start < len(records) else len(lines)
-    return Layout(separator, skip, [cells for _, cells in rows], wide, rows[-1][0] + 1 if rows else 0)
+    return Layout(sign, skip, [cells for _, cells in rows], wide, rows[-1][0] + 1 if rows else 0)
 
 
 def _records(lines: list[str], separator: str, offset: int) -> list[tuple[int, list[str]]]:
@@ -149,6 +148,9 @@ def _header(
         if any(_NUMBER.match(c) for c in above) or _sparse(above):
             break
         first = block.pop()  # a data row with an invalid date
+    above, last = (records[i][1] for i in (block[-2] if len(block) > 1 else block[-1], block[-1]))
+    if _known(above) > _known(last) and (not _sparse(last) or not last[0]) and above[0].lower() not in _LEVELS:
+        block.pop()  # a row of units below the names
     rows = [records[block[-1]]]
     if _sparse(rows[0][1]) and len(block) > 1:
         rows = [records[i] for i in block[-3:]]
@@ -157,6 +159,10 @@ def _header(
     ):
         rows = [records[i] for i in block[-2:]]
     return first, rows
+
+
+def _known(cells: list[str]) -> int:
+    return sum(normalised(cell) in KNOWN for cell in cells if cell)
 
 
 def _sparse(cells: list[str]) -> bool:
@@ -173,22 +179,20 @@ def _kind(cells: list[str]) -> str:
     return "number" if sum(_NUMBER.match(c) is not None for c in filled) > len(filled) / 2 else "text"
 
 
-def names_of(layout: Layout) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the column names and, if there are several header rows, the entries of each column in these rows."""
+def names_of(layout: Layout) -> list[str]:
+    """Return the column names. Several header rows are joined."""
     if not layout.header:
-        return [str(i) for i in range(layout.width)], {}
+        return [str(i) for i in range(layout.width)]
     if len(layout.header) == 1:
         names = list(layout.header[0])
         while len(names) > 1 and not names[-1]:
             names.pop()
-        return [n or f"column {i}" for i, n in enumerate(names)], {}
+        return [n or f"column {i}" for i, n in enumerate(names)]
     width = max(len(row) for row in layout.header)
     rows = [row + [""] * (width - len(row)) for row in layout.header]
-    names, levels = [], {}
+    names = []
     for i in range(width):
         words = [row[i] for row in rows if row[i]]
         name = words[-1] if i == 0 and words else " ".join(dict.fromkeys(words)) or f"column {i}"
         names.append(name)
-        if i:
-            levels[name] = words
-    return names, levels
+    return names

@@ -17,8 +17,13 @@ import pyarrow.compute as pc
 MISSING = ["", ".", "-", "--", "—", "–", "null", "n/a", "na", "nan", "none", "#n/a", "<na>", "nil", "nd", "n.a."]
 LARGEST = 1e100
 
-_SIGNS = r"(?:(?:US|C|A|HK|NZ|S|R|NT)?[$€£¥₹₩₽₺₪฿]|[A-Z]{3}|kr\.?|zł|Fr\.)"
+_CODES = (
+    "USD EUR GBP GBX JPY CHF CAD AUD NZD CNY CNH RMB HKD SGD TWD KRW INR IDR MYR THB PHP VND PKR SEK NOK DKK ISK PLN "
+    "CZK HUF RON BGN RUB UAH TRY ILS AED SAR QAR KWD EGP NGN KES ZAR ZAC MXN BRL ARS CLP COP PEN BTC ETH USDT USDC"
+)
+_SIGNS = rf"(?:(?:US|C|A|HK|NZ|S|R|NT)?[$€£¥₹₩₽₺₪฿]|{_CODES.replace(' ', '|')}|kr\.?|zł|Fr\.)"
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$"
+_POSSIBLE = rf"^(?:[\s\d()+.,'%KkMBTeE-]|{_SIGNS})+$"  # what every convention accepts, and more
 _LONGEST = 60  # maximum number of characters of a number
 _SPACES = r"[\x{00a0}\x{202f}\x{2009}]"
 
@@ -41,9 +46,9 @@ class Convention:
 
     @property
     def pattern(self) -> str:
-        """Return the regular expression of an entry, with the groups p (parenthesis), s (sign), c (core), u (unit)."""
-        before = rf"^(?P<p>\(?)\s*(?P<s>[+-]?)\s*{_SIGNS}?\s*(?P<t>[+-]?)"
-        return rf"{before}(?P<c>{self.core})\s*(?P<u>[KkMBT]|%)?\s*{_SIGNS}?\s*\)?$"
+        """Return the regular expression of an entry, with groups for parenthesis, signs, currency, core and unit."""
+        before = rf"^(?P<p>\(?)\s*(?P<s>[+-]?)\s*(?P<l>{_SIGNS})?\s*(?P<t>[+-]?)"
+        return rf"{before}(?P<c>{self.core})\s*(?P<u>[KkMBT]|%)?\s*(?P<r>{_SIGNS})?\s*\)?$"
 
     def __str__(self) -> str:
         return f"data.decimal='{self.decimal}' data.thousands='{self.thousands}'"
@@ -65,12 +70,14 @@ class Numbers:
         kind_T: 0 a number, 1 missing, 2 infinite, 3 text.
         readings: if the column is ambiguous, the conventions that fit and their values; else empty.
         note: the signs, units and separators that were recognised.
+        mixed: two units that the entries have, such as two currencies, or "".
     """
 
     value_T: np.ndarray
     kind_T: np.ndarray
     readings: dict[Convention, np.ndarray]
     note: str
+    mixed: str = ""
 
 
 def read_numbers(
@@ -103,15 +110,18 @@ def read_numbers(
     allowed = [c for c in CONVENTIONS if decimal in (None, c.decimal) and thousands in (None, c.thousands)]
     if not allowed:
         allowed = [Convention(decimal or ("," if thousands == "." else "."), thousands or "")]
+    if not _true(pc.match_substring_regex(entries, _POSSIBLE)).any():
+        kind_T[rest] = 3
+        return Numbers(np.full(len(rest), np.nan), kind_T, {}, "")
     fits = {c: _fitting(entries, c) for c in allowed}
     most = max(int(fit.sum()) for fit in fits.values())
     first_fit = next(fit for fit in fits.values() if fit.sum() == most)
     stay = {c: fit for c, fit in fits.items() if (fit == first_fit).all()}
     kind_T[np.flatnonzero(rest)[~first_fit]] = 3
     values: dict[Convention, np.ndarray] = {}
-    note = ""
+    note = mixed = ""
     for convention in _different(entries, stay):
-        value, note = _values(entries, convention, stay[convention])
+        value, note, mixed = _values(entries, convention, stay[convention])
         values[convention] = _filled(rest, value)
     if len(values) > 1 and hint is not None:
         values = {c: v for c, v in values.items() if c.decimal in hint()} or values
@@ -119,7 +129,13 @@ def read_numbers(
     notes = [note] if note else []
     if convention.thousands or convention.decimal != ".":
         notes.insert(0, f"decimal '{convention.decimal}', thousands '{convention.thousands}'")
-    return Numbers(value_T, kind_T, values if len(values) > 1 else {}, ", ".join(notes))
+    return Numbers(value_T, kind_T, values if len(values) > 1 else {}, ", ".join(notes), mixed)
+
+
+def is_plain(column: pa.ChunkedArray) -> bool:
+    """Return whether a text column has plain numbers and empty entries only, and cannot be read in another way."""
+    text = pc.utf8_trim_whitespace(column)
+    return _only_plain(pc.filter(text, pc.fill_null(pc.not_equal(text, ""), False)))
 
 
 def decimals_of(column: pa.ChunkedArray) -> set[str]:
@@ -177,7 +193,7 @@ def _different(entries: pa.ChunkedArray, stay: dict[Convention, np.ndarray]) -> 
     special = pc.filter(entries, pa.array(special_T))
     seen: dict[Convention, np.ndarray] = {}
     for convention, fit in stay.items():
-        value, _ = _values(special, convention, fit[special_T])
+        value = _values(special, convention, fit[special_T])[0]
         if not any(np.array_equal(value, other, equal_nan=True) for other in seen.values()):
             seen[convention] = value
     return list(seen)
@@ -191,8 +207,8 @@ def _fraction(entries: pa.ChunkedArray, convention: Convention) -> np.ndarray:
     )
 
 
-def _values(entries: pa.ChunkedArray, convention: Convention, fit: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return the values of the entries that fit, and a note about their signs, units and separators."""
+def _values(entries: pa.ChunkedArray, convention: Convention, fit: np.ndarray) -> tuple[np.ndarray, str, str]:
+    """Return the values of the entries that fit, a note about their units, and two units if they are mixed."""
     entries = pc.filter(entries, pa.array(fit)).combine_chunks()
     found = pc.extract_regex(entries, convention.pattern)
     groups = {field.name: pc.fill_null(found.field(i), "") for i, field in enumerate(found.type)}
@@ -207,12 +223,16 @@ def _values(entries: pa.ChunkedArray, convention: Convention, fit: np.ndarray) -
         if unit in kinds and digits:
             power = pc.if_else(pc.equal(units, unit), digits, power)
     value = _cast(pc.binary_join_element_wise(core, power, ""))
+    currencies = pc.unique(pc.binary_join_element_wise(groups["l"], groups["r"], "")).to_pylist()
+    mixed = " and ".join(sorted(c for c in currencies if c)[:2]) if len({*currencies} - {""}) > 1 else ""
+    if "%" in kinds and ((value != 0) & ~_equal(units, "%")).any():
+        mixed = "numbers with and without %"
     negative = (_equal(groups["s"], "-") ^ _equal(groups["t"], "-")) ^ _equal(groups["p"], "(")
     value = _filled(fit, np.where(negative, -value, value))
     notes = ["percent"] if "%" in kinds else []
     if suffixes := sorted(k.upper() for k in kinds if k not in ("", "%")):
         notes.append(f"suffixes {', '.join(suffixes)}")
-    return value, ", ".join(notes)
+    return value, ", ".join(notes), mixed
 
 
 def _equal(texts: pa.Array, text: str) -> np.ndarray:
@@ -242,9 +262,14 @@ def _typed(column: pa.ChunkedArray) -> Numbers:
     """Read a column that already has a type. Only numeric types are numbers, and booleans count as text."""
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        value = pc.cast(column, pa.float64(), safe=False).to_numpy().astype(float)
-        kind_T = np.where(np.isnan(value), 1, np.where(np.isinf(value), 2, 0)).astype(np.int8)
-        return Numbers(np.where(np.isfinite(value), value, np.nan), kind_T, {}, "")
+        cast = pc.cast(column, pa.float64(), safe=False)
+        cast = cast.chunk(0) if cast.num_chunks == 1 else cast.combine_chunks()
+        value = cast.to_numpy(zero_copy_only=False)
+        finite = np.isfinite(value)
+        if finite.all():
+            return Numbers(value, np.zeros(len(value), np.int8), {}, "")
+        kind_T = np.where(np.isnan(value), 1, np.where(finite, 0, 2)).astype(np.int8)
+        return Numbers(np.where(finite, value, np.nan), kind_T, {}, "")
     if pa.types.is_null(kind):
         return Numbers(np.full(len(column), np.nan), np.ones(len(column), np.int8), {}, "")
     absent = column.is_null().to_numpy()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
+
+from steepest.data.faults import shortened
+from steepest.data.prices.formats import NUMERIC, pattern
+from steepest.data.prices.layout import SEPARATORS
 
 Missing = Literal["error", "drop", "forward_fill"]
 Duplicates = Literal["error", "first", "last"]
@@ -26,6 +31,7 @@ class PriceOptions:
         century: 1900 or 2000, the century of years with two digits. None: 69-99 are 19xx, 00-68 are 20xx.
         decimal: the decimal sign. None: detected.
         thousands: the thousands separator. None: detected.
+        separator: the column separator: comma, semicolon, tab, bar or space. None: detected.
         header: whether the first line contains the column names. None: detected.
         skip_footer: the number of lines to skip at the end of the file.
         encoding: the text encoding, such as cp1252. None: UTF-8 or UTF-16.
@@ -43,6 +49,7 @@ class PriceOptions:
     century: int | None = None
     decimal: str | None = None
     thousands: str | None = None
+    separator: str | None = None
     header: bool | None = None
     skip_footer: int = 0
     encoding: str | None = None
@@ -51,16 +58,66 @@ class PriceOptions:
     short: Short = "error"
 
     def check(self) -> None:
-        """Raise `ValueError` if a value is invalid."""
-        if self.century not in (None, 1900, 2000):
-            raise ValueError(f"data.century={self.century} must be 1900 or 2000")
-        if self.decimal not in (None, ".", ","):
-            raise ValueError(f"data.decimal={self.decimal} must be '.' or ','")
-        if self.thousands is not None and (
-            self.thousands not in ("", ",", ".", " ", "'") or self.thousands == self.decimal
-        ):
-            raise ValueError(
-                f"data.thousands={self.thousands!r} must be '', ',', '.', ' ' or \"'\", and not data.decimal"
-            )
-        if self.skip_footer < 0:
-            raise ValueError(f"data.skip_footer={self.skip_footer} must be 0 or more")
+        """Raise `ValueError` if a value is not possible."""
+        for key in ("date", "value", "id"):
+            _check(key, given := getattr(self, key), given is None or _names_column(given), _COLUMN)
+        for key, allowed in _CHOICES.items():
+            given = getattr(self, key)
+            _check(key, given, any(given is a or (type(given) is type(a) and given == a) for a in allowed),
+                   f"must be {_listed(allowed)}")  # fmt: skip
+        _check("skip_footer", self.skip_footer, type(self.skip_footer) is int and self.skip_footer >= 0,
+               "must be a whole number, 0 or more")  # fmt: skip
+        _check("features", self.features, _is_list(self.features) and all(map(_names_column, self.features)),
+               "must be a list of columns, as in data.features=[Volume]")  # fmt: skip
+        _check("series", self.series, self.series is None or (_is_list(self.series) and len(self.series) > 0),
+               "must be a list of series, as in data.series=[AAPL,MSFT]")  # fmt: skip
+        for key, many in (("features", self.features), ("series", self.series or [])):
+            _check(key, many, len({*map(str, many)}) == len(many), "names one twice: name each once")
+        if self.thousands is not None and self.thousands == self.decimal:
+            raise ValueError(f"data.thousands={self.thousands!r} is also data.decimal: give another")
+        if self.date_format not in (None, *NUMERIC):
+            _check("date_format", self.date_format, isinstance(self.date_format, str), "must be a format of dates")
+            pattern(str(self.date_format))
+        _check("encoding", self.encoding, self.encoding is None or _decodes(self.encoding),
+               "is no encoding of text; common ones are cp1252, latin-1, gb18030")  # fmt: skip
+
+
+_COLUMN = "must be the name of a column or its position; quote a name, as in \"data.value='TRUE'\""
+_CHOICES: dict[str, tuple] = {
+    "missing": get_args(Missing),
+    "duplicates": get_args(Duplicates),
+    "short": get_args(Short),
+    "header": (None, True, False),
+    "century": (None, 1900, 2000),
+    "decimal": (None, ".", ","),
+    "thousands": (None, "", ",", ".", " ", "'"),
+    "separator": (None, *SEPARATORS),
+}
+
+
+def _check(key: str, given: object, right: bool, rule: str) -> None:
+    if not right:
+        raise ValueError(f"data.{key}={shortened(given)} {rule}")
+
+
+def _listed(allowed: tuple) -> str:
+    words = [{None: "null", True: "true", False: "false"}.get(a, a if str(a).isalnum() else repr(a)) for a in allowed]
+    return f"{', '.join(map(str, words[:-1]))} or {words[-1]}"
+
+
+def _is_list(given: object) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str)
+
+
+def _names_column(given: object) -> bool:
+    """Return whether a value is a name or a position. True and 1.5 are neither."""
+    return isinstance(given, str) or (type(given) is int and given >= 0)
+
+
+def _decodes(encoding: object) -> bool:
+    """Return whether Python decodes text files with this encoding. Idna and punycode are for host names."""
+    try:
+        "a".encode(str(encoding)).decode(str(encoding))
+    except (LookupError, UnicodeError):
+        return False
+    return isinstance(encoding, str) and encoding.lower() not in ("idna", "punycode", "unicode_escape", "undefined")

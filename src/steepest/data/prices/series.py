@@ -9,31 +9,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from steepest.data.faults import Faults, did_you_mean, shortened
+from steepest.data.prices.checks import OFFERED
 from steepest.data.prices.dates import as_text
 from steepest.data.prices.options import PriceOptions
 from steepest.data.prices.roles import Roles
 
 
 def groups_of(
-    columns: pa.Table, roles: Roles, options: PriceOptions, faults: Faults
+    columns: pa.Table, roles: Roles, options: PriceOptions, faults: Faults, notes: list[str]
 ) -> tuple[dict[str, np.ndarray], str | None]:
     """Return the row indices of each series of a long file, in the order of `data.series`. A wide file has none."""
     if roles.id is None:
         return {}, None
-    ids = columns.column(roles.id)
-    ids = ids if pa.types.is_string(ids.type) else as_text(ids)
+    ids = text_of(columns, roles.id)
     encoded = pc.dictionary_encode(pc.utf8_trim_whitespace(ids)).combine_chunks()
     code_T = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
     names = encoded.dictionary.to_pylist()
     empty_T = (code_T < 0) | np.isin(code_T, [i for i, n in enumerate(names) if n == ""])
-    if empty_T.any() and options.missing != "drop":
+    if empty_T.any() and options.missing == "drop":
+        notes.append(
+            f"data.missing=drop left out {int(empty_T.sum())} of {len(empty_T)} rows without an entry in '{roles.id}'"
+        )
+    elif empty_T.any():
+        drop = ", or use data.missing=drop" if empty_T.mean() < OFFERED else ""
         faults.add(
             f"column '{roles.id}' is empty in {int(empty_T.sum())} rows, first in row "
-            f"{int(np.flatnonzero(empty_T)[0]) + 1}: fill in the series' name, or use data.missing=drop"
+            f"{int(np.flatnonzero(empty_T)[0]) + 1}: fill in the series' name{drop}"
         )
+    code_T = np.where(rows_of_kind(columns, roles), code_T, -1)
     order = np.argsort(code_T, kind="stable")
     ends = np.searchsorted(code_T[order], np.arange(len(names) + 1))
-    groups = {n: order[ends[i] : ends[i + 1]] for i, n in enumerate(names) if n}
+    groups = {n: order[ends[i] : ends[i + 1]] for i, n in enumerate(names) if n and ends[i] < ends[i + 1]}
     if options.series is not None:
         chosen = chosen_series({n: n for n in groups}, options.series, faults)
         groups = {n: groups[n] for n in chosen}
@@ -73,10 +79,24 @@ def _same(name: str, wanted: object) -> bool:
         return False
 
 
-def parts_of(roles: Roles, groups: dict[str, np.ndarray], long: str | None, count: int) -> list[tuple]:
+def text_of(columns: pa.Table, name: str) -> pa.ChunkedArray:
+    """Return a column as text."""
+    column = columns.column(name)
+    return column if pa.types.is_string(column.type) else as_text(column)
+
+
+def rows_of_kind(columns: pa.Table, roles: Roles) -> np.ndarray:
+    """Return a mask of the rows with prices. A column may name the quantity of each row."""
+    if roles.kind is None:
+        return np.ones(len(columns), bool)
+    name, entry = roles.kind
+    return pc.fill_null(pc.equal(pc.utf8_trim_whitespace(text_of(columns, name)), entry), False).to_numpy().astype(bool)
+
+
+def parts_of(roles: Roles, groups: dict[str, np.ndarray], long: str | None, columns: pa.Table) -> list[tuple]:
     """Return (series, label, row indices, price column) for each series."""
     if long is not None:
         column = roles.values[0]
         return [(name, f"'{column}' of {name}", index, column) for name, index in groups.items()]
-    every = np.arange(count)
+    every = slice(None) if roles.kind is None else np.flatnonzero(rows_of_kind(columns, roles))
     return [(roles.series[column], f"'{column}'", every, column) for column in roles.values]

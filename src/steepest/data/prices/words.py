@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 
 def _words(text: str) -> list[str]:
@@ -12,10 +13,14 @@ def _words(text: str) -> list[str]:
 
 DATES = _words(  # in order of preference
     "date | datetime | date time | datum | fecha | data | 日期 | 日付 | 날짜 | trade date | trading date | "
-    "trading day | observation date | timestamp | time | day | time stamp | gmt time | local time | "
-    "open time | as of date | jour | tag | zeit | period | month | quarter | year"
+    "trading day | observation date | quote date | pricing date | price date | session date | business date | "
+    "report date | valuation date | timestamp | time | day | time stamp | gmt time | local time | open time | "
+    "as of date | jour | tag | zeit | period | month | quarter | year"
 )
-CLOCKS = _words("time | zeit | uhrzeit | hora | heure | ora | 时间 | 時刻")
+COARSE = _words("period | month | quarter | year | day")  # a date only if no other column has dates
+CLOCKS = _words("time | zeit | uhrzeit | hora | heure | ora | hour | stunde | 时间 | 時刻")
+PARTS = [_words("year | jahr | año | année | anno | 年"), _words("month | monat | mes | mois | mese | 月"),
+         _words("day | tag | día | jour | giorno | 日")]  # fmt: skip
 IDS = _words(  # in order of preference
     "ticker | symbol | series | asset | name | id | tic | ts code | stock code | code | instrument | "
     "isin | security | 代码 | 股票代码 | 銘柄"
@@ -27,7 +32,7 @@ PRICES = [  # in order of preference: adjusted closes, closes, other prices, val
         "adjusted | bereinigter schlusskurs | schlusskurs bereinigt"
     ),
     _words(
-        "close | close last | close price | closing price | closing | last close | schlusskurs | schluss | "
+        "close | close last | close price | closing price | closing | schlusskurs | schluss | "
         "clôture | cloture | cours de clôture | cierre | precio de cierre | chiusura | prezzo di chiusura | "
         "fechamento | slotkoers | 收盘 | 收盘价 | 收盤 | 收盤價 | 終値 | 종가"
     ),
@@ -41,29 +46,42 @@ RANK = {name: rank for rank, names in enumerate(PRICES) for name in names}
 OTHERS = _words(  # names of columns that are not closing prices
     "open | high | low | volume | vol | turnover | amount | quantity | qty | trades | count | "
     "open interest | openint | tickvol | tick volume | spread | real volume | dividends | stock splits | "
-    "split | change | chg | pct change | eröffnung | eröffnungskurs | hoch | tief | tageshoch | "
-    "tagestief | volumen | stücke | stuecke | umsatz | ouverture | haut | bas | plus haut | plus bas | "
+    "split | change | chg | pct change | change percent | chg percent | var percent | eröffnung | "
+    "eröffnungskurs | hoch | tief | tageshoch | tagestief | volumen | stücke | stuecke | umsatz | "
+    "ouverture | haut | bas | plus haut | plus bas | "
     "apertura | máximo | mínimo | maximo | minimo | massimo | bid | ask | 开盘 | 最高 | 最低 | 成交量 | 成交额 | "
     "始値 | 高値 | 安値 | 出来高 | capital gains | adj volume | adj open | adj high | adj low | open price | "
     "high price | low price | vwap | volume btc | volume usd | last volume | shares | market cap | "
-    "marketcap"
+    "marketcap | bid size | ask size"
 )
+OTHER = OTHERS[-1]  # stands for each of them
 NO_TICKER = _words(  # after one of these words, or before it, a known name means another quantity
     "prev | previous | prior | open | high | low | change | chg | pct | percent | time | volume | vol | "
     "avg | mean | median | diff | return | returns | bid | ask | unadjusted | raw | min | max | date | "
     "day | market | mkt | shares | count | net | yesterday | lag | next | first | factor | ratio | "
-    "range | to | of | not | pre | post | after | before | spread | sma | ema | ma | std | target"
+    "range | to | of | not | pre | post | after | before | spread | sma | ema | ma | std | target | oi | "
+    "interest | vortag | anterior | précédent | precedente | at | risk | earnings"
 )
 KNOWN = {*DATES, *IDS, *RANK, *OTHERS}
 
 
+@lru_cache(maxsize=20_000)
 def normalised(name: str) -> str:
-    """Return a column name in lower case without numbering, brackets, punctuation and units.
+    """Return a column name in lower case without numbering, punctuation and units.
 
-    ``4. Close/Last`` becomes ``close last``.
+    ``4. Close/Last (USD)`` becomes ``close last``, and ``Close %`` becomes ``close percent``.
     """
     name = unicodedata.normalize("NFKC", name)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    name = re.sub(r"\([^)]*\)|\[[^\]]*\]|[<>*\"']", " ", name)
-    name = re.sub(r"^\s*\d+[a-z]?\s*[.):]\s*", "", name)
-    return " ".join(re.split(r"[\s_\-/.:,%]+", name)).strip().casefold()
+    name = without_unit(name).replace("%", " percent ")
+    return " ".join(re.split(r"[\s_\-/.:,#]+", name)).strip().casefold()
+
+
+def without_unit(name: str) -> str:
+    """Return a name without numbering, quotes and units in brackets. Brackets as in ``(previous)`` remain."""
+    name = re.sub(
+        r"\(([^)]*)\)|\[([^\]]*)\]",
+        lambda m: f" {m[1] or m[2] or ''} " if {*(m[1] or m[2] or "").casefold().split()} & {*NO_TICKER} else " ",
+        name,
+    )
+    return re.sub(r"^\s*\d+[a-z]?\s*[.):]\s*", "", re.sub(r"[<>*\"']", " ", name))

@@ -1,0 +1,82 @@
+"""Joins the columns with dates and times of a table, reads them, and describes what is wrong with them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from steepest.data.faults import Faults, shortened
+from steepest.data.prices.checks import OFFERED
+from steepest.data.prices.dates import Dates, as_text, read_dates
+from steepest.data.prices.formats import looks_like_date
+from steepest.data.prices.options import PriceOptions
+from steepest.data.prices.roles import Roles
+from steepest.data.prices.series import rows_of_kind, text_of
+
+FOOTER = 10  # maximum number of rows at the end that a message suggests to skip
+
+
+def dates_of(
+    columns: pa.Table,
+    roles: Roles,
+    groups: dict[str, np.ndarray],
+    options: PriceOptions,
+    faults: Faults,
+    any_date: bool,
+) -> Dates:
+    """Return the date of each row, from one column or several, and add the faults of the dates."""
+    column = columns.column(roles.dates[0])
+    if len(roles.dates) > 1:
+        column = pc.binary_join_element_wise(*(_padded(text_of(columns, n), 2) for n in roles.dates), "-")
+    if roles.clock is not None:
+        day = column if pa.types.is_string(column.type) else as_text(column)
+        column = pc.binary_join_element_wise(pc.utf8_trim_whitespace(day), _clock(text_of(columns, roles.clock)), " ")
+
+    def in_order(wall_T: np.ndarray) -> bool:
+        parts = [wall_T[index] for index in groups.values() or [rows_of_kind(columns, roles)]]
+        steps = [np.diff(part[~np.isnat(part)].astype(np.int64)) for part in parts]
+        return all((s > 0).all() for s in steps) or all((s < 0).all() for s in steps)
+
+    dates = read_dates(
+        column, roles.date, options.date_format, options.century, in_order, options.missing == "drop", any_date
+    )
+    if dates.fault is not None:
+        faults.add(dates.fault)
+    bad = np.flatnonzero(dates.bad_T)
+    if len(bad) and not (dates.fault and dates.bad_T.all()) and (options.missing != "drop" or dates.bad_T.all()):
+        entry = column[int(bad[0])].as_py()
+        shown = "empty" if entry in (None, "") else shortened(repr(entry))
+        few = len(bad) < OFFERED * len(column)
+        fixes = ["correct them"]
+        last = int(dates.bad_T[::-1].argmin()) if not dates.bad_T.all() else 0
+        if last == len(bad) <= FOOTER and not any(looks_like_date(str(column[int(i)].as_py())) for i in bad):
+            fixes.append(f"skip the end of the file with data.skip_footer={last}")
+        if dates.bad_T.all():
+            fixes.append("give their format, as in data.date_format='%d.%m.%Y'")
+        if few:
+            fixes.append("use data.missing=drop")
+        if entry == roles.date:
+            fixes = ["the header is repeated, so several tables are one below the other: write each in its own file"]
+        faults.add(
+            f"date column '{roles.date}': {len(bad)} of {len(column)} do not parse as dates, first in row {bad[0] + 1} "
+            f"({shown}): {', or '.join(fixes)}"
+        )
+    return dates
+
+
+def _padded(column: pa.ChunkedArray, width: int) -> pa.ChunkedArray:
+    return pc.utf8_lpad(pc.utf8_trim_whitespace(column), width, "0")
+
+
+def _clock(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Write times of day with colons. 9, 930 and 93000 are half past nine or nine o'clock, by the longest entry."""
+    text = pc.utf8_trim_whitespace(column)
+    longest = pc.max(pc.utf8_length(text)).as_py() or 0
+    if longest <= 2:
+        return pc.replace_substring_regex(text, r"^(\d{1,2})$", r"\1:00")
+    padded = pc.utf8_lpad(text, 4 if longest <= 4 else 6, "0")
+    digits = pc.if_else(pc.match_substring(text, ":"), text, padded)
+    return pc.replace_substring_regex(
+        pc.replace_substring_regex(digits, r"^(\d\d)(\d\d)$", r"\1:\2"), r"^(\d\d)(\d\d)(\d\d)$", r"\1:\2:\3"
+    )
