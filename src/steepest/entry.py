@@ -44,8 +44,8 @@ from steepest.runs.errors import (
 )
 from steepest.runs.files import check_links, read_json, unreadable
 from steepest.runs.hydra_internals import raise_errors_of_callbacks
-from steepest.runs.jobs import SWEEP, failed, stopped
-from steepest.runs.process import end_with, remember_interrupts
+from steepest.runs.jobs import failed, stopped
+from steepest.runs.process import PARENT, end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
 from steepest.runs.resume import MAY_CHANGE
 from steepest.runs.specs import MANUAL
@@ -65,8 +65,8 @@ def command(app: Callable[[], Any]) -> None:
     """Run a Hydra app as `errors.run_program` does."""
     atexit.register(gc.freeze)  # the process ends: collecting garbage would only take time
     guard_hydra()
-    if os.environ.get(SWEEP) == str(os.getppid()):  # a job's own children inherit its environment, too
-        end_with(int(os.environ[SWEEP]), group=True)
+    if parent := os.environ.pop(PARENT, None):  # removed, because the processes that this one starts have it as parent
+        end_with(int(parent), group=os.getpgrp() == os.getpid())
     # Without HYDRA_FULL_ERROR, Hydra prints errors itself and exits with 1. TRACEBACK keeps the user's own choice, also
     # for the processes that this one starts.
     os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))

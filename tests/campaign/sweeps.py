@@ -39,7 +39,7 @@ PLUGINS = {
     "joblib": "hydra_plugins.hydra_joblib_launcher", "ray": "hydra_plugins.hydra_ray_launcher",
     "ray, a node": "hydra_plugins.hydra_ray_launcher",
 }  # fmt: skip
-WORKERS = {"processes": "train.py", "joblib": "popen_loky", "ray": "ray::_run_job", "ray, a node": "ray::_run_job"}
+WORKERS = {"processes": "train.py", "joblib": "popen_loky", "ray": "ray::_run_job"}
 SMALL = ["data=random_walk", "data.rows=300", "data.window=3", "data.batch_size=32", "~callbacks.pictures", "threads=1"]
 SWEEPS = {
     "kernel": ["model=mlp_manual", "model.hidden=[4]", "seed=0,1", "optimizer.lr=0.01,0.03", "stop.epochs=40"],
@@ -214,16 +214,17 @@ class Campaign:
         done: dict[str, str] = {}
         for _ in range(MOST):
             again = (home / "sweep" / "sweep.json").exists()
-            process = Process(["resume", "sweep"] if again else words, home, real)
+            typed = [word for word in words if ".init.address=" in word]  # a file must not set it
+            process = Process(["resume", "sweep", *typed] if again else words, home, real)
             counts.resumed += again
             if kills and process.wait(rng.random() * seconds) is None:
                 kind = rng.choice(["worker", "sweep"] if launcher in WORKERS else ["sweep"])
-                if kind == "sweep":
+                if launcher == "ray, a node":
+                    kind = "killed"
+                    kill_node()
+                elif kind == "sweep":
                     kind = rng.choice(list(SIGNALS))
                     self._signal(process, kind)
-                elif launcher == "ray, a node":
-                    kind = "a node"
-                    kill_node()
                 else:
                     workers: list[int] = []
                     deadline = time.monotonic() + seconds
