@@ -44,7 +44,7 @@ from steepest.runs.errors import (
 )
 from steepest.runs.files import check_links, read_json, unreadable
 from steepest.runs.hydra_internals import raise_errors_of_callbacks
-from steepest.runs.jobs import failed, stopped
+from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import PARENT, end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
 from steepest.runs.resume import MAY_CHANGE
@@ -90,7 +90,7 @@ def job(config: DictConfig) -> float:
 
 
 def _job(config: DictConfig) -> float:
-    hydra = HydraConfig.get()
+    hydra, own = HydraConfig.get(), str(os.getpid())
     folder = Path(hydra.runtime.output_dir)
     if config.resume:
         try:
@@ -100,6 +100,8 @@ def _job(config: DictConfig) -> float:
     typed: Any = OmegaConf.to_container(hydra.overrides, resolve=False)  # records contain ${oc.env:NAME} as typed
     overrides = [str(o) for o in typed["task"] if not str(o).startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
+    if str(hydra.launcher.get("_target_")).endswith(".JoblibLauncher") and os.environ.get(SWEEP, own) != own:
+        end_with(int(os.environ[SWEEP]))  # joblib's processes would go on with the jobs of a killed sweep
 
     remember_interrupts()
     tame_lightning()

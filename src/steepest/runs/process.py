@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,11 @@ def enter_folder() -> None:
     os.chdir(folder)
 
 
+@cache
 def end_with(parent: int, *, group: bool = False) -> None:
     """End this process when its parent exits: another process may then continue the sweep in the same folders.
+
+    Further calls do nothing.
 
     Args:
         parent: the parent's process id; if it has exited already, this process ends at once.
