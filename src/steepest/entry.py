@@ -101,7 +101,7 @@ def _job(config: DictConfig) -> float:
     overrides = [str(o) for o in typed["task"] if not str(o).startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
     if str(hydra.launcher.get("_target_")).endswith(".JoblibLauncher") and os.environ.get(SWEEP, own) != own:
-        end_with(int(os.environ[SWEEP]))  # joblib's processes would go on with the jobs of a killed sweep
+        end_with(int(os.environ[SWEEP]))  # joblib's processes would continue a killed sweep's jobs
 
     remember_interrupts()
     tame_lightning()
