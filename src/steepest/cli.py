@@ -147,6 +147,7 @@ def resume(
     import subprocess
 
     from steepest.runs.conf import program
+    from steepest.runs.process import PARENT
     from steepest.runs.quoting import hydra_quoted
     from steepest.sweep.manifest import Manifest
     from steepest.sweep.record import RESUMED
@@ -154,7 +155,8 @@ def resume(
     given = Manifest.read(folder).again(overrides or [])
     where = f"hydra.sweep.dir={hydra_quoted(str(folder.absolute()))}"
     command = [sys.executable, str(program()), "-m", *given, where]
-    sys.exit(subprocess.run(command, env=os.environ | {RESUMED: "1"}, check=False).returncode)
+    environment = os.environ | {RESUMED: "1", PARENT: str(os.getpid())}
+    sys.exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
 @app.command()

@@ -45,7 +45,7 @@ from steepest.runs.errors import (
 from steepest.runs.files import read_json, unreadable
 from steepest.runs.hydra_internals import raise_errors_of_callbacks
 from steepest.runs.jobs import SWEEP, failed, stopped
-from steepest.runs.process import end_with, remember_interrupts
+from steepest.runs.process import PARENT, end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
 from steepest.runs.resume import check_override
 from steepest.runs.specs import MANUAL
@@ -65,8 +65,8 @@ def command(app: Callable[[], Any]) -> None:
     """Run a Hydra app as `errors.run_program` does."""
     atexit.register(gc.freeze)  # the process ends: collecting garbage would only take time
     guard_hydra()
-    if os.environ.get(SWEEP) == str(os.getppid()):  # a job's own children inherit its environment, too
-        end_with(int(os.environ[SWEEP]), group=True)
+    if parent := os.environ.pop(PARENT, None):  # removed, because the processes that this one starts have it as parent
+        end_with(int(parent), group=os.getpgrp() == os.getpid())
     # Without HYDRA_FULL_ERROR, Hydra prints errors itself and exits with 1. TRACEBACK keeps the user's own choice, also
     # for the processes that this one starts.
     os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
@@ -90,7 +90,7 @@ def job(config: DictConfig) -> float:
 
 
 def _job(config: DictConfig) -> float:
-    hydra = HydraConfig.get()
+    hydra, own = HydraConfig.get(), str(os.getpid())
     folder = Path(hydra.runtime.output_dir)
     if os.environ.get(LOCAL_RANK, "0") != "0":
         return _in_folder(config, folder, None)
@@ -104,6 +104,8 @@ def _in_folder(config: DictConfig, folder: Path, claim: Claim | None) -> float:
     typed: Any = OmegaConf.to_container(hydra.overrides, resolve=False)  # records contain ${oc.env:NAME} as typed
     overrides = [str(o) for o in typed["task"] if not str(o).startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
+    if str(hydra.launcher.get("_target_")).endswith(".JoblibLauncher") and os.environ.get(SWEEP, own) != own:
+        end_with(int(os.environ[SWEEP]))  # joblib's processes would continue a killed sweep's jobs
 
     remember_interrupts()
     tame_lightning()

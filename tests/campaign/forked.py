@@ -113,6 +113,7 @@ def _inline(words: Sequence[str], *positional: Any, **options: Any) -> subproces
     if len(words) < 2 or not str(words[1]).endswith("train.py"):
         return _run(words, *positional, **options)
     os.environ.update(options.get("env") or {})
+    os.environ.pop("STEEPEST_PARENT", None)  # which is this process
     os.chdir(options.get("cwd") or ".")
     try:
         train(*words[2:])()

@@ -3,7 +3,9 @@
     python -m tests.campaign.kills --count 300 [--seed 0] [--commands 0.1]
 
 Each draw is a random config and one to three kills. Most runs are forks of this process, killed at a random function
-call. `--commands` is the share of real commands, killed after a random time.
+call. `--commands` is the share of real commands, killed after a random time. In a fifth of the draws, the first command
+is repeated after the kills, and must be refused. In another fifth, two processes resume the run at the same time, and
+one must be refused.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.campaign.runs import HIT, POINTS, SIGNALS, Kill, commanded, differences, forked, warm_up
+from tests.campaign.runs import HIT, POINTS, SIGNALS, Kill, commanded, differences, forked, together, warm_up
 
+# What a process says when another one has the run.
+REFUSALS = ("is training this run", "already contains a run")
 MOST = 12  # maximum number of attempts to finish a run
 VALUES = ["data=random_walk", "data.rows=300", "data.window=3", "data.batch_size=32"]
 CLASSES = [
@@ -99,6 +103,9 @@ class Counts:
     kills: int = 0
     hits: Counter = field(default_factory=Counter)  # signals or kill point -> number of kills
     attempts: Counter = field(default_factory=Counter)
+    repeated: int = 0  # first commands repeated in the folder of a killed run
+    pairs: int = 0  # two processes in one folder
+    refused: int = 0  # pairs of which one was refused
     faults: list[str] = field(default_factory=list)
 
 
@@ -124,12 +131,15 @@ class Campaign:
         rng, counts = self.rng, self.counts
         config, real = rng.choice(self.configs), rng.random() < self.commands
         kills = [Kill.draw(rng) for _ in range(rng.choice([1, 1, 2, 3]))]
+        more = rng.choice(["repeat", "pair", "", "", ""])
         home = self.folder / str(number)
         home.mkdir()
         counts.draws += 1
         counts.commands += real
         try:
-            found = self._resumed(config, kills, home, real) or differences(self._uninterrupted(config), home / "run")
+            found = self._resumed(config, kills, home, real, more) or differences(
+                self._uninterrupted(config), home / "run"
+            )
         except Exception as error:
             found = [f"{type(error).__name__}: {error}"]
         if found:
@@ -149,8 +159,16 @@ class Campaign:
             self.whole[config] = home / "run"
         return self.whole[config]
 
-    def _resumed(self, config: Config, kills: Sequence[Kill], home: Path, real: bool) -> list[str]:
-        """Kill a run as often as drawn, resume it until it has finished, and return the faults."""
+    def _resumed(self, config: Config, kills: Sequence[Kill], home: Path, real: bool, more: str) -> list[str]:
+        """Kill a run as often as drawn, resume it until it has finished, and return the faults.
+
+        Args:
+            config: the run's config.
+            kills: the kills, in order.
+            home: the folder of the draw.
+            real: whether to start the real command.
+            more: ``repeat``, ``pair``, or nothing.
+        """
         counts, left = self.counts, list(kills)
         if real and not self.usual:
             began = time.monotonic()
@@ -160,6 +178,13 @@ class Campaign:
         for attempt in range(MOST):
             began_before = (home / "run" / "config.yaml").exists()
             arguments = ["resume=run"] if began_before else [*config.overrides, "hydra.run.dir=run"]
+            if began_before and not left and more == "repeat":
+                more = ""
+                if found := self._repeated(config, home):
+                    return found
+            if not left and more == "pair":
+                counts.attempts[attempt + 1] += 1
+                return self._pair(arguments, home)
             kill = left.pop(0) if left else None
             (home / HIT).unlink(missing_ok=True)
             if real:
@@ -182,6 +207,32 @@ class Campaign:
             if code in (1, 2):
                 return [f"attempt {attempt + 1} ended with {code} after a signal: {_tail(home)}"]
         return [f"not finished after {MOST} attempts: {_tail(home)}"]
+
+    def _repeated(self, config: Config, home: Path) -> list[str]:
+        """Repeat the first command. It must be refused, and change nothing but the log."""
+        self.counts.repeated += 1
+        before = _contents(home / "run")
+        code = forked([*config.overrides, "hydra.run.dir=run"], home, home / "log")
+        found = [] if code == 2 and "already contains a run" in _tail(home) else [f"repeated: {code}: {_tail(home)}"]
+        after = _contents(home / "run")
+        changed = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+        return found + [f"the repeated command changed {name}" for name in changed]
+
+    def _pair(self, arguments: Sequence[str], home: Path) -> list[str]:
+        """Run one command twice at the same time. One process must finish the run; the other may be refused."""
+        self.counts.pairs += 1
+        logs = [home / "log1", home / "log2"]
+        codes = together(arguments, home, logs, self.rng.choice([0.0, 0.02, 0.1, 0.5]))
+        texts = [" | ".join(log.read_text(errors="replace").splitlines()[-3:]) for log in logs]
+        refused = [any(said in text for said in REFUSALS) for text in texts]
+        self.counts.refused += 2 in codes
+        right = 0 in codes and all(code == 0 or (code == 2 and no) for code, no in zip(codes, refused, strict=True))
+        return [] if right else [f"two processes ended with {codes}: {' || '.join(texts)}"]
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("train.log", "run.lock")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def _tail(home: Path) -> str:
@@ -215,6 +266,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{time.monotonic() - began:.0f} s, seed {given.seed}")
     for name in (*SIGNALS, *POINTS, "a real command"):
         print(f"  {name}: {counts.hits[name]}")
+    print(f"  first command repeated: {counts.repeated}")
+    print(f"  two processes at once: {counts.pairs}, of which {counts.refused} with one refused")
     print(f"differences: {len(counts.faults)}")
     return 1 if counts.faults else 0
 

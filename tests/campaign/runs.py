@@ -16,8 +16,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +115,34 @@ def warm_up(folder: Path) -> None:
 
 def forked(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill | None = None) -> int:
     """Run `train.py` in a fork. Return its exit code, which is negative for a signal."""
+    return ended(started(partial(_be_the_command, arguments, cwd, log, kill)))
+
+
+def together(arguments: Sequence[str], cwd: Path, logs: Sequence[Path], pause: float) -> list[int]:
+    """Run `train.py` in several forks at once. Return their exit codes.
+
+    Args:
+        arguments: the arguments of each fork.
+        cwd: the working folder of each fork.
+        logs: the log of each fork.
+        pause: seconds between two starts.
+    """
+    children = []
+    for log in logs:
+        children.append(started(partial(_be_the_command, arguments, cwd, log, None)))
+        time.sleep(pause)
+    return [ended(child) for child in children]
+
+
+def started(command: Callable[[], None]) -> int:
+    """Call a function in a fork. Return its process id."""
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
         code = 70
         try:
-            _be_the_command(arguments, cwd, log, kill)
+            command()
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
@@ -133,7 +155,12 @@ def forked(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill | None = N
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-    deadline = time.monotonic() + TIMEOUT
+    return child
+
+
+def ended(child: int, limit: float = TIMEOUT) -> int:
+    """Wait for a fork. Return its exit code, which is negative for a signal."""
+    deadline = time.monotonic() + limit
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -141,7 +168,7 @@ def forked(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill | None = N
         if time.monotonic() > deadline:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            raise TimeoutError(f"{' '.join(arguments)} took more than {TIMEOUT:g} s")
+            raise TimeoutError(f"a process took more than {limit:g} s")
         time.sleep(0.005)
 
 
@@ -164,7 +191,8 @@ def commanded(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill | None 
                 process.wait()
 
 
-def _be_the_command(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill | None) -> None:
+def enter(cwd: Path, log: Path) -> None:
+    """Make a fork like a process that a shell has started in a folder."""
     os.chdir(cwd)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
@@ -172,6 +200,10 @@ def _be_the_command(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill |
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+
+
+def _be_the_command(arguments: Sequence[str], cwd: Path, log: Path, kill: Kill | None) -> None:
+    enter(cwd, log)
     sys.argv = [TRAIN, *arguments]
     if kill is not None:
         _arm(kill, cwd / HIT)

@@ -11,6 +11,7 @@ import torch
 from conftest import ROOT
 
 from campaign.runs import differences
+from campaign.sweeps import sweep_differences
 from steepest.runs import checkpoints
 
 
@@ -57,11 +58,55 @@ def test_every_kind_of_difference_is_found(train, tmp_path):
     assert "files: x.part should not exist" in changed(lambda folder: (folder / "x.part").touch())
 
 
+def test_every_kind_of_difference_between_sweeps_is_found(tmp_path):
+    job = {
+        "job": 0,
+        "id": "a",
+        "folder": "0",
+        "status": "failed",
+        "objective": None,
+        "error": "diverged",
+        "started": "1",
+    }
+    sweep = {"status": "finished", "objective": "val/mse", "config": {}, "jobs": [job]}
+
+    def found(folder="other", rows="job,objective,seconds\n0,1.5,3\n", extra=(), **changes):
+        for name, content, table in (
+            ("one", sweep, "job,objective,seconds\n0,1.5,2\n"),
+            (folder, sweep | changes, rows),
+        ):
+            shutil.rmtree(tmp_path / name, ignore_errors=True)
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "sweep.json").write_text(json.dumps(content))
+            (tmp_path / name / "results.csv").write_text(table)
+        for name in extra:
+            (tmp_path / folder / name).mkdir()
+        return " ".join(sweep_differences(tmp_path / "one", tmp_path / folder))
+
+    assert found() == ""
+    assert found(jobs=[job | {"started": "2"}]) == ""
+    assert found(status="running").startswith("sweep.json: ")
+    assert found(jobs=[job, job | {"job": 1}]).startswith("jobs: ")
+    assert found(rows="job,objective,seconds\n0,1.50001,3\n").startswith("results.csv: ")
+    assert found(extra=["1"]) == "1 is in one of the sweeps"
+
+
+def campaign(*words):
+    """Run a campaign as a command, with one thread for BLAS. Return its output."""
+    command = [sys.executable, "-m", *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout
+    return answer.stdout
+
+
 @pytest.mark.slow
 def test_runs_killed_at_random_points_end_as_uninterrupted_ones():
-    command = [sys.executable, "-m", "tests.campaign.kills", "--count", "22", "--commands", "0.04", "--configs", "6"]
-    answer = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
-    )
-    assert answer.returncode == 0, answer.stdout
-    assert "differences: 0" in answer.stdout
+    out = campaign("tests.campaign.kills", "--count", "30", "--commands", "0.04", "--configs", "6")
+    assert "differences: 0" in out
+
+
+@pytest.mark.slow
+def test_sweeps_killed_at_random_moments_end_as_uninterrupted_ones():
+    out = campaign("tests.campaign.sweeps", "--count", "4", "--commands", "0", "--launchers", "basic", "threads")
+    assert "differences: 0" in out

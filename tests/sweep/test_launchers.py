@@ -4,8 +4,11 @@ import csv
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,35 @@ def test_a_sweep_by_any_launcher_is_resumed(sweep, tmp_path, launcher):
     assert [job["started"] == old["started"] for job, old in zip(after["jobs"], before["jobs"], strict=True)] == [
         True, False, True,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("launcher", ["processes", "joblib"])
+def test_the_jobs_of_a_killed_sweep_end(tmp_path, launcher):
+    needs(launcher)
+    long = ["model=linear", "seed=range(2)", "stop.epochs=100000", "callbacks=none", f"hydra/launcher={launcher}"]
+    words = [sys.executable, str(ROOT / "train.py"), "-m", *long, "hydra.sweep.dir=s"]
+    sweep = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "s" / "0" / "run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert working_in(tmp_path) - {sweep.pid}, "a job is running"
+    sweep.kill()
+    sweep.wait()
+    time.sleep(3)
+    left = working_in(tmp_path)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+def working_in(folder):
+    """The ids of the processes whose working folder is this one."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if path.resolve() == folder:
+                found.add(int(path.parent.name))
+    return found
 
 
 def test_ray_uses_a_cluster_that_is_already_running(sweep, tmp_path):

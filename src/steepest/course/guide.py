@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from steepest.course.catalogue import COURSE, Chapter
 from steepest.course.lesson import NAME
 from steepest.runs.conf import program
 from steepest.runs.files import read_json, write_text
+from steepest.runs.process import PARENT
 
 RECORD, OUTPUT = "course.json", "output.txt"
 TAIL = 12  # last lines of output to show for a lesson that did not finish
@@ -90,6 +92,7 @@ def teach_course(chapters: Sequence[Chapter], out: Path, *, short: bool, jobs: i
                 [sys.executable, str(program()), *words, kept],
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=os.environ | {PARENT: str(os.getpid())},
                 check=False,  # lesson.json decides, not the exit code: one lesson diverges on purpose
             )
         entry = {

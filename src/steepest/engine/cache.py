@@ -48,17 +48,13 @@ def is_compiled(precision: str) -> bool:
 
 @cache
 def ready(precision: str) -> None:
-    """Load the kernel for this precision. If it is not cached, print a message and compile it in another process.
-
-    The results of code that Numba has just compiled and of code that it loads from the disk differ in the last digits.
-    All runs therefore use the code from the disk.
-    """
+    """Load the kernel for this precision. If it is not cached, print a message and compile it."""
     path = folder()
     if path is None:
         log.warning("compiling the training kernel, at every start: neither %s nor ~/.cache is writable", HERE)
     elif not is_compiled(precision):
         log.warning("compiling the training kernel for %s, once on this machine", precision)
-        subprocess.run([sys.executable, "-m", "steepest.engine", precision], stderr=subprocess.DEVNULL, check=False)
+        compile_once(precision)
     _compile(precision)
 
 

@@ -38,7 +38,10 @@ OPTIONS = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp", "afn"}, "error_model": "numpy", "nogil": True, "_nrt": False,
     "pipeline_class": _Compiler, "no_cfunc_wrapper": True,
 }  # fmt: skip
-INSIDE = {**OPTIONS, "no_cpython_wrapper": True}  # never called from Python
+# Never called from Python, and always inlined: a function that is not inlined exists twice, once in its own module and
+# once in its caller's. The two are optimised differently. The process that compiles uses the first, and all that load
+# the code from the disk use the second, with other last digits.
+INSIDE = {**OPTIONS, "no_cpython_wrapper": True, "forceinline": True}
 loop = njit(**INSIDE)
 
 

@@ -27,7 +27,7 @@ from steepest.evaluate.names import worst
 from steepest.runs.files import now, write_text
 from steepest.runs.hydra_internals import config_flags
 from steepest.runs.jobs import SWEEP, failed, stopped
-from steepest.runs.process import cores
+from steepest.runs.process import PARENT, cores
 from steepest.runs.quoting import hydra_quoted
 from steepest.sweep.compose import Composer
 from steepest.sweep.manifest import begin_job, job_number, of_task, read_record
@@ -97,7 +97,8 @@ class Processes:
         hydra = [o for o in typed if not o.lstrip("+~").startswith(SWEEP_KEYS)]
         flags = config_flags(sys.argv[1:])
         where = f"hydra.run.dir={hydra_quoted(str(folder))}"
-        environment = {k: v for k, v in os.environ.items() if k not in RANKS} | {SWEEP: str(os.getpid())}
+        own = str(os.getpid())
+        environment = {k: v for k, v in os.environ.items() if k not in RANKS} | {SWEEP: own, PARENT: own}
         with (folder / OUTPUT).open("w") as output:
             process = subprocess.Popen(
                 [sys.executable, sys.argv[0], *flags, *task, *hydra, where],
