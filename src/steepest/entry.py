@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
 from steepest.engine.cache import compile_in_background
@@ -92,6 +92,8 @@ def job(config: DictConfig) -> float:
 def _job(config: DictConfig) -> float:
     hydra, own = HydraConfig.get(), str(os.getpid())
     folder = Path(hydra.runtime.output_dir)
+    if str(hydra.launcher.get("_target_")).endswith(".JoblibLauncher") and os.environ.get(SWEEP, own) != own:
+        end_with(int(os.environ[SWEEP]))  # joblib's processes would continue a killed sweep's jobs
     if os.environ.get(LOCAL_RANK, "0") != "0":
         return _in_folder(config, folder, None)
     with claim_run(folder, resume=bool(config.resume)) as claim:
@@ -104,8 +106,6 @@ def _in_folder(config: DictConfig, folder: Path, claim: Claim | None) -> float:
     typed: Any = OmegaConf.to_container(hydra.overrides, resolve=False)  # records contain ${oc.env:NAME} as typed
     overrides = [str(o) for o in typed["task"] if not str(o).startswith("sweep.")]
     sweep = hydra.mode is RunMode.MULTIRUN
-    if str(hydra.launcher.get("_target_")).endswith(".JoblibLauncher") and os.environ.get(SWEEP, own) != own:
-        end_with(int(os.environ[SWEEP]))  # joblib's processes would continue a killed sweep's jobs
 
     remember_interrupts()
     tame_lightning()
@@ -223,7 +223,10 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
             continue
         check_override(override)
         if key != "trust":
-            OmegaConf.update(config, key, override.value())
+            try:
+                OmegaConf.update(config, key, override.value())
+            except (ConfigKeyError, ConfigAttributeError) as error:
+                raise ValueError(f"{path}: {explain(error)}") from None
         if key in _LIMITS:  # the saved config is resolved, so the trainer's limit does not follow
             OmegaConf.update(config, _LIMITS[key], override.value())
     return config
