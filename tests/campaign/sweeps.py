@@ -31,8 +31,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.campaign.forked import steepest
-from tests.campaign.runs import SIGNALS, TRAIN, differences, enter, started, warm_up
+from .forked import steepest
+from .runs import SIGNALS, TRAIN, differences, enter, started, warm_up
 
 PLUGINS = {
     "basic": "hydra", "threads": "hydra_plugins.steepest_launchers", "processes": "hydra_plugins.steepest_launchers",

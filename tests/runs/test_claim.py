@@ -63,6 +63,12 @@ def test_a_folder_holds_one_run(tmp_path):
         pass
 
 
+def test_a_run_without_its_config_is_not_overwritten(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ValueError, match="contains checkpoints of a run, but no config.yaml: restore it"):
+        claim_run(tmp_path)
+
+
 def test_a_refused_run_removes_only_folders_that_it_created(tmp_path):
     (tmp_path / "mine").mkdir()
     Claim(tmp_path / "mine").remove()

@@ -179,6 +179,20 @@ def test_a_resumed_sweep_does_not_remove_a_job_that_another_process_trains(sweep
     assert states(tmp_path) == ["finished"] * 2
 
 
+@pytest.mark.parametrize("content", [None, '{"job": 1, "overrides": ["a=3"]}'])
+def test_a_resumed_sweep_keeps_a_run_that_it_did_not_start(sweep, tmp_path, content):
+    sweep([["a=1"], ["a=2"]], {"0": ("finished", 0.5), "1": ("failed", None)})
+    folder = tmp_path / "s" / "1"
+    (folder / "config.yaml").write_text("{}")
+    (folder / "job.json").unlink()
+    if content:
+        (folder / "job.json").write_text(content)
+    before = files(folder)
+    with pytest.raises(ValueError, match=r"s/1 contains a run, but its job.json is missing, or is that of another job"):
+        sweep([["a=1"], ["a=2"]], {}, resume=True)
+    assert files(folder) == before
+
+
 def files(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

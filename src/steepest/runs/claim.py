@@ -112,6 +112,12 @@ def claim_run(folder: Path, *, resume: bool = False) -> Claim:
     if early is not None:
         return early
     claim = Claim(folder)
+    if not resume and (folder / "checkpoints").exists() and not (folder / CONFIG).exists():
+        claim.release()
+        raise ValueError(
+            f"{folder} contains checkpoints of a run, but no {CONFIG}: restore it and resume the run, or give another "
+            "hydra.run.dir"
+        )
     if not resume and (folder / CONFIG).exists():
         claim.release()
         raise ValueError(

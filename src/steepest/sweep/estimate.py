@@ -40,8 +40,7 @@ def describe(
         first: the number of the first job.
     """
     tame_warnings()
-    for name in ("lightning.pytorch", "lightning.fabric", "steepest"):  # the trial runs are not the user's
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("steepest").setLevel(logging.ERROR)  # the trial runs are not the user's
     jobs: dict[int, Job] = {}
     launcher = config.hydra.launcher
     single = list(range(first, first + len(job_overrides)))
@@ -63,6 +62,8 @@ def describe(
             del alone_config["hydra"]
         imported = time.process_time()
         tame_lightning()
+        for name in ("lightning.pytorch", "lightning.fabric"):  # a sweep prints its log on the screen
+            logging.getLogger(name).setLevel(logging.WARNING)
         import steepest.lightning.run  # noqa: F401  # as the jobs do
 
         seconds += time.process_time() - imported

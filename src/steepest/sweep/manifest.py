@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from steepest.runs.claim import Claim
+from steepest.runs.claim import CONFIG, Claim
 from steepest.runs.files import check_links, is_below, now, read_json, unreadable, write_text
 from steepest.runs.quoting import resume_sweep_command
 from steepest.runs.untrusted import refused_overrides
@@ -228,13 +228,19 @@ def remove_attempt(sweep: Path, job: JobState) -> None:
     """Remove the folder of a job's earlier attempt. `begin_job` wrote the job's overrides into this folder.
 
     Raises:
-        ValueError: if another process has resumed the job alone, and is training it.
+        ValueError: if another process has resumed the job alone and is training it, or if the folder contains a run
+            that the sweep did not start.
     """
     folder = sweep / str(job.folder)
     start, problem = read_record(folder / "job.json")
     if problem or (start and start.get("overrides") == job.overrides):
         with Claim(folder):
             shutil.rmtree(folder, ignore_errors=True)
+    if (folder / CONFIG).exists():
+        raise ValueError(
+            f"{folder} contains a run, but its job.json is missing, or is that of another job: restore it, or move the "
+            "folder away"
+        )
 
 
 def job_number(sweep: Path, folder: Path, default: int) -> int:

@@ -56,9 +56,12 @@ def _predictions(path: Path) -> Chart | None:
     if not path.exists():
         return None
     try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
+        return _predictions_chart(pd.read_csv(path))
+    except (OSError, ValueError, LookupError, TypeError) as error:  # the file is damaged
         raise unreadable(path, error) from None
+
+
+def _predictions_chart(table: pd.DataFrame) -> Chart:
     part = table["part"].iloc[-1]  # test, if there is one
     table = table[table["part"] == part]
     if "horizon" in table:

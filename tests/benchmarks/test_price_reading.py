@@ -1,6 +1,6 @@
 """How fast large price files are read: ratios to DuckDB, which reads the same columns. Both run in this process in turn.
 
-    pytest tests/benchmarks/test_reading.py -m speed -n 0
+    pytest tests/benchmarks/test_price_reading.py -m speed -n 0
 
 The file: 20 series side by side, one row per minute, 1,000,000 rows. The time is processor time, the median over
 rounds. The memory is that of a new process. Every bound is asserted.
