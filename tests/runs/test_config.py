@@ -75,6 +75,7 @@ def test_every_shipped_preset_passes_the_check(folder):
         ("data=csv data.path=x.csv data.window=abc", r"data.window='abc' should be a whole number"),
         ("data=csv data.path=x.csv data.split=abc", r"data.split='abc' should be a list"),
         ("model._target_=steepest.LinearPredictor model.seed=abc", r"model.seed='abc' should be a whole number"),
+        ("model=mlp model.hidden=[8,a]", r"model.hidden\[1\]='a' should be a whole number"),
         ("data.window=1.5", r"data.window=1.5 should be a whole number"),
         ("data.transform=returns", r"data.transform='returns' should be 'level', 'return' or 'log_return'"),
         ("model.seed=null", r"model.seed=None should be a whole number"),

@@ -66,11 +66,11 @@ class Ending:
         limit = "no positive curvature, so no stability limit"
         if self.stability_limit is not None:
             limit = f"stable below {self.stability_limit:.3g}"
-        some = f" of {self.samples:,} training samples" if self.samples < self.training_samples else ""
+        some = f" ({self.samples:,} of {self.training_samples:,} samples)" * (self.samples < self.training_samples)
         return (
             f"The descent ended{KINDS[self.verdict][1]}. "
             f"Gradient norm {self.gradient_norm:.3g}; the loss could still fall by {self.attainable:.2g} of its value; "
-            f"Hessian eigenvalues{some} from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g}, "
+            f"Hessian eigenvalues from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g}{some}, "
             f"{'' if self.exact else 'about '}{self.positive_fraction:.0%} positive, "
             f"{self.negative_fraction:.0%} negative; step {self.step:g}; {limit}."
         )

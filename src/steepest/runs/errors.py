@@ -116,6 +116,8 @@ def _message(error: BaseException) -> str | None:
             group, _, option = str(link.missing_cfg_file).rpartition("/")
             choices = ", ".join(link.options)
             near = did_you_mean(option, link.options) or "."
+            if group == "data" and "." in option:
+                near = f"; for a file: data=csv data.path={option}."
             return f"{group}={option}: there is no such choice{near} Choose one of {choices}"
     for link in chain:
         if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):

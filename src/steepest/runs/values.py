@@ -51,7 +51,11 @@ def checked_value(key: str, value: Any, validator: TypeAdapter, faults: Faults) 
         checked = validator.validate_python(value)
     except ValidationError as error:
         kinds = [e for e in error.errors() if e["type"] != "is_instance_of"] or error.errors()  # a user types no object
-        faults.add(f"{key}={shown(value)} should be {' or '.join(dict.fromkeys(map(_wanted, kinds)))}")
+        place = kinds[0]["loc"][0] if kinds[0]["loc"] else None
+        wrong = value
+        if isinstance(value, list) and isinstance(place, int):  # an entry of a list
+            key, wrong = f"{key}[{place}]", kinds[0]["input"]
+        faults.add(f"{key}={shown(wrong)} should be {' or '.join(dict.fromkeys(map(_wanted, kinds)))}")
         return value
     if isinstance(value, bool) and not isinstance(checked, bool):  # pydantic converts true to 1
         faults.add(f"{key}={value} should be a number")
