@@ -27,6 +27,7 @@ def test_the_limits_count_epochs_and_updates(train):
     assert (outcome.metrics["stop_reason"], outcome.metrics["updates"]) == ("updates: 7 updates done", 7)
 
 
+@pytest.mark.slow
 def test_without_a_limit_of_epochs_lightning_has_none_either(train):
     outcome, _ = train("data=line", "data.batch_size=null", "stop.epochs=null", "stop.updates=1005")  # 1 an epoch
     assert (outcome.metrics["stop_reason"], outcome.metrics["epochs"]) == ("updates: 1005 updates done", 1005)

@@ -155,6 +155,7 @@ def is_caught(code: int, output: str) -> bool:
     return code == 1 and re.search(r"^E +(AssertionError|assert )", output, re.MULTILINE) is not None
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_gradients_catch_every_mistake_in_the_textbook(tmp_path):
     packages = [copied(tmp_path / "right")]
     packages += [

@@ -128,9 +128,8 @@ def test_the_command_of_a_job_sets_values_that_differ_from_the_defaults_of_a_sin
     assert as_single_run(["data=line"], plain("data=line")) == ["data=line"]
 
 
-@pytest.mark.parametrize(
-    "launcher", ["threads", *(pytest.param(name, marks=pytest.mark.slow) for name in ("basic", "processes"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["threads", "basic", "processes"])
 def test_running_the_winner_of_a_sweep_again_gives_the_same_scores(command, tmp_path, launcher):
     folder = tmp_path / "s"
     answer = command(

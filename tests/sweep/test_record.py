@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -165,6 +166,18 @@ def test_a_running_sweep_cannot_be_resumed_or_started_again(sweep, tmp_path, mon
         sweep([["a=1"], ["a=2"]], {})
     assert len(refused) == 2
     sweep([["a=1"], ["a=2"]], {"0": ("finished", 0.5), "1": ("finished", 0.5)}, resume=True)
+    assert states(tmp_path) == ["finished"] * 2
+
+
+def test_a_resumed_sweep_removes_the_incomplete_files_of_a_killed_process(sweep, tmp_path):
+    sweep([["a=1"], ["a=2"]], {"0": ("finished", 0.5)})
+    shutil.rmtree(tmp_path / "s" / "1")  # killed while it wrote its first file
+    parts = [tmp_path / "s" / name for name in ("sweep.json.7.part", "results.csv.7.part", "1/job.json.7.part")]
+    parts[2].parent.mkdir()
+    for part in parts:
+        part.write_text("{")
+    sweep([["a=1"], ["a=2"]], {"1": ("finished", 0.5)}, resume=True)
+    assert [part for part in parts if part.exists()] == []
     assert states(tmp_path) == ["finished"] * 2
 
 

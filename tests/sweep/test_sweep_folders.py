@@ -110,6 +110,7 @@ def test_a_sweep_json_without_its_overrides_gives_one_message_and_exit_code_2(tm
     assert len(answer.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_command_printed_by_a_stopped_run_continues_it_whatever_its_folders_name(tmp_path):
     name = 'it\'s =a, [b] {c} $x "y" (z)'
     asked = [*SMALL, "stop.epochs=100000", f"hydra.run.dir='{name.replace(chr(39), chr(92) + chr(39))}'"]

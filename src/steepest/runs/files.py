@@ -71,9 +71,9 @@ class JobFacts:
 
 
 UNFINISHED = re.compile(
-    r"((run|metrics|job)\.json|config\.yaml|error\.txt|(predictions|parity)\.csv|events|(best|last|previous)\.ckpt)"
-    r"\.\d+\.part"
-)  # names that `unfinished` returns for the files of a run
+    r"((run|metrics|job|sweep)\.json|(config|hydra|overrides)\.yaml|error\.txt|(predictions|parity|results)\.csv|events"
+    r"|(best|last|previous)\.ckpt)\.\d+\.part"
+)  # names that `unfinished` returns for the files of a run or a sweep
 SHAPES: dict[str, type] = {"run.json": RunFacts, "metrics.json": Metrics, "job.json": JobFacts}
 
 
@@ -95,8 +95,8 @@ def unfinished(path: Path) -> Path:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the incomplete files of a killed process of this run. Other files are kept, whatever their names."""
-    for place in (folder, folder / "checkpoints"):
+    """Remove the incomplete files of a killed process of a run or a sweep. All other files are kept."""
+    for place in (folder, folder / "checkpoints", folder / ".hydra"):
         for path in place.glob("*.part"):
             if UNFINISHED.fullmatch(path.name) and path.is_file():
                 path.unlink()

@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from steepest.runs.claim import Claim
 from steepest.runs.defaults import as_single_run, same_days
 from steepest.runs.errors import FAILED
-from steepest.runs.files import check_links, now, write_text
+from steepest.runs.files import check_links, now, remove_unfinished, write_text
 from steepest.runs.jobs import FIRST_FAILURE, SWEEP, stopped, typed
 from steepest.runs.quoting import hydra_quoted, resume_sweep_command, train_command
 from steepest.runs.resume import changed_keys
@@ -136,8 +136,11 @@ class SweepRecord(Callback):
             if OmegaConf.select(config, "sweep.dry_run"):  # nothing is written or removed
                 return states
             (manifest.folder / FIRST_FAILURE).unlink(missing_ok=True)
-            for state in (state for state in left if state.started is not None):
-                remove_attempt(manifest.folder, state)
+            remove_unfinished(manifest.folder)
+            for state in left:
+                if state.started is not None:
+                    remove_attempt(manifest.folder, state)
+                remove_unfinished(manifest.folder / str(state.folder))
         except Exception:
             self._leave()
             raise
