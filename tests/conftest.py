@@ -101,6 +101,18 @@ def train(tmp_path):
 
 
 @pytest.fixture
+def read(tmp_path):
+    """`read(data, ...)` writes text or bytes to prices.csv and reads the file."""
+    from steepest import read_prices
+
+    def start(data, name="prices.csv", **options):
+        (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+        return read_prices(tmp_path / name, **options)
+
+    return start
+
+
+@pytest.fixture
 def command(tmp_path):
     """`command(*arguments)` runs `python train.py *arguments` in an empty folder and returns the finished process."""
 

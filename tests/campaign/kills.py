@@ -13,18 +13,15 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
-import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.campaign.runs import HIT, POINTS, SIGNALS, Kill, commanded, differences, forked, together, warm_up
+from .runs import HIT, POINTS, SIGNALS, Kill, commanded, differences, folder_of_draws, forked, together, warm_up
 
-# What a process says when another one has the run.
 REFUSALS = ("is training this run", "already contains a run")
 MOST = 12  # maximum number of attempts to finish a run
 VALUES = ["data=random_walk", "data.rows=300", "data.window=3", "data.batch_size=32"]
@@ -248,18 +245,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--configs", type=int, help="number of different configs (default: a third of the draws)")
     parser.add_argument("--keep", action="store_true", help="keep the folders of runs that differ")
     given = parser.parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore SIGINT
-    began, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="kills_"))
-    campaign = Campaign(folder, given.seed, given.commands, given.configs or max(1, given.count // 3))
-    try:
+    began = time.monotonic()
+    with folder_of_draws("kills_", keep=given.keep) as folder:
+        campaign = Campaign(folder, given.seed, given.commands, given.configs or max(1, given.count // 3))
         warm_up(folder / "warm")
         for number in range(given.count):
             campaign.draw(number)
-    except KeyboardInterrupt:
-        print("interrupted; the figures so far:")
-    finally:
-        if not given.keep:
-            shutil.rmtree(folder, ignore_errors=True)
     counts = campaign.counts
     print(f"{counts.draws} draws ({counts.commands} with the real command) of {len(campaign.whole)} configs, ", end="")
     print(f"{counts.kills} kills of which {sum(counts.hits[name] for name in SIGNALS)} hit, ", end="")

@@ -10,13 +10,16 @@ import math
 import os
 import random
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -339,3 +342,17 @@ def _points(folder: Path) -> Counter:
                     content = content.SerializeToString()
                 points[value.tag, event.step, content if content == content else "nan"] += 1
     return points
+
+
+@contextmanager
+def folder_of_draws(prefix: str, *, keep: bool) -> Iterator[Path]:
+    """Yield a temporary folder. Ctrl-C ends the block, so that the figures so far can be printed."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore SIGINT
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        print("interrupted; the figures so far:")
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from .forked import steepest
-from .runs import SIGNALS, TRAIN, differences, enter, started, warm_up
+from .runs import SIGNALS, TRAIN, differences, enter, folder_of_draws, started, warm_up
 
 PLUGINS = {
     "basic": "hydra", "threads": "hydra_plugins.steepest_launchers", "processes": "hydra_plugins.steepest_launchers",
@@ -371,20 +370,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--course", type=int, default=0, help="number of draws of the course")
     parser.add_argument("--keep", action="store_true", help="keep the folders of sweeps that differ")
     given = parser.parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore SIGINT
-    began, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="sweeps_"))
-    campaign = Campaign(folder, given.seed, given.commands, given.launchers)
-    try:
+    began = time.monotonic()
+    with folder_of_draws("sweeps_", keep=given.keep) as folder:
+        campaign = Campaign(folder, given.seed, given.commands, given.launchers)
         warm_up(folder / "warm")
         for number in range(given.count):
             campaign.draw(number)
         for number in range(given.course):
             campaign.course(number)
-    except KeyboardInterrupt:
-        print("interrupted; the figures so far:")
-    finally:
-        if not given.keep:
-            shutil.rmtree(folder, ignore_errors=True)
     counts = campaign.counts
     print(
         f"{counts.draws} draws ({counts.commands} with real commands), launchers {', '.join(given.launchers)}, ", end=""

@@ -205,18 +205,6 @@ LONG = "date,ticker,close,volume\n" + "".join(
 
 
 @pytest.fixture
-def read(tmp_path):
-    """`read(text, ...)` writes the text to prices.csv and reads it."""
-
-    def start(text, name="prices.csv", **options):
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return read_prices(path, **options)
-
-    return start
-
-
-@pytest.fixture
 def rows(tmp_path):
     """`rows(text, inputs, target)` writes the text to rows.csv and reads it as a table."""
 

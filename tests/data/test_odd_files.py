@@ -1,4 +1,4 @@
-"""Files that once were read wrong, or refused with advice that does not help. One case for each mechanism."""
+"""Files that were once misread, or refused with useless advice. Each mechanism has one case."""
 
 import pandas as pd
 import pyarrow as pa
@@ -16,15 +16,6 @@ def table(header, dates, *columns, separator=","):
     columns = [c if isinstance(c, list) else [c] * len(dates) for c in columns]
     rows = [separator.join(str(e) for e in row) for row in zip(dates, *columns, strict=False)]
     return "\n".join([header, *rows]) + "\n"
-
-
-@pytest.fixture
-def read(tmp_path):
-    def start(data, name="prices.csv", **options):
-        (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
-        return read_prices(tmp_path / name, **options)
-
-    return start
 
 
 @pytest.fixture

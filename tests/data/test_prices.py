@@ -31,15 +31,6 @@ def dated(date_format: str) -> str:
     return csv(DAYS.strftime(date_format))
 
 
-@pytest.fixture
-def read(tmp_path):
-    def start(data, name="prices.csv", **options):
-        (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
-        return read_prices(tmp_path / name, **options)
-
-    return start
-
-
 def is_right(frame, days=DAYS, prices=PRICE):
     assert frame.index.get_level_values("date").tolist() == list(days)
     assert frame["value"].tolist() == list(prices)

@@ -1,4 +1,4 @@
-"""Joins the columns with dates and times of a table, reads them, and describes what is wrong with them."""
+"""Reads the date and time columns of a table, and describes their faults."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _padded(column: pa.ChunkedArray, width: int) -> pa.ChunkedArray:
 
 
 def _clock(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Write times of day with colons. 9, 930 and 93000 are half past nine or nine o'clock, by the longest entry."""
+    """Rewrite times of day with colons. The longest entry decides whether 930 means 9:30 or 0:09:30."""
     text = pc.utf8_trim_whitespace(column)
     longest = pc.max(pc.utf8_length(text)).as_py() or 0
     if longest <= 2:

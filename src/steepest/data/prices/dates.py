@@ -30,7 +30,7 @@ from steepest.data.prices.formats import (
 
 FIRST = np.datetime64("1800-01-01")
 ENOUGH = 8  # the order of fewer different dates does not decide between formats
-# The earliest date that a number is read as if its unit is not given. Smaller numbers are counters, years or prices.
+# The earliest date for a number without a given unit. Smaller numbers are counters, years or prices.
 _FIRST_OF = {unit: np.datetime64("1950-01-01" if unit == "excel" else "1971-01-01") for unit in NUMERIC}
 
 

@@ -25,7 +25,7 @@ from steepest.data.prices.content import Text, open_file
 from steepest.data.prices.layout import SEPARATORS, Layout, find_layout, names_of
 
 SAMPLE = 10_000  # the first rows, from which the roles and the formats of columns are found
-BATCH = 2**17  # rows, or bytes, of a large file that are taken at once
+BATCH = 2**17  # number of rows or bytes of a large file that are read at once
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _check_kind(text: Text) -> None:
 
 
 def _without_footer(body: str, count: int) -> tuple[str, str]:
-    """Return the text without its last lines, and the first of these.
+    """Return the text without its last `count` lines, and the first of the removed lines.
 
     Lines without an entry are not counted, and an entry of several lines is not divided.
     """
@@ -132,7 +132,7 @@ def _end_of(path: Path, count: int) -> tuple[int, str]:
     with path.open("rb") as file:
         file.seek(max(0, size - BATCH))
         last = file.read()
-    kept, footer = _without_footer(last.decode("latin-1"), count)  # a character per byte
+    kept, footer = _without_footer(last.decode("latin-1"), count)  # latin-1 has one byte per character
     if not kept:
         raise ValueError(f"{path.name}: data.skip_footer={count} is more than the last {BATCH} bytes: lower it")
     return size - len(last) + len(kept) - 1, footer.encode("latin-1").decode("utf-8", "replace")
@@ -162,7 +162,7 @@ class _Reader:
 
     @contextmanager
     def _cut(self) -> Iterator[_Reader]:
-        """Give a reader of a copy that ends at `end`."""
+        """Yield a reader for a copy of the file that ends at byte `end`."""
         if self.end is None:
             yield self
             return
@@ -199,7 +199,7 @@ class _Reader:
                 raise ValueError(f"{self.name}: cannot be read as a table: {reason}") from None
 
     def _expected(self) -> int:
-        """Return about the number of rows, rather more than less."""
+        """Estimate the number of rows. The estimate should not be too small."""
         with self.path.open("rb") as file:
             lines = file.read(BATCH).count(b"\n") + 1
         return int(1.05 * lines * max(1, self.path.stat().st_size / BATCH)) + 1
@@ -232,7 +232,7 @@ def _joined(batches: pa.RecordBatchReader, expected: int) -> pa.Table:
 
     Args:
         batches: columns of numbers and times.
-        expected: about the number of rows.
+        expected: an estimate of the number of rows.
     """
     columns = [np.empty(expected, field.type.to_pandas_dtype()) for field in batches.schema]
     end = 0

@@ -152,13 +152,6 @@ def decimals_of(column: pa.ChunkedArray) -> set[str]:
     return found or both
 
 
-def share_of_numbers(column: pa.ChunkedArray) -> float:
-    """Return the share of numbers among the entries that are not missing, or 0 if all are missing."""
-    numbers = read_numbers(column)
-    count = int((numbers.kind_T != 1).sum())
-    return float(((numbers.kind_T == 0) | (numbers.kind_T == 2)).sum() / count) if count else 0.0
-
-
 def _true(mask: pa.ChunkedArray) -> np.ndarray:
     return pc.fill_null(mask, False).to_numpy().astype(bool)
 

@@ -14,7 +14,7 @@ import numpy as np
 from steepest.data.prices.numbers import Numbers
 
 GAP = 300  # maximum ratio of typical prices of two series in a wide file, after the series are sorted by price
-ENOUGH = 5  # with fewer rows, nothing is concluded from the order or the repetition of numbers
+ENOUGH = 5  # minimum number of rows to recognise a counter, a constant or a category
 NEAR = 1.2  # the high of a day is typically less than this multiple of its low
 MANY = 20  # whole numbers that exceed fractional prices by this factor are a volume
 COMPARED = 40  # with more columns than this, lows and highs are not searched
@@ -69,10 +69,10 @@ def find_quantities(columns: Mapping[str, Numbers]) -> Quantities:
 
 
 def _bracket(values: Mapping[str, np.ndarray]) -> tuple[str, str, list[str]] | None:
-    """Return the columns low and high of a day, and those in between.
+    """Find the daily low and high, and the columns between them. Returns None if there are none.
 
-    In each row, all others lie between the two. Series of different levels lie in order, too, but a low and a high
-    are near to each other, compared with the way that the price goes.
+    In each row, the other columns lie between the two. Columns of different series can have the same order. But a low
+    and a high differ little, compared with the range of the price over time.
     """
     if not 3 <= len(values) <= COMPARED:
         return None

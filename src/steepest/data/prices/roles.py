@@ -36,9 +36,9 @@ from steepest.data.prices.words import (
 
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?( [A-Z]{2,5})?")
 _DIGITS = re.compile(r"\d{1,6}")
-CELLS = 200_000  # entries of all columns that decide which have numbers
-FEWEST = 50  # entries of each column
-PROBED = 200  # entries of a column that decide whether it contains dates
+CELLS = 200_000  # maximum number of entries that are examined to find the numeric columns
+FEWEST = 50  # minimum number of examined entries per column
+PROBED = 200  # maximum number of entries that are examined to find a date column
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Roles:
         values: the price columns.
         clock: the column with the time of day, which is added to the date.
         id: the column of series names, or None if each series has its own column.
-        kind: the column that names the quantity of each row, and the entry of rows with prices; or None.
+        kind: the column that names each row's quantity, and the entry that marks prices; or None.
         series: the series name for each price column.
         why: the reason why these are the price columns.
     """
@@ -203,7 +203,7 @@ def _clock(table: Table, dates: list[str], taken: set[str | None]) -> str | None
 
 
 def _kind(table: Table, taken: set[str | None]) -> tuple[str, str] | None:
-    """Return the column whose entries name the quantity of each row, as in `close`, `volume`, and the best entry."""
+    """Return the column whose entries, such as `close`, name each row's quantity, and the entry to use."""
     for name in table.names:
         if name in taken or not pa.types.is_string(table.sample.column(name).type):
             continue
@@ -236,8 +236,8 @@ def _id_column(table: Table, taken: set[str | None]) -> str | None:
 def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str], dict[str, str]] | None:
     """Find the price columns and their series names by column names. Returns None if no name is known.
 
-    A known word with another one beside it, as in ``Close_ABC``, is a price if ABC has other columns, if other
-    tickers have it, or if no other column has numbers.
+    A name with a known word and a ticker, such as ``Close_ABC``, is a price if the ticker has other columns, if
+    another ticker has the same word, or if no other column has numbers.
     """
     split = {name: _phrase_and_ticker(name) for name in names}
     tickers = [ticker.casefold() for found in split.values() if found and (ticker := found[1])]

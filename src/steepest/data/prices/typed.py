@@ -1,4 +1,4 @@
-"""Reads the columns of a large text file as numbers and times, if this gives the same as reading them as text.
+"""Reads the columns of a large text file as numbers and times, if the result is the same as reading them as text.
 
 The sample decides the format of the dates, and whether a column has plain numbers. DuckDB then converts all rows. If
 an entry does not fit, the columns are read as text, and the messages name it.
