@@ -56,6 +56,11 @@ def test_the_command_keeps_the_series_that_training_keeps(long, option, series):
     assert trained(long, option).index.unique("series")[0] == series
 
 
+def test_the_rows_and_the_chart_name_their_series(long):
+    lines = shown(long).stdout.splitlines()
+    assert lines.index("000008, the first of 3 series:") > lines.index(next(n for n in lines if "series:  0700" in n))
+
+
 @pytest.mark.parametrize("option", ["data.value=*Close", "data.value=% chg", "data.value=No", "data.value='Close #1'",
                                     "data.value=0700", "data.value=3"])  # fmt: skip
 def test_the_command_takes_the_price_that_training_takes(wide, option):

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from steepest import read_prices
+from steepest.data.prices.account import sentence
 
 DAYS = pd.bdate_range("2023-01-02", periods=30)
 PRICE = [round(100 + i * 0.37, 2) for i in range(30)]
@@ -261,9 +262,29 @@ def test_the_series_left_by_data_short_are_never_none(read):
     assert frame.index.unique("series").tolist() == ["B"]
 
 
-def test_a_repeated_header_is_named(refusal):
+@pytest.mark.parametrize("between", ["", "\n", "\nSymbol: XYZ\n\n", "Symbol,XYZ,\n"])
+def test_a_repeated_header_is_named_with_its_line(refusal, between):
     text = table("Date,Close", DAYS, PRICE)
-    assert "the header is repeated" in refusal(text + text)
+    line = 32 + between.count("\n")
+    assert f"line {line} repeats the header 'Date,Close'" in refusal(text + between + text)
+    assert "line 33 repeats the header" in refusal("Symbol: ABC\n" + text + text)
+
+
+def test_a_row_that_equals_the_first_row_is_not_a_repeated_header(read):
+    text = table("", DAYS, PRICE)[1:]
+    first = text.splitlines()[0]
+    frame = read(f"{first}\n{text}", header=False, date=0, value=1, duplicates="first")
+    assert frame["value"].tolist() == PRICE
+
+
+@pytest.mark.parametrize(
+    ("every", "said"),
+    [("D", "30 days,"), ("B", "30 days,"), ("W", "30 weeks,"), ("MS", "30 months,"), ("QS", "30 quarters,"),
+     ("YS", "30 years,"), ("h", "30 rows,")],
+)  # fmt: skip
+def test_rows_are_counted_in_their_unit(read, every, said):
+    days = pd.date_range("1990-01-01", periods=30, freq=every)
+    assert said in sentence(read(table("Date,Close", days, PRICE)).attrs["recognised"])
 
 
 # Shapes and sizes

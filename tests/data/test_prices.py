@@ -156,7 +156,9 @@ def test_the_price_is_found_by_its_normalised_name(read, name):
 
 def test_adjusted_prices_are_preferred_to_raw_prices(read):
     rows = [f"{d:%Y-%m-%d},{4 * p},{p}" for d, p in zip(DAYS, PRICE, strict=True)]
-    is_right(read("Date,Close,Adj Close**\n" + "\n".join(rows)))
+    frame = read("Date,Close,Adj Close**\n" + "\n".join(rows))
+    is_right(frame)
+    assert frame.attrs["recognised"]["why"] == "found by name, preferred to 'Close'"
 
 
 @pytest.mark.parametrize("names", ["Open,Volume", "Prev Close,Volume", "x,y"])

@@ -1,5 +1,6 @@
 """The table that a sweep prints at its end."""
 
+import math
 from itertools import product
 from pathlib import Path
 
@@ -107,3 +108,18 @@ def test_a_short_typed_value_is_not_broken_on_a_narrow_screen(printed, monkeypat
     lines = printed(rows)
     assert sum(line.split()[:2] == ["linear_manual", "1"] for line in lines) == 1
     assert max(len(line) for line in lines if line.startswith(" ")) <= 80
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0.5, 0.5000000001, None], "For comparison, tomorrow = today: val/mse 0.5."),
+        ([0.5, 0.25, math.nan], "For comparison, tomorrow = today: val/mse 0.25 to 0.5."),
+        ([None, None, None], None),
+    ],
+)
+def test_the_table_compares_the_objective_with_tomorrow_equals_today(printed, values, said):
+    rows = [row(n, [f"lr={n}"], 1.0, **{"persistence/objective": value}) for n, value in enumerate(values)]
+    rows.append(row(3, ["lr=3"], None, "failed", **{"persistence/objective": 9.0}))
+    lines = [line for line in printed(rows) if "tomorrow = today" in line]
+    assert lines == ([] if said is None else [said])

@@ -222,7 +222,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         try:
             losses_K, every_KP = recorded(folder, model.network, instruments.values(), resumed=state is not None)
             draw_scores(
-                figures, evaluation, losses_K, tracker.history, model=checked.groups["model"].name, theme=theme,
+                figures, evaluation, losses_K, tracker.history, model=model.network.in_words(), theme=theme,
                 loss=model.loss.name, references=tracker.references, best=best and best.epochs,
                 objective=tracker.objective,
             )  # fmt: skip

@@ -140,6 +140,11 @@ class MLP(nn.Module):
         """(W, b) of each layer, from the input up."""
         return [(getattr(self, f"W{k}"), getattr(self, f"b{k}")) for k in range(1, self.depth + 1)]
 
+    def in_words(self) -> str:
+        """The kind, the units of each layer from the input up, and the activation: "Net 28-64-1, sigmoid"."""
+        sizes = "-".join(str(units) for units in [self.W1.shape[1], *(len(b_O) for _, b_O in self.layers())])
+        return f"Linear model {sizes}" if self.depth == 1 else f"Net {sizes}, {self.activations[0].name}"
+
     def forward(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N O"]:
         """Predictions (N, O) for inputs (N, D)."""
         return forward(x_ND, self.layers(), self.activations).a[-1]

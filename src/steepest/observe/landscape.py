@@ -174,7 +174,7 @@ def draw_surface(
         figure = theme.sheet(title, 4.6 if len(grids) > 1 else 5.6, f"{caption} {SCALED}")
         every = figure.subplots(1, len(grids), squeeze=False, width_ratios=[1.5, 1][: len(grids)])[0]
         for number, (axes, grid) in enumerate(zip(every, grids, strict=True)):
-            contours(figure, axes, grid, "" if number else "loss of the whole training part", theme.height_map())
+            contours(figure, axes, grid, "loss" if number else "loss of the whole training part", theme.height_map())
             axes.plot(*full_K2.T, color=theme.paper, lw=1.6, ls=(0, (3, 2)))
             axes.plot(*(path_K2[-1 - len(path_K2) // 10 :] if number else path_K2).T, color=theme.orange, lw=1.1)
             axes.plot(*path_K2[0], "o", color=theme.ink, mec=theme.paper, ms=7)
@@ -321,7 +321,7 @@ def _ribbons(strokes_S23: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def contours(figure: Figure, axes: Axes, grid: Grid, label: str, heights: str | Colormap = "viridis") -> None:
-    """Draw filled contours at logarithmically spaced heights above the lowest loss. With a label, add a colour bar."""
+    """Draw filled contours at logarithmically spaced heights above the lowest loss, and a colour bar."""
     low, high = float(grid.loss_GG.min()), float(grid.loss_GG.max())
     rise = max(high - low, np.finfo(float).tiny)
     levels = low + rise * np.concatenate([[0], np.geomspace(1e-4, 1, 25)])
@@ -331,7 +331,10 @@ def contours(figure: Figure, axes: Axes, grid: Grid, label: str, heights: str | 
     filled = axes.contourf(grid.u_G, grid.v_G, grid.loss_GG, levels=levels, cmap=heights, norm=norm)
     axes.contour(grid.u_G, grid.v_G, grid.loss_GG, levels=levels, colors="white", linewidths=0.4, alpha=0.6)
     axes.grid(visible=False)
-    if label:
-        bar = figure.colorbar(filled, ax=axes, label=label, ticks=levels[[0, *range(7, len(levels), 6)]])
-        bar.ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%.4g"))
-        bar.outline.set_visible(False)
+    ticks = levels[[0, *range(7, len(levels), 6)]]
+    texts = [f"{tick:.4g}" for tick in ticks]
+    if len(set(texts)) < len(texts):  # four digits do not tell them apart
+        label, texts = f"{label} above {low:.4g}", [f"{tick - low:.2g}" for tick in ticks]
+    bar = figure.colorbar(filled, ax=axes, label=label, ticks=ticks)
+    bar.ax.yaxis.set_major_formatter(ticker.FixedFormatter(texts))
+    bar.outline.set_visible(False)

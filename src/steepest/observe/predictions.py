@@ -27,7 +27,7 @@ def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: T
 
     Args:
         predictions: `Evaluation.predictions`.
-        model: the model's name.
+        model: the model in words, for the caption.
         path: the file to write.
         theme: the theme of the picture.
         doubt: why a lead over the reference may be chance, see `Evaluation.doubt`. It covers the whole test part.

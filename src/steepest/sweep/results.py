@@ -53,8 +53,10 @@ def result(job: JobState, sweep: Path) -> Row:
     }
     for part in ("train", "val", "test"):
         row |= {f"{part}/{name}": score for name, score in metrics.get(part, {}).items()}
-    persistence = metrics.get("baselines", {}).get("persistence", {}).get("test", {})
-    return row | {f"persistence/test/{name}": score for name, score in persistence.items()}
+    persistence = metrics.get("baselines", {}).get("persistence", {})
+    row |= {f"persistence/test/{name}": score for name, score in persistence.get("test", {}).items()}
+    part, _, name = metrics.get("objective", {}).get("name", "").partition("/")
+    return row | {"persistence/objective": persistence.get(part, {}).get(name)}
 
 
 def results_csv(rows: list[Row]) -> str:
@@ -145,7 +147,7 @@ class Spread(NamedTuple):
             return f"{self.mean:.5g}" if self.std is None else f"{self.mean:.5g} ± 0"
         last = math.floor(math.log10(self.std)) - 1  # the power of ten of the last digit
         power = math.floor(math.log10(max(abs(self.mean), self.std)))
-        if power < 5 and (power > -3 or last > -6):
+        if power < 5 and (power > -3 or (power > -5 and last > -8)):
             return f"{self.mean:.{max(0, -last)}f} ± {self.std:.{max(0, -last)}f}"
         mean, std, decimals = self.mean / 10.0**power, self.std / 10.0**power, max(0, power - last)
         return f"({mean:.{decimals}f} ± {std:.{decimals}f})e{power}"
@@ -229,6 +231,13 @@ class Results:
     def best(self) -> Row | None:
         """Return the winner, or None if no job has an objective."""
         return self.ranked[0] if self.ranked and self.score(self.ranked[0]) is not None else None
+
+    @property
+    def persistence(self) -> str | None:
+        """The objective of tomorrow = today: one value, the lowest and the highest of the jobs', or None if unknown."""
+        known = [row.get("persistence/objective") for row in self.rows if self.score(row) is not None]
+        values = sorted({float(f"{found:.5g}") for found in known if found is not None and math.isfinite(found)})
+        return " to ".join(f"{found:g}" for found in dict.fromkeys([values[0], values[-1]])) if values else None
 
     @cached_property
     def settings(self) -> list[Setting]:

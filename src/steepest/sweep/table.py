@@ -51,6 +51,8 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
         console.print(
             f"These jobs did not finish either (results.csv has the reasons): {more}", markup=False, soft_wrap=True
         )
+    if results.persistence is not None:
+        console.print(f"For comparison, tomorrow = today: {objective} {results.persistence}.", markup=False, soft_wrap=True)
     best = results.best
     if best is not None:
         if over_seeds:

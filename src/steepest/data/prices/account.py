@@ -14,6 +14,9 @@ from steepest.data.prices.checks import day
 
 log = logging.getLogger(__name__)
 
+# The usual number of days between two rows is below the number. Days without weekends are 1.4 days apart on average.
+UNITS = ((0.9, "row"), (4.0, "day"), (20.0, "week"), (60.0, "month"), (200.0, "quarter"))
+
 
 def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str], filled_T: np.ndarray) -> pd.DataFrame:
     days, code_T = frame.index.levels[1], frame.index.codes[0]
@@ -21,6 +24,7 @@ def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str],
     frame.attrs["recognised"] = recognised | {
         "series": len(each),
         "days": [int(each.min()), int(each.max())],
+        "unit": unit(days.to_numpy()),
         "first": day(days.min()),
         "last": day(days.max()),
         "notes": [shortened(note, 300) for note in notes[:20]],
@@ -28,6 +32,18 @@ def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str],
     frame.attrs["filled"] = tuple(np.flatnonzero(filled_T).tolist())
     log.info("%s: %s", recognised["file"], sentence(frame.attrs["recognised"]))
     return frame
+
+
+def unit(days_T: np.ndarray) -> str:
+    """Return what a row is: a day, a week, a month, a quarter, a year, or a row if the dates are closer."""
+    gaps = np.diff(days_T) / np.timedelta64(1, "D")
+    usual = float(np.median(gaps)) if len(gaps) else 1.0
+    return next((name for longest, name in UNITS if usual < longest), "year")
+
+
+def counted(number: int, unit: str) -> str:
+    """Return "1 day", "2 days"."""
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def sentences(recognised: Mapping[str, Any]) -> list[str]:
@@ -44,5 +60,6 @@ def sentence(recognised: Mapping[str, Any]) -> str:
     price = f"price: '{value}'" if isinstance(value, str) else f"prices: {shortened(', '.join(value), 100)}"
     series = f", {recognised['series']} series" if recognised["series"] > 1 else ""
     by = f" by '{recognised['id']}'" if recognised["id"] else ""
-    days = f"{low} days" if low == high else f"{low} to {high} days each"
+    unit = recognised["unit"]
+    days = counted(low, unit) if low == high else f"{low} to {high} {unit}s each"
     return f"{price}{by}{series}, {days}, {recognised['first']} to {recognised['last']}"

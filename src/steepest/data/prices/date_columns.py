@@ -56,8 +56,6 @@ def dates_of(
             fixes.append("give their format, as in data.date_format='%d.%m.%Y'")
         if few:
             fixes.append("use data.missing=drop")
-        if entry == roles.date:
-            fixes = ["the header is repeated, so several tables are one below the other: write each in its own file"]
         faults.add(
             f"date column '{roles.date}': {len(bad)} of {len(column)} do not parse as dates, first in row {bad[0] + 1} "
             f"({shown}): {', or '.join(fixes)}"

@@ -60,6 +60,7 @@ def split(text: Text, header: bool | None, skip_footer: int, separator: str | No
     else:
         body, footer = _without_footer(text.head, skip_footer)
     layout = find_layout(text.name, body[: 2**18], header, separator)
+    _check_one_header(text.name, body, layout)
     if layout.separator == " " and text.path is not None:
         again = open_file(text.path, "utf-8", whole=True)
         assert isinstance(again, Text)
@@ -106,6 +107,18 @@ def _check_kind(text: Text) -> None:
     if start.startswith(("{", "[")) and not start.startswith(("[]", "{}")) and ('"' in start or start[1:2] in "[{\n "):
         raise ValueError(
             f"{text.name}: this is JSON, not a table: write it as CSV, as in pandas.read_json(...).to_csv(...)"
+        )
+
+
+def _check_one_header(where: str, body: str, layout: Layout) -> None:
+    """Raise if the line of the header occurs again."""
+    lines = body.split("\n")
+    names = lines[layout.header_line - 1].strip() if layout.header_line else ""
+    rest = (n for n, line in enumerate(lines[layout.skip :], layout.skip + 1) if line.strip() == names)
+    if names and (repeated := next(rest, None)) is not None:
+        raise ValueError(
+            f"{where}: line {repeated} repeats the header {shortened(repr(names))}: if the file has several tables, "
+            "write each to a file of its own, and read them with data.path='FOLDER/*.csv'; otherwise remove the line"
         )
 
 
@@ -212,7 +225,7 @@ class _Reader:
         return count
 
     def _check_count(self, found: int) -> None:
-        """Count the rows without DuckDB, which drops all rows after an opening quote without a closing one."""
+        """Do the same as `_check_count` for a file that is not in memory."""
         quotes = self._occurrences(b'"')
         if not quotes or (quotes % 2 == 0 and self._occurrences(b"\n") == found + self.layout.skip):
             return

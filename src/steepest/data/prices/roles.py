@@ -109,10 +109,10 @@ def find_roles(
         return Roles(dates, [value], clock, id, kind, {value: value}, "named")
     found = _by_name(rest, table, faults)
     if found is not None:
-        values, names = found
+        values, names, why = found
         if id is not None and len(values) > 1:
             faults.fail(f"has several price columns {values[:5]}: name one with data.value=COLUMN")
-        return Roles(dates, values, clock, id, kind, names, "found by name")
+        return Roles(dates, values, clock, id, kind, names, why)
     if id is not None:
         faults.fail(f"has no value column among {shown}: name it with data.value=COLUMN")
     chosen = [str(s) for s in series or () if str(s) in rest]
@@ -233,8 +233,8 @@ def _id_column(table: Table, taken: set[str | None]) -> str | None:
     return None
 
 
-def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str], dict[str, str]] | None:
-    """Find the price columns and their series names by column names. Returns None if no name is known.
+def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str], dict[str, str], str] | None:
+    """Find the price columns, their series names and the reason by column names. Returns None if no name is known.
 
     A name with a known word and a ticker, such as ``Close_ABC``, is a price if the ticker has other columns, if
     another ticker has the same word, or if no other column has numbers.
@@ -257,12 +257,14 @@ def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str],
     if not prices:
         return None
     best = prices[min(prices)]
+    passed = [name for rank, columns in sorted(prices.items()) if rank > min(prices) for name in columns]
+    why = f"found by name, preferred to {', '.join(map(repr, passed[:3]))}" if passed else "found by name"
     if len(best) == 1:
-        return list(best), {name: name for name in best}
+        return list(best), {name: name for name in best}, why
     all_tickers = {t for columns in prices.values() for t in columns.values()}
     if "" in best.values() or len(set(best.values())) < len(best) or all_tickers != set(best.values()):
         faults.fail(f"several columns can be the price, {list(best)[:6]}: name one with data.value=COLUMN")
-    return list(best), best
+    return list(best), best, why
 
 
 def _numeric(table: Table, name: str) -> bool:

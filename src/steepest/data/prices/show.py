@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from steepest.data.faults import shortened
-from steepest.data.prices.account import sentence
+from steepest.data.prices.account import counted, sentence
 from steepest.data.prices.checks import day
 
 WIDTH, HEIGHT = 64, 8  # characters of the chart
@@ -31,12 +31,12 @@ def described_lines(frame: pd.DataFrame) -> Iterator[str]:
         part = frame.loc[name]
         days = pd.DatetimeIndex(part.index)
         gap = pd.Series(days).diff().max()
-        longest = f", longest gap {gap.days} days" if len(part) > 1 and gap.days > 0 else ""
+        longest = f", longest gap {counted(gap.days, 'day')}" if len(part) > 1 and gap.days > 0 else ""
         yield f"series:  {name}: {len(part)} rows, {day(days[0])} to {day(days[-1])}{longest}"
     if len(names) > LISTED:
         yield f"         and {len(names) - LISTED} more series"
     first = frame.loc[names[0]]
-    yield ""
+    yield "" if len(names) == 1 else f"\n{names[0]}, the first of {len(names)} series:"
     yield from str(first if len(first) <= 6 else pd.concat([first.head(3), first.tail(3)])).splitlines()
     yield ""
     yield from chart(first.iloc[:, 0].to_numpy())
