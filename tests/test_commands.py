@@ -91,6 +91,11 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
     ("arguments", "message"),
     [
         (["data.widnow=3"], "unknown key 'data.widnow'; did you mean 'window'?"),
+        (
+            ["model.hiden=[3]"],
+            "The keys are loss, seed, init_scale; 'hidden' is a key of model=linear_manual, model=mlp",
+        ),
+        (["optimizer.lr=0,01"], "optimizer.lr=0,01: a comma separates several values: write a decimal point"),
         (["modle=mlp"], "unknown key 'modle'; did you mean 'model'?"),
         (["model=mpl"], "model=mpl: there is no such choice; did you mean 'mlp'?"),
         pytest.param(["+typo=1"], "config: unknown key 'typo'", marks=pytest.mark.slow),

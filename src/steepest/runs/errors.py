@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import re
@@ -11,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from steepest.data.faults import did_you_mean, printable
+from steepest.runs.conf import conf_folder
 from steepest.runs.environment import masked
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
@@ -122,6 +125,11 @@ def _message(error: BaseException) -> str | None:
     for link in chain:
         if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):
             return str(link)
+    if found := re.match(r"Ambiguous value for argument '(.*?)'\n", str(error), re.DOTALL):  # Hydra's message
+        return (
+            f"{found[1]}: a comma separates several values: write a decimal point, as in 0.01, write a list, as in "
+            "[64,64], or add -m for a sweep; quote a text with a comma, as in \"KEY='a,b'\""
+        )
     if isinstance(error, HydraException | OmegaConfBaseException):
         return "\n".join(dict.fromkeys(str(link).strip() for link in chain))
     if _raised_by(error, HYDRA):
@@ -155,4 +163,16 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     names = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
     key = str(error.key)
     known = f" The keys are {', '.join(n for n in names if not n.startswith('_') and n != 'hydra')}" if names else ""
-    return f"unknown key '{error.full_key}'{did_you_mean(key, names) or '.'}{known}"
+    near = did_you_mean(key, names)
+    return f"unknown key '{error.full_key}'{near or '.'}{known}{'' if near else _other_choices(str(error.full_key))}"
+
+
+def _other_choices(full_key: str) -> str:
+    """Return the choices of a group that have a key of about this name, such as model=mlp for ``model.hiden``."""
+    group, _, key = full_key.partition(".")
+    keys: dict[str, list[str]] = {}
+    for file in sorted((conf_folder() / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []:
+        for name in yaml.safe_load(file.read_text()) or {}:
+            keys.setdefault(str(name), []).append(f"{group}={file.stem}")
+    near = difflib.get_close_matches(key[:100], keys, n=1)
+    return f"; '{near[0]}' is a key of {', '.join(keys[near[0]][:4])}" if near else ""

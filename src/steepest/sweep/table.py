@@ -52,7 +52,9 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
             f"These jobs did not finish either (results.csv has the reasons): {more}", markup=False, soft_wrap=True
         )
     if results.persistence is not None:
-        console.print(f"For comparison, tomorrow = today: {objective} {results.persistence}.", markup=False, soft_wrap=True)
+        console.print(
+            f"For comparison, tomorrow = today: {objective} {results.persistence}.", markup=False, soft_wrap=True
+        )
     best = results.best
     if best is not None:
         if over_seeds:
