@@ -96,6 +96,10 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
             "The keys are loss, seed, init_scale; 'hidden' is a key of model=linear_manual, model=mlp",
         ),
         (["optimizer.lr=0,01"], "optimizer.lr=0,01: a comma separates several values: write a decimal point"),
+        (
+            [f"model.hidden={[1] * 3002}".replace(" ", "")],
+            "model.hidden=[1,1,1,1,1,1,1,1,1,1,1,1,1,... has 3,001 commas",
+        ),
         (["modle=mlp"], "unknown key 'modle'; did you mean 'model'?"),
         (["model=mpl"], "model=mpl: there is no such choice; did you mean 'mlp'?"),
         pytest.param(["+typo=1"], "config: unknown key 'typo'", marks=pytest.mark.slow),

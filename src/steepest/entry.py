@@ -43,7 +43,7 @@ from steepest.runs.errors import (
     say_or_raise,
 )
 from steepest.runs.files import read_json, unreadable
-from steepest.runs.hydra_internals import raise_errors_of_callbacks
+from steepest.runs.hydra_internals import parse_lists_once, raise_errors_of_callbacks
 from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import PARENT, end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
@@ -266,5 +266,6 @@ OmegaConf.register_new_resolver(
 )
 OmegaConf.register_new_resolver("groups", _groups, replace=True)
 raise_errors_of_callbacks()
+parse_lists_once()
 # Files in conf/hydra/launcher have the names of the plugins' schemas on purpose: Hydra merges the two.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")

@@ -32,7 +32,7 @@ DATA = [
     "data.split=[0.84,0.08,0.08]", f"data.batch_size={contenders.BATCH}",
 ]  # fmt: skip
 NETS = ["model=mlp_manual", f"model.hidden={list(contenders.HIDDEN)}", *DATA, f"stop.epochs={EPOCHS}"]
-LINEAR = ["model=linear_manual", "data=sp500", "stop.epochs=5"]
+LINES = ["model=linear_manual", "data=sp500", "data.window=1", "data.relative_to_last=false", "stop.epochs=5"]
 
 
 def seconds(*words: object, folder: Path) -> float:
@@ -141,7 +141,7 @@ def test_against_scikit_learns_grid_search(tmp_path, arrays, report):
 def test_a_thousand_linear_models(tmp_path, report):
     rates, seeds = ",".join(f"{rate:.4g}" for rate in np.geomspace(1e-4, 0.1, 100)), ",".join(map(str, range(10)))
     took = seconds(
-        ROOT / "train.py", "-m", "hydra/launcher=threads", *LINEAR, f"optimizer.lr={rates}", f"seed={seeds}",
+        ROOT / "train.py", "-m", "hydra/launcher=threads", *LINES, f"optimizer.lr={rates}", f"seed={seeds}",
         "hydra.sweep.dir=linear", folder=tmp_path,
     )  # fmt: skip
     report(f"10 seconds, for a thousand linear models ({took:.1f} s)", 10 / took, "at least 1")

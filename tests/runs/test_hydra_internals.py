@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from antlr4.ParserRuleContext import ParserRuleContext
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra._internal.callbacks import Callbacks
@@ -64,6 +65,30 @@ def test_an_error_in_a_callback_is_raised():
     except KeyError as error:
         raised = error
     assert raised is not None, says("raise_errors_of_callbacks")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[]", []),
+        ("[1]", [1]),
+        ("[1,[2,'a,b'],{c:3},x]", [1, [2, "a,b"], {"c": 3}, "x"]),
+        (str([0.5] * 400), [0.5] * 400),
+    ],
+)
+def test_each_element_of_a_list_in_an_override_is_visited_once(monkeypatch, text, value):
+    visited, children = [], ParserRuleContext.getChildren
+
+    def counted(*given):
+        for child in children(*given):
+            visited.append(child)
+            yield child
+
+    monkeypatch.setattr(ParserRuleContext, "getChildren", counted)
+    hydra_internals.parse_lists_once()
+    found = OverridesParser.create().parse_override(f"key={text}").value()
+    assert found == value, says("parse_lists_once")
+    assert len(visited) < 20 * len(text), says("parse_lists_once")
 
 
 def test_overrides_make_hydras_dirname():

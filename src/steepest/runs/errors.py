@@ -27,6 +27,7 @@ TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.co
 HYDRA, OPTIMIZERS, LIGHTNING = ("/hydra/", "/omegaconf/"), ("/torch/optim/",), ("/lightning/pytorch/",)
 OWN = f"{Path(__file__).parents[1]}/"
 LONGEST_WORD = 300  # maximum number of characters without a space in a message
+MOST_COMMAS = 3000  # maximum number in one word of a command
 LONGEST_PATH = 4096  # maximum number of characters of a path on Linux
 FIXES = {  # errors of the operating system -> what the user can do
     errno.ENOSPC: "free some space, or choose a folder on another disk",
@@ -54,6 +55,7 @@ def fail_at_the_end(code: int) -> None:
 def run_program(program: Callable[[], Any]) -> None:
     """Run a command. A user's error prints one message and exits with code 2; Ctrl-C exits with code 130."""
     try:
+        _check_lengths(sys.argv[1:])
         program()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -61,6 +63,16 @@ def run_program(program: Callable[[], Any]) -> None:
         say_or_raise(error)
     if _at_the_end:
         sys.exit(max(_at_the_end))
+
+
+def _check_lengths(words: list[str]) -> None:
+    """Raise `ValueError` for a long list: Hydra parses each word of a command several times, and slowly."""
+    for word in words:
+        if (count := word.count(",")) > MOST_COMMAS:
+            raise ValueError(
+                f"{word[:40]}... has {count:,} commas, and the limit is {MOST_COMMAS:,}: write the list into a file, "
+                "such as conf/experiment/mine.yaml; in a sweep, use range(...)"
+            )
 
 
 def say_or_raise(error: Exception) -> NoReturn:

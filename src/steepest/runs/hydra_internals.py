@@ -16,7 +16,9 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_d
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.utils import get_args_parser
 from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.overrides_visitor import HydraOverrideVisitor
 from hydra.core.override_parser.types import Override
+from hydra.grammar.gen.OverrideParser import OverrideParser
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
@@ -96,6 +98,18 @@ def raise_errors_of_callbacks() -> None:
             getattr(callback, function_name)(**named)
 
     Callbacks._notify = _notify  # type: ignore[method-assign]
+
+
+def parse_lists_once() -> None:
+    """Visit each element of a list in an override once.
+
+    Hydra searches for each element from the start of the list, so it needs minutes for a list of 20,000 numbers.
+    """
+
+    def visit_list(self: HydraOverrideVisitor, ctx: OverrideParser.ListContainerContext) -> list[Any]:
+        return [self.visitElement(element) for element in ctx.element()]
+
+    HydraOverrideVisitor.visitListContainer = visit_list  # type: ignore[method-assign]
 
 
 def override_dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: Sequence[str]) -> str:
