@@ -30,6 +30,7 @@ from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.claim import CONFIG, LOCAL_RANK, Claim, claim_run, contains_run
 from steepest.runs.conf import conf_folder
+from steepest.runs.config import check
 from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import (
     BAD_INPUT,
@@ -180,11 +181,13 @@ def _report(outcome: Outcome, folder: Path, number: int | None, overrides: list[
 
 
 def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool) -> Outcome:
-    from steepest.lightning.run import run
-
     _compile_in_background(config)
     if not sweep:
         _refuse_half_a_sweep(overrides)
+        if not config.resume:
+            check(config, typed=overrides)  # `run` does this too, but only after seconds of imports
+    from steepest.lightning.run import run
+
     if not config.resume:
         return run(config, folder, overrides, alone=not sweep)
     if sweep:
