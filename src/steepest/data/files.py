@@ -215,7 +215,7 @@ def _check_reading(name: str, column: pa.ChunkedArray, found: Numbers, faults: F
         )
     if found.mixed:
         faults.add(f"column '{name}' has {found.mixed}: write all entries in one unit")
-    large = np.flatnonzero(np.abs(found.value_T) > LARGEST)
+    large = np.flatnonzero((found.value_T > LARGEST) | (found.value_T < -LARGEST))
     if len(large):
         faults.add(
             f"column '{name}': {found.value_T[large[0]]:g} in row {large[0] + 1} is above {LARGEST:g}: correct it"

@@ -20,7 +20,9 @@ UNITS = ((0.9, "row"), (4.0, "day"), (20.0, "week"), (60.0, "month"), (200.0, "q
 
 def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str], filled_T: np.ndarray) -> pd.DataFrame:
     days, code_T = frame.index.levels[1], frame.index.codes[0]
-    each = np.diff(np.searchsorted(code_T, np.arange(code_T[-1] + 2)))  # the rows of a series follow each other
+    # The rows of a series follow each other. (Codes of the same type: NumPy would copy them.)
+    ends = np.searchsorted(code_T, np.arange(int(code_T[-1]) + 1, dtype=code_T.dtype), side="right")
+    each = np.diff(ends, prepend=0)
     frame.attrs["recognised"] = recognised | {
         "series": len(each),
         "days": [int(each.min()), int(each.max())],

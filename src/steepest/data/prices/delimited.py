@@ -191,6 +191,7 @@ class _Reader:
         dates = f", timestampformat='{date_format}'" if date_format else ""
         with _large_database() if self.parallel else _database().cursor() as database:
             try:
+                database.execute("SET enable_progress_bar = false")
                 relation = database.sql(
                     f"SELECT {chosen} FROM read_csv($path, columns=$columns, auto_detect=false, header=false, "
                     "delim=$delim, quote='\"', escape='\"', skip=$skip, null_padding=false, parallel=$parallel"

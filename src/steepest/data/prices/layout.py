@@ -16,7 +16,7 @@ from steepest.data.prices.words import KNOWN, normalised
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "space": " "}
 RECORDS = 400  # the separator and the header are found from this number of rows
-WIDEST = 5000  # maximum number of columns
+WIDEST = 4000  # maximum number of columns
 
 _NUMBER = re.compile(r"^[(]?[-+]?\s*[$€£¥]?\s*[-+]?(\d[\d.,' ]*|\.\d+)([eE][+-]?\d+)?\s*[%KMBkmb€$]?[)]?$")
 _LEVELS = {"", "price", "ticker", "tickers", "attributes", "symbol", "symbols"}
