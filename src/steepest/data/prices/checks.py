@@ -76,12 +76,12 @@ def sort_rows(rows: Rows, where: str, notes: list[str]) -> Rows:
     dated = ~np.isnat(rows.wall_T)
     if not dated.all():
         rows = rows.take(np.flatnonzero(dated))
-    steps = np.diff(rows.order_T)
-    if (steps >= 0).all():
+    earlier_T, later_T = rows.order_T[:-1], rows.order_T[1:]
+    if (later_T >= earlier_T).all():
         return rows
-    if (steps <= 0).all() and not (steps == 0).any():
+    if (later_T < earlier_T).all():
         return rows.take(np.arange(len(rows))[::-1])
-    back = int(np.flatnonzero(steps < 0)[0]) + 1
+    back = int((later_T < earlier_T).argmax()) + 1
     if not any("go backwards" in note for note in notes):
         note = f"dates of {rows.name} go backwards, first in row {rows.row_T[back]} ({rows.day(back)}): sorted"
         log.warning("%s: %s", where, note)
@@ -91,7 +91,7 @@ def sort_rows(rows: Rows, where: str, notes: list[str]) -> Rows:
 
 def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes: list[str], long: bool) -> Rows:
     """Keep one row per date as `duplicates` says, or add a fault."""
-    same = np.diff(rows.order_T) == 0
+    same = rows.order_T[1:] == rows.order_T[:-1]
     if not same.any():
         return rows
     count, first, last = int(same.sum()), int(np.flatnonzero(same)[0]), int(np.flatnonzero(same)[-1])
