@@ -64,7 +64,7 @@ class Counts:
     commands: int = 0
     kills: Counter = field(default_factory=Counter)  # launcher and what was killed -> number
     resumed: int = 0  # number of `steepest resume`
-    waited: int = 0  # of which another process still had the folder
+    waited: int = 0  # attempts refused because another process used the folder
     kept: int = 0  # jobs that had finished before a kill and did not run again
     faults: list[str] = field(default_factory=list)
 

@@ -59,7 +59,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "prices"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_each_advice_of_a_message_works(tmp_path, text, prices):
+def test_each_option_that_a_message_suggests_works(tmp_path, text, prices):
     path = tmp_path / "prices.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError) as caught:  # noqa: PT011

@@ -49,7 +49,7 @@ def test_each_format_gives_the_same(both, date_format):
 
 
 @pytest.mark.parametrize("entry", ["", "null", "$107.3", "1,007.30", "1e2", "inf", "x"])
-def test_an_entry_below_the_sample_that_is_no_plain_number_gives_the_same(both, entry):
+def test_an_entry_after_the_sample_that_is_not_a_plain_number_gives_the_same_result(both, entry):
     small, large = both(rows([*PRICE[:300], f'"{entry}"', *PRICE[301:]]), missing="drop")
     same(small, large)
     small, large = both(rows([*PRICE[:300], f'"{entry}"', *PRICE[301:]]))

@@ -54,7 +54,7 @@ def test_a_month_written_as_a_number_is_read_as_advised(read, refusal):
 
 
 @pytest.mark.parametrize(("name", "first"), [("Day", 100), ("time", 1000)])
-def test_a_counter_is_no_date(refusal, name, first):
+def test_a_counter_is_not_a_date(refusal, name, first):
     assert "do not parse as dates" in refusal(table(f"{name},Close", list(range(first, first + 30)), PRICE))
 
 
@@ -63,7 +63,7 @@ def test_annual_files_are_read(read):
     assert days_of(frame)[0] == pd.Timestamp("1960-01-01")
 
 
-def test_minutes_without_separators_are_not_taken_for_milliseconds(read):
+def test_minutes_without_separators_are_not_read_as_milliseconds(read):
     frame = read(table("Date,Close", DAYS.strftime("%Y%m%d%H%M"), PRICE))
     assert list(days_of(frame)) == list(DAYS)
 
@@ -102,7 +102,7 @@ def test_seconds_without_colons_are_read(read, header):
     assert read(text if header else text[1:], **options)["value"].tolist() == PRICE
 
 
-def test_a_word_before_a_number_is_no_currency(refusal):
+def test_a_word_before_a_number_is_not_a_currency(refusal):
     assert "are not numbers" in refusal(table("Date,Close", DAYS, [f"JAN {i}" for i in range(30)]))
 
 
@@ -148,14 +148,14 @@ VOLUME = [5000 + i * i for i in range(30)]
         ("Date,consumer price,SP500", (OPEN, PRICE), ["consumer price", "SP500"]),
     ],
 )
-def test_a_column_that_is_no_price_is_not_taken_as_a_series(read, refusal, header, columns, left):
+def test_a_column_that_is_not_a_price_is_not_used_as_a_series(read, refusal, header, columns, left):
     text = table(header, DAYS, *columns)
     assert f"{left}" in refusal(text)
     prices = dict(zip(header.split(",")[1:], columns, strict=True))
     assert read(text, value=left[-1])["value"].tolist() == prices[left[-1]]
 
 
-def test_series_of_different_levels_are_no_low_and_high(read):
+def test_series_of_different_levels_are_not_a_low_and_a_high(read):
     frame = read(
         table("Date,A,B,C", DAYS, PRICE, [p * 1.5 for p in PRICE], [p * 1.2 + i % 3 for i, p in enumerate(PRICE)])
     )
@@ -303,7 +303,7 @@ def test_parquet_may_keep_its_dates_as_text_in_the_index(tmp_path):
     assert days_of(read_prices(tmp_path / "prices.parquet"))[0] == pd.Timestamp("1990-01-01")
 
 
-def test_a_workbook_with_a_far_cell_is_refused_before_it_is_read(tmp_path):
+def test_a_workbook_with_a_cell_far_outside_the_table_is_refused_before_it_is_read(tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.append(["Date", "Close"])

@@ -390,7 +390,7 @@ for dtype, hidden, loss in ((torch.float32, [4], "mse"), (torch.float32, [8, 5],
 
 
 @pytest.mark.slow
-def test_the_process_that_compiles_the_kernel_gets_the_digits_of_all_later_ones(copied):
+def test_compiling_and_loading_the_kernel_give_the_same_digits(copied):
     _, start = copied
     first, said = outcome(start(EVERY_OPTIMIZER))
     assert said.count("once on this machine") == 2, "this process compiles for both precisions"

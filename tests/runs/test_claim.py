@@ -55,7 +55,7 @@ def test_two_threads_of_one_process_cannot_use_one_folder(tmp_path):
         Claim(tmp_path)
 
 
-def test_a_folder_holds_one_run(tmp_path):
+def test_a_folder_with_a_run_is_refused_unless_it_is_resumed(tmp_path):
     (tmp_path / "config.yaml").write_text("seed: 0\n")
     with pytest.raises(ValueError, match="already contains a run. To continue it: python train.py resume="):
         claim_run(tmp_path)

@@ -46,7 +46,7 @@ def stack(figure: Figure) -> bool:
 
 
 def _label(panels: list[Axes]) -> None:
-    """Show the tick labels in every panel, also if panels share an axis."""
+    """Show tick labels and axis labels in every panel, even if panels share an axis."""
     for axes in panels:
         axes.tick_params(labelleft=True, labelbottom=True)
         for other in panels:

@@ -186,12 +186,12 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
     if not kept:
         faults.fail("data.short=drop leaves no series")
     note = numbers[roles.values[0]].note
-    del columns, numbers, all_rows  # the memory of a large file
+    del columns, numbers, all_rows  # free the memory of a large file
     return _frame(table, roles, features, dates, note, kept, notes)
 
 
 def _side_by_side(columns: list[np.ndarray]) -> np.ndarray:
-    """Return columns as a matrix, one column without a copy."""
+    """Stack columns into a matrix. A single column is not copied."""
     return columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)
 
 

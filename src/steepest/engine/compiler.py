@@ -38,9 +38,9 @@ OPTIONS = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp", "afn"}, "error_model": "numpy", "nogil": True, "_nrt": False,
     "pipeline_class": _Compiler, "no_cfunc_wrapper": True,
 }  # fmt: skip
-# Never called from Python, and always inlined: a function that is not inlined exists twice, once in its own module and
-# once in its caller's. The two are optimised differently. The process that compiles uses the first, and all that load
-# the code from the disk use the second, with other last digits.
+# These functions are called only from compiled code, and are always inlined. Otherwise, Numba would optimise the copy
+# in the function's own module and the copy in its caller differently. The process that compiles would use the first
+# copy, and processes that load the cache the second, and their results would differ in the last digits.
 INSIDE = {**OPTIONS, "no_cpython_wrapper": True, "forceinline": True}
 loop = njit(**INSIDE)
 

@@ -66,7 +66,8 @@ class Ending:
         limit = "no positive curvature, so no stability limit"
         if self.stability_limit is not None:
             limit = f"stable below {self.stability_limit:.3g}"
-        some = f" ({self.samples:,} of {self.training_samples:,} samples)" * (self.samples < self.training_samples)
+        all_used = self.samples >= self.training_samples
+        some = "" if all_used else f" ({self.samples:,} of {self.training_samples:,} samples)"
         return (
             f"The descent ended{KINDS[self.verdict][1]}. "
             f"Gradient norm {self.gradient_norm:.3g}; the loss could still fall by {self.attainable:.2g} of its value; "

@@ -29,7 +29,8 @@ class Spectrum:
     Attributes:
         largest, smallest: the ends of the spectrum; the smallest is the most negative one, if any is negative.
         positive, negative: shares of eigenvalues above `tolerance` and below -`tolerance`. Estimates unless `exact`.
-        tolerance: an eigenvalue of at most this size counts as zero, because of rounding errors.
+        tolerance: an eigenvalue of at most this size counts as zero. It covers rounding errors and the error of the
+            Lanczos method.
         exact: whether all eigenvalues were computed exactly.
     """
 

@@ -142,7 +142,8 @@ class MLP(nn.Module):
 
     def in_words(self) -> str:
         """The kind, the units of each layer from the input up, and the activation: "Net 28-64-1, sigmoid"."""
-        sizes = "-".join(str(units) for units in [self.W1.shape[1], *(len(b_O) for _, b_O in self.layers())])
+        layers = self.layers()
+        sizes = "-".join(str(units) for units in [layers[0][0].shape[1], *(len(b_O) for _, b_O in layers)])
         return f"Linear model {sizes}" if self.depth == 1 else f"Net {sizes}, {self.activations[0].name}"
 
     def forward(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N O"]:

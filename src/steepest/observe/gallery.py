@@ -33,7 +33,7 @@ from steepest.observe.predictions import draw_predictions
 from steepest.observe.recorder import Recorder, entry_names
 from steepest.observe.theme import Theme
 
-MAX_OUTPUTS = 2**22  # maximum of (samples times units of the widest layer)
+MAX_OUTPUTS = 2**22  # maximum of samples x units of the widest layer
 MAX_FULL_UPDATES = 5000
 
 

@@ -333,7 +333,7 @@ def contours(figure: Figure, axes: Axes, grid: Grid, label: str, heights: str | 
     axes.grid(visible=False)
     ticks = levels[[0, *range(7, len(levels), 6)]]
     texts = [f"{tick:.4g}" for tick in ticks]
-    if len(set(texts)) < len(texts):  # four digits do not tell them apart
+    if len(set(texts)) < len(texts):  # four digits are too few to distinguish the ticks
         label, texts = f"{label} above {low:.4g}", [f"{tick - low:.2g}" for tick in ticks]
     bar = figure.colorbar(filled, ax=axes, label=label, ticks=ticks)
     bar.ax.yaxis.set_major_formatter(ticker.FixedFormatter(texts))

@@ -21,7 +21,7 @@ class Tag(NamedTuple):
         meaning: what the number is.
         unit: its unit.
         when: how often it is written, and which callback writes it.
-        chart: "category / chart" of the Custom Scalars dashboard, or an empty text for none.
+        chart: "category / chart" of the Custom Scalars dashboard, or an empty string for none.
     """
 
     name: str

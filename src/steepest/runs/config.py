@@ -193,7 +193,9 @@ def _check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) ->
         for name in names:
             path, key = str(values.get(name) or ""), f"{group}.{name}"
             if key not in by_user and (Path(path).is_absolute() or ".." in re.split(r"[/\\]", path)):
-                faults.add(f"{key}={path} is outside the current folder: give it on the command line if you want it")
+                faults.add(
+                    f"{key}={path} must be a relative path without '..': change it, or give it on the command line"
+                )
 
 
 def _check_group(group: str, node: Any, faults: Faults) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
-SHORTEST = 4  # shorter values are not hidden, because they occur in many texts
+SHORTEST = 4  # shorter values are not hidden, because they occur in many strings
 DISTINCTIVE = 8  # values of at least this length are hidden within words, too
 _read: dict[str, str] = {}  # name -> value of the variables that configs have read in this process
 _hidden: list[bool] = []  # not empty while the resolver must return the text `${oc.env:NAME}`
@@ -57,7 +57,7 @@ def resolved(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def digests(text: str) -> dict[str, str]:
-    """Return salted digests of the values of the variables that a text names, by the variables' names."""
+    """Return the name and a salted digest of the value of each variable that a string names."""
     return {name: _digest(name, os.urandom(8).hex()) for name in sorted(set(_NAMED.findall(text)))}
 
 
@@ -88,7 +88,7 @@ def masked(text: str) -> str:
 
 
 def masked_data(value: Any) -> Any:
-    """Apply `masked` to all texts in plain data."""
+    """Apply `masked` to all strings in plain data."""
     if isinstance(value, str):
         return masked(value)
     if isinstance(value, dict):
@@ -97,7 +97,7 @@ def masked_data(value: Any) -> Any:
 
 
 class MaskedFormatter(logging.Formatter):
-    """Formats log records and their tracebacks without these values. The names of loggers are not changed."""
+    """Formats log records and tracebacks, and masks the values of environment variables. Loggers keep their names."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return a record's line."""
@@ -119,7 +119,7 @@ def _kept_as_text() -> Iterator[None]:
 
 
 def _shown(used: Any, text: Any) -> Any:
-    """Return the values, but the text where the text names a variable."""
+    """Return a config for display: its values, with ${oc.env:NAME} in place of values from variables."""
     if isinstance(used, dict) and isinstance(text, dict):
         return {key: _shown(value, text.get(key)) for key, value in used.items()}
     if isinstance(used, list) and isinstance(text, list) and len(used) == len(text):

@@ -27,7 +27,7 @@ TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.co
 HYDRA, OPTIMIZERS, LIGHTNING = ("/hydra/", "/omegaconf/"), ("/torch/optim/",), ("/lightning/pytorch/",)
 OWN = f"{Path(__file__).parents[1]}/"
 LONGEST_WORD = 300  # maximum number of characters without a space in a message
-MOST_COMMAS = 3000  # maximum number in one word of a command
+MOST_COMMAS = 3000  # maximum number of commas in one word of a command
 LONGEST_PATH = 4096  # maximum number of characters of a path on Linux
 FIXES = {  # errors of the operating system -> what the user can do
     errno.ENOSPC: "free some space, or choose a folder on another disk",
@@ -140,7 +140,7 @@ def _message(error: BaseException) -> str | None:
     if found := re.match(r"Ambiguous value for argument '(.*?)'\n", str(error), re.DOTALL):  # Hydra's message
         return (
             f"{found[1]}: a comma separates several values: write a decimal point, as in 0.01, write a list, as in "
-            "[64,64], or add -m for a sweep; quote a text with a comma, as in \"KEY='a,b'\""
+            "[64,64], or add -m for a sweep; quote a value that contains a comma, as in \"KEY='a,b'\""
         )
     if isinstance(error, HydraException | OmegaConfBaseException):
         return "\n".join(dict.fromkeys(str(link).strip() for link in chain))
@@ -180,7 +180,7 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
 
 
 def _other_choices(full_key: str) -> str:
-    """Return the choices of a group that have a key of about this name, such as model=mlp for ``model.hiden``."""
+    """Return the choices of a group that have a key with a similar name, such as model=mlp for ``model.hiden``."""
     group, _, key = full_key.partition(".")
     keys: dict[str, list[str]] = {}
     for file in sorted((conf_folder() / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []:

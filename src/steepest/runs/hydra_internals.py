@@ -85,7 +85,7 @@ def _plain(config: Any) -> Any:
 
 
 def _hide_copied_environment(config: DictConfig) -> None:
-    """Write references instead of the values of `hydra.job.env_copy`, because Hydra saves them in .hydra/hydra.yaml."""
+    """Replace the values of `hydra.job.env_copy` with references: Hydra would save the values in .hydra/hydra.yaml."""
     for name in config.hydra.job.env_copy:
         config.hydra.job.env_set[name] = f"${{oc.env:{name}}}"
 

@@ -26,7 +26,7 @@ def check_prices(path: str, options: list[str], write: Path | None) -> Iterator[
         ValueError: if an option is wrong, if `write` cannot be written, or if the file is refused.
     """
     if write is not None and write.suffix not in (".parquet", ".pq"):
-        raise ValueError(f"--write {write}: the file must end in .parquet")
+        raise ValueError(f"--write {write}: the file name must end in .parquet or .pq")
     if write is not None and not write.parent.is_dir():
         raise ValueError(f"--write {write}: there is no folder {write.parent}: create it, or give another")
     logging.getLogger("steepest").setLevel(logging.ERROR)  # the notes are printed
@@ -57,9 +57,15 @@ def _write(frame: pd.DataFrame, path: Path) -> str:
     """Write checked prices, and return a line that says how to read them."""
     names = [str(name) for name in frame.columns[1:]]
     if frame.index.has_duplicates:
-        raise ValueError(f"--write {path}: times occur twice, as in autumn, and offsets are not written")
+        raise ValueError(
+            f"--write {path}: some times occur twice (end of daylight saving time), and the file cannot store "
+            "UTC offsets: train on the original file"
+        )
     if taken := {*names} & {"series", "date", "value"}:
-        raise ValueError(f"--write {path}: the input columns {sorted(taken)} have names of this file: rename them")
+        raise ValueError(
+            f"--write {path}: rename the input columns {sorted(taken)}: the written file uses these names for its "
+            "own columns"
+        )
     frame = frame.copy()
     frame.attrs.clear()
     frame.reset_index().to_parquet(path, index=False)

@@ -22,7 +22,9 @@ PAUSE = 0.2  # seconds between two checks whether the parent is still running
 PER_CORE = 4  # maximum number of processes or threads per core
 KEPT = 31 << 20  # bytes; the C library accepts at most 32 MiB
 interrupts: list[int] = []  # the Ctrl-C signals of this run, see `remember_interrupts`
-PARENT = "STEEPEST_PARENT"  # environment variable: the process id of the process with which this one ends
+PARENT = (
+    "STEEPEST_PARENT"  # environment variable: the id of the parent process; this process ends when the parent exits
+)
 FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the folder in which the sweep was started
 
 
@@ -82,7 +84,7 @@ def enter_folder() -> None:
 def end_with(parent: int, *, group: bool = False) -> None:
     """End this process when its parent exits: another process may then continue the sweep in the same folders.
 
-    Further calls do nothing.
+    Further calls with the same arguments do nothing.
 
     Args:
         parent: the parent's process id; if it has exited already, this process ends at once.

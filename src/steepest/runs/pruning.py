@@ -56,7 +56,7 @@ class Trial:
             ends: the run ends after this epoch anyway, so the pruner is not called.
 
         Returns:
-            Why the pruner ends the run, or an empty text if the run continues.
+            Why the pruner ends the run, or an empty string if the run continues.
         """
         if value is None or not math.isfinite(value):
             return ""

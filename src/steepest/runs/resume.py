@@ -53,8 +53,8 @@ def check_fixed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any])
         )
     if other := changed_variables(before[VARIABLES]):
         raise ValueError(
-            f"resume={folder}: the environment variable {', '.join(other)} has another value than when the checkpoint "
-            "was written, and the results depend on it: restore the value, or start a new run"
+            f"resume={folder}: the results depend on these environment variables, which have changed since the "
+            f"checkpoint was written: {', '.join(other)}. Restore their values, or start a new run"
         )
     without = {SHA256, VARIABLES}
     if changed := [key for key in changed_keys(before, now) if key.split(".")[0] not in without]:
@@ -69,8 +69,8 @@ def check_continues(folder: Path, before: Mapping[str, Any], engine: str, world:
     """Raise `ValueError` if another engine, or another number of processes, would continue a run."""
     if before["engine"] != engine:
         raise ValueError(
-            f"resume={folder}: the {before['engine']} trained the run so far, but the {engine} would continue it, with "
-            "different last digits: resume it with the options it started with, or start a new run"
+            f"resume={folder}: engine '{before['engine']}' trained the run so far, but engine '{engine}' would "
+            "continue it, and their last digits differ: resume it with its original options, or start a new run"
         )
     if before["world"] != world:
         raise ValueError(
@@ -93,7 +93,8 @@ def check_override(override: Override) -> None:
     key = override.key_or_group
     if key.split(".")[0] not in MAY_CHANGE or (key in MAY_CHANGE and key not in ("threads", "trust")):
         raise ValueError(
-            f"resume=: {override.input_line} would make it another run; you may change threads, and the keys of "
+            f"{override.input_line} cannot be combined with resume=, because it would change the earlier results: you "
+            "may change threads, and the keys of "
             f"{', '.join(MAY_CHANGE[:3])}, such as stop.epochs=200"
         )
 

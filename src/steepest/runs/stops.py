@@ -59,12 +59,12 @@ class Epochs:
         return None if self.updates == -1 else self.updates
 
     def look(self, at: EpochEnd) -> str:
-        """Return why the run ends here, or an empty text if it continues. `reason` keeps the text."""
+        """Return why the run ends here, or an empty string if it continues. `reason` is the same string."""
         self.reason = self.verdict(at) or self.limit(at.epochs, at.updates)
         return self.reason
 
     def limit(self, epochs: int, updates: int) -> str:
-        """Return the limit that this number of epochs and updates has reached, or an empty text if there is none."""
+        """Return the limit that this number of epochs and updates has reached, or an empty string if there is none."""
         if self.updates != -1 and updates >= self.updates:
             return f"updates: {updates} updates done"
         if self.epochs is not None and epochs >= self.epochs:
@@ -72,7 +72,7 @@ class Epochs:
         return ""
 
     def verdict(self, at: EpochEnd) -> str:
-        """Return why the rule itself, without its limits, ends the run here, or an empty text if it does not."""
+        """Return why the rule itself, without its limits, ends the run here, or an empty string if it does not."""
         return ""
 
     def state_dict(self) -> dict[str, Any]:

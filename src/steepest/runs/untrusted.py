@@ -28,7 +28,7 @@ def _number(value: Any) -> bool:
 
 
 def _word(value: Any) -> bool:
-    """Return whether a value is null, a number, or a text without folders and references to other values."""
+    """Return whether a value is null, a number, or a string without folders and references to other values."""
     return _number(value) or (isinstance(value, str) and re.fullmatch(r"[\w.-]*", value) is not None)
 
 
@@ -41,7 +41,7 @@ def _mode(value: Any) -> bool:
 
 
 def _subfolder(value: Any) -> bool:
-    """Return whether a value is a text. It may refer to other values; the sweep checks the folder that results."""
+    """Return whether a value is a folder name that refers only to other config values. The sweep checks the folder."""
     return isinstance(value, str | int) and "${" not in re.sub(r"\$\{(hydra:)?[\w.]+\}", "", str(value))
 
 

@@ -18,7 +18,7 @@ WANTED = {  # type of pydantic's error -> the wanted value in this program's wor
     "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number",
     "int_type": "a whole number", "int_parsing": "a whole number", "int_parsing_size": "a whole number",
     "int_from_float": "a whole number", "bool_type": "true or false", "bool_parsing": "true or false",
-    "string_type": "a text", "list_type": "a list", "tuple_type": "a list", "dict_type": "a mapping",
+    "string_type": "text", "list_type": "a list", "tuple_type": "a list", "dict_type": "a mapping",
     "none_required": "null",
 }  # fmt: skip
 MAX_SHOWN = 80  # maximum number of characters of a value in a message
@@ -50,7 +50,7 @@ def checked_value(key: str, value: Any, validator: TypeAdapter, faults: Faults) 
     try:
         checked = validator.validate_python(value)
     except ValidationError as error:
-        kinds = [e for e in error.errors() if e["type"] != "is_instance_of"] or error.errors()  # a user types no object
+        kinds = [e for e in error.errors() if e["type"] != "is_instance_of"] or error.errors()
         place = kinds[0]["loc"][0] if kinds[0]["loc"] else None
         wrong = value
         if isinstance(value, list) and isinstance(place, int):  # an entry of a list

@@ -40,7 +40,7 @@ def describe(
         first: the number of the first job.
     """
     tame_warnings()
-    logging.getLogger("steepest").setLevel(logging.ERROR)  # the trial runs are not the user's
+    logging.getLogger("steepest").setLevel(logging.ERROR)  # hide the messages of the trial runs
     jobs: dict[int, Job] = {}
     launcher = config.hydra.launcher
     single = list(range(first, first + len(job_overrides)))

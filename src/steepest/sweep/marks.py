@@ -32,7 +32,7 @@ def filled(marked: Any, values: Sequence[Scalar]) -> Any:
 
 
 def filled_text(marked: str, values: Sequence[Scalar], written: Callable[[Scalar], str]) -> str:
-    """Return a text in which the marks are replaced by values, formatted by `written`."""
+    """Return a string in which the marks are replaced by values, formatted by `written`."""
     return MARK.sub(lambda mark: written(values[int(mark[1])]), marked)
 
 

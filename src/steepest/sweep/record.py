@@ -71,7 +71,7 @@ class SweepRecord(Callback):
         self.claim = Claim(folder, "sweep")
         atexit.register(self._leave)
         try:
-            self.manifest = _begun(folder, config)
+            self.manifest = _new_or_resumed(folder, config)
         except ValueError:
             self._leave()
             raise
@@ -287,7 +287,7 @@ class _Recorded:
                 print(line)
 
 
-def _begun(folder: Path, config: DictConfig) -> Manifest:
+def _new_or_resumed(folder: Path, config: DictConfig) -> Manifest:
     """The manifest of a new sweep, or of one that is continued.
 
     Raises:

@@ -234,7 +234,7 @@ class Results:
 
     @property
     def persistence(self) -> str | None:
-        """The objective of tomorrow = today: one value, the lowest and the highest of the jobs', or None if unknown."""
+        """The objective of tomorrow = today as text: one value, or "LOWEST to HIGHEST" of the jobs. None if unknown."""
         known = [row.get("persistence/objective") for row in self.rows if self.score(row) is not None]
         values = sorted({float(f"{found:.5g}") for found in known if found is not None and math.isfinite(found)})
         return " to ".join(f"{found:g}" for found in dict.fromkeys([values[0], values[-1]])) if values else None

@@ -14,13 +14,13 @@ from steepest.data.prices.checks import day
 
 log = logging.getLogger(__name__)
 
-# The usual number of days between two rows is below the number. Days without weekends are 1.4 days apart on average.
+# Upper limit of the median number of days between two rows, and the name of a row.
 UNITS = ((0.9, "row"), (4.0, "day"), (20.0, "week"), (60.0, "month"), (200.0, "quarter"))
 
 
 def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str], filled_T: np.ndarray) -> pd.DataFrame:
     days, code_T = frame.index.levels[1], frame.index.codes[0]
-    # The rows of a series follow each other. (Codes of the same type: NumPy would copy them.)
+    # The rows of each series are contiguous. With another dtype, NumPy would copy the codes.
     ends = np.searchsorted(code_T, np.arange(int(code_T[-1]) + 1, dtype=code_T.dtype), side="right")
     each = np.diff(ends, prepend=0)
     frame.attrs["recognised"] = recognised | {

@@ -137,7 +137,7 @@ def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str])
 
 
 def describe_bad(label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: object, fill: bool) -> str:
-    """Describe the entries of a column that are not numbers, in the order of time, and the fixes that work.
+    """Describe the entries of a column that are not numbers, and the fixes that work. The entries are sorted by time.
 
     Args:
         label: the column, for messages.
@@ -162,11 +162,12 @@ def describe_bad(label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: objec
 
 
 def glitches(rows: Rows) -> list[str]:
-    """Describe the jumps, zero prices and repeated prices of a sorted series."""
+    """Describe the jumps, sign changes, zero prices and repeated prices of a sorted series."""
     price = rows.value_TF[:, 0]
     found: list[str] = []
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = price[1:] / price[:-1]
+        # A shortcut: most series have no jumps and no long runs of equal prices.
         smooth = len(factor) == 0 or (price[0] > 0 and factor.min() > 1 / UNDONE and factor.max() < UNDONE)
         unmoved = np.flatnonzero(factor == 1)
         if smooth and not (unmoved[STALE - 2 :] - unmoved[: -(STALE - 2)] == STALE - 2).any():
@@ -226,9 +227,10 @@ def finished(
     all_rows = [sort_rows(rows, where, notes) for rows in all_rows]
     if options.short == "drop":
         all_rows = _without_short(all_rows, notes)
-    elif roles.id is not None and len(late := _late(all_rows)) < len(all_rows) and late:
-        notes.append(f"{len(late)} of {len(all_rows)} series start late or end early ({_named(late)}); data.short=drop "
-                     "leaves them out")  # fmt: skip
+    elif roles.id is not None and (late := _late(all_rows)):
+        short = _short(all_rows)[0]
+        fix = f"; data.short=drop leaves out {_named(short)}" if short else ""
+        notes.append(f"{len(late)} of {len(all_rows)} series start late or end early ({_named(late)}){fix}")
     if options.missing == "error":
         _missing_faults(all_rows, columns, roles, faults)
     kept, warnings = [], []
@@ -257,21 +259,30 @@ def _span(rows: Rows) -> tuple[np.datetime64, np.datetime64]:
     return rows.wall_T[present[0]], rows.wall_T[present[-1]]
 
 
-def _without_short(all_rows: list[Rows], notes: list[str]) -> list[Rows]:
-    """Return the series that have the most common first and last date. Of equally common ones, the longest counts."""
+def _short(all_rows: list[Rows]) -> tuple[list[Rows], str]:
+    """Return the series that do not cover the most common period, and that period.
+
+    If several periods are equally common, the longest is used.
+    """
     spans = [_span(rows) for rows in all_rows]
     known = Counter(span for span in spans if not np.isnat(span[0]))
     if not known:
-        return all_rows
+        return [], ""
     start, end = max(known, key=lambda span: (known[span], span[1] - span[0]))
-    keep = [rows for rows, (a, b) in zip(all_rows, spans, strict=True) if a <= start and b >= end]
-    left_out = [rows.name for rows, (a, b) in zip(all_rows, spans, strict=True) if not (a <= start and b >= end)]
-    if left_out:
+    left_out = [rows for rows, (a, b) in zip(all_rows, spans, strict=True) if not (a <= start and b >= end)]
+    return left_out, f"{day(start)} to {day(end)}"
+
+
+def _without_short(all_rows: list[Rows], notes: list[str]) -> list[Rows]:
+    """Return the series that are not short, each from its first price to its last price."""
+    left_out, period = _short(all_rows)
+    names = [rows.name for rows in left_out]
+    if names:
         notes.append(
-            f"data.short=drop left out {len(left_out)} of {len(all_rows)} series that do not span {day(start)} to "
-            f"{day(end)}: {shortened(left_out, 200)}"
+            f"data.short=drop left out {len(names)} of {len(all_rows)} series that do not span {period}: "
+            f"{shortened(names, 200)}"
         )
-    return [_trimmed(rows) for rows in keep]
+    return [_trimmed(rows) for rows in all_rows if rows.name not in names]
 
 
 def _late(all_rows: list[Rows]) -> list[Rows]:
@@ -321,7 +332,8 @@ def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, fault
     if late or early:
         worst = max(float((rows.kind_TF[:, 0] != 0).mean()) for rows in (*late, *early))
         drop = ", or use only the days that each series has, with data.missing=drop" if worst < OFFERED else ""
-        repairs.append(f"leave them out with data.short=drop{drop}")
+        short = _named(_short(all_rows)[0]) or "no series, and the days before and after each series"
+        repairs.append(f"use data.short=drop, which leaves out {short}{drop}")
     if len(gaps) > SHOWN:
         count = sum(int((r.kind_TF[:, 0] != 0).sum()) for r in gaps)
         words.append(f"{len(gaps)} have gaps, {count} rows ({_named(gaps)})")

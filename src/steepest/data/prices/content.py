@@ -112,12 +112,8 @@ def _opened(path: Path, file: IO[bytes], size: int, encoding: str | None, whole:
         if lines and not mixed and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
             return Text(path.name, decoded(lines, "utf-8-sig"), path)
     if size > LIMIT:
-        fix = (
-            "leave out the last lines by hand, and separate columns by commas"
-            if whole
-            else "save it as UTF-8, with the same end on each line"
-        )
-        raise ValueError(f"{size / 2**20:.0f} MiB of text; the limit for this is {LIMIT >> 20}: {fix}")
+        fix = "separate the columns with commas" if whole else "save it as UTF-8, with the same end on each line"
+        raise ValueError(f"{size / 2**20:.0f} MiB of text, but the limit is {LIMIT >> 20} MiB: {fix}")
     return Text(path.name, decoded(head + file.read(), encoding))
 
 

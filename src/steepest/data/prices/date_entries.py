@@ -96,7 +96,7 @@ def _minutes(zone: str | None) -> int:
     """
     if zone and (found := re.search(r"([+-])(\d{1,2}):?(\d{2})?$", zone)):
         return (1 if found[1] == "+" else -1) * (60 * int(found[2]) + int(found[3] or 0))
-    return 60 if (zone and len(zone) >= 3 and zone[-2:] in ("DT", "ST") and zone[-2:] == "DT") or zone == "CEST" else 0
+    return 60 if zone and (zone == "CEST" or (len(zone) >= 3 and zone.endswith("DT"))) else 0
 
 
 def _from_numbers(entries: pa.Array, unit: str) -> np.ndarray:

@@ -183,11 +183,11 @@ def _decimal_year(known: pa.Array, name: str) -> str | None:
     if not len(known) or not pc.all(pc.match_substring_regex(known, r"^\d{4}\.\d+$")).as_py():
         return None
     months = not np.isnat(parsed(known, "%Y.%m")[0]).any()
-    fix = "data.date_format='%Y.%m' for months, or " if months else ""
+    fix = "give data.date_format='%Y.%m' for months, or write" if months else "write"
     return (
-        f"date column '{name}': {shortened(repr(known[0].as_py()))} can be a month or a decimal year: give {fix}"
-        "write dates such as 1990-01-31"
-    ).replace("give write", "write")
+        f"date column '{name}': {shortened(repr(known[0].as_py()))} can be a month or a decimal year: {fix} "
+        "dates such as 1990-01-31"
+    )
 
 
 def _parsed_without_year(known: pa.Array, date_format: str) -> tuple:

@@ -47,7 +47,7 @@ class Delimited:
 
 
 def split(text: Text, header: bool | None, skip_footer: int, separator: str | None) -> Delimited:
-    """Split a text into columns.
+    """Split the text of a file into columns.
 
     Raises:
         ValueError: if the text is not a table. The message names the first faulty line.
@@ -118,7 +118,7 @@ def _check_one_header(where: str, body: str, layout: Layout) -> None:
     if names and (repeated := next(rest, None)) is not None:
         raise ValueError(
             f"{where}: line {repeated} repeats the header {shortened(repr(names))}: if the file has several tables, "
-            "write each to a file of its own, and read them with data.path='FOLDER/*.csv'; otherwise remove the line"
+            "write each to a separate file, and read them with data.path='FOLDER/*.csv'; otherwise remove the line"
         )
 
 
@@ -147,7 +147,10 @@ def _end_of(path: Path, count: int) -> tuple[int, str]:
         last = file.read()
     kept, footer = _without_footer(last.decode("latin-1"), count)  # latin-1 has one byte per character
     if not kept:
-        raise ValueError(f"{path.name}: data.skip_footer={count} is more than the last {BATCH} bytes: lower it")
+        raise ValueError(
+            f"{path.name}: the last {count} lines (data.skip_footer) are longer than {BATCH} bytes: lower "
+            "data.skip_footer"
+        )
     return size - len(last) + len(kept) - 1, footer.encode("latin-1").decode("utf-8", "replace")
 
 
@@ -162,15 +165,15 @@ class _Reader:
     parallel: bool = True
 
     def text(self, limit: int | None = None) -> pa.Table:
-        """Return all columns as text. Blank rows are left out."""
+        """Return all columns as text."""
         with self._cut() as cut:
             return cut._rows(dict.fromkeys(range(self.layout.width), "VARCHAR"), None, limit)
 
     def __call__(self, kinds: Mapping[int, str], date_format: str | None) -> pa.Table:
-        """Return all rows of the columns at these positions, with the types of DuckDB."""
+        """Return the columns at these positions with the given DuckDB types. Blank rows are left out."""
         with self._cut() as cut:
             arrow = cut._rows(kinds, date_format, None)
-            cut._check_count(len(arrow))
+            cut._check_rows_on_disk(len(arrow))
         return _without_blank(arrow)
 
     @contextmanager
@@ -225,8 +228,8 @@ class _Reader:
                 count += chunk.count(sign)
         return count
 
-    def _check_count(self, found: int) -> None:
-        """Do the same as `_check_count` for a file that is not in memory."""
+    def _check_rows_on_disk(self, found: int) -> None:
+        """Raise if the file has more rows than DuckDB read, as after an opening quote without a closing one."""
         quotes = self._occurrences(b'"')
         if not quotes or (quotes % 2 == 0 and self._occurrences(b"\n") == found + self.layout.skip):
             return
@@ -236,8 +239,8 @@ class _Reader:
             count = sum(bool(record) for record in csv.reader(file, delimiter=self.layout.separator))
         if quotes % 2 or count != found:
             raise ValueError(
-                f"{self.name}: cannot be read as a table: {count} rows are counted and {found} are read: look for an "
-                'opening quote without a closing one, and write "" for a quote within an entry'
+                f"{self.name}: cannot be read as a table: the file has {count} rows, but {found} were read: look for "
+                'an opening quote without a closing one, and write "" for a quote within an entry'
             )
 
 
@@ -295,7 +298,7 @@ def _check_count(where: str, body: str, layout: Layout, found: int) -> None:
 
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
-    """Return one database for all small files. To open a database takes longer than to read a small file."""
+    """Return one database for all small files. Opening a database takes longer than reading a small file."""
     return duckdb.connect(":memory:", config={"memory_limit": "1GB", "threads": 1})
 
 

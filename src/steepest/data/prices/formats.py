@@ -95,7 +95,7 @@ def pattern_without_year(date_format: str) -> str:
 
 
 def looks_like_date(entry: str) -> bool:
-    """Return whether an entry fits a date format. Plain numbers are not dates, because they could mean anything."""
+    """Return whether an entry fits a date format. Of plain numbers, only those of the form YYYYMMDD count."""
     entry = entry.strip()
     if not 6 <= len(entry) <= 40 or not re.search(r"\d", entry):
         return False

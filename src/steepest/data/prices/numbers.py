@@ -23,7 +23,7 @@ _CODES = (
 )
 _SIGNS = rf"(?:(?:US|C|A|HK|NZ|S|R|NT)?[$€£¥₹₩₽₺₪฿]|{_CODES.replace(' ', '|')}|kr\.?|zł|Fr\.)"
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$"
-_POSSIBLE = rf"^(?:[\s\d()+.,'%KkMBTeE-]|{_SIGNS})+$"  # what every convention accepts, and more
+_POSSIBLE = rf"^(?:[\s\d()+.,'%KkMBTeE-]|{_SIGNS})+$"  # fits every entry that at least one convention accepts
 _LONGEST = 60  # maximum number of characters of a number
 _SPACES = r"[\x{00a0}\x{202f}\x{2009}]"
 

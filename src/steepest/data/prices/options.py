@@ -60,7 +60,8 @@ class PriceOptions:
     def check(self) -> None:
         """Raise `ValueError` if a value is not possible."""
         for key in ("date", "value", "id"):
-            _check(key, given := getattr(self, key), given is None or _names_column(given), _COLUMN)
+            given = getattr(self, key)
+            _check(key, given, given is None or _names_column(given), _COLUMN)
         for key, allowed in _CHOICES.items():
             given = getattr(self, key)
             _check(key, given, any(given is a or (type(given) is type(a) and given == a) for a in allowed),
@@ -72,14 +73,19 @@ class PriceOptions:
         _check("series", self.series, self.series is None or (_is_list(self.series) and len(self.series) > 0),
                "must be a list of series, as in data.series=[AAPL,MSFT]")  # fmt: skip
         for key, many in (("features", self.features), ("series", self.series or [])):
-            _check(key, many, len({*map(str, many)}) == len(many), "names one twice: name each once")
+            _check(key, many, len({*map(str, many)}) == len(many), "has a duplicate: list each name once")
         if self.thousands is not None and self.thousands == self.decimal:
             raise ValueError(f"data.thousands={self.thousands!r} is also data.decimal: give another")
         if self.date_format not in (None, *NUMERIC):
-            _check("date_format", self.date_format, isinstance(self.date_format, str), "must be a format of dates")
+            _check(
+                "date_format",
+                self.date_format,
+                isinstance(self.date_format, str),
+                "must be a date format, such as '%d.%m.%Y'",
+            )
             pattern(str(self.date_format))
         _check("encoding", self.encoding, self.encoding is None or _decodes(self.encoding),
-               "is no encoding of text; common ones are cp1252, latin-1, gb18030")  # fmt: skip
+               "is not a text encoding: use one such as cp1252, latin-1 or gb18030")  # fmt: skip
 
 
 _COLUMN = "must be the name of a column or its position; quote a name, as in \"data.value='TRUE'\""
@@ -101,7 +107,9 @@ def _check(key: str, given: object, right: bool, rule: str) -> None:
 
 
 def _listed(allowed: tuple) -> str:
-    words = [{None: "null", True: "true", False: "false"}.get(a, a if str(a).isalnum() else repr(a)) for a in allowed]
+    words = [
+        {None: "null", True: "true", False: "false"}.get(a, a if str(a).isidentifier() else repr(a)) for a in allowed
+    ]
     return f"{', '.join(map(str, words[:-1]))} or {words[-1]}"
 
 

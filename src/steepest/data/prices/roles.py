@@ -65,7 +65,7 @@ class Roles:
 
     @property
     def date(self) -> str:
-        """Return the name of the date for messages."""
+        """Return the name of the date column. For several columns, their names are joined with "-"."""
         return "-".join(self.dates)
 
 
@@ -316,7 +316,7 @@ def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
             f"{shortened(list(table.sample.slice(0, 1).to_pylist()[0].values()), 200)}"
         )
     other = {
-        n: "is not a price by its name"
+        n: "has the name of another quantity"
         for n in numeric
         if normalised(n) in OTHERS or ((p := _phrase_and_ticker(n)) and p[0] in OTHERS)
     }
@@ -332,8 +332,8 @@ def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     if sizes := different_sizes(columns):
         first, small, second, large = sizes
         faults.fail(
-            f"no column has a known price name, and the sizes differ, '{first}' is about {small:g} and "
-            f"'{second}' is about {large:g}: name the price with data.value=COLUMN, or the series with "
+            f"no column has a known price name, and the columns differ in size ('{first}' is about {small:g}, "
+            f"'{second}' about {large:g}): name the price with data.value=COLUMN, or the series with "
             f"data.series=[COLUMN,...], from {shown}"
         )
     return numeric

@@ -21,7 +21,15 @@ from steepest.data.prices.content import Text, open_file
 from steepest.data.prices.delimited import SAMPLE, split
 from steepest.data.prices.layout import WIDEST
 
-_DAMAGED = (pa.ArrowException, OSError, KeyError, TypeError, UnicodeError, OverflowError)  # for a damaged Parquet file
+# Errors that a damaged Parquet file can raise.
+_DAMAGED = (
+    pa.ArrowException,
+    OSError,
+    KeyError,
+    TypeError,
+    UnicodeError,
+    OverflowError,
+)
 
 
 @dataclass

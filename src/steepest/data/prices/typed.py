@@ -25,7 +25,7 @@ _TIMES = {r" \d\d:\d\d": " %H:%M", r" \d\d:\d\d:\d\d": " %H:%M:%S", r"T\d\d:\d\d
 def fetched(
     table: Table, roles: Roles, numbers: Sequence[str], needed: Sequence[str], options: PriceOptions
 ) -> tuple[pa.Table, str | None]:
-    """Return the needed columns of all rows, and the format of the dates if these are times and not text."""
+    """Return all rows of the needed columns, and the date format if DuckDB parsed the dates, else None."""
     if table.typed is None or roles.kind is not None:
         return table.fetch(needed), None
     kinds = dict.fromkeys(needed, "VARCHAR")
@@ -50,9 +50,9 @@ def _finite(column: pa.ChunkedArray) -> bool:
 
 
 def _date_format(table: Table, roles: Roles, options: PriceOptions) -> tuple[str | None, str | None]:
-    """Return the only format of the dates in the sample, and the same with the time of day, or None twice.
+    """Return the date format of the sample without and with the time of day, or None twice if DuckDB must not parse it.
 
-    A format without separators is left to this package, because DuckDB accepts fewer digits.
+    DuckDB does not parse formats without separators here, because it accepts too few digits.
     """
     if len(roles.dates) > 1 or roles.clock is not None or options.century is not None:
         return None, None

@@ -54,8 +54,8 @@ OTHERS = _words(  # names of columns that are not closing prices
     "high price | low price | vwap | volume btc | volume usd | last volume | shares | market cap | "
     "marketcap | bid size | ask size"
 )
-OTHER = OTHERS[-1]  # stands for each of them
-NO_TICKER = _words(  # after one of these words, or before it, a known name means another quantity
+OTHER = OTHERS[-1]  # returned for any name of another quantity
+NO_TICKER = _words(  # next to one of these words, a known name means another quantity
     "prev | previous | prior | open | high | low | change | chg | pct | percent | time | volume | vol | "
     "avg | mean | median | diff | return | returns | bid | ask | unadjusted | raw | min | max | date | "
     "day | market | mkt | shares | count | net | yesterday | lag | next | first | factor | ratio | "
