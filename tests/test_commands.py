@@ -100,6 +100,8 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
             [f"model.hidden={[1] * 3002}".replace(" ", "")],
             "model.hidden=[1,1,1,1,1,1,1,1,1,1,1,1,1,... has 3,001 commas",
         ),
+        (["mlp"], "mlp: write KEY=VALUE, such as model=mlp"),
+        (["lr=0.1"], "unknown key 'lr'; did you mean 'optimizer.lr'?"),
         (["modle=mlp"], "unknown key 'modle'; did you mean 'model'?"),
         (["model=mpl"], "model=mpl: there is no such choice; did you mean 'mlp'?"),
         pytest.param(["+typo=1"], "config: unknown key 'typo'", marks=pytest.mark.slow),
@@ -109,7 +111,7 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
         (["data=csv", "data.path=none.csv"], "data.path=none.csv: there is no such file"),
         (["resume=nowhere"], "resume=nowhere: this folder has no config.yaml"),
         (["model._target_=os.system"], "_target_ 'os.system' is not approved"),
-        (["data.window=[1"], ""),
+        (["data.window=[1"], "data.window=[1: the value is incomplete or has a special character: quote it"),
         (["model=[1,0,0]"], "Hydra cannot use this config (TypeError"),
         (["trust=1"], "trust=1 must be a list of packages"),
     ],
@@ -191,7 +193,7 @@ def test_a_dry_run_lists_the_jobs_and_runs_none(command, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert not re.search("GPU|Trainer", answer.stdout + answer.stderr), "messages of Lightning"
     assert answer.stdout.count("python train.py model=") == 6
-    assert "threads: 3 jobs, such as job 3" in answer.stdout
+    assert "in threads: 3 jobs, such as job 3" in answer.stdout
     assert "one at a time: 3 jobs, such as job 0: " in answer.stdout
     assert "trains by autograd" in answer.stdout
     assert "At most 60 updates" in answer.stdout

@@ -95,7 +95,7 @@ def show_data(
     path: Annotated[str, typer.Argument(metavar="FILE", help="File of prices, or a pattern such as 'prices/*.csv'")],
     options: Annotated[
         list[str] | None,
-        typer.Argument(metavar="OPTIONS", help="As for train.py, such as data.value=Close", show_default=False),
+        typer.Argument(metavar="KEY=VALUE", help="Keys of data=csv, such as data.value=Close", show_default=False),
     ] = None,
     write: Annotated[
         Path | None,

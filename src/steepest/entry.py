@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Groups that only config files use.
-INTERNAL_GROUPS = {"data/base", "trainer/base", "stop/course", "hydra/job_logging"}
+INTERNAL_GROUPS = {"data/base", "trainer/base", "stop/course", "hydra/job_logging", "hydra/hydra_logging"}
 _LIMITS = {"stop.epochs": "trainer.max_epochs"}
 
 
@@ -93,7 +93,9 @@ def job(config: DictConfig) -> float:
 def _job(config: DictConfig) -> float:
     hydra, own = HydraConfig.get(), str(os.getpid())
     folder = Path(hydra.runtime.output_dir)
-    if str(hydra.launcher.get("_target_")).endswith(".JoblibLauncher") and os.environ.get(SWEEP, own) != own:
+    config_of_hydra: Any = hydra
+    launcher = str(OmegaConf.select(config_of_hydra, "launcher._target_"))  # null in a single run with ~hydra/launcher
+    if launcher.endswith(".JoblibLauncher") and os.environ.get(SWEEP, own) != own:
         end_with(int(os.environ[SWEEP]))  # joblib's processes would continue a killed sweep's jobs
     if os.environ.get(LOCAL_RANK, "0") != "0":
         return _in_folder(config, folder, None)

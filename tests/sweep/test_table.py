@@ -67,11 +67,16 @@ def test_the_table_of_a_long_sweep_shows_the_best_twenty(printed):
 
 
 def test_all_failed_jobs_are_named_and_the_first_ones_have_reasons(printed):
-    lines = printed([row(n, [f"a={n}"], None, "failed") for n in range(30)])
-    assert sum(line.endswith("failed: said") for line in lines) == 8
+    lines = printed([row(n, [f"a={n}"], None, "failed") | {"stop_reason": f"said {n}"} for n in range(30)])
+    assert [line for line in lines if " failed: " in line] == [f"job {n} failed: said {n}" for n in range(8)]
     (rest,) = [line for line in lines if line.startswith("These jobs did not finish either")]
     assert rest.endswith(": " + ", ".join(str(n) for n in range(8, 30)))
     assert not any("To run the best job again" in line for line in lines)
+
+
+def test_jobs_that_failed_for_one_reason_share_a_line(printed):
+    lines = printed([row(n, [f"a={n}"], None, "failed") for n in range(3)])
+    assert [line for line in lines if " failed: " in line] == ["jobs 0, 1, 2 failed: said"]
 
 
 def test_a_job_that_did_not_start_is_named_with_the_command_to_resume(printed):

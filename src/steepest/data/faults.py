@@ -47,7 +47,7 @@ class Faults:
 
 def printable(text: str) -> str:
     """Return the text with control characters escaped, so that a name or value in it cannot control the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:

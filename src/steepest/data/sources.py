@@ -69,8 +69,9 @@ class SeriesData(ABC):
             dates = pd.to_datetime(pd.Series([str(s) for s in self.split]), errors="coerce", format="ISO8601")
             if dates.isna().any() or dates[0] >= dates[1]:
                 raise ValueError(
-                    f"data.split={list(self.split)} must be two dates, the first day of val and a later "
-                    "first day of test, as in data.split=[2010-01-01,2016-01-01]"
+                    f"data.split={list(self.split)} must be three fractions, as in data.split=[0.7,0.15,0.15], or two "
+                    "dates, the first day of val and a later first day of test, as in "
+                    "data.split=[2010-01-01,2016-01-01]"
                 )
         else:
             check_fractions(self.split)

@@ -98,7 +98,7 @@ class Evaluation:
     def doubt(self) -> str:
         """Say why a lead over the reference on the test part may be chance. Empty if the lead is significant."""
         if self.p_value is None:
-            return "too few samples to tell it from chance"
+            return "not tested, because there are too few samples"
         return f"no more than chance (Diebold-Mariano p = {self.p_value:.2g})" if self.p_value > SIGNIFICANT else ""
 
     def verdict(self) -> Verdict:
@@ -118,7 +118,7 @@ class Evaluation:
         if not ahead:
             return Verdict(False, self.p_value, f"{lost}{figures}.")
         if doubt := self.doubt():
-            return Verdict(False, self.p_value, f"{lost}{figures}, {doubt}.")
+            return Verdict(False, self.p_value, f"{lost}{figures}, but the lead is {doubt}.")
         chance = f"Diebold-Mariano p = {self.p_value:.2g}"
         return Verdict(True, self.p_value, f"The model beat {reference} on the test part: {figures} ({chance}).")
 

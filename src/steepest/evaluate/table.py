@@ -18,6 +18,7 @@ from steepest.evaluate.terminal import print_sentence
 from steepest.nets.networks import MLP
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
+FEW = 30  # below this number of predictions, the test scores say little
 HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
 
@@ -45,8 +46,13 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     console.print(table)
     counts = f"{metrics['updates']} updates, {metrics['epochs']} epochs, {metrics['seconds']:.1f} s"
     ending = f"{counts}; ended by {metrics['stop_reason']}."
+    objective = metrics["objective"]
+    if objective["epoch"] != metrics["epochs"]:
+        ending += f" The run keeps the model of epoch {objective['epoch']:g}, the best by {objective['name']}."
     critical = metrics.get("critical", {}).get("sentence")
-    for line in (*evaluation.data, evaluation.inputs, ending, metrics["line"], critical, metrics["hint"]):
+    tested = int((evaluation.known["part"] == "test").sum())
+    few = f"The test part has only {tested} predictions: its scores say little." if 0 < tested < FEW else None
+    for line in (*evaluation.data, evaluation.inputs, ending, metrics["line"], critical, metrics["hint"], few):
         if line:
             print_sentence(console, line)
     print_sentence(console, evaluation.verdict().sentence, "bold")

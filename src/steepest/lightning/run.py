@@ -303,7 +303,8 @@ def _already_finished(state: dict[str, Any], rule: Epochs, most: int | None, fol
     at_limit = bool(rule.limit(epochs, kept["updates"])) or (most not in (None, -1) and epochs >= most)
     if not (at_limit or is_verdict(kept["reason"])):
         return None
-    log.warning("%s has finished already (%s): there is nothing to do", folder, metrics["stop_reason"])
+    said = "%s has finished already (%s): there is nothing to do; to train on, raise stop.epochs"
+    log.warning(said, folder, metrics["stop_reason"])
     return Outcome(metrics, None)
 
 

@@ -20,6 +20,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
+from steepest.data.faults import printable
+
 SHORTEST = 4  # shorter values are not hidden, because they occur in many strings
 DISTINCTIVE = 8  # values of at least this length are hidden within words, too
 _read: dict[str, str] = {}  # name -> value of the variables that configs have read in this process
@@ -97,16 +99,19 @@ def masked_data(value: Any) -> Any:
 
 
 class MaskedFormatter(logging.Formatter):
-    """Formats log records and tracebacks, and masks the values of environment variables. Loggers keep their names."""
+    """Formats log records and tracebacks: masks values of environment variables, and escapes control characters.
+
+    Loggers keep their names.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return a record's line."""
-        record.message = masked(record.message)
+        record.message = printable(masked(record.message))
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:
         """Return a traceback."""
-        return masked(super().formatException(ei))
+        return printable(masked(super().formatException(ei)))
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from steepest.data.faults import did_you_mean, printable
@@ -142,6 +142,11 @@ def _message(error: BaseException) -> str | None:
             f"{found[1]}: a comma separates several values: write a decimal point, as in 0.01, write a list, as in "
             "[64,64], or add -m for a sweep; quote a value that contains a comma, as in \"KEY='a,b'\""
         )
+    if isinstance(parsing := error.__cause__ or error, OverrideParseException):
+        word = str(parsing.override)
+        if "=" not in word:
+            return f"{word}: write KEY=VALUE, such as model=mlp; quote a value with spaces, as in \"KEY='a b'\""
+        return f"{word}: the value is incomplete or has a special character: quote it, as in \"KEY='VALUE'\""
     if isinstance(error, HydraException | OmegaConfBaseException):
         return "\n".join(dict.fromkeys(str(link).strip() for link in chain))
     if _raised_by(error, HYDRA):
@@ -175,8 +180,15 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     names = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
     key = str(error.key)
     known = f" The keys are {', '.join(n for n in names if not n.startswith('_') and n != 'hydra')}" if names else ""
-    near = did_you_mean(key, names)
+    near = did_you_mean(key, names) or _in_a_group(key, parent)
     return f"unknown key '{error.full_key}'{near or '.'}{known}{'' if near else _other_choices(str(error.full_key))}"
+
+
+def _in_a_group(key: str, parent: object) -> str:
+    """Return ``"; did you mean 'optimizer.lr'?"`` if a group of the config has this key."""
+    groups: Any = OmegaConf.to_container(parent, resolve=False) if isinstance(parent, DictConfig) else {}
+    found = [f"{group}.{key}" for group, keys in groups.items() if isinstance(keys, dict) and key in keys]
+    return f"; did you mean '{found[0]}'?" if found else ""
 
 
 def _other_choices(full_key: str) -> str:

@@ -32,7 +32,11 @@ def facts(tracker: Tracker, status: Status, reason: str, seconds: float) -> dict
         "updates": tracker.view.updates,
         "epochs": tracker.view.epochs,
         "seconds": seconds,
-        "objective": {"name": tracker.objective, "value": None if best is None else best.objective},
+        "objective": {
+            "name": tracker.objective,
+            "value": None if best is None else best.objective,
+            "epoch": None if best is None else best.epochs,
+        },
         "train": {},
         "val": {},
         "test": {},

@@ -42,7 +42,8 @@ def _price_options(options: list[str]) -> dict[str, Any]:
     for option in options:
         key, equals, text = option.removeprefix("data.").partition("=")
         if key not in names or not equals:
-            raise ValueError(f"{option}: give KEY=VALUE{did_you_mean(key, names)}; the keys are {', '.join(names)}")
+            wrong = "is not a key of data=csv" if equals else "is not KEY=VALUE"
+            raise ValueError(f"{option} {wrong}{did_you_mean(key, names)}; the keys are {', '.join(names)}")
         try:
             override = parser.parse_override(f"{key}={text}")
         except HydraException:

@@ -47,7 +47,7 @@ def describe(
     if "threads" in str(launcher._target_):
         jobs, alone = plan(composer, Path(str(config.hydra.sweep.dir)), job_overrides, first)
         if jobs:
-            yield f"threads: {len(jobs)} jobs, such as job {next(iter(jobs))}"
+            yield f"in threads: {len(jobs)} jobs, such as job {next(iter(jobs))}"
         for reason, numbers in alone.items():
             yield f"one at a time: {len(numbers)} jobs, such as job {numbers[0]}: {reason}"
         single = [number for numbers in alone.values() for number in numbers]

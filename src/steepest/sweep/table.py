@@ -15,7 +15,7 @@ from rich.table import Table
 from steepest.evaluate.terminal import terminal
 from steepest.sweep.results import Results, Row, Setting, again, heading, shown, value
 
-MAX_ROWS, MAX_UNFINISHED = 20, 8  # maximum number of rows, and of unfinished jobs with a reason
+MAX_ROWS, MAX_REASONS = 20, 8  # maximum number of rows, and of reasons why jobs did not finish
 UNBROKEN = 14  # maximum length of a value that is never wrapped
 
 
@@ -43,11 +43,15 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
         what = "settings" if over_seeds else "jobs"
         console.print(f"The best {MAX_ROWS} of {shown} {what}; all jobs are in results.csv.", markup=False)
     unfinished = [row for row in rows if row["status"] != "finished"]
-    for row in unfinished[:MAX_UNFINISHED]:
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in unfinished:
         why = row["stop_reason"] or "not started; steepest resume runs it"
-        console.print(f"job {row['job']} {row['status']}: {why}", markup=False, soft_wrap=True)
-    if len(unfinished) > MAX_UNFINISHED:
-        more = ", ".join(str(row["job"]) for row in unfinished[MAX_UNFINISHED:])
+        reasons.setdefault((row["status"], why), []).append(str(row["job"]))
+    for (status, why), jobs in list(reasons.items())[:MAX_REASONS]:
+        job = "job" if len(jobs) == 1 else "jobs"
+        console.print(f"{job} {', '.join(jobs)} {status}: {why}", markup=False, soft_wrap=True)
+    if len(reasons) > MAX_REASONS:
+        more = ", ".join(job for jobs in list(reasons.values())[MAX_REASONS:] for job in jobs)
         console.print(
             f"These jobs did not finish either (results.csv has the reasons): {more}", markup=False, soft_wrap=True
         )

@@ -183,10 +183,11 @@ def glitches(rows: Rows) -> list[str]:
     if len(jumps):
         at = jumps[0]
         back = ", undone the next day" if undone[at] else ""
+        why = "a wrong entry? correct it" if undone[at] else "a split? use adjusted prices"
         more = f", and {len(jumps) - 1} more" if len(jumps) > 1 else ""
         found.append(
             f"{rows.name}: the price goes from {price[at]:g} to {price[at + 1]:g} on {rows.day(at + 1)}{back}{more} "
-            "(a split? use adjusted prices)"
+            f"({why})"
         )
     sign = np.sign(price)
     turns = np.flatnonzero(sign[1:] * sign[:-1] < 0)
