@@ -129,9 +129,9 @@ def test_a_run_is_resumed_in_a_folder_that_was_moved(train):
 
 def test_resuming_refuses_overrides_on_which_the_results_depend(train):
     train(*QUICK)
-    with pytest.raises(ValueError, match=r"optimizer.lr=0.5 would make it another run"):
+    with pytest.raises(ValueError, match=r"optimizer.lr=0.5 cannot be combined with resume="):
         train("optimizer.lr=0.5", resume=True)
-    with pytest.raises(ValueError, match=r"model=linear would make it another run"):
+    with pytest.raises(ValueError, match=r"model=linear cannot be combined with resume="):
         train("model=linear", resume=True)
 
 
