@@ -338,7 +338,9 @@ def test_another_value_of_an_environment_variable_is_refused_if_the_results_depe
     _, folder = train("model=linear_manual", *DATA[:-1], "stop.epochs=1", "optimizer.lr=${oc.env:MY_RATE}")
     before = files_of(folder)
     monkeypatch.setenv("MY_RATE", "0.02")
-    with pytest.raises(ValueError, match="environment variables, which have changed since the checkpoint was written: MY_RATE"):
+    with pytest.raises(
+        ValueError, match="environment variables, which have changed since the checkpoint was written: MY_RATE"
+    ):
         train("stop.epochs=2", resume=True)
     assert files_of(folder) == before
     monkeypatch.setenv("MY_RATE", "0.01")
@@ -400,7 +402,9 @@ def test_a_run_without_its_event_file_continues_with_a_warning(train, caplog):
 def test_a_resumed_run_whose_engine_would_differ_is_refused(train):
     _, folder = train("model=mlp_manual", *DATA, "stop.epochs=1")
     before = files_of(folder)
-    with pytest.raises(ValueError, match="engine 'kernel' trained the run so far, but engine 'textbook' would continue it"):
+    with pytest.raises(
+        ValueError, match="engine 'kernel' trained the run so far, but engine 'textbook' would continue it"
+    ):
         train("stop.epochs=2", "trainer.devices=2", resume=True)
     assert files_of(folder) == before
 

@@ -51,7 +51,8 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
         ending += f" The run keeps the model of epoch {objective['epoch']:g}, the best by {objective['name']}."
     critical = metrics.get("critical", {}).get("sentence")
     tested = int((evaluation.known["part"] == "test").sum())
-    few = f"The test part has only {tested} predictions: its scores say little." if 0 < tested < FEW else None
+    count = f"{tested} prediction{'' if tested == 1 else 's'}"
+    few = f"The test part has only {count}: its scores say little." if 0 < tested < FEW else None
     for line in (*evaluation.data, evaluation.inputs, ending, metrics["line"], critical, metrics["hint"], few):
         if line:
             print_sentence(console, line)
