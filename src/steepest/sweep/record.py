@@ -320,8 +320,8 @@ def _resumed(folder: Path, plain: dict[str, Any]) -> Manifest:
     changed = changed_keys(manifest.config, plain)
     if changed:
         raise ValueError(
-            f"{folder / NAME}: the config has changed since the sweep started ({', '.join(changed[:5])}), so the remaining "
-            "jobs would belong to another sweep: restore the config, or start a new sweep"
+            f"{folder / NAME}: the config has changed since the sweep started ({', '.join(changed[:5])}), so the "
+            "remaining jobs would belong to another sweep: restore the config, or start a new sweep"
         )
     manifest.status, manifest.ended = "running", None
     manifest.look(over=True)
