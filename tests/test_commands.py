@@ -93,7 +93,7 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
         (["data.widnow=3"], "unknown key 'data.widnow'; did you mean 'window'?"),
         (
             ["model.hiden=[3]"],
-            "The keys are loss, seed, init_scale; 'hidden' is a key of model=linear_manual, model=mlp",
+            "The keys are loss, seed, init_scale; 'hidden' is a key of model=mlp, model=mlp_manual",
         ),
         (["optimizer.lr=0,01"], "optimizer.lr=0,01: a comma separates several values: write a decimal point"),
         (

@@ -263,9 +263,11 @@ def _check_counts(
         if short and (part == "train" or len(short) == len(names)):
             start, stop = spans[part][short[0]]
             key = "data.window" if spec.longest_window in (None, spec.window) else "data.longest_window"
+            most = stop - start - spec.horizon
+            lower = f"{key} to {most}" if most > 0 else key
             faults.add(
                 f"{key}={lead} needs at least {lead + spec.horizon} rows in each part (data.horizon={spec.horizon}), "
                 f"the {part} part of {names[short[0]]} has {max(stop - start, 0)}"
-                f"{'' if part == 'train' else f' after its gap of {spec.horizon}'}: lower {key} or change "
+                f"{'' if part == 'train' else f' after its gap of {spec.horizon}'}: lower {lower} or change "
                 f"data.split={list(spec.split)}"
             )

@@ -196,7 +196,9 @@ def _other_choices(full_key: str) -> str:
     group, _, key = full_key.partition(".")
     keys: dict[str, list[str]] = {}
     for file in sorted((conf_folder() / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []:
-        for name in yaml.safe_load(file.read_text()) or {}:
+        for name, value in (yaml.safe_load(file.read_text()) or {}).items():
+            if value == []:  # fixed by the choice: model=linear_manual has no hidden layers
+                continue
             keys.setdefault(str(name), []).append(f"{group}={file.stem}")
     near = difflib.get_close_matches(key[:100], keys, n=1)
     return f"; '{near[0]}' is a key of {', '.join(keys[near[0]][:4])}" if near else ""

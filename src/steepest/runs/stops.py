@@ -68,7 +68,7 @@ class Epochs:
         if self.updates != -1 and updates >= self.updates:
             return f"updates: {updates} updates done"
         if self.epochs is not None and epochs >= self.epochs:
-            return f"epochs: {epochs} epochs done"
+            return f"epochs: {epochs} epoch{'' if epochs == 1 else 's'} done"
         return ""
 
     def verdict(self, at: EpochEnd) -> str:

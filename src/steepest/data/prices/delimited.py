@@ -84,7 +84,8 @@ def split(text: Text, header: bool | None, skip_footer: int, separator: str | No
             row = int(pc.index(pc.is_valid(column), True).as_py())
             raise ValueError(
                 f"{text.name}: cannot be read as a table: line {layout.skip + row + 1} has more entries than the "
-                f"header {shortened(names, 200)} has names: correct the line, or name every column"
+                f"header {shortened(names, 200)} has names: correct the line, name every column, or quote "
+                "numbers with a decimal comma"
             )
     dialect = f"{next(word for word, sign in SEPARATORS.items() if sign == layout.separator)}-separated"
     if layout.header_line > 1:
