@@ -103,9 +103,9 @@ def show_data(
     ] = None,
 ) -> None:
     """Show how a price file is read, without training: dates, series, gaps, suspicious prices, first and last rows."""
-    from steepest.runs.price_check import check_prices
+    from steepest.runs.price_check import describe_file
 
-    for line in check_prices(path, options or [], write):
+    for line in describe_file(path, options or [], write):
         typer.echo(line)
 
 

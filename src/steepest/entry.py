@@ -28,7 +28,7 @@ from yaml import YAMLError
 from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
-from steepest.runs.claim import CONFIG, LOCAL_RANK, Claim, claim_run, contains_run
+from steepest.runs.claim import CONFIG_FILE, Claim, claim_run, contains_run, first_process
 from steepest.runs.conf import conf_folder
 from steepest.runs.config import check
 from steepest.runs.defaults import as_single_run
@@ -97,7 +97,7 @@ def _job(config: DictConfig) -> float:
     launcher = str(OmegaConf.select(config_of_hydra, "launcher._target_"))  # null in a single run with ~hydra/launcher
     if launcher.endswith(".JoblibLauncher") and os.environ.get(SWEEP, own) != own:
         end_with(int(os.environ[SWEEP]))  # joblib's processes would continue a killed sweep's jobs
-    if os.environ.get(LOCAL_RANK, "0") != "0":
+    if not first_process():
         return _in_folder(config, folder, None)
     with claim_run(folder, resume=bool(config.resume)) as claim:
         return _in_folder(config, folder, claim)
@@ -213,7 +213,7 @@ def resumed_config(folder: Path, overrides: list[str]) -> DictConfig:
     Raises:
         ValueError: for an override on which the earlier results depend.
     """
-    path = folder / CONFIG
+    path = folder / CONFIG_FILE
     try:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):
@@ -246,7 +246,7 @@ def _lost(config: DictConfig) -> float:
 
 def _remove_refused(claim: Claim, hydra: HydraConf) -> None:
     """Remove the folder of a run that was refused before its first checkpoint, if the run created it."""
-    written = {str(hydra.output_subdir), f"{hydra.job.name}.log", "run.json", CONFIG, claim.path.name}
+    written = {str(hydra.output_subdir), f"{hydra.job.name}.log", "run.json", CONFIG_FILE, claim.path.name}
     names = {path.name for path in claim.folder.iterdir() if not path.name.startswith("events.out.tfevents.")}
     if names <= written:
         claim.remove()

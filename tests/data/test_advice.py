@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from steepest import read_prices
-from steepest.runs.price_check import _price_options
+from steepest.runs.price_check import parsed_options
 
 DAYS = pd.bdate_range("2023-01-02", periods=30)
 PRICE = [round(100 + i * 0.37, 2) for i in range(30)]
@@ -71,5 +71,5 @@ def test_each_option_that_a_message_suggests_works(tmp_path, text, prices):
             found |= {known: None for known in prices if known.startswith(key[1])}
     assert found.keys() == prices.keys(), str(caught.value)
     for advice in found:
-        frame = read_prices(path, **_price_options(advice.split(" data.") if "' '" not in advice else [advice]))
+        frame = read_prices(path, **parsed_options(advice.split(" data.") if "' '" not in advice else [advice]))
         assert frame.loc[frame.index[0][0], "value"].tolist() == prices[advice], advice

@@ -21,6 +21,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from steepest.course.catalogue import chapter
+from steepest.runs.claim import first_process
 from steepest.runs.errors import explain, fail_at_the_end
 from steepest.runs.files import write_text
 from steepest.runs.jobs import SWEEP
@@ -65,7 +66,7 @@ class Lesson(Callback):
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Teach after a completed run, unless the run is a job of a sweep or another process of DDP."""
         ended = kwargs["job_return"].status is JobStatus.COMPLETED
-        alone = SWEEP not in os.environ and not int(os.environ.get("LOCAL_RANK", "0"))
+        alone = SWEEP not in os.environ and first_process()
         if self.name is None or not ended or not alone:
             return
         if chapter(self.name).sweep:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,8 +38,7 @@ from steepest.observe.recorder import dashboard
 from steepest.observe.theme import LIGHT, THEMES
 from steepest.runs.checkpoints import CONFIG, TRACKER, check_shapes, newest
 from steepest.runs.checks import check_objective
-from steepest.runs.claim import CONFIG as CONFIG_FILE
-from steepest.runs.claim import LOCAL_RANK
+from steepest.runs.claim import CONFIG_FILE, first_process
 from steepest.runs.config import Checked, check
 from steepest.runs.errors import described
 from steepest.runs.files import read_json, remove_unfinished
@@ -266,11 +264,6 @@ def fit(
     finally:
         gc.unfreeze()
     return "finished", ""
-
-
-def first_process() -> bool:
-    """Return whether this is the first process of the run, which writes the record."""
-    return int(os.environ.get(LOCAL_RANK, "0")) == 0
 
 
 def _stop_and_callbacks(checked: Checked, alone: bool) -> tuple[Epochs, list[Callback], dict[str, Instrument]]:

@@ -24,7 +24,7 @@ try:
 except ImportError:  # Windows does not have fcntl
     fcntl = None  # type: ignore[assignment]
 
-CONFIG = "config.yaml"  # a folder with this file contains a run
+CONFIG_FILE = "config.yaml"  # a folder with this file contains a run
 LOCAL_RANK = "LOCAL_RANK"  # set in the processes that Lightning starts; they use the first process's folder
 
 
@@ -112,13 +112,13 @@ def claim_run(folder: Path, *, resume: bool = False) -> Claim:
     if early is not None:
         return early
     claim = Claim(folder)
-    if not resume and (folder / "checkpoints").exists() and not (folder / CONFIG).exists():
+    if not resume and (folder / "checkpoints").exists() and not (folder / CONFIG_FILE).exists():
         claim.release()
         raise ValueError(
-            f"{folder} contains checkpoints of a run, but no {CONFIG}: restore it and resume the run, or give another "
-            "hydra.run.dir"
+            f"{folder} contains checkpoints of a run, but no {CONFIG_FILE}: restore it and resume the run, or give "
+            "another hydra.run.dir"
         )
-    if not resume and (folder / CONFIG).exists():
+    if not resume and (folder / CONFIG_FILE).exists():
         claim.release()
         raise ValueError(
             f"{folder} already contains a run. To continue it: {resume_run_command(folder)}; or give another "
@@ -143,7 +143,7 @@ class RunFolder(Callback):
         Raises:
             ValueError: if the folder cannot be used, or if there is no run to resume.
         """
-        if os.environ.get(LOCAL_RANK, "0") != "0":
+        if not first_process():
             return
         folder, resume = Path(str(config.hydra.run.dir)), OmegaConf.select(config, "resume")
         if resume:
@@ -158,6 +158,11 @@ class RunFolder(Callback):
         atexit.register(_remove_unused, folder.absolute())
 
 
+def first_process() -> bool:
+    """Return whether this is the only process of the run, or the one that the user started."""
+    return os.environ.get(LOCAL_RANK, "0") == "0"
+
+
 def contains_run(folder: object) -> bool:
     """Return whether a folder contains a run that can be resumed."""
-    return bool(folder) and (Path(str(folder)) / CONFIG).exists()
+    return bool(folder) and (Path(str(folder)) / CONFIG_FILE).exists()

@@ -19,8 +19,8 @@ from steepest.data.prices.show import described_lines
 from steepest.runs.quoting import hydra_quoted, train_command
 
 
-def check_prices(path: str, options: list[str], write: Path | None) -> Iterator[str]:
-    """Lines about how a file is read with these options, which are overrides of ``train.py``.
+def describe_file(path: str, options: list[str], write: Path | None) -> Iterator[str]:
+    """Yield lines that describe how a file is read. The options are overrides of ``train.py``.
 
     Raises:
         ValueError: if an option is wrong, if `write` cannot be written, or if the file is refused.
@@ -30,13 +30,13 @@ def check_prices(path: str, options: list[str], write: Path | None) -> Iterator[
     if write is not None and not write.parent.is_dir():
         raise ValueError(f"--write {write}: there is no folder {write.parent}: create it, or give another")
     logging.getLogger("steepest").setLevel(logging.ERROR)  # the notes are printed
-    frame = read_prices(path, **_price_options(options))
+    frame = read_prices(path, **parsed_options(options))
     yield from described_lines(frame)
     if write is not None:
         yield _write(frame, write)
 
 
-def _price_options(options: list[str]) -> dict[str, Any]:
+def parsed_options(options: list[str]) -> dict[str, Any]:
     """Options of the command line as values, parsed as ``train.py`` does."""
     names, given, parser = [field.name for field in fields(PriceOptions)], {}, OverridesParser.create()
     for option in options:

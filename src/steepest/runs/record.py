@@ -19,7 +19,7 @@ import yaml
 from steepest.data.batches import PreparedData
 from steepest.data.files import files_of
 from steepest.evaluate.evaluation import Evaluation
-from steepest.runs.claim import CONFIG
+from steepest.runs.claim import CONFIG_FILE
 from steepest.runs.defaults import as_single_run
 from steepest.runs.environment import masked, masked_data
 from steepest.runs.files import now, read_json, unfinished, write_text
@@ -94,7 +94,7 @@ class RunRecord:
         }
         self._write_facts()
         # config.yaml is written last, because a folder with config.yaml contains a run that can be resumed.
-        write_text(self.folder / CONFIG, text or yaml.safe_dump(config, sort_keys=False))
+        write_text(self.folder / CONFIG_FILE, text or yaml.safe_dump(config, sort_keys=False))
         self.written = True
 
     def metrics(self, metrics: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from steepest.runs.claim import CONFIG, Claim
+from steepest.runs.claim import CONFIG_FILE, Claim
 from steepest.runs.files import check_links, is_below, now, read_json, unreadable, write_text
 from steepest.runs.quoting import resume_sweep_command
 from steepest.runs.untrusted import refused_overrides
@@ -236,7 +236,7 @@ def remove_attempt(sweep: Path, job: JobState) -> None:
     if problem or (start and start.get("overrides") == job.overrides):
         with Claim(folder):
             shutil.rmtree(folder, ignore_errors=True)
-    if (folder / CONFIG).exists():
+    if (folder / CONFIG_FILE).exists():
         raise ValueError(
             f"{folder} contains a run, but its job.json is missing, or is that of another job: restore it, or move the "
             "folder away"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steepest.runs.claim import CONFIG
+from steepest.runs.claim import CONFIG_FILE
 from steepest.runs.environment import masked
 from steepest.runs.process import processes
 from steepest.sweep.manifest import JobState, Manifest
@@ -78,7 +78,7 @@ def check_unused(manifest: Manifest, states: Sequence[JobState]) -> None:
         state
         for state in states
         if state.status == "waiting" and state.started is None and state.folder is not None
-        if any((manifest.folder / state.folder / name).exists() for name in ("job.json", CONFIG))
+        if any((manifest.folder / state.folder / name).exists() for name in ("job.json", CONFIG_FILE))
     ]
     if used:
         raise ValueError(

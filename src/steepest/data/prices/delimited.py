@@ -25,7 +25,7 @@ from steepest.data.prices.content import Text, open_file
 from steepest.data.prices.layout import SEPARATORS, Layout, find_layout, names_of
 
 SAMPLE = 10_000  # the first rows, from which the roles and the formats of columns are found
-BATCH = 2**17  # number of rows or bytes of a large file that are read at once
+BATCH_ROWS, BATCH_BYTES = 2**17, 2**17  # parts of a large file that are read at once
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,12 @@ def _end_of(path: Path, count: int) -> tuple[int, str]:
     """Return the number of bytes of a large file before its last lines, and the first of these."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(max(0, size - BATCH))
+        file.seek(max(0, size - BATCH_BYTES))
         last = file.read()
     kept, footer = _without_footer(last.decode("latin-1"), count)  # latin-1 has one byte per character
     if not kept:
         raise ValueError(
-            f"{path.name}: the last {count} lines (data.skip_footer) are longer than {BATCH} bytes: lower "
+            f"{path.name}: the last {count} lines (data.skip_footer) are longer than {BATCH_BYTES} bytes: lower "
             "data.skip_footer"
         )
     return size - len(last) + len(kept) - 1, footer.encode("latin-1").decode("utf-8", "replace")
@@ -186,7 +186,7 @@ class _Reader:
         with tempfile.TemporaryDirectory() as folder, self.path.open("rb") as file:
             copy = Path(folder) / "text.csv"
             with copy.open("wb") as out:
-                while (rest := self.end - file.tell()) > 0 and (chunk := file.read(min(BATCH, rest))):
+                while (rest := self.end - file.tell()) > 0 and (chunk := file.read(min(BATCH_BYTES, rest))):
                     out.write(chunk)
             yield replace(self, path=copy, end=None)
 
@@ -210,7 +210,7 @@ class _Reader:
                 )
                 if "VARCHAR" in kinds.values():
                     return relation.to_arrow_table()
-                return _joined(relation.to_arrow_reader(BATCH), self._expected())
+                return _joined(relation.to_arrow_reader(BATCH_ROWS), self._expected())
             except duckdb.Error as error:
                 _database.cache_clear()  # an internal error leaves a database unusable
                 reason = _reason(str(error), self.path)
@@ -219,13 +219,13 @@ class _Reader:
     def _expected(self) -> int:
         """Estimate the number of rows. The estimate should not be too small."""
         with self.path.open("rb") as file:
-            lines = file.read(BATCH).count(b"\n") + 1
-        return int(1.05 * lines * max(1, self.path.stat().st_size / BATCH)) + 1
+            lines = file.read(BATCH_BYTES).count(b"\n") + 1
+        return int(1.05 * lines * max(1, self.path.stat().st_size / BATCH_BYTES)) + 1
 
     def _occurrences(self, sign: bytes) -> int:
         count = 0
         with self.path.open("rb") as file:
-            while chunk := file.read(BATCH):
+            while chunk := file.read(BATCH_BYTES):
                 count += chunk.count(sign)
         return count
 
