@@ -87,6 +87,13 @@ def test_a_run_ends_with_the_table_and_the_verdict(command, tmp_path):
     assert load(folder / "run.json")["command"].endswith("train.py debug=quick")
 
 
+@pytest.mark.slow
+def test_a_launcher_without_a_sweep_is_named_as_useless(command):
+    answer = command("debug=quick", "hydra/launcher=threads")
+    assert answer.returncode == 0
+    assert "hydra/launcher=threads has no effect on a single run: add -m for a sweep" in answer.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -186,6 +186,8 @@ def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool
     _compile_in_background(config)
     if not sweep:
         _refuse_half_a_sweep(overrides)
+        if (launcher := HydraConfig.get().runtime.choices.get("hydra/launcher")) not in (None, "basic"):
+            log.warning("hydra/launcher=%s has no effect on a single run: add -m for a sweep", launcher)
         if not config.resume:
             check(config, typed=overrides)  # `run` does this too, but only after seconds of imports
     from steepest.lightning.run import run

@@ -718,6 +718,6 @@ def test_table_without_rows_is_refused(rows, text, fragment):
 
 def test_rows_of_a_long_file_without_a_series_name_are_a_fault(write):
     path = write("date,ticker,close\n2020-01-01,X,1\n2020-01-02,,2\n2020-01-03,X,3\n")
-    with pytest.raises(ValueError, match="column 'ticker' is empty in 1 rows, first in row 2"):
+    with pytest.raises(ValueError, match="column 'ticker' is empty in 1 row, first in row 2"):
         read_prices(path)
     assert read_prices(path, missing="drop")["value"].tolist() == [1, 3]

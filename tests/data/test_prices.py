@@ -201,7 +201,7 @@ def test_suspicious_prices_are_reported_with_their_dates(read):
     prices = [*PRICE[:5], 25.0, 25.5, *[26.0] * 12, 0]
     notes = " ".join(read(csv(DAYS, prices)).attrs["recognised"]["notes"])
     assert "goes from 97.5 to 25 on 2023-01-09 (a split? use adjusted prices)" in notes
-    assert "1 prices are 0, first on 2023-01-27" in notes
+    assert "1 price is 0, first on 2023-01-27" in notes
     assert "12 equal prices (26) in sequence, starting on 2023-01-11" in notes
     spike = read(csv(DAYS, [*PRICE[:5], 200.0, *PRICE[6:]])).attrs["recognised"]["notes"]
     assert "on 2023-01-09, undone the next day" in spike[0]

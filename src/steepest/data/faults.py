@@ -56,6 +56,11 @@ def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
+def counted(number: int, unit: str) -> str:
+    """Return "1 day", "2 days"."""
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
 def shortened(value: object, length: int = 60) -> str:
     """Return the value as text. A text longer than `length` characters loses its middle part."""
     text = str(value)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from steepest.data.faults import shortened
+from steepest.data.faults import counted, shortened
 from steepest.data.prices.checks import day
 
 log = logging.getLogger(__name__)
@@ -41,11 +41,6 @@ def unit(days_T: np.ndarray) -> str:
     gaps = np.diff(days_T) / np.timedelta64(1, "D")
     usual = float(np.median(gaps)) if len(gaps) else 1.0
     return next((name for longest, name in UNITS if usual < longest), "year")
-
-
-def counted(number: int, unit: str) -> str:
-    """Return "1 day", "2 days"."""
-    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def sentences(recognised: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from steepest.data.faults import Faults, shortened
+from steepest.data.faults import Faults, counted, shortened
 from steepest.data.prices.options import Duplicates, Missing, PriceOptions
 from steepest.data.prices.roles import Roles
 
@@ -105,7 +105,7 @@ def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes
             f"data.duplicates=first or data.duplicates=last{name}"
         )
     else:
-        notes.append(f"{problem}: data.duplicates={duplicates} applied, {count} rows left out")
+        notes.append(f"{problem}: data.duplicates={duplicates} applied, {counted(count, 'row')} left out")
     keep = np.r_[True, ~same] if duplicates == "first" else np.r_[~same, True]
     return rows.take(np.flatnonzero(keep))
 
@@ -124,7 +124,9 @@ def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str])
         if np.isnan(filled[0]).any():
             drop = "use data.missing=drop" if bad_T.mean() < OFFERED else "correct the file"
             faults.add(f"{rows.name}: row {rows.row_T[0]} has missing values and no earlier row to fill from: {drop}")
-        notes.append(f"{rows.label}: data.missing=forward_fill repeated the previous price in {len(at)} rows, {span}")
+        notes.append(
+            f"{rows.label}: data.missing=forward_fill repeated the previous price in {counted(len(at), 'row')}, {span}"
+        )
         return Rows(
             rows.name, rows.label, rows.row_T, rows.wall_T, rows.order_T, filled, rows.kind_TF, rows.kind_TF[:, 0] != 0
         )
@@ -199,7 +201,8 @@ def glitches(rows: Rows) -> list[str]:
         )
     zero = np.flatnonzero(price == 0)
     if len(zero):
-        found.append(f"{rows.name}: {len(zero)} prices are 0, first on {rows.day(zero[0])}")
+        are = "is" if len(zero) == 1 else "are"
+        found.append(f"{rows.name}: {counted(len(zero), 'price')} {are} 0, first on {rows.day(zero[0])}")
     changes = np.flatnonzero(np.r_[True, price[1:] != price[:-1], True])
     runs = np.diff(changes)
     if len(runs) > 1 and runs.max() >= STALE:
@@ -337,7 +340,7 @@ def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, fault
         repairs.append(f"use data.short=drop, which leaves out {short}{drop}")
     if len(gaps) > SHOWN:
         count = sum(int((r.kind_TF[:, 0] != 0).sum()) for r in gaps)
-        words.append(f"{len(gaps)} have gaps, {count} rows ({_named(gaps)})")
+        words.append(f"{len(gaps)} have gaps, {counted(count, 'row')} ({_named(gaps)})")
         worst = max(float((rows.kind_TF[:, 0] != 0).mean()) for rows in gaps)
         drop = ", or leave out their rows with data.missing=drop" if worst < OFFERED else ""
         repairs.append(f"fill gaps with data.missing=forward_fill{drop}")

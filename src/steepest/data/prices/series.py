@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from steepest.data.faults import Faults, did_you_mean, shortened
+from steepest.data.faults import Faults, counted, did_you_mean, shortened
 from steepest.data.prices.checks import OFFERED
 from steepest.data.prices.dates import as_text
 from steepest.data.prices.options import PriceOptions
@@ -33,7 +33,7 @@ def groups_of(
     elif empty_T.any():
         drop = ", or use data.missing=drop" if empty_T.mean() < OFFERED else ""
         faults.add(
-            f"column '{roles.id}' is empty in {int(empty_T.sum())} rows, first in row "
+            f"column '{roles.id}' is empty in {counted(int(empty_T.sum()), 'row')}, first in row "
             f"{int(np.flatnonzero(empty_T)[0]) + 1}: fill in the series' name{drop}"
         )
     code_T = np.where(rows_of_kind(columns, roles), code_T, -1)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from steepest.data.faults import shortened
-from steepest.data.prices.account import counted, sentence
+from steepest.data.faults import counted, shortened
+from steepest.data.prices.account import sentence
 from steepest.data.prices.checks import day
 
 WIDTH, HEIGHT = 64, 8  # characters of the chart
@@ -37,9 +37,12 @@ def described_lines(frame: pd.DataFrame) -> Iterator[str]:
         yield f"         and {len(names) - LISTED} more series"
     first = frame.loc[names[0]]
     yield "" if len(names) == 1 else f"\n{names[0]}, the first of {len(names)} series:"
-    yield from str(first if len(first) <= 6 else pd.concat([first.head(3), first.tail(3)])).splitlines()
+    shown = str(first if len(first) <= 6 else pd.concat([first.head(3), first.tail(3)])).splitlines()
+    yield from shown if len(first) <= 6 else [*shown[:-3], "...", *shown[-3:]]
     yield ""
     yield from chart(first.iloc[:, 0].to_numpy())
+    start, end = day(first.index[0]), day(first.index[-1])
+    yield f"{'':15}{start}{end:>{max(len(end) + 1, min(WIDTH, len(first)) - len(start))}}"
 
 
 def chart(price_T: np.ndarray) -> Iterator[str]:
