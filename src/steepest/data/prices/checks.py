@@ -214,14 +214,9 @@ def glitches(rows: Rows) -> list[str]:
 
 
 def finished(
-    all_rows: list[Rows],
-    columns: pa.Table,
-    roles: Roles,
-    options: PriceOptions,
-    faults: Faults,
-    notes: list[str],
+    all_rows: list[Rows], columns: pa.Table, roles: Roles, options: PriceOptions, faults: Faults, notes: list[str],
     where: str,
-) -> list[Rows]:
+) -> list[Rows]:  # fmt: skip
     """Return the sorted, checked rows of each series."""
     if options.missing == "drop":
         for rows in all_rows:
