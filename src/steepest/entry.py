@@ -91,10 +91,9 @@ def job(config: DictConfig) -> float:
 
 
 def _job(config: DictConfig) -> float:
-    hydra, own = HydraConfig.get(), str(os.getpid())
-    folder = Path(hydra.runtime.output_dir)
-    config_of_hydra: Any = hydra
-    launcher = str(OmegaConf.select(config_of_hydra, "launcher._target_"))  # null in a single run with ~hydra/launcher
+    hydra: Any = HydraConfig.get()
+    folder, own = Path(hydra.runtime.output_dir), str(os.getpid())
+    launcher = str(OmegaConf.select(hydra, "launcher._target_"))  # null in a single run with ~hydra/launcher
     if launcher.endswith(".JoblibLauncher") and os.environ.get(SWEEP, own) != own:
         end_with(int(os.environ[SWEEP]))  # joblib's processes would continue a killed sweep's jobs
     if not first_process():
@@ -186,8 +185,8 @@ def _outcome(config: DictConfig, folder: Path, overrides: list[str], sweep: bool
     _compile_in_background(config)
     if not sweep:
         _refuse_half_a_sweep(overrides)
-        if (launcher := HydraConfig.get().runtime.choices.get("hydra/launcher")) not in (None, "basic"):
-            log.warning("hydra/launcher=%s has no effect on a single run: add -m for a sweep", launcher)
+        for useless in (word for word in HydraConfig.get().overrides.hydra if word.startswith("hydra/launcher=")):
+            log.warning("%s has no effect on a single run: add -m for a sweep", useless)
         if not config.resume:
             check(config, typed=overrides)  # `run` does this too, but only after seconds of imports
     from steepest.lightning.run import run

@@ -130,3 +130,8 @@ def test_bad_sizes_and_names_are_refused():
         MLP(1, [2], 1, "swish")
     with pytest.raises(ValueError, match=r"model.hidden=\[0\]"):
         MLP(1, [0], 1)
+
+
+def test_a_net_in_words_has_its_layers_and_its_activation():
+    assert MLP(28, [64, 3], 2, "relu").in_words() == "Net 28-64-3-2, relu"
+    assert Linear(28, 1).in_words() == "Linear model 28-1"

@@ -304,3 +304,15 @@ def test_spaced_indices_include_both_ends(count, most):
 )
 def test_the_title_of_the_loss_surface_says_how_the_loss_changed(start, end, words):
     assert landscape._changed(start, end) == words
+
+
+@pytest.mark.parametrize(("lowest", "label"), [(0.001, "loss"), (1000.0, "loss above 1000")])
+def test_a_colour_bar_has_labels_that_differ(lowest, label):
+    axis_G, picture = np.linspace(-1, 1, 21), Figure()
+    loss_GG = lowest + 0.01 * (axis_G[:, None] ** 2 + axis_G**2)
+    landscape.contours(picture, picture.subplots(), landscape.Grid(axis_G, axis_G, loss_GG), "loss")
+    FigureCanvasAgg(picture).draw()
+    bar = picture.axes[1]
+    texts = [text.get_text() for text in bar.get_yticklabels()]
+    assert bar.get_ylabel() == label
+    assert len({*texts}) == len(texts) > 2

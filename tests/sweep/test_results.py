@@ -1,5 +1,6 @@
 """Varied keys, ranking, and settings over their seeds; pandas is the oracle."""
 
+import json
 import math
 
 import numpy as np
@@ -153,6 +154,16 @@ def test_results_are_read_from_a_running_sweep(tmp_path):
     assert (manifest.status, results.best["job"]) == ("running", 0)
     with pytest.raises(ValueError, match="holds no sweep"):
         read_results(tmp_path / "0")
+
+
+def test_a_row_has_the_objective_of_persistence(tmp_path):
+    folder = make_sweep(tmp_path, [(["a=1"], {"value": 0.5})])
+    path = folder / "0" / "metrics.json"
+    persistence = {"val": {"mse_scaled": 0.25}, "test": {"mse_scaled": 9.0}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"baselines": {"persistence": persistence}}))
+    _, results = read_results(folder)
+    assert results.rows[0]["persistence/objective"] == 0.25
+    assert results.persistence == "0.25"
 
 
 def test_a_damaged_file_of_one_job_does_not_hide_the_other_results(tmp_path):

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
+from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
 from steepest.evaluate.terminal import print_sentence
@@ -44,14 +45,14 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
             table.add_row(part if row is scores else "", name, *cells, style="bold" if row is scores else None)
         table.add_section()
     console.print(table)
-    counts = f"{metrics['updates']} updates, {metrics['epochs']} epochs, {metrics['seconds']:.1f} s"
-    ending = f"{counts}; ended by {metrics['stop_reason']}."
+    counts = [counted(metrics["updates"], "update"), counted(metrics["epochs"], "epoch"), f"{metrics['seconds']:.1f} s"]
+    ending = f"{', '.join(counts)}; ended by {metrics['stop_reason']}."
     objective = metrics["objective"]
     if objective["epoch"] != metrics["epochs"]:
         ending += f" The run keeps the model of epoch {objective['epoch']:g}, the best by {objective['name']}."
     critical = metrics.get("critical", {}).get("sentence")
     tested = int((evaluation.known["part"] == "test").sum())
-    count = f"{tested} prediction{'' if tested == 1 else 's'}"
+    count = counted(tested, "prediction")
     few = f"The test part has only {count}: its scores say little." if 0 < tested < FEW else None
     for line in (*evaluation.data, evaluation.inputs, ending, metrics["line"], critical, metrics["hint"], few):
         if line:

@@ -14,6 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.engine.descent import RATIO_PERIOD, UpdateLog
 from steepest.evaluate.blocks import outputs_in_blocks
@@ -297,7 +298,7 @@ def _other_reason(trainer: Trainer) -> str:
     if 0 < trainer.max_steps <= trainer.global_step:
         return f"trainer.max_steps: {trainer.global_step} updates done"
     if trainer.max_epochs not in (None, -1) and trainer.current_epoch >= (trainer.max_epochs or 0):
-        return f"trainer.max_epochs: {trainer.current_epoch} epochs done"
+        return f"trainer.max_epochs: {counted(trainer.current_epoch, 'epoch')} done"
     stopped = [c for c in trainer.callbacks if getattr(c, "stopped_epoch", 0)]  # type: ignore[attr-defined]
     if stopped:
         return f"callback {type(stopped[0]).__name__} ended it"

@@ -59,7 +59,7 @@ def resolved(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def digests(text: str) -> dict[str, str]:
-    """Return the name and a salted digest of the value of each variable that a string names."""
+    """Return a salted digest of the value of each variable in the text. The keys are the names of the variables."""
     return {name: _digest(name, os.urandom(8).hex()) for name in sorted(set(_NAMED.findall(text)))}
 
 

@@ -9,13 +9,15 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 from steepest.data.faults import did_you_mean, printable
 from steepest.runs.conf import conf_folder
@@ -127,6 +129,9 @@ def _message(error: BaseException) -> str | None:
         if isinstance(link, ConfigKeyError | ConfigAttributeError) and link.full_key:
             return _unknown_key(link)
     for link in chain:
+        if isinstance(link, MissingMandatoryValue) and link.full_key:
+            return _missing(str(link.full_key))
+    for link in chain:
         if isinstance(link, MissingConfigException) and link.missing_cfg_file and link.options:
             group, _, option = str(link.missing_cfg_file).rpartition("/")
             choices = ", ".join(link.options)
@@ -184,6 +189,13 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     return f"unknown key '{error.full_key}'{near or '.'}{known}{'' if near else _other_choices(str(error.full_key))}"
 
 
+def _missing(key: str) -> str:
+    """Return the message for a key without a value. The launcher and the sweeper are choices of groups."""
+    group = key.replace(".", "/")
+    choice = f"choose one, such as {group}=basic" if key in ("hydra.launcher", "hydra.sweeper") else f"add {key}=..."
+    return f"{key} is missing: {choice}"
+
+
 def _in_a_group(key: str, parent: object) -> str:
     """Return ``"; did you mean 'optimizer.lr'?"`` if a group of the config has this key."""
     groups: Any = OmegaConf.to_container(parent, resolve=False) if isinstance(parent, DictConfig) else {}
@@ -195,10 +207,12 @@ def _other_choices(full_key: str) -> str:
     """Return the choices of a group that have a key with a similar name, such as model=mlp for ``model.hiden``."""
     group, _, key = full_key.partition(".")
     keys: dict[str, list[str]] = {}
-    for file in sorted((conf_folder() / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []:
-        for name, value in (yaml.safe_load(file.read_text()) or {}).items():
-            if value == []:  # fixed by the choice: model=linear_manual has no hidden layers
-                continue
-            keys.setdefault(str(name), []).append(f"{group}={file.stem}")
+    with suppress(OSError, ValueError, YAMLError):  # a suggestion must not hide the message
+        for file in sorted((conf_folder() / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []:
+            content = yaml.safe_load(file.read_text())
+            # An empty list is fixed by the choice: model=linear_manual has no hidden layers.
+            names = [name for name, value in content.items() if value != []] if isinstance(content, dict) else []
+            for name in names:
+                keys.setdefault(str(name), []).append(f"{group}={file.stem}")
     near = difflib.get_close_matches(key[:100], keys, n=1)
     return f"; '{near[0]}' is a key of {', '.join(keys[near[0]][:4])}" if near else ""

@@ -22,9 +22,7 @@ PAUSE = 0.2  # seconds between two checks whether the parent is still running
 PER_CORE = 4  # maximum number of processes or threads per core
 KEPT = 31 << 20  # bytes; the C library accepts at most 32 MiB
 interrupts: list[int] = []  # the Ctrl-C signals of this run, see `remember_interrupts`
-PARENT = (
-    "STEEPEST_PARENT"  # environment variable: the id of the parent process; this process ends when the parent exits
-)
+PARENT = "STEEPEST_PARENT"  # environment variable: the id of the parent; this process ends when the parent exits
 FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the folder in which the sweep was started
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from steepest.data.faults import counted
 from steepest.evaluate.names import better
 
 
@@ -68,7 +69,7 @@ class Epochs:
         if self.updates != -1 and updates >= self.updates:
             return f"updates: {updates} updates done"
         if self.epochs is not None and epochs >= self.epochs:
-            return f"epochs: {epochs} epoch{'' if epochs == 1 else 's'} done"
+            return f"epochs: {counted(epochs, 'epoch')} done"
         return ""
 
     def verdict(self, at: EpochEnd) -> str:

@@ -14,7 +14,7 @@ from steepest.data.prices.checks import day
 
 log = logging.getLogger(__name__)
 
-# Upper limit of the median number of days between two rows, and the name of a row.
+# A row has this unit if the median gap between two rows is below this number of days.
 UNITS = ((0.9, "row"), (4.0, "day"), (20.0, "week"), (60.0, "month"), (200.0, "quarter"))
 
 
@@ -26,7 +26,7 @@ def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str],
     frame.attrs["recognised"] = recognised | {
         "series": len(each),
         "days": [int(each.min()), int(each.max())],
-        "unit": unit(days.to_numpy()),
+        "unit": row_unit(days.to_numpy()),
         "first": day(days.min()),
         "last": day(days.max()),
         "notes": [shortened(note, 300) for note in notes[:20]],
@@ -36,8 +36,8 @@ def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str],
     return frame
 
 
-def unit(days_T: np.ndarray) -> str:
-    """Return what a row is: a day, a week, a month, a quarter, a year, or a row if the dates are closer."""
+def row_unit(days_T: np.ndarray) -> str:
+    """Return the unit of a row: day, week, month, quarter or year. It is "row" if rows are less than a day apart."""
     gaps = np.diff(days_T) / np.timedelta64(1, "D")
     usual = float(np.median(gaps)) if len(gaps) else 1.0
     return next((name for longest, name in UNITS if usual < longest), "year")

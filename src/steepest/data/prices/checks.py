@@ -275,11 +275,11 @@ def _short(all_rows: list[Rows]) -> tuple[list[Rows], str]:
 def _without_short(all_rows: list[Rows], notes: list[str]) -> list[Rows]:
     """Return the series that are not short, each from its first price to its last price."""
     left_out, period = _short(all_rows)
-    names = [rows.name for rows in left_out]
+    names = dict.fromkeys(rows.name for rows in left_out)
     if names:
         notes.append(
             f"data.short=drop left out {len(names)} of {len(all_rows)} series that do not span {period}: "
-            f"{shortened(names, 200)}"
+            f"{shortened([*names], 200)}"
         )
     return [_trimmed(rows) for rows in all_rows if rows.name not in names]
 
@@ -331,8 +331,9 @@ def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, fault
     if late or early:
         worst = max(float((rows.kind_TF[:, 0] != 0).mean()) for rows in (*late, *early))
         drop = ", or use only the days that each series has, with data.missing=drop" if worst < OFFERED else ""
-        short = _named(_short(all_rows)[0]) or "no series, and the days before and after each series"
-        repairs.append(f"use data.short=drop, which leaves out {short}{drop}")
+        short = _named(_short(all_rows)[0])
+        effect = f"leave out {short}" if short else "accept these periods"
+        repairs.append(f"{effect} with data.short=drop{drop}")
     if len(gaps) > SHOWN:
         count = sum(int((r.kind_TF[:, 0] != 0).sum()) for r in gaps)
         words.append(f"{len(gaps)} have gaps, {counted(count, 'row')} ({_named(gaps)})")

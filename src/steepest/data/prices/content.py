@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from steepest.data.faults import did_you_mean, shortened
+from steepest.data.prices.layout import WIDEST
 
 LIMIT = 256 * 2**20  # maximum number of bytes of text in memory
 LARGE = 16 * 2**20  # a plain file with more bytes is read from disk
 HEAD = 2**18  # the file type is found from this number of bytes at its start
 CELLS = 2_000_000  # maximum number of cells of a workbook
-WIDEST_SHEET = 5000  # columns
 ROWS_PER_BYTE = 50  # a Parquet file with more rows per byte is refused
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -214,7 +214,7 @@ def _workbook(path: Path) -> str:
         texts = {}
         cells = 0
         for sheet in book.worksheets:
-            if (sheet.max_column or 0) > WIDEST_SHEET or (sheet.max_row or 0) * (sheet.max_column or 0) > CELLS:
+            if (sheet.max_column or 0) > WIDEST or (sheet.max_row or 0) * (sheet.max_column or 0) > CELLS:
                 raise ValueError(
                     f"sheet '{shortened(sheet.title)}' has {sheet.max_row} rows and {sheet.max_column} columns: delete "
                     f"entries outside of the table, or save it as CSV"

@@ -234,10 +234,12 @@ def _id_column(table: Table, taken: set[str | None]) -> str | None:
 
 
 def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str], dict[str, str], str] | None:
-    """Find the price columns, their series names and the reason by column names. Returns None if no name is known.
+    """Find the price columns by their names. Returns None if no name is known.
 
-    A name with a known word and a ticker, such as ``Close_ABC``, is a price if the ticker has other columns, if
-    another ticker has the same word, or if no other column has numbers.
+    The result is the columns, the series name of each, and the reason why they were chosen.
+
+    A name can contain a ticker, as in ``Close_ABC``. Such a column is a price in three cases: the file has other
+    columns of this ticker, it has the closes of other tickers, or it has no other numbers.
     """
     split = {name: _phrase_and_ticker(name) for name in names}
     tickers = [ticker.casefold() for found in split.values() if found and (ticker := found[1])]

@@ -22,14 +22,7 @@ from steepest.data.prices.delimited import SAMPLE, split
 from steepest.data.prices.layout import WIDEST
 
 # Errors that a damaged Parquet file can raise.
-_DAMAGED = (
-    pa.ArrowException,
-    OSError,
-    KeyError,
-    TypeError,
-    UnicodeError,
-    OverflowError,
-)
+_DAMAGED = (pa.ArrowException, OSError, KeyError, TypeError, UnicodeError, OverflowError)
 
 
 @dataclass

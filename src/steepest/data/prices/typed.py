@@ -25,7 +25,7 @@ _TIMES = {r" \d\d:\d\d": " %H:%M", r" \d\d:\d\d:\d\d": " %H:%M:%S", r"T\d\d:\d\d
 def fetched(
     table: Table, roles: Roles, numbers: Sequence[str], needed: Sequence[str], options: PriceOptions
 ) -> tuple[pa.Table, str | None]:
-    """Return all rows of the needed columns, and the date format if DuckDB parsed the dates, else None."""
+    """Return all rows of the needed columns. The date format is returned too if DuckDB has parsed the dates."""
     if table.typed is None or roles.kind is not None:
         return table.fetch(needed), None
     kinds = dict.fromkeys(needed, "VARCHAR")
@@ -50,9 +50,10 @@ def _finite(column: pa.ChunkedArray) -> bool:
 
 
 def _date_format(table: Table, roles: Roles, options: PriceOptions) -> tuple[str | None, str | None]:
-    """Return the date format of the sample without and with the time of day, or None twice if DuckDB must not parse it.
+    """Return the date format of the sample, and the same format with the time of day.
 
-    DuckDB does not parse formats without separators here, because it accepts too few digits.
+    Both are None if DuckDB must not parse the dates. It must not parse formats without separators, because it would
+    accept dates with a missing digit.
     """
     if len(roles.dates) > 1 or roles.clock is not None or options.century is not None:
         return None, None
