@@ -30,7 +30,7 @@ from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.claim import CONFIG_FILE, Claim, claim_run, contains_run, first_process
 from steepest.runs.conf import conf_folder
-from steepest.runs.config import check
+from steepest.runs.config import GROUPS, check
 from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import (
     BAD_INPUT,
@@ -44,7 +44,11 @@ from steepest.runs.errors import (
     say_or_raise,
 )
 from steepest.runs.files import read_json, unreadable
-from steepest.runs.hydra_internals import parse_lists_once, raise_errors_of_callbacks
+from steepest.runs.hydra_internals import (
+    begin_sweeps_with_the_first_choice,
+    parse_lists_once,
+    raise_errors_of_callbacks,
+)
 from steepest.runs.jobs import SWEEP, failed, stopped
 from steepest.runs.process import PARENT, end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
@@ -273,5 +277,6 @@ OmegaConf.register_new_resolver(
 OmegaConf.register_new_resolver("groups", _groups, replace=True)
 raise_errors_of_callbacks()
 parse_lists_once()
+begin_sweeps_with_the_first_choice(GROUPS)
 # Files in conf/hydra/launcher have the names of the plugins' schemas on purpose: Hydra merges the two.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")

@@ -204,7 +204,7 @@ def test_suspicious_prices_are_reported_with_their_dates(read):
     assert "1 price is 0, first on 2023-01-27" in notes
     assert "12 equal prices (26) in sequence, starting on 2023-01-11" in notes
     spike = read(csv(DAYS, [*PRICE[:5], 200.0, *PRICE[6:]])).attrs["recognised"]["notes"]
-    assert "on 2023-01-09, undone the next day" in spike[0]
+    assert "on 2023-01-09, undone by the next price" in spike[0]
 
 
 # Ids and words for missing values

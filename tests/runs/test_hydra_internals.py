@@ -11,8 +11,11 @@ from antlr4.ParserRuleContext import ParserRuleContext
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from steepest.runs import hydra_internals
@@ -89,6 +92,22 @@ def test_each_element_of_a_list_in_an_override_is_visited_once(monkeypatch, text
     found = OverridesParser.create().parse_override(f"key={text}").value()
     assert found == value, says("parse_lists_once")
     assert len(visited) < 20 * len(text), says("parse_lists_once")
+
+
+@pytest.mark.parametrize(
+    ("typed", "hidden"),
+    [
+        (["model=mlp,mlp_manual", "model.hidden=[7]"], [7]),
+        (["model=choice(mlp_manual,mlp)", "model.hidden=[7]"], [7]),
+        (["model=mlp", "model.hidden=[7],[8]"], [64]),  # a key that is swept keeps its default
+    ],
+)
+def test_a_sweep_over_choices_is_composed_with_the_first(typed, hidden):
+    hydra_internals.begin_sweeps_with_the_first_choice(["model"])
+    search = create_config_search_path(str(ROOT / "conf"))
+    config = ConfigLoaderImpl(search).load_configuration("train", typed, RunMode.MULTIRUN)
+    assert config.model.hidden == hidden, says("begin_sweeps_with_the_first_choice")
+    assert config.hydra.overrides.task == typed, says("begin_sweeps_with_the_first_choice")
 
 
 def test_overrides_make_hydras_dirname():

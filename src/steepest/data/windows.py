@@ -21,6 +21,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from steepest.data.calendar import row_unit
+
 PARTS = ("train", "val", "test")
 CHUNK = 2**20  # numbers gathered in one step when code iterates over a whole part: 4 MiB of float32
 
@@ -162,6 +164,11 @@ class Windows:
     def outputs(self) -> int:
         """O, the number of outputs that a model needs for a sample."""
         return self.horizon * (2 if self.classes else 1)
+
+    @cached_property
+    def unit(self) -> str:
+        """The unit of a row of a time series: day, week, month, quarter or year; "row" if rows are closer."""
+        return row_unit(self.index.get_level_values("date").unique().sort_values().to_numpy())
 
     @property
     def chunk(self) -> int:

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from steepest.data.calendar import now_and_next
 from steepest.data.prices.account import sentences
 from steepest.data.windows import PARTS, Windows
 from steepest.engine.pythonlock import released
@@ -178,13 +179,14 @@ def _inputs(windows: Windows) -> str | None:
     """Describe the inputs of a prediction and the keys that set them."""
     if not windows.ordered:
         return None
+    now, _ = now_and_next(windows.unit)
     seen = {"level": "price", "return": "return", "log_return": "log return"}[windows.transform]
-    last = f"the last {windows.window} {seen}s" if windows.window > 1 else f"today's {seen}"
-    relative = f", each minus today's {seen}" if windows.relative else ""
+    last = f"the last {windows.window} {seen}s" if windows.window > 1 else f"{now}'s {seen}"
+    relative = f", each minus {now}'s {seen}" if windows.relative else ""
     if windows.relative and windows.window == 1:
-        last, relative = f"today's {seen} minus itself, which is 0", ""
+        last, relative = f"{now}'s {seen} minus itself, which is 0", ""
     if features := windows.input_names[1:]:
-        relative += f", and {' and '.join(features)} of the same day{'s' if windows.window > 1 else ''}"
+        relative += f", and {' and '.join(features)} of the same {windows.unit}{'s' if windows.window > 1 else ''}"
     keys = f"data.window={windows.window}, data.relative_to_last={str(windows.relative).lower()}"
     return f"Inputs: {last}{relative} ({keys})."
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
+from steepest.data.calendar import now_and_next
 from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
@@ -126,15 +127,17 @@ def line_in_words(model: nn.Module, windows: Windows) -> str | None:
     terms = " + ".join(f"{c:.6g} {name}" for c, name in zip(coefficients, _input_names(windows), strict=True))
     left = "target"
     if windows.ordered:
-        left = "tomorrow" if windows.transform == "level" else f"tomorrow's {windows.transform}"
+        _, left = now_and_next(windows.unit)
+        left = left if windows.transform == "level" else f"{left}'s {windows.transform}"
     return f"The line: {left} = {terms} {'+' if constant >= 0 else '-'} {abs(constant):.6g}"
 
 
 def _input_names(windows: Windows) -> list[str]:
-    """The name of each input of a window, oldest day first."""
+    """The name of each input of a window, oldest row first."""
     if not windows.ordered or (windows.window == 1 and len(windows.input_names) > 1):
         return list(windows.input_names)
-    days = [f"{day} day{'s' if day > 1 else ''} ago" for day in range(windows.window - 1, 0, -1)] + ["today"]
+    now, _ = now_and_next(windows.unit)
+    rows = [f"{counted(ago, windows.unit)} ago" for ago in range(windows.window - 1, 0, -1)] + [now]
     if len(windows.input_names) == 1:
-        return days
-    return [f"{name} {day}" for day in days for name in windows.input_names]
+        return rows
+    return [f"{name} {row}" for row in rows for name in windows.input_names]

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from steepest.data.calendar import now_and_next
 from steepest.data.windows import Windows
 from steepest.nets.curvature import Surface
 from steepest.nets.networks import forward
@@ -57,7 +58,10 @@ def one_input(windows: Windows, x_ND: torch.Tensor, y_NH: torch.Tensor) -> OneIn
     x_N, y_N = x_N * input_scale + input_mean, y_N * scale + mean
     x_M = np.linspace(x_N.min(), x_N.max(), POINTS)
     input_M1 = torch.tensor((x_M - input_mean) / input_scale).unsqueeze(1)
-    names = ("price today", "price tomorrow") if windows.ordered else (windows.input_names[0], "target")
+    names = (windows.input_names[0], "target")
+    if windows.ordered:
+        now, after = now_and_next(windows.unit)
+        names = (f"price {now}", f"price {after}")
     return OneInput(x_N, y_N, x_M, input_M1, mean, scale, names)
 
 

@@ -14,16 +14,17 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from steepest.data.calendar import row_unit
 from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
 
-ZOOM = 60  # days in the zoom on the last days
+ZOOM = 60  # rows in the zoom on the last rows
 BINS = 10  # points of a reliability curve
 
 
 def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: Theme = LIGHT, doubt: str = "") -> None:
     """Draw the model's predictions on the last part, and compare their errors with those of the reference.
 
-    The picture and its title are about the first series and the first day of the horizon.
+    The picture and its title are about the first series and the first row of the horizon.
 
     Args:
         predictions: `Evaluation.predictions`.
@@ -41,7 +42,7 @@ def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: T
         doubt = doubt if count == 1 and steps == 1 else ""
         predictions = predictions[first & (predictions["horizon"] == 1)]
         name = str(predictions["series"].iloc[0])
-        caption = f"{model} on {name}, {part} part, next day"
+        caption = f"{model} on {name}, {part} part, next {row_unit(predictions['date'].to_numpy())}"
         if count > 1:
             subject, caption = f"{name}, one of {count} series: ", f"{caption}. The verdict is about all series"
     rows, train = (predictions[predictions["part"] == name] for name in (part, "train"))
@@ -58,18 +59,19 @@ def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: T
 
 
 def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject: str) -> Figure:
-    """Price and prediction, residuals, and the squared error saved so far: of the whole part and of its last days."""
+    """Price and prediction, residuals, and the squared error saved so far: of the whole part and of its last rows."""
+    unit = row_unit(rows["date"].to_numpy())
     actual, prediction = rows["actual"].to_numpy(), rows["prediction"].to_numpy()
     error, reference = (prediction - actual) ** 2, (rows["last"].to_numpy() - actual) ** 2
     saved = (reference - error).cumsum() / (reference.sum() or 1.0)
     columns = [len(rows), ZOOM] if len(rows) > 1.5 * ZOOM else [len(rows)]
-    caption += f". Grey band: the last {ZOOM} days" if len(columns) == 2 else ""
+    caption += f". Grey band: the last {ZOOM} {unit}s" if len(columns) == 2 else ""
     figure = theme.sheet(subject + _saving(error, reference, "tomorrow = today", doubt), 6.4, caption)
     grid = figure.subplots(
         3, len(columns), sharex="col", squeeze=False, width_ratios=[1.5, 1][: len(columns)], height_ratios=[1.8, 1, 1]
     )
-    for (price, residual, gain), days in zip(grid.T, columns, strict=True):
-        whole, shown = days == len(rows), slice(-days, None)
+    for (price, residual, gain), count in zip(grid.T, columns, strict=True):
+        whole, shown = count == len(rows), slice(-count, None)
         date = rows["date"].to_numpy()[shown]
         price.plot(date, actual[shown], color=theme.ink, lw=1.2)
         price.plot(date, prediction[shown], color=theme.orange, lw=1.2, ls=(0, (3, 1.5)) if whole else "-")
@@ -90,7 +92,7 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject:
     grid[1, 0].set_title("Price - prediction, in the data's unit")
     grid[2, 0].set_title("Squared error saved so far, as a share of that of tomorrow = today").set_in_layout(False)
     if len(columns) == 2:
-        grid[0, 1].set_title(f"The last {ZOOM} days, to {pd.Timestamp(rows['date'].iloc[-1]):%Y-%m-%d}")
+        grid[0, 1].set_title(f"The last {ZOOM} {unit}s, to {pd.Timestamp(rows['date'].iloc[-1]):%Y-%m-%d}")
     last = rows["date"].to_numpy()[-1]
     theme.label(grid[0, -1], last, actual[-1], "price", theme.ink)
     theme.label(grid[0, -1], last, prediction[-1], "prediction", theme.orange)
@@ -122,23 +124,23 @@ def _plain_rows(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Th
 
 
 def _directions(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme, subject: str) -> Figure:
-    """Draw the reliability, the confusion matrix, and the lead in correct days.
+    """Draw the reliability, the confusion matrix, and the lead in correct rows.
 
     The lead is over a model that always predicts the more frequent direction.
     """
     probability_N, up_N = rows["probability_up"].to_numpy(), rows["up"].to_numpy()
-    majority, names = int(train["up"].mean() > 0.5), ("down", "up")
-    figure, below = _class_panels(probability_N, up_N, names, majority, "days", "a rise", caption, theme, subject)
+    majority, names, units = int(train["up"].mean() > 0.5), ("down", "up"), row_unit(rows["date"].to_numpy()) + "s"
+    figure, below = _class_panels(probability_N, up_N, names, majority, units, "a rise", caption, theme, subject)
     lead_N = (((probability_N > 0.5) == up_N).astype(int) - (up_N == majority)).cumsum()
     date_N = rows["date"].to_numpy()
     below.axhline(0, color=theme.muted, lw=0.8)
     below.plot(date_N, lead_N, color=theme.blue, lw=1.4)
-    below.set(title=f"Correct days so far, minus those of always {names[majority]}")
+    below.set(title=f"Correct {units} so far, minus those of always {names[majority]}")
     below.margins(x=0.01)
     _few_dates(below, 8)
     below.yaxis.set_major_formatter(plain)
     sign = "+" if lead_N[-1] > 0 else ""
-    theme.label(below, date_N[-1], lead_N[-1], f"{sign}{plain(lead_N[-1])} days", theme.blue)
+    theme.label(below, date_N[-1], lead_N[-1], f"{sign}{plain(lead_N[-1])} {units}", theme.blue)
     return figure
 
 

@@ -172,6 +172,8 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
         _check_group(group, node, faults)
     faults.raise_if_any()
     _check_range(run, groups, faults)
+    if (hidden := groups["model"].arguments.get("hidden")) and "model=linear_manual" in typed:
+        faults.add(f"model.hidden={shown(hidden)}: model=linear_manual has no hidden layers: use model=mlp_manual")
     batch_size = groups["data"].arguments.get("batch_size")
     by_autograd = groups["model"].path != MANUAL  # hand-derived models never accept L-BFGS
     if batch_size and by_autograd and groups["optimizer"].path.endswith(".LBFGS"):

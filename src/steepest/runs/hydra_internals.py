@@ -7,17 +7,19 @@ an upgrade of Hydra breaks it. This module does not import torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from hydra._internal import config_loader_impl
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.utils import get_args_parser
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_visitor import HydraOverrideVisitor
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 from hydra.grammar.gen.OverrideParser import OverrideParser
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
@@ -110,6 +112,30 @@ def parse_lists_once() -> None:
         return [self.visitElement(element) for element in ctx.element()]
 
     HydraOverrideVisitor.visitListContainer = visit_list  # type: ignore[method-assign]
+
+
+def begin_sweeps_with_the_first_choice(groups: Sequence[str]) -> None:
+    """Compose the config of a sweep over one of these groups with its first choice.
+
+    Hydra leaves out everything that is swept. It composes the config of ``model=mlp,mlp_manual model.hidden=[64]`` with
+    the model of the defaults, which has no `hidden`, and refuses the sweep.
+    """
+    create = config_loader_impl.create_defaults_list
+    if hasattr(create, "__wrapped__"):
+        return
+
+    @wraps(create)
+    def create_defaults_list(*, overrides_list: list[Override], **named: Any) -> Any:
+        return create(overrides_list=[_first_choice(override, groups) for override in overrides_list], **named)
+
+    config_loader_impl.create_defaults_list = create_defaults_list
+
+
+def _first_choice(override: Override, groups: Sequence[str]) -> Override:
+    over: Any = override.value()
+    if override.key_or_group not in groups or not isinstance(over, ChoiceSweep):
+        return override
+    return replace(override, value_type=ValueType.ELEMENT, _value=over.list[0])
 
 
 def override_dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: Sequence[str]) -> str:

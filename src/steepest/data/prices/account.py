@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from steepest.data.calendar import row_unit
 from steepest.data.faults import counted, shortened
 from steepest.data.prices.checks import day
 
 log = logging.getLogger(__name__)
-
-# A row has this unit if the median gap between two rows is below this number of days.
-UNITS = ((0.9, "row"), (4.0, "day"), (20.0, "week"), (60.0, "month"), (200.0, "quarter"))
 
 
 def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str], filled_T: np.ndarray) -> pd.DataFrame:
@@ -34,13 +32,6 @@ def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str],
     frame.attrs["filled"] = tuple(np.flatnonzero(filled_T).tolist())
     log.info("%s: %s", recognised["file"], sentence(frame.attrs["recognised"]))
     return frame
-
-
-def row_unit(days_T: np.ndarray) -> str:
-    """Return the unit of a row: day, week, month, quarter or year. It is "row" if rows are less than a day apart."""
-    gaps = np.diff(days_T) / np.timedelta64(1, "D")
-    usual = float(np.median(gaps)) if len(gaps) else 1.0
-    return next((name for longest, name in UNITS if usual < longest), "year")
 
 
 def sentences(recognised: Mapping[str, Any]) -> list[str]:

@@ -184,7 +184,7 @@ def glitches(rows: Rows) -> list[str]:
     jumps = np.flatnonzero(((size > JUMP) & usual & ~after) | undone)
     if len(jumps):
         at = jumps[0]
-        back = ", undone the next day" if undone[at] else ""
+        back = ", undone by the next price" if undone[at] else ""
         why = "a wrong entry? correct it" if undone[at] else "a split? use adjusted prices"
         more = f", and {len(jumps) - 1} more" if len(jumps) > 1 else ""
         found.append(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from steepest.data.calendar import row_unit
 from steepest.observe.curves import read_curves, thinned
 from steepest.runs.files import unreadable
 from steepest.sweep.report.charts import FAINT, INK, LEGEND, TICK, TITLE, Chart, figure
@@ -17,7 +18,7 @@ from steepest.sweep.report.scales import BEST, DECADES, WORST, log_ticks, plain,
 
 BYTES = 6_000_000  # of pictures on the page, at most
 ROWS, SERIES, POINTS = 2000, 12, 500  # most rows of a chart, series, and points of a curve
-DAYS = 60  # with more rows, price and prediction are indistinguishable
+LAST = 60  # rows; with more, price and prediction are indistinguishable
 
 
 @dataclass
@@ -72,6 +73,7 @@ def _predictions_chart(table: pd.DataFrame) -> Chart:
         return Chart(
             "predictions", {"": _rows(table.tail(ROWS), part)}, f"Prediction against actual value, {part} part"
         )
+    units = row_unit(np.unique(pd.to_datetime(table["date"]))) + "s"
     series = list(dict.fromkeys(table["series"]))[:SERIES]
     figures = {}
     for name in series:
@@ -81,16 +83,16 @@ def _predictions_chart(table: pd.DataFrame) -> Chart:
             continue
         gain = (rows["last"] - rows["actual"]).abs() - (rows["prediction"] - rows["actual"]).abs()
         rows = rows.assign(saved=gain.cumsum(skipna=False))
-        figures[f"{name}, last {DAYS} days"] = _prices(rows, part, DAYS)
-        if len(rows) > DAYS:
-            figures[f"{name}, whole {part} part"] = _prices(rows, part, ROWS)
+        figures[f"{name}, last {LAST} {units}"] = _prices(rows, part, units, LAST)
+        if len(rows) > LAST:
+            figures[f"{name}, whole {part} part"] = _prices(rows, part, units, ROWS)
     return Chart("predictions", figures, f"Price and prediction on the {part} part")
 
 
-def _prices(rows: pd.DataFrame, part: str, most: int) -> go.Figure:
+def _prices(rows: pd.DataFrame, part: str, units: str, most: int) -> go.Figure:
     """Price and prediction on the last `most` rows; below, the absolute error saved since the part's first row."""
     saved = float(rows["saved"].iloc[-1])
-    title = f"Over the {len(rows)} days of the {part} part, {_against(saved)}"
+    title = f"Over the {len(rows)} {units} of the {part} part, {_against(saved)}"
     rows = rows.tail(most)
     made = figure(
         480, title, hovermode="x unified", showlegend=False,
