@@ -128,7 +128,7 @@ def begin_sweeps_with_the_first_choice(groups: Sequence[str]) -> None:
     def create_defaults_list(*, overrides_list: list[Override], **named: Any) -> Any:
         return create(overrides_list=[_first_choice(override, groups) for override in overrides_list], **named)
 
-    config_loader_impl.create_defaults_list = create_defaults_list
+    config_loader_impl.create_defaults_list = create_defaults_list  # type: ignore[assignment]
 
 
 def _first_choice(override: Override, groups: Sequence[str]) -> Override:
