@@ -142,12 +142,12 @@ class Spread(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        """Rounded to two digits of the deviation: 0.598 ± 0.046, (1.5850 ± 0.0026)e-3."""
+        """Rounded to two digits of the deviation: 0.598 ± 0.046, (1.5850 ± 0.0026)e-6."""
         if not self.std:
             return f"{self.mean:.5g}" if self.std is None else f"{self.mean:.5g} ± 0"
         last = math.floor(math.log10(self.std)) - 1  # the power of ten of the last digit
         power = math.floor(math.log10(max(abs(self.mean), self.std)))
-        if power < 5 and (power > -3 or (power > -5 and last > -8)):
+        if -5 < power < 5 and last > -12:  # the numbers of a column mostly have the same format
             return f"{self.mean:.{max(0, -last)}f} ± {self.std:.{max(0, -last)}f}"
         mean, std, decimals = self.mean / 10.0**power, self.std / 10.0**power, max(0, power - last)
         return f"({mean:.{decimals}f} ± {std:.{decimals}f})e{power}"
