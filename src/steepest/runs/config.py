@@ -29,6 +29,7 @@ from steepest.runs.trust import locate
 from steepest.runs.values import adapter, checked_value, shown, signature
 
 LARGEST_SINGLE = 3.4028234663852886e38
+LARGEST_INTEGER = 2**63 - 1  # of 64 bits
 SPECIAL = ("_target_", "_partial_")  # Hydra's other keys (_args_, _convert_, ...) are not allowed
 
 
@@ -162,6 +163,9 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
     values = {key: checked_value(key, plain[key], adapter(Run, key), faults) for key in keys if key in plain}
     for key in (key for key in signature(Sweep)[0] if key in sweep):
         checked_value(f"sweep.{key}", sweep[key], adapter(Sweep, key), faults)
+    for key, number in _integers(plain):
+        if abs(number) > LARGEST_INTEGER:
+            faults.add(f"{key}={shown(number)} does not fit into 64 bits: use a smaller number")
     faults.raise_if_any()
     run = Run(**values)
     trusted = run.trust if trust is None else trust
@@ -183,6 +187,16 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
         )
     faults.raise_if_any()
     return Checked(plain, run, groups)
+
+
+def _integers(value: Any, where: str = "") -> Iterator[tuple[str, int]]:
+    """Yield every integer of a config with its key."""
+    if isinstance(value, int):
+        yield where, value
+    elif isinstance(value, dict | list):
+        for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
+            place = f"{where}[{key}]" if isinstance(value, list) else f"{where}.{key}" if where else str(key)
+            yield from _integers(entry, place)
 
 
 def _check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> None:

@@ -86,7 +86,12 @@ def parallel(results: Results, axes: list[KeyAxis], scale: ObjectiveScale) -> Ch
     # The labels of an axis are on its left, and its name is centred above it. All axes are evenly spaced.
     names = [LETTER * len(d["label"]) + 16 for d in dimensions]
     labels = [LETTER * max(map(len, d.get("ticktext", [""]))) + 16 for d in dimensions]
-    margin = {"l": max(60, names[0] / 2, labels[0]), "r": max(60, names[-1] / 2), "t": 76, "b": 20}  # the buttons are above the names
+    margin = {
+        "l": max(60, names[0] / 2, labels[0]),
+        "r": max(60, names[-1] / 2),
+        "t": 76,
+        "b": 20,
+    }  # the buttons are above the names
     width = margin["l"] + margin["r"] + len(axes) * max(110, *names, *labels[1:])
     made = figure(446, of_all_keys(results, axes), margin=margin)
     made.add_parcoords(
