@@ -105,6 +105,7 @@ def test_every_shipped_preset_passes_the_check(folder):
         ("~model", r"'model' is missing: choose one, such as model=linear"),
         ("logger.version=/elsewhere", r"logger.version='/elsewhere' must be a folder name"),
         ("logger.name=..", r"logger.name='..' must be a folder name"),
+        ("+trainer.num_nodes=2", "trainer.num_nodes=2 would wait for other machines: start the run with torchrun"),
         ("+callbacks.x=1", r"callbacks.x=1 names no class: it has no _target_"),
     ],
 )

@@ -7,6 +7,7 @@ dataclass in `specs.py`. All problems of a config are collected and raised once.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ from steepest.runs.values import adapter, checked_value, shown, signature
 
 LARGEST_SINGLE = 3.4028234663852886e38
 LARGEST_INTEGER = 2**63 - 1  # of 64 bits
+STARTERS = ("MASTER_ADDR", "SLURM_JOB_ID")  # set by programs that start a run on several machines
 SPECIAL = ("_target_", "_partial_")  # Hydra's other keys (_args_, _convert_, ...) are not allowed
 
 
@@ -245,6 +247,9 @@ def _check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
         value = groups["logger"].arguments.get(key) if groups["logger"] else None
         if isinstance(value, str) and ("/" in value or value in (".", "..")):
             faults.add(f"logger.{key}={shown(value)} must be a folder name without / and ..")
+    nodes = trainer.arguments.get("num_nodes", 1)
+    if nodes != 1 and not any(name in os.environ for name in STARTERS):
+        faults.add(f"trainer.num_nodes={nodes} would wait for other machines: start the run with torchrun or Slurm")
     started = {"threads": run.threads, "trainer.devices": processes(trainer.arguments)}
     for key, number in started.items():
         if number > PER_CORE * cores():
