@@ -104,6 +104,7 @@ class PreparedData:
 
     Attributes:
         windows: the tensors, available after `setup`.
+        fitted: what the baselines have learned from the training part, for checkpoints; the evaluation sets it.
 
     Raises:
         ValueError: from `setup`, with every fault of the data.
@@ -112,6 +113,7 @@ class PreparedData:
     def __init__(self, dataset: SeriesData | RowData, seed: int = 0) -> None:
         self.dataset = dataset
         self.seed = seed
+        self.fitted: dict[str, Tensor] = {}
         self._windows: Windows | None = None
         self._placed: tuple[torch.device, torch.dtype, Windows] | None = None
 
@@ -136,13 +138,14 @@ class PreparedData:
     def state_dict(self) -> dict[str, Any]:
         """The scaler, the window settings and the data spec, as plain data: enough for a trained model to predict."""
         windows = self.windows
-        scaler = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S")
+        scaler = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S", "change_S", "slope_S")
         settings = ("names", "input_names", "window", "horizon", "transform", "relative", "classes", "ordered")
         spec = asdict(self.dataset) | {"kind": type(self.dataset).__name__}
         return {
             "scaler": {name: getattr(windows, name).clone() for name in scaler},
             "windows": {name: getattr(windows, name) for name in settings},
             "spec": spec,
+            "fitted": {name: value.cpu() for name, value in self.fitted.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

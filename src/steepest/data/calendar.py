@@ -1,11 +1,18 @@
-"""The unit of a row of a time series, and words for its rows."""
+"""The calendar of a time series: the unit of a row, words for its rows, and the dates that follow the last row."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+from pandas.tseries.offsets import BaseOffset, BMonthBegin, BMonthEnd, DateOffset, MonthBegin, MonthEnd
 
 # A row has this unit if the median gap between two rows is below this number of days.
 UNITS = ((0.9, "row"), (4.0, "day"), (20.0, "week"), (60.0, "month"), (200.0, "quarter"))
+
+RECENT = 300  # rows that show the weekdays and the times of a series
+RARE = 0.02  # a weekday or a time with a smaller share of these rows is an exception
+MONTHS = {"month": 1, "quarter": 3, "year": 12}
+ANCHORS = (MonthEnd, MonthBegin, BMonthEnd, BMonthBegin)
 
 
 def row_unit(date_T: np.ndarray) -> str:
@@ -18,3 +25,42 @@ def row_unit(date_T: np.ndarray) -> str:
 def now_and_next(unit: str) -> tuple[str, str]:
     """Return words for the last known row and the row after it, such as ("today", "tomorrow")."""
     return ("today", "tomorrow") if unit == "day" else (f"this {unit}", f"next {unit}")
+
+
+def next_dates(date_T: pd.DatetimeIndex, count: int) -> pd.DatetimeIndex:
+    """Return the dates of the `count` rows after the last one, as the series' own calendar continues.
+
+    Rows of less than a day keep the times of day of the recent rows, and days keep their weekdays. Months, quarters and
+    years keep their place in the month, such as its last weekday. Holidays are not known.
+    """
+    recent, unit = date_T[-RECENT:], row_unit(date_T.to_numpy())
+    if unit in MONTHS:
+        return _after(recent, count, MONTHS[unit])
+    if unit == "week":
+        gap = pd.Series(recent[1:] - recent[:-1]).mode()[0]
+        return pd.DatetimeIndex([recent[-1] + gap * step for step in range(1, count + 1)])
+    weekdays = _usual(recent.dayofweek)
+    times = _usual(recent - recent.normalize()) if unit == "row" else [recent[-1] - recent[-1].normalize()]
+    dates: list[pd.Timestamp] = []
+    day = recent[-1].normalize()
+    while len(dates) < count:
+        if day.dayofweek in weekdays or day == recent[-1].normalize():
+            dates += [day + time for time in times if day + time > recent[-1]]
+        day += pd.Timedelta(days=1)
+    return pd.DatetimeIndex(dates[:count])
+
+
+def _usual(entries: pd.Index) -> list:
+    """Return the entries that are not rare, sorted."""
+    shares = pd.Series(entries).value_counts(normalize=True)
+    return sorted(shares.index[shares >= RARE])
+
+
+def _after(recent: pd.DatetimeIndex, count: int, months: int) -> pd.DatetimeIndex:
+    """Return the dates after the last one, `months` months apart."""
+    days = recent.normalize()
+    for anchor in ANCHORS:
+        if all(anchor().is_on_offset(day) for day in days):
+            step: BaseOffset = anchor(months)
+            return pd.DatetimeIndex([recent[-1] + step * number for number in range(1, count + 1)])
+    return pd.DatetimeIndex([recent[-1] + DateOffset(months=months * number) for number in range(1, count + 1)])

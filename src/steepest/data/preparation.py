@@ -53,11 +53,13 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
     prices: list[np.ndarray] = []
     fits: list[Standardizer] = []
     units: list[float] = []
+    changes: list[Tensor] = []
+    slopes: list[Tensor] = []
     lengths: list[int] = []
     trained: list[int] = []
     spans: dict[str, list[tuple[int, int]]] = {part: [] for part in PARTS}
     for name, table in zip(names, tables, strict=True):
-        values, price = _transformed(table, spec.transform, name, faults)
+        values, price = transformed(table, spec.transform, name, faults)
         days = pd.DatetimeIndex(table.index)[len(table) - len(price) :]
         cuts = [int(np.searchsorted(days, day)) if day is not None else len(days) for day in first_days]
         span = {
@@ -78,6 +80,9 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
         rows.append(fitted.transform(inputs))
         prices.append(price)
         units.append(float(price[: cuts[0]].std()) if cuts[0] else 1.0)
+        change_T = torch.from_numpy(price[: cuts[0]]).diff()
+        changes.append(change_T.abs().mean())
+        slopes.append(_slope(price[: cuts[0]]))
         lengths.append(len(days))
         trained.append(cuts[0])
     faults.raise_if_any()
@@ -97,9 +102,12 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
     input_scale_SF = torch.stack([fit.scale for fit in fits])
     kept = (frame.groupby(level="series", sort=False).cumcount() >= (0 if spec.transform == "level" else 1)).to_numpy()
     price_T = torch.from_numpy(np.concatenate(prices))
-    filled_T = torch.from_numpy(_filled(frame)[kept])
+    filled_T = torch.from_numpy(filled_rows(frame)[kept])
     if filled_T.any() or spec.target == "direction":
-        parts = {name: part.keep(_are_targets(part, price_T, filled_T, spec)) for name, part in parts.items()}
+        parts = {
+            name: part.keep(are_targets(part, price_T, filled_T, spec.horizon, spec.target == "direction"))
+            for name, part in parts.items()
+        }
     return Windows(
         inputs_TF=inputs_TF,
         target_T=inputs_TF[:, 0],
@@ -110,6 +118,8 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
         mean_S=input_mean_SF[:, 0].clone(),
         scale_S=input_scale_SF[:, 0].clone(),
         unit_S=torch.tensor(units, dtype=torch.float64),
+        change_S=torch.stack(changes),
+        slope_S=torch.stack(slopes),
         start_S=start_S,
         train_stop_S=start_S + torch.tensor(trained),
         names=names,
@@ -125,20 +135,20 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
     )
 
 
-def _are_targets(part: Part, price_T: Tensor, filled_T: Tensor, spec: SeriesData) -> Tensor:
+def are_targets(part: Part, price_T: Tensor, filled_T: Tensor, horizon: int, directions: bool) -> Tensor:
     """Return a mask (N,) of the samples whose targets count.
 
     Filled days are not targets. For directions, days with an unchanged price are not targets either.
     """
     origin_N1 = part.origins(torch.arange(len(part))).unsqueeze(-1)
-    target_NH = origin_N1 + torch.arange(1, spec.horizon + 1)
+    target_NH = origin_N1 + torch.arange(1, horizon + 1)
     keep_N = ~filled_T[target_NH].any(-1)
-    if spec.target == "direction":
+    if directions:
         keep_N &= (price_T[target_NH] != price_T[origin_N1]).all(-1)
     return keep_N
 
 
-def _filled(frame: pd.DataFrame) -> np.ndarray:
+def filled_rows(frame: pd.DataFrame) -> np.ndarray:
     """Return a mask of the rows that were filled from the previous day. They are inputs, but not targets."""
     filled_T = np.zeros(len(frame), bool)
     filled_T[list(frame.attrs.get("filled", ()))] = True
@@ -185,6 +195,8 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
         mean_S=fitted.mean[-1:],
         scale_S=fitted.scale[-1:],
         unit_S=fitted.scale[-1:],
+        change_S=torch.full((1,), torch.nan, dtype=torch.float64),  # plain rows have no order
+        slope_S=torch.full((1,), torch.nan, dtype=torch.float64),
         start_S=zero,
         train_stop_S=zero + stops[0],
         names=[str(frame.columns[-1])],
@@ -205,7 +217,7 @@ def _boundaries(dates: pd.DatetimeIndex, split: list) -> list[pd.Timestamp | Non
     return [days[cut] if cut < len(days) else None for cut in cuts]
 
 
-def _transformed(table: pd.DataFrame, transform: str, name: str, faults: Faults) -> tuple[np.ndarray, np.ndarray]:
+def transformed(table: pd.DataFrame, transform: str, name: str, faults: Faults) -> tuple[np.ndarray, np.ndarray]:
     """Inputs (T, F) with the value transformed, and prices (T,). A return drops the first row."""
     values = table.to_numpy(dtype=float, copy=True)
     price = values[:, 0].copy()
@@ -232,6 +244,12 @@ def _typical_change(value_T: Tensor, longest: int) -> float:
     steps = range(1, min(longest, len(value_T) - 1) + 1)
     squares = [(value_T[k:] - value_T[:-k]).square().mean() for k in steps]
     return torch.stack(squares).mean().sqrt().item() if squares else 1.0
+
+
+def _slope(price_T: np.ndarray) -> Tensor:
+    """The mean change of a price per row, 0 for fewer than two rows."""
+    change = price_T[-1] - price_T[0] if len(price_T) else 0.0
+    return torch.tensor(change / max(len(price_T) - 1, 1), dtype=torch.float64)
 
 
 def _check_variation(fitted: Standardizer, columns: list[str], name: str, rows: int, faults: Faults) -> None:

@@ -120,7 +120,9 @@ class Windows:
         input_mean_SF, input_scale_SF: the mean and scale of each column of `inputs_TF`, float64.
         mean_S, scale_S: a prediction p is the value p * scale + mean (if relative, + the last value), float64.
         unit_S: standard deviation of the training rows' prices, the unit of ``mse_scaled``, float64.
-        start_S, train_stop_S: each series' first row, and the row after its training rows.
+        change_S, slope_S: the mean absolute change and the mean change of a training row's price, float64.
+        start_S, train_stop_S: each series' first row, and the row after its training rows. The windows of a trained
+            model on new prices have no training rows.
         names: the series' names.
         input_names: the columns of `inputs_TF`.
         parts: train, val and test; a part with share 0 has no samples.
@@ -141,6 +143,8 @@ class Windows:
     mean_S: Tensor
     scale_S: Tensor
     unit_S: Tensor
+    change_S: Tensor
+    slope_S: Tensor
     start_S: Tensor
     train_stop_S: Tensor
     names: list[str]

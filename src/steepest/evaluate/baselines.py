@@ -21,11 +21,8 @@ def persistence(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, 
 
 def drift(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
     """The last known price plus h times the series' mean daily change in the training rows (N, H)."""
-    first_S = windows.price_T[windows.start_S]
-    last_S = windows.price_T[windows.train_stop_S - 1]
-    slope_S = (last_S - first_S) / (windows.train_stop_S - 1 - windows.start_S).clamp(min=1)
     ahead_H = torch.arange(1, windows.horizon + 1, device=origin_N.device)
-    return windows.last(origin_N) + slope_S[windows.series_T[origin_N]].unsqueeze(-1) * ahead_H
+    return windows.last(origin_N) + windows.slope_S[windows.series_T[origin_N]].unsqueeze(-1) * ahead_H
 
 
 def mean(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:

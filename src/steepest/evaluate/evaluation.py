@@ -131,11 +131,18 @@ class Evaluator:
 
     Args:
         windows: the data, on the device of the outputs and in the model's precision.
+        fitted: the `fitted` of an earlier evaluator, whose training part the baselines use; None: fit the baselines.
+
+    Attributes:
+        fitted: what the training part determines: ``least_squares``, the coefficients of the baseline (D + 1, H), or,
+            for classes, ``share_of_ones`` (H,).
     """
 
-    def __init__(self, windows: Windows) -> None:
-        self.windows, self.scorers = windows, part_scorers(windows)
-        self.baselines = _baseline_scores(windows, self.scorers)
+    def __init__(self, windows: Windows, fitted: Mapping[str, Tensor] | None = None) -> None:
+        self.windows = windows
+        self.fitted = _fitted(windows) if fitted is None else dict(fitted)
+        self.scorers = part_scorers(windows, self.fitted.get("share_of_ones"))
+        self.baselines = _baseline_scores(windows, self.scorers, self.fitted.get("least_squares"))
         self.known = pd.concat([_known(windows, scorer) for scorer in self.scorers.values()], ignore_index=True)
         texts = {"date": self.known["date"].astype(str)} if "date" in self.known else {}
         if any(inert(name) != name for name in windows.names) and "series" in self.known:
@@ -197,9 +204,16 @@ def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
     return evaluator.evaluate({part: outputs_in_blocks(model, windows, part) for part in evaluator.scorers})
 
 
-def _baseline_scores(windows: Windows, scorers: dict[str, PartScorer]) -> dict[str, dict[str, Scores]]:
+def _fitted(windows: Windows) -> dict[str, Tensor]:
+    if windows.classes:
+        return {"share_of_ones": baselines.share_of_ones(windows)}
+    return {"least_squares": baselines.least_squares(windows)}
+
+
+def _baseline_scores(
+    windows: Windows, scorers: dict[str, PartScorer], exact: Tensor | None
+) -> dict[str, dict[str, Scores]]:
     """Name -> part -> scores of every baseline."""
-    exact = None if windows.classes else baselines.least_squares(windows)
     scores_by_name: dict[str, dict[str, Scores]] = {}
     for part, scorer in scorers.items():
         for name, predicted in _baseline_predictions(windows, scorer, exact).items():

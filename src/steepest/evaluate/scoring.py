@@ -54,7 +54,7 @@ class PartScorer:
         self._unit_N1 = windows.unit_S[series_N].unsqueeze(-1)
         if windows.ordered:
             self._last_N1 = windows.last(self.origin_N)
-            self._naive_N1 = _naive_scale(windows)[series_N].unsqueeze(-1)
+            self._naive_N1 = windows.change_S[series_N].unsqueeze(-1)
 
     def __len__(self) -> int:
         return len(self.origin_N)
@@ -103,13 +103,13 @@ class PartScorer:
         return (predicted - self.actual_NH).square().mean(-1)
 
 
-def part_scorers(windows: Windows) -> dict[str, PartScorer]:
-    """A scorer for each part that has samples."""
-    share_H = baselines.share_of_ones(windows) if windows.classes else None
+def part_scorers(windows: Windows, share_H: Float[Tensor, " H"] | None = None) -> dict[str, PartScorer]:
+    """A scorer for each part that has samples.
+
+    Args:
+        windows: the data.
+        share_H: for classes, the share of class 1 in the training part; None computes it.
+    """
+    if windows.classes and share_H is None:
+        share_H = baselines.share_of_ones(windows)
     return {name: PartScorer(windows, name, share_H) for name, part in windows.parts.items() if len(part)}
-
-
-def _naive_scale(windows: Windows) -> Float[Tensor, " S"]:
-    """The mean absolute one-step change of each series' training rows (S,)."""
-    spans = zip(windows.start_S.tolist(), windows.train_stop_S.tolist(), strict=True)
-    return torch.stack([windows.price_T[start:stop].diff().abs().mean() for start, stop in spans])

@@ -146,6 +146,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     logger = logger(save_dir=str(folder), purge_step=0) if logger else False
     dtype = torch.float64 if options.get("precision") == "64-true" else torch.float32
     evaluator = Evaluator(datamodule.placed("cpu", dtype))
+    datamodule.fitted = evaluator.fitted
     tracking = Tracking(
         checked.run.objective, rule, instruments,
         scorers=lambda: _scorers(evaluator, model, datamodule),

@@ -86,6 +86,7 @@ class _Shared:
         data.setup()
         self.windows = data.placed("cpu", dtype_of(checked))
         self.evaluator = Evaluator(self.windows)
+        data.fitted = self.evaluator.fitted
         self.facts = data_facts(data)
         self.references: dict[str, dict[str, float]] = {}
         self.data = data
