@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from steepest.data.calendar import now_and_next, row_unit
+from steepest.data.calendar import next_dates, now_and_next, row_unit
 from steepest.data.preparation import series_windows
 from steepest.data.sources import PriceFile
 from steepest.evaluate.evaluation import evaluate
@@ -48,6 +48,33 @@ def test_the_sentences_about_monthly_prices_name_months(tmp_path):
     assert line.startswith("The line: next month = ")
     assert " 1 month ago + " in line
     assert " this month " in line
+
+
+@pytest.mark.parametrize(
+    "frequency", ["D", "B", "W-FRI", "ME", "MS", "BME", "BMS", "QE", "QS", "BQE", "YE", "h", "30min"]
+)
+def test_the_dates_after_the_last_continue_the_frequency(frequency):
+    dates = pd.date_range("2019-01-01", periods=90, freq=frequency)
+    assert list(next_dates(dates[:60], 30)) == list(dates[60:])
+
+
+def test_holidays_do_not_change_the_weekdays_and_a_rare_session_does_not_add_one():
+    days = pd.bdate_range("2022-01-03", periods=260)
+    days = days.delete([5, 40, 41, 100]).append(pd.DatetimeIndex(["2022-05-07"])).sort_values()  # one Saturday
+    assert list(next_dates(days, 10)) == list(pd.bdate_range(days[-1], periods=11)[1:])
+
+
+def test_bars_continue_in_the_hours_of_the_exchange():
+    times = pd.date_range("2024-01-02", "2024-02-16", freq="30min")
+    times = times[(times.hour >= 9) & (times.hour < 17) & (times.day_of_week < 5)]
+    assert times[-1] == pd.Timestamp("2024-02-15 16:30")
+    found = next_dates(times, 17)
+    assert [found[0], found[-1]] == [pd.Timestamp("2024-02-16 09:00"), pd.Timestamp("2024-02-19 09:00")]
+
+
+def test_the_day_of_the_month_is_kept():
+    dates = pd.DatetimeIndex([f"2020-{month:02d}-15" for month in range(1, 13)])
+    assert list(next_dates(dates, 2)) == [pd.Timestamp("2021-01-15"), pd.Timestamp("2021-02-15")]
 
 
 class _Model(torch.nn.Module):

@@ -101,3 +101,31 @@ def test_written_prices_are_read_again_as_advised(wide, tmp_path):
     assert answer.exit_code == 0, answer.exception
     advised = shlex.split(answer.stdout.split("train with ")[1])[4:]
     pd.testing.assert_frame_equal(trained(path, *advised), trained(wide, *options))
+
+
+def test_series_that_were_left_out_are_not_named_as_read(tmp_path):
+    path = tmp_path / "wide.csv"
+    rows = [f"{d},{100 + i},{'' if i < 9 else 50 + i}" for i, d in enumerate(DAYS)]
+    path.write_text("\n".join(["Date,AAA,BBB", *rows]))
+    output = shown(str(path), "data.short=drop").output
+    assert "price: 'AAA', 30 days" in output
+    assert "left out 1 of 2 series, because they do not span 2023-01-02 to 2023-02-10: BBB" in output
+
+
+def test_a_gap_between_days_is_named_with_its_hours(tmp_path):
+    path = tmp_path / "intraday.csv"
+    times = pd.date_range("2024-01-05 09:00", periods=16, freq="30min")
+    times = times.append(times + pd.Timedelta(days=3))
+    path.write_text(
+        "\n".join(["Date,Time,Close", *(f"{t:%Y-%m-%d},{t:%H:%M},{9 + i / 7:.2f}" for i, t in enumerate(times))])
+    )
+    output = shown(str(path)).output
+    assert "longest gap 2 days 16 hours" in output
+    assert "'Date' and 'Time' as" in output
+
+
+def test_a_header_with_fewer_names_than_entries_is_not_taken_for_a_title(tmp_path):
+    path = tmp_path / "commas.csv"
+    path.write_text("\n".join(["Datum,Hoch,Schluss", *(f"{d},{100 + i},5,{99 + i},25" for i, d in enumerate(DAYS))]))
+    said = str(shown(str(path)).exception)
+    assert "the header, line 1, has 3 names, but most lines have 5 entries: quote numbers with a decimal comma" in said

@@ -352,7 +352,7 @@ def test_series_that_start_late_in_a_wide_file_give_one_fault_with_a_fix(read):
     refused(
         read,
         text,
-        "30 series: 3 start after 2023-01-02 (S03, S04, S05), 1 end before 2023-01-27 (S07)",
+        "30 series: 3 start after 2023-01-02 (S03, S04, S05), 1 ends before 2023-01-27 (S07)",
         "data.short=drop",
     )
     frame = read(text, short="drop")

@@ -53,6 +53,22 @@ def test_a_narrow_table_does_not_break_numbers_and_jobs(printed, monkeypatch):
     assert {"linear_manual0", "linear_manual1"} <= set(words)
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_table_leaves_out_scores_before_it_cuts_numbers(printed, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    scores = {"test/rmse": 45.23412, "test/skill": -0.0123456}
+    rows = [
+        row(n, [f"model={model}", f"optimizer.lr={rate}", f"seed={seed}"], 1.5e-3 + 1e-7 * n + 1e-8 * n * n, **scores)
+        for n, (model, rate, seed) in enumerate(product(("linear", "linear_manual"), (0.003, 0.01, 0.03), (0, 1)))
+    ]
+    lines = printed(rows)
+    table = lines[: lines.index("")] if "" in lines else lines[:-3]
+    assert len(table) > len(rows) / 2
+    assert all(len(line.rstrip()) <= width for line in table)
+    assert {"0", "2", "4", "6", "8", "10"} <= {word for line in table for word in line.split()}
+    assert {"0.00150215", "0.00000022"} <= {word for line in table for word in line.split()}
+
+
 def test_if_only_seeds_vary_the_table_lists_jobs_and_their_spread(printed):
     lines = printed([row(n, [f"seed={n}"], v) for n, v in enumerate([3.0, 1.0, 2.0])])
     finished = [line.split()[0] for line in lines if " finished " in line]

@@ -10,7 +10,7 @@ from pandas.tseries.offsets import BaseOffset, BMonthBegin, BMonthEnd, DateOffse
 UNITS = ((0.9, "row"), (4.0, "day"), (20.0, "week"), (60.0, "month"), (200.0, "quarter"))
 
 RECENT = 300  # rows that show the weekdays and the times of a series
-RARE = 0.02  # a weekday or a time with a smaller share of these rows is an exception
+RARE = 0.1  # a weekday or a time is an exception if it is rarer than this share of the most common one
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
 ANCHORS = (MonthEnd, MonthBegin, BMonthEnd, BMonthBegin)
 
@@ -39,21 +39,32 @@ def next_dates(date_T: pd.DatetimeIndex, count: int) -> pd.DatetimeIndex:
     if unit == "week":
         gap = pd.Series(recent[1:] - recent[:-1]).mode()[0]
         return pd.DatetimeIndex([recent[-1] + gap * step for step in range(1, count + 1)])
-    weekdays = _usual(recent.dayofweek)
+    weekdays = _weekdays(recent)
     times = _usual(recent - recent.normalize()) if unit == "row" else [recent[-1] - recent[-1].normalize()]
     dates: list[pd.Timestamp] = []
     day = recent[-1].normalize()
     while len(dates) < count:
-        if day.dayofweek in weekdays or day == recent[-1].normalize():
+        if day.day_of_week in weekdays or day == recent[-1].normalize():
             dates += [day + time for time in times if day + time > recent[-1]]
         day += pd.Timedelta(days=1)
     return pd.DatetimeIndex(dates[:count])
 
 
+def _weekdays(recent: pd.DatetimeIndex) -> set[int]:
+    """Return the weekdays of a series.
+
+    A short series has not reached all weekdays. Those are added, except a weekend if the series has had no weekend day.
+    """
+    usual = set(_usual(recent.day_of_week))
+    reached = set(pd.date_range(recent[0].normalize(), recent[-1]).day_of_week)
+    weekend = {5, 6}
+    return usual | (set(range(7)) - reached - (weekend if not usual & weekend else set()))
+
+
 def _usual(entries: pd.Index) -> list:
     """Return the entries that are not rare, sorted."""
-    shares = pd.Series(entries).value_counts(normalize=True)
-    return sorted(shares.index[shares >= RARE])
+    counts = pd.Series(entries).value_counts()
+    return sorted(counts.index[counts >= RARE * counts.max()])
 
 
 def _after(recent: pd.DatetimeIndex, count: int, months: int) -> pd.DatetimeIndex:

@@ -245,16 +245,18 @@ def _frame(
     notes: list[str],
 ) -> pd.DataFrame:
     """Return the frame of all series, and leave `kept` empty. Its attributes describe what was recognised."""
+    names = {r.name for r in kept}
+    used = [v for v in roles.values if roles.id is not None or roles.series[v] in names]
     filled = np.concatenate([r.filled_T if len(r.filled_T) else np.zeros(len(r), bool) for r in kept])
     frame = frame_of(kept, [VALUE, *features])
     recognised = {
         "file": table.where,
         "dialect": table.dialect,
         "columns": table.names[:50],
-        "date": roles.date if roles.clock is None else f"{roles.date} {roles.clock}",
+        "date": roles.date if roles.clock is None else f"{roles.date}' and '{roles.clock}",
         "date_format": dates.format,
         "id": roles.id,
-        "value": roles.values[0] if len(roles.values) == 1 else roles.values[:50],
+        "value": used[0] if len(used) == 1 else used[:50],
         "why": roles.why,
         "numbers": note or "plain numbers",
     }

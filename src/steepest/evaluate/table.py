@@ -52,6 +52,8 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     if objective["epoch"] != metrics["epochs"]:
         ending += f" The run keeps the model of epoch {objective['epoch']:g}, the best by {objective['name']}."
     critical = metrics.get("critical", {}).get("sentence")
+    if critical and objective["epoch"] != metrics["epochs"]:
+        critical = critical.replace("The descent ended", f"The descent ended, after epoch {metrics['epochs']},", 1)
     tested = int((evaluation.known["part"] == "test").sum())
     count = counted(tested, "prediction")
     few = f"The test part has only {count}: its scores say little." if 0 < tested < FEW else None
@@ -68,7 +70,7 @@ def _cell(column: str, value: float | None) -> str:
         return "-"
     if column in ("mape", "directional_accuracy", "accuracy"):
         return f"{value:.2%}"
-    return f"{value:.4f}" if column == "skill" and abs(value) < 10 else f"{value:.5g}"
+    return f"{round(value, 4) + 0.0:.4f}" if column == "skill" and abs(value) < 10 else f"{value:.5g}"
 
 
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:

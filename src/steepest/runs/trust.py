@@ -24,6 +24,7 @@ from steepest.runs.hydra_internals import check_every_config
 from steepest.runs.resume import check_overrides
 from steepest.runs.untrusted import check_file
 
+LOGS = ("job_logging", "hydra_logging")
 CALLED_BY_HYDRA = ("callbacks", "sweeper", "launcher")
 
 
@@ -70,9 +71,11 @@ def check_hydra(config: DictConfig) -> None:
     """Check the targets in a composed config's `hydra` node.
 
     Raises:
-        ValueError: with every target that is not approved.
+        ValueError: with every target that is not approved, and every log without a choice.
     """
     faults = Faults("config")
+    for part in (part for part in LOGS if OmegaConf.is_missing(config.hydra, part)):
+        faults.add(f"hydra.{part} is missing: choose one, such as hydra/{part}=steepest")
     trusted = _trusted(config)
     for part in CALLED_BY_HYDRA:
         for where, target in _targets(OmegaConf.select(config, f"hydra.{part}"), f"hydra.{part}"):

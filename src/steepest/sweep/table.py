@@ -16,7 +16,7 @@ from steepest.evaluate.terminal import terminal
 from steepest.sweep.results import Results, Row, Setting, again, heading, shown, value
 
 MAX_ROWS, MAX_REASONS = 20, 8  # maximum number of rows, and of reasons why jobs did not finish
-UNBROKEN = 14  # maximum length of a value that is never wrapped
+UNBROKEN, GAP = 14, 2  # maximum length of a value that is never wrapped; characters between two columns
 
 
 def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str, Any] | None = None) -> None:
@@ -30,13 +30,14 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
     """
     results, console = Results(rows, objective), terminal()
     over_seeds = results.over_seeds and bool(results.keys)
-    table = _settings(results) if over_seeds else _jobs(results)
+    make = _settings if over_seeds else _jobs
+    scores = results.columns(["test"] if over_seeds else ["train", "test"], ["skill"])
+    table = make(results, scores)
     if console.measure(table, options=console.options.update(max_width=10_000)).maximum > console.width:
-        for column in table.columns:  # wrap headings at dots, but do not break numbers and short words
-            column.header = str(column.header).replace(".", ".\n").replace(" ", "\n")
-            words = [word for text in (column.header, *column.cells) for word in str(text).split()]
-            longest = max(map(len, words), default=0)
-            column.min_width = longest if column.justify == "right" else min(UNBROKEN, longest)
+        while (spare := console.width - _narrow(table)) < 0 and scores:  # leave out scores, do not cut off numbers
+            scores = scores[1:]
+            table = make(results, scores)
+        _widen(table, spare)
     console.print(table)
     shown = len(results.settings if over_seeds else rows)
     if shown > MAX_ROWS:
@@ -70,6 +71,24 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
     console.print(f"Record: {folder}", markup=False, soft_wrap=True)
 
 
+def _narrow(table: Table) -> int:
+    """Wrap headings at dots, and give each column the width of its longest word. Return the width of the table."""
+    for column in table.columns:
+        column.header = str(column.header).replace(".", ".\n").replace(" ", "\n")
+        longest = max(len(word) for text in (column.header, *column.cells) for word in (str(text).split() or [""]))
+        column.width = longest if column.justify == "right" else min(UNBROKEN, longest)
+    return sum((column.width or 0) + GAP for column in table.columns)
+
+
+def _widen(table: Table, spare: int) -> None:
+    """Give columns the width of their longest cell while there is space."""
+    for column in table.columns:
+        lines = [*str(column.header).split("\n"), *map(str, column.cells)]
+        missing = max(map(len, lines)) - (column.width or 0)
+        if 0 < missing <= spare:
+            column.width, spare = (column.width or 0) + missing, spare - missing
+
+
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for key in left:
@@ -79,8 +98,7 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     return table
 
 
-def _jobs(results: Results) -> Table:
-    scores = results.columns(["train", "test"], ["skill"])
+def _jobs(results: Results, scores: Sequence[str]) -> Table:
     table = _table(
         f"Sweep by {results.objective}, best first", ["job", *results.varied, "status"], ["objective", *scores]
     )
@@ -101,8 +119,7 @@ def _jobs(results: Results) -> Table:
     return table
 
 
-def _settings(results: Results) -> Table:
-    scores = results.columns(["test"], ["skill"])
+def _settings(results: Results, scores: Sequence[str]) -> Table:
     title = f"Sweep by {results.objective}, mean ± std over {' and '.join(results.seeds)}, best first"
     table = _table(title, [*results.keys, "finished"], ["objective", *scores, "best job"])
     for setting in results.settings[:MAX_ROWS]:

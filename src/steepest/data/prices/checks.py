@@ -278,8 +278,8 @@ def _without_short(all_rows: list[Rows], notes: list[str]) -> list[Rows]:
     names = dict.fromkeys(rows.name for rows in left_out)
     if names:
         notes.append(
-            f"data.short=drop left out {len(names)} of {len(all_rows)} series that do not span {period}: "
-            f"{shortened([*names], 200)}"
+            f"data.short=drop left out {len(names)} of {len(all_rows)} series, because they do not span {period}: "
+            f"{shortened(', '.join(names), 200)}"
         )
     return [_trimmed(rows) for rows in all_rows if rows.name not in names]
 
@@ -324,10 +324,10 @@ def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, fault
     words, repairs = [], []
     if late:
         first = min(_span(r)[0] for r in all_rows if not np.isnat(_span(r)[0]))
-        words.append(f"{len(late)} start after {day(first)} ({_named(late)})")
+        words.append(f"{_some(late, 'start')} after {day(first)} ({_named(late)})")
     if early:
         last = max(_span(r)[1] for r in all_rows if not np.isnat(_span(r)[1]))
-        words.append(f"{len(early)} end before {day(last)} ({_named(early)})")
+        words.append(f"{_some(early, 'end')} before {day(last)} ({_named(early)})")
     if late or early:
         worst = max(float((rows.kind_TF[:, 0] != 0).mean()) for rows in (*late, *early))
         drop = ", or use only the days that each series has, with data.missing=drop" if worst < OFFERED else ""
@@ -342,6 +342,10 @@ def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, fault
         repairs.append(f"fill gaps with data.missing=forward_fill{drop}")
     if words:
         faults.add(f"{len(all_rows)} series: {', '.join(words)}: {'; '.join(repairs)}")
+
+
+def _some(rows: list[Rows], verb: str) -> str:
+    return f"{len(rows)} {verb}{'s' if len(rows) == 1 else ''}"
 
 
 def _named(rows: list[Rows]) -> str:

@@ -57,6 +57,7 @@ def find_layout(where: str, head: str, header: bool | None, separator: str | Non
     if not records:
         raise ValueError(f"{where}: the file is empty")
     start, rows = _header(records, width, header)
+    _check_names_above(where, records, start, rows, width)
     usual = Counter(len(cells) for _, cells in records[start:]).most_common(1)
     wide = usual[0][0] if usual else width
     names = len(rows[-1][1]) if rows else 0
@@ -71,6 +72,20 @@ def find_layout(where: str, head: str, header: bool | None, separator: str | Non
         raise ValueError(f"{where}: {wide} columns; the limit is {WIDEST}: write the prices in rows")
     skip = records[start][0] if start < len(records) else len(lines)
     return Layout(sign, skip, [cells for _, cells in rows], wide, rows[-1][0] + 1 if rows else 0)
+
+
+def _check_names_above(
+    where: str, records: list[tuple[int, list[str]]], start: int, rows: list[tuple[int, list[str]]], width: int
+) -> None:
+    """Raise if the line above the first row of data has names, but too few: numbers have the separator as a sign."""
+    if rows or start == 0:
+        return
+    line, cells = records[start - 1]
+    if len(cells) > 1 and _known(cells) and not any(_NUMBER.match(cell) for cell in cells):
+        raise ValueError(
+            f"{where}: cannot be read as a table: the header, line {line + 1}, has {len(cells)} names, but most lines "
+            f"have {width} entries: quote numbers with a decimal comma, or use another separator"
+        )
 
 
 def _records(lines: list[str], separator: str, offset: int) -> list[tuple[int, list[str]]]:

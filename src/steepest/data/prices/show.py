@@ -31,7 +31,7 @@ def described_lines(frame: pd.DataFrame) -> Iterator[str]:
         part = frame.loc[name]
         days = pd.DatetimeIndex(part.index)
         gap = pd.Series(days).diff().max()
-        longest = f", longest gap {counted(gap.days, 'day')}" if len(part) > 1 and gap.days > 0 else ""
+        longest = f", longest gap {_duration(gap)}" if len(part) > 1 and gap.days > 0 else ""
         yield f"series:  {name}: {len(part)} rows, {day(days[0])} to {day(days[-1])}{longest}"
     if len(names) > LISTED:
         yield f"         and {len(names) - LISTED} more series"
@@ -45,8 +45,13 @@ def described_lines(frame: pd.DataFrame) -> Iterator[str]:
     yield f"{'':15}{start}{end:>{max(len(end) + 1, min(WIDTH, len(first)) - len(start))}}"
 
 
+def _duration(gap: pd.Timedelta) -> str:
+    hours = round(gap.seconds / 3600)
+    return counted(gap.days, "day") + (f" {counted(hours, 'hour')}" if hours else "")
+
+
 def chart(price_T: np.ndarray) -> Iterator[str]:
-    """Draw a series as a text chart with its highest and lowest price."""
+    """Draw a series as a text chart, with the range of what it shows: means of neighbouring prices of a long series."""
     column = np.array([part.mean() for part in np.array_split(price_T, min(WIDTH, len(price_T)))])
     low, high = column.min(), column.max()
     level = np.round((column - low) / (high - low) * (HEIGHT - 1)) if high > low else np.zeros(len(column))
