@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from steepest.data.faults import Faults, counted, shortened
+from steepest.data.prices.glitches import glitches
 from steepest.data.prices.options import Duplicates, Missing, PriceOptions
 from steepest.data.prices.roles import Roles
 
@@ -22,9 +23,6 @@ log = logging.getLogger(__name__)
 SHOWN = 5  # maximum number of series or warnings of one kind in a message
 OFFERED = 0.2  # messages suggest dropping rows only below this share of bad rows
 SHARE = 0.05  # the summary gives the share of dropped rows above this value
-JUMP = 3.0  # a price change by this factor in one day is reported
-UNDONE = 1.5  # a price change by this factor is reported if the next day reverses it
-STALE = 10  # this number of equal prices in sequence is reported
 KINDS = ("", "missing", "infinite", "text")
 
 
@@ -163,56 +161,6 @@ def describe_bad(label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: objec
     )
 
 
-def glitches(rows: Rows) -> list[str]:
-    """Describe the jumps, sign changes, zero prices and repeated prices of a sorted series."""
-    price = rows.value_TF[:, 0]
-    found: list[str] = []
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        factor = price[1:] / price[:-1]
-        # A shortcut: most series have no jumps and no long runs of equal prices.
-        smooth = len(factor) == 0 or (price[0] > 0 and factor.min() > 1 / UNDONE and factor.max() < UNDONE)
-        unmoved = np.flatnonzero(factor == 1)
-        if smooth and not (unmoved[STALE - 2 :] - unmoved[: -(STALE - 2)] == STALE - 2).any():
-            return found
-        size = np.where(factor > 1, factor, 1 / factor)
-    usual = np.isfinite(size) & (price[1:] > 0) & (price[:-1] > 0)
-    undone = np.zeros(len(factor), bool)
-    if len(factor) > 1:
-        with np.errstate(invalid="ignore"):
-            undone[:-1] = (size[:-1] > UNDONE) & (np.abs(factor[:-1] * factor[1:] - 1) < 0.05) & usual[:-1] & usual[1:]
-    after = np.r_[False, undone[:-1]]
-    jumps = np.flatnonzero(((size > JUMP) & usual & ~after) | undone)
-    if len(jumps):
-        at = jumps[0]
-        back = ", undone by the next price" if undone[at] else ""
-        why = "a wrong entry? correct it" if undone[at] else "a split? use adjusted prices"
-        more = f", and {len(jumps) - 1} more" if len(jumps) > 1 else ""
-        found.append(
-            f"{rows.name}: the price goes from {price[at]:g} to {price[at + 1]:g} on {rows.day(at + 1)}{back}{more} "
-            f"({why})"
-        )
-    sign = np.sign(price)
-    turns = np.flatnonzero(sign[1:] * sign[:-1] < 0)
-    if len(turns):
-        at, more = turns[0], f", and {len(turns) - 1} more" if len(turns) > 1 else ""
-        found.append(
-            f"{rows.name}: the price changes its sign, from {price[at]:g} to {price[at + 1]:g} on "
-            f"{rows.day(at + 1)}{more}"
-        )
-    zero = np.flatnonzero(price == 0)
-    if len(zero):
-        are = "is" if len(zero) == 1 else "are"
-        found.append(f"{rows.name}: {counted(len(zero), 'price')} {are} 0, first on {rows.day(zero[0])}")
-    changes = np.flatnonzero(np.r_[True, price[1:] != price[:-1], True])
-    runs = np.diff(changes)
-    if len(runs) > 1 and runs.max() >= STALE:
-        start = changes[int(runs.argmax())]
-        found.append(
-            f"{rows.name}: {runs.max()} equal prices ({price[start]:g}) in sequence, starting on {rows.day(start)}"
-        )
-    return found
-
-
 def finished(
     all_rows: list[Rows], columns: pa.Table, roles: Roles, options: PriceOptions, faults: Faults, notes: list[str],
     where: str,
@@ -239,7 +187,7 @@ def finished(
         price = rows.value_TF[:, 0]
         if len(price) and (price == price[0]).all():
             faults.add(f"value column {rows.label} is constant ({price[0]:g}): a model cannot learn from it")
-        warnings += glitches(rows) if len(rows) else []
+        warnings += glitches(rows.name, price, rows.day) if len(rows) else []
         kept.append(rows)
     if len(warnings) > SHOWN:
         warnings = [*warnings[:SHOWN], f"and {len(warnings) - SHOWN} more warnings of this kind"]
