@@ -108,7 +108,10 @@ def test_a_launcher_without_a_sweep_is_named_as_useless(command):
             "model.hidden=[1,1,1,1,1,1,1,1,1,1,1,1,1,... has 3,001 commas",
         ),
         (["-m", "seed=1,2", "~hydra/launcher"], "hydra.launcher is missing: choose one, such as hydra/launcher=basic"),
-        (["seed=1", "~hydra/job_logging"], "hydra.job_logging is missing: choose one, such as hydra/job_logging=steepest"),
+        (
+            ["seed=1", "~hydra/job_logging"],
+            "hydra.job_logging is missing: choose one, such as hydra/job_logging=steepest",
+        ),
         (["mlp"], "mlp: write KEY=VALUE, such as model=mlp"),
         (["lr=0.1"], "unknown key 'lr'; did you mean 'optimizer.lr'?"),
         (["modle=mlp"], "unknown key 'modle'; did you mean 'model'?"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from steepest.lightning.predictors import LinearPredictor, MLPPredictor
     from steepest.nets.losses import cross_entropy, huber, mae, mse
     from steepest.nets.networks import MLP, Linear
+    from steepest.runs.trained import Run, load
 
 _MODULE_OF = {
     name: f"steepest.{module}"
@@ -32,6 +33,7 @@ _MODULE_OF = {
         "lightning.predictors": ("LinearPredictor", "MLPPredictor"),
         "nets.losses": ("cross_entropy", "huber", "mae", "mse"),
         "nets.networks": ("MLP", "Linear"),
+        "runs.trained": ("Run", "load"),
     }.items()
     for name in names
 }
@@ -40,6 +42,7 @@ __all__ = [  # noqa: RUF022  # by room, as above
     "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame", "RandomWalk",
     "ShippedPrices", "Table", "YahooPrices", "direction_metrics", "value_metrics", "WindowDataModule",
     "ManualPredictor", "LinearPredictor", "MLPPredictor", "cross_entropy", "huber", "mae", "mse", "MLP", "Linear",
+    "Run", "load",
 ]  # fmt: skip
 
 

@@ -110,6 +110,55 @@ def show_data(
 
 
 @app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of a job of a sweep")],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", help="Keys of data=csv for --data, such as data.value=Close", show_default=False
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="File with newer prices (default: the data of the run)", show_default=False),
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Number of rows to predict (default: the run's horizon)", show_default=False),
+    ] = None,
+    level: Annotated[float, typer.Option(metavar="SHARE", help="Share of prices within the intervals")] = 0.9,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV or Parquet file to write", show_default=False)
+    ] = None,
+) -> None:
+    """Predict the days after the last known one, with intervals."""
+    from steepest.runs.after import show_forecast
+
+    for line in show_forecast(folder, data, options or [], horizon, level, out):
+        typer.echo(line)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of a job of a sweep")],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", help="Keys of data=csv for --data, such as data.value=Close", show_default=False
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="File of prices (default: the data of the run)", show_default=False),
+    ] = None,
+) -> None:
+    """Score a run's model on the prices of a file, with the run's own scaler. Nothing is fitted again."""
+    from steepest.runs.after import show_scores
+
+    show_scores(folder, data, options or [])
+
+
+@app.command()
 def board(
     folder: Annotated[
         Path,

@@ -7,7 +7,8 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
-from steepest import LinearPredictor, ManualPredictor, MLPPredictor
+from steepest import LinearPredictor, ManualPredictor, MLPPredictor, RandomWalk, WindowDataModule
+from steepest.evaluate.blocks import outputs_in_blocks, targets
 from steepest.lightning.predictors import Diverged
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a `validation_step`")
@@ -29,6 +30,19 @@ def test_a_predictor_fits_any_loader_of_pairs(kind, validation):
     assert model.network.W1.item() == pytest.approx(3, abs=1e-4)
     assert model.network.b1.item() == pytest.approx(-1, abs=1e-4)
     assert not validation or trainer.callback_metrics["val/loss"].item() < 1e-8
+
+
+@pytest.mark.parametrize("kind", [MLPPredictor, ManualPredictor])
+def test_a_trainer_tests_and_predicts_the_test_part(kind):
+    data = WindowDataModule(RandomWalk(rows=300, window=5, relative_to_last=True))
+    data.setup()
+    model, trainer = kind(5, 1, hidden=[4]), plain_trainer(1)
+    trainer.fit(model, datamodule=data)
+    windows = data.placed("cpu", torch.float32)
+    outputs_NO = outputs_in_blocks(model, windows, "test")
+    torch.testing.assert_close(torch.cat(trainer.predict(model, datamodule=data)), outputs_NO)
+    (logged,) = trainer.test(model, datamodule=data, verbose=False)
+    assert logged["test/loss"] == pytest.approx(((outputs_NO - targets(windows, "test")) ** 2).mean().item(), rel=1e-6)
 
 
 def test_an_update_is_refused_if_its_loss_is_not_finite():

@@ -172,6 +172,8 @@ class Windows:
     @cached_property
     def unit(self) -> str:
         """The unit of a row of a time series: day, week, month, quarter or year; "row" if rows are closer."""
+        if not self.ordered:
+            return "row"
         return row_unit(self.index.get_level_values("date").unique().sort_values().to_numpy())
 
     @property

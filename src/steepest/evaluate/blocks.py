@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from steepest.data.windows import Windows
@@ -25,12 +25,7 @@ ROWS_ON_ACCELERATOR = 4096  # there, launching kernels costs more than this many
 def outputs_in_blocks(
     predict: Callable[[Float[Tensor, "B D"]], Float[Tensor, "B O"]], windows: Windows, part: str
 ) -> Float[Tensor, "N O"]:
-    """The outputs of `predict` for every sample of a part, in order (N, O).
-
-    Every call of `predict` gets exactly `ROWS` samples (on an accelerator `ROWS_ON_ACCELERATOR`); the last block is
-    padded with copies of its first sample. Gathering a window takes more calls than a small model, so several blocks
-    are gathered in one step, up to a fixed size: memory does not grow with N * D. Results are written into one tensor
-    allocated in advance, because small results between large temporary tensors would fragment the heap.
+    """The outputs of `predict` for every sample of a part, in order (N, O), as `outputs_at` computes them.
 
     Raises:
         ValueError: the part has no samples.
@@ -38,13 +33,28 @@ def outputs_in_blocks(
     count = len(windows.parts[part])
     if count == 0:
         raise ValueError(f"the {part} part has no samples")
-    device = windows.price_T.device
+    index_N = torch.arange(count, device=windows.price_T.device)
+    return outputs_at(predict, windows, windows.parts[part].origins(index_N))
+
+
+@torch.inference_mode()
+def outputs_at(
+    predict: Callable[[Float[Tensor, "B D"]], Float[Tensor, "B O"]], windows: Windows, origin_N: Int[Tensor, " N"]
+) -> Float[Tensor, "N O"]:
+    """The outputs of `predict` for the samples with these origins (N, O).
+
+    Every call of `predict` gets exactly `ROWS` samples (on an accelerator `ROWS_ON_ACCELERATOR`); the last block is
+    padded with copies of its first sample. Gathering a window takes more calls than a small model, so several blocks
+    are gathered in one step, up to a fixed size: memory does not grow with N * D. Results are written into one tensor
+    allocated in advance, because small results between large temporary tensors would fragment the heap.
+    """
+    count, device = len(origin_N), windows.price_T.device
     rows = ROWS if device.type == "cpu" else ROWS_ON_ACCELERATOR
     index_N = torch.arange(math.ceil(count / rows) * rows, device=device)
     index_N[count:] = index_N[-rows]
     outputs_NO, start = None, 0
-    for gathered_M in index_N.split(max(1, windows.chunk // rows) * rows):
-        for x_BD in windows.gather(windows.parts[part].origins(gathered_M)).x_ND.split(rows):
+    for gathered_M in origin_N[index_N].split(max(1, windows.chunk // rows) * rows):
+        for x_BD in windows.gather(gathered_M).x_ND.split(rows):
             block_BO = predict(x_BD)
             if outputs_NO is None:
                 outputs_NO = block_BO.new_empty(count, block_BO.shape[1])

@@ -25,6 +25,7 @@ from steepest.engine.pythonlock import released
 from steepest.evaluate import baselines
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.cells import inert
+from steepest.evaluate.intervals import Interval, intervals
 from steepest.evaluate.metrics import Scores
 from steepest.evaluate.names import better
 from steepest.evaluate.scoring import PartScorer, part_scorers
@@ -68,6 +69,7 @@ class Evaluation:
         texts: the same table with dates as text, for a file.
         column: the name of the table's column of predictions.
         predicted_M: the prediction in each row of the table, in the data's units.
+        intervals: the prediction intervals of several levels; empty for classes, plain rows, and without a val part.
     """
 
     model: dict[str, Scores]
@@ -81,6 +83,7 @@ class Evaluation:
     texts: pa.Table
     column: str
     predicted_M: np.ndarray
+    intervals: list[Interval]
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -179,7 +182,16 @@ class Evaluator:
             self.texts,
             column,
             predicted_M,
+            _intervals(windows, scorers, predicted),
         )
+
+
+def _intervals(windows: Windows, scorers: dict[str, PartScorer], predicted: Mapping[str, Tensor]) -> list[Interval]:
+    if windows.classes or not windows.ordered or "val" not in scorers:
+        return []
+    of_price = bool((windows.price_T > 0).all())
+    known = {part: (predicted[part], scorers[part].actual_NH, scorers[part].last_N1) for part in scorers}
+    return intervals(known["val"], known.get("test"), of_price)
 
 
 def _inputs(windows: Windows) -> str | None:

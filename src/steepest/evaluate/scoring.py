@@ -33,6 +33,7 @@ class PartScorer:
         actual_NH: the actual prices, float64; values only.
         reference_NH: the prices that the reference (persistence or, for plain rows, the training mean) predicts; values
             only.
+        last_N1: each sample's last known price; values of series only.
         reference: what the reference predicts, in the data's units: `reference_NH`, or the majority's logits.
     """
 
@@ -53,7 +54,7 @@ class PartScorer:
         series_N = windows.series_T[self.origin_N]
         self._unit_N1 = windows.unit_S[series_N].unsqueeze(-1)
         if windows.ordered:
-            self._last_N1 = windows.last(self.origin_N)
+            self.last_N1 = windows.last(self.origin_N)
             self._naive_N1 = windows.change_S[series_N].unsqueeze(-1)
 
     def __len__(self) -> int:
@@ -85,7 +86,7 @@ class PartScorer:
         """Scores of some of the samples."""
         if self.share_H is not None:
             return class_metrics(predicted[samples], self.target_NH[samples], self.share_H, self.ordered)
-        last_N1, naive_N1 = (self._last_N1[samples], self._naive_N1[samples]) if self.ordered else (None, None)
+        last_N1, naive_N1 = (self.last_N1[samples], self._naive_N1[samples]) if self.ordered else (None, None)
         return value_metrics(
             predicted[samples],
             self.actual_NH[samples],

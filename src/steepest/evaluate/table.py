@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -26,26 +28,7 @@ HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy
 
 def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path, console: Console) -> None:
     """Print a finished run's scores in the data's units, the verdict, and the folder of the record."""
-    train = evaluation.model["train"]
-    columns = tuple(train) if "cross_entropy" in train else COLUMNS
-    table = Table(
-        title="Scores in the data's units, at the best epoch",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    for heading in ("part", ""):
-        table.add_column(heading, no_wrap=True)
-    for column in columns:
-        table.add_column(HEADINGS.get(column, column), justify="right", no_wrap=True)
-    for part, scores in evaluation.model.items():
-        rows = {"model": scores} | {name: parts[part] for name, parts in evaluation.baselines.items()}
-        for name, row in rows.items() if scores else ():
-            cells = [_cell(column, row[column]) for column in columns]
-            table.add_row(part if row is scores else "", name, *cells, style="bold" if row is scores else None)
-        table.add_section()
-    console.print(table)
+    print_scores(evaluation, "Scores in the data's units, at the best epoch", console)
     counts = [counted(metrics["updates"], "update"), counted(metrics["epochs"], "epoch"), f"{metrics['seconds']:.1f} s"]
     ending = f"{', '.join(counts)}; ended by {metrics['stop_reason']}."
     objective = metrics["objective"]
@@ -63,6 +46,37 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     print_sentence(console, evaluation.verdict().sentence, "bold")
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     console.print(Text(f"Record: {shown}"), soft_wrap=True)
+
+
+def print_scores(
+    evaluation: Evaluation, title: str, console: Console, part_names: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Print a table of the scores of the model and of the baselines on every part. `part_names` renames parts."""
+    known = next(scores for scores in evaluation.model.values() if scores)
+    columns = tuple(known) if "cross_entropy" in known else COLUMNS
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for heading in ("part", ""):
+        table.add_column(heading, no_wrap=True)
+    for column in columns:
+        table.add_column(HEADINGS.get(column, column), justify="right", no_wrap=True)
+    for part, scores in evaluation.model.items():
+        rows = {"model": scores} | {name: parts[part] for name, parts in evaluation.baselines.items()}
+        for name, row in rows.items() if scores else ():
+            cells = [_cell(column, row[column]) for column in columns]
+            table.add_row(
+                part_names.get(part, part) if row is scores else "",
+                name,
+                *cells,
+                style="bold" if row is scores else None,
+            )
+        table.add_section()
+    console.print(table)
 
 
 def _cell(column: str, value: float | None) -> str:
@@ -118,6 +132,14 @@ def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], 
         constant = constant - mean + (coefficient_D[::width] * mean_D[::width]).sum()
         coefficient_D[-width] += 1 - coefficient_D[::width].sum()
     return coefficient_D.tolist(), constant.item()
+
+
+def named_coefficients(model: nn.Module, windows: Windows) -> dict[str, float] | None:
+    """`line_coefficients` by the names of the inputs, oldest row first; the last entry is the ``constant``."""
+    line = line_coefficients(model, windows)
+    if line is None:
+        return None
+    return dict(zip(_input_names(windows), line[0], strict=True)) | {"constant": line[1]}
 
 
 def line_in_words(model: nn.Module, windows: Windows) -> str | None:

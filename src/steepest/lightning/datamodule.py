@@ -44,6 +44,10 @@ class WindowDataModule(PreparedData, LightningDataModule):
         """The whole test part in order."""
         return self._whole("test")
 
+    def predict_dataloader(self) -> Batches | list:
+        """The whole test part in order."""
+        return self._whole("test")
+
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Return the batch, which is already on the device."""
         return batch

@@ -111,6 +111,15 @@ class Predictor(LightningModule):
         x_ND, y_NH, *_ = batch
         self.log("val/loss", self.loss(self(x_ND), y_NH), on_epoch=True, batch_size=len(x_ND), sync_dist=True)
 
+    def test_step(self, batch: Sequence[Any], batch_idx: int) -> None:
+        """Log ``test/loss``, the mean over all samples."""
+        x_ND, y_NH, *_ = batch
+        self.log("test/loss", self.loss(self(x_ND), y_NH), on_epoch=True, batch_size=len(x_ND), sync_dist=True)
+
+    def predict_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
+        """Predictions (N, O) in model space for a batch of inputs, or of inputs and targets."""
+        return self(batch if isinstance(batch, Tensor) else batch[0])
+
     def build_optimizer(self) -> torch.optim.Optimizer:
         """The optimizer over the network's parameters."""
         return self.make_optimizer(self.network.parameters())

@@ -6,6 +6,7 @@ Both drivers use it, the Trainer and the threads. No Lightning.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from steepest.data.windows import Windows
 from steepest.evaluate.critical import KINDS
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.scoring import PartScorer
-from steepest.evaluate.table import extrapolation_hint, line_in_words
+from steepest.evaluate.table import extrapolation_hint, line_in_words, named_coefficients
 from steepest.observe.audit import Parity
 from steepest.observe.hparams import end_session
 from steepest.runs.files import write_text
@@ -113,6 +114,8 @@ def _assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> d
         "verdict": verdict.sentence,
         "beat_reference": verdict.beat,
         "p_value": verdict.p_value,
+        "intervals": [asdict(interval) for interval in evaluation.intervals],
+        "coefficients": named_coefficients(model, windows),
         "line": line_in_words(model, windows),
         "hint": extrapolation_hint(model, windows),
     }

@@ -1,0 +1,75 @@
+"""Prediction intervals by split conformal prediction, from the errors on the validation part.
+
+Shapes: N samples, H horizon.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)  # the shares of prices that intervals should contain
+SHOWN = 0.9  # the level of the summary and of forecasts
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The intervals of one level.
+
+    Attributes:
+        level: the share of prices that the intervals should contain.
+        width_H: half the width at each step, as a share of the last known price if `of_price`, else in the data's unit.
+        of_price: whether the widths are shares of the price.
+        coverage: the share of the test part's prices that are inside; None without a test part.
+        mean_width: the mean width of the test part's intervals, in the data's unit; None without a test part.
+    """
+
+    level: float
+    width_H: list[float]
+    of_price: bool
+    coverage: float | None
+    mean_width: float | None
+
+
+def half_width(error_NH: Float[Tensor, "N H"], level: float) -> Float[Tensor, " H"]:
+    """Half the width of the interval at each step: the k-th smallest absolute error, k = ceil((N + 1) level).
+
+    If the errors of validation and new samples are exchangeable, an interval contains a new value with at least this
+    probability (Vovk, Gammerman & Shafer 2005; Lei et al. 2018, J. American Statistical Association 113(523)). Infinite
+    if there are too few samples for the level.
+    """
+    count = len(error_NH)
+    place = math.ceil((count + 1) * level)
+    if place > count:
+        return error_NH.new_full((error_NH.shape[1],), math.inf)
+    return error_NH.abs().kthvalue(place, dim=0).values
+
+
+def intervals(
+    val: tuple[Tensor, Tensor, Tensor], test: tuple[Tensor, Tensor, Tensor] | None, of_price: bool
+) -> list[Interval]:
+    """The intervals of every level for which the validation part has enough samples.
+
+    Args:
+        val, test: predictions (N, H), actual prices (N, H) and last known prices (N, 1) of a part.
+        of_price: measure errors as shares of the last known price. All prices must be above 0.
+    """
+    predicted_NH, actual_NH, last_N1 = val
+    error_NH = (predicted_NH - actual_NH) / (last_N1 if of_price else 1.0)
+    found = []
+    for level in LEVELS:
+        width_H = half_width(error_NH, level)
+        if not width_H.isfinite().all():
+            continue
+        coverage = mean_width = None
+        if test is not None:
+            predicted_MH, actual_MH, last_M1 = test
+            half_MH = width_H * (last_M1 if of_price else torch.ones_like(last_M1))
+            coverage = ((predicted_MH - actual_MH).abs() <= half_MH).double().mean().item()
+            mean_width = 2 * half_MH.mean().item()
+        found.append(Interval(level, width_H.tolist(), of_price, coverage, mean_width))
+    return found

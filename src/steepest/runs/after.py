@@ -1,0 +1,77 @@
+"""The commands `steepest predict RUN` and `steepest evaluate RUN`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from steepest.data.faults import counted
+from steepest.evaluate.cells import inert
+from steepest.evaluate.table import print_scores
+from steepest.evaluate.terminal import print_sentence, terminal
+from steepest.runs.price_check import parsed_options
+from steepest.runs.trained import Run
+
+SHOWN = 20  # maximum number of printed predictions
+FORMATS = (".csv", ".parquet", ".pq")
+
+
+def show_forecast(
+    folder: Path, data: str | None, options: list[str], horizon: int | None, level: float, out: Path | None
+) -> Iterator[str]:
+    """Yield the lines of a forecast, and write it to `out`.
+
+    Raises:
+        ValueError: if the prices do not fit the run, or `out` cannot be written.
+    """
+    if out is not None and (out.suffix not in FORMATS or not out.parent.is_dir()):
+        raise ValueError(f"--out {out}: give a file in an existing folder whose name ends in {', '.join(FORMATS)}")
+    run = Run(folder)
+    table = run.predict(data, horizon=horizon, level=level, **parsed_options(options))
+    date_format = "%Y-%m-%d" if (table["date"] == table["date"].dt.normalize()).all() else "%Y-%m-%d %H:%M:%S"
+    shown = table.head(SHOWN).assign(date=table["date"].dt.strftime(date_format))
+    yield from shown.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.6g}").splitlines()
+    if len(table) > SHOWN:
+        yield f"... and {counted(len(table) - SHOWN, 'row')} more"
+    yield from _about(run, table, level)
+    if out is not None:
+        if out.suffix == ".csv":
+            table = table.assign(series=table["series"].map(inert), date=table["date"].dt.strftime(date_format))
+            table.to_csv(out, index=False)
+        else:
+            table.to_parquet(out, index=False)
+        yield f"Written: {out}"
+
+
+def _about(run: Run, table: pd.DataFrame, level: float) -> Iterator[str]:
+    """Yield sentences about the intervals."""
+    if table["lower"].isna().all():
+        yield "There are no intervals: they need the errors of a validation part with enough samples, in prices."
+        return
+    found = next(i for i in run.metrics["intervals"] if i["level"] == level)
+    covered = "" if found["coverage"] is None else f" They contained {found['coverage']:.1%} of the test part's prices."
+    yield f"The {level:.0%} intervals come from the errors on the validation part.{covered}"
+    if table["lower"].isna().any():
+        own = int(table.loc[table["lower"].notna(), "step"].max())
+        yield f"Beyond step {own}, predictions are made from predictions, and have no intervals."
+
+
+def show_scores(folder: Path, data: str | None, options: list[str]) -> None:
+    """Print the scores of a run's model on all prices of a file.
+
+    Raises:
+        ValueError: if the prices do not fit the run.
+    """
+    logging.getLogger("steepest").setLevel(logging.WARNING)
+    evaluation = Run(folder).evaluate(data, **parsed_options(options))
+    console = terminal()
+    print_scores(
+        evaluation, f"Scores of {folder} on {data or 'its own data, training part included'}", console, {"test": "all"}
+    )
+    for line in evaluation.data:
+        print_sentence(console, line)
+    verdict = evaluation.verdict().sentence.replace(" on the test part", " on these prices")
+    print_sentence(console, verdict, "bold")

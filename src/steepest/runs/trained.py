@@ -1,0 +1,284 @@
+"""A trained run, used afterwards: predict the next days, score other prices, read its results. No Lightning."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+from yaml import YAMLError
+
+from steepest.data import formulas, sources
+from steepest.data.applied import applied_windows, matched, with_next_rows
+from steepest.data.batches import PreparedData
+from steepest.data.faults import did_you_mean
+from steepest.data.files import read_prices
+from steepest.data.prices.options import PriceOptions
+from steepest.data.sources import RowData, SeriesData
+from steepest.data.windows import Windows
+from steepest.engine.descent import Descent
+from steepest.evaluate.blocks import outputs_at
+from steepest.evaluate.evaluation import Evaluation, Evaluator
+from steepest.evaluate.intervals import LEVELS, SHOWN
+from steepest.evaluate.table import named_coefficients
+from steepest.nets.losses import loss_of
+from steepest.nets.networks import MLP
+from steepest.runs.checkpoints import DATA
+from steepest.runs.checkpoints import load as load_checkpoint
+from steepest.runs.claim import CONFIG_FILE
+from steepest.runs.config import Run as RunOptions
+from steepest.runs.files import read_json, unreadable
+from steepest.runs.record import data_facts
+from steepest.runs.values import adapter
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """A finished or stopped run, with the model of its best epoch.
+
+    Args:
+        folder: the run's folder.
+
+    Raises:
+        ValueError: if the folder contains no run with a complete best.ckpt.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        path = self.folder / "checkpoints" / "best.ckpt"
+        if not path.exists():
+            raise ValueError(f"{folder}: there is no checkpoints/best.ckpt, so no model: give the folder of a run")
+        self._content = load_checkpoint(path)
+        try:
+            self._state, options = self._content[DATA], self._content["hyper_parameters"]
+            self.network = _network(options, self._content["state_dict"])
+            self.loss = loss_of(options["loss"])
+            self._spec, self._settings = self._state["spec"], self._state["windows"]
+            self._fitted = self._state["fitted"]
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{path} is not a checkpoint of a run of train.py ({error!r}): restore it") from error
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The content of metrics.json."""
+        return read_json(self.folder / "metrics.json")
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """The run's own predictions: predictions.csv."""
+        path = self.folder / "predictions.csv"
+        if not path.exists():
+            raise ValueError(f"{path}: the run has not finished, so it has no predictions: continue it with resume=")
+        table = pd.read_csv(path, dtype={"series": str}, keep_default_na=False, na_values=[""])
+        return table.assign(date=pd.to_datetime(table["date"])) if "date" in table else table
+
+    def coefficients(self) -> pd.Series:
+        """A linear model's coefficients in the data's units, one per input, and its ``constant``, in full precision.
+
+        Raises:
+            ValueError: if the model is not linear, or the run has several series or outputs.
+        """
+        known: Any = SimpleNamespace(**self._settings, **self._state["scaler"], outputs=self._settings["horizon"])
+        found = named_coefficients(self, known)  # type: ignore[arg-type]
+        if found is None:
+            raise ValueError(
+                f"{self.folder}: only a linear model of one series with one output has coefficients; this is "
+                f"{self.network.in_words()}"
+            )
+        return pd.Series(found, name="coefficient")
+
+    def evaluate(self, data: Any = None, **options: Any) -> Evaluation:
+        """Score the model with the run's scaler. Nothing is fitted again.
+
+        Other prices are all in the test part. The run's own data, if they have not changed, have the parts of the run.
+
+        Args:
+            data: a path or frame as in `read_prices`; None: the data that the run was trained on.
+            options: keys of `PriceOptions` that differ from those of the run.
+
+        Raises:
+            ValueError: if the prices do not fit the model.
+        """
+        windows = self._own_windows() if data is None and not options else None
+        if windows is None:
+            frame, where = self.read(data, **options)
+            windows = applied_windows(frame, self._state, where)
+        windows = windows.to("cpu", self._dtype)
+        evaluator = Evaluator(windows, {name: value.clone() for name, value in self._fitted.items()})
+        return evaluator.evaluate({name: self._outputs(windows, s.origin_N) for name, s in evaluator.scorers.items()})
+
+    def predict(
+        self, data: Any = None, *, horizon: int | None = None, level: float = SHOWN, **options: Any
+    ) -> pd.DataFrame:
+        """Predict the rows after the last one of each series.
+
+        Beyond the run's own horizon, predictions are inputs of the next predictions, and have no intervals.
+
+        Args:
+            data: a path or frame as in `read_prices`; None: the prices that the run was trained on.
+            horizon: the number of rows; None: the run's horizon.
+            level: the share of prices that the intervals should contain, one of `LEVELS`.
+            options: keys of `PriceOptions` that differ from those of the run.
+
+        Returns:
+            Columns ``date, series, step, prediction, lower, upper`` in the data's units. For directions, the prediction
+            is the probability of a rise over that number of rows.
+
+        Raises:
+            ValueError: if the prices do not fit the model, or the horizon or level is not possible.
+        """
+        own, classes = self._settings["horizon"], self._settings["classes"]
+        horizon = own if horizon is None else horizon
+        self._check_horizon(horizon)
+        if level not in LEVELS:
+            raise ValueError(f"level={level} must be one of {', '.join(map(str, LEVELS))}")
+        frame, where = self.read(data, **options)
+        keep = matched(frame, self._settings["names"], where)
+        frame = frame[frame.index.get_level_values("series").isin(list(keep))]
+        parts: list[pd.DataFrame] = []
+        for done in range(0, horizon, own):
+            longer = with_next_rows(frame, own)
+            windows = applied_windows(longer, self._state, where).to("cpu", self._dtype)
+            origin_S = torch.cat([windows.start_S[1:], torch.tensor([len(windows.price_T)])]) - own - 1
+            outputs_SO, last_S1 = self._outputs(windows, origin_S), windows.last(origin_S)
+            if classes:
+                predicted_SH = outputs_SO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
+                low_SH, high_SH = torch.full_like(predicted_SH, torch.nan), torch.full_like(predicted_SH, torch.nan)
+            else:
+                predicted_SH = windows.to_price(outputs_SO, origin_S)
+                low_SH, high_SH = self._bounds(predicted_SH, last_S1, level, known=done == 0)
+            ahead_H = torch.arange(1, own + 1)
+            target = windows.index[(origin_S.unsqueeze(-1) + ahead_H).flatten().numpy()]
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "date": target.get_level_values("date"),
+                        "series": target.get_level_values("series"),
+                        "step": (ahead_H + done).repeat(len(origin_S)).numpy(),
+                        "prediction": predicted_SH.flatten().numpy(),
+                        "lower": low_SH.flatten().numpy(),
+                        "upper": high_SH.flatten().numpy(),
+                    }
+                )
+            )
+            after = longer.groupby(level="series", sort=False).cumcount(ascending=False) < own
+            longer.loc[after.to_numpy(), "value"] = predicted_SH.flatten().numpy()
+            frame = longer
+        table = pd.concat(parts)
+        place = {name: number for number, name in enumerate(dict.fromkeys(table["series"]))}
+        table = table.iloc[np.lexsort((table["step"], table["series"].map(place)))]
+        return table[table["step"] <= horizon].reset_index(drop=True)
+
+    def read(self, data: Any = None, **options: Any) -> tuple[pd.DataFrame, str]:
+        """Read prices with the run's options, and return them with the name of their file for messages."""
+        if not self._settings["ordered"]:
+            raise ValueError(
+                f"{self.folder}: the run was trained on plain rows, which have no next row: its results are in "
+                "predictions.csv"
+            )
+        names = [field.name for field in fields(PriceOptions)]
+        for name in (name for name in options if name not in names):
+            raise ValueError(f"unknown key '{name}'{did_you_mean(name, names)}; the keys are {', '.join(names)}")
+        if data is None:
+            source = self._source(**options)
+            return source.read(), str(getattr(source, "path", "data"))
+        of_file = self._spec["kind"] == sources.PriceFile.__name__
+        kept = {name: self._spec[name] for name in names if of_file and name != "series"}
+        where = str(data) if isinstance(data, str | Path) else "frame"
+        return read_prices(data, **kept | options), where
+
+    def _source(self, **options: Any) -> SeriesData | RowData:
+        """The data set of the run."""
+        spec = dict(self._spec)
+        name = spec.pop("kind")
+        kind = getattr(sources, name, None) or getattr(formulas, name, None)
+        if kind is None or name == sources.PriceFrame.__name__:
+            raise ValueError(f"{self.folder}: the run was trained on a {name}, which cannot be read again: give prices")
+        return kind(**spec | options)
+
+    def _own_windows(self) -> Windows | None:
+        """The windows of the training, or None if the data have changed since then."""
+        data = PreparedData(self._source(), self._option("seed"))
+        data.setup()
+        if data_facts(data)["sha256"] != read_json(self.folder / "run.json").get("data", {}).get("sha256"):
+            log.warning("%s: the data have changed since the training, so all rows are scored as one part", self.folder)
+            return None
+        return data.windows
+
+    def _option(self, name: str) -> Any:
+        """Return one of the run's own keys."""
+        path = self.folder / CONFIG_FILE
+        try:
+            config: Any = OmegaConf.load(path)
+            return adapter(RunOptions, name).validate_python(config[name])
+        except (OSError, ValueError, KeyError, TypeError, YAMLError, OmegaConfBaseException) as error:
+            raise unreadable(path, error) from None
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.network.parameters()).dtype
+
+    def _check_horizon(self, horizon: int) -> None:
+        if horizon < 1:
+            raise ValueError(f"horizon={horizon} must be 1 or more")
+        own, inputs = self._settings["horizon"], self._settings["input_names"]
+        if horizon > own and (len(inputs) > 1 or self._settings["classes"]):
+            what = (
+                "directions" if self._settings["classes"] else f"the inputs {inputs[1:]}, whose next values are unknown"
+            )
+            raise ValueError(f"horizon={horizon}: the run predicts {own} from {what}: give at most {own}")
+
+    def _bounds(self, predicted_SH: Tensor, last_S1: Tensor, level: float, known: bool) -> tuple[Tensor, Tensor]:
+        """The ends of the intervals (S, H). They are NaN if the run has no intervals of this level for these steps."""
+        found = next((i for i in self.metrics.get("intervals") or () if i["level"] == level), None)
+        if found is None or not known:
+            return torch.full_like(predicted_SH, torch.nan), torch.full_like(predicted_SH, torch.nan)
+        half_SH = torch.tensor(found["width_H"]).double() * (last_S1 if found["of_price"] else torch.ones_like(last_S1))
+        return predicted_SH - half_SH, predicted_SH + half_SH
+
+    def _outputs(self, windows: Windows, origin_N: Tensor) -> Tensor:
+        """The outputs (N, O), by the engine and with the number of threads of the run: these change the rounding."""
+        with _threads(self._option("threads")):
+            if read_json(self.folder / "run.json").get("engine") != "kernel":
+                return outputs_at(self.network, windows, origin_N)
+            optimizer = torch.optim.SGD(self.network.parameters(), lr=0.0)
+            return Descent(self.network, self.loss, optimizer, windows).predict(origin_N.numpy())
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Use this number of threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def load(folder: str | Path) -> Run:
+    """Load a run from its folder, as `Run` does."""
+    return Run(folder)
+
+
+def _network(options: Mapping[str, Any], state: Mapping[str, Tensor]) -> MLP:
+    """The network of a checkpoint, with its parameters in their precision."""
+    hidden, activation = options.get("hidden", ()), options.get("activation", "identity")
+    network = MLP(options["inputs"], hidden, options["outputs"], activation)
+    weights = {name.removeprefix("network."): value for name, value in state.items()}
+    network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+    return network.eval()
