@@ -148,6 +148,12 @@ def cases() -> list:
     return [pytest.param(b, id=f"{b.page}: {b.run[0]}", marks=[pytest.mark.slow] * b.slow) for b in runs]
 
 
+def make_run(name: str, page: str, folder: Path) -> None:
+    """Run the command of the page that makes this run."""
+    if not (folder / name).exists():
+        start(next(c for block in blocks() for c in block.run if block.page == page and f"run.dir={name}" in c), folder)
+
+
 @pytest.mark.parametrize("block", cases())
 def test_the_commands_of_a_block_run_and_print_what_the_page_shows(block, folder):
     printed = ""
@@ -158,6 +164,9 @@ def test_the_commands_of_a_block_run_and_print_what_the_page_shows(block, folder
         needed = re.match(r"steepest (?:report|resume) (\S+)", command)
         if needed and not (folder / needed[1]).exists():
             start(f"python train.py -m optimizer.lr=0.01,0.1 stop.epochs=2 hydra.sweep.dir={needed[1]}", folder)
+        needed = re.match(r"steepest (?:predict|evaluate) (\S+)", command)
+        if needed:
+            make_run(needed[1], block.page, folder)
         printed += start(command, folder)
     assert_prints(block.output, printed)
 
@@ -183,6 +192,8 @@ def test_a_block_that_shows_output_is_run():
 def test_the_python_of_a_page_runs(name, folder):
     """The blocks of a page are one program. A block of text after a Python block is its output."""
     parts = [(c, output) for language, c, output in with_output(PAGES[name].read_text()) if language == "python"]
+    for run in re.findall(r'steepest\.load\("(\S+)"\)', "".join(content for content, _ in parts)):
+        make_run(run, name, folder)
     answer = subprocess.run(
         [sys.executable, "-c", "\n".join(content for content, _ in parts)],
         cwd=folder, capture_output=True, text=True, timeout=300, check=False,

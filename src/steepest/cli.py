@@ -127,6 +127,9 @@ def predict(
         typer.Option(metavar="N", help="Number of rows to predict (default: the run's horizon)", show_default=False),
     ] = None,
     level: Annotated[float, typer.Option(metavar="SHARE", help="Share of prices within the intervals")] = 0.9,
+    method: Annotated[
+        str, typer.Option(metavar="METHOD", help="How intervals are made: adaptive (to the latest errors), or split")
+    ] = "adaptive",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV or Parquet file to write", show_default=False)
     ] = None,
@@ -134,7 +137,7 @@ def predict(
     """Predict the days after the last known one, with intervals."""
     from steepest.runs.after import show_forecast
 
-    for line in show_forecast(folder, data, options or [], horizon, level, out):
+    for line in show_forecast(folder, data, options or [], horizon, level, method, out):
         typer.echo(line)
 
 

@@ -8,7 +8,7 @@ import scipy.stats
 import torch
 
 import steepest
-from steepest.evaluate.intervals import LEVELS, half_width, intervals
+from steepest.evaluate.intervals import LEVELS, RATE, adaptive, half_width, intervals
 
 
 @pytest.mark.parametrize(("count", "level"), [(10, 0.5), (19, 0.95), (99, 0.9), (500, 0.8)])
@@ -59,7 +59,46 @@ def test_a_run_records_the_coverage_and_width_that_its_predictions_have(train):
         assert found["coverage"] == pytest.approx(((test["prediction"] - test["actual"]).abs() <= half).mean())
         assert found["mean_width"] == pytest.approx(2 * half.mean())
         assert found["of_price"]
-    first = run.predict(level=0.8).iloc[0]
+    first = run.predict(level=0.8, method="split").iloc[0]
     assert first["upper"] - first["lower"] == pytest.approx(
         2 * table["actual"].iloc[-1] * run.metrics["intervals"][1]["width_H"][0]
     )
+
+
+def errors(seed, count, steps, scale=1.0):
+    return torch.from_numpy(np.abs(np.random.default_rng(seed).standard_t(3, (count, steps))) * scale)
+
+
+def test_without_later_errors_an_adaptive_interval_is_the_split_one():
+    width_H, share = adaptive(errors(0, 99, 3), errors(1, 0, 3), 0.9)
+    assert width_H.tolist() == half_width(errors(0, 99, 3), 0.9).tolist()
+    assert share is None
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("change", [0.5, 1, 2, 4])
+def test_the_coverage_of_adaptive_intervals_keeps_its_bound_whatever_the_errors_do(level, change):
+    rows = 2000
+    scale = np.where(np.arange(rows) % 500 < 250, 1, change)[:, None]
+    _, share = adaptive(errors(0, 200, 1), errors(1, rows, 1, scale), level)
+    bound = (max(level, 1 - level) + RATE) / (rows * RATE)  # Gibbs & Candès (2021), proposition 4.1
+    assert abs(share - level) <= bound
+
+
+def test_the_error_of_a_step_changes_an_interval_when_it_is_known():
+    calibration, later, level = errors(0, 60, 2), errors(1, 40, 2, 2.0), 0.8
+    for step in (1, 2):
+        known = [*np.sort(calibration[:, step - 1].numpy()).tolist(), math.inf]
+        outside, missed = 1 - level, []
+        for row in range(41):
+            if row >= step:
+                outside += RATE * (1 - level - missed[row - step])
+            width = known[min(max(math.ceil(61 * (1 - outside)), 1), 61) - 1]
+            if row < 40:
+                missed.append(float(later[row, step - 1] > width))
+        assert adaptive(calibration, later, level)[0][step - 1].item() == width
+
+
+def test_adaptive_intervals_widen_after_misses():
+    calm, wild = (adaptive(errors(0, 200, 1), errors(1, 300, 1, scale), 0.9)[0].item() for scale in (1.0, 3.0))
+    assert wild > 1.5 * calm

@@ -1,6 +1,5 @@
 """A run used after training: its predictions, scores and coefficients are those of the training."""
 
-import json
 import logging
 
 import numpy as np
@@ -170,6 +169,7 @@ def test_prices_that_do_not_fit_the_run_have_a_message(train, frame, options, me
     [
         ("kernel", {"horizon": 0}, "horizon=0 must be 1 or more"),
         ("kernel", {"level": 0.99}, r"level=0.99 must be one of 0.5, 0.8, 0.9, 0.95"),
+        ("kernel", {"method": "exact"}, "method=exact must be one of adaptive, split"),
         ("directions", {"horizon": 3}, "horizon=3: the run predicts 2 from directions: give at most 2"),
     ],
 )
@@ -206,8 +206,11 @@ def test_the_commands_print_and_write_a_forecast_and_scores(train, tmp_path):
     out = tmp_path / "forecast.csv"
     printed = CliRunner().invoke(app, ["predict", str(folder), "--horizon", "4", "--out", str(out)]).output
     assert "Beyond step 3, predictions are made from predictions, and have no intervals." in printed
-    covered = json.loads((folder / "metrics.json").read_text())["intervals"][2]["coverage"]
-    assert f"They contained {covered:.1%} of the test part's prices." in printed
+    covered = steepest.load(folder).predict().attrs["coverage"]
+    assert (
+        f"The 90% intervals adapt to the latest errors. On later rows, such intervals contained {covered:.1%}"
+        in printed
+    )
     written = pd.read_csv(out, parse_dates=["date"])
     assert list(written.columns) == ["date", "series", "step", "prediction", "lower", "upper"]
     pd.testing.assert_frame_equal(written, steepest.load(folder).predict(horizon=4), check_dtype=False)

@@ -69,7 +69,7 @@ class Evaluation:
         texts: the same table with dates as text, for a file.
         column: the name of the table's column of predictions.
         predicted_M: the prediction in each row of the table, in the data's units.
-        intervals: the prediction intervals of several levels; empty for classes, plain rows, and without a val part.
+        intervals: intervals of several levels; classes, plain rows and data without a val part have none.
     """
 
     model: dict[str, Scores]

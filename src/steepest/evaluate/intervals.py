@@ -1,6 +1,6 @@
-"""Prediction intervals by split conformal prediction, from the errors on the validation part.
+"""Prediction intervals by conformal prediction, from the errors on the validation part.
 
-Shapes: N samples, H horizon.
+Shapes: N samples, T later samples in time order, H horizon.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)  # the shares of prices that intervals should contain
-SHOWN = 0.9  # the level of the summary and of forecasts
+SHOWN = 0.9  # the level of forecasts
+RATE = 0.02  # how fast adaptive intervals adapt
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Interval:
         level: the share of prices that the intervals should contain.
         width_H: half the width at each step, as a share of the last known price if `of_price`, else in the data's unit.
         of_price: whether the widths are shares of the price.
-        coverage: the share of the test part's prices that are inside; None without a test part.
-        mean_width: the mean width of the test part's intervals, in the data's unit; None without a test part.
+        coverage: the share of the test part's prices that are inside, or None if there is no test part.
+        mean_width: the mean width of the test part's intervals, in the data's unit, or None.
     """
 
     level: float
@@ -73,3 +74,39 @@ def intervals(
             mean_width = 2 * half_MH.mean().item()
         found.append(Interval(level, width_H.tolist(), of_price, coverage, mean_width))
     return found
+
+
+def adaptive(
+    calibration_NH: Float[Tensor, "N H"], error_TH: Float[Tensor, "T H"], level: float
+) -> tuple[Float[Tensor, " H"], float | None]:
+    """Adaptive conformal inference (Gibbs & Candès 2021, NeurIPS 34): intervals that widen after misses.
+
+    The share of errors that may be outside, a, starts at 1 - level. After a miss, a falls by RATE * level; after a hit,
+    it rises by RATE * (1 - level). The half width is the quantile 1 - a of the errors in the calibration. The error of
+    step h is known h rows later, and changes a only then.
+
+    Args:
+        calibration_NH: absolute errors of the validation part.
+        error_TH: absolute errors of the later rows, in time order.
+        level: the share of prices that the intervals should contain.
+
+    Returns:
+        Half the width at each step after the last row, infinite where even the largest error was too small; and the
+        share of `error_TH` within its interval, or None if there are no rows.
+    """
+    sorted_NH, (count, steps) = calibration_NH.abs().sort(dim=0).values, calibration_NH.shape
+    rows, ahead_H = len(error_TH), torch.arange(1, steps + 1)
+    infinite_1H = sorted_NH.new_full((1, steps), math.inf)
+    width_NH = torch.cat([sorted_NH, infinite_1H])
+    miss_TH = torch.zeros(rows, steps, dtype=torch.float64)
+    outside_H = torch.full((steps,), 1 - level, dtype=torch.float64)
+    for row in range(rows + 1):
+        known_H = row - ahead_H
+        told_H = known_H >= 0
+        missed_H = miss_TH[known_H.clamp(min=0), ahead_H - 1] if rows else outside_H
+        outside_H = torch.where(told_H, outside_H + RATE * (1 - level - missed_H), outside_H)
+        place_H = torch.ceil((count + 1) * (1 - outside_H)).long().clamp(1, count + 1) - 1
+        width_H = width_NH[place_H, ahead_H - 1]
+        if row < rows:
+            miss_TH[row] = (error_TH[row].abs() > width_H).double()
+    return width_H, 1 - miss_TH.mean().item() if rows else None

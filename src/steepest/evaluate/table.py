@@ -36,7 +36,7 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
         ending += f" The run keeps the model of epoch {objective['epoch']:g}, the best by {objective['name']}."
     critical = metrics.get("critical", {}).get("sentence")
     if critical and objective["epoch"] != metrics["epochs"]:
-        critical = critical.replace("The descent ended", f"The descent ended, after epoch {metrics['epochs']},", 1)
+        critical = critical.replace("The descent ended", f"After epoch {metrics['epochs']}, the descent ended", 1)
     tested = int((evaluation.known["part"] == "test").sum())
     count = counted(tested, "prediction")
     few = f"The test part has only {count}: its scores say little." if 0 < tested < FEW else None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pandas as pd
 
 from steepest.data.faults import counted
@@ -13,14 +15,20 @@ from steepest.evaluate.cells import inert
 from steepest.evaluate.table import print_scores
 from steepest.evaluate.terminal import print_sentence, terminal
 from steepest.runs.price_check import parsed_options
-from steepest.runs.trained import Run
+from steepest.runs.trained import Method, Run
 
 SHOWN = 20  # maximum number of printed predictions
 FORMATS = (".csv", ".parquet", ".pq")
 
 
 def show_forecast(
-    folder: Path, data: str | None, options: list[str], horizon: int | None, level: float, out: Path | None
+    folder: Path,
+    data: str | None,
+    options: list[str],
+    horizon: int | None,
+    level: float,
+    method: str,
+    out: Path | None,
 ) -> Iterator[str]:
     """Yield the lines of a forecast, and write it to `out`.
 
@@ -30,13 +38,13 @@ def show_forecast(
     if out is not None and (out.suffix not in FORMATS or not out.parent.is_dir()):
         raise ValueError(f"--out {out}: give a file in an existing folder whose name ends in {', '.join(FORMATS)}")
     run = Run(folder)
-    table = run.predict(data, horizon=horizon, level=level, **parsed_options(options))
+    table = run.predict(data, horizon=horizon, level=level, method=cast(Method, method), **parsed_options(options))
     date_format = "%Y-%m-%d" if (table["date"] == table["date"].dt.normalize()).all() else "%Y-%m-%d %H:%M:%S"
     shown = table.head(SHOWN).assign(date=table["date"].dt.strftime(date_format))
     yield from shown.to_string(index=False, na_rep="-", float_format=lambda number: f"{number:.6g}").splitlines()
     if len(table) > SHOWN:
         yield f"... and {counted(len(table) - SHOWN, 'row')} more"
-    yield from _about(run, table, level)
+    yield from _about(table, level, method)
     if out is not None:
         if out.suffix == ".csv":
             table = table.assign(series=table["series"].map(inert), date=table["date"].dt.strftime(date_format))
@@ -46,14 +54,17 @@ def show_forecast(
         yield f"Written: {out}"
 
 
-def _about(run: Run, table: pd.DataFrame, level: float) -> Iterator[str]:
+def _about(table: pd.DataFrame, level: float, method: str) -> Iterator[str]:
     """Yield sentences about the intervals."""
     if table["lower"].isna().all():
         yield "There are no intervals: they need the errors of a validation part with enough samples, in prices."
         return
-    found = next(i for i in run.metrics["intervals"] if i["level"] == level)
-    covered = "" if found["coverage"] is None else f" They contained {found['coverage']:.1%} of the test part's prices."
-    yield f"The {level:.0%} intervals come from the errors on the validation part.{covered}"
+    made = "adapt to the latest errors" if method == "adaptive" else "have the width of the validation part's errors"
+    share = table.attrs["coverage"]
+    covered = "" if share is None else f" On later rows, such intervals contained {share:.1%} of the prices."
+    yield f"The {level:.0%} intervals {made}.{covered}"
+    if np.isinf(table["lower"]).any():
+        yield "Where the interval is infinite, even the largest error of the validation part was too small lately."
     if table["lower"].isna().any():
         own = int(table.loc[table["lower"].notna(), "step"].max())
         yield f"Beyond step {own}, predictions are made from predictions, and have no intervals."
@@ -67,11 +78,10 @@ def show_scores(folder: Path, data: str | None, options: list[str]) -> None:
     """
     logging.getLogger("steepest").setLevel(logging.WARNING)
     evaluation = Run(folder).evaluate(data, **parsed_options(options))
-    console = terminal()
-    print_scores(
-        evaluation, f"Scores of {folder} on {data or 'its own data, training part included'}", console, {"test": "all"}
-    )
+    console, parts = terminal(), [part for part, scores in evaluation.model.items() if scores]
+    renamed = {"test": "all"} if parts == ["test"] else {}
+    print_scores(evaluation, f"Scores of {folder} on {data or 'its own data'}", console, renamed)
     for line in evaluation.data:
         print_sentence(console, line)
-    verdict = evaluation.verdict().sentence.replace(" on the test part", " on these prices")
-    print_sentence(console, verdict, "bold")
+    verdict = evaluation.verdict().sentence
+    print_sentence(console, verdict.replace(" on the test part", " on these prices") if renamed else verdict, "bold")

@@ -41,24 +41,35 @@ class RunFacts:
 class Objective:
     """The objective in metrics.json."""
 
-    name: str = ""
-    value: float | None = None
+    name: str
+    value: float | None
+
+
+@dataclass
+class IntervalFacts:
+    """An entry of ``intervals`` in metrics.json."""
+
+    level: float
+    width_H: list[float]
+    of_price: bool
+    coverage: float | None
 
 
 @dataclass
 class Metrics:
     """The part of metrics.json that a resumed run or a sweep reads."""
 
-    status: str = ""
-    stop_reason: str | None = None
-    updates: int = 0
-    epochs: int = 0
-    seconds: float = 0.0
-    objective: Objective = field(default_factory=Objective)
+    status: str
+    stop_reason: str | None
+    updates: int
+    epochs: int
+    seconds: float
+    objective: Objective
     train: Scores = field(default_factory=dict)
     val: Scores = field(default_factory=dict)
     test: Scores = field(default_factory=dict)
     baselines: dict[str, dict[str, Scores]] = field(default_factory=dict)
+    intervals: list[IntervalFacts] = field(default_factory=list)
 
 
 @dataclass

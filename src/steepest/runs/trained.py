@@ -9,7 +9,7 @@ from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ from steepest.data.windows import Windows
 from steepest.engine.descent import Descent
 from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
-from steepest.evaluate.intervals import LEVELS, SHOWN
+from steepest.evaluate.intervals import LEVELS, SHOWN, adaptive
 from steepest.evaluate.table import named_coefficients
 from steepest.nets.losses import loss_of
 from steepest.nets.networks import MLP
@@ -44,6 +44,8 @@ from steepest.runs.record import data_facts
 from steepest.runs.values import adapter
 
 log = logging.getLogger(__name__)
+
+Method = Literal["adaptive", "split"]
 
 
 class Run:
@@ -116,12 +118,16 @@ class Run:
         if windows is None:
             frame, where = self.read(data, **options)
             windows = applied_windows(frame, self._state, where)
-        windows = windows.to("cpu", self._dtype)
-        evaluator = Evaluator(windows, {name: value.clone() for name, value in self._fitted.items()})
-        return evaluator.evaluate({name: self._outputs(windows, s.origin_N) for name, s in evaluator.scorers.items()})
+        return self._scored(windows)
 
     def predict(
-        self, data: Any = None, *, horizon: int | None = None, level: float = SHOWN, **options: Any
+        self,
+        data: Any = None,
+        *,
+        horizon: int | None = None,
+        level: float = SHOWN,
+        method: Method = "adaptive",
+        **options: Any,
     ) -> pd.DataFrame:
         """Predict the rows after the last one of each series.
 
@@ -131,11 +137,14 @@ class Run:
             data: a path or frame as in `read_prices`; None: the prices that the run was trained on.
             horizon: the number of rows; None: the run's horizon.
             level: the share of prices that the intervals should contain, one of `LEVELS`.
+            method: how the intervals are made from the errors on the validation part: ``split`` keeps their width, and
+                ``adaptive`` adapts it to the errors on later rows.
             options: keys of `PriceOptions` that differ from those of the run.
 
         Returns:
             Columns ``date, series, step, prediction, lower, upper`` in the data's units. For directions, the prediction
-            is the probability of a rise over that number of rows.
+            is the probability of a rise over that number of rows. ``attrs["coverage"]`` is the share of the known
+            prices after the validation part that such intervals contained.
 
         Raises:
             ValueError: if the prices do not fit the model, or the horizon or level is not possible.
@@ -145,9 +154,12 @@ class Run:
         self._check_horizon(horizon)
         if level not in LEVELS:
             raise ValueError(f"level={level} must be one of {', '.join(map(str, LEVELS))}")
+        if method not in get_args(Method):
+            raise ValueError(f"method={method} must be one of {', '.join(get_args(Method))}")
         frame, where = self.read(data, **options)
         keep = matched(frame, self._settings["names"], where)
         frame = frame[frame.index.get_level_values("series").isin(list(keep))]
+        half_SH, coverage = (None, None) if classes else self._half_widths(frame, where, level, method)
         parts: list[pd.DataFrame] = []
         for done in range(0, horizon, own):
             longer = with_next_rows(frame, own)
@@ -156,10 +168,11 @@ class Run:
             outputs_SO, last_S1 = self._outputs(windows, origin_S), windows.last(origin_S)
             if classes:
                 predicted_SH = outputs_SO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
-                low_SH, high_SH = torch.full_like(predicted_SH, torch.nan), torch.full_like(predicted_SH, torch.nan)
             else:
                 predicted_SH = windows.to_price(outputs_SO, origin_S)
-                low_SH, high_SH = self._bounds(predicted_SH, last_S1, level, known=done == 0)
+            wide_SH = torch.full_like(predicted_SH, torch.nan)
+            if half_SH is not None and done == 0:
+                wide_SH = half_SH * (last_S1 if self._of_price else torch.ones_like(last_S1))
             ahead_H = torch.arange(1, own + 1)
             target = windows.index[(origin_S.unsqueeze(-1) + ahead_H).flatten().numpy()]
             parts.append(
@@ -169,8 +182,8 @@ class Run:
                         "series": target.get_level_values("series"),
                         "step": (ahead_H + done).repeat(len(origin_S)).numpy(),
                         "prediction": predicted_SH.flatten().numpy(),
-                        "lower": low_SH.flatten().numpy(),
-                        "upper": high_SH.flatten().numpy(),
+                        "lower": (predicted_SH - wide_SH).flatten().numpy(),
+                        "upper": (predicted_SH + wide_SH).flatten().numpy(),
                     }
                 )
             )
@@ -180,7 +193,9 @@ class Run:
         table = pd.concat(parts)
         place = {name: number for number, name in enumerate(dict.fromkeys(table["series"]))}
         table = table.iloc[np.lexsort((table["step"], table["series"].map(place)))]
-        return table[table["step"] <= horizon].reset_index(drop=True)
+        table = table[table["step"] <= horizon].reset_index(drop=True)
+        table.attrs["coverage"] = coverage
+        return table
 
     def read(self, data: Any = None, **options: Any) -> tuple[pd.DataFrame, str]:
         """Read prices with the run's options, and return them with the name of their file for messages."""
@@ -241,13 +256,41 @@ class Run:
             )
             raise ValueError(f"horizon={horizon}: the run predicts {own} from {what}: give at most {own}")
 
-    def _bounds(self, predicted_SH: Tensor, last_S1: Tensor, level: float, known: bool) -> tuple[Tensor, Tensor]:
-        """The ends of the intervals (S, H). They are NaN if the run has no intervals of this level for these steps."""
-        found = next((i for i in self.metrics.get("intervals") or () if i["level"] == level), None)
-        if found is None or not known:
-            return torch.full_like(predicted_SH, torch.nan), torch.full_like(predicted_SH, torch.nan)
-        half_SH = torch.tensor(found["width_H"]).double() * (last_S1 if found["of_price"] else torch.ones_like(last_S1))
-        return predicted_SH - half_SH, predicted_SH + half_SH
+    @cached_property
+    def _of_price(self) -> bool:
+        """Whether the widths of intervals are shares of the last known price."""
+        return all(interval["of_price"] for interval in self.metrics.get("intervals") or ())
+
+    def _half_widths(
+        self, frame: pd.DataFrame, where: str, level: float, method: Method
+    ) -> tuple[Tensor | None, float | None]:
+        """Half the widths (S, H) after the last row of each series, and the share of later prices within, if known."""
+        fixed = next((i for i in self.metrics.get("intervals") or () if i["level"] == level), None)
+        if fixed is None:
+            return None, None
+        names = list(frame.index.unique("series"))
+        if method == "split":
+            return torch.tensor(fixed["width_H"], dtype=torch.float64).expand(len(names), -1), fixed["coverage"]
+        val = self.predictions[self.predictions["part"] == "val"]
+        later = val.head(0)
+        if frame.groupby(level="series").size().min() >= self._settings["window"] + self._settings["horizon"] + 1:
+            later = self._scored(applied_windows(frame, self._state, where)).predictions
+        if set(names) <= set(self._settings["names"]):
+            later = later[later["date"] > val["date"].max()]
+        found = [adaptive(self._sizes(val), self._sizes(later[later["series"] == name]), level) for name in names]
+        shares = [share for _, share in found if share is not None]
+        return torch.stack([width_H for width_H, _ in found]), sum(shares) / len(shares) if shares else None
+
+    def _scored(self, windows: Windows) -> Evaluation:
+        """Evaluate the model on windows."""
+        windows = windows.to("cpu", self._dtype)
+        evaluator = Evaluator(windows, self._fitted)
+        return evaluator.evaluate({name: self._outputs(windows, s.origin_N) for name, s in evaluator.scorers.items()})
+
+    def _sizes(self, rows: pd.DataFrame) -> Tensor:
+        """Absolute errors (N, H) of predictions, in the unit of the widths."""
+        size = (rows["prediction"] - rows["actual"]).abs() / (rows["last"] if self._of_price else 1.0)
+        return torch.from_numpy(size.to_numpy(float, copy=True)).unflatten(0, (-1, self._settings["horizon"]))
 
     def _outputs(self, windows: Windows, origin_N: Tensor) -> Tensor:
         """The outputs (N, O), by the engine and with the number of threads of the run: these change the rounding."""
