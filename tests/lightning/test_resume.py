@@ -152,6 +152,15 @@ def test_resuming_a_finished_run_changes_nothing(train, caplog, kind, rule):
         assert files_of(folder) == before
 
 
+@pytest.mark.parametrize("key", ["stop_reason", "objective"])
+def test_a_key_that_is_missing_in_the_metrics_of_a_finished_run_is_named(train, key):
+    outcome, folder = train(*KINDS["kernel"], *DATA, *ENDED["epochs"])
+    left = {name: value for name, value in outcome.metrics.items() if name != key}
+    (folder / "metrics.json").write_text(json.dumps(left))
+    with pytest.raises(ValueError, match=f"metrics.json cannot be read .it has no key '{key}'"):
+        train(resume=True)
+
+
 @pytest.mark.parametrize("rule", ENDED)
 @pytest.mark.parametrize("kind", ["kernel", "autograd"])
 def test_a_run_killed_during_its_evaluation_reports_everything_when_resumed(train, monkeypatch, kind, rule):

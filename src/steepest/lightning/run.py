@@ -41,7 +41,7 @@ from steepest.runs.checks import check_objective
 from steepest.runs.claim import CONFIG_FILE, first_process
 from steepest.runs.config import Checked, check
 from steepest.runs.errors import described
-from steepest.runs.files import read_json, remove_unfinished
+from steepest.runs.files import read_json, remove_unfinished, unreadable
 from steepest.runs.finish import end_early, ended, finish
 from steepest.runs.process import interrupts, keep_freed_memory
 from steepest.runs.pruning import trial_of
@@ -297,9 +297,13 @@ def _already_finished(state: dict[str, Any], rule: Epochs, most: int | None, fol
     at_limit = bool(rule.limit(epochs, kept["updates"])) or (most not in (None, -1) and epochs >= most)
     if not (at_limit or is_verdict(kept["reason"])):
         return None
-    said = "%s has finished already (%s): there is nothing to do; to train on, raise stop.epochs"
-    log.warning(said, folder, metrics["stop_reason"])
-    return Outcome(metrics, None)
+    outcome = Outcome(metrics, None)
+    try:
+        reason, _ = metrics["stop_reason"], outcome.objective
+    except KeyError as error:
+        raise unreadable(folder / "metrics.json", error) from None
+    log.warning("%s has finished already (%s): there is nothing to do; to train on, raise stop.epochs", folder, reason)
+    return outcome
 
 
 def _scorers(evaluator: Evaluator, model: Predictor, datamodule: WindowDataModule) -> Mapping[str, PartScorer]:

@@ -41,8 +41,8 @@ class RunFacts:
 class Objective:
     """The objective in metrics.json."""
 
-    name: str
-    value: float | None
+    name: str = ""
+    value: float | None = None
 
 
 @dataclass
@@ -59,12 +59,12 @@ class IntervalFacts:
 class Metrics:
     """The part of metrics.json that a resumed run or a sweep reads."""
 
-    status: str
-    stop_reason: str | None
-    updates: int
-    epochs: int
-    seconds: float
-    objective: Objective
+    status: str = ""
+    stop_reason: str | None = None
+    updates: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    objective: Objective = field(default_factory=Objective)
     train: Scores = field(default_factory=dict)
     val: Scores = field(default_factory=dict)
     test: Scores = field(default_factory=dict)
