@@ -117,6 +117,17 @@ def test_the_title_names_the_series_if_the_picture_shows_one_of_several(drawn, t
     assert title(drawn[1]).startswith("INDEX, one of 2 series: ")
 
 
+def test_rows_of_less_than_a_day_have_equal_distances(drawn, tmp_path):
+    rows = prices(80)
+    rows["date"] = pd.date_range("2024-01-02 09:00", periods=len(rows), freq="h")
+    rows.loc[rows.index[-20:], "date"] += pd.Timedelta(days=3)
+    predictions.draw_predictions(rows, "Model", tmp_path / "p.png")
+    line = drawn[0].axes[0].lines[0]
+    assert set(np.diff(line.get_xdata())) == {1}
+    labels = [label.get_text() for label in drawn[0].axes[-1].get_xticklabels()]
+    assert any(label.startswith("2024-01-0") and ":00" in label for label in labels)
+
+
 @pytest.mark.parametrize("days", [1, 2, 61])
 def test_parts_of_few_days_are_drawn(drawn, tmp_path, days):
     predictions.draw_predictions(prices(10 + days), "Model", tmp_path / "p.png")

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from steepest.engine.cache import ready
 from steepest.evaluate.baselines import reference_losses
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.evaluation import Evaluation, Evaluator
@@ -184,6 +185,8 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     for note in record.notes:
         log.warning("%s", note)
 
+    if engine == "kernel":
+        ready(str(dtype).removeprefix("torch."))  # the time to compile is not the time to train
     started = time.perf_counter()
     bar = _instrument(instruments, RunProgress)
     try:

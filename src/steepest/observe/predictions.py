@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from steepest.data.calendar import row_unit
 from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
@@ -64,6 +65,8 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject:
     actual, prediction = rows["actual"].to_numpy(), rows["prediction"].to_numpy()
     error, reference = (prediction - actual) ** 2, (rows["last"].to_numpy() - actual) ** 2
     saved = (reference - error).cumsum() / (reference.sum() or 1.0)
+    # Nights and weekends would leave gaps between the rows of a day, so these rows have equal distances.
+    place_N = np.arange(len(rows)) if unit == "row" else rows["date"].to_numpy()
     columns = [len(rows), ZOOM] if len(rows) > 1.5 * ZOOM else [len(rows)]
     caption += f". Grey band: the last {ZOOM} {unit}s" if len(columns) == 2 else ""
     figure = theme.sheet(subject + _saving(error, reference, "tomorrow = today", doubt), 6.4, caption)
@@ -72,7 +75,7 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject:
     )
     for (price, residual, gain), count in zip(grid.T, columns, strict=True):
         whole, shown = count == len(rows), slice(-count, None)
-        date = rows["date"].to_numpy()[shown]
+        date = place_N[shown]
         price.plot(date, actual[shown], color=theme.ink, lw=1.2)
         price.plot(date, prediction[shown], color=theme.orange, lw=1.2, ls=(0, (3, 1.5)) if whole else "-")
         residual.axhline(0, color=theme.muted, lw=0.8)
@@ -87,13 +90,18 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject:
                 axes.axvspan(date[0], date[-1], color=theme.faint, zorder=0, lw=0)
             axes.margins(x=0.01)
         gain.margins(x=0.01)
-        _few_dates(gain, 6)
+        if unit == "row":
+            _few_rows(gain, pd.DatetimeIndex(rows["date"]), 4)
+        else:
+            _few_dates(gain, 6)
     grid[0, 0].set_title("Price, in the data's unit")
     grid[1, 0].set_title("Price - prediction, in the data's unit")
-    grid[2, 0].set_title("Squared error saved so far, as a share of that of tomorrow = today").set_in_layout(False)
+    grid[2, 0].set_title(
+        "Squared error saved so far, as a share of the part's error of tomorrow = today"
+    ).set_in_layout(False)
     if len(columns) == 2:
         grid[0, 1].set_title(f"The last {ZOOM} {unit}s, to {pd.Timestamp(rows['date'].iloc[-1]):%Y-%m-%d}")
-    last = rows["date"].to_numpy()[-1]
+    last = place_N[-1]
     theme.label(grid[0, -1], last, actual[-1], "price", theme.ink)
     theme.label(grid[0, -1], last, prediction[-1], "prediction", theme.orange)
     theme.label(grid[2, -1], last, saved[-1], percent(saved[-1]), theme.blue)
@@ -244,6 +252,17 @@ def _few_dates(axes: Axes, most: int) -> None:
     locator = AutoDateLocator(minticks=3, maxticks=most)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+
+
+def _few_rows(axes: Axes, date_N: pd.DatetimeIndex, most: int) -> None:
+    """At most this many rows with their dates on the axis."""
+    axes.xaxis.set_major_locator(MaxNLocator(most, integer=True))
+
+    def shown(place: float, _: int) -> str:
+        row = round(place)
+        return f"{date_N[row]:%Y-%m-%d\n%H:%M}" if 0 <= row < len(date_N) else ""
+
+    axes.xaxis.set_major_formatter(FuncFormatter(shown))
 
 
 def _saving(error_N: np.ndarray, reference_N: np.ndarray, reference: str, doubt: str) -> str:

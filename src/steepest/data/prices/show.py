@@ -43,6 +43,8 @@ def described_lines(frame: pd.DataFrame) -> Iterator[str]:
     yield from chart(first.iloc[:, 0].to_numpy())
     start, end = day(first.index[0]), day(first.index[-1])
     yield f"{'':15}{start}{end:>{max(len(end) + 1, min(WIDTH, len(first)) - len(start))}}"
+    if len(first) > WIDTH:
+        yield f"{'':15}Each mark is the mean of {len(first) // WIDTH} to {-(-len(first) // WIDTH)} rows."
 
 
 def _duration(gap: pd.Timedelta) -> str:
