@@ -5,12 +5,15 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT
+from omegaconf import OmegaConf
 from typer.testing import CliRunner
 
 import steepest
 from steepest.cli import app
 from steepest.data.applied import with_next_rows
+from steepest.runs import checkpoints
 
 FEW = ("data=random_walk", "data.rows=300", "stop.epochs=2", "data.window=5", "logger=none")
 KINDS = {
@@ -198,6 +201,45 @@ def test_a_folder_without_a_model_and_a_damaged_one_have_a_message(train, tmp_pa
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is not a complete checkpoint"):
+        steepest.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"_target_": "os.system", "command": "touch hit"}, "'os.system' is not approved"),
+        ({"_target_": "steepest.YahooPrices", "symbol": "A", "cache": "/tmp/elsewhere"}, "must be a relative path"),
+        ({"_target_": "steepest.RandomWalk", "rows": 10**30}, "should be less than or equal to 10000000"),
+        ("text", "'data' names no class"),
+    ],
+)
+def test_the_config_of_a_folder_from_elsewhere_is_checked(train, changed, message):
+    _, folder = train(*FEW, *KINDS["kernel"])
+    config = OmegaConf.load(folder / "config.yaml")
+    config.data = changed
+    OmegaConf.save(config, folder / "config.yaml")
+    for use in (steepest.load(folder).predict, steepest.load(folder).evaluate):
+        with pytest.raises(ValueError, match=message):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (("windows", "horizon"), 10**9), (("windows", "window"), -1), (("windows", "names"), "A"), (("windows",), None),
+        (("scaler", "mean_S"), torch.zeros(3)), (("fitted", "least_squares"), torch.zeros(1)), (("fitted",), {}),
+    ],
+)  # fmt: skip
+def test_parts_of_a_checkpoint_that_do_not_fit_together_have_a_message(train, at, value):
+    _, folder = train(*FEW, *KINDS["kernel"])
+    path = folder / "checkpoints" / "best.ckpt"
+    content = checkpoints.load(path)
+    place = content[checkpoints.DATA]
+    for key in at[:-1]:
+        place = place[key]
+    place[at[-1]] = value
+    checkpoints.save(content, path)
+    with pytest.raises(ValueError, match="best.ckpt is not a checkpoint of a run of train.py"):
         steepest.load(folder)
 
 

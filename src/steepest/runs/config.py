@@ -171,8 +171,8 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
     faults.raise_if_any()
     run = Run(**values)
     trusted = run.trust if trust is None else trust
-    groups = {g: _node(plain.get(g) or OPTIONAL.get(g), g, g, trusted, faults, GIVEN.get(g, ())) for g in GROUPS}
-    _check_paths(plain, typed, faults)
+    groups = {g: checked_node(plain.get(g) or OPTIONAL.get(g), g, g, trusted, faults, GIVEN.get(g, ())) for g in GROUPS}
+    check_paths(plain, typed, faults)
     faults.raise_if_any()
     for group, node in groups.items():
         _check_group(group, node, faults)
@@ -201,7 +201,7 @@ def _integers(value: Any, where: str = "") -> Iterator[tuple[str, int]]:
             yield from _integers(entry, place)
 
 
-def _check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> None:
+def check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> None:
     """Check that each path in a config is below the current folder, unless the user typed it."""
     by_user = {override.split("=", 1)[0].lstrip("+") for override in typed}
     for group, names in PATHS.items():
@@ -256,17 +256,17 @@ def _check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
             faults.add(f"{key} starts {number}, but the limit is {PER_CORE * cores()} ({PER_CORE} per core): lower it")
 
 
-def _node(
+def checked_node(
     value: Any, where: str, place: str, trusted: Sequence[str], faults: Faults, given: tuple[str, ...] = ()
 ) -> Any:
     """A checked copy of a part of a config, in which every dict with a `_target_` is a `Node`."""
     if isinstance(value, list):
-        return [_node(v, f"{where}[{i}]", "", trusted, faults) for i, v in enumerate(value)]
+        return [checked_node(v, f"{where}[{i}]", "", trusted, faults) for i, v in enumerate(value)]
     if not isinstance(value, dict):
         return value
     if "_target_" not in value:
         inside = "callbacks" if where == "callbacks" else ""  # only `callbacks` is a dict of nodes
-        return {k: _node(v, f"{where}.{k}", inside, trusted, faults) for k, v in value.items()}
+        return {k: checked_node(v, f"{where}.{k}", inside, trusted, faults) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
     own = path != TRAINER or value.keys() <= {*SPECIAL, *signature(TrainerOptions)[0]}  # the Trainer has more options
     if own and path in SPECS and path in approved(place):
@@ -303,7 +303,7 @@ def _arguments(
                 f"{target.__name__} takes {', '.join(names)}"
             )
             continue
-        checked = _node(entry, f"{where}.{key}", "", trusted, faults)
+        checked = checked_node(entry, f"{where}.{key}", "", trusted, faults)
         if key not in hints:
             pass
         elif wrong := [node for node in _nodes(checked) if not _takes(hints[key], node.target)]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
@@ -14,34 +14,32 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from yaml import YAMLError
 
-from steepest.data import formulas, sources
 from steepest.data.applied import applied_windows, matched, with_next_rows
 from steepest.data.batches import PreparedData
-from steepest.data.faults import did_you_mean
+from steepest.data.faults import Faults, did_you_mean
 from steepest.data.files import read_prices
 from steepest.data.prices.options import PriceOptions
-from steepest.data.sources import RowData, SeriesData
+from steepest.data.sources import PriceFile, SeriesData
 from steepest.data.windows import Windows
 from steepest.engine.descent import Descent
 from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.intervals import LEVELS, SHOWN, adaptive
 from steepest.evaluate.table import named_coefficients
-from steepest.nets.losses import loss_of
-from steepest.nets.networks import MLP
-from steepest.runs.checkpoints import DATA
-from steepest.runs.checkpoints import load as load_checkpoint
 from steepest.runs.claim import CONFIG_FILE
-from steepest.runs.config import Run as RunOptions
+from steepest.runs.config import Node, check_paths, checked_node
+from steepest.runs.config import Run as Options
+from steepest.runs.environment import resolved
 from steepest.runs.files import read_json, unreadable
+from steepest.runs.model_file import read_model
 from steepest.runs.record import data_facts
-from steepest.runs.values import adapter
+from steepest.runs.values import adapter, checked_value
 
 log = logging.getLogger(__name__)
 
@@ -63,15 +61,9 @@ class Run:
         path = self.folder / "checkpoints" / "best.ckpt"
         if not path.exists():
             raise ValueError(f"{folder}: there is no checkpoints/best.ckpt, so no model: give the folder of a run")
-        self._content = load_checkpoint(path)
-        try:
-            self._state, options = self._content[DATA], self._content["hyper_parameters"]
-            self.network = _network(options, self._content["state_dict"])
-            self.loss = loss_of(options["loss"])
-            self._spec, self._settings = self._state["spec"], self._state["windows"]
-            self._fitted = self._state["fitted"]
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(f"{path} is not a checkpoint of a run of train.py ({error!r}): restore it") from error
+        model = read_model(path)
+        self.network, self.loss, self._settings = model.network, model.loss, model.settings
+        self._state, self._fitted = model.state, model.fitted
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -208,25 +200,38 @@ class Run:
         for name in (name for name in options if name not in names):
             raise ValueError(f"unknown key '{name}'{did_you_mean(name, names)}; the keys are {', '.join(names)}")
         if data is None:
-            source = self._source(**options)
+            source: SeriesData = self._data(**options)
             return source.read(), str(getattr(source, "path", "data"))
-        of_file = self._spec["kind"] == sources.PriceFile.__name__
-        kept = {name: self._spec[name] for name in names if of_file and name != "series"}
+        of_file = self._data.target is PriceFile
+        kept = {name: value for name, value in self._data.arguments.items() if of_file and name in names}
+        kept.pop("series", None)
         where = str(data) if isinstance(data, str | Path) else "frame"
         return read_prices(data, **kept | options), where
 
-    def _source(self, **options: Any) -> SeriesData | RowData:
-        """The data set of the run."""
-        spec = dict(self._spec)
-        name = spec.pop("kind")
-        kind = getattr(sources, name, None) or getattr(formulas, name, None)
-        if kind is None or name == sources.PriceFrame.__name__:
-            raise ValueError(f"{self.folder}: the run was trained on a {name}, which cannot be read again: give prices")
-        return kind(**spec | options)
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        """The run's config.yaml, which may come from another person."""
+        path = self.folder / CONFIG_FILE
+        try:
+            plain, _ = resolved(DictConfig(OmegaConf.load(path)))
+        except (OSError, ValueError, TypeError, RecursionError, YAMLError, OmegaConfBaseException) as error:
+            raise unreadable(path, error) from None
+        return plain
+
+    @cached_property
+    def _data(self) -> Node:
+        """The run's data set, checked as for a training. Only this package's data sets can be used."""
+        faults = Faults(str(self.folder / CONFIG_FILE))
+        node = checked_node(self._config.get("data"), "data", "data", [], faults)
+        check_paths(self._config, [], faults)
+        faults.raise_if_any()
+        if not isinstance(node, Node):
+            faults.fail("'data' names no class")
+        return node
 
     def _own_windows(self) -> Windows | None:
         """The windows of the training, or None if the data have changed since then."""
-        data = PreparedData(self._source(), self._option("seed"))
+        data = PreparedData(self._data(), self._option("seed"))
         data.setup()
         if data_facts(data)["sha256"] != read_json(self.folder / "run.json").get("data", {}).get("sha256"):
             log.warning("%s: the data have changed since the training, so all rows are scored as one part", self.folder)
@@ -235,12 +240,10 @@ class Run:
 
     def _option(self, name: str) -> Any:
         """Return one of the run's own keys."""
-        path = self.folder / CONFIG_FILE
-        try:
-            config: Any = OmegaConf.load(path)
-            return adapter(RunOptions, name).validate_python(config[name])
-        except (OSError, ValueError, KeyError, TypeError, YAMLError, OmegaConfBaseException) as error:
-            raise unreadable(path, error) from None
+        faults = Faults(str(self.folder / CONFIG_FILE))
+        value = checked_value(name, self._config.get(name), adapter(Options, name), faults)
+        faults.raise_if_any()
+        return value
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -316,12 +319,3 @@ def _threads(count: int) -> Iterator[None]:
 def load(folder: str | Path) -> Run:
     """Load a run from its folder, as `Run` does."""
     return Run(folder)
-
-
-def _network(options: Mapping[str, Any], state: Mapping[str, Tensor]) -> MLP:
-    """The network of a checkpoint, with its parameters in their precision."""
-    hidden, activation = options.get("hidden", ()), options.get("activation", "identity")
-    network = MLP(options["inputs"], hidden, options["outputs"], activation)
-    weights = {name.removeprefix("network."): value for name, value in state.items()}
-    network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
-    return network.eval()

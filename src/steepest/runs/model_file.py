@@ -1,0 +1,95 @@
+"""Reads a trained model from a checkpoint: the network, its loss, and how its data are scaled and cut into samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from torch import Tensor
+from typing_extensions import TypedDict
+
+from steepest.data.ranges import Count
+from steepest.data.sources import Transform
+from steepest.nets.losses import Loss, loss_of
+from steepest.nets.networks import MLP
+from steepest.runs.checkpoints import DATA, load
+
+SCALER = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S", "change_S", "slope_S")
+
+
+class Settings(TypedDict):
+    """How the run cuts its data into samples: the entries ``windows`` of `PreparedData.state_dict`."""
+
+    names: list[str]
+    input_names: list[str]
+    window: Count
+    horizon: Count
+    transform: Transform
+    relative: bool
+    classes: bool
+    ordered: bool
+    unit: str
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The content of a checkpoint from which a model predicts.
+
+    Attributes:
+        network, loss: the trained network, and the loss that it was trained with.
+        settings: how the data are cut into samples.
+        state: `PreparedData.state_dict()`, which contains the scaler.
+        fitted: what the baselines have learned from the training part.
+    """
+
+    network: MLP
+    loss: Loss
+    settings: Settings
+    state: dict[str, Any]
+    fitted: dict[str, Tensor]
+
+
+def read_model(path: Path) -> ModelFile:
+    """Read a checkpoint.
+
+    Raises:
+        ValueError: if the file is not a complete checkpoint of a run, or its parts do not fit together.
+    """
+    content = load(path)
+    try:
+        state, options = content[DATA], content["hyper_parameters"]
+        settings = TypeAdapter(Settings).validate_python(state["windows"])
+        _check_sizes(settings, state["scaler"], state["fitted"], options["inputs"], options["outputs"])
+        network = _network(options, content["state_dict"])
+        return ModelFile(network, loss_of(options["loss"]), settings, state, state["fitted"])
+    except (KeyError, TypeError, RuntimeError, ValueError, AttributeError, StopIteration) as error:
+        raise ValueError(f"{path} is not a checkpoint of a run of train.py ({error!r}): restore a copy") from error
+
+
+def _check_sizes(
+    settings: Settings, scaler: Mapping[str, Tensor], fitted: Mapping[str, Tensor], inputs: int, outputs: int
+) -> None:
+    """Raise `ValueError` if the parts of a checkpoint do not fit together."""
+    series, rows = len(settings["names"]), len(settings["input_names"])
+    expected = {name: (series, rows) if name.endswith("SF") else (series,) for name in SCALER}
+    expected |= {
+        "inputs": (settings["window"] * rows,),
+        "outputs": (settings["horizon"] * (2 if settings["classes"] else 1),),
+        "fitted": (settings["horizon"],) if settings["classes"] else (inputs + 1, settings["horizon"]),
+    }
+    found = {name: tuple(scaler[name].shape) for name in SCALER} | {"inputs": (inputs,), "outputs": (outputs,)}
+    found["fitted"] = tuple(next(iter(fitted.values())).shape)
+    if wrong := [name for name in expected if expected[name] != found[name]]:
+        raise ValueError(f"{wrong[0]} has the shape {found[wrong[0]]} in place of {expected[wrong[0]]}")
+
+
+def _network(options: Mapping[str, Any], state: Mapping[str, Tensor]) -> MLP:
+    """The network of a checkpoint, with its parameters in their precision."""
+    hidden, activation = options.get("hidden", ()), options.get("activation", "identity")
+    network = MLP(options["inputs"], hidden, options["outputs"], activation)
+    weights = {name.removeprefix("network."): value for name, value in state.items()}
+    network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+    return network.eval()
