@@ -5,19 +5,15 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
-import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer import rich_utils
 
 from steepest.runs.errors import FAILED, run_program
-
-if TYPE_CHECKING:
-    from steepest.nets.agreement import Agreement
 
 app = typer.Typer(
     help="steepest: choose a function, define its loss, descend its gradient.\n\n"
@@ -84,8 +80,19 @@ def gradcheck(
     if explain or example:
         _explain(example)
         return
-    rows, bound = _compare(overrides or [], entries, single)
-    _print_agreement(rows, bound)
+    from hydra import compose, initialize_config_dir
+
+    from steepest.runs.conf import conf_folder
+    from steepest.runs.trust import guard_hydra
+
+    guard_hydra()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = compose("train", overrides)  # before the slow imports, so that a mistake is told at once
+
+    from steepest.lightning.gradcheck import compare_gradients, print_agreement
+
+    rows, bound = compare_gradients(config, overrides or [], entries, single)
+    print_agreement(rows, bound)
     if any(row.fault(bound) for row in rows):
         sys.exit(FAILED)
 
@@ -276,74 +283,6 @@ def course(
     if failing:
         console.print(f"{failing} of {len(chapters)} lessons fail.", style="bold red")
         sys.exit(FAILED)
-
-
-def _compare(overrides: list[str], entries: int, single: bool) -> tuple[list[Agreement], float]:
-    from hydra import compose, initialize_config_dir
-
-    from steepest.runs.conf import conf_folder
-    from steepest.runs.trust import guard_hydra
-
-    guard_hydra()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = compose("train", overrides)
-
-    import torch
-
-    from steepest.engine.descent import Descent, reason_against
-    from steepest.lightning.build import first_batch
-    from steepest.nets.agreement import BOUND, compare
-
-    logging.getLogger("steepest").setLevel(logging.WARNING)
-    dtype = torch.float32 if single else torch.float64
-    predictor, origin_N, windows = first_batch(config, dtype, overrides)
-    network, loss, batch = predictor.network, predictor.loss, windows.gather(origin_N)
-    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
-    kernels = None
-    if reason_against(network, loss, optimizer) is None:
-        kernels = Descent(network, loss, optimizer, windows).gradient(origin_N.numpy())[1]
-    rows = compare(network, loss, batch.x_ND, batch.y_NH, entries=entries or None, used=kernels)
-    return rows, BOUND[dtype]
-
-
-def _print_agreement(rows: list[Agreement], bound: float) -> None:
-    from math import prod
-
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from steepest.evaluate.terminal import print_sentence, terminal
-    from steepest.nets.agreement import BOUND_OF_DIFFERENCES
-
-    table = Table(
-        title="Hand-derived gradients, and their largest relative errors",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    for name in ("parameter", "shape", "norm", "autograd", "kernel", "finite differences", "entries checked"):
-        table.add_column(name, justify="left" if name == "parameter" else "right", overflow="fold")
-    for row in rows:
-        table.add_row(
-            row.parameter,
-            " x ".join(map(str, row.shape)),
-            f"{row.norm:.6g}",
-            f"{row.autograd:.1e}" if row.autograd else "0",
-            "-" if row.used is None else f"{row.used:.1e}" if row.used else "0",
-            "-" if row.differences is None else f"{row.differences:.1e}",
-            f"{row.entries} / {prod(row.shape)}",
-            style="bold red" if row.fault(bound, "kernel") else None,
-        )
-    console = terminal()
-    console.print(table)
-    limits = f"{bound:g} against autograd and the kernel, {max(bound, BOUND_OF_DIFFERENCES):g}"
-    print_sentence(console, f"The largest errors allowed are {limits} against finite differences.")
-    faults = [fault for row in rows if (fault := row.fault(bound, "kernel"))]
-    for fault in faults:
-        print_sentence(console, fault, "bold red")
-    if not faults:
-        console.print(f"All gradients agree: the largest error is {max(row.largest_error() for row in rows):.1e}.")
 
 
 def _explain(path: Path | None) -> None:
