@@ -113,6 +113,7 @@ def _assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> d
         "verdict": verdict.sentence,
         "beat_reference": verdict.beat,
         "p_value": verdict.p_value,
+        **({} if evaluation.beaten is None else {"beaten_on": evaluation.beaten}),
         "line": line_in_words(model, windows),
         "hint": extrapolation_hint(model, windows),
     }
