@@ -36,6 +36,6 @@ def test_a_planted_lead_is_found():
     [(200, 5, 1, True), (300, 1, 1, False), (300, 10, 1, True), (1000, 5, 1, False), (1000, 30, 28, True)],
 )
 def test_the_verdict_is_rarely_wrong_on_random_walks(rows, horizon, window, relative):
-    found = size(rows, horizon, window, relative, range(500))
-    assert found.given == 500
-    assert found.beat <= bound(500)
+    found = size(rows, horizon, window, relative, range(400))
+    assert found.given == 400
+    assert found.beat <= bound(400)

@@ -67,9 +67,9 @@ class Evaluation:
         series: series -> scores of the model on the test part and their `p_value`, if there are several series.
         reference: the baseline for the skill and the verdict.
         p_value: the p-value of the hypothesis that model and reference are equally good on the test part, or None.
-        untested: why there is no p-value; empty if there is one.
-        beaten: the series on which the model beat the reference, after Holm's correction for their number; None if
-            there is one series.
+        untested: the reason why there is no p-value, or "".
+        beaten: the series on which the model beat the reference, after Holm's correction for their number. A single
+            series has None.
         inputs: a description of the inputs of a prediction, or None for plain rows.
         data: sentences that describe the data file.
         known: the table of predictions without the column of predictions.
