@@ -134,6 +134,80 @@ def test_without_a_test_part_there_is_no_verdict():
     assert "There is no test part" in verdict.sentence
 
 
+def test_a_test_part_that_is_too_short_has_no_verdict_and_the_sentence_says_so():
+    def short(rows, outputs):
+        return evaluation(RandomWalk(rows=rows, horizon=10, seed=1, relative_to_last=True), outputs).verdict()
+
+    reason = "the test part has forecasts on only 10 days, and horizon 10 needs at least 20"
+    for step in (0.3, -0.3):
+        verdict = short(200, lambda x_ND, step=step: x_ND.expand(-1, 10) + step)
+        mine, other = figures(verdict.sentence)
+        assert verdict.p_value is None
+        if mine < other:
+            assert verdict.beat is None
+            assert f"The model was not tested against persistence (tomorrow = today): {reason}. Its" in verdict.sentence
+        else:
+            assert verdict.beat is False
+            assert verdict.sentence.startswith("The model did not beat persistence (tomorrow = today) on the test part")
+            assert verdict.sentence.endswith(f"(not tested: {reason}).")
+    assert short(300, lambda x_ND: x_ND.expand(-1, 10) + 0.3).p_value is not None  # 25 days
+
+
+def series_of(tmp_path, prices, **options):
+    """The windows of a file with these series."""
+    wide = pd.DataFrame(prices)
+    wide.insert(0, "date", pd.bdate_range("2020-01-01", periods=len(wide)))
+    wide.to_csv(tmp_path / "several.csv", index=False)
+    return windows_of(PriceFile(path=str(tmp_path / "several.csv"), **options))
+
+
+def swings_and_walks(swings, walks):
+    random = np.random.default_rng(2)
+    swing = 100 + (-1.0) ** np.arange(400)
+    prices = {f"S{i}": swing + random.normal(0, 0.1, 400) for i in range(swings)}
+    walk = {f"W{i}": np.exp(random.normal(0, 0.01, 400).cumsum()) * 1e4 for i in range(walks)}
+    return prices | walk
+
+
+def test_several_series_are_judged_by_scaled_errors_and_counted_after_holms_correction(tmp_path):
+    windows = series_of(tmp_path, swings_and_walks(2, 2))
+    verdict = (found := evaluate(Model(lambda x_ND: -x_ND), windows)).verdict()
+    assert found.beaten == ["S0", "S1"]
+    assert verdict.sentence.endswith(" It beat persistence on 2 of 4 series (Holm).")
+    rows = found.predictions.query("part == 'test'")
+    unit = rows["series"].map(dict(zip(windows.names, windows.unit_S.tolist(), strict=True)))
+    scaled = [(((rows[name] - rows["actual"]) / unit) ** 2).mean() for name in ("prediction", "last")]
+    assert "its mean scaled squared error is" in verdict.sentence
+    assert figures(verdict.sentence) == pytest.approx(scaled, rel=1e-5)
+    for name in windows.names:
+        alone = evaluate(Model(lambda x_ND: -x_ND), series_of(tmp_path, {name: swings_and_walks(2, 2)[name]}))
+        assert found.series[name]["p_value"] == pytest.approx(alone.p_value, rel=1e-6)
+        assert alone.beaten is None
+        assert "series" not in alone.verdict().sentence
+
+
+def test_the_verdict_on_several_series_does_not_depend_on_the_currency_of_one(tmp_path):
+    def judged(factor):
+        prices = swings_and_walks(3, 1)
+        windows = series_of(tmp_path, prices | {"W0": prices["W0"] * factor}, series=list(prices))
+        return evaluate(Model(lambda x_ND: -0.5 * x_ND), windows)
+
+    one, other = judged(1), judged(1000)
+    assert one.p_value == pytest.approx(other.p_value, rel=1e-6)
+    assert figures(one.verdict().sentence) == pytest.approx(figures(other.verdict().sentence), rel=1e-5)
+
+
+def test_series_with_different_dates_need_as_many_days_as_their_horizons_span(tmp_path):
+    walk = 100 * np.exp(np.random.default_rng(0).normal(0, 0.01, 480).cumsum())
+    days = pd.date_range("2020-01-01", periods=480)
+    frame = pd.DataFrame({"date": days, "series": ["A", "B"] * 240, "close": walk})
+    frame.to_csv(tmp_path / "taking_turns.csv", index=False)
+    windows = windows_of(PriceFile(path=str(tmp_path / "taking_turns.csv"), horizon=10, relative_to_last=True))
+    found = evaluate(Model(lambda x_ND: x_ND.expand(-1, 10) + 0.1), windows)
+    assert found.p_value is None  # a horizon spans 20 days, on 10 of which a series has a price
+    assert found.untested.endswith("and horizon 10 needs at least 40")
+
+
 @pytest.fixture
 def three_series(tmp_path):
     """A file of three series and their windows."""

@@ -116,7 +116,9 @@ def test_scores_of_outputs_are_those_of_their_prices(transform):
     expected = value_metrics(predicted, actual, last.expand(-1, 2), last, naive, unit)
     assert scorer.scores(outputs) == pytest.approx(expected, rel=1e-12)
     assert scorer.scores_of(predicted) == scorer.scores(outputs)
-    assert torch.equal(scorer.losses_of(predicted), (predicted - actual).square().mean(1))
+    torch.testing.assert_close(
+        scorer.losses_of(predicted), ((predicted - actual) / unit).square().mean(1), rtol=1e-12, atol=0
+    )
 
 
 def test_scores_of_classes_are_those_of_their_logits():

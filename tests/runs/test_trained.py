@@ -213,7 +213,7 @@ def test_a_folder_without_a_model_and_a_damaged_one_have_a_message(train, tmp_pa
         ("text", "'data' names no class"),
     ],
 )
-def test_the_config_of_a_folder_from_elsewhere_is_checked(train, changed, message):
+def test_the_config_of_another_persons_folder_is_checked(train, changed, message):
     _, folder = train(*FEW, *KINDS["kernel"])
     config = OmegaConf.load(folder / "config.yaml")
     config.data = changed

@@ -5,6 +5,7 @@ Shapes: N samples of a part, H horizon, O outputs, M rows of the table of predic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from steepest.data.calendar import now_and_next
+from steepest.data.faults import counted
 from steepest.data.prices.account import sentences
 from steepest.data.windows import PARTS, Windows
 from steepest.engine.pythonlock import released
@@ -29,14 +31,14 @@ from steepest.evaluate.intervals import Interval, intervals
 from steepest.evaluate.metrics import Scores
 from steepest.evaluate.names import better
 from steepest.evaluate.scoring import PartScorer, part_scorers
-from steepest.evaluate.significance import diebold_mariano, mean_by_day
+from steepest.evaluate.significance import SIGNIFICANT, days_needed, diebold_mariano, holm, loss_by_day
 
-DECIDING = {  # a verdict compares the first of these scores that exists: for prices, the mean squared error
+DECIDING = {  # a verdict compares the first of these scores that exists; for several series, `mse` does not count
     "mse": "mean squared error",
+    "mse_scaled": "mean scaled squared error",
     "directional_accuracy": "share of correct directions",
     "accuracy": "share of correct classes",
 }
-SIGNIFICANT = 0.05  # a model beats the reference only if its lead has a p-value of at most this
 REFERENCES = {
     "persistence": "persistence (tomorrow = today)",
     "mean": "the training mean",
@@ -46,7 +48,10 @@ REFERENCES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the model beat the reference on the test part (None without one), the p-value, and one plain sentence."""
+    """Whether the model beat the reference on the test part, the p-value, and one plain sentence.
+
+    `beat` is None without a test part, and if the model leads on a test part that is too short for a test.
+    """
 
     beat: bool | None
     p_value: float | None
@@ -60,9 +65,12 @@ class Evaluation:
     Attributes:
         model: part -> scores; a part without samples has none.
         baselines: name -> part -> scores.
-        series: series -> scores of the model on the test part, if there are several series.
+        series: series -> scores of the model on the test part and their `p_value`, if there are several series.
         reference: the baseline for the skill and the verdict.
-        p_value: the p-value of the hypothesis that model and reference are equally good on the test part.
+        p_value: the p-value of the hypothesis that model and reference are equally good on the test part, or None.
+        untested: the reason why there is no p-value, or "".
+        beaten: the series on which the model beat the reference, after Holm's correction for their number. A single
+            series has None.
         inputs: a description of the inputs of a prediction, or None for plain rows.
         data: sentences that describe the data file.
         known: the table of predictions without the column of predictions.
@@ -77,6 +85,8 @@ class Evaluation:
     series: dict[str, Scores]
     reference: str
     p_value: float | None
+    untested: str
+    beaten: list[str] | None
     inputs: str | None
     data: list[str]
     known: pd.DataFrame
@@ -102,7 +112,7 @@ class Evaluation:
     def doubt(self) -> str:
         """Say why a lead over the reference on the test part may be chance. Empty if the lead is significant."""
         if self.p_value is None:
-            return "not tested, because there are too few samples"
+            return f"not tested: {self.untested}"
         return f"no more than chance (Diebold-Mariano p = {self.p_value:.2g})" if self.p_value > SIGNIFICANT else ""
 
     def verdict(self) -> Verdict:
@@ -112,19 +122,37 @@ class Evaluation:
             return Verdict(
                 None, None, "There is no test part, so the model was not scored on data that it has not seen."
             )
-        metric, name = next((metric, name) for metric, name in DECIDING.items() if metric in scores)
+        decides = scores.keys() - ({"mse"} if self.beaten is not None else set())
+        metric, name = next((metric, name) for metric, name in DECIDING.items() if metric in decides)
         mine, other = scores[metric], self.baselines[self.reference]["test"][metric]
         lost = f"The model did not beat {reference} on the test part: "
         if mine is None or other is None:
             return Verdict(False, None, f"{lost}its {name} is not a finite number.")
         figures = f"its {name} is {mine:.6g}, against {other:.6g}"
         ahead = mine > other if better(metric) == "max" else mine < other
+        on_series = self._on_series()
         if not ahead:
-            return Verdict(False, self.p_value, f"{lost}{figures}.")
+            more = f" (not tested: {self.untested})" if self.p_value is None else ""
+            if self.p_value is not None and self.p_value <= SIGNIFICANT:
+                more = f", and this is more than chance (Diebold-Mariano p = {self.p_value:.2g})"
+            return Verdict(False, self.p_value, f"{lost}{figures}{more}.{on_series}")
+        if self.p_value is None:
+            sentence = f"The model was not tested against {reference}: {self.untested}. I{figures[1:]}."
+            return Verdict(None, None, sentence + on_series)
         if doubt := self.doubt():
-            return Verdict(False, self.p_value, f"{lost}{figures}, but the lead is {doubt}.")
+            return Verdict(False, self.p_value, f"{lost}{figures}, but the lead is {doubt}.{on_series}")
         chance = f"Diebold-Mariano p = {self.p_value:.2g}"
-        return Verdict(True, self.p_value, f"The model beat {reference} on the test part: {figures} ({chance}).")
+        won = f"The model beat {reference} on the test part: {figures} ({chance})."
+        return Verdict(True, self.p_value, won + on_series)
+
+    def _on_series(self) -> str:
+        """A sentence: on how many series the model beat the reference. Empty if none is tested."""
+        if self.beaten is None or all(scores["p_value"] is None for scores in self.series.values()):
+            return ""
+        short = sum(scores["p_value"] is None for scores in self.series.values())
+        untested = f"; {short} not tested" if short else ""
+        reference = REFERENCES[self.reference].split(" (")[0]
+        return f" It beat {reference} on {len(self.beaten)} of {len(self.series)} series (Holm{untested})."
 
 
 class Evaluator:
@@ -162,10 +190,15 @@ class Evaluator:
         windows, scorers = self.windows, self.scorers
         predicted = {part: scorer.in_data_units(outputs[part]) for part, scorer in scorers.items()}
         model = {part: scorers[part].scores_of(predicted[part]) if part in scorers else {} for part in PARTS}
-        series, p_value = dict[str, Scores](), None
+        series, p_value, beaten = dict[str, Scores](), None, None
+        untested = "there is no test part"
         if "test" in scorers:
+            losses = [scorers["test"].losses_of(p) for p in (predicted["test"], scorers["test"].reference)]
+            p_value, untested = _p_value(windows, scorers["test"], *losses)
             series = scorers["test"].scores_by_series(predicted["test"])
-            p_value = _p_value(windows, scorers["test"], predicted["test"])
+            if series:
+                p_values, beaten = _by_series(windows, scorers["test"], *losses)
+                series = {name: scores | {"p_value": p_values[name]} for name, scores in series.items()}
         reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
         probability = "probability_up" if windows.ordered else "probability"
         column = probability if windows.classes else "prediction"
@@ -176,6 +209,8 @@ class Evaluator:
             series,
             reference,
             p_value,
+            untested,
+            beaten,
             _inputs(windows),
             sentences(windows.recognised) if windows.recognised else [],
             self.known,
@@ -245,14 +280,37 @@ def _baseline_predictions(windows: Windows, scorer: PartScorer, exact: Tensor | 
     return predicted | {"least_squares": scorer.in_data_units(least_squares_NH)}
 
 
-def _p_value(windows: Windows, scorer: PartScorer, predicted: Tensor) -> float | None:
-    """Diebold-Mariano of the model's losses against the reference's, day by day (for plain rows, row by row)."""
+def _p_value(windows: Windows, scorer: PartScorer, model_N: Tensor, reference_N: Tensor) -> tuple[float | None, str]:
+    """Diebold-Mariano of the two losses, day by day (for plain rows, row by row), and the reason if there is none."""
     day_N = scorer.origin_N
     if len(windows.names) > 1:
-        days = windows.index.get_level_values("date").asi8[day_N.cpu().numpy()]
-        day_N = torch.from_numpy(days.copy()).to(day_N.device)
-    model_T, reference_T = (mean_by_day(scorer.losses_of(p), day_N) for p in (predicted, scorer.reference))
-    return diebold_mariano(model_T, reference_T, windows.horizon)
+        dates = windows.index.get_level_values("date").asi8[day_N.cpu().numpy()]
+        day_N = torch.from_numpy(dates.copy()).to(day_N.device)
+    model_T, reference_T = loss_by_day(model_N, day_N), loss_by_day(reference_N, day_N)
+    # Where series have different dates, the rows of a horizon span more of the days of all series.
+    overlap = math.ceil(windows.horizon * len(model_T) / int(windows.parts[scorer.part].count_S.max()))
+    p_value, needed = diebold_mariano(model_T, reference_T, overlap), days_needed(overlap)
+    if p_value is not None:
+        return p_value, ""
+    if len(model_T) >= needed:
+        return None, "the losses do not differ"
+    if not windows.ordered:
+        return None, f"the test part has only {counted(len(model_T), 'row')}, and the test needs at least {needed}"
+    days = counted(len(model_T), windows.unit)
+    return None, (f"the test part has forecasts on only {days}, and horizon {windows.horizon} needs at least {needed}")
+
+
+def _by_series(
+    windows: Windows, scorer: PartScorer, model_N: Tensor, reference_N: Tensor
+) -> tuple[dict[str, float | None], list[str]]:
+    """Return each series' p-value, and the series on which the model's lead is significant by Holm's procedure."""
+    ahead, p_values = list[str](), dict[str, float | None]()
+    for name, samples in scorer.samples_by_series().items():
+        p_values[name] = diebold_mariano(model_N[samples], reference_N[samples], windows.horizon)
+        if model_N[samples].mean() < reference_N[samples].mean():
+            ahead.append(name)
+    significant = holm({name: p for name, p in p_values.items() if p is not None})
+    return p_values, [name for name in ahead if name in significant]
 
 
 def _known(windows: Windows, scorer: PartScorer) -> pd.DataFrame:

@@ -72,15 +72,19 @@ class PartScorer:
         """Scores of predictions in the data's units: prices (N, H) or, for classes, logits (N, 2 H)."""
         return self._scores_of(predicted, slice(None))
 
-    def scores_by_series(self, predicted: Tensor) -> dict[str, Scores]:
-        """Return `scores_of` for the samples of each series, or an empty dict if there is only one series."""
-        scores: dict[str, Scores] = {}
+    def samples_by_series(self) -> dict[str, slice]:
+        """The samples of each series that has samples, or an empty dict if there is only one series."""
+        samples: dict[str, slice] = {}
         stop = 0
         for series, count in self._counts.items() if len(self._counts) > 1 else ():
             start, stop = stop, stop + count  # a part's samples are in the order of the series
             if count:
-                scores[series] = self._scores_of(predicted, slice(start, stop))
-        return scores
+                samples[series] = slice(start, stop)
+        return samples
+
+    def scores_by_series(self, predicted: Tensor) -> dict[str, Scores]:
+        """Return `scores_of` for the samples of each series, or an empty dict if there is only one series."""
+        return {series: self._scores_of(predicted, samples) for series, samples in self.samples_by_series().items()}
 
     def _scores_of(self, predicted: Tensor, samples: slice) -> Scores:
         """Scores of some of the samples."""
@@ -97,11 +101,14 @@ class PartScorer:
         )
 
     def losses_of(self, predicted: Tensor) -> Float[Tensor, " N"]:
-        """Each sample's mean squared error, or its share of wrong classes, float64; the verdict compares them."""
+        """Each sample's mean squared error, or its share of wrong classes, float64; the verdict compares them.
+
+        Errors are in units of their series' training prices, `Windows.unit_S`.
+        """
         if self.share_H is not None:
             wrong_NH = predicted.unflatten(-1, (-1, 2)).argmax(-1) != self.target_NH
             return wrong_NH.double().mean(-1)
-        return (predicted - self.actual_NH).square().mean(-1)
+        return ((predicted - self.actual_NH) / self._unit_N1).square().mean(-1)
 
 
 def part_scorers(windows: Windows, share_H: Float[Tensor, " H"] | None = None) -> dict[str, PartScorer]:

@@ -116,6 +116,7 @@ def _assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> d
         "p_value": verdict.p_value,
         "intervals": [asdict(interval) for interval in evaluation.intervals],
         "coefficients": named_coefficients(model, windows),
+        **({} if evaluation.beaten is None else {"beaten_on": evaluation.beaten}),
         "line": line_in_words(model, windows),
         "hint": extrapolation_hint(model, windows),
     }
