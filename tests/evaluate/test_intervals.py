@@ -70,9 +70,9 @@ def errors(seed, count, steps, scale=1.0):
 
 
 def test_without_later_errors_an_adaptive_interval_is_the_split_one():
-    width_H, share = adaptive(errors(0, 99, 3), errors(1, 0, 3), 0.9)
+    width_H, inside_TH = adaptive(errors(0, 99, 3), errors(1, 0, 3), 0.9)
     assert width_H.tolist() == half_width(errors(0, 99, 3), 0.9).tolist()
-    assert share is None
+    assert inside_TH.shape == (0, 3)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -80,13 +80,14 @@ def test_without_later_errors_an_adaptive_interval_is_the_split_one():
 def test_the_coverage_of_adaptive_intervals_keeps_its_bound_whatever_the_errors_do(level, change):
     rows = 2000
     scale = np.where(np.arange(rows) % 500 < 250, 1, change)[:, None]
-    _, share = adaptive(errors(0, 200, 1), errors(1, rows, 1, scale), level)
+    _, inside_TH = adaptive(errors(0, 200, 1), errors(1, rows, 1, scale), level)
     bound = (max(level, 1 - level) + RATE) / (rows * RATE)  # Gibbs & Candès (2021), proposition 4.1
-    assert abs(share - level) <= bound
+    assert abs(inside_TH.double().mean().item() - level) <= bound
 
 
 def test_the_error_of_a_step_changes_an_interval_when_it_is_known():
     calibration, later, level = errors(0, 60, 2), errors(1, 40, 2, 2.0), 0.8
+    width_H, inside_TH = adaptive(calibration, later, level)
     for step in (1, 2):
         known = [*np.sort(calibration[:, step - 1].numpy()).tolist(), math.inf]
         outside, missed = 1 - level, []
@@ -96,7 +97,8 @@ def test_the_error_of_a_step_changes_an_interval_when_it_is_known():
             width = known[min(max(math.ceil(61 * (1 - outside)), 1), 61) - 1]
             if row < 40:
                 missed.append(float(later[row, step - 1] > width))
-        assert adaptive(calibration, later, level)[0][step - 1].item() == width
+        assert width_H[step - 1].item() == width
+        assert inside_TH[:, step - 1].tolist() == [not miss for miss in missed]
 
 
 def test_adaptive_intervals_widen_after_misses():

@@ -31,6 +31,11 @@ SLOW = ("textbook", "line", "double")
 EACH = [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in KINDS]
 
 
+@pytest.fixture(autouse=True)
+def level(caplog):
+    caplog.set_level(logging.INFO, "steepest")  # restored after the test; the commands change it
+
+
 def prices(rows=300, series=("AAA",), seed=0, frequency="D"):
     """A frame of random walks, one column per series."""
     steps = np.random.default_rng(seed).normal(0, 0.01, (rows, len(series)))
@@ -148,6 +153,20 @@ def test_several_series_are_matched_by_name_and_others_are_left_out(train, tmp_p
     assert found.set_index("series")["prediction"].to_dict() == {"CCC": both["CCC"], "AAA": both["AAA"]}
     scores = run.evaluate(other)
     assert list(scores.series) == ["CCC", "AAA"]
+
+
+def test_each_series_has_intervals_from_its_own_errors(train, tmp_path):
+    path = tmp_path / "wide.csv"
+    calm = prices(300, ["CALM"], seed=1)
+    wild = 100 * np.exp(np.random.default_rng(2).normal(0, 0.1, 300).cumsum())
+    calm.assign(WILD=wild).to_csv(path, index=False)
+    _, folder = train("data=csv", f"data.path={path}", *FEW[2:], *KINDS["kernel"])
+    run = steepest.load(folder)
+    for method in ("split", "adaptive"):
+        found = run.predict(method=method).set_index("series")
+        width = (found["upper"] - found["lower"]) / found["prediction"]
+        assert 5 < width["WILD"] / width["CALM"] < 20
+        assert 0.8 < run.predict(method=method).attrs["coverage"] < 1
 
 
 @pytest.mark.parametrize(

@@ -195,8 +195,8 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
         mean_S=fitted.mean[-1:],
         scale_S=fitted.scale[-1:],
         unit_S=fitted.scale[-1:],
-        change_S=torch.full((1,), torch.nan, dtype=torch.float64),  # plain rows have no order
-        slope_S=torch.full((1,), torch.nan, dtype=torch.float64),
+        change_S=torch.zeros(1, dtype=torch.float64),  # plain rows have no order, so no change
+        slope_S=torch.zeros(1, dtype=torch.float64),
         start_S=zero,
         train_stop_S=zero + stops[0],
         names=[str(frame.columns[-1])],

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)  # the shares of prices that intervals should contain
@@ -78,7 +78,7 @@ def intervals(
 
 def adaptive(
     calibration_NH: Float[Tensor, "N H"], error_TH: Float[Tensor, "T H"], level: float
-) -> tuple[Float[Tensor, " H"], float | None]:
+) -> tuple[Float[Tensor, " H"], Bool[Tensor, "T H"]]:
     """Adaptive conformal inference (Gibbs & Candès 2021, NeurIPS 34): intervals that widen after misses.
 
     The share of errors that may be outside, a, starts at 1 - level. After a miss, a falls by RATE * level; after a hit,
@@ -91,8 +91,8 @@ def adaptive(
         level: the share of prices that the intervals should contain.
 
     Returns:
-        Half the width at each step after the last row, infinite where even the largest error was too small; and the
-        share of `error_TH` within its interval, or None if there are no rows.
+        Half the width at each step after the last row, infinite where even the largest error was too small; and
+        whether each of `error_TH` was within its interval.
     """
     sorted_NH, (count, steps) = calibration_NH.abs().sort(dim=0).values, calibration_NH.shape
     rows, ahead_H = len(error_TH), torch.arange(1, steps + 1)
@@ -109,4 +109,4 @@ def adaptive(
         width_H = width_NH[place_H, ahead_H - 1]
         if row < rows:
             miss_TH[row] = (error_TH[row].abs() > width_H).double()
-    return width_H, 1 - miss_TH.mean().item() if rows else None
+    return width_H, miss_TH == 0

@@ -30,7 +30,7 @@ from steepest.data.windows import Windows
 from steepest.engine.descent import Descent
 from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
-from steepest.evaluate.intervals import LEVELS, SHOWN, adaptive
+from steepest.evaluate.intervals import LEVELS, SHOWN, adaptive, half_width
 from steepest.evaluate.table import named_coefficients
 from steepest.runs.claim import CONFIG_FILE
 from steepest.runs.config import Node, check_paths, checked_node
@@ -268,21 +268,29 @@ class Run:
         self, frame: pd.DataFrame, where: str, level: float, method: Method
     ) -> tuple[Tensor | None, float | None]:
         """Half the widths (S, H) after the last row of each series, and the share of later prices within, if known."""
-        fixed = next((i for i in self.metrics.get("intervals") or () if i["level"] == level), None)
-        if fixed is None:
+        if not any(interval["level"] == level for interval in self.metrics.get("intervals") or ()):
             return None, None
-        names = list(frame.index.unique("series"))
-        if method == "split":
-            return torch.tensor(fixed["width_H"], dtype=torch.float64).expand(len(names), -1), fixed["coverage"]
         val = self.predictions[self.predictions["part"] == "val"]
+        names, own = list(frame.index.unique("series")), self._settings["names"]
         later = val.head(0)
-        if frame.groupby(level="series").size().min() >= self._settings["window"] + self._settings["horizon"] + 1:
+        if frame.groupby(level="series").size().min() > self._settings["window"] + self._settings["horizon"]:
             later = self._scored(applied_windows(frame, self._state, where)).predictions
-        if set(names) <= set(self._settings["names"]):
-            later = later[later["date"] > val["date"].max()]
-        found = [adaptive(self._sizes(val), self._sizes(later[later["series"] == name]), level) for name in names]
-        shares = [share for _, share in found if share is not None]
-        return torch.stack([width_H for width_H, _ in found]), sum(shares) / len(shares) if shares else None
+        if set(names) <= set(own):
+            first_N = later["date"].to_numpy()[:: self._settings["horizon"]]
+            later = later[np.repeat(first_N > val["date"].max(), self._settings["horizon"])]
+        widths, inside = [], []
+        for name in names:
+            known_NH, error_TH = self._sizes(val[val["series"] == name]), self._sizes(later[later["series"] == name])
+            if name not in own or not half_width(known_NH, level).isfinite().all():
+                known_NH = self._sizes(val)  # of all series
+            if method == "split":
+                width_H, inside_TH = half_width(known_NH, level), error_TH <= half_width(known_NH, level)
+            else:
+                width_H, inside_TH = adaptive(known_NH, error_TH, level)
+            widths.append(width_H)
+            inside.append(inside_TH.double().flatten())
+        shares = torch.cat(inside)
+        return torch.stack(widths), shares.mean().item() if len(shares) else None
 
     def _scored(self, windows: Windows) -> Evaluation:
         """Evaluate the model on windows."""
