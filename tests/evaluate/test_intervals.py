@@ -78,10 +78,13 @@ def test_without_later_errors_an_adaptive_interval_is_the_split_one():
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("change", [0.5, 1, 2, 4])
 def test_the_coverage_of_adaptive_intervals_keeps_its_bound_whatever_the_errors_do(level, change):
-    rows = 2000
-    scale = np.where(np.arange(rows) % 500 < 250, 1, change)[:, None]
-    _, inside_TH = adaptive(errors(0, 200, 1), errors(1, rows, 1, scale), level)
-    bound = (max(level, 1 - level) + RATE) / (rows * RATE)  # Gibbs & Candès (2021), proposition 4.1
+    rng, rows = np.random.default_rng(0), 2000
+    scale = np.where(np.arange(rows) % 500 < 250, 1, change)
+    calibration, later = (torch.from_numpy(np.abs(rng.normal(size=(n, 1)))) for n in (200, rows))
+    later *= torch.from_numpy(scale)[:, None]
+    _, inside_TH = adaptive(calibration, later, level)
+    step = RATE * half_width(calibration, level).item()
+    bound = (later.max().item() + step) / (step * rows)  # proposition 1 of the paper
     assert abs(inside_TH.double().mean().item() - level) <= bound
 
 
@@ -89,15 +92,14 @@ def test_the_error_of_a_step_changes_an_interval_when_it_is_known():
     calibration, later, level = errors(0, 60, 2), errors(1, 40, 2, 2.0), 0.8
     width_H, inside_TH = adaptive(calibration, later, level)
     for step in (1, 2):
-        known = [*np.sort(calibration[:, step - 1].numpy()).tolist(), math.inf]
-        outside, missed = 1 - level, []
+        width = start = np.sort(calibration[:, step - 1].numpy())[math.ceil(61 * level) - 1]
+        missed = []
         for row in range(41):
             if row >= step:
-                outside += RATE * (1 - level - missed[row - step])
-            width = known[min(max(math.ceil(61 * (1 - outside)), 1), 61) - 1]
+                width = max(width + RATE * start * (missed[row - step] - (1 - level)), 0)
             if row < 40:
                 missed.append(float(later[row, step - 1] > width))
-        assert width_H[step - 1].item() == width
+        assert width_H[step - 1].item() == pytest.approx(width, rel=1e-12)
         assert inside_TH[:, step - 1].tolist() == [not miss for miss in missed]
 
 

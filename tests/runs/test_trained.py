@@ -155,6 +155,19 @@ def test_several_series_are_matched_by_name_and_others_are_left_out(train, tmp_p
     assert list(scores.series) == ["CCC", "AAA"]
 
 
+def test_filled_days_of_other_series_do_not_change_a_forecast(train, tmp_path):
+    path = tmp_path / "wide.csv"
+    prices(300, ["AAA", "BBB"]).to_csv(path, index=False)
+    _, folder = train("data=csv", f"data.path={path}", *FEW[2:], *KINDS["kernel"])
+    run = steepest.load(folder)
+    other = prices(300, ["ZZZ", "BBB"]).assign(BBB=prices(300, ["AAA", "BBB"])["BBB"])
+    other.loc[[290, 299], "ZZZ"] = np.nan
+    expected = run.predict().set_index("series").loc["BBB"]
+    found = run.predict(other, missing="forward_fill").set_index("series").loc["BBB"]
+    assert found["prediction"] == expected["prediction"]
+    assert found["upper"] == expected["upper"]
+
+
 def test_each_series_has_intervals_from_its_own_errors(train, tmp_path):
     path = tmp_path / "wide.csv"
     calm = prices(300, ["CALM"], seed=1)

@@ -48,6 +48,14 @@ def matched(frame: pd.DataFrame, names: list[str], where: str) -> dict[str, int]
     return known
 
 
+def matching(frame: pd.DataFrame, names: list[str], where: str) -> pd.DataFrame:
+    """Return the rows of the series that a model of the series `names` can predict, as `matched` finds them."""
+    keep_T = frame.index.get_level_values("series").isin(list(matched(frame, names, where)))
+    kept = frame[keep_T].copy()
+    kept.attrs["filled"] = tuple(np.flatnonzero(filled_rows(frame)[keep_T]).tolist())
+    return kept
+
+
 def applied_windows(frame: pd.DataFrame, state: Mapping[str, Any], where: str) -> Windows:
     """Windows over new prices, all in the test part.
 
@@ -131,4 +139,6 @@ def with_next_rows(frame: pd.DataFrame, count: int) -> pd.DataFrame:
         after = pd.DataFrame([table.iloc[-1]] * count, index=next_dates(date_T, count), columns=table.columns)
         longer.append(pd.concat([table, after]))
     names = [str(name) for name in frame.index.unique("series")]
-    return pd.concat(longer, keys=names, names=["series", "date"])
+    together = pd.concat(longer, keys=names, names=["series", "date"])
+    together.attrs.clear()  # they describe the rows of each series alone
+    return together

@@ -14,7 +14,7 @@ from torch import Tensor
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)  # the shares of prices that intervals should contain
 SHOWN = 0.9  # the level of forecasts
-RATE = 0.02  # how fast adaptive intervals adapt
+RATE = 0.1  # how fast adaptive intervals adapt, relative to their width on the validation part
 
 
 @dataclass(frozen=True)
@@ -79,34 +79,29 @@ def intervals(
 def adaptive(
     calibration_NH: Float[Tensor, "N H"], error_TH: Float[Tensor, "T H"], level: float
 ) -> tuple[Float[Tensor, " H"], Bool[Tensor, "T H"]]:
-    """Adaptive conformal inference (Gibbs & Candès 2021, NeurIPS 34): intervals that widen after misses.
+    """Adaptive conformal intervals by quantile tracking (Angelopoulos, Candès & Tibshirani 2023, NeurIPS 36).
 
-    The share of errors that may be outside, a, starts at 1 - level. After a miss, a falls by RATE * level; after a hit,
-    it rises by RATE * (1 - level). The half width is the quantile 1 - a of the errors in the calibration. The error of
-    step h is known h rows later, and changes a only then.
+    The half width starts as that of `half_width`, q. After a miss it grows by RATE * q * level; after a hit it shrinks
+    by RATE * q * (1 - level). So over T rows whose errors are at most b, the share within the intervals differs from
+    the level by at most (b + RATE * q) / (RATE * q * T), whatever the errors do. The error of step h is known h rows later,
+    and changes the width only then.
 
     Args:
-        calibration_NH: absolute errors of the validation part.
-        error_TH: absolute errors of the later rows, in time order.
+        calibration_NH: errors of the validation part.
+        error_TH: errors of the later rows, in time order.
         level: the share of prices that the intervals should contain.
 
     Returns:
-        Half the width at each step after the last row, infinite where even the largest error was too small; and
-        whether each of `error_TH` was within its interval.
+        Half the width at each step after the last row, and whether each of `error_TH` was within its interval.
     """
-    sorted_NH, (count, steps) = calibration_NH.abs().sort(dim=0).values, calibration_NH.shape
-    rows, ahead_H = len(error_TH), torch.arange(1, steps + 1)
-    infinite_1H = sorted_NH.new_full((1, steps), math.inf)
-    width_NH = torch.cat([sorted_NH, infinite_1H])
-    miss_TH = torch.zeros(rows, steps, dtype=torch.float64)
-    outside_H = torch.full((steps,), 1 - level, dtype=torch.float64)
+    width_H = half_width(calibration_NH, level)
+    step_H, rows, ahead_H = RATE * width_H, len(error_TH), torch.arange(1, len(width_H) + 1)
+    miss_TH = torch.zeros(rows, len(width_H), dtype=torch.float64)
     for row in range(rows + 1):
         known_H = row - ahead_H
-        told_H = known_H >= 0
-        missed_H = miss_TH[known_H.clamp(min=0), ahead_H - 1] if rows else outside_H
-        outside_H = torch.where(told_H, outside_H + RATE * (1 - level - missed_H), outside_H)
-        place_H = torch.ceil((count + 1) * (1 - outside_H)).long().clamp(1, count + 1) - 1
-        width_H = width_NH[place_H, ahead_H - 1]
+        missed_H = miss_TH[known_H.clamp(min=0), ahead_H - 1] if rows else torch.zeros_like(width_H)
+        changed_H = (width_H + step_H * (missed_H - (1 - level))).clamp(min=0)
+        width_H = torch.where(known_H >= 0, changed_H, width_H)
         if row < rows:
             miss_TH[row] = (error_TH[row].abs() > width_H).double()
     return width_H, miss_TH == 0

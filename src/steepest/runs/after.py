@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import pandas as pd
 
 from steepest.data.faults import counted
@@ -63,8 +62,6 @@ def _about(table: pd.DataFrame, level: float, method: str) -> Iterator[str]:
     share = table.attrs["coverage"]
     covered = "" if share is None else f" On later rows, such intervals contained {share:.1%} of the prices."
     yield f"The {level:.0%} intervals {made}.{covered}"
-    if np.isinf(table["lower"]).any():
-        yield "Where the interval is infinite, even the largest error of the validation part was too small lately."
     if table["lower"].isna().any():
         own = int(table.loc[table["lower"].notna(), "step"].max())
         yield f"Beyond step {own}, predictions are made from predictions, and have no intervals."

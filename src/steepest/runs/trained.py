@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from yaml import YAMLError
 
-from steepest.data.applied import applied_windows, matched, with_next_rows
+from steepest.data.applied import applied_windows, matching, with_next_rows
 from steepest.data.batches import PreparedData
 from steepest.data.faults import Faults, did_you_mean
 from steepest.data.files import read_prices
@@ -149,8 +149,7 @@ class Run:
         if method not in get_args(Method):
             raise ValueError(f"method={method} must be one of {', '.join(get_args(Method))}")
         frame, where = self.read(data, **options)
-        keep = matched(frame, self._settings["names"], where)
-        frame = frame[frame.index.get_level_values("series").isin(list(keep))]
+        frame = matching(frame, self._settings["names"], where)
         half_SH, coverage = (None, None) if classes else self._half_widths(frame, where, level, method)
         parts: list[pd.DataFrame] = []
         for done in range(0, horizon, own):
