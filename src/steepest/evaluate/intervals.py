@@ -83,8 +83,8 @@ def adaptive(
 
     The half width starts as that of `half_width`, q. After a miss it grows by RATE * q * level; after a hit it shrinks
     by RATE * q * (1 - level). So over T rows whose errors are at most b, the share within the intervals differs from
-    the level by at most (b + RATE * q) / (RATE * q * T), whatever the errors do. The error of step h is known h rows later,
-    and changes the width only then.
+    the level by at most (b + RATE * q) / (RATE * q * T), whatever the errors do. The error of step h is known h rows
+    later, and changes the width only then.
 
     Args:
         calibration_NH: errors of the validation part.
