@@ -188,7 +188,14 @@ def test_a_block_that_shows_output_is_run():
     assert [block for block in blocks() if block.output and not block.run] == []
 
 
-@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if "```python" in page.read_text()])
+def pages_with_python() -> list:
+    """The pages with Python blocks. Those that need a run are slow."""
+    texts = {name: page.read_text() for name, page in PAGES.items()}
+    needs_run = {name: "steepest.load(" in text for name, text in texts.items() if "```python" in text}
+    return [pytest.param(name, marks=[pytest.mark.slow] * needs) for name, needs in needs_run.items()]
+
+
+@pytest.mark.parametrize("name", pages_with_python())
 def test_the_python_of_a_page_runs(name, folder):
     """The blocks of a page are one program. A block of text after a Python block is its output."""
     parts = [(c, output) for language, c, output in with_output(PAGES[name].read_text()) if language == "python"]
