@@ -23,6 +23,15 @@ app = typer.Typer(
     add_completion=False,
 )
 
+# Arguments of several commands.
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of a job of a sweep")]
+PriceKeys = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE", help="Keys of data=csv for --data, such as data.value=Close", show_default=False
+    ),
+]
+
 
 def main() -> None:
     """Run the `steepest` console script."""
@@ -118,13 +127,8 @@ def show_data(
 
 @app.command()
 def predict(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of a job of a sweep")],
-    options: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE", help="Keys of data=csv for --data, such as data.value=Close", show_default=False
-        ),
-    ] = None,
+    folder: RunFolder,
+    options: PriceKeys = None,
     data: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="File with newer prices (default: the data of the run)", show_default=False),
@@ -150,13 +154,8 @@ def predict(
 
 @app.command()
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of a job of a sweep")],
-    options: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE", help="Keys of data=csv for --data, such as data.value=Close", show_default=False
-        ),
-    ] = None,
+    folder: RunFolder,
+    options: PriceKeys = None,
     data: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="File of prices (default: the data of the run)", show_default=False),

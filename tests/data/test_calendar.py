@@ -77,6 +77,20 @@ def test_the_day_of_the_month_is_kept():
     assert list(next_dates(dates, 2)) == [pd.Timestamp("2021-01-15"), pd.Timestamp("2021-02-15")]
 
 
+def test_two_weekly_series_on_different_weekdays_have_weekly_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    long = [
+        pd.DataFrame({"date": pd.date_range("2020-01-01", periods=80, freq=f"W-{day}"), "id": day})
+        for day in ("MON", "THU")
+    ]
+    long = pd.concat(long).assign(close=lambda rows: 100 + rng.normal(size=len(rows)).cumsum())
+    long.to_csv(tmp_path / "long.csv", index=False)
+    source = PriceFile(path=str(tmp_path / "long.csv"), id="id")
+    frame = source.read()
+    assert frame.attrs["recognised"]["unit"] == "week"
+    assert series_windows(frame, source, "test").unit == "week"
+
+
 class _Model(torch.nn.Module):
     def __init__(self, network):
         super().__init__()

@@ -174,7 +174,8 @@ class Windows:
         """The unit of a row of a time series: day, week, month, quarter or year; "row" if rows are closer."""
         if not self.ordered:
             return "row"
-        return row_unit(self.index.get_level_values("date").unique().sort_values().to_numpy())
+        rows = int(self.start_S[1]) if len(self.start_S) > 1 else len(self.index)  # of the first series
+        return row_unit(self.index[:rows].get_level_values("date").to_numpy())
 
     @property
     def chunk(self) -> int:

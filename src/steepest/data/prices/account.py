@@ -24,7 +24,7 @@ def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str],
     frame.attrs["recognised"] = recognised | {
         "series": len(each),
         "days": [int(each.min()), int(each.max())],
-        "unit": row_unit(days.to_numpy()),
+        "unit": row_unit(frame.index[: ends[0]].get_level_values(1).to_numpy()),
         "first": day(days.min()),
         "last": day(days.max()),
         "notes": [shortened(note, 300) for note in notes[:20]],

@@ -73,8 +73,8 @@ def _predictions_chart(table: pd.DataFrame) -> Chart:
         return Chart(
             "predictions", {"": _rows(table.tail(ROWS), part)}, f"Prediction against actual value, {part} part"
         )
-    units = row_unit(np.unique(pd.to_datetime(table["date"]))) + "s"
     series = list(dict.fromkeys(table["series"]))[:SERIES]
+    units = row_unit(pd.to_datetime(table.loc[table["series"] == series[0], "date"]).to_numpy()) + "s"
     figures = {}
     for name in series:
         rows = table[table["series"] == name]
