@@ -251,6 +251,11 @@ def test_gathering_equals_a_loop_over_the_rows(window, horizon):
         (range(100), {"window": 14}, r"the val part of s has 14 after its gap of 1"),
         (range(100), {"longest_window": 14}, r"data.longest_window=14 needs at least 15 rows"),
         (
+            range(40),
+            {"horizon": 7, "history": "borrow"},
+            r"data.horizon=7 needs at least 7 rows in each part, the val part",
+        ),
+        (
             [*range(1, 50), 0.0, *range(50, 100)],
             {"transform": "log_return"},
             r"needs prices above 0, 1 are not, first 0 on 2020-02-19",
@@ -338,6 +343,7 @@ def loop(rows: pd.DataFrame, spec: RandomWalk, val_day: pd.Timestamp, test_day: 
     """{part: [(series, last day, x, y, true prices)]}, computed by nested loops from the definitions."""
     L, H = spec.window, spec.horizon
     lead = max(L, spec.longest_window or 0)
+    gap = spec.gap if spec.gap is not None else {"own": H, "borrow": 0}[spec.history]
     found = {"train": [], "val": [], "test": []}
     for name in rows.index.unique("series"):
         table = rows.loc[name]
@@ -362,12 +368,15 @@ def loop(rows: pd.DataFrame, spec: RandomWalk, val_day: pd.Timestamp, test_day: 
         first_test = sum(day < test_day for day in days)
         spans = {
             "train": range(0, first_val),
-            "val": range(first_val + H, first_test),
-            "test": range(first_test + H, len(days)),
+            "val": range(first_val + gap, first_test),
+            "test": range(first_test + gap, len(days)),
         }
         for part, span in spans.items():
+            inputs = range(len(days)) if spec.history == "borrow" and part != "train" else span
             for t in range(len(days)):
-                if not all(r in span for r in range(t - lead + 1, t + H + 1)):
+                if not all(r in inputs for r in range(t - lead + 1, t + 1)):
+                    continue
+                if not all(r in span for r in range(t + 1, t + H + 1)):
                     continue
                 last = scaled[0][t] if spec.relative_to_last else 0.0
                 x = [c[r] - (last if i == 0 else 0.0) for r in range(t - L + 1, t + 1) for i, c in enumerate(scaled)]
@@ -380,12 +389,23 @@ def loop(rows: pd.DataFrame, spec: RandomWalk, val_day: pd.Timestamp, test_day: 
 @pytest.mark.parametrize("transform", ["level", "return", "log_return"])
 @pytest.mark.parametrize("relative", [True, False])
 @pytest.mark.parametrize("target", ["value", "direction"])
-@pytest.mark.parametrize(("window", "horizon", "longest"), [(1, 1, None), (4, 1, None), (3, 2, 5), (5, 3, None)])
-def test_samples_equal_a_plain_loop_over_the_prices(transform, relative, target, window, horizon, longest):
+@pytest.mark.parametrize(
+    ("window", "horizon", "longest", "history", "gap"),
+    [
+        (1, 1, None, "own", None),
+        (4, 1, None, "borrow", None),
+        (3, 2, 5, "own", 1),
+        (3, 2, 5, "borrow", 3),
+        (5, 3, None, "own", None),
+    ],
+)
+def test_samples_equal_a_plain_loop_over_the_prices(
+    transform, relative, target, window, horizon, longest, history, gap
+):
     rows = panel(["volume", "rate"])
     spec = RandomWalk(
         window=window, horizon=horizon, longest_window=longest, transform=transform, relative_to_last=relative,
-        target=target, split=[0.5, 0.25, 0.25],
+        target=target, split=[0.5, 0.25, 0.25], history=history, gap=gap,
     )  # fmt: skip
     windows = series_windows(rows, spec, "test")
     for part, expected in loop(rows, spec, CALENDAR[30], CALENDAR[45]).items():

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from steepest.data.sources import RowData, SeriesData
+from steepest.evaluate.folds import Holdout, WalkForward
 from steepest.lightning.predictors import Predictor
 from steepest.observe.instrument import Instrument
 from steepest.runs.approved import CLASSES, approved
@@ -189,7 +190,7 @@ def test_trust_approves_a_package(tmp_path, monkeypatch):
 def test_every_approved_class_exists_and_fits_its_place():
     kinds = {
         "data": SeriesData | RowData, "model": Predictor, "optimizer": Optimizer, "scheduler": LRScheduler | ReduceLROnPlateau,
-        "stop": Epochs | Callback, "callbacks": Instrument | Callback, "trainer": Trainer, "logger": Logger,
+        "stop": Epochs | Callback, "evaluation": Holdout | WalkForward, "callbacks": Instrument | Callback, "trainer": Trainer, "logger": Logger,
     }  # fmt: skip
     assert set(kinds) == set(GROUPS)
     for place, kind in kinds.items():

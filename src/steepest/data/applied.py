@@ -16,7 +16,7 @@ from torch import Tensor
 
 from steepest.data.calendar import next_dates
 from steepest.data.faults import Faults, counted, shortened
-from steepest.data.preparation import Standardizer, are_targets, filled_rows, transformed
+from steepest.data.preparation import Standardizer, are_targets, filled_rows, kept_rows, transformed
 from steepest.data.windows import PARTS, Part, Windows
 
 log = logging.getLogger(__name__)
@@ -51,9 +51,7 @@ def matched(frame: pd.DataFrame, names: list[str], where: str) -> dict[str, int]
 def matching(frame: pd.DataFrame, names: list[str], where: str) -> pd.DataFrame:
     """Return the rows of the series that a model of the series `names` can predict, as `matched` finds them."""
     keep_T = frame.index.get_level_values("series").isin(list(matched(frame, names, where)))
-    kept = frame[keep_T].copy()
-    kept.attrs["filled"] = tuple(np.flatnonzero(filled_rows(frame)[keep_T]).tolist())
-    return kept
+    return kept_rows(frame, keep_T)
 
 
 def applied_windows(frame: pd.DataFrame, state: Mapping[str, Any], where: str) -> Windows:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -101,18 +102,22 @@ class PreparedData:
     Args:
         dataset: what to read and how to cut it into samples (`sources.py`).
         seed: sets the order of the batches and the split of plain rows.
+        keeps_frame: keep the frame of a time series, so that it can be split and scaled again.
 
     Attributes:
         windows: the tensors, available after `setup`.
+        frame: the checked frame of a time series, available after `setup` if `keeps_frame`, else None.
         fitted: what the baselines have learned from the training part, for checkpoints; the evaluation sets it.
 
     Raises:
         ValueError: from `setup`, with every fault of the data.
     """
 
-    def __init__(self, dataset: SeriesData | RowData, seed: int = 0) -> None:
+    def __init__(self, dataset: SeriesData | RowData, seed: int = 0, *, keeps_frame: bool = False) -> None:
         self.dataset = dataset
         self.seed = seed
+        self.keeps_frame = keeps_frame
+        self.frame: pd.DataFrame | None = None
         self.fitted: dict[str, Tensor] = {}
         self._windows: Windows | None = None
         self._placed: tuple[torch.device, torch.dtype, Windows] | None = None
@@ -124,16 +129,21 @@ class PreparedData:
             raise ValueError("the data are not loaded yet: call setup() before you use `windows`")
         return self._windows
 
+    @property
+    def where(self) -> str:
+        """The data's file or class, for messages."""
+        path = getattr(self.dataset, "path", None)
+        return Path(path).name if path else f"data={type(self.dataset).__name__}"
+
     def setup(self, stage: str | None = None) -> None:
         """Read and prepare the data, once. Lightning also calls this."""
         if self._windows is None:
-            path = getattr(self.dataset, "path", None)
-            where = Path(path).name if path else f"data={type(self.dataset).__name__}"
-            frame = self.dataset.read()
+            where, frame = self.where, self.dataset.read()
             if isinstance(self.dataset, RowData):
                 self._windows = row_windows(frame, self.dataset, where, self.seed)
             else:
                 self._windows = series_windows(frame, self.dataset, where)
+                self.frame = frame if self.keeps_frame else None
 
     def state_dict(self) -> dict[str, Any]:
         """The scaler, the window settings and the data spec, as plain data: enough for a trained model to predict."""

@@ -35,12 +35,23 @@ class Standardizer:
         return (rows_TF - self.mean) / self.scale
 
 
-def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows:
+def series_windows(
+    frame: pd.DataFrame,
+    spec: SeriesData,
+    where: str,
+    first_days: tuple[pd.Timestamp | None, pd.Timestamp | None] | None = None,
+) -> Windows:
     """Windows over a checked frame of series (index: series, date; columns: value, additional inputs).
 
-    All series are split at the same dates, and each is scaled by its training rows. The parts share no rows. A gap
-    of `horizon` rows separates them, so no target of one part is an input of another. Filled days, and for directions
-    days on which the price does not move, are not targets.
+    All series are split at the same dates, and each is scaled by its training rows. No target of one part is an input
+    of an earlier part. The parts share no rows, unless val and test borrow their first inputs from the rows before
+    (`SeriesData.history`). Filled days, and for directions days on which the price does not move, are not targets.
+
+    Args:
+        frame: the checked frame.
+        spec: how it is cut into samples.
+        where: the file, for messages.
+        first_days: the first days of val and of test, as `boundaries` returns them; None: those of `spec.split`.
 
     Raises:
         ValueError: with every fault: a part with too few rows, prices without returns, constant inputs.
@@ -48,7 +59,7 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
     faults = Faults(where)
     names = [str(n) for n in frame.index.unique("series")]
     tables = [frame.loc[name] for name in names]
-    first_days = _boundaries(pd.DatetimeIndex(frame.index.get_level_values("date")), spec.split)
+    first_days = first_days or boundaries(pd.DatetimeIndex(frame.index.get_level_values("date")), spec.split)
     rows: list[Tensor] = []
     prices: list[np.ndarray] = []
     fits: list[Standardizer] = []
@@ -64,8 +75,8 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
         cuts = [int(np.searchsorted(days, day)) if day is not None else len(days) for day in first_days]
         span = {
             "train": (0, cuts[0]),
-            "val": (cuts[0] + spec.horizon, cuts[1]),
-            "test": (cuts[1] + spec.horizon, len(days)),
+            "val": (cuts[0] + spec.rows_between, cuts[1]),
+            "test": (cuts[1] + spec.rows_between, len(days)),
         }
         for part in PARTS:
             spans[part].append(span[part])
@@ -93,8 +104,10 @@ def series_windows(frame: pd.DataFrame, spec: SeriesData, where: str) -> Windows
     parts = {}
     for part in PARTS:
         span_S2 = torch.tensor(spans[part])
-        count_S = (span_S2[:, 1] - span_S2[:, 0] - (lead - 1) - spec.horizon).clamp(min=0)
-        parts[part] = Part(start_S + span_S2[:, 0] + lead - 1, count_S)
+        first_S = span_S2[:, 0] + lead - 1
+        if spec.history == "borrow" and part != "train":
+            first_S = (span_S2[:, 0] - 1).clamp(min=lead - 1)
+        parts[part] = Part(start_S + first_S, (span_S2[:, 1] - first_S - spec.horizon).clamp(min=0))
     _check_counts(parts, spans, spec, names, where, faults)
     faults.raise_if_any()
     inputs_TF = torch.cat(rows)
@@ -146,6 +159,13 @@ def are_targets(part: Part, price_T: Tensor, filled_T: Tensor, horizon: int, dir
     if directions:
         keep_N &= (price_T[target_NH] != price_T[origin_N1]).all(-1)
     return keep_N
+
+
+def kept_rows(frame: pd.DataFrame, keep_T: np.ndarray) -> pd.DataFrame:
+    """Return the rows of a checked frame where the mask is true, with the notes about them."""
+    kept = frame[keep_T].copy()
+    kept.attrs["filled"] = tuple(np.flatnonzero(filled_rows(frame)[keep_T]).tolist())
+    return kept
 
 
 def filled_rows(frame: pd.DataFrame) -> np.ndarray:
@@ -208,13 +228,13 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
     )
 
 
-def _boundaries(dates: pd.DatetimeIndex, split: list) -> list[pd.Timestamp | None]:
+def boundaries(dates: pd.DatetimeIndex, split: list) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
     """Return the first days of val and of test, or None if the data end before that day."""
     if len(split) == 2:
-        return [pd.Timestamp(str(s)) for s in split]
+        return pd.Timestamp(str(split[0])), pd.Timestamp(str(split[1]))
     days = dates if dates.is_monotonic_increasing and dates.is_unique else dates.unique().sort_values()
-    cuts = [math.floor(sum(split[: i + 1]) * len(days) + 1e-6) for i in range(2)]
-    return [days[cut] if cut < len(days) else None for cut in cuts]
+    val, test = (math.floor(sum(split[: i + 1]) * len(days) + 1e-6) for i in range(2))
+    return days[val] if val < len(days) else None, days[test] if test < len(days) else None
 
 
 def transformed(table: pd.DataFrame, transform: str, name: str, faults: Faults) -> tuple[np.ndarray, np.ndarray]:
@@ -280,12 +300,18 @@ def _check_counts(
         short = [s for s in range(len(names)) if parts[part].count_S[s] == 0]
         if short and (part == "train" or len(short) == len(names)):
             start, stop = spans[part][short[0]]
+            after_gap = f" after its gap of {spec.rows_between}" if part != "train" and spec.rows_between else ""
+            found = f"the {part} part of {names[short[0]]} has {max(stop - start, 0)}{after_gap}"
+            if part != "train" and spec.history == "borrow":
+                faults.add(
+                    f"data.horizon={spec.horizon} needs at least {spec.horizon} rows in each part, {found}: lower "
+                    f"data.horizon or change data.split={list(spec.split)}"
+                )
+                continue
             key = "data.window" if spec.longest_window in (None, spec.window) else "data.longest_window"
             most = stop - start - spec.horizon
             lower = f"{key} to {most}" if most > 0 else key
             faults.add(
                 f"{key}={lead} needs at least {lead + spec.horizon} rows in each part (data.horizon={spec.horizon}), "
-                f"the {part} part of {names[short[0]]} has {max(stop - start, 0)}"
-                f"{'' if part == 'train' else f' after its gap of {spec.horizon}'}: lower {lower} or change "
-                f"data.split={list(spec.split)}"
+                f"{found}: lower {lower} or change data.split={list(spec.split)}"
             )

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 Transform = Literal["level", "return", "log_return"]
 Target = Literal["value", "direction"]
+History = Literal["own", "borrow"]
 
 SHIPPED = Path(__file__).resolve().parents[3] / "data"  # the checkout's data/
 
@@ -41,6 +42,9 @@ class SeriesData(ABC):
         relative_to_last: subtract the window's last value from the inputs and add it to the prediction.
         target: ``value``, or ``direction``: class 1 if a day ends above the window's last day, else class 0.
         split: fractions of train, val and test in time, or two dates: the first days of val and of test.
+        history: the inputs of val and test: ``own``, only rows of the same part, or ``borrow``, also the rows before
+            it, so that the first target of a part is its first row.
+        gap: rows left out between two parts; None: the horizon for ``own``, 0 for ``borrow``.
         batch_size: samples in a batch; None uses the whole training part (one update per epoch).
         shuffle: shuffle each epoch by (seed, epoch); otherwise keep time order.
         one_batch: train on the first batch only, in every epoch (for debugging).
@@ -53,6 +57,8 @@ class SeriesData(ABC):
     relative_to_last: bool = False
     target: Target = "value"
     split: list[float | str] = field(default_factory=lambda: [0.7, 0.15, 0.15])
+    history: History = "own"
+    gap: int | None = None
     batch_size: int | None = 64
     shuffle: bool = True
     one_batch: bool = False
@@ -60,6 +66,8 @@ class SeriesData(ABC):
     def __post_init__(self) -> None:
         for key in ("window", "horizon", "longest_window", "batch_size"):
             _check_at_least_one(key, getattr(self, key))
+        if self.gap is not None and self.gap < 0:
+            raise ValueError(f"data.gap={self.gap} must be 0 or more")
         if self.longest_window is not None and self.longest_window < self.window:
             raise ValueError(
                 f"data.longest_window={self.longest_window} is below data.window={self.window}: "
@@ -75,6 +83,11 @@ class SeriesData(ABC):
                 )
         else:
             check_fractions(self.split)
+
+    @property
+    def rows_between(self) -> int:
+        """The number of rows left out between two parts."""
+        return self.gap if self.gap is not None else self.horizon if self.history == "own" else 0
 
     @abstractmethod
     def read(self) -> pd.DataFrame:

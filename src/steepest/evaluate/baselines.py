@@ -5,12 +5,14 @@ Shapes: N samples, D inputs, H horizon, O = 2 H logits, S series.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from steepest.data.windows import Windows
-from steepest.evaluate.blocks import outputs_in_blocks, targets
+from steepest.evaluate.blocks import outputs_at, outputs_in_blocks, targets
 from steepest.nets.losses import Loss
 
 
@@ -61,6 +63,30 @@ def least_squares(windows: Windows) -> Float[Tensor, "D1 H"]:
 def linear(coefficients: Float[Tensor, "D1 H"], x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N H"]:
     """Predictions (N, H) in model space of the coefficients (D + 1, H) that `least_squares` returns."""
     return x_ND.double() @ coefficients[:-1] + coefficients[-1]
+
+
+def fitted(windows: Windows) -> dict[str, Tensor]:
+    """What the baselines learn from the training part: `least_squares`, or, for classes, `share_of_ones`, by name."""
+    if windows.classes:
+        return {"share_of_ones": share_of_ones(windows)}
+    return {"least_squares": least_squares(windows)}
+
+
+def predictions(windows: Windows, origin_N: Int[Tensor, " N"], learned: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each baseline's predictions for these samples, in the data's units: prices (N, H), or for classes, logits.
+
+    Args:
+        windows: the data.
+        origin_N: the samples.
+        learned: what `fitted` returns.
+    """
+    if windows.classes:
+        return {"majority": majority(learned["share_of_ones"], len(origin_N))}
+    predicted = {"mean": mean(windows, origin_N)}
+    if windows.ordered:
+        predicted = {"persistence": persistence(windows, origin_N), "drift": drift(windows, origin_N)}
+    exact_NH = outputs_at(lambda x_BD: linear(learned["least_squares"], x_BD), windows, origin_N)
+    return predicted | {"least_squares": windows.to_price(exact_NH, origin_N)}
 
 
 @torch.inference_mode()

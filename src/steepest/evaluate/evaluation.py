@@ -5,7 +5,6 @@ Shapes: N samples of a part, H horizon, O outputs, M rows of the table of predic
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from steepest.data.calendar import now_and_next
-from steepest.data.faults import counted
 from steepest.data.prices.account import sentences
 from steepest.data.windows import PARTS, Windows
 from steepest.engine.pythonlock import released
@@ -28,10 +26,13 @@ from steepest.evaluate import baselines
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.cells import inert
 from steepest.evaluate.intervals import Interval, intervals
+from steepest.evaluate.leads import lead_p_value, leads_by_series
 from steepest.evaluate.metrics import Scores
 from steepest.evaluate.names import better
+from steepest.evaluate.pooled import Pooled, WalkForwardScores, walk_forward_scores
+from steepest.evaluate.predictions import identified, predictions_column
 from steepest.evaluate.scoring import PartScorer, part_scorers
-from steepest.evaluate.significance import SIGNIFICANT, days_needed, diebold_mariano, holm, loss_by_day
+from steepest.evaluate.significance import SIGNIFICANT
 
 DECIDING = {  # a verdict compares the first of these scores that exists; for several series, `mse` does not count
     "mse": "mean squared error",
@@ -78,6 +79,7 @@ class Evaluation:
         column: the name of the table's column of predictions.
         predicted_M: the prediction in each row of the table, in the data's units.
         intervals: intervals of several levels; classes, plain rows and data without a val part have none.
+        walk_forward: the scores of each fold, or None if there are no folds.
     """
 
     model: dict[str, Scores]
@@ -94,6 +96,7 @@ class Evaluation:
     column: str
     predicted_M: np.ndarray
     intervals: list[Interval]
+    walk_forward: WalkForwardScores | None = None
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -171,41 +174,48 @@ class Evaluator:
 
     def __init__(self, windows: Windows, fitted: Mapping[str, Tensor] | None = None) -> None:
         self.windows = windows
-        self.fitted = _fitted(windows) if fitted is None else dict(fitted)
+        self.fitted = baselines.fitted(windows) if fitted is None else dict(fitted)
         self.scorers = part_scorers(windows, self.fitted.get("share_of_ones"))
-        self.baselines = _baseline_scores(windows, self.scorers, self.fitted.get("least_squares"))
-        self.known = pd.concat([_known(windows, scorer) for scorer in self.scorers.values()], ignore_index=True)
+        self.baselines = _baseline_scores(windows, self.scorers, self.fitted)
+        self.known = pd.concat([identified(windows, scorer) for scorer in self.scorers.values()], ignore_index=True)
         texts = {"date": self.known["date"].astype(str)} if "date" in self.known else {}
         if any(inert(name) != name for name in windows.names) and "series" in self.known:
             texts["series"] = self.known["series"].map({name: inert(name) for name in windows.names})
         self.texts = pa.Table.from_pandas(self.known.assign(**texts), preserve_index=False)
 
     @torch.inference_mode()
-    def evaluate(self, outputs: Mapping[str, Float[Tensor, "N O"]]) -> Evaluation:
+    def evaluate(self, outputs: Mapping[str, Float[Tensor, "N O"]], pooled: Pooled | None = None) -> Evaluation:
         """Evaluate a model.
 
         Args:
             outputs: the model's outputs (N, O), in model space, for every part that has samples.
+            pooled: the test part's predictions by the models of a walk-forward evaluation, which replace the model's.
         """
-        windows, scorers = self.windows, self.scorers
+        windows, scorers, known = self.windows, self.scorers, self.baselines
         predicted = {part: scorer.in_data_units(outputs[part]) for part, scorer in scorers.items()}
+        walk_forward = None
+        if pooled is not None:
+            predicted["test"] = pooled.predicted
+            scores = {name: scorers["test"].scores_of(all_N) for name, all_N in pooled.baselines.items()}
+            known = {name: parts | {"test": scores.get(name, parts["test"])} for name, parts in known.items()}
+            walk_forward = walk_forward_scores(windows, scorers["test"], pooled)
         model = {part: scorers[part].scores_of(predicted[part]) if part in scorers else {} for part in PARTS}
         series, p_value, beaten = dict[str, Scores](), None, None
         untested = "there is no test part"
         if "test" in scorers:
             losses = [scorers["test"].losses_of(p) for p in (predicted["test"], scorers["test"].reference)]
-            p_value, untested = _p_value(windows, scorers["test"], *losses)
+            p_value, untested = lead_p_value(windows, scorers["test"], *losses)
             series = scorers["test"].scores_by_series(predicted["test"])
             if series:
-                p_values, beaten = _by_series(windows, scorers["test"], *losses)
+                p_values, beaten = leads_by_series(windows, scorers["test"], *losses)
                 series = {name: scores | {"p_value": p_values[name]} for name, scores in series.items()}
         reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
         probability = "probability_up" if windows.ordered else "probability"
         column = probability if windows.classes else "prediction"
-        predicted_M = np.concatenate([_predictions_column(windows, predicted[part]) for part in scorers])
+        predicted_M = np.concatenate([predictions_column(windows, predicted[part]) for part in scorers])
         return Evaluation(
             model,
-            self.baselines,
+            known,
             series,
             reference,
             p_value,
@@ -218,6 +228,7 @@ class Evaluator:
             column,
             predicted_M,
             _intervals(windows, scorers, predicted),
+            walk_forward,
         )
 
 
@@ -251,90 +262,12 @@ def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
     return evaluator.evaluate({part: outputs_in_blocks(model, windows, part) for part in evaluator.scorers})
 
 
-def _fitted(windows: Windows) -> dict[str, Tensor]:
-    if windows.classes:
-        return {"share_of_ones": baselines.share_of_ones(windows)}
-    return {"least_squares": baselines.least_squares(windows)}
-
-
 def _baseline_scores(
-    windows: Windows, scorers: dict[str, PartScorer], exact: Tensor | None
+    windows: Windows, scorers: dict[str, PartScorer], fitted: Mapping[str, Tensor]
 ) -> dict[str, dict[str, Scores]]:
     """Name -> part -> scores of every baseline."""
     scores_by_name: dict[str, dict[str, Scores]] = {}
     for part, scorer in scorers.items():
-        for name, predicted in _baseline_predictions(windows, scorer, exact).items():
+        for name, predicted in baselines.predictions(windows, scorer.origin_N, fitted).items():
             scores_by_name.setdefault(name, {part: {} for part in PARTS})[part] = scorer.scores_of(predicted)
     return scores_by_name
-
-
-def _baseline_predictions(windows: Windows, scorer: PartScorer, exact: Tensor | None) -> dict[str, Tensor]:
-    """Each baseline's predictions for a part, in the data's units; `exact` are the coefficients of least squares."""
-    if exact is None:
-        return {"majority": scorer.reference}
-    least_squares_NH = outputs_in_blocks(lambda x_BD: baselines.linear(exact, x_BD), windows, scorer.part)
-    if windows.ordered:
-        predicted = {"persistence": scorer.reference, "drift": baselines.drift(windows, scorer.origin_N)}
-    else:
-        predicted = {"mean": scorer.reference}
-    return predicted | {"least_squares": scorer.in_data_units(least_squares_NH)}
-
-
-def _p_value(windows: Windows, scorer: PartScorer, model_N: Tensor, reference_N: Tensor) -> tuple[float | None, str]:
-    """Diebold-Mariano of the two losses, day by day (for plain rows, row by row), and the reason if there is none."""
-    day_N = scorer.origin_N
-    if len(windows.names) > 1:
-        dates = windows.index.get_level_values("date").asi8[day_N.cpu().numpy()]
-        day_N = torch.from_numpy(dates.copy()).to(day_N.device)
-    model_T, reference_T = loss_by_day(model_N, day_N), loss_by_day(reference_N, day_N)
-    # Where series have different dates, the rows of a horizon span more of the days of all series.
-    overlap = math.ceil(windows.horizon * len(model_T) / int(windows.parts[scorer.part].count_S.max()))
-    p_value, needed = diebold_mariano(model_T, reference_T, overlap), days_needed(overlap)
-    if p_value is not None:
-        return p_value, ""
-    if len(model_T) >= needed:
-        return None, "the losses do not differ"
-    if not windows.ordered:
-        return None, f"the test part has only {counted(len(model_T), 'row')}, and the test needs at least {needed}"
-    days = counted(len(model_T), windows.unit)
-    return None, (f"the test part has forecasts on only {days}, and horizon {windows.horizon} needs at least {needed}")
-
-
-def _by_series(
-    windows: Windows, scorer: PartScorer, model_N: Tensor, reference_N: Tensor
-) -> tuple[dict[str, float | None], list[str]]:
-    """Return each series' p-value, and the series on which the model's lead is significant by Holm's procedure."""
-    ahead, p_values = list[str](), dict[str, float | None]()
-    for name, samples in scorer.samples_by_series().items():
-        p_values[name] = diebold_mariano(model_N[samples], reference_N[samples], windows.horizon)
-        if model_N[samples].mean() < reference_N[samples].mean():
-            ahead.append(name)
-    significant = holm({name: p for name, p in p_values.items() if p is not None})
-    return p_values, [name for name in ahead if name in significant]
-
-
-def _known(windows: Windows, scorer: PartScorer) -> pd.DataFrame:
-    """A row per sample and day of the horizon: its identification and, in the last column, the actual value."""
-    row_M = scorer.origin_N.repeat_interleave(windows.horizon).cpu().numpy()
-    columns: dict[str, object] = {"part": scorer.part}
-    if windows.ordered:
-        ahead_M = torch.arange(1, windows.horizon + 1).repeat(len(scorer)).numpy()
-        target = windows.index[row_M + ahead_M]
-        columns["series"] = target.get_level_values("series")
-        columns["date"] = target.get_level_values("date")
-        columns["horizon"] = ahead_M
-        columns["last"] = windows.price_T.cpu().numpy()[row_M]
-    else:
-        columns["row"] = windows.index[row_M]
-    if windows.classes:
-        columns["up" if windows.ordered else "class"] = scorer.target_NH.flatten().cpu().numpy()
-    else:
-        columns["actual"] = scorer.actual_NH.flatten().cpu().numpy()
-    return pd.DataFrame(columns)
-
-
-def _predictions_column(windows: Windows, predicted: Tensor) -> np.ndarray:
-    """The table's column of predictions: prices, or the probabilities of class 1 (M,)."""
-    if windows.classes:
-        predicted = predicted.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
-    return predicted.flatten().cpu().numpy()

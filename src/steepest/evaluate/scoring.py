@@ -70,7 +70,7 @@ class PartScorer:
 
     def scores_of(self, predicted: Tensor) -> Scores:
         """Scores of predictions in the data's units: prices (N, H) or, for classes, logits (N, 2 H)."""
-        return self._scores_of(predicted, slice(None))
+        return self.scores_at(predicted, slice(None))
 
     def samples_by_series(self) -> dict[str, slice]:
         """The samples of each series that has samples, or an empty dict if there is only one series."""
@@ -84,10 +84,10 @@ class PartScorer:
 
     def scores_by_series(self, predicted: Tensor) -> dict[str, Scores]:
         """Return `scores_of` for the samples of each series, or an empty dict if there is only one series."""
-        return {series: self._scores_of(predicted, samples) for series, samples in self.samples_by_series().items()}
+        return {series: self.scores_at(predicted, samples) for series, samples in self.samples_by_series().items()}
 
-    def _scores_of(self, predicted: Tensor, samples: slice) -> Scores:
-        """Scores of some of the samples."""
+    def scores_at(self, predicted: Tensor, samples: slice | Tensor) -> Scores:
+        """Return `scores_of` for some of the samples."""
         if self.share_H is not None:
             return class_metrics(predicted[samples], self.target_NH[samples], self.share_H, self.ordered)
         last_N1, naive_N1 = (self.last_N1[samples], self._naive_N1[samples]) if self.ordered else (None, None)

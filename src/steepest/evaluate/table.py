@@ -40,7 +40,8 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     tested = int((evaluation.known["part"] == "test").sum())
     count = counted(tested, "prediction")
     few = f"The test part has only {count}: its scores say little." if 0 < tested < FEW else None
-    for line in (*evaluation.data, evaluation.inputs, ending, metrics["line"], critical, metrics["hint"], few):
+    walk = None if evaluation.walk_forward is None else evaluation.walk_forward.sentence()
+    for line in (*evaluation.data, evaluation.inputs, ending, metrics["line"], critical, metrics["hint"], few, walk):
         if line:
             print_sentence(console, line)
     print_sentence(console, evaluation.verdict().sentence, "bold")

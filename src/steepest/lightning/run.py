@@ -44,12 +44,13 @@ from steepest.runs.config import Checked, check
 from steepest.runs.errors import described
 from steepest.runs.files import read_json, remove_unfinished, unreadable
 from steepest.runs.finish import end_early, ended, finish
-from steepest.runs.process import interrupts, keep_freed_memory
+from steepest.runs.process import cores, interrupts, keep_freed_memory
 from steepest.runs.pruning import trial_of
 from steepest.runs.quoting import resume_run_command
 from steepest.runs.record import RunRecord, Status, data_facts, device_name
 from steepest.runs.resume import check_continues, check_fixed, fixed
 from steepest.runs.stops import Diverged, Epochs, is_verdict
+from steepest.runs.walk_forward import Walk, check_walk_forward, walks_forward
 
 log = logging.getLogger(__name__)
 One = TypeVar("One", bound=Instrument)
@@ -123,12 +124,14 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     seed_everything(checked.run.seed, verbose=False)
     torch.set_num_threads(checked.run.threads)
     keep_freed_memory()
-    datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
+    forward = walks_forward(checked)
+    datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed, keeps_frame=forward)
     datamodule.setup()
     empty = [part for part, samples in datamodule.windows.parts.items() if not len(samples)]
     record.notes += [f"the {part} part is empty (data.split) and is skipped" for part in empty]
     model = build_model(checked, datamodule)
     check_objective(checked.run.objective, datamodule.windows)
+    check_walk_forward(checked, datamodule.windows)
     last, state = (newest(folder / "checkpoints") if resume else None) or (None, None)
     facts = data_facts(datamodule)
     kept = fixed(checked.plain, facts["sha256"])
@@ -213,7 +216,13 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         if engine != "kernel":
             model.eval()
             outputs = lambda scorer: outputs_in_blocks(model, evaluator.windows, scorer.part)  # noqa: E731
-        metrics, evaluation = finish(tracker, model, evaluator, outputs, record, seconds)
+        walk = None
+        if forward:
+            workers, say = (cores(), bar.say) if bar is not None else (1, lambda text: None)
+            walk = Walk(checked, datamodule, evaluator, kept, folder / "checkpoints", workers=workers, say=say).pooled
+        metrics, evaluation = finish(tracker, model, evaluator, outputs, record, seconds, walk)
+        if evaluation is None:
+            return Outcome(metrics, None)
         if isinstance(model, ManualPredictor):
             model.descent = model.tracker = None
         if bar is not None:

@@ -30,6 +30,7 @@ CLASSES: dict[str, dict[str, str]] = {
         "steepest.runs.stops": "EarlyStop Epochs Stationary Threshold",
         "lightning.pytorch.callbacks": "EarlyStopping Timer",
     },
+    "evaluation": {"steepest.evaluate.folds": "Holdout WalkForward"},
     "callbacks": {
         "steepest.observe.audit": "Audit Parity",
         "steepest.observe.curvature": "Curvature Escape",

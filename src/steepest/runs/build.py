@@ -28,6 +28,8 @@ PLAIN = {
     "num_sanity_val_steps": 0, "log_every_n_steps": 1, "enable_progress_bar": False, "enable_model_summary": False,
     "use_distributed_sampler": False,
 }  # fmt: skip
+# Those of PLAIN that the kernel itself needs.
+FOR_KERNEL = ("accelerator", "devices", "strategy", "limit_train_batches")
 FREE = {"precision", "max_epochs", "gradient_clip_val", "gradient_clip_algorithm"}
 
 
@@ -91,11 +93,27 @@ def reason_against(checked: Checked, threads: int) -> str | None:
         threads: the number of threads for matrix products in this process, the same for all jobs.
     """
     groups = checked.groups
-    model, optimizer, stop, scheduler = groups["model"], groups["optimizer"], groups["stop"], groups.get("scheduler")
     if checked.run.resume:
         return "resume= continues one run"
     if checked.run.threads != threads:
         return f"threads={checked.run.threads}, but this process uses {threads}"
+    if why := reason_against_kernel(checked):
+        return why
+    for name, callback in groups["callbacks"].items():
+        if not (isinstance(callback.target, type) and issubclass(callback.target, Instrument)):
+            return f"callbacks.{name} is a Lightning callback"
+        if issubclass(callback.target, Pictures) and callback.arguments.get("in_sweeps"):
+            return f"callbacks.{name}.in_sweeps=true: pictures are drawn by one thread at a time"
+    if groups["logger"] and groups["logger"].path != LOGGER:
+        return f"logger {groups['logger'].name} is not TensorBoard's"
+    return _against_trainer(checked)
+
+
+def reason_against_kernel(checked: Checked) -> str | None:
+    """Return why the kernel cannot train this config, or None if it can."""
+    groups = checked.groups
+    model, optimizer, stop, scheduler = groups["model"], groups["optimizer"], groups["stop"], groups.get("scheduler")
+    trainer, precision = groups["trainer"], groups["trainer"].arguments.get("precision", "32-true")
     if model.path != MANUAL:
         return f"{model.name} trains by autograd: use model=mlp_manual or model=linear_manual"
     if model.arguments.get("engine") == "textbook":
@@ -109,14 +127,13 @@ def reason_against(checked: Checked, threads: int) -> str | None:
         return f"stop rule {stop.name} is not one of steepest's"
     if scheduler and not (isinstance(scheduler.target, type) and issubclass(scheduler.target, LRScheduler)):
         return f"scheduler {scheduler.name} is not one of PyTorch's"
-    for name, callback in groups["callbacks"].items():
-        if not (isinstance(callback.target, type) and issubclass(callback.target, Instrument)):
-            return f"callbacks.{name} is a Lightning callback"
-        if issubclass(callback.target, Pictures) and callback.arguments.get("in_sweeps"):
-            return f"callbacks.{name}.in_sweeps=true: pictures are drawn by one thread at a time"
-    if groups["logger"] and groups["logger"].path != LOGGER:
-        return f"logger {groups['logger'].name} is not TensorBoard's"
-    return _against_trainer(checked)
+    for key in FOR_KERNEL:
+        if trainer.arguments.get(key, PLAIN[key]) != PLAIN[key]:
+            return f"trainer.{key}={trainer.arguments[key]} needs Lightning's Trainer"
+    limit = trainer.arguments.get("max_epochs")
+    if limit not in (None, -1, stop.arguments.get("epochs")):
+        return f"trainer.max_epochs={limit} differs from stop.epochs"
+    return None if precision in PRECISIONS else f"trainer.precision={precision} is mixed precision"
 
 
 def _against_trainer(checked: Checked) -> str | None:
@@ -126,11 +143,6 @@ def _against_trainer(checked: Checked) -> str | None:
     for key, value in node.arguments.items():
         if key not in FREE and (key not in PLAIN or value != PLAIN[key]):
             return f"trainer.{key}={value} needs Lightning's Trainer"
-    limit = node.arguments.get("max_epochs")
-    if limit not in (None, -1, checked.groups["stop"].arguments.get("epochs")):
-        return f"trainer.max_epochs={limit} differs from stop.epochs"
-    if node.arguments.get("precision", "32-true") not in PRECISIONS:
-        return f"trainer.precision={node.arguments['precision']} is mixed precision"
     return None
 
 

@@ -47,7 +47,10 @@ class Run:
 
 
 # Groups that a run needs -> a choice for error messages. Optional groups -> their value without a choice.
-NEEDED = {"data": "sp500", "model": "linear", "optimizer": "sgd", "stop": "epochs", "trainer": "cpu"}
+NEEDED = {
+    "data": "sp500", "model": "linear", "optimizer": "sgd", "stop": "epochs", "trainer": "cpu",
+    "evaluation": "holdout",
+}  # fmt: skip
 OPTIONAL: dict[str, Any] = {"scheduler": None, "callbacks": {}, "logger": None}
 GROUPS = (*NEEDED, *OPTIONAL)
 PARTIAL = ("optimizer", "scheduler")  # the run adds the first argument of their constructors

@@ -1,6 +1,6 @@
-"""Sets the defaults of `data.window` and `data.relative_to_last`, which depend on the model and on a sweep.
+"""Sets the defaults of `data.window`, `data.relative_to_last` and `data.history`.
 
-This module does not import torch.
+The first two depend on the model and on a sweep, the last one on the evaluation. This module does not import torch.
 
 A single run of a linear model is the line y = a x + b on today's price. Everything else gets inputs from which it can
 predict prices that it has never seen: a net cannot extrapolate a price level. All jobs of a sweep get the same inputs,
@@ -35,6 +35,11 @@ def window(model: Mapping[str, Any] | None) -> int:
 def relative_to_last(model: Mapping[str, Any] | None, transform: str) -> bool:
     """Return the default of `data.relative_to_last`. It is false for returns, which are already differences."""
     return transform == "level" and window(model) == LONG
+
+
+def history(evaluation: Mapping[str, Any] | None) -> str:
+    """The default of `data.history`. The models of a walk-forward evaluation learn from all rows before a fold."""
+    return "borrow" if _name(str((evaluation or {}).get("_target_"))) == "WalkForward" else "own"
 
 
 def same_days(config: DictConfig) -> str | None:
@@ -97,4 +102,5 @@ def _in_sweep() -> bool:
 
 
 OmegaConf.register_new_resolver("default_window", window, replace=True)
+OmegaConf.register_new_resolver("default_history", history, replace=True)
 OmegaConf.register_new_resolver("default_relative_to_last", relative_to_last, replace=True)

@@ -20,14 +20,10 @@ from typing import Any
 
 import torch
 from tensorboard.compat.proto.event_pb2 import Event
-from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from steepest.data.batches import Batches, PreparedData
-from steepest.engine.descent import Descent
 from steepest.evaluate.baselines import reference_losses
 from steepest.evaluate.evaluation import Evaluator
-from steepest.evaluate.scoring import PartScorer
 from steepest.observe.eventfile import EventFile, custom_scalars
 from steepest.observe.hparams import begin_session, hyperparameters
 from steepest.observe.instrument import View
@@ -38,11 +34,12 @@ from steepest.runs.checks import check_objective
 from steepest.runs.config import Checked
 from steepest.runs.errors import described
 from steepest.runs.finish import end_early, ended, finish
+from steepest.runs.loop import Kernel, train
 from steepest.runs.pruning import trial_of
-from steepest.runs.record import RunRecord, Status, data_facts, device_name
+from steepest.runs.record import RunRecord, data_facts, device_name
 from steepest.runs.resume import fixed
-from steepest.runs.stops import Diverged
 from steepest.runs.tracker import Tracker
+from steepest.runs.walk_forward import Walk, check_walk_forward, walks_forward
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +59,8 @@ class SharedData:
         Raises:
             ValueError: with every fault of the data.
         """
-        same = [checked.plain["data"], str(dtype_of(checked)), checked.run.seed if of_rows(checked) else None]
+        seed = checked.run.seed if of_rows(checked) else None
+        same = [checked.plain["data"], str(dtype_of(checked)), seed, walks_forward(checked)]
         key = json.dumps(same, sort_keys=True)
         with self.lock:
             shared = self.data_of.setdefault(key, _Shared())
@@ -82,7 +80,7 @@ class _Shared:
         self.lock = threading.Lock()
 
     def read(self, checked: Checked) -> None:
-        data = PreparedData(checked.groups["data"](), seed=checked.run.seed)
+        data = PreparedData(checked.groups["data"](), seed=checked.run.seed, keeps_frame=walks_forward(checked))
         data.setup()
         self.windows = data.placed("cpu", dtype_of(checked))
         self.evaluator = Evaluator(self.windows)
@@ -134,6 +132,7 @@ def drive(
         empty = [part for part, samples in windows.parts.items() if not len(samples)]
         record.notes += [f"the {part} part is empty (data.split) and is skipped" for part in empty]
         check_objective(checked.run.objective, data.windows)
+        check_walk_forward(checked, data.windows)
         parts = build(checked, data.windows)
         record.begin(checked.plain, dataset.facts, device_name(torch.device("cpu")), "kernel", text=config_text)
         if checked.groups["logger"]:
@@ -149,23 +148,27 @@ def drive(
             parts.network, parts.loss, parts.optimizer, windows, len(batches), parts.rule.epochs,
             parts.rule.updates_limit, "kernel", sink, clip=parts.clip,
         )  # fmt: skip
-        engine = _Engine(parts, windows)
+        kernel = Kernel(parts, windows)
         references = dataset.references_of(parts) if sink is not None else {}
         tracker = Tracker(
-            view, checked.run.objective, parts.rule, parts.instruments, dataset.evaluator.scorers, engine.outputs,
+            view, checked.run.objective, parts.rule, parts.instruments, dataset.evaluator.scorers, kernel.outputs,
             references, trial_of(checked.plain),
         )  # fmt: skip
-        engine.make(entries=tracker.wants_entries)
+        kernel.make(entries=tracker.wants_entries)
         started = time.perf_counter()
-        save = partial(
-            _save, tracker, parts, data, fixed(checked.plain, dataset.facts["sha256"]), folder / "checkpoints"
-        )
-        status, reason = ended(tracker, *_train(tracker, parts, engine.descent, batches, save, interrupted))
+        kept, checkpoints = fixed(checked.plain, dataset.facts["sha256"]), folder / "checkpoints"
+        save = partial(_save, tracker, parts, data, kept, checkpoints)
+        status, reason = ended(tracker, *train(tracker, parts, kernel.descent, batches, save, interrupted))
         seconds = time.perf_counter() - started
         if status != "finished":
             return end_early(tracker, record, status, reason, seconds)
         model: Any = SimpleNamespace(network=parts.network)
-        metrics, _ = finish(tracker, model, dataset.evaluator, engine.outputs, record, seconds)
+        walk = None
+        if walks_forward(checked):
+            walk = Walk(checked, data, dataset.evaluator, kept, checkpoints, interrupted=interrupted).pooled
+        metrics, evaluation = finish(tracker, model, dataset.evaluator, kernel.outputs, record, seconds, walk)
+        if evaluation is None:
+            return metrics
         record.end(metrics)
         log.info("%s", metrics["verdict"])
         return metrics
@@ -175,72 +178,6 @@ def drive(
     finally:
         if sink is not None:
             sink.close()
-
-
-class _Engine:
-    """The engine. The tracker reads outputs from it, and tells it before training whether logs need parameters."""
-
-    descent: Descent
-
-    def __init__(self, parts: Parts, windows: Any) -> None:
-        self.parts, self.windows = parts, windows
-
-    def make(self, *, entries: bool) -> None:
-        parts = self.parts
-        self.descent = Descent(
-            parts.network, parts.loss, parts.optimizer, self.windows, parts.clip, entries=entries
-        )  # fmt: skip
-
-    def outputs(self, scorer: PartScorer) -> Tensor:
-        return self.descent.predict(scorer.origin_N.numpy())
-
-
-def _train(
-    tracker: Tracker,
-    parts: Parts,
-    descent: Descent,
-    batches: Batches,
-    save: Callable[..., None],
-    interrupted: Callable[[], bool],
-) -> tuple[Status, str]:
-    """Train until a stop rule ends the run. Returns the status, and the reason if it is not ``finished``."""
-    view, size, count = tracker.view, batches.size, len(batches)
-    batches.epoch = lambda: view.epochs
-    tracker.begin()
-    while not tracker.reason:
-        order_N, place = batches.order(), 0
-        while place < count and tracker.updates_left() > 0:
-            if interrupted():
-                save()
-                return "stopped", "interrupted"
-            updates = min(count - place, parts.spec.updates_per_step, tracker.updates_left())
-            origin_N = order_N[place * size :]
-            if (ahead := tracker.updates_ahead()) == 0:
-                batch_N = origin_N[:size]
-                batch = view.windows.gather(batch_N)
-                tracker.look(batch.x_ND, batch.y_NH, *descent.gradient(batch_N.numpy()))
-            update_log = descent.advance(origin_N.numpy(), size, max(1, min(updates, ahead)), view.updates)
-            tracker.log(update_log)
-            place += len(update_log)
-            if update_log.refused:
-                save()
-                return "failed", f"diverged: {Diverged.at(update_log.refused, view.updates + 1, view.epochs + 1)}"
-        complete = place == count
-        if not complete:
-            save()  # before the epoch is counted: a resumed run finishes it
-        _end_of_epoch(tracker, parts, complete=complete)
-    tracker.end()
-    save(last=complete)
-    return "finished", ""
-
-
-def _end_of_epoch(tracker: Tracker, parts: Parts, *, complete: bool) -> None:
-    plateau = isinstance(parts.scheduler, ReduceLROnPlateau)
-    if complete and parts.scheduler is not None and not plateau:
-        parts.scheduler.step()
-    scores = tracker.epoch_end()
-    if complete and isinstance(parts.scheduler, ReduceLROnPlateau) and tracker.objective in scores:
-        parts.scheduler.step(scores[tracker.objective])
 
 
 def _save(

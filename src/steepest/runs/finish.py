@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from steepest.data.windows import Windows
 from steepest.evaluate.critical import KINDS
 from steepest.evaluate.evaluation import Evaluation, Evaluator
+from steepest.evaluate.pooled import Pooled
 from steepest.evaluate.scoring import PartScorer
 from steepest.evaluate.table import extrapolation_hint, line_in_words, named_coefficients
 from steepest.observe.audit import Parity
 from steepest.observe.hparams import end_session
 from steepest.runs.files import write_text
 from steepest.runs.record import RunRecord, Status
+from steepest.runs.stops import Diverged, Interrupted
 from steepest.runs.tracker import Tracker
 
 
@@ -69,8 +71,9 @@ def finish(
     outputs: Callable[[PartScorer], Tensor],
     record: RunRecord,
     seconds: float,
-) -> tuple[dict[str, Any], Evaluation]:
-    """Score the best epoch, write the results, and mark the run as complete with `record.end`.
+    walk: Callable[[Tracker, Tensor], Pooled] | None = None,
+) -> tuple[dict[str, Any], Evaluation | None]:
+    """Score the best epoch and write the results. The caller then marks the run as complete with `record.end`.
 
     Args:
         tracker: the run's tracker.
@@ -79,16 +82,28 @@ def finish(
         outputs: computes a part's outputs (N, O) at the current parameters.
         record: the run's record.
         seconds: the time spent on training.
+        walk: trains the models of a walk-forward evaluation and returns their predictions, from the tracker and the
+            outputs for the test part. A holdout has no such function.
 
     Returns:
-        The content of metrics.json, and the evaluation.
+        The content of metrics.json, and the evaluation, unless the run was stopped, or failed, before it was scored.
     """
     if tracker.best is not None:
         put(tracker.view.network, tracker.best.weights)
-    evaluation = evaluator.evaluate({part: outputs(scorer) for part, scorer in evaluator.scorers.items()})
+    outputs_of = {part: outputs(scorer) for part, scorer in evaluator.scorers.items()}
+    try:
+        pooled = walk(tracker, outputs_of["test"]) if walk is not None else None
+    except Diverged as error:
+        return end_early(tracker, record, "failed", f"diverged: {error}", seconds), None
+    except Interrupted:
+        return end_early(tracker, record, "stopped", "interrupted", seconds), None
+    evaluation = evaluator.evaluate(outputs_of, pooled)
     metrics = facts(tracker, "finished", tracker.reason, seconds) | tracker.results()
     metrics |= _assessment(evaluation, model, evaluator.windows)
     record.predictions(evaluation)
+    if evaluation.walk_forward is not None:
+        metrics["walk_forward"] = evaluation.walk_forward.facts()
+        write_text(record.folder / "folds.csv", evaluation.walk_forward.folds.to_csv(index=False))
     for instrument in tracker.instruments.values():
         if isinstance(instrument, Parity):
             write_text(record.folder / "parity.csv", instrument.table().to_csv(index=False))

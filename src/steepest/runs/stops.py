@@ -180,6 +180,10 @@ class EarlyStop(Epochs):
         return super().state_dict() | {"best": self.best, "waited": self.waited}
 
 
+class Interrupted(Exception):
+    """The user stopped the run while the models of its folds were trained."""
+
+
 class Diverged(ArithmeticError):
     """The training loss or its gradient is not finite. The update was refused."""
 

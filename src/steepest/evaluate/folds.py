@@ -1,0 +1,77 @@
+"""How the test part is evaluated: by one model, or walk-forward, by models that are trained again and again.
+
+Each class has the keys of a file in conf/evaluation/. This file does not use tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from steepest.data.faults import counted
+from steepest.data.ranges import Count
+
+FOLDS = 10  # the default number of folds
+
+
+@dataclass(kw_only=True)
+class Holdout:
+    """One model, trained once, predicts the whole test part."""
+
+
+@dataclass(kw_only=True)
+class WalkForward:
+    """The test part is cut into folds in time. For a fold, the model is trained on the rows before it.
+
+    Train and val move forward in time with the folds and keep their distance to the fold. The first fold's model is
+    that of the run itself.
+
+    Attributes:
+        folds: the number of folds of about equal length; None: `FOLDS`, unless `step` is given.
+        step: the length of a fold in rows; the last fold may be shorter.
+        past: ``expanding``: train begins at the first row of the data; ``sliding``: train keeps its length.
+        refit: ``every`` fold has its own model, or every N-th fold; ``never``: one model predicts all folds.
+        warm_start: begin a training at the model of the fold before, not at the initial weights of the seed.
+    """
+
+    folds: Count | None = None
+    step: Count | None = None
+    past: Literal["expanding", "sliding"] = "expanding"
+    refit: Count | Literal["every", "never"] = "every"
+    warm_start: bool = False
+
+    def __post_init__(self) -> None:
+        if self.folds is not None and self.step is not None:
+            raise ValueError(
+                f"evaluation.folds={self.folds} and evaluation.step={self.step} both cut the test part: leave one out"
+            )
+        for key, value in (("folds", self.folds), ("step", self.step), ("refit", self.refit)):
+            if isinstance(value, int) and value < 1:
+                raise ValueError(f"evaluation.{key}={value} must be 1 or more")
+
+    def cut(self, rows: int, unit: str = "row") -> list[range]:
+        """Return the folds as ranges of the test part's rows.
+
+        Args:
+            rows: the number of different days on which a prediction of the test part is made.
+            unit: the unit of a row, for the message.
+
+        Raises:
+            ValueError: if there are more folds than rows.
+        """
+        count = self.folds or FOLDS
+        if self.step is not None:
+            return [range(start, min(start + self.step, rows)) for start in range(0, rows, self.step)]
+        if count > rows:
+            raise ValueError(
+                f"evaluation.folds={count}: the test part has predictions on only {counted(rows, unit)}: lower "
+                "evaluation.folds or enlarge the test part (data.split)"
+            )
+        cuts = [fold * rows // count for fold in range(count + 1)]
+        return [range(start, stop) for start, stop in pairwise(cuts)]
+
+    def groups(self, folds: int) -> list[range]:
+        """Return the folds that share a model, as ranges of fold numbers: one range for each training."""
+        size = {"every": 1, "never": folds}[self.refit] if isinstance(self.refit, str) else self.refit
+        return [range(start, min(start + size, folds)) for start in range(0, folds, size)]

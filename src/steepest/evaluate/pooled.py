@@ -1,0 +1,129 @@
+"""The predictions of all folds of a walk-forward evaluation, and their scores.
+
+Shapes: N samples of the test part, H horizon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from steepest.data.faults import counted
+from steepest.data.windows import Windows
+from steepest.evaluate.leads import lead_p_value
+from steepest.evaluate.metrics import Scores
+from steepest.evaluate.scoring import PartScorer
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """How the training for one or more folds ended.
+
+    Attributes:
+        train_from: the first day of train.
+        val_from: the first day of val.
+        trained_to: the day before which all rows of train and val are.
+        samples: the number of training samples.
+        updates, epochs: done.
+        best_epoch: the epoch whose model predicts the folds.
+        objective: its score.
+        stop_reason: why the training ended.
+    """
+
+    train_from: str
+    val_from: str
+    trained_to: str
+    samples: int
+    updates: int
+    epochs: int
+    best_epoch: int
+    objective: float
+    stop_reason: str
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The predictions of all folds, in the order of the test part's samples and in the data's units.
+
+    Attributes:
+        predicted: of the folds' models: prices (N, H), or, for classes, logits (N, 2 H).
+        baselines: name -> predictions; baselines that learn have learned from the training rows of the fold's model.
+        fold_N: the fold of each sample.
+        trainings: how each training ended; the first one is that of the run itself.
+        groups: for each training, the range of the folds that its model predicts.
+        without_refit: the predictions of the first model for the whole part.
+    """
+
+    predicted: Tensor
+    baselines: Mapping[str, Tensor]
+    fold_N: Tensor
+    trainings: list[TrainingFacts]
+    groups: list[range]
+    without_refit: Tensor
+
+
+@dataclass(frozen=True)
+class WalkForwardScores:
+    """The scores of each fold.
+
+    Attributes:
+        folds: a row per fold: its days, its training and its scores.
+        loss_N, reference_loss_N, without_refit_loss_N: the losses that the verdict compares, of the folds' models, of
+            the reference, and of the first model.
+        without_refit: the scores of the first model on the whole test part.
+        p_value: the p-value of the hypothesis that training again makes no difference, or None if it is not tested.
+    """
+
+    folds: pd.DataFrame
+    loss_N: Tensor
+    reference_loss_N: Tensor
+    without_refit_loss_N: Tensor
+    without_refit: Scores
+    p_value: float | None
+
+    def sentence(self) -> str:
+        """How the test part was predicted, and whether training again made a difference."""
+        folds, trainings = (counted(n, what) for n, what in ((len(self.folds), "fold"), (self.trainings, "model")))
+        text = f"Walk-forward: the models of {folds} ({trainings}) predict the test part, each trained on earlier rows."
+        skill = self.without_refit["skill"]
+        if self.trainings == 1 or skill is None:
+            return text
+        chance = "" if self.p_value is None else f" (Diebold-Mariano p = {self.p_value:.2g})"
+        return f"{text} The skill of the first model alone is {skill:.4f}{chance}."
+
+    @property
+    def trainings(self) -> int:
+        """The number of models."""
+        return int(self.folds["training"].nunique())
+
+    def facts(self) -> dict[str, Any]:
+        """The entry of metrics.json."""
+        return {
+            "folds": len(self.folds),
+            "trainings": self.trainings,
+            "without_refit": self.without_refit,
+            "refit_p_value": self.p_value,
+        }
+
+
+def walk_forward_scores(windows: Windows, scorer: PartScorer, pooled: Pooled) -> WalkForwardScores:
+    """Score each fold, and compare the folds' models with the first one."""
+    date_N = windows.index.get_level_values("date").to_numpy()[scorer.origin_N.cpu().numpy() + 1]
+    losses = [scorer.losses_of(p).cpu() for p in (pooled.predicted, scorer.reference, pooled.without_refit)]
+    rows = []
+    for training, (facts, group) in enumerate(zip(pooled.trainings, pooled.groups, strict=True)):
+        for fold in group:
+            samples = torch.from_numpy(np.flatnonzero(pooled.fold_N.numpy() == fold))
+            scores = scorer.scores_at(pooled.predicted, samples)
+            date_M = date_N[samples.numpy()]
+            row = {"fold": fold, "first_day": date_M.min(), "last_day": date_M.max(), "predictions": len(samples)}
+            rows.append(row | {"training": training} | asdict(facts) | scores)
+    p_value, _ = lead_p_value(windows, scorer, losses[0], losses[2]) if len(pooled.trainings) > 1 else (None, "")
+    without_refit = scorer.scores_of(pooled.without_refit)
+    return WalkForwardScores(pd.DataFrame(rows), losses[0], losses[1], losses[2], without_refit, p_value)

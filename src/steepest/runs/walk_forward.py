@@ -1,0 +1,266 @@
+"""Walk-forward evaluation: for each fold of the test part, a model trained on the rows before it. No Lightning.
+
+The kernel trains the models in parallel threads. Each finished model is kept in the run's folder, so a resumed run does
+not train it again.
+
+Shapes: N samples of the test part, M samples of one training's folds, O outputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from steepest.data.batches import Batches, PreparedData
+from steepest.data.faults import counted
+from steepest.data.windows import Windows
+from steepest.evaluate import baselines
+from steepest.evaluate.evaluation import Evaluator
+from steepest.evaluate.folds import WalkForward
+from steepest.evaluate.pooled import Pooled, TrainingFacts
+from steepest.evaluate.scoring import PartScorer
+from steepest.observe.instrument import View
+from steepest.runs.build import build, reason_against_kernel
+from steepest.runs.checkpoints import load, save
+from steepest.runs.config import Checked
+from steepest.runs.finish import ended, put
+from steepest.runs.folds import Folds, Training, first_targets
+from steepest.runs.loop import Kernel, train
+from steepest.runs.stops import Diverged, EarlyStop, Epochs, Interrupted, Threshold
+from steepest.runs.tracker import Tracker
+
+FOLDER = "folds"  # in the folder of checkpoints
+KEY, FACTS, NUMBERS = "steepest_fold", "steepest_fold_facts", "steepest_fold_numbers"  # keys of a kept model
+PREDICTED = "predicted"  # the model's predictions, beside those of the baselines
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training's model, and its predictions for its folds: `PREDICTED` and those of the baselines, by name."""
+
+    facts: TrainingFacts
+    weights: Mapping[str, Tensor]
+    numbers: Mapping[str, Tensor]
+
+
+def walks_forward(checked: Checked) -> bool:
+    """Whether a config evaluates its model walk-forward."""
+    return bool(checked.groups["evaluation"].path.endswith(f".{WalkForward.__name__}"))
+
+
+def check_walk_forward(checked: Checked, windows: Windows) -> None:
+    """Raise `ValueError` if a config asks for folds that cannot be cut or trained."""
+    if not walks_forward(checked):
+        return
+    asked = "evaluation=walk_forward"
+    if not windows.ordered:
+        raise ValueError(f"{asked} needs a time series, but these data are plain rows: use evaluation=holdout")
+    if not len(windows.parts["test"]):
+        raise ValueError(f"{asked} cuts the test part into folds, but it is empty: enlarge it (data.split)")
+    if why := reason_against_kernel(checked):
+        raise ValueError(f"{asked} trains the models of its folds with the kernel, but {why}")
+    if any(node.name == "Escape" for node in checked.groups["callbacks"].values()):
+        raise ValueError(f"{asked} trains without callbacks, but callbacks=escape changes the descent: leave it out")
+    checked.groups["evaluation"]().cut(len(np.unique(first_targets(windows))), windows.unit)
+
+
+class Walk:
+    """Trains the models of a run's folds, and pools their predictions.
+
+    Args:
+        checked: the run's config, which `check_walk_forward` accepts.
+        data: the run's data, with its frame.
+        evaluator: the evaluator of the run's data.
+        fixed: the options and the data on which the results depend, as `resume.fixed` returns them.
+        folder: the run's folder of checkpoints.
+        workers: the number of threads.
+        interrupted: returns True when the run should stop.
+        say: shows the progress.
+    """
+
+    def __init__(
+        self,
+        checked: Checked,
+        data: PreparedData,
+        evaluator: Evaluator,
+        fixed: Mapping[str, Any],
+        folder: Path,
+        *,
+        workers: int = 1,
+        interrupted: Callable[[], bool] = lambda: False,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.spec: WalkForward = checked.groups["evaluation"]()
+        self.checked = replace(checked, groups=checked.groups | {"callbacks": {}})
+        self.data, self.evaluator, self.folder = data, evaluator, folder / FOLDER
+        self.scorer = evaluator.scorers["test"]
+        self.workers, self.interrupted, self.say = workers, interrupted, say
+        self.depends_on = [dict(fixed), checked.plain["stop"]]
+        self.folds = Folds(self.spec, data, evaluator.windows)
+        self.stopped = threading.Event()
+
+    def pooled(self, tracker: Tracker, outputs_NO: Tensor) -> Pooled:
+        """Train the models of the folds, and return the predictions of all folds.
+
+        Args:
+            tracker: of the run itself, whose model predicts the first fold.
+            outputs_NO: the outputs of the run's model for the test part.
+
+        Raises:
+            Diverged: if a training has no finite loss.
+            Interrupted: if the run was interrupted.
+            ValueError: if the rows before a fold cannot be split or scaled.
+        """
+        assert tracker.best is not None, "the run itself has finished"
+        first, *later = self.folds.trainings
+        windows, own_N, weights = self.evaluator.windows, self.scorer.in_data_units(outputs_NO), tracker.best.weights
+        whole = {PREDICTED: own_N.clone()}
+        if not windows.classes:
+            whole |= _learned(windows, self.scorer.origin_N, self.evaluator.fitted)
+        self.shapes = _shapes(weights), {name: all_N.shape[1:] for name, all_N in whole.items()}
+        results = self._in_turn(later, weights) if self.spec.warm_start else self._in_threads(later)
+        for training, result in zip(later, results, strict=True):
+            for name, number_M in result.numbers.items():
+                whole[name][training.place_M] = number_M
+        facts = [_facts(tracker, first, windows), *(result.facts for result in results)]
+        return Pooled(whole.pop(PREDICTED), whole, self.folds.fold_N, facts, self.folds.groups, own_N)
+
+    def _in_threads(self, trainings: list[Training]) -> list[Trained]:
+        count, results = counted(len(trainings), "model"), list[Trained]()
+        with ThreadPoolExecutor(max(1, min(self.workers, len(trainings)))) as pool:
+            futures = [pool.submit(self._result, training, None) for training in trainings]
+            try:
+                for number, future in enumerate(futures):
+                    self.say(f"walk-forward: {number} of {count}")
+                    results.append(future.result())
+            except BaseException:
+                self.stopped.set()  # the threads end at their next batch
+                pool.shutdown(cancel_futures=True)
+                raise
+        return results
+
+    def _in_turn(self, trainings: list[Training], weights: Mapping[str, Tensor]) -> list[Trained]:
+        """Each training begins at the model of the one before."""
+        count, results = counted(len(trainings), "model"), list[Trained]()
+        for number, training in enumerate(trainings):
+            self.say(f"walk-forward: {number} of {count}")
+            results.append(self._result(training, weights))
+            weights = results[-1].weights
+        return results
+
+    def _result(self, training: Training, weights: Mapping[str, Tensor] | None) -> Trained:
+        """A training's model: the kept one, or a new one that begins at these weights or, if None, at the seed's."""
+        path, key = self.folder / f"{training.number:04d}.ckpt", self._key(training, weights)
+        if (kept := self._kept(path, key, len(training.place_M))) is not None:
+            return kept
+        windows, origin_M = self.folds.windows_of(training)
+        trained = self._train(training, windows, origin_M, weights)
+        save({"state_dict": trained.weights, KEY: key, FACTS: asdict(trained.facts), NUMBERS: trained.numbers}, path)
+        return trained
+
+    def _train(
+        self, training: Training, windows: Windows, origin_M: Tensor, weights: Mapping[str, Tensor] | None
+    ) -> Trained:
+        """Train a model, and predict the samples with these origins."""
+        parts, dataset, seed = build(self.checked, windows), self.data.dataset, self.checked.run.seed
+        if weights is not None:
+            put(parts.network, weights)
+        batches = Batches(
+            windows, "train", dataset.batch_size, seed=seed if dataset.shuffle else None, one_batch=dataset.one_batch
+        )
+        view = View(
+            parts.network, parts.loss, parts.optimizer, windows, len(batches), parts.rule.epochs,
+            parts.rule.updates_limit, "kernel", clip=parts.clip,
+        )  # fmt: skip
+        learned = baselines.fitted(windows)
+        names = {name.split("/")[0] for name in (self.checked.run.objective, *_watched(parts.rule))}
+        scorers = {name: PartScorer(windows, name, learned.get("share_of_ones")) for name in sorted(names)}
+        kernel = Kernel(parts, windows)
+        tracker = Tracker(view, self.checked.run.objective, parts.rule, {}, scorers, kernel.outputs)
+        kernel.make(entries=False)
+        stop = lambda: self.stopped.is_set() or self.interrupted()  # noqa: E731
+        status, reason = ended(tracker, *train(tracker, parts, kernel.descent, batches, _nothing, stop))
+        if status == "stopped":
+            raise Interrupted
+        if status == "failed" or tracker.best is None:
+            raise Diverged(f"the model of the fold that begins on {training.end:%Y-%m-%d}: {reason}")
+        put(parts.network, tracker.best.weights)
+        predicted_MO = kernel.descent.predict(origin_M.numpy())
+        numbers = {PREDICTED: predicted_MO if windows.classes else windows.to_price(predicted_MO, origin_M)}
+        if not windows.classes:
+            numbers |= _learned(windows, origin_M, learned)
+        return Trained(_facts(tracker, training, windows), tracker.best.weights, numbers)
+
+    def _kept(self, path: Path, key: str, samples: int) -> Trained | None:
+        """The result in a file, or None if there is no complete one of the same training."""
+        try:
+            content = load(path)
+            facts = TypeAdapter(TrainingFacts).validate_python(content[FACTS])
+            weights, numbers = content["state_dict"], content[NUMBERS]
+            shapes = _shapes(weights), {name: number.shape[1:] for name, number in numbers.items()}
+            whole = shapes == self.shapes and all(len(number) == samples for number in numbers.values())
+        except (OSError, ValueError, KeyError, AttributeError):  # (pydantic's error is a ValueError)
+            return None
+        return Trained(facts, weights, numbers) if whole and content.get(KEY) == key else None
+
+    def _key(self, training: Training, weights: Mapping[str, Tensor] | None) -> str:
+        """A checksum of everything on which a training's result depends."""
+        facts = [*self.depends_on, training.number, [str(day) for day in (training.start, training.val, training.end)]]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+        for tensor in (weights or {}).values():
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in weights.items()}
+
+
+def _learned(windows: Windows, origin_M: Tensor, fitted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The predictions of the baselines that learn from the training rows."""
+    found = baselines.predictions(windows, origin_M, fitted)
+    # (Copies, because tensors made in inference mode cannot be written to.)
+    return {name: predicted_MH.clone() for name, predicted_MH in found.items() if name != "persistence"}
+
+
+def _facts(tracker: Tracker, training: Training, windows: Windows) -> TrainingFacts:
+    best, view = tracker.best, tracker.view
+    assert best is not None
+    return TrainingFacts(
+        train_from=_day(training.start),
+        val_from=_day(training.val),
+        trained_to=_day(training.end),
+        samples=len(windows.parts["train"]),
+        updates=view.updates,
+        epochs=view.epochs,
+        best_epoch=best.epochs,
+        objective=best.objective,
+        stop_reason=tracker.reason,
+    )
+
+
+def _day(time: pd.Timestamp) -> str:
+    return str(time.date() if time == time.normalize() else time)
+
+
+def _watched(rule: Epochs) -> list[str]:
+    """The scores that a stop rule reads."""
+    if isinstance(rule, EarlyStop):
+        return [rule.monitor]
+    return ["train/full_loss"] if isinstance(rule, Threshold) else []
+
+
+def _nothing(*, last: bool = True) -> None:
+    """Save no checkpoint."""
