@@ -27,7 +27,7 @@ from steepest.course.catalogue import COURSE
 DOCS = ROOT / "docs"
 PAGES = {page.name: page for page in (*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md")}
 CONF = ROOT / "conf"
-GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "callbacks", "trainer", "logger")
+GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "evaluation", "callbacks", "trainer", "logger")
 HYDRA_CHOICES = {"hydra/launcher": ["basic"]}  # choices of Hydra without a file in conf/
 NO_KEYS = ("weights_only", "group", "key")  # other code with a =
 

@@ -74,6 +74,7 @@ class WalkForwardScores:
 
     Attributes:
         folds: a row per fold: its days, its training and its scores.
+        day_N: the day of each sample's first target.
         loss_N, reference_loss_N, without_refit_loss_N: the losses that the verdict compares, of the folds' models, of
             the reference, and of the first model.
         without_refit: the scores of the first model on the whole test part.
@@ -81,6 +82,7 @@ class WalkForwardScores:
     """
 
     folds: pd.DataFrame
+    day_N: np.ndarray
     loss_N: Tensor
     reference_loss_N: Tensor
     without_refit_loss_N: Tensor
@@ -126,4 +128,4 @@ def walk_forward_scores(windows: Windows, scorer: PartScorer, pooled: Pooled) ->
             rows.append(row | {"training": training} | asdict(facts) | scores)
     p_value, _ = lead_p_value(windows, scorer, losses[0], losses[2]) if len(pooled.trainings) > 1 else (None, "")
     without_refit = scorer.scores_of(pooled.without_refit)
-    return WalkForwardScores(pd.DataFrame(rows), losses[0], losses[1], losses[2], without_refit, p_value)
+    return WalkForwardScores(pd.DataFrame(rows), date_N, losses[0], losses[1], losses[2], without_refit, p_value)

@@ -32,6 +32,7 @@ from steepest.observe.pictures import Pictures
 from steepest.observe.predictions import draw_predictions
 from steepest.observe.recorder import Recorder, entry_names
 from steepest.observe.theme import Theme
+from steepest.observe.walk_forward import draw_walk_forward
 
 MAX_OUTPUTS = 2**22  # maximum of samples x units of the widest layer
 MAX_FULL_UPDATES = 5000
@@ -92,11 +93,16 @@ def draw_scores(
     theme: Theme,
     **facts: Any,
 ) -> None:
-    """Draw the pictures that every run has: the predictions of the last part, and the losses.
+    """Draw the pictures that every run has: the predictions of the last part, the losses, and the folds, if any.
 
     `facts` are arguments of `draw_losses`.
     """
     draw_predictions(evaluation.predictions, model, figures / "prediction.png", theme, evaluation.doubt())
+    if evaluation.walk_forward is not None:
+        draw_walk_forward(
+            evaluation.walk_forward, evaluation.reference, model, figures / "walk_forward.png", theme,
+            classes="cross_entropy" in evaluation.model["test"],
+        )  # fmt: skip
     draw_losses(losses_K, pd.DataFrame(history), figures / "loss.png", model=model, theme=theme, **facts)
 
 

@@ -93,7 +93,7 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject:
         if unit == "row":
             _few_rows(gain, pd.DatetimeIndex(rows["date"]), 4)
         else:
-            _few_dates(gain, 6)
+            few_dates(gain, 6)
     grid[0, 0].set_title("Price, in the data's unit")
     grid[1, 0].set_title("Price - prediction, in the data's unit")
     grid[2, 0].set_title(
@@ -145,7 +145,7 @@ def _directions(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Th
     below.plot(date_N, lead_N, color=theme.blue, lw=1.4)
     below.set(title=f"Correct {units} so far, minus those of always {names[majority]}")
     below.margins(x=0.01)
-    _few_dates(below, 8)
+    few_dates(below, 8)
     below.yaxis.set_major_formatter(plain)
     sign = "+" if lead_N[-1] > 0 else ""
     theme.label(below, date_N[-1], lead_N[-1], f"{sign}{plain(lead_N[-1])} {units}", theme.blue)
@@ -247,7 +247,7 @@ def _confusion(axes: Axes, predicted_N: np.ndarray, actual_N: np.ndarray, names:
     axes.spines[:].set_visible(False)
 
 
-def _few_dates(axes: Axes, most: int) -> None:
+def few_dates(axes: Axes, most: int) -> None:
     """At most this many dates on the axis."""
     locator = AutoDateLocator(minticks=3, maxticks=most)
     axes.xaxis.set_major_locator(locator)

@@ -103,6 +103,8 @@ def finish(
     record.predictions(evaluation)
     if evaluation.walk_forward is not None:
         metrics["walk_forward"] = evaluation.walk_forward.facts()
+        for fold, skill in enumerate(evaluation.walk_forward.folds["skill"]):
+            tracker.view.write({"walk_forward/skill": skill} if skill is not None else {}, fold)
         write_text(record.folder / "folds.csv", evaluation.walk_forward.folds.to_csv(index=False))
     for instrument in tracker.instruments.values():
         if isinstance(instrument, Parity):
