@@ -5,10 +5,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.dates import num2date
 from sklearn.metrics import confusion_matrix
 
-from steepest.observe import figures, predictions
+from steepest.evaluate.pooled import WalkForwardScores
+from steepest.observe import figures, predictions, walk_forward
 from steepest.observe.theme import DARK, LIGHT, lay_out
 
 
@@ -266,3 +268,28 @@ def test_tensors_of_few_numbers_have_no_histograms(drawn, tmp_path):
     assert not lines.patches
     assert not slopes.patches
     assert [line.get_xdata().tolist() for line in lines.lines] == [[1, 2], [2, 3]]
+
+
+def folds_of(skills, alone=1.0, days_per_fold=20):
+    """A walk-forward evaluation in which the reference loses 1 per day, and the model 1 - skill."""
+    days = pd.bdate_range("2020-01-01", periods=days_per_fold * len(skills)).to_numpy()
+    starts = days[::days_per_fold]
+    rows = [
+        {"fold": n, "training": n, "first_day": start, "last_day": days[(n + 1) * days_per_fold - 1]}
+        for n, start in enumerate(starts)
+    ]
+    loss_N = torch.tensor([1.0 - skill for skill in skills], dtype=torch.float64).repeat_interleave(days_per_fold)
+    one_N = torch.ones(len(days), dtype=torch.float64)
+    return WalkForwardScores(pd.DataFrame(rows), days, loss_N, one_N, alone * one_N, {"skill": 1 - alone}, None)
+
+
+def test_the_picture_of_folds_ends_at_the_error_saved_and_shows_each_folds_share(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(walk_forward, "save", predictions.save)
+    walk_forward.draw_walk_forward(folds_of([0.5, -0.25, 0.05], alone=1.2), "persistence", "Net", tmp_path / "w.png")
+    saved, skill = drawn[0].axes
+    ends = {line.get_color(): line.get_ydata()[-1] for line in saved.lines if len(line.get_ydata()) > 2}
+    assert ends == pytest.approx({LIGHT.blue: 0.1, LIGHT.orange: -0.2})
+    assert skill.patches[0].get_data().values.tolist() == pytest.approx([0.5, -0.25, 0.05])
+    assert title(drawn[0]) == (
+        "Walk-forward: the squared error is 10 % below that of tomorrow = today; with the first model alone, 20 % above"
+    )

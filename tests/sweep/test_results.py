@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import make_sweep
+from statsmodels.stats.multitest import multipletests
 
 from steepest.sweep.results import Results, Spread, again, legible, number, read_results, spread
 
@@ -182,3 +183,24 @@ def test_a_command_shows_a_value_with_a_space_without_hydras_backslash():
     parse = OverridesParser.create().parse_override
     for override in row["overrides"]:
         assert parse(legible(override)).value() == parse(override).value()
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20), st.booleans())
+def test_the_winners_lead_is_corrected_for_the_number_of_finished_jobs(p_values, beat):
+    rows = [row(n, [f"lr={n}"], 1.0 + n, p_value=p, beat_reference=beat) for n, p in enumerate(p_values)]
+    said = Results([*rows, row(99, ["lr=99"], None, "failed")], "val/mse").winners_lead
+    _, corrected, _, _ = multipletests(p_values, alpha=0.05, method="bonferroni")
+    if not beat:
+        assert said == f"The best job did not beat the reference on the test part (p = {p_values[0]:.2g})."
+    else:
+        figures = f"p = {p_values[0]:.2g}, {corrected[0]:.2g} after correction for {len(p_values)} jobs (Bonferroni)."
+        lead = "may be luck" if corrected[0] > 0.05 else "The best job beat"
+        assert lead in said
+        assert said.endswith(figures)
+
+
+def test_a_single_job_and_a_winner_without_a_test_have_no_correction():
+    assert Results([row(0, [], 1.0, p_value=0.01, beat_reference=True)], "val/mse").winners_lead is None
+    rows = [row(0, ["lr=0"], 1.0, p_value=None), row(1, ["lr=1"], 2.0, p_value=0.01, beat_reference=True)]
+    assert Results(rows, "val/mse").winners_lead is None

@@ -28,11 +28,10 @@ from steepest.evaluate.cells import inert
 from steepest.evaluate.intervals import Interval, intervals
 from steepest.evaluate.leads import lead_p_value, leads_by_series
 from steepest.evaluate.metrics import Scores
-from steepest.evaluate.names import better
+from steepest.evaluate.names import SIGNIFICANT, better
 from steepest.evaluate.pooled import Pooled, WalkForwardScores, walk_forward_scores
 from steepest.evaluate.predictions import identified, predictions_column
 from steepest.evaluate.scoring import PartScorer, part_scorers
-from steepest.evaluate.significance import SIGNIFICANT
 
 DECIDING = {  # a verdict compares the first of these scores that exists; for several series, `mse` does not count
     "mse": "mean squared error",

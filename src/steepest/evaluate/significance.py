@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-SIGNIFICANT = 0.05  # a lead is more than chance if its p-value is at most this
+from steepest.evaluate.names import SIGNIFICANT
+
 # Days that give 2 cosine terms. A single one is 0 by chance too often if losses are shares of wrong classes.
 FEWEST = 12
 

@@ -70,6 +70,8 @@ class Metrics:
     test: Scores = field(default_factory=dict)
     baselines: dict[str, dict[str, Scores]] = field(default_factory=dict)
     intervals: list[IntervalFacts] = field(default_factory=list)
+    beat_reference: bool | None = None
+    p_value: float | None = None
 
 
 @dataclass

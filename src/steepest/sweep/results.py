@@ -22,7 +22,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from steepest.evaluate.cells import inert
-from steepest.evaluate.names import better
+from steepest.evaluate.names import SIGNIFICANT, better
 from steepest.runs.quoting import train_command
 from steepest.sweep.manifest import JobState, Manifest, read_record
 
@@ -55,6 +55,7 @@ def result(job: JobState, sweep: Path) -> Row:
         row |= {f"{part}/{name}": score for name, score in metrics.get(part, {}).items()}
     persistence = metrics.get("baselines", {}).get("persistence", {})
     row |= {f"persistence/test/{name}": score for name, score in persistence.get("test", {}).items()}
+    row |= {"beat_reference": metrics.get("beat_reference"), "p_value": metrics.get("p_value")}
     part, _, name = metrics.get("objective", {}).get("name", "").partition("/")
     return row | {"persistence/objective": persistence.get(part, {}).get(name)}
 
@@ -238,6 +239,25 @@ class Results:
         known = [row.get("persistence/objective") for row in self.rows if self.score(row) is not None]
         values = sorted({float(f"{found:.5g}") for found in known if found is not None and math.isfinite(found)})
         return " to ".join(f"{found:g}" for found in dict.fromkeys([values[0], values[-1]])) if values else None
+
+    @property
+    def winners_lead(self) -> str | None:
+        """Whether the winner beats the reference on the test part after correction for the number of finished jobs.
+
+        By Bonferroni's correction, the p-value of the best of K jobs is at most K times its own. None without a test.
+        """
+        tried = sum(self.score(row) is not None for row in self.rows)
+        p_value = None if self.best is None else self.best.get("p_value")
+        if self.best is None or p_value is None or tried < 2:
+            return None
+        corrected = min(1.0, tried * p_value)
+        figures = f"p = {p_value:.2g}, {corrected:.2g} after correction for {tried} jobs (Bonferroni)"
+        reference = "the reference" if self.best.get("persistence/objective") is None else "tomorrow = today"
+        if not self.best.get("beat_reference"):
+            return f"The best job did not beat {reference} on the test part (p = {p_value:.2g})."
+        if corrected > SIGNIFICANT:
+            return f"The best job's lead over {reference} on the test part may be luck: {figures}."
+        return f"The best job beat {reference} on the test part: {figures}."
 
     @cached_property
     def settings(self) -> list[Setting]:

@@ -60,6 +60,8 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
         console.print(
             f"For comparison, tomorrow = today: {objective} {results.persistence}.", markup=False, soft_wrap=True
         )
+    if results.winners_lead is not None:
+        console.print(results.winners_lead, markup=False, soft_wrap=True)
     best = results.best
     if best is not None:
         if over_seeds:
