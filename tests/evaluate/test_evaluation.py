@@ -221,11 +221,13 @@ def three_series(tmp_path):
 def test_the_table_has_a_row_per_sample_and_day_with_the_price_of_the_file(three_series, tmp_path):
     windows = three_series(window=3, horizon=2)
     table = evaluate(Model(lambda x_ND: x_ND[:, -2:]), windows).predictions
-    assert list(table) == ["part", "series", "date", "horizon", "last", "prediction", "actual"]
+    assert list(table) == ["part", "series", "origin", "date", "horizon", "last", "prediction", "actual"]
     assert len(table) == 2 * sum(len(part) for part in windows.parts.values())
     file = pd.read_csv(tmp_path / "wide.csv", index_col="date", parse_dates=True).stack()
     actual = file.loc[list(zip(table["date"], table["series"], strict=True))]
     np.testing.assert_allclose(table["actual"], actual, rtol=1e-12)
+    last = file.loc[list(zip(table["origin"], table["series"], strict=True))]
+    np.testing.assert_allclose(table["last"], last, rtol=1e-12)
 
 
 def test_scores_by_series_are_those_of_the_series_rows(three_series):

@@ -22,7 +22,7 @@ def test_the_half_width_is_the_smallest_error_that_enough_errors_do_not_exceed(c
 def test_too_few_samples_have_no_interval():
     assert half_width(torch.ones(18, 1, dtype=torch.float64), 0.95).isinf().all()
     ones = torch.ones(10, 1, dtype=torch.float64)
-    assert [found.level for found in intervals((ones, ones * 2, ones), None, False)] == [0.5, 0.8, 0.9]
+    assert [found.level for found in intervals((ones, ones * 2, ones), None, False, {})] == [0.5, 0.8, 0.9]
 
 
 @pytest.mark.parametrize("of_price", [True, False])
@@ -35,7 +35,7 @@ def test_the_coverage_of_exchangeable_errors_is_the_level(of_price):
         return last_N1, last_N1 + error_N1, last_N1
 
     for _ in range(runs):
-        for found in intervals(part(99), part(20), of_price):
+        for found in intervals(part(99), part(20), of_price, {}):
             inside[found.level] += found.coverage
     for level, total in inside.items():
         # The coverage of a run is beta-distributed around the level (Vovk 2012), and the tests are binomial.
@@ -44,7 +44,14 @@ def test_the_coverage_of_exchangeable_errors_is_the_level(of_price):
 
 
 def test_a_run_records_the_coverage_and_width_that_its_predictions_have(train):
-    _, folder = train("data=random_walk", "data.rows=400", "data.horizon=2", "model=linear_manual", "stop.epochs=2")
+    _, folder = train(
+        "data=random_walk",
+        "data.rows=400",
+        "data.horizon=2",
+        "model=linear_manual",
+        "stop.epochs=2",
+        "evaluation.predictions=all",
+    )
     run = steepest.load(folder)
     table = run.predictions
     val, test = (table[table["part"] == part] for part in ("val", "test"))
@@ -70,7 +77,7 @@ def errors(seed, count, steps, scale=1.0):
 
 
 def test_without_later_errors_an_adaptive_interval_is_the_split_one():
-    width_H, inside_TH = adaptive(errors(0, 99, 3), errors(1, 0, 3), 0.9)
+    width_H, inside_TH = adaptive(half_width(errors(0, 99, 3), 0.9), errors(1, 0, 3), 0.9)
     assert width_H.tolist() == half_width(errors(0, 99, 3), 0.9).tolist()
     assert inside_TH.shape == (0, 3)
 
@@ -82,7 +89,7 @@ def test_the_coverage_of_adaptive_intervals_keeps_its_bound_whatever_the_errors_
     scale = np.where(np.arange(rows) % 500 < 250, 1, change)
     calibration, later = (torch.from_numpy(np.abs(rng.normal(size=(n, 1)))) for n in (200, rows))
     later *= torch.from_numpy(scale)[:, None]
-    _, inside_TH = adaptive(calibration, later, level)
+    _, inside_TH = adaptive(half_width(calibration, level), later, level)
     step = RATE * half_width(calibration, level).item()
     bound = (later.max().item() + step) / (step * rows)  # proposition 1 of the paper
     assert abs(inside_TH.double().mean().item() - level) <= bound
@@ -90,7 +97,7 @@ def test_the_coverage_of_adaptive_intervals_keeps_its_bound_whatever_the_errors_
 
 def test_the_error_of_a_step_changes_an_interval_when_it_is_known():
     calibration, later, level = errors(0, 60, 2), errors(1, 40, 2, 2.0), 0.8
-    width_H, inside_TH = adaptive(calibration, later, level)
+    width_H, inside_TH = adaptive(half_width(calibration, level), later, level)
     for step in (1, 2):
         width = start = np.sort(calibration[:, step - 1].numpy())[math.ceil(61 * level) - 1]
         missed = []
@@ -104,5 +111,7 @@ def test_the_error_of_a_step_changes_an_interval_when_it_is_known():
 
 
 def test_adaptive_intervals_widen_after_misses():
-    calm, wild = (adaptive(errors(0, 200, 1), errors(1, 300, 1, scale), 0.9)[0].item() for scale in (1.0, 3.0))
+    calm, wild = (
+        adaptive(half_width(errors(0, 200, 1), 0.9), errors(1, 300, 1, scale), 0.9)[0].item() for scale in (1.0, 3.0)
+    )
     assert wild > 1.5 * calm

@@ -54,7 +54,7 @@ def test_a_walk_of_fewer_rows_is_the_start_of_a_longer_one():
 
 @pytest.mark.parametrize("kind", EACH)
 def test_the_predictions_of_a_loaded_run_are_those_of_training_bit_for_bit(train, kind):
-    _, folder = train(*FEW, *KINDS[kind])
+    _, folder = train(*FEW, *KINDS[kind], "evaluation.predictions=all")
     run = steepest.load(folder)
     found = run.evaluate()
     exact = kind != "directions"  # the file has the shortest decimals of single-precision probabilities

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -21,16 +18,14 @@ from torch import Tensor, nn
 from steepest.data.calendar import now_and_next
 from steepest.data.prices.account import sentences
 from steepest.data.windows import PARTS, Windows
-from steepest.engine.pythonlock import released
 from steepest.evaluate import baselines
 from steepest.evaluate.blocks import outputs_in_blocks
-from steepest.evaluate.cells import inert
 from steepest.evaluate.intervals import Interval, intervals
 from steepest.evaluate.leads import lead_p_value, leads_by_series
 from steepest.evaluate.metrics import Scores
 from steepest.evaluate.names import SIGNIFICANT, better
 from steepest.evaluate.pooled import Pooled, WalkForwardScores, walk_forward_scores
-from steepest.evaluate.predictions import identified, predictions_column
+from steepest.evaluate.predictions import PartTable, frame_of, predictions_column
 from steepest.evaluate.scoring import PartScorer, part_scorers
 
 DECIDING = {  # a verdict compares the first of these scores that exists; for several series, `mse` does not count
@@ -73,10 +68,9 @@ class Evaluation:
             series has None.
         inputs: a description of the inputs of a prediction, or None for plain rows.
         data: sentences that describe the data file.
-        known: the table of predictions without the column of predictions.
-        texts: the same table with dates as text, for a file.
+        tables: part -> the rows of the table of predictions.
         column: the name of the table's column of predictions.
-        predicted_M: the prediction in each row of the table, in the data's units.
+        predicted: part -> the prediction in each row of the table, in the data's units.
         intervals: intervals of several levels; classes, plain rows and data without a val part have none.
         walk_forward: the scores of each fold, or None if there are no folds.
     """
@@ -90,26 +84,16 @@ class Evaluation:
     beaten: list[str] | None
     inputs: str | None
     data: list[str]
-    known: pd.DataFrame
-    texts: pa.Table
+    tables: Mapping[str, PartTable]
     column: str
-    predicted_M: np.ndarray
+    predicted: Mapping[str, np.ndarray]
     intervals: list[Interval]
     walk_forward: WalkForwardScores | None = None
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """A row per sample and day of the horizon; the last two columns are the prediction and the actual value."""
-        table = self.known.copy(deep=False)
-        table.insert(len(table.columns) - 1, self.column, self.predicted_M)
-        return table
-
-    def write_predictions(self, path: Path) -> None:
-        """Write the table as CSV, every number in full precision."""
-        predicted_M = pa.array(self.predicted_M, from_pandas=True)
-        table = self.texts.add_column(self.texts.num_columns - 1, self.column, predicted_M)
-        with released():
-            pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(quoting_style="needed"))
+        return frame_of(self.tables, self.predicted, self.column)
 
     def doubt(self) -> str:
         """Say why a lead over the reference on the test part may be chance. Empty if the lead is significant."""
@@ -176,11 +160,7 @@ class Evaluator:
         self.fitted = baselines.fitted(windows) if fitted is None else dict(fitted)
         self.scorers = part_scorers(windows, self.fitted.get("share_of_ones"))
         self.baselines = _baseline_scores(windows, self.scorers, self.fitted)
-        self.known = pd.concat([identified(windows, scorer) for scorer in self.scorers.values()], ignore_index=True)
-        texts = {"date": self.known["date"].astype(str)} if "date" in self.known else {}
-        if any(inert(name) != name for name in windows.names) and "series" in self.known:
-            texts["series"] = self.known["series"].map({name: inert(name) for name in windows.names})
-        self.texts = pa.Table.from_pandas(self.known.assign(**texts), preserve_index=False)
+        self.tables = {part: PartTable(windows, scorer) for part, scorer in self.scorers.items()}
 
     @torch.inference_mode()
     def evaluate(self, outputs: Mapping[str, Float[Tensor, "N O"]], pooled: Pooled | None = None) -> Evaluation:
@@ -211,7 +191,6 @@ class Evaluator:
         reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
         probability = "probability_up" if windows.ordered else "probability"
         column = probability if windows.classes else "prediction"
-        predicted_M = np.concatenate([predictions_column(windows, predicted[part]) for part in scorers])
         return Evaluation(
             model,
             known,
@@ -222,10 +201,9 @@ class Evaluator:
             beaten,
             _inputs(windows),
             sentences(windows.recognised) if windows.recognised else [],
-            self.known,
-            self.texts,
+            self.tables,
             column,
-            predicted_M,
+            {part: predictions_column(windows, predicted[part]) for part in scorers},
             _intervals(windows, scorers, predicted),
             walk_forward,
         )
@@ -236,7 +214,7 @@ def _intervals(windows: Windows, scorers: dict[str, PartScorer], predicted: Mapp
         return []
     of_price = bool((windows.price_T > 0).all())
     known = {part: (predicted[part], scorers[part].actual_NH, scorers[part].last_N1) for part in scorers}
-    return intervals(known["val"], known.get("test"), of_price)
+    return intervals(known["val"], known.get("test"), of_price, scorers["val"].samples_by_series())
 
 
 def _inputs(windows: Windows) -> str | None:

@@ -13,11 +13,19 @@ from steepest.data.faults import counted
 from steepest.data.ranges import Count
 
 FOLDS = 10  # the default number of folds
+Predictions = Literal["test", "all", "none"]
 
 
 @dataclass(kw_only=True)
 class Holdout:
-    """One model, trained once, predicts the whole test part."""
+    """One model, trained once, predicts the whole test part.
+
+    Attributes:
+        predictions: the parts in the run's table of predictions: ``test``, ``all`` or ``none``. Without a test part,
+            ``test`` is the last part that there is.
+    """
+
+    predictions: Predictions = "test"
 
 
 @dataclass(kw_only=True)
@@ -33,6 +41,7 @@ class WalkForward:
         past: ``expanding``: train begins at the first row of the data; ``sliding``: train keeps its length.
         refit: ``every`` fold has its own model, or every N-th fold; ``never``: one model predicts all folds.
         warm_start: begin a training at the model of the fold before, not at the initial weights of the seed.
+        predictions: as in `Holdout`.
     """
 
     folds: Count | None = None
@@ -40,6 +49,7 @@ class WalkForward:
     past: Literal["expanding", "sliding"] = "expanding"
     refit: Count | Literal["every", "never"] = "every"
     warm_start: bool = False
+    predictions: Predictions = "test"
 
     def __post_init__(self) -> None:
         if self.folds is not None and self.step is not None:

@@ -6,6 +6,7 @@ Shapes: N samples, T later samples in time order, H horizon.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,8 @@ class Interval:
     Attributes:
         level: the share of prices that the intervals should contain.
         width_H: half the width at each step, as a share of the last known price if `of_price`, else in the data's unit.
+        series_width_H: series -> half the width for this series, if there are several. A series with too few samples
+            has none.
         of_price: whether the widths are shares of the price.
         coverage: the share of the test part's prices that are inside, or None if there is no test part.
         mean_width: the mean width of the test part's intervals, in the data's unit, or None.
@@ -31,6 +34,7 @@ class Interval:
 
     level: float
     width_H: list[float]
+    series_width_H: dict[str, list[float]]
     of_price: bool
     coverage: float | None
     mean_width: float | None
@@ -51,13 +55,17 @@ def half_width(error_NH: Float[Tensor, "N H"], level: float) -> Float[Tensor, " 
 
 
 def intervals(
-    val: tuple[Tensor, Tensor, Tensor], test: tuple[Tensor, Tensor, Tensor] | None, of_price: bool
+    val: tuple[Tensor, Tensor, Tensor],
+    test: tuple[Tensor, Tensor, Tensor] | None,
+    of_price: bool,
+    samples: Mapping[str, slice],
 ) -> list[Interval]:
     """The intervals of every level for which the validation part has enough samples.
 
     Args:
         val, test: predictions (N, H), actual prices (N, H) and last known prices (N, 1) of a part.
         of_price: measure errors as shares of the last known price. All prices must be above 0.
+        samples: the samples of each series in val; empty for a single series.
     """
     predicted_NH, actual_NH, last_N1 = val
     error_NH = (predicted_NH - actual_NH) / (last_N1 if of_price else 1.0)
@@ -72,29 +80,31 @@ def intervals(
             half_MH = width_H * (last_M1 if of_price else torch.ones_like(last_M1))
             coverage = ((predicted_MH - actual_MH).abs() <= half_MH).double().mean().item()
             mean_width = 2 * half_MH.mean().item()
-        found.append(Interval(level, width_H.tolist(), of_price, coverage, mean_width))
+        of_series = {name: half_width(error_NH[places], level) for name, places in samples.items()}
+        known = {name: own_H.tolist() for name, own_H in of_series.items() if own_H.isfinite().all()}
+        found.append(Interval(level, width_H.tolist(), known, of_price, coverage, mean_width))
     return found
 
 
 def adaptive(
-    calibration_NH: Float[Tensor, "N H"], error_TH: Float[Tensor, "T H"], level: float
+    start_H: Float[Tensor, " H"], error_TH: Float[Tensor, "T H"], level: float
 ) -> tuple[Float[Tensor, " H"], Bool[Tensor, "T H"]]:
     """Adaptive conformal intervals by quantile tracking (Angelopoulos, Candès & Tibshirani 2023, NeurIPS 36).
 
-    The half width starts as that of `half_width`, q. After a miss it grows by RATE * q * level; after a hit it shrinks
+    The half width starts as q, that of `half_width`. After a miss it grows by RATE * q * level; after a hit it shrinks
     by RATE * q * (1 - level). So over T rows whose errors are at most b, the share within the intervals differs from
     the level by at most (b + RATE * q) / (RATE * q * T), whatever the errors do. The error of step h is known h rows
     later, and changes the width only then.
 
     Args:
-        calibration_NH: errors of the validation part.
+        start_H: half the width at each step, from the errors of the validation part.
         error_TH: errors of the later rows, in time order.
         level: the share of prices that the intervals should contain.
 
     Returns:
         Half the width at each step after the last row, and whether each of `error_TH` was within its interval.
     """
-    width_H = half_width(calibration_NH, level)
+    width_H = start_H
     step_H, rows, ahead_H = RATE * width_H, len(error_TH), torch.arange(1, len(width_H) + 1)
     miss_TH = torch.zeros(rows, len(width_H), dtype=torch.float64)
     for row in range(rows + 1):

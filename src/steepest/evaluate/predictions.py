@@ -5,33 +5,63 @@ Shapes: M rows of the table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import torch
 from torch import Tensor
 
 from steepest.data.windows import Windows
+from steepest.engine.pythonlock import released
+from steepest.evaluate.cells import inert
 from steepest.evaluate.scoring import PartScorer
 
+CSV_ROWS = 1_000_000  # a larger table is written as Parquet
+NAMES = ("predictions.csv", "predictions.parquet")
 
-def identified(windows: Windows, scorer: PartScorer) -> pd.DataFrame:
-    """A row per sample and day of the horizon: its identification and, in the last column, the actual value."""
-    row_M = scorer.origin_N.repeat_interleave(windows.horizon).cpu().numpy()
-    columns: dict[str, object] = {"part": scorer.part}
-    if windows.ordered:
-        ahead_M = torch.arange(1, windows.horizon + 1).repeat(len(scorer)).numpy()
-        target = windows.index[row_M + ahead_M]
-        columns["series"] = target.get_level_values("series")
-        columns["date"] = target.get_level_values("date")
-        columns["horizon"] = ahead_M
-        columns["last"] = windows.price_T.cpu().numpy()[row_M]
-    else:
-        columns["row"] = windows.index[row_M]
-    if windows.classes:
-        columns["up" if windows.ordered else "class"] = scorer.target_NH.flatten().cpu().numpy()
-    else:
-        columns["actual"] = scorer.actual_NH.flatten().cpu().numpy()
-    return pd.DataFrame(columns)
+
+class PartTable:
+    """The rows of one part, without predictions. Threads can share it: it is made when it is first needed."""
+
+    def __init__(self, windows: Windows, scorer: PartScorer) -> None:
+        self.windows, self.scorer = windows, scorer
+
+    @cached_property
+    def known(self) -> pd.DataFrame:
+        """Each row's identification and, in the last column, the actual value."""
+        windows, scorer = self.windows, self.scorer
+        row_M = scorer.origin_N.repeat_interleave(windows.horizon).cpu().numpy()
+        columns: dict[str, object] = {"part": scorer.part}
+        if windows.ordered:
+            ahead_M = torch.arange(1, windows.horizon + 1).repeat(len(scorer)).numpy()
+            origin, target = windows.index[row_M], windows.index[row_M + ahead_M]
+            columns["series"] = target.get_level_values("series")
+            columns["origin"] = origin.get_level_values("date")
+            columns["date"] = target.get_level_values("date")
+            columns["horizon"] = ahead_M
+            columns["last"] = windows.price_T.cpu().numpy()[row_M]
+        else:
+            columns["row"] = windows.index[row_M]
+        if windows.classes:
+            columns["up" if windows.ordered else "class"] = scorer.target_NH.flatten().cpu().numpy()
+        else:
+            columns["actual"] = scorer.actual_NH.flatten().cpu().numpy()
+        return pd.DataFrame(columns)
+
+    @cached_property
+    def texts(self) -> pa.Table:
+        """The same rows with dates as text and inert names, for a CSV file."""
+        texts = {name: self.known[name].astype(str) for name in ("origin", "date") if name in self.known}
+        names = self.windows.names
+        if any(inert(name) != name for name in names) and "series" in self.known:
+            texts["series"] = self.known["series"].map({name: inert(name) for name in names})
+        return pa.Table.from_pandas(self.known.assign(**texts), preserve_index=False)
 
 
 def predictions_column(windows: Windows, predicted: Tensor) -> np.ndarray:
@@ -39,3 +69,45 @@ def predictions_column(windows: Windows, predicted: Tensor) -> np.ndarray:
     if windows.classes:
         predicted = predicted.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
     return predicted.flatten().cpu().numpy()
+
+
+def frame_of(tables: Mapping[str, PartTable], predicted: Mapping[str, np.ndarray], column: str) -> pd.DataFrame:
+    """The table of these parts. Its last two columns are the prediction and the actual value."""
+    parts = []
+    for part, predicted_M in predicted.items():
+        table = tables[part].known.copy(deep=False)
+        table.insert(len(table.columns) - 1, column, predicted_M)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def write_table(
+    tables: Mapping[str, PartTable], predicted: Mapping[str, np.ndarray], column: str, path: Path, *, parquet: bool
+) -> None:
+    """Write the table of these parts, every number in full precision, as CSV or Parquet."""
+    if parquet:
+        frame_of(tables, predicted, column).to_parquet(path, index=False)
+        return
+    parts = [
+        tables[part].texts.add_column(
+            tables[part].texts.num_columns - 1, column, pa.array(predicted_M, from_pandas=True)
+        )
+        for part, predicted_M in predicted.items()
+    ]
+    with released():
+        pyarrow.csv.write_csv(pa.concat_tables(parts), path, pyarrow.csv.WriteOptions(quoting_style="needed"))
+
+
+def read_table(folder: Path) -> pd.DataFrame | None:
+    """Read a run's table, or return None if the run has written none.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    found = next((folder / name for name in NAMES if (folder / name).exists()), None)
+    if found is None:
+        return None
+    if found.suffix == ".parquet":
+        return pd.read_parquet(found)
+    table = pd.read_csv(found, dtype={"series": str}, keep_default_na=False, na_values=[""])
+    return table.assign(**{name: pd.to_datetime(table[name]) for name in ("origin", "date") if name in table})

@@ -40,7 +40,7 @@ from steepest.observe.theme import LIGHT, THEMES
 from steepest.runs.checkpoints import CONFIG, TRACKER, check_shapes, newest
 from steepest.runs.checks import check_objective
 from steepest.runs.claim import CONFIG_FILE, first_process
-from steepest.runs.config import Checked, check
+from steepest.runs.config import Checked, check, kept_predictions
 from steepest.runs.errors import described
 from steepest.runs.files import read_json, remove_unfinished, unreadable
 from steepest.runs.finish import end_early, ended, finish
@@ -220,7 +220,9 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         if forward:
             workers, say = (cores(), bar.say) if bar is not None else (1, lambda text: None)
             walk = Walk(checked, datamodule, evaluator, kept, folder / "checkpoints", workers=workers, say=say).pooled
-        metrics, evaluation = finish(tracker, model, evaluator, outputs, record, seconds, walk)
+        metrics, evaluation = finish(
+            tracker, model, evaluator, outputs, record, seconds, kept_predictions(checked), walk
+        )
         if evaluation is None:
             return Outcome(metrics, None)
         if isinstance(model, ManualPredictor):

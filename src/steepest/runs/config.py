@@ -7,7 +7,6 @@ dataclass in `specs.py`. All problems of a config are collected and raised once.
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -24,14 +23,11 @@ from steepest.data.ranges import Count, Seed
 from steepest.runs import defaults  # noqa: F401  # registers the resolvers of conf/data
 from steepest.runs.approved import PATHS, approved
 from steepest.runs.environment import resolved
-from steepest.runs.process import PER_CORE, cores, processes
+from steepest.runs.limits import LARGEST_INTEGER, check_range, integers
 from steepest.runs.specs import MANUAL, SPECS, TRAINER, TrainerOptions
 from steepest.runs.trust import locate
 from steepest.runs.values import adapter, checked_value, shown, signature
 
-LARGEST_SINGLE = 3.4028234663852886e38
-LARGEST_INTEGER = 2**63 - 1  # of 64 bits
-STARTERS = ("MASTER_ADDR", "SLURM_JOB_ID")  # set by programs that start a run on several machines
 SPECIAL = ("_target_", "_partial_")  # Hydra's other keys (_args_, _convert_, ...) are not allowed
 
 
@@ -129,6 +125,12 @@ class Checked:
     groups: dict[str, Any]
 
 
+def kept_predictions(checked: Checked) -> Literal["test", "all", "none"]:
+    """Which parts a run's table of predictions contains."""
+    kept: Literal["test", "all", "none"] = checked.groups["evaluation"].arguments.get("predictions", "test")
+    return kept
+
+
 def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
     """Resolve and check a config.
 
@@ -168,7 +170,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
     values = {key: checked_value(key, plain[key], adapter(Run, key), faults) for key in keys if key in plain}
     for key in (key for key in signature(Sweep)[0] if key in sweep):
         checked_value(f"sweep.{key}", sweep[key], adapter(Sweep, key), faults)
-    for key, number in _integers(plain):
+    for key, number in integers(plain):
         if abs(number) > LARGEST_INTEGER:
             faults.add(f"{key}={shown(number)} does not fit into 64 bits: use a smaller number")
     faults.raise_if_any()
@@ -180,7 +182,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
     for group, node in groups.items():
         _check_group(group, node, faults)
     faults.raise_if_any()
-    _check_range(run, groups, faults)
+    check_range(run, groups, faults)
     if (hidden := groups["model"].arguments.get("hidden")) and "model=linear_manual" in typed:
         faults.add(f"model.hidden={shown(hidden)}: model=linear_manual has no hidden layers: use model=mlp_manual")
     batch_size = groups["data"].arguments.get("batch_size")
@@ -192,16 +194,6 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
         )
     faults.raise_if_any()
     return Checked(plain, run, groups)
-
-
-def _integers(value: Any, where: str = "") -> Iterator[tuple[str, int]]:
-    """Yield every integer of a config with its key."""
-    if isinstance(value, int):
-        yield where, value
-    elif isinstance(value, dict | list):
-        for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
-            place = f"{where}[{key}]" if isinstance(value, list) else f"{where}.{key}" if where else str(key)
-            yield from _integers(entry, place)
 
 
 def check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> None:
@@ -232,31 +224,6 @@ def _check_group(group: str, node: Any, faults: Faults) -> None:
             faults.add(f"{where}={shown(entry)} names no class: it has no _target_; choose a file of conf/{group}")
         elif entry.partial is not (group in PARTIAL):
             faults.add(f"{where}._partial_={entry.partial} must be {group in PARTIAL}: restore it from conf/{group}")
-
-
-def _check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
-    """Check that each number fits the precision, and that the number of threads fits the number of cores."""
-    trainer: Node = groups["trainer"]
-    if trainer.arguments.get("precision", "32-true") != "64-true":
-        for group in ("model", "optimizer", "scheduler", "trainer"):
-            for key, value in (groups[group].arguments if groups[group] else {}).items():
-                numbers = value if isinstance(value, list | tuple) else [value]
-                if any(isinstance(n, int | float) and abs(n) > LARGEST_SINGLE for n in numbers):
-                    faults.add(
-                        f"{group}.{key}={shown(value)} is above {LARGEST_SINGLE:.6g}, the largest number of 32-bit "
-                        "precision: lower it, or use trainer.precision=64-true"
-                    )
-    for key in ("name", "version"):
-        value = groups["logger"].arguments.get(key) if groups["logger"] else None
-        if isinstance(value, str) and ("/" in value or value in (".", "..")):
-            faults.add(f"logger.{key}={shown(value)} must be a folder name without / and ..")
-    nodes = trainer.arguments.get("num_nodes", 1)
-    if nodes != 1 and not any(name in os.environ for name in STARTERS):
-        faults.add(f"trainer.num_nodes={nodes} would wait for other machines: start the run with torchrun or Slurm")
-    started = {"threads": run.threads, "trainer.devices": processes(trainer.arguments)}
-    for key, number in started.items():
-        if number > PER_CORE * cores():
-            faults.add(f"{key} starts {number}, but the limit is {PER_CORE * cores()} ({PER_CORE} per core): lower it")
 
 
 def checked_node(

@@ -31,7 +31,7 @@ from steepest.observe.recorder import dashboard
 from steepest.runs.build import Parts, build, dtype_of, of_rows
 from steepest.runs.checkpoints import LAST, save_best, save_last
 from steepest.runs.checks import check_objective
-from steepest.runs.config import Checked
+from steepest.runs.config import Checked, kept_predictions
 from steepest.runs.errors import described
 from steepest.runs.finish import end_early, ended, finish
 from steepest.runs.loop import Kernel, train
@@ -166,7 +166,9 @@ def drive(
         walk = None
         if walks_forward(checked):
             walk = Walk(checked, data, dataset.evaluator, kept, checkpoints, interrupted=interrupted).pooled
-        metrics, evaluation = finish(tracker, model, dataset.evaluator, kernel.outputs, record, seconds, walk)
+        metrics, evaluation = finish(
+            tracker, model, dataset.evaluator, kernel.outputs, record, seconds, kept_predictions(checked), walk
+        )
         if evaluation is None:
             return metrics
         record.end(metrics)

@@ -51,6 +51,7 @@ class IntervalFacts:
 
     level: float
     width_H: list[float]
+    series_width_H: dict[str, list[float]]
     of_price: bool
     coverage: float | None
 
@@ -84,8 +85,8 @@ class JobFacts:
 
 
 UNFINISHED = re.compile(
-    r"((run|metrics|job|sweep)\.json|(config|hydra|overrides)\.yaml|error\.txt|(predictions|parity|results)\.csv|events"
-    r"|(best|last|previous)\.ckpt)\.\d+\.part"
+    r"((run|metrics|job|sweep)\.json|(config|hydra|overrides)\.yaml|error\.txt|(predictions|parity|results|folds)\.csv|events"
+    r"|predictions\.parquet|(best|last|previous|\d{4,})\.ckpt)\.\d+\.part"
 )  # names that `unfinished` returns for the files of a run or a sweep
 SHAPES: dict[str, type] = {"run.json": RunFacts, "metrics.json": Metrics, "job.json": JobFacts}
 
@@ -109,7 +110,7 @@ def unfinished(path: Path) -> Path:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove the incomplete files of a killed process of a run or a sweep. All other files are kept."""
-    for place in (folder, folder / "checkpoints", folder / ".hydra"):
+    for place in (folder, folder / "checkpoints", folder / "checkpoints" / "folds", folder / ".hydra"):
         for path in place.glob("*.part"):
             if UNFINISHED.fullmatch(path.name) and path.is_file():
                 path.unlink()

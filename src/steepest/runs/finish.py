@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from steepest.data.windows import Windows
 from steepest.evaluate.critical import KINDS
 from steepest.evaluate.evaluation import Evaluation, Evaluator
+from steepest.evaluate.folds import Predictions
 from steepest.evaluate.pooled import Pooled
 from steepest.evaluate.scoring import PartScorer
 from steepest.evaluate.table import extrapolation_hint, line_in_words, named_coefficients
@@ -71,6 +72,7 @@ def finish(
     outputs: Callable[[PartScorer], Tensor],
     record: RunRecord,
     seconds: float,
+    kept: Predictions,
     walk: Callable[[Tracker, Tensor], Pooled] | None = None,
 ) -> tuple[dict[str, Any], Evaluation | None]:
     """Score the best epoch and write the results. The caller then marks the run as complete with `record.end`.
@@ -82,6 +84,7 @@ def finish(
         outputs: computes a part's outputs (N, O) at the current parameters.
         record: the run's record.
         seconds: the time spent on training.
+        kept: which parts the table of predictions contains.
         walk: trains the models of a walk-forward evaluation and returns their predictions, from the tracker and the
             outputs for the test part. A holdout has no such function.
 
@@ -100,7 +103,7 @@ def finish(
     evaluation = evaluator.evaluate(outputs_of, pooled)
     metrics = facts(tracker, "finished", tracker.reason, seconds) | tracker.results()
     metrics |= _assessment(evaluation, model, evaluator.windows)
-    record.predictions(evaluation)
+    record.predictions(evaluation, kept)
     if evaluation.walk_forward is not None:
         metrics["walk_forward"] = evaluation.walk_forward.facts()
         for fold, skill in enumerate(evaluation.walk_forward.folds["skill"]):

@@ -18,7 +18,10 @@ import yaml
 
 from steepest.data.batches import PreparedData
 from steepest.data.files import files_of
+from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
+from steepest.evaluate.folds import Predictions
+from steepest.evaluate.predictions import CSV_ROWS, NAMES, write_table
 from steepest.runs.claim import CONFIG_FILE
 from steepest.runs.defaults import as_single_run
 from steepest.runs.environment import masked, masked_data
@@ -118,12 +121,26 @@ class RunRecord:
         if self.written or not self.resumed:
             self._end_facts("failed", reason)
 
-    def predictions(self, evaluation: Evaluation) -> None:
-        """Write predictions.csv, a row for each sample and day of the horizon."""
-        path = self.folder / "predictions.csv"
-        part = unfinished(path)
-        evaluation.write_predictions(part)
-        part.replace(path)
+    def predictions(self, evaluation: Evaluation, kept: Predictions) -> None:
+        """Write predictions.csv, or predictions.parquet if it is large: a row for each sample and day of the horizon.
+
+        Args:
+            evaluation: of the run.
+            kept: which parts are written.
+        """
+        predicted = evaluation.predicted
+        if kept != "all":
+            last = list(predicted)[-1:] if kept == "test" else []
+            predicted = {part: predicted[part] for part in last}
+        large = sum(map(len, predicted.values())) > CSV_ROWS
+        for name, parquet in zip(NAMES, (False, True), strict=True):
+            path = self.folder / name
+            if predicted and parquet == large:
+                part = unfinished(path)
+                write_table(evaluation.tables, predicted, evaluation.column, part, parquet=large)
+                part.replace(path)
+            else:
+                path.unlink(missing_ok=True)  # of an earlier part of the run
 
     def _end_facts(self, status: Status, reason: str) -> None:
         self.facts |= {"status": status, "stop_reason": masked(reason), "ended": now()}
@@ -156,8 +173,18 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
         "series": windows.names,
         "samples": {p: len(part) for p, part in windows.parts.items()},
         "skipped_parts": empty,
+        "val_to": _last_target(windows),
         "recognised": masked_data(windows.recognised),
     }
+
+
+def _last_target(windows: Windows) -> str | None:
+    """The last day of val that is a target, as text, or None without val or days."""
+    val = windows.parts["val"]
+    if not windows.ordered or not len(val):
+        return None
+    last_N = val.origins(torch.arange(len(val))) + windows.horizon
+    return str(windows.index.get_level_values("date")[last_N.numpy()].max())
 
 
 def device_name(device: torch.device) -> str:

@@ -30,7 +30,8 @@ from steepest.data.windows import Windows
 from steepest.engine.descent import Descent
 from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
-from steepest.evaluate.intervals import LEVELS, SHOWN, adaptive, half_width
+from steepest.evaluate.intervals import LEVELS, SHOWN, adaptive
+from steepest.evaluate.predictions import read_table
 from steepest.evaluate.table import named_coefficients
 from steepest.runs.claim import CONFIG_FILE
 from steepest.runs.config import Node, check_paths, checked_node
@@ -72,12 +73,14 @@ class Run:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """The run's own predictions: predictions.csv."""
-        path = self.folder / "predictions.csv"
-        if not path.exists():
-            raise ValueError(f"{path}: the run has not finished, so it has no predictions: continue it with resume=")
-        table = pd.read_csv(path, dtype={"series": str}, keep_default_na=False, na_values=[""])
-        return table.assign(date=pd.to_datetime(table["date"])) if "date" in table else table
+        """The run's own predictions: predictions.csv, or predictions.parquet."""
+        table = read_table(self.folder)
+        if table is None:
+            raise ValueError(
+                f"{self.folder}: there is no predictions.csv: the run has not finished (continue it with resume=), or "
+                "its evaluation.predictions is none"
+            )
+        return table
 
     def coefficients(self) -> pd.Series:
         """A linear model's coefficients in the data's units, one per input, and its ``constant``, in full precision.
@@ -269,27 +272,36 @@ class Run:
         """Half the widths (S, H) after the last row of each series, and the share of later prices within, if known."""
         if not any(interval["level"] == level for interval in self.metrics.get("intervals") or ()):
             return None, None
-        val = self.predictions[self.predictions["part"] == "val"]
+        known = next(i for i in self.metrics["intervals"] if i["level"] == level)
         names, own = list(frame.index.unique("series")), self._settings["names"]
-        later = val.head(0)
+        later: pd.DataFrame | None = None
         if frame.groupby(level="series").size().min() > self._settings["window"] + self._settings["horizon"]:
             later = self._scored(applied_windows(frame, self._state, where)).predictions
-        if set(names) <= set(own):
-            first_N = later["date"].to_numpy()[:: self._settings["horizon"]]
-            later = later[np.repeat(first_N > val["date"].max(), self._settings["horizon"])]
+            if set(names) <= set(own):
+                first_N = later["date"].to_numpy()[:: self._settings["horizon"]]
+                later = later[np.repeat(first_N > self._val_to(), self._settings["horizon"])]
         widths, inside = [], []
         for name in names:
-            known_NH, error_TH = self._sizes(val[val["series"] == name]), self._sizes(later[later["series"] == name])
-            if name not in own or not half_width(known_NH, level).isfinite().all():
-                known_NH = self._sizes(val)  # of all series
+            width_H = torch.tensor(known["series_width_H"].get(name, known["width_H"]), dtype=torch.float64)
+            error_TH = torch.zeros(0, len(width_H), dtype=torch.float64)
+            if later is not None:
+                error_TH = self._sizes(later[later["series"] == name])
             if method == "split":
-                width_H, inside_TH = half_width(known_NH, level), error_TH <= half_width(known_NH, level)
+                inside_TH = error_TH <= width_H
             else:
-                width_H, inside_TH = adaptive(known_NH, error_TH, level)
+                width_H, inside_TH = adaptive(width_H, error_TH, level)
             widths.append(width_H)
             inside.append(inside_TH.double().flatten())
         shares = torch.cat(inside)
         return torch.stack(widths), shares.mean().item() if len(shares) else None
+
+    def _val_to(self) -> pd.Timestamp:
+        """The last day of the validation part."""
+        path = self.folder / "run.json"
+        try:
+            return pd.Timestamp(read_json(path)["data"]["val_to"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise unreadable(path, error) from None
 
     def _scored(self, windows: Windows) -> Evaluation:
         """Evaluate the model on windows."""

@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from steepest.data.calendar import row_unit
+from steepest.evaluate.predictions import read_table
 from steepest.observe.curves import read_curves, thinned
 from steepest.runs.files import unreadable
 from steepest.sweep.report.charts import FAINT, INK, LEGEND, TICK, TITLE, Chart, figure
@@ -48,18 +49,17 @@ def winners_pictures(folder: Path) -> Pictures:
         data = base64.b64encode(path.read_bytes()).decode()
         found.images.append((path.stem.replace("_", " "), f"data:image/png;base64,{data}"))
     if not found.images:
-        predictions = _predictions(folder / "predictions.csv")
+        predictions = _predictions(folder)
         found.charts = [chart for chart in (predictions, _losses(folder)) if chart is not None]
     return found
 
 
-def _predictions(path: Path) -> Chart | None:
-    if not path.exists():
-        return None
+def _predictions(folder: Path) -> Chart | None:
     try:
-        return _predictions_chart(pd.read_csv(path))
+        table = read_table(folder)
+        return None if table is None else _predictions_chart(table)
     except (OSError, ValueError, LookupError, TypeError) as error:  # the file is damaged
-        raise unreadable(path, error) from None
+        raise unreadable(folder / "predictions.csv", error) from None
 
 
 def _predictions_chart(table: pd.DataFrame) -> Chart:
