@@ -168,6 +168,32 @@ def evaluate(
 
 
 @app.command()
+def export(
+    folder: RunFolder,
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="Format of the file: onnx")] = "onnx",
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Prices to compare on (default: the run's test part)", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write (default: model.onnx in RUN)", show_default=False)
+    ] = None,
+) -> None:
+    """Write a run's model with its scaler as a file for other programs, and compare its predictions with the run's."""
+    from steepest.runs.export import export_onnx
+    from steepest.runs.trained import Run
+
+    if to != "onnx":
+        raise ValueError(f"--to {to}: the only format is onnx")
+    path = out or folder / "model.onnx"
+    if not path.parent.is_dir():
+        raise ValueError(f"--out {path}: give a file in an existing folder")
+    compared, worst = export_onnx(Run(folder), path, data)
+    typer.echo(f"The file predicts as the run does: {compared} samples, relative difference at most {worst:.1g}.")
+    typer.echo(f"Written: {path}")
+
+
+@app.command()
 def board(
     folder: Annotated[
         Path,

@@ -76,10 +76,10 @@ def test_if_only_seeds_vary_the_table_lists_jobs_and_their_spread(printed):
     assert any("3 of 3" in line and "2.0 ± 1.0" in line for line in lines)
 
 
-def test_the_table_of_a_long_sweep_shows_the_best_twenty(printed):
+def test_the_table_of_a_long_sweep_shows_the_best_24(printed):
     lines = printed([row(n, [f"a={n}"], float(n)) for n in range(256)])
-    assert [line.split()[0] for line in lines if " finished " in line] == [str(n) for n in range(20)]
-    assert "The best 20 of 256 jobs; all jobs are in results.csv." in lines
+    assert [line.split()[0] for line in lines if " finished " in line] == [str(n) for n in range(24)]
+    assert "The best 24 of 256 jobs; all jobs are in results.csv." in lines
 
 
 def test_all_failed_jobs_are_named_and_the_first_ones_have_reasons(printed):

@@ -6,8 +6,9 @@ Shapes: N samples, T later samples in time order, H horizon.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -65,7 +66,7 @@ def intervals(
     Args:
         val, test: predictions (N, H), actual prices (N, H) and last known prices (N, 1) of a part.
         of_price: measure errors as shares of the last known price. All prices must be above 0.
-        samples: the samples of each series in val; empty for a single series.
+        samples: the samples of each series in val. A single series has no entry.
     """
     predicted_NH, actual_NH, last_N1 = val
     error_NH = (predicted_NH - actual_NH) / (last_N1 if of_price else 1.0)
@@ -115,3 +116,28 @@ def adaptive(
         if row < rows:
             miss_TH[row] = (error_TH[row].abs() > width_H).double()
     return width_H, miss_TH == 0
+
+
+def widths_after(
+    known: Mapping[str, Any], names: Sequence[str], errors: Mapping[str, Float[Tensor, "T H"]], *, adapt: bool
+) -> tuple[Float[Tensor, "S H"], float | None]:
+    """Half the widths after the last row of each series, and the share of later prices that such intervals contained.
+
+    Args:
+        known: the fields of an `Interval`.
+        names: the series. One that `known` does not name has the width of all series.
+        errors: series -> absolute errors of the rows after the validation part, in the unit of the widths; may be
+            empty, and then the share is None.
+        adapt: whether the widths adapt to these errors.
+    """
+    widths, inside = [], []
+    for name in names:
+        width_H = torch.tensor(known["series_width_H"].get(name, known["width_H"]), dtype=torch.float64)
+        error_TH = errors.get(name, torch.zeros(0, len(width_H), dtype=torch.float64))
+        inside_TH = error_TH <= width_H
+        if adapt:
+            width_H, inside_TH = adaptive(width_H, error_TH, known["level"])
+        widths.append(width_H)
+        inside.append(inside_TH.double().flatten())
+    shares = torch.cat(inside)
+    return torch.stack(widths), shares.mean().item() if len(shares) else None

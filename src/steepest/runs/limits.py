@@ -1,4 +1,4 @@
-"""Checks that the numbers of a config fit the precision, 64 bits and this machine. This module does not import torch."""
+"""Checks that a config's numbers fit the precision, 64 bits and this machine. This module does not import torch."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from steepest.data.windows import Windows
 from steepest.engine.descent import Descent
 from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
-from steepest.evaluate.intervals import LEVELS, SHOWN, adaptive
+from steepest.evaluate.intervals import LEVELS, SHOWN, widths_after
 from steepest.evaluate.predictions import read_table
 from steepest.evaluate.table import named_coefficients
 from steepest.runs.claim import CONFIG_FILE
@@ -38,7 +38,7 @@ from steepest.runs.config import Node, check_paths, checked_node
 from steepest.runs.config import Run as Options
 from steepest.runs.environment import resolved
 from steepest.runs.files import read_json, unreadable
-from steepest.runs.model_file import read_model
+from steepest.runs.model_file import Settings, read_model
 from steepest.runs.record import data_facts
 from steepest.runs.values import adapter, checked_value
 
@@ -65,6 +65,16 @@ class Run:
         model = read_model(path)
         self.network, self.loss, self._settings = model.network, model.loss, model.settings
         self._state, self._fitted = model.state, model.fitted
+
+    @property
+    def settings(self) -> Settings:
+        """How the run cuts its data into samples."""
+        return self._settings
+
+    @property
+    def scaler(self) -> dict[str, Tensor]:
+        """The scaler of the training rows: the statistics of `Windows`, by name."""
+        return dict(self._state["scaler"])
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -191,6 +201,13 @@ class Run:
         table.attrs["coverage"] = coverage
         return table
 
+    def frame(self, data: Any = None) -> pd.DataFrame:
+        """The checked frame of the run's data, or of other prices."""
+        if data is None and not self._settings["ordered"]:
+            frame: pd.DataFrame = self._data().read()
+            return frame
+        return self.read(data)[0]
+
     def read(self, data: Any = None, **options: Any) -> tuple[pd.DataFrame, str]:
         """Read prices with the run's options, and return them with the name of their file for messages."""
         if not self._settings["ordered"]:
@@ -280,20 +297,8 @@ class Run:
             if set(names) <= set(own):
                 first_N = later["date"].to_numpy()[:: self._settings["horizon"]]
                 later = later[np.repeat(first_N > self._val_to(), self._settings["horizon"])]
-        widths, inside = [], []
-        for name in names:
-            width_H = torch.tensor(known["series_width_H"].get(name, known["width_H"]), dtype=torch.float64)
-            error_TH = torch.zeros(0, len(width_H), dtype=torch.float64)
-            if later is not None:
-                error_TH = self._sizes(later[later["series"] == name])
-            if method == "split":
-                inside_TH = error_TH <= width_H
-            else:
-                width_H, inside_TH = adaptive(width_H, error_TH, level)
-            widths.append(width_H)
-            inside.append(inside_TH.double().flatten())
-        shares = torch.cat(inside)
-        return torch.stack(widths), shares.mean().item() if len(shares) else None
+        errors = {name: self._sizes(later[later["series"] == name]) for name in names} if later is not None else {}
+        return widths_after(known, names, errors, adapt=method == "adaptive")
 
     def _val_to(self) -> pd.Timestamp:
         """The last day of the validation part."""

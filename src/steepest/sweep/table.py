@@ -15,7 +15,7 @@ from rich.table import Table
 from steepest.evaluate.terminal import terminal
 from steepest.sweep.results import Results, Row, Setting, again, heading, shown, value
 
-MAX_ROWS, MAX_REASONS = 20, 8  # maximum number of rows, and of reasons why jobs did not finish
+MAX_ROWS, MAX_REASONS = 24, 8  # maximum number of rows, and of reasons why jobs did not finish
 UNBROKEN, GAP = 14, 2  # maximum length of a value that is never wrapped; characters between two columns
 
 
