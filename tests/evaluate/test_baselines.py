@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss, mean_squared_error
 
+from steepest.data import calendar
 from steepest.data import windows as windows_module
 from steepest.data.formulas import Line
 from steepest.data.preparation import row_windows, series_windows
@@ -116,3 +117,52 @@ def test_reference_losses_of_plain_rows_and_of_classes():
     share = ups[0].double().mean().item()
     expected = {f"{p}_majority": log_loss(up, [share] * len(up)) for p, up in zip(("train", "val"), ups, strict=True)}
     assert losses == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "options", [{"window": 7}, {"window": 5, "horizon": 3}, {"window": 4, "relative_to_last": True}]
+)
+def test_ridge_equals_scikit_learn_at_the_penalty_of_lowest_cross_validation(options):
+    windows = walk(**options)
+    x, y = (t.numpy() for t in samples(windows, "train"))
+    ones = np.column_stack([np.ones(len(x)), x])
+    scores = {}
+    for alpha in baselines.ALPHAS:
+        penalty = alpha * len(x) * np.diag([0.0] + [1.0] * x.shape[1])
+        hat = ones @ np.linalg.pinv(ones.T @ ones + penalty) @ ones.T
+        scores[alpha] = len(x) * ((y - hat @ y) ** 2).sum() / (len(x) - np.trace(hat)) ** 2
+    oracle = Ridge(alpha=min(scores, key=scores.get) * len(x), solver="svd").fit(x, y)
+    found = baselines.ridge(windows)
+    np.testing.assert_allclose(found[:-1].T.numpy(), np.atleast_2d(oracle.coef_), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found[-1].numpy(), oracle.intercept_, rtol=1e-6, atol=1e-9)
+
+
+def test_logistic_regression_gives_scikit_learns_probabilities():
+    windows = walk(window=3, horizon=2, target="direction", transform="return")
+    x, y = (t.numpy() for t in samples(windows, "train"))
+    origin_N = windows.parts["test"].origins(torch.arange(len(windows.parts["test"])))
+    logits_NO = baselines.predictions(windows, origin_N, baselines.fitted(windows))["logistic"]
+    found = logits_NO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
+    for step in range(2):
+        oracle = LogisticRegression().fit(x, y[:, step]).predict_proba(samples(windows, "test")[0].numpy())[:, 1]
+        np.testing.assert_allclose(found[:, step], oracle, atol=1e-4)
+
+
+def test_seasonal_naive_and_moving_average_by_hand():
+    values = np.arange(100.0, 160.0)
+    values[::7] += 50  # one day a week
+    windows = steps(values, window=3, horizon=9, split=[0.5, 0, 0.5])
+    assert windows.season == 7
+    origin = torch.tensor([25])
+    assert baselines.seasonal_naive(windows, origin, 7).tolist() == [
+        [values[25 + h - 7 * (-(-h // 7))] for h in range(1, 10)]
+    ]
+    assert baselines.seasonal_naive(windows, torch.tensor([2]), 7)[0, 0].item() == values[0]  # no earlier week
+    assert baselines.moving_average(windows, origin).tolist() == [[values[23:26].mean()] * 9]
+
+
+@pytest.mark.parametrize(
+    ("frequency", "season"), [("B", 5), ("D", 7), ("W-FRI", 52), ("ME", 12), ("QE", 4), ("YE", None), ("h", None)]
+)
+def test_a_season_is_a_week_of_days_or_a_year(frequency, season):
+    assert calendar.season(pd.date_range("2000-01-03", periods=60, freq=frequency)) == season

@@ -124,6 +124,7 @@ def applied_windows(frame: pd.DataFrame, state: Mapping[str, Any], where: str) -
         scale_S=of_model["scale_S"],
         unit_S=of_model["unit_S"],
         change_S=of_model["change_S"],
+        change_rms_S=of_model["change_rms_S"],
         slope_S=of_model["slope_S"],
     )
 

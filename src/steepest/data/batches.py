@@ -148,7 +148,16 @@ class PreparedData:
     def state_dict(self) -> dict[str, Any]:
         """The scaler, the window settings and the data spec, as plain data: enough for a trained model to predict."""
         windows = self.windows
-        scaler = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S", "change_S", "slope_S")
+        scaler = (
+            "input_mean_SF",
+            "input_scale_SF",
+            "mean_S",
+            "scale_S",
+            "unit_S",
+            "change_S",
+            "change_rms_S",
+            "slope_S",
+        )
         settings = ("names", "input_names", "window", "horizon", "transform", "relative", "classes", "ordered", "unit")
         spec = asdict(self.dataset) | {"kind": type(self.dataset).__name__}
         return {

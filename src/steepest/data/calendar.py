@@ -11,6 +11,7 @@ UNITS = ((0.9, "row"), (4.0, "day"), (20.0, "week"), (60.0, "month"), (200.0, "q
 
 RECENT = 300  # rows that show the weekdays and the times of a series
 RARE = 0.1  # a weekday or a time is an exception if it is rarer than this share of the most common one
+SEASONS = {"week": 52, "month": 12, "quarter": 4}
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
 ANCHORS = (MonthEnd, MonthBegin, BMonthEnd, BMonthBegin)
 
@@ -20,6 +21,12 @@ def row_unit(date_T: np.ndarray) -> str:
     gaps = np.diff(date_T) / np.timedelta64(1, "D")
     usual = float(np.median(gaps)) if len(gaps) else 1.0
     return next((name for longest, name in UNITS if usual < longest), "year")
+
+
+def season(date_T: pd.DatetimeIndex) -> int | None:
+    """Return the rows of a season: a week of days, or a year of weeks, months or quarters. None for other rows."""
+    unit = row_unit(date_T.to_numpy())
+    return len(_weekdays(date_T[-RECENT:])) if unit == "day" else SEASONS.get(unit)
 
 
 def now_and_next(unit: str) -> tuple[str, str]:

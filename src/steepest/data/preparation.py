@@ -91,8 +91,7 @@ def series_windows(
         rows.append(fitted.transform(inputs))
         prices.append(price)
         units.append(float(price[: cuts[0]].std()) if cuts[0] else 1.0)
-        change_T = torch.from_numpy(price[: cuts[0]]).diff()
-        changes.append(change_T.abs().mean())
+        changes.append(torch.from_numpy(price[: cuts[0]]).diff())
         slopes.append(_slope(price[: cuts[0]]))
         lengths.append(len(days))
         trained.append(cuts[0])
@@ -131,7 +130,8 @@ def series_windows(
         mean_S=input_mean_SF[:, 0].clone(),
         scale_S=input_scale_SF[:, 0].clone(),
         unit_S=torch.tensor(units, dtype=torch.float64),
-        change_S=torch.stack(changes),
+        change_S=torch.stack([change_T.abs().mean() for change_T in changes]),
+        change_rms_S=torch.stack([change_T.square().mean().sqrt() for change_T in changes]),
         slope_S=torch.stack(slopes),
         start_S=start_S,
         train_stop_S=start_S + torch.tensor(trained),
@@ -216,6 +216,7 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
         scale_S=fitted.scale[-1:],
         unit_S=fitted.scale[-1:],
         change_S=torch.zeros(1, dtype=torch.float64),  # plain rows have no order, so no change
+        change_rms_S=torch.zeros(1, dtype=torch.float64),
         slope_S=torch.zeros(1, dtype=torch.float64),
         start_S=zero,
         train_stop_S=zero + stops[0],

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from steepest.data.calendar import row_unit
+from steepest.data.calendar import row_unit, season
 
 PARTS = ("train", "val", "test")
 CHUNK = 2**20  # numbers gathered in one step when code iterates over a whole part: 4 MiB of float32
@@ -120,7 +120,8 @@ class Windows:
         input_mean_SF, input_scale_SF: the mean and scale of each column of `inputs_TF`, float64.
         mean_S, scale_S: a prediction p is the value p * scale + mean (if relative, + the last value), float64.
         unit_S: standard deviation of the training rows' prices, the unit of ``mse_scaled``, float64.
-        change_S, slope_S: the mean absolute change and the mean change of a training row's price, float64.
+        change_S, change_rms_S, slope_S: the mean absolute change, the root mean squared change and the mean change of a
+            training row's price, float64.
         start_S, train_stop_S: each series' first row, and the row after its training rows. The windows of a trained
             model on new prices have no training rows.
         names: the series' names.
@@ -144,6 +145,7 @@ class Windows:
     scale_S: Tensor
     unit_S: Tensor
     change_S: Tensor
+    change_rms_S: Tensor
     slope_S: Tensor
     start_S: Tensor
     train_stop_S: Tensor
@@ -172,10 +174,18 @@ class Windows:
     @cached_property
     def unit(self) -> str:
         """The unit of a row of a time series: day, week, month, quarter or year; "row" if rows are closer."""
-        if not self.ordered:
-            return "row"
-        rows = int(self.start_S[1]) if len(self.start_S) > 1 else len(self.index)  # of the first series
-        return row_unit(self.index[:rows].get_level_values("date").to_numpy())
+        return row_unit(self._first_dates.to_numpy()) if self.ordered else "row"
+
+    @cached_property
+    def season(self) -> int | None:
+        """The number of rows in a season of a time series, as `calendar.season` returns it."""
+        return season(self._first_dates) if self.ordered else None
+
+    @property
+    def _first_dates(self) -> pd.DatetimeIndex:
+        """The dates of the first series."""
+        rows = int(self.start_S[1]) if len(self.start_S) > 1 else len(self.index)
+        return pd.DatetimeIndex(self.index[:rows].get_level_values("date"))
 
     @property
     def chunk(self) -> int:

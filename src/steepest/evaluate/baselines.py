@@ -1,11 +1,16 @@
-"""The baselines that every model is compared with: persistence, drift, mean, majority, least squares.
+"""The baselines that every model is compared with.
+
+Those that learn from the training part: drift, mean, majority, least squares, ridge and logistic regression. Those that
+do not: persistence, seasonal naive, and the moving average of the window.
 
 Shapes: N samples, D inputs, H horizon, O = 2 H logits, S series.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +19,10 @@ from torch import Tensor
 from steepest.data.windows import Windows
 from steepest.evaluate.blocks import outputs_at, outputs_in_blocks, targets
 from steepest.nets.losses import Loss
+
+ALPHAS = tuple(10.0**power for power in range(-8, 5))  # penalties of ridge regression, per training sample
+MAX_LOGISTIC = 100_000  # maximum number of samples of logistic regression
+ONLY_CLASS = 10.0  # the logit of a class that is the only one in the training part
 
 
 def persistence(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
@@ -30,6 +39,23 @@ def drift(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]
 def mean(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
     """The mean target of the training rows (N, H): the reference for plain rows, which have no last price."""
     return windows.mean_S[windows.series_T[origin_N]].unsqueeze(-1).expand(-1, windows.horizon)
+
+
+def seasonal_naive(windows: Windows, origin_N: Int[Tensor, " N"], rows: int) -> Float[Tensor, "N H"]:
+    """The last known price of the same place in the season of `rows` rows, for each day of the horizon (N, H).
+
+    Where the series has no row that long ago, its first price.
+    """
+    ahead_H = torch.arange(1, windows.horizon + 1, device=origin_N.device)
+    row_NH = origin_N.unsqueeze(-1) - (-ahead_H % rows)
+    first_N1 = windows.start_S[windows.series_T[origin_N]].unsqueeze(-1)
+    return windows.price_T[row_NH.maximum(first_N1)]
+
+
+def moving_average(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
+    """The mean price of the window, for each day of the horizon (N, H)."""
+    price_NL = windows.price_T.unfold(0, windows.window, 1)[origin_N - (windows.window - 1)]
+    return price_NL.mean(-1, keepdim=True).expand(-1, windows.horizon)
 
 
 def share_of_ones(windows: Windows) -> Float[Tensor, " H"]:
@@ -49,15 +75,72 @@ def least_squares(windows: Windows) -> Float[Tensor, "D1 H"]:
     the triangle R of the earlier chunks and factorised again (a tall-skinny QR). This is more accurate than the normal
     equations. The triangle is solved with an SVD, which gives the shortest solution if inputs are collinear.
     """
-    inputs = windows.inputs
+    return _least_squares(_triangle(windows), windows.inputs).to(windows.price_T.device)
+
+
+def _triangle(windows: Windows) -> Tensor:
+    """The triangle R of the training rows [x, 1, y], float64."""
     triangle: Tensor | None = None
     for _, batch in windows.walk("train"):
         rows = torch.cat([batch.x_ND, torch.ones_like(batch.x_ND[:, :1]), batch.y_NH], 1).double().cpu()
         stacked = rows if triangle is None else torch.cat([triangle, rows])
         triangle = torch.linalg.qr(stacked, mode="r").R
     assert triangle is not None, "the split was checked: the training part has samples"
+    return triangle
+
+
+def _least_squares(triangle: Tensor, inputs: int) -> Tensor:
     left, right = triangle[:, : inputs + 1], triangle[:, inputs + 1 :]
-    return torch.linalg.lstsq(left, right, driver="gelsd").solution.to(windows.price_T.device)
+    return torch.linalg.lstsq(left, right, driver="gelsd").solution
+
+
+def ridge(windows: Windows) -> Float[Tensor, "D1 H"]:
+    """Return ridge regression on the training windows: (D + 1, H), the bias last, float64.
+
+    It minimises ||X B - Y||^2 + alpha ||B||^2 without the bias. Of `ALPHAS` samples, alpha is the one with the lowest
+    generalised cross-validation, samples * (residual sum of squares) / (samples - degrees of freedom)^2 (Golub, Heath &
+    Wahba 1979, Technometrics 21(2)).
+    """
+    return _ridge(_triangle(windows), windows.inputs, len(windows.parts["train"])).to(windows.price_T.device)
+
+
+def _ridge(triangle: Tensor, inputs: int, samples: int) -> Tensor:
+    # With the column of ones first, the rest of the triangle belongs to the centred columns.
+    ones_first = torch.cat([triangle[:, inputs : inputs + 1], triangle[:, :inputs], triangle[:, inputs + 1 :]], 1)
+    r = torch.linalg.qr(ones_first, mode="r").R
+    mean_1C = r[:1, 1:] / r[0, 0]  # of the inputs and the targets
+    left, right = r[1:, 1 : inputs + 1], r[1:, inputs + 1 :]
+    u, size_D, v = torch.linalg.svd(left, full_matrices=False)
+    target_DH = u.T @ right
+    apart_H = right.square().sum(0) - target_DH.square().sum(0)  # of the targets, what no input explains
+    scores = []
+    for alpha in ALPHAS:
+        shrunk_D1 = (alpha * samples / (size_D.square() + alpha * samples)).unsqueeze(-1)
+        residual = (apart_H + (shrunk_D1 * target_DH).square().sum(0)).sum().item()
+        freedom = samples - 1 - (1 - shrunk_D1).sum().item()
+        scores.append(samples * residual / freedom**2 if freedom > 0 else math.inf)
+    alpha = ALPHAS[scores.index(min(scores))] * samples
+    weight_DH = v.T @ ((size_D / (size_D.square() + alpha)).unsqueeze(-1) * target_DH)
+    bias_1H = mean_1C[:, inputs:] - mean_1C[:, :inputs] @ weight_DH
+    return torch.cat([weight_DH, bias_1H])
+
+
+def logistic(windows: Windows) -> Float[Tensor, "D1 H"]:
+    """Return scikit-learn's logistic regression of each day's class: (D + 1, H), the bias last, float64.
+
+    It is fitted to at most `MAX_LOGISTIC` training samples, evenly spaced.
+    """
+    from sklearn.linear_model import LogisticRegression  # slow to import, and only classes need it
+
+    batch = windows.spread("train", MAX_LOGISTIC)
+    x_ND, columns = batch.x_ND.double().cpu().numpy(), []
+    for class_N in batch.y_NH.cpu().numpy().T:
+        if class_N.min() == class_N.max():  # a single class: its probability is almost 1
+            columns.append([0.0] * x_ND.shape[1] + [ONLY_CLASS if class_N[0] else -ONLY_CLASS])
+            continue
+        fit = LogisticRegression(max_iter=1000).fit(x_ND, class_N)
+        columns.append([*fit.coef_[0].tolist(), float(fit.intercept_[0])])
+    return torch.tensor(columns, dtype=torch.float64, device=windows.price_T.device).T.contiguous()
 
 
 def linear(coefficients: Float[Tensor, "D1 H"], x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N H"]:
@@ -66,10 +149,17 @@ def linear(coefficients: Float[Tensor, "D1 H"], x_ND: Float[Tensor, "N D"]) -> F
 
 
 def fitted(windows: Windows) -> dict[str, Tensor]:
-    """What the baselines learn from the training part: `least_squares`, or, for classes, `share_of_ones`, by name."""
+    """What the baselines learn from the training part, by name.
+
+    For values: `least_squares` and `ridge`. For classes: `share_of_ones` and `logistic`.
+    """
     if windows.classes:
-        return {"share_of_ones": share_of_ones(windows)}
-    return {"least_squares": least_squares(windows)}
+        return {"share_of_ones": share_of_ones(windows), "logistic": logistic(windows)}
+    triangle, inputs, device = _triangle(windows), windows.inputs, windows.price_T.device
+    return {
+        "least_squares": _least_squares(triangle, inputs).to(device),
+        "ridge": _ridge(triangle, inputs, len(windows.parts["train"])).to(device),
+    }
 
 
 def predictions(windows: Windows, origin_N: Int[Tensor, " N"], learned: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -81,12 +171,20 @@ def predictions(windows: Windows, origin_N: Int[Tensor, " N"], learned: Mapping[
         learned: what `fitted` returns.
     """
     if windows.classes:
-        return {"majority": majority(learned["share_of_ones"], len(origin_N))}
+        one_NH = outputs_at(lambda x_BD: linear(learned["logistic"], x_BD), windows, origin_N)
+        logits_NO = torch.stack([torch.zeros_like(one_NH), one_NH], -1).flatten(1)
+        return {"majority": majority(learned["share_of_ones"], len(origin_N)), "logistic": logits_NO}
     predicted = {"mean": mean(windows, origin_N)}
     if windows.ordered:
         predicted = {"persistence": persistence(windows, origin_N), "drift": drift(windows, origin_N)}
-    exact_NH = outputs_at(lambda x_BD: linear(learned["least_squares"], x_BD), windows, origin_N)
-    return predicted | {"least_squares": windows.to_price(exact_NH, origin_N)}
+        if windows.season is not None:
+            predicted["seasonal_naive"] = seasonal_naive(windows, origin_N, windows.season)
+        if windows.window > 1:
+            predicted["moving_average"] = moving_average(windows, origin_N)
+    for name in ("least_squares", "ridge"):
+        output_NH = outputs_at(partial(linear, learned[name]), windows, origin_N)
+        predicted[name] = windows.to_price(output_NH, origin_N)
+    return predicted
 
 
 @torch.inference_mode()

@@ -72,6 +72,7 @@ class Evaluation:
         column: the name of the table's column of predictions.
         predicted: part -> the prediction in each row of the table, in the data's units.
         intervals: intervals of several levels; classes, plain rows and data without a val part have none.
+        steps: the test part's scores of each step of the horizon, if it is above 1: score -> a number for each step.
         walk_forward: the scores of each fold, or None if there are no folds.
     """
 
@@ -88,6 +89,7 @@ class Evaluation:
     column: str
     predicted: Mapping[str, np.ndarray]
     intervals: list[Interval]
+    steps: dict[str, list[float | None]]
     walk_forward: WalkForwardScores | None = None
 
     @cached_property
@@ -175,10 +177,10 @@ class Evaluator:
         walk_forward = None
         if pooled is not None:
             predicted["test"] = pooled.predicted
-            scores = {name: scorers["test"].scores_of(all_N) for name, all_N in pooled.baselines.items()}
+            scores = {name: scorers["test"].all_scores_of(all_N) for name, all_N in pooled.baselines.items()}
             known = {name: parts | {"test": scores.get(name, parts["test"])} for name, parts in known.items()}
             walk_forward = walk_forward_scores(windows, scorers["test"], pooled)
-        model = {part: scorers[part].scores_of(predicted[part]) if part in scorers else {} for part in PARTS}
+        model = {part: scorers[part].all_scores_of(predicted[part]) if part in scorers else {} for part in PARTS}
         series, p_value, beaten = dict[str, Scores](), None, None
         untested = "there is no test part"
         if "test" in scorers:
@@ -188,6 +190,8 @@ class Evaluator:
             if series:
                 p_values, beaten = leads_by_series(windows, scorers["test"], *losses)
                 series = {name: scores | {"p_value": p_values[name]} for name, scores in series.items()}
+        by_step = windows.horizon > 1 and not windows.classes and "test" in scorers
+        steps = scorers["test"].by_step(predicted["test"]) if by_step else {}
         reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
         probability = "probability_up" if windows.ordered else "probability"
         column = probability if windows.classes else "prediction"
@@ -205,6 +209,7 @@ class Evaluator:
             column,
             {part: predictions_column(windows, predicted[part]) for part in scorers},
             _intervals(windows, scorers, predicted),
+            steps,
             walk_forward,
         )
 
@@ -246,5 +251,5 @@ def _baseline_scores(
     scores_by_name: dict[str, dict[str, Scores]] = {}
     for part, scorer in scorers.items():
         for name, predicted in baselines.predictions(windows, scorer.origin_N, fitted).items():
-            scores_by_name.setdefault(name, {part: {} for part in PARTS})[part] = scorer.scores_of(predicted)
+            scores_by_name.setdefault(name, {part: {} for part in PARTS})[part] = scorer.all_scores_of(predicted)
     return scores_by_name

@@ -6,6 +6,8 @@ Shapes: N samples of the part, H horizon, O outputs, S series.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,6 +15,12 @@ from torch import Tensor
 from steepest.data.windows import Windows
 from steepest.evaluate import baselines
 from steepest.evaluate.blocks import targets
+from steepest.evaluate.final_metrics import (
+    FEW_SERIES,
+    final_class_metrics,
+    final_value_metrics,
+    information_coefficient,
+)
 from steepest.evaluate.metrics import Scores, class_metrics, value_metrics
 
 
@@ -56,6 +64,8 @@ class PartScorer:
         if windows.ordered:
             self.last_N1 = windows.last(self.origin_N)
             self._naive_N1 = windows.change_S[series_N].unsqueeze(-1)
+            self._change_N1 = windows.change_rms_S[series_N].unsqueeze(-1)
+            self._day_N = windows.index.get_level_values("date").to_numpy()[self.origin_N.cpu().numpy()]
 
     def __len__(self) -> int:
         return len(self.origin_N)
@@ -71,6 +81,24 @@ class PartScorer:
     def scores_of(self, predicted: Tensor) -> Scores:
         """Scores of predictions in the data's units: prices (N, H) or, for classes, logits (N, 2 H)."""
         return self.scores_at(predicted, slice(None))
+
+    def all_scores_of(self, predicted: Tensor) -> Scores:
+        """`scores_of` and the scores of `final_metrics`, for the end of a run."""
+        scores = self.scores_of(predicted)
+        if self.share_H is not None:
+            return scores | final_class_metrics(predicted, self.target_NH)
+        scores |= final_value_metrics(predicted, self.actual_NH, self._change_N1 if self.ordered else None)
+        if len(self._counts) < FEW_SERIES:
+            return scores
+        coefficient = information_coefficient(predicted[:, 0], self.actual_NH[:, 0], self.last_N1[:, 0], self._day_N)
+        return scores | {"information_coefficient": coefficient}
+
+    def by_step(self, predicted: Tensor) -> dict[str, list[float | None]]:
+        """The root mean squared error, the mean absolute error and the skill of each step of the horizon."""
+        error_NH, reference_NH = predicted.double() - self.actual_NH, self.reference_NH - self.actual_NH
+        mse_H, reference_H = (e_NH.square().mean(0) for e_NH in (error_NH, reference_NH))
+        found = {"rmse": mse_H.sqrt(), "mae": error_NH.abs().mean(0), "skill": 1 - mse_H / reference_H}
+        return {name: [x if math.isfinite(x) else None for x in value_H.tolist()] for name, value_H in found.items()}
 
     def samples_by_series(self) -> dict[str, slice]:
         """The samples of each series that has samples, or an empty dict if there is only one series."""

@@ -22,6 +22,8 @@ from steepest.evaluate.terminal import print_sentence
 from steepest.nets.networks import MLP
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
+CLASS_COLUMNS = ("cross_entropy", "directional_accuracy", "accuracy", "skill")
+BASELINES = ("persistence", "drift", "mean", "majority", "least_squares")  # metrics.json has more
 FEW = 30  # below this number of predictions, the test scores say little
 HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
@@ -54,7 +56,7 @@ def print_scores(
 ) -> None:
     """Print a table of the scores of the model and of the baselines on every part. `part_names` renames parts."""
     known = next(scores for scores in evaluation.model.values() if scores)
-    columns = tuple(known) if "cross_entropy" in known else COLUMNS
+    columns = tuple(name for name in CLASS_COLUMNS if name in known) if "cross_entropy" in known else COLUMNS
     table = Table(
         title=title,
         title_justify="left",
@@ -67,7 +69,8 @@ def print_scores(
     for column in columns:
         table.add_column(HEADINGS.get(column, column), justify="right", no_wrap=True)
     for part, scores in evaluation.model.items():
-        rows = {"model": scores} | {name: parts[part] for name, parts in evaluation.baselines.items()}
+        shown = {name: parts[part] for name, parts in evaluation.baselines.items() if name in BASELINES}
+        rows = {"model": scores} | shown
         for name, row in rows.items() if scores else ():
             cells = [_cell(column, row[column]) for column in columns]
             table.add_row(

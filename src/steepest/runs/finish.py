@@ -131,6 +131,7 @@ def _assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> d
     return evaluation.model | {
         "baselines": evaluation.baselines,
         "series": evaluation.series,
+        "steps": evaluation.steps,
         "verdict": verdict.sentence,
         "beat_reference": verdict.beat,
         "p_value": verdict.p_value,

@@ -17,7 +17,7 @@ from steepest.nets.losses import Loss, loss_of
 from steepest.nets.networks import MLP
 from steepest.runs.checkpoints import DATA, load
 
-SCALER = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S", "change_S", "slope_S")
+SCALER = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S", "change_S", "change_rms_S", "slope_S")
 
 
 class Settings(TypedDict):
@@ -78,10 +78,13 @@ def _check_sizes(
     expected |= {
         "inputs": (settings["window"] * rows,),
         "outputs": (settings["horizon"] * (2 if settings["classes"] else 1),),
-        "fitted": (settings["horizon"],) if settings["classes"] else (inputs + 1, settings["horizon"]),
+        "share_of_ones": (settings["horizon"],),
+        **dict.fromkeys(("logistic", "least_squares", "ridge"), (inputs + 1, settings["horizon"])),
     }
     found = {name: tuple(scaler[name].shape) for name in SCALER} | {"inputs": (inputs,), "outputs": (outputs,)}
-    found["fitted"] = tuple(next(iter(fitted.values())).shape)
+    learned = ("share_of_ones", "logistic") if settings["classes"] else ("least_squares", "ridge")
+    found |= {name: tuple(fitted[name].shape) for name in learned}
+    expected = {name: expected[name] for name in found}
     if wrong := [name for name in expected if expected[name] != found[name]]:
         raise ValueError(f"{wrong[0]} has the shape {found[wrong[0]]} in place of {expected[wrong[0]]}")
 

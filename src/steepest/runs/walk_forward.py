@@ -43,6 +43,7 @@ from steepest.runs.tracker import Tracker
 
 FOLDER = "folds"  # in the folder of checkpoints
 KEY, FACTS, NUMBERS = "steepest_fold", "steepest_fold_facts", "steepest_fold_numbers"  # keys of a kept model
+SAME = ("persistence", "majority")  # baselines that are the reference of all folds
 PREDICTED = "predicted"  # the model's predictions, beside those of the baselines
 
 
@@ -126,9 +127,7 @@ class Walk:
         assert tracker.best is not None, "the run itself has finished"
         first, *later = self.folds.trainings
         windows, own_N, weights = self.evaluator.windows, self.scorer.in_data_units(outputs_NO), tracker.best.weights
-        whole = {PREDICTED: own_N.clone()}
-        if not windows.classes:
-            whole |= _learned(windows, self.scorer.origin_N, self.evaluator.fitted)
+        whole = {PREDICTED: own_N.clone()} | _learned(windows, self.scorer.origin_N, self.evaluator.fitted)
         self.shapes = _shapes(weights), {name: all_N.shape[1:] for name, all_N in whole.items()}
         results = self._in_turn(later, weights) if self.spec.warm_start else self._in_threads(later)
         for training, result in zip(later, results, strict=True):
@@ -199,8 +198,7 @@ class Walk:
         put(parts.network, tracker.best.weights)
         predicted_MO = kernel.descent.predict(origin_M.numpy())
         numbers = {PREDICTED: predicted_MO if windows.classes else windows.to_price(predicted_MO, origin_M)}
-        if not windows.classes:
-            numbers |= _learned(windows, origin_M, learned)
+        numbers |= _learned(windows, origin_M, learned)
         return Trained(_facts(tracker, training, windows), tracker.best.weights, numbers)
 
     def _kept(self, path: Path, key: str, samples: int) -> Trained | None:
@@ -232,7 +230,7 @@ def _learned(windows: Windows, origin_M: Tensor, fitted: Mapping[str, Tensor]) -
     """The predictions of the baselines that learn from the training rows."""
     found = baselines.predictions(windows, origin_M, fitted)
     # (Copies, because tensors made in inference mode cannot be written to.)
-    return {name: predicted_MH.clone() for name, predicted_MH in found.items() if name != "persistence"}
+    return {name: predicted_MH.clone() for name, predicted_MH in found.items() if name not in SAME}
 
 
 def _facts(tracker: Tracker, training: Training, windows: Windows) -> TrainingFacts:

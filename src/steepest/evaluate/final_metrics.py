@@ -1,0 +1,113 @@
+"""Scores that are computed once, when a run has ended, beside those of `metrics.py`. Pure functions of tensors.
+
+Shapes: N samples, H horizon, O = 2 H logits.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from steepest.evaluate.metrics import Scores
+from steepest.nets.losses import two_classes
+
+BINS = 10  # of the calibration error
+FEW_SERIES = 5  # below this number of series on a day, a rank correlation says little
+
+
+def final_value_metrics(
+    prediction_NH: Float[Tensor, "N H"], actual_NH: Float[Tensor, "N H"], change_N1: Float[Tensor, "N 1"] | None
+) -> Scores:
+    """More scores of predicted values. In the formulas, e = prediction - actual, and every mean is over all values.
+
+    Args:
+        prediction_NH: the predictions, in the data's units.
+        actual_NH: the actual values.
+        change_N1: the scale of ``rmsse``: the root mean squared one-step change of the training rows; None: no
+            ``rmsse``.
+
+    Returns:
+        ``bias`` = mean e; ``smape`` = mean 2 |e| / (|prediction| + |actual|), a fraction; ``r2`` = 1 - sum e^2 / sum
+        (actual - mean actual)^2; ``rmsse`` = sqrt(mean (e / change)^2), the root mean squared scaled error (Hyndman &
+        Koehler 2006).
+    """
+    prediction_NH, actual_NH = prediction_NH.detach().double(), actual_NH.double()
+    error_NH = prediction_NH - actual_NH
+    spread = (actual_NH - actual_NH.mean()).square().sum()
+    scores = {
+        "bias": error_NH.mean(),
+        "smape": (2 * error_NH.abs() / (prediction_NH.abs() + actual_NH.abs())).mean(),
+        "r2": 1 - error_NH.square().sum() / spread,
+    }
+    if change_N1 is not None:
+        scores["rmsse"] = (error_NH / change_N1).square().mean().sqrt()
+    return _finite({name: score.item() for name, score in scores.items()})
+
+
+def final_class_metrics(logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "N H"]) -> Scores:
+    """More scores of predicted classes.
+
+    Args:
+        logits_NO: two logits for each day of the horizon, of class 0 and of class 1, (N, 2 H).
+        class_NH: the actual classes, 0 or 1.
+
+    Returns:
+        scikit-learn's ``balanced_accuracy``, ``f1`` (of class 1), ``auc`` (area under the ROC curve) and ``brier``
+        (mean squared error of the probability of class 1), over all days of the horizon; ``calibration_error``: the
+        mean distance between the probability and the share of class 1 in `BINS` bins of equal width, weighted by their
+        number of predictions (Naeini, Cooper & Hauskrecht 2015). ``balanced_accuracy`` and ``auc`` need both classes.
+    """
+    from sklearn import metrics  # slow to import, and only classes need it
+
+    one_M = two_classes(logits_NO.detach().double()).softmax(-1)[..., 1].flatten().cpu().numpy()
+    class_M = class_NH.flatten().cpu().numpy()
+    both = 0 < class_M.sum() < len(class_M)
+    place_M = np.minimum((one_M * BINS).astype(int), BINS - 1)
+    gaps = [
+        abs(one_M[place_M == place].mean() - class_M[place_M == place].mean()) * (place_M == place).mean()
+        for place in np.unique(place_M)
+    ]
+    return _finite(
+        {
+            "balanced_accuracy": metrics.balanced_accuracy_score(class_M, one_M > 0.5) if both else math.nan,
+            "f1": metrics.f1_score(class_M, one_M > 0.5, zero_division=0.0),
+            "auc": metrics.roc_auc_score(class_M, one_M) if both else math.nan,
+            "brier": float(((one_M - class_M) ** 2).mean()),
+            "calibration_error": float(sum(gaps)),
+        }
+    )
+
+
+def information_coefficient(
+    prediction_N: Float[Tensor, " N"], actual_N: Float[Tensor, " N"], last_N: Float[Tensor, " N"], day_N: np.ndarray
+) -> float | None:
+    """The mean, over days, of Spearman's rank correlation between predicted and actual returns of the series.
+
+    Args:
+        prediction_N, actual_N, last_N: predicted, actual and last known prices of one step of the horizon.
+        day_N: the day of each sample.
+
+    Returns:
+        The mean over the days with at least `FEW_SERIES` series and different returns, or None without such days.
+    """
+    frame = pd.DataFrame(
+        {
+            "day": day_N,
+            "predicted": (prediction_N / last_N - 1).cpu().numpy(),
+            "actual": (actual_N / last_N - 1).cpu().numpy(),
+        }
+    ).replace([np.inf, -np.inf], np.nan)
+    found = []
+    for _, of_day in frame.dropna().groupby("day"):
+        if len(of_day) >= FEW_SERIES and of_day["predicted"].nunique() > 1 and of_day["actual"].nunique() > 1:
+            found.append(float(scipy.stats.spearmanr(of_day["predicted"], of_day["actual"]).statistic))
+    return sum(found) / len(found) if found else None
+
+
+def _finite(scores: dict[str, float]) -> Scores:
+    return {name: float(score) if math.isfinite(score) else None for name, score in scores.items()}
