@@ -106,7 +106,9 @@ def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes
         )
     else:
         left_out = f"{counted(count, 'row')} left out"
-        notes.add(f"{problem}: data.duplicates={duplicates} applied, {left_out}", "duplicates", f"{rows.name} ({left_out})")
+        notes.add(
+            f"{problem}: data.duplicates={duplicates} applied, {left_out}", "duplicates", f"{rows.name} ({left_out})"
+        )
     keep = np.r_[True, ~same] if duplicates == "first" else np.r_[~same, True]
     return rows.take(np.flatnonzero(keep))
 
