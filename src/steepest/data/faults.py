@@ -55,7 +55,10 @@ class Faults:
         self._found = Sentences()
 
     def add(self, fault: str, kind: str = "", about: str = "") -> None:
-        """Add one fault: what is wrong, the value, the limit and the fix. `Sentences.add` explains `kind` and `about`."""
+        """Add one fault: what is wrong, the value, the limit and the fix.
+
+        `Sentences.add` explains `kind` and `about`.
+        """
         self._found.add(fault, kind, about)
 
     def fail(self, fault: str) -> NoReturn:
@@ -84,10 +87,13 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
-def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return ``"; did you mean 'close'?"`` for the nearest of `choices`, or an empty string if none is near."""
+def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6, prefix: str = "") -> str:
+    """Return ``"; did you mean 'close'?"`` for the nearest of `choices`, or an empty string if none is near.
+
+    The hint shows the choice after `prefix`, as in ``stop.epochs``.
+    """
     near = difflib.get_close_matches(word[:100], [c for c in choices if len(c) <= 100][:5000], n=1, cutoff=cutoff)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    return f"; did you mean '{prefix}{near[0]}'?" if near else ""
 
 
 def listed(names: Sequence[str]) -> str:

@@ -230,8 +230,10 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
                 objective=tracker.objective,
             )  # fmt: skip
             if pictures is not None and (alone or pictures.in_sweeps):
-                kept = Kept.of(best.epochs, tracker.view.epochs, best.updates, model.network, best.weights)
-                draw_descent(figures, model, evaluator.windows, pictures, every_KP, kept, tracker.view.sink, theme)
+                best_epoch = Kept.of(best.epochs, tracker.view.epochs, best.updates, model.network, best.weights)
+                draw_descent(
+                    figures, model, evaluator.windows, pictures, every_KP, best_epoch, tracker.view.sink, theme
+                )
             if parity is not None:
                 draw_parity(parity.table(), figures / "parity.png", theme)
             if tracker.view.sink is not None:

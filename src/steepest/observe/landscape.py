@@ -223,7 +223,7 @@ def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path, the
 
     `slice.png` is the plane through the end along two random directions. `trajectory.png` is the plane in which the
     path varies most, with the path. Models of more than `LARGE` parameters have coarser slices, and models whose slices
-    would take long have them from fewer samples; the pictures state both numbers. `more` is a sentence for the captions.
+    would take long have them from fewer samples; the pictures state both numbers. `more` ends the captions.
     """
     side = SLICE if len(path[-1]) <= LARGE else LARGE_SLICE
     chosen = spaced(len(surface.x_ND), min(SLICE_SAMPLES, max(32, SLICE_WORK // (side**2 * len(path[-1])))))
