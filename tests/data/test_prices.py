@@ -426,7 +426,7 @@ def wide(days, columns, separator=","):
         ("constant", "value column 'AAA' is constant (1)", "'BBB', 'CCC'"),
     ],
 )
-def test_the_same_fault_of_several_columns_is_one_message_that_names_all(read, fault, fragment, others):
+def test_the_same_fault_of_several_columns_gives_one_message_that_names_all(read, fault, fragment, others):
     days, columns, separator = list(DAYS), [[p + 10 * n for p in PRICE] for n in range(3)], ","
     if fault == "ambiguous":
         columns, separator = [[f"{n}.{500 + 7 * i}" for i in range(20)] for n in (1, 2, 3)], ";"
@@ -454,7 +454,7 @@ def test_the_same_change_of_several_series_is_one_note(read):
     assert note.endswith("; the same applies to 'BBB' (1 row), 'CCC' (1 row)")
 
 
-def test_the_same_fault_of_several_files_is_one_message(tmp_path):
+def test_the_same_fault_of_several_files_gives_one_message(tmp_path):
     for n, name in enumerate(SEVERAL):
         days = [f"{d},{100 + n}" for d in DAYS]
         (tmp_path / f"{name}.csv").write_text("Date,Close\n" + "\n".join(days))
