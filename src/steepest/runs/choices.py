@@ -1,4 +1,7 @@
-"""Finds the keys and choices that a user can type, for messages: those of a config, and those of conf/. No torch."""
+"""Finds the keys and choices that a user can type, for messages. They are those of a config and of conf/.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
