@@ -70,7 +70,7 @@ def test_gradcheck_fails_if_a_gradient_is_wrong(monkeypatch, capsys, caplog):
     ("arguments", "message"),
     [
         (["gradcheck", "model=mlpp"], "model=mlpp: there is no such choice; did you mean 'mlp'?"),
-        (["gradcheck", "data.widnow=3"], "unknown key 'data.widnow'; did you mean 'window'?"),
+        (["gradcheck", "data.widnow=3"], "unknown key 'data.widnow'; did you mean 'data.window'?"),
         (["gradcheck", "--explain", "--example", "no.yaml"], "no.yaml cannot be read"),
         (["gradchek"], "No such command"),
         (["gradcheck", "--entries", "-1"], "Invalid value"),

@@ -97,10 +97,10 @@ def test_a_launcher_without_a_sweep_is_named_as_useless(command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["data.widnow=3"], "unknown key 'data.widnow'; did you mean 'window'?"),
+        (["data.widnow=3"], "unknown key 'data.widnow'; did you mean 'data.window'?"),
         (
             ["model.hiden=[3]"],
-            "The keys are loss, seed, init_scale; 'hidden' is a key of model=mlp, model=mlp_manual",
+            "The keys are loss, seed, init_scale; 'model.hidden' is a key of model=mlp, model=mlp_manual",
         ),
         (["optimizer.lr=0,01"], "optimizer.lr=0,01: a comma separates several values: write a decimal point"),
         (
@@ -114,6 +114,7 @@ def test_a_launcher_without_a_sweep_is_named_as_useless(command):
         ),
         (["mlp"], "mlp: write KEY=VALUE, such as model=mlp"),
         (["lr=0.1"], "unknown key 'lr'; did you mean 'optimizer.lr'?"),
+        (["epoch=5"], "unknown key 'epoch'; did you mean 'stop.epochs'?"),
         (["modle=mlp"], "unknown key 'modle'; did you mean 'model'?"),
         (["model=mpl"], "model=mpl: there is no such choice; did you mean 'mlp'?"),
         pytest.param(["+typo=1"], "config: unknown key 'typo'", marks=pytest.mark.slow),

@@ -193,3 +193,17 @@ def test_a_command_is_copied(opened, chromium):
     page.locator("#winner .copy").click()
     page.get_by_text("Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == page.locator("#winner .command code").inner_text()
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_page_that_is_printed_before_its_charts_are_drawn_has_all_of_them(chromium, address, tmp_path):
+    page = chromium.new_page(viewport={"width": 1280, "height": 1000})
+    page.add_init_script("window.setTimeout = window.requestAnimationFrame = () => 0")  # nothing is drawn later
+    page.goto(address)
+    assert page.locator(".js-plotly-plot").count() == 0
+    page.pdf(path=SCREENSHOTS / "report_page.pdf", prefer_css_page_size=True)
+    for name in NAMES:
+        chart = page.locator(f'[id="{name}"].js-plotly-plot')
+        assert chart.locator("path.js-line, path.point, .parcoords .y-axis, .heatmaplayer image").count() > 0, name
+    page.close()

@@ -221,7 +221,7 @@ def resume(
         list[str] | None,
         typer.Argument(
             metavar="OVERRIDES",
-            help="Overrides of the sweep that only you may give, such as trust=[PACKAGE]; a message lists them",
+            help="Overrides that you must repeat, such as trust=[PACKAGE]; a message lists them",
             show_default=False,
         ),
     ] = None,

@@ -272,7 +272,7 @@ def test_faults_name_the_file_or_the_kind_of_generated_data(tmp_path):
     (tmp_path / "short.csv").write_text("Date,Close\n2020-01-01,1\n2020-01-02,3\n2020-01-03,2\n")
     with pytest.raises(ValueError, match=r"(?s)^short.csv: .*data.window=60 needs at least 61 rows"):
         WindowDataModule(PriceFile(path=str(tmp_path / "short.csv"), window=60)).setup()
-    with pytest.raises(ValueError, match=r"(?s)^data=RandomWalk: .*data.window=60 needs at least 61 rows"):
+    with pytest.raises(ValueError, match=r"(?s)^data=random_walk: .*data.window=60 needs at least 61 rows"):
         WindowDataModule(RandomWalk(rows=40, window=60)).setup()
 
 

@@ -405,3 +405,60 @@ def test_a_gzip_file_of_zeros_is_refused_before_it_is_decompressed_completely():
         path.write_bytes(stream.getvalue())
         with pytest.raises(ValueError, match="zero bytes only"):
             read_prices(path)
+
+
+# One message for the same fault of several columns, series or files
+
+SEVERAL = ["AAA", "BBB", "CCC"]
+
+
+def wide(days, columns, separator=","):
+    lines = [separator.join(["Date", *SEVERAL])]
+    return "\n".join(lines + [separator.join(map(str, row)) for row in zip(days, *columns, strict=True)]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "fragment", "others"),
+    [
+        ("ambiguous", "column 'AAA' can be read in two ways", "'BBB', 'CCC'"),
+        ("duplicate", "AAA: 1 date occurs more than once", "BBB (2023-01-03), CCC (2023-01-03)"),
+        ("gap", "value column 'AAA': 1 of 20 are not numbers", "'BBB' (row 2), 'CCC' (row 2)"),
+        ("constant", "value column 'AAA' is constant (1)", "'BBB', 'CCC'"),
+    ],
+)
+def test_the_same_fault_of_several_columns_gives_one_message_that_names_all(read, fault, fragment, others):
+    days, columns, separator = list(DAYS), [[p + 10 * n for p in PRICE] for n in range(3)], ","
+    if fault == "ambiguous":
+        columns, separator = [[f"{n}.{500 + 7 * i}" for i in range(20)] for n in (1, 2, 3)], ";"
+    elif fault == "duplicate":
+        days[2] = days[1]
+    elif fault == "gap":
+        columns = [[prices[0], "", *prices[2:]] for prices in columns]
+    else:
+        columns = [[n] * 20 for n in (1, 2, 3)]
+    message = refused(read, wide(days, columns, separator), fragment, series=SEVERAL)
+    assert "faults" not in message
+    assert message.endswith(f"; the same applies to {others}")
+
+
+def test_different_faults_of_several_columns_stay_apart(read):
+    columns = [[1.5, "", *PRICE[2:]], [1.5, "n.q.", *PRICE[2:]], PRICE]
+    message = refused(read, wide(DAYS, columns), "2 faults")
+    assert "the same applies" not in message
+
+
+def test_the_same_change_of_several_series_is_one_note(read):
+    columns = [[p + 10 * n if i != 1 else "" for i, p in enumerate(PRICE)] for n in range(3)]
+    (note,) = read(wide(DAYS, columns), missing="forward_fill").attrs["recognised"]["notes"]
+    assert note.startswith("'AAA': data.missing=forward_fill repeated the previous price in 1 row, ")
+    assert note.endswith("; the same applies to 'BBB' (1 row), 'CCC' (1 row)")
+
+
+def test_the_same_fault_of_several_files_gives_one_message(tmp_path):
+    for n, name in enumerate(SEVERAL):
+        days = [f"{d},{100 + n}" for d in DAYS]
+        (tmp_path / f"{name}.csv").write_text("Date,Close\n" + "\n".join(days))
+    with pytest.raises(ValueError, match=r"AAA\.csv: value column 'Close' is constant \(100\)") as caught:
+        read_prices(tmp_path / "*.csv")
+    assert "faults" not in str(caught.value)
+    assert str(caught.value).endswith("; the same applies to BBB.csv, CCC.csv")

@@ -17,8 +17,8 @@ from steepest.nets.curvature import Surface
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 from steepest.observe import figures, fits, gallery, landscape
-from steepest.observe.pictures import Pictures
-from steepest.observe.theme import DPI, LIGHT, save
+from steepest.observe.pictures import Kept, Pictures
+from steepest.observe.theme import DPI, LIGHT, Theme, save
 
 
 def line(count=60):
@@ -209,6 +209,38 @@ def test_jobs_of_a_sweep_draw_only_predictions_and_losses(tmp_path):
     assert (tmp_path / "all" / "figures" / "surface.png").exists()
 
 
+@pytest.mark.parametrize("best", [2, 3])
+def test_each_picture_shows_the_kept_epoch_or_names_both_epochs(tmp_path, monkeypatch, best):
+    network, captions, curves = MLP(1, [3], 1).double(), [], []
+    sheet, draw_fit = Theme.sheet, fits.draw_fit
+    monkeypatch.setattr(Theme, "sheet", lambda theme, *given: captions.append(given[-1]) or sheet(theme, *given))
+    monkeypatch.setattr(fits, "draw_fit", lambda *given: curves.append(given[:2]) or draw_fit(*given))
+    monkeypatch.setattr(fits, "animate_fit", lambda *given: curves.append(given[:2]))
+    for module in (fits, landscape, figures):
+        monkeypatch.setattr(module, "save", lambda figure, path: None)  # laying out takes seconds
+    monkeypatch.setattr(landscape, "SLICE", 5)
+    surface, *_ = line()
+    windows = SimpleNamespace(
+        spread=lambda part, count: surface, transform="level", relative=False, classes=False, inputs=1, outputs=1,
+        names=["y"], input_names=["x"], ordered=False, mean_S=torch.zeros(1), scale_S=torch.ones(1),
+        input_mean_SF=torch.zeros(1, 1), input_scale_SF=torch.ones(1, 1),
+    )  # fmt: skip
+    draws, pictures = np.random.default_rng(0), Pictures()
+    pictures.updates, pictures.snapshots = [0, 10, 20, 30], list(draws.normal(size=(4, 10)))
+    kept = Kept(best, 3, 10 * best, pictures.snapshots[best])
+    predictor = SimpleNamespace(network=network, loss=LOSSES["mse"])
+    gallery.draw_descent(tmp_path, predictor, windows, pictures, None, kept, None, LIGHT)
+
+    torch.nn.utils.vector_to_parameters(torch.tensor(kept.theta_P), network.parameters())
+    x_M1 = torch.linspace(float(surface.x_ND.min()), float(surface.x_ND.max()), fits.POINTS).double()[:, None]
+    for curves_KM, updates in curves:  # those of fit.png and fit.gif
+        assert updates[-1] == 10 * best
+        np.testing.assert_allclose(curves_KM[-1], network(x_M1).detach().numpy()[:, 0], rtol=1e-6, atol=1e-6)
+    own = [text for text in captions if f"epoch {best} of 3, which the run keeps" in text]
+    both = [text for text in captions if "The descent ends with epoch 3; the run keeps epoch 2." in text]
+    assert (len(curves), len(own), len(both)) == (2, 2, 3 if best == 2 else 0)
+
+
 def test_losses_of_a_wide_model_are_computed_one_point_at_a_time(tmp_path, monkeypatch):
     network, held, collected = MLP(2, [1024, 512], 1), [], []
     theta_P = torch.cat([p.detach().flatten() for p in network.parameters()]).numpy()
@@ -224,7 +256,7 @@ def test_losses_of_a_wide_model_are_computed_one_point_at_a_time(tmp_path, monke
     predictor = SimpleNamespace(network=network, loss=LOSSES["mse"])
     pictures = Pictures()
     pictures.updates, pictures.snapshots = [0, 1, 2], [theta_P, theta_P + 0.01, theta_P * 1.1]
-    gallery.draw_descent(tmp_path, predictor, windows, pictures, None, None, LIGHT)
+    gallery.draw_descent(tmp_path, predictor, windows, pictures, None, Kept(2, 2, 2, theta_P), None, LIGHT)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"parameters.png", "slice.png", "trajectory.png"}
     assert max(held) == 1

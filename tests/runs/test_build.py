@@ -27,10 +27,10 @@ def test_a_job_with_a_hand_derived_model_needs_no_trainer(overrides):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model=mlp", "MLPPredictor trains by autograd"),
+        ("model=mlp", "model=mlp trains by autograd"),
         ("model.engine=textbook", "model.engine=textbook"),
         ("threads=2", "threads=2, but this process uses 1"),
-        ("optimizer=lbfgs", "optimizer LBFGS is not one of SGD, Adam and AdamW"),
+        ("optimizer=lbfgs", "optimizer=lbfgs is not one of optimizer=sgd, momentum, adam and adamw"),
         ("+optimizer.maximize=true", None),
         ("trainer.accelerator=gpu", "trainer.accelerator=gpu needs Lightning's Trainer"),
         ("trainer.max_epochs=3", "trainer.max_epochs=3 differs from stop.epochs"),

@@ -155,6 +155,21 @@ def test_several_series_are_matched_by_name_and_others_are_left_out(train, tmp_p
     assert list(scores.series) == ["CCC", "AAA"]
 
 
+def test_the_lines_of_several_series_have_one_slope_and_different_constants(train, tmp_path):
+    path = tmp_path / "wide.csv"
+    frame = prices(300, ["AAA", "BBB"])
+    frame.assign(BBB=3 * frame["BBB"]).to_csv(path, index=False)
+    options = ("stop.epochs=2", "data.window=1", "logger=none", "trainer.precision=64-true")
+    outcome, folder = train("data=csv", f"data.path={path}", *options, "model=linear_manual", *KINDS["line"][1:])
+    run = steepest.load(folder)
+    lines = [np.polyfit(rows["last"], rows["prediction"], 1) for _, rows in run.predictions.groupby("series")]
+    assert lines[0][0] == pytest.approx(lines[1][0], rel=1e-9)
+    assert abs(lines[0][1] - lines[1][1]) > 1
+    assert outcome.metrics["line"] is None
+    with pytest.raises(ValueError, match="only a linear model of one series"):
+        run.coefficients()
+
+
 def test_filled_days_of_other_series_do_not_change_a_forecast(train, tmp_path):
     path = tmp_path / "wide.csv"
     prices(300, ["AAA", "BBB"]).to_csv(path, index=False)

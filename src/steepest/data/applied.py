@@ -81,9 +81,12 @@ def applied_windows(frame: pd.DataFrame, state: Mapping[str, Any], where: str) -
         table = frame.loc[name]
         values, price = transformed(table, transform, name, faults)
         if len(price) < window + horizon:
+            rows_given = counted(len(price), "row")
             faults.add(
-                f"{name} has {counted(len(price), 'row')}, and the run needs at least {window + horizon} "
-                f"(data.window={window}, data.horizon={horizon}): give more rows"
+                f"{name} has {rows_given}, and the run needs at least {window + horizon} "
+                f"(data.window={window}, data.horizon={horizon}): give more rows",
+                "too few rows",
+                f"{name} ({rows_given})",
             )
         fitted = Standardizer(scaler["input_mean_SF"][number], scaler["input_scale_SF"][number])
         rows.append(fitted.transform(torch.from_numpy(values)))

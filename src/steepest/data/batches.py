@@ -5,6 +5,7 @@ This file does not use Lightning.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +16,17 @@ import torch
 from torch import Tensor
 
 from steepest.data.preparation import row_windows, series_windows
-from steepest.data.sources import RowData, SeriesData
+from steepest.data.sources import PriceFrame, RowData, SeriesData
 from steepest.data.windows import Batch, Order, Windows, generator
+
+
+def _called(dataset: SeriesData | RowData) -> str:
+    """Return the name of a data set for messages: its file, the user's frame, or the choice of `data` that makes it."""
+    if isinstance(dataset, PriceFrame):
+        return "frame"
+    if path := getattr(dataset, "path", None):
+        return Path(path).name
+    return f"data={re.sub(r'(?<!^)(?=[A-Z])', '_', type(dataset).__name__).lower()}"
 
 
 class Batches:
@@ -132,8 +142,7 @@ class PreparedData:
     @property
     def where(self) -> str:
         """The data's file or class, for messages."""
-        path = getattr(self.dataset, "path", None)
-        return Path(path).name if path else f"data={type(self.dataset).__name__}"
+        return _called(self.dataset)
 
     def setup(self, stage: str | None = None) -> None:
         """Read and prepare the data, once. Lightning also calls this."""

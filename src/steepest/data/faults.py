@@ -1,17 +1,50 @@
 """One error message for all faults of an input.
 
 This file checks nothing itself. Checks elsewhere call `add`, and their caller ends with `raise_if_any`, so a user sees
-every fault of a file at once instead of one per attempt. A long message is shortened.
+every fault of a file at once instead of one per attempt. Equal faults of several columns or series are one fault. A
+long message is shortened.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
-MOST = 20  # maximum number of faults in one message
+MOST = 20  # maximum number of faults in one message, and of names in one fault
 LENGTH = 1000  # maximum number of characters of one fault
+
+
+class Sentences:
+    """Collects sentences in order. Sentences of the same kind become one, which names the other columns or series."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._others: list[list[str]] = []
+        self._places: dict[str, int] = {}
+
+    def add(self, sentence: str, kind: str = "", about: str = "") -> None:
+        """Add a sentence.
+
+        Args:
+            sentence: the sentence.
+            kind: what sentences that differ only in their column or series have in common. Empty: it is never merged.
+            about: the column or series, and what the reader needs to know of it, such as its first row.
+        """
+        if kind and kind in self._places:
+            self._others[self._places[kind]].append(about)
+            return
+        if kind:
+            self._places[kind] = len(self._first)
+        self._first.append(sentence)
+        self._others.append([])
+
+    def texts(self) -> list[str]:
+        """Return the sentences, such as ``column 'a' is constant; the same applies to 'b', 'c'``."""
+        return [
+            f"{sentence}; the same applies to {listed(others)}" if others else sentence
+            for sentence, others in zip(self._first, self._others, strict=True)
+        ]
 
 
 class Faults:
@@ -19,11 +52,14 @@ class Faults:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self.found: list[str] = []
+        self._found = Sentences()
 
-    def add(self, fault: str) -> None:
-        """Add one fault: what is wrong, the value, the limit and the fix."""
-        self.found.append(fault)
+    def add(self, fault: str, kind: str = "", about: str = "") -> None:
+        """Add one fault: what is wrong, the value, the limit and the fix.
+
+        `Sentences.add` explains `kind` and `about`.
+        """
+        self._found.add(fault, kind, about)
 
     def fail(self, fault: str) -> NoReturn:
         """Add a fault that makes further checks impossible, and raise."""
@@ -32,17 +68,18 @@ class Faults:
 
     def raise_if_any(self) -> None:
         """Raise a `ValueError` that names the input and lists every fault, if there are any."""
-        if self.found:
+        if self._found.texts():
             raise self._error()
 
     def _error(self) -> ValueError:
-        shown = [shortened(fault, LENGTH) for fault in self.found[:MOST]]
-        if len(self.found) == 1:
+        found = self._found.texts()
+        shown = [shortened(fault, LENGTH) for fault in found[:MOST]]
+        if len(found) == 1:
             return ValueError(f"{self.where}: {shown[0]}")
-        if len(self.found) > MOST:
-            shown.append(f"and {len(self.found) - MOST} more")
+        if len(found) > MOST:
+            shown.append(f"and {len(found) - MOST} more")
         lines = "\n".join(f"  - {fault}" for fault in shown)
-        return ValueError(f"{self.where}: {len(self.found)} faults\n{lines}")
+        return ValueError(f"{self.where}: {len(found)} faults\n{lines}")
 
 
 def printable(text: str) -> str:
@@ -50,10 +87,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
-def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return ``"; did you mean 'close'?"`` for the nearest of `choices`, or an empty string if none is near."""
+def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6, prefix: str = "") -> str:
+    """Return ``"; did you mean 'close'?"`` for the nearest of `choices`, or an empty string if none is near.
+
+    The hint shows the choice after `prefix`, as in ``stop.epochs``.
+    """
     near = difflib.get_close_matches(word[:100], [c for c in choices if len(c) <= 100][:5000], n=1, cutoff=cutoff)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    return f"; did you mean '{prefix}{near[0]}'?" if near else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return "a, b, c". A long list ends with the number of names that are left out."""
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return ", ".join(names[:MOST]) + more
 
 
 def counted(number: int, unit: str) -> str:

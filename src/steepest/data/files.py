@@ -8,6 +8,7 @@ scale, and it does not use tensors.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -105,10 +106,11 @@ def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
         try:
             frame = read_prices(file, **(asdict(options) | {"series": None}))
         except ValueError as error:
-            faults.add(str(error))
+            faults.add(str(error), _kind(str(error), file), file.name)
             continue
         if len(frame.index.unique("series")) > 1:
-            faults.add(f"{file.name} has several series: give data.value=COLUMN, or read it alone")
+            fault = "has several series: give data.value=COLUMN, or read it alone"
+            faults.add(f"{file.name} {fault}", fault, file.name)
             continue
         columns.setdefault(normalised(frame.attrs["recognised"]["value"]), file.name)
         frames[name] = frame.droplevel("series")
@@ -124,6 +126,11 @@ def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
     notes = [note for frame in frames.values() for note in frame.attrs["recognised"]["notes"]]
     filled = np.concatenate([_filled_rows(f) for f in frames.values()])
     return described(together, first | {"file": pattern}, notes, filled)
+
+
+def _kind(fault: str, file: Path) -> str:
+    """Return what the same fault of another file has in common with this one: all but the name and the numbers."""
+    return "" if "\n" in fault else re.sub(r"[\d.,]+", "0", fault.removeprefix(f"{file.name}: "))
 
 
 def _series_of(file: Path) -> str:
@@ -211,14 +218,19 @@ def _check_reading(name: str, column: pa.ChunkedArray, found: Numbers, faults: F
         row = int(np.flatnonzero(first != second)[np.isfinite(first[first != second]).argmax()])
         faults.add(
             f"column '{name}' can be read in two ways: {shortened(repr(column[row].as_py()))} in row {row + 1} is "
-            f"{first[row]:.12g} with {one}, and {second[row]:.12g} with {two}: give one of these"
+            f"{first[row]:.12g} with {one}, and {second[row]:.12g} with {two}: give one of these",
+            f"readings: {one}, {two}",
+            f"'{name}'",
         )
     if found.mixed:
-        faults.add(f"column '{name}' has {found.mixed}: write all entries in one unit")
+        fault = f"has {found.mixed}: write all entries in one unit"
+        faults.add(f"column '{name}' {fault}", fault, f"'{name}'")
     large = np.flatnonzero((found.value_T > LARGEST) | (found.value_T < -LARGEST))
     if len(large):
         faults.add(
-            f"column '{name}': {found.value_T[large[0]]:g} in row {large[0] + 1} is above {LARGEST:g}: correct it"
+            f"column '{name}': {found.value_T[large[0]]:g} in row {large[0] + 1} is above {LARGEST:g}: correct it",
+            "too large",
+            f"'{name}' (row {large[0] + 1})",
         )
 
 
@@ -232,7 +244,7 @@ def _feature_faults(
         if kind_T.any():
             entry = columns.column(name)[int(np.flatnonzero(kind_T)[0])].as_py()
             rows = np.arange(len(kind_T)) + 1
-            faults.add(checks.describe_bad(f"input column '{name}'", kind_T, rows, entry, fill=True))
+            checks.add_bad(faults, "input column", f"'{name}'", kind_T, rows, entry, fill=True)
 
 
 def _frame(
@@ -290,7 +302,9 @@ def read_table(
         if name not in table.names:
             near = did_you_mean(str(name), table.names) or "."
             faults.add(
-                f"{key}={shortened(name)}: there is no such column{near} The file has {shortened(table.names, 300)}"
+                f"{key}={shortened(name)}: there is no such column{near} The file has {shortened(table.names, 300)}",
+                f"{key}{near}",
+                shortened(name),
             )
     if not inputs:
         faults.add("data.inputs is empty: name at least one input column, as data.inputs=[x1,x2]")
@@ -310,7 +324,7 @@ def read_table(
         if bad.any() and missing == "error":
             entry = columns.column(name)[int(np.flatnonzero(bad)[0])].as_py()
             rows = np.arange(len(bad)) + 1
-            faults.add(checks.describe_bad(f"column '{name}'", found.kind_T, rows, entry, fill=False))
+            checks.add_bad(faults, "column", f"'{name}'", found.kind_T, rows, entry, fill=False)
         keep &= ~bad
     frame = pd.DataFrame(values, index=pd.RangeIndex(1, len(columns) + 1, name="row"))
     frame = frame if missing == "error" else frame[keep]
@@ -319,6 +333,6 @@ def read_table(
     for name in frame:
         present = frame[name].dropna()
         if len(present) and present.nunique() == 1:
-            faults.add(f"column '{name}' is constant ({present.iloc[0]:g}): leave it out")
+            faults.add(f"column '{name}' is constant ({present.iloc[0]:g}): leave it out", "constant", f"'{name}'")
     faults.raise_if_any()
     return frame

@@ -248,7 +248,9 @@ def transformed(table: pd.DataFrame, transform: str, name: str, faults: Faults) 
     if len(bad):
         faults.add(
             f"{name}: data.transform={transform} needs prices above 0, {len(bad)} are not, first {price[bad[0]]:g} on "
-            f"{table.index[bad[0]]:%Y-%m-%d}: use data.transform=level, or remove these rows"
+            f"{table.index[bad[0]]:%Y-%m-%d}: use data.transform=level, or remove these rows",
+            "not above 0",
+            f"{name} ({table.index[bad[0]]:%Y-%m-%d})",
         )
         return values[1:], price[1:]
     ratio = price[1:] / price[:-1]
@@ -280,7 +282,9 @@ def _check_variation(fitted: Standardizer, columns: list[str], name: str, rows: 
         if not scale > 1e-12 * abs(mean):  # rounding: the deviation of equal numbers need not be exactly 0
             faults.add(
                 f"{name}: '{column}' does not change within the {rows} training rows, so it cannot be scaled: "
-                "leave it out or enlarge the training part (data.split)"
+                "leave it out or enlarge the training part (data.split)",
+                "does not change",
+                f"'{column}' of {name}",
             )
 
 

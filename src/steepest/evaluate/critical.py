@@ -66,11 +66,14 @@ class Ending:
         limit = "no positive curvature, so no stability limit"
         if self.stability_limit is not None:
             limit = f"stable below {self.stability_limit:.3g}"
+        fall = f"the loss could still fall by {self.attainable:.2g} of its value"
+        if self.attainable > 1:  # no loss is below 0: mae has no curvature, so the second-order model has no minimum
+            fall = "the curvature does not tell how far the loss could still fall"
         all_used = self.samples >= self.training_samples
         some = "" if all_used else f" ({self.samples:,} of {self.training_samples:,} samples)"
         return (
             f"The descent ended{KINDS[self.verdict][1]}. "
-            f"Gradient norm {self.gradient_norm:.3g}; the loss could still fall by {self.attainable:.2g} of its value; "
+            f"Gradient norm {self.gradient_norm:.3g}; {fall}; "
             f"Hessian eigenvalues from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g}{some}, "
             f"{'' if self.exact else 'about '}{self.positive_fraction:.0%} positive, "
             f"{self.negative_fraction:.0%} negative; step {self.step:g}; {limit}."

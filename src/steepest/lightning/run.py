@@ -33,7 +33,7 @@ from steepest.observe.figures import draw_parity
 from steepest.observe.gallery import draw_descent, draw_scores, recorded, show
 from steepest.observe.hparams import begin_session, hyperparameters
 from steepest.observe.instrument import Instrument
-from steepest.observe.pictures import Pictures
+from steepest.observe.pictures import Kept, Pictures
 from steepest.observe.progress import RunProgress
 from steepest.observe.recorder import dashboard
 from steepest.observe.theme import LIGHT, THEMES
@@ -230,17 +230,21 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         if bar is not None:
             bar.say("drawing")
         figures, best = folder / "figures", tracker.best
+        assert best is not None, "a run without a best epoch has failed"
         pictures, parity = _instrument(instruments, Pictures), _instrument(instruments, Parity)
         theme = THEMES[pictures.theme] if pictures is not None else LIGHT
         try:
             losses_K, every_KP = recorded(folder, model.network, instruments.values(), resumed=state is not None)
             draw_scores(
                 figures, evaluation, losses_K, tracker.history, model=model.network.in_words(), theme=theme,
-                loss=model.loss.name, references=tracker.references, best=best and best.epochs,
+                loss=model.loss.name, references=tracker.references, best=best.epochs,
                 objective=tracker.objective,
             )  # fmt: skip
             if pictures is not None and (alone or pictures.in_sweeps):
-                draw_descent(figures, model, evaluator.windows, pictures, every_KP, tracker.view.sink, theme)
+                best_epoch = Kept.of(best.epochs, tracker.view.epochs, best.updates, model.network, best.weights)
+                draw_descent(
+                    figures, model, evaluator.windows, pictures, every_KP, best_epoch, tracker.view.sink, theme
+                )
             if parity is not None:
                 draw_parity(parity.table(), figures / "parity.png", theme)
             if tracker.view.sink is not None:

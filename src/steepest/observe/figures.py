@@ -149,7 +149,9 @@ def _agreement(gap_K: pd.Series) -> str:
     return f"differ by at most {bound:.0e}" if bound < 1 else f"differ by at most {bound:,.0f}"
 
 
-def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[int], path: Path, theme: Theme) -> None:
+def draw_path(
+    names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[int], path: Path, theme: Theme, more: str = ""
+) -> None:
     """Draw each parameter of a small model over the updates.
 
     Args:
@@ -158,6 +160,7 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
         updates: the numbers of these updates.
         path: the file to write.
         theme: the theme of the picture.
+        more: a sentence for the caption.
     """
     half = _half_way(path_KP, updates)
     whole = f"{updates[-1]:,} update{'' if updates[-1] == 1 else 's'}"
@@ -167,7 +170,7 @@ def draw_path(names: Mapping[str, int], path_KP: np.ndarray, updates: Sequence[i
         title = f"After {whole}, the parameters have their initial values"
     early = 0 < half < updates[-1] / 20  # on a linear axis, this part would be too narrow
     with theme.active():
-        figure = theme.sheet(title, min(1.9 * len(names), 8) + 1.1, SCALED)
+        figure = theme.sheet(title, min(1.9 * len(names), 8) + 1.1, SCALED + more)
         rows = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
         first = 0
         for axes, (name, count) in zip(rows, names.items(), strict=True):
@@ -207,8 +210,12 @@ def draw_numbers(
     gradients: list[np.ndarray],
     path: Path,
     theme: Theme = LIGHT,
+    more: str = "",
 ) -> None:
-    """Histograms of each parameter tensor at the start and at the end, and of its gradient at the end."""
+    """Draw histograms of each parameter tensor at the start and at the end, and of its gradient at the end.
+
+    `more` is a sentence for the caption.
+    """
     moved = np.sqrt(sum(float(((end - start) ** 2).sum()) for start, end in zip(starts, ends, strict=True)))
     length = np.sqrt(sum(float((start**2).sum()) for start in starts))
     title = (
@@ -217,9 +224,8 @@ def draw_numbers(
         else (f"The parameters moved by {moved:.3g} from 0")
     )
     with theme.active():
-        figure = theme.sheet(
-            title, 1.6 * len(names) + 1.2, "Histograms of the entries: at the start (grey) and at the end (line)."
-        )
+        caption = f"Histograms of the entries: at the start (grey) and at the end (line).{more}"
+        figure = theme.sheet(title, 1.6 * len(names) + 1.2, caption)
         grid = figure.subplots(len(names), 2, squeeze=False)
         for row, (numbers, slopes) in enumerate(grid):
             start, end, gradient = (tensors[row].ravel() for tensors in (starts, ends, gradients))

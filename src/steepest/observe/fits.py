@@ -74,12 +74,15 @@ def fitted(surface: Surface, data: OneInput, snapshots: Sequence[np.ndarray]) ->
     return torch.cat(curves, dim=1).mT.numpy() * data.scale + data.mean
 
 
-def draw_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path: Path, theme: Theme) -> None:
-    """The function at the start, at some updates in between and at the end, over the data."""
+def draw_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, epoch: str, path: Path, theme: Theme) -> None:
+    """Draw the function at the start, at some updates in between and after an epoch, over the data.
+
+    `epoch` names this epoch in the caption.
+    """
     first, last = (_error(curve_M, data) for curve_M in (curves_KM[0], curves_KM[-1]))
     title = f"The root mean square error on the training data changed from {first:.4g} to {last:.4g}"
     with theme.active():
-        figure = theme.sheet(title, 4.6, "Grey: training data. Thin lines: the function in between.")
+        figure = theme.sheet(title, 4.6, f"Grey: training data. Orange: {epoch}. Thin lines: in between.")
         axes = figure.subplots()
         _plot_data(axes, data, theme)
         shown = spaced(len(curves_KM), 6)
@@ -129,8 +132,11 @@ def _animate_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
-def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, path: Path, theme: Theme) -> None:
-    """The contribution c_h sigma(w_h x + b_h) of each hidden unit, and their sum, over the data."""
+def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, epoch: str, path: Path, theme: Theme) -> None:
+    """Draw the contribution c_h sigma(w_h x + b_h) of each hidden unit, and their sum, over the data.
+
+    `epoch` names the epoch of the parameters in the caption.
+    """
     (W1_H1, b1_H), (W2_1H, b2_1) = surface.layers(torch.tensor(theta_P, dtype=torch.float64))
     sigma = surface.network.activations[0]
     pieces_MH = (sigma(data.input_M1 @ W1_H1.mT + b1_H) * W2_1H).numpy() * data.scale
@@ -139,7 +145,7 @@ def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, path: Pat
     enough = int(np.searchsorted(share_H, 0.9 * share_H[-1])) + 1
     title = f"{enough} of {len(share_H)} hidden units have 90 % of the sum of all units' ranges"
     with theme.active():
-        caption = f"Grey: training data. The net is the sum of the units and the constant {constant:.4g}."
+        caption = f"Grey: training data. The net is the sum of the units and the constant {constant:.4g}, at {epoch}."
         figure = theme.sheet(title, 5.8, caption)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.2, 1])
         _plot_data(above, data, theme)

@@ -28,7 +28,7 @@ from steepest.observe.curves import read_curves
 from steepest.observe.eventfile import EventFile
 from steepest.observe.figures import draw_losses, draw_numbers, draw_path
 from steepest.observe.instrument import Instrument
-from steepest.observe.pictures import Pictures
+from steepest.observe.pictures import Kept, Pictures
 from steepest.observe.predictions import draw_predictions
 from steepest.observe.recorder import Recorder, entry_names
 from steepest.observe.theme import Theme
@@ -113,10 +113,13 @@ def draw_descent(
     windows: Windows,
     pictures: Pictures,
     every_KP: np.ndarray | None,
+    kept: Kept,
     sink: EventFile | None,
     theme: Theme,
 ) -> None:
     """Draw the parameters, the loss around their path, and, for one input, the function at several updates.
+
+    The parameters and their path are those of the whole descent. The function is that of the best epoch.
 
     Args:
         figures: the folder of the pictures.
@@ -124,6 +127,7 @@ def draw_descent(
         windows: the data, on the CPU.
         pictures: the snapshots of the parameters.
         every_KP: the parameters before the first update and after each update, as `recorded` returns them.
+        kept: the best epoch.
         sink: the event file for the mesh of the loss surface, or None.
         theme: the theme of the pictures.
     """
@@ -133,12 +137,12 @@ def draw_descent(
     widest = max(size for parameter in network.parameters() for size in parameter.shape)
     batch = windows.spread("train", min(pictures.samples, max(1, MAX_OUTPUTS // widest)))
     surface = Surface(network, predictor.loss, batch.x_ND, batch.y_NH)
-    _draw_parameters(surface, path, every_KP, figures / "parameters.png", theme)
+    _draw_parameters(surface, path, every_KP, figures / "parameters.png", theme, kept.caption())
     if len(path[0]) > 2:
-        landscape.draw_slices(surface, path, figures, theme)
+        landscape.draw_slices(surface, path, figures, theme, kept.caption())
     else:
         path_K2 = every_KP if every_KP is not None else np.stack(path).astype(float)
-        grid = _draw_surface(predictor, windows, surface, path_K2, figures / "surface.png", theme)
+        grid = _draw_surface(predictor, windows, surface, path_K2, figures / "surface.png", theme, kept.caption())
         if sink is not None:
             coarse = landscape.Grid(grid.u_G[::2], grid.v_G[::2], grid.loss_GG[::2, ::2])
             vertices, colours, faces = (torch.from_numpy(a).unsqueeze(0) for a in landscape.mesh(coarse, ("W1", "b1")))
@@ -149,33 +153,40 @@ def draw_descent(
         return
     if every_KP is not None:
         path, updates = list(every_KP), list(range(len(every_KP)))
+    path, updates = kept.until(path, updates)
     # Dense at the start of the run, where most of the descent happens.
     shown = sorted({0, len(path) - 1, *(round(n) for n in np.geomspace(1, len(path) - 1, fits.FRAMES))})
     curves_KM = fits.fitted(surface, data, [path[n] for n in shown])
-    fits.draw_fit(curves_KM, [updates[n] for n in shown], data, figures / "fit.png", theme)
+    fits.draw_fit(curves_KM, [updates[n] for n in shown], data, kept.named(), figures / "fit.png", theme)
     fits.animate_fit(curves_KM, [updates[n] for n in shown], data, figures / "fit.gif", theme)
     if network.depth == 2 and surface.sizes[1] <= 200:
-        fits.draw_pieces(surface, data, pictures.snapshots[-1], figures / "pieces.png", theme)
+        fits.draw_pieces(surface, data, kept.theta_P, kept.named(), figures / "pieces.png", theme)
 
 
 def _draw_parameters(
-    surface: Surface, path: Sequence[np.ndarray], every_KP: np.ndarray | None, to: Path, theme: Theme
+    surface: Surface, path: Sequence[np.ndarray], every_KP: np.ndarray | None, to: Path, theme: Theme, caption: str
 ) -> None:
     """Draw the path of each parameter of a small model, or histograms of a larger one's."""
     sizes = dict(zip(dict(surface.network.named_parameters()), surface.sizes, strict=True))
     if every_KP is not None:
-        draw_path(sizes, every_KP, range(len(every_KP)), to, theme)
+        draw_path(sizes, every_KP, range(len(every_KP)), to, theme, caption)
         return
     start_P, end_P = (torch.tensor(path[k]).double() for k in (0, -1))
     starts, ends, gradients = (
         [tensor.numpy() for layer in surface.layers(vector_P) for tensor in layer]
         for vector_P in (start_P, end_P, surface.gradient(end_P))
     )
-    draw_numbers(list(sizes), starts, ends, gradients, to, theme)
+    draw_numbers(list(sizes), starts, ends, gradients, to, theme, caption)
 
 
 def _draw_surface(
-    predictor: Trained, windows: Windows, surface: Surface, path_K2: np.ndarray, path: Path, theme: Theme
+    predictor: Trained,
+    windows: Windows,
+    surface: Surface,
+    path_K2: np.ndarray,
+    path: Path,
+    theme: Theme,
+    caption: str,
 ) -> landscape.Grid:
     """Draw the loss surface of a model with two parameters, its path, the full-batch path and the exact minimum."""
     theta = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
@@ -185,7 +196,7 @@ def _draw_surface(
         updates = min(len(path_K2) - 1, MAX_FULL_UPDATES)
         full_K2 = landscape.full_batch_path(surface, torch.tensor(path_K2[0]), optimizer, updates)
     minimum_2 = least_squares(windows).flatten().cpu().numpy() if surface.loss is LOSSES["mse"] else None
-    return landscape.draw_surface(surface, path_K2, full_K2, minimum_2, path, theme)
+    return landscape.draw_surface(surface, path_K2, full_K2, minimum_2, path, theme, caption)
 
 
 def show(folder: Path, sink: EventFile, step: int) -> None:

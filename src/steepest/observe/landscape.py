@@ -138,7 +138,13 @@ def _centred(path: Sequence[np.ndarray]) -> Iterator[Tensor]:
 
 
 def draw_surface(
-    surface: Surface, path_K2: np.ndarray, full_K2: np.ndarray, minimum_2: np.ndarray | None, path: Path, theme: Theme
+    surface: Surface,
+    path_K2: np.ndarray,
+    full_K2: np.ndarray,
+    minimum_2: np.ndarray | None,
+    path: Path,
+    theme: Theme,
+    more: str = "",
 ) -> Grid:
     """Draw the true loss of a model with two parameters, the descents on it, and a close-up of their end.
 
@@ -149,6 +155,7 @@ def draw_surface(
         minimum_2: the closed-form minimum, or None if there is none.
         path: the file to write.
         theme: the theme of the picture.
+        more: a sentence for the caption.
 
     Returns:
         The losses of the grid in the whole picture.
@@ -171,7 +178,7 @@ def draw_surface(
             f"samples, {len(full_K2) - 1:,} updates."
         )
     with theme.active():
-        figure = theme.sheet(title, 4.6 if len(grids) > 1 else 5.6, f"{caption} {SCALED}")
+        figure = theme.sheet(title, 4.6 if len(grids) > 1 else 5.6, f"{caption} {SCALED}{more}")
         every = figure.subplots(1, len(grids), squeeze=False, width_ratios=[1.5, 1][: len(grids)])[0]
         for number, (axes, grid) in enumerate(zip(every, grids, strict=True)):
             contours(figure, axes, grid, "loss" if number else "loss of the whole training part", theme.height_map())
@@ -211,12 +218,12 @@ def _grid_around(surface: Surface, paths_K2: Sequence[np.ndarray], side: int) ->
     return plane(surface, torch.zeros(2, dtype=torch.float64), [*torch.eye(2, dtype=torch.float64)], u_G, v_G)
 
 
-def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path, theme: Theme) -> None:
+def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path, theme: Theme, more: str = "") -> None:
     """Draw the loss of a model with more than two parameters on two planes, from K snapshots (P,) of its parameters.
 
     `slice.png` is the plane through the end along two random directions. `trajectory.png` is the plane in which the
     path varies most, with the path. Models of more than `LARGE` parameters have coarser slices, and models whose slices
-    would take long have them from fewer samples; the pictures state both numbers.
+    would take long have them from fewer samples; the pictures state both numbers. `more` ends the captions.
     """
     side = SLICE if len(path[-1]) <= LARGE else LARGE_SLICE
     chosen = spaced(len(surface.x_ND), min(SLICE_SAMPLES, max(32, SLICE_WORK // (side**2 * len(path[-1])))))
@@ -230,7 +237,7 @@ def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path, the
     lower = float((grid.loss_GG < end).mean())
     title = f"Around the end of the descent, {percent(lower)} of a random plane has a lower loss"
     with theme.active():
-        figure = theme.sheet(title, 5.4, f"{caption}. The directions are filter-normalised.")
+        figure = theme.sheet(title, 5.4, f"{caption}. The directions are filter-normalised.{more}")
         axes = figure.subplots()
         contours(figure, axes, grid, "loss", theme.height_map())
         axes.plot(0, 0, "s", color=theme.orange, mec=theme.paper, ms=8)
@@ -246,7 +253,7 @@ def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path, the
     grid = plane(surface, end_P, [*torch.tensor(two_2P)], u_G, v_G)
     title = f"The loss {_changed(start, end)}"
     with theme.active():
-        figure = theme.sheet(title, 5.4, f"{caption}. The path has {len(path_K2)} snapshots.")
+        figure = theme.sheet(title, 5.4, f"{caption}. The path has {len(path_K2)} snapshots.{more}")
         axes = figure.subplots()
         contours(figure, axes, grid, "loss on the plane", theme.height_map())
         axes.plot(*path_K2.T, ".-", color=theme.orange, lw=1.4, ms=5)

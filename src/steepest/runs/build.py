@@ -17,6 +17,7 @@ from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
 from steepest.runs.checks import check_choices
+from steepest.runs.choices import choice_of
 from steepest.runs.config import Checked
 from steepest.runs.specs import LOGGER, MANUAL, TRAINER, LinearModel, ManualModel, MLPModel
 from steepest.runs.stops import Epochs
@@ -115,11 +116,11 @@ def reason_against_kernel(checked: Checked) -> str | None:
     model, optimizer, stop, scheduler = groups["model"], groups["optimizer"], groups["stop"], groups.get("scheduler")
     trainer, precision = groups["trainer"], groups["trainer"].arguments.get("precision", "32-true")
     if model.path != MANUAL:
-        return f"{model.name} trains by autograd: use model=mlp_manual or model=linear_manual"
+        return f"{choice_of('model', model.path)} trains by autograd: use model=mlp_manual or model=linear_manual"
     if model.arguments.get("engine") == "textbook":
         return "model.engine=textbook"
     if optimizer.target not in OPTIMIZERS:
-        return f"optimizer {optimizer.name} is not one of SGD, Adam and AdamW"
+        return f"{choice_of('optimizer', optimizer.path)} is not one of optimizer=sgd, momentum, adam and adamw"
     for option in ("amsgrad", "differentiable", "capturable"):
         if optimizer.arguments.get(option):
             return f"optimizer.{option} works only with PyTorch's optimizers"

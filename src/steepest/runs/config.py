@@ -22,6 +22,7 @@ from steepest.data.faults import Faults, did_you_mean
 from steepest.data.ranges import Count, Seed
 from steepest.runs import defaults  # noqa: F401  # registers the resolvers of conf/data
 from steepest.runs.approved import PATHS, approved
+from steepest.runs.choices import suggestion
 from steepest.runs.environment import resolved
 from steepest.runs.limits import LARGEST_INTEGER, check_range, integers
 from steepest.runs.specs import MANUAL, SPECS, TRAINER, TrainerOptions
@@ -113,7 +114,8 @@ class Node:
         except Exception as error:  # the constructor's package may raise any error
             if type(error).__name__ == "MisconfigurationException":  # `errors.explain` shows Lightning's message
                 raise
-            raise ValueError(f"{self.name} refuses these options ({type(error).__name__}: {error})") from error
+            where = self.place or self.name
+            raise ValueError(f"{where}: these options are refused ({type(error).__name__}: {error})") from error
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
         faults.fail(f"sweep={shown(sweep)} is not a choice of conf/sweep: use sweep=none")
     known = [*keys, *GROUPS, "sweep"]
     for name in (name for name in plain if name not in known):
-        faults.add(f"unknown key '{name}'{did_you_mean(name, known)}")
+        faults.add(f"unknown key '{name}'{suggestion(name, {k: v for k, v in plain.items() if k in known})}")
     for key in (key for key in keys if key not in plain):
         faults.add(f"key '{key}' is missing: restore it from conf/train.yaml")
     values = {key: checked_value(key, plain[key], adapter(Run, key), faults) for key in keys if key in plain}
@@ -269,15 +271,15 @@ def _arguments(
             continue
         if key in given or (key not in names and not (open_ended and not str(key).startswith("_"))):
             faults.add(
-                f"unknown key '{where}.{key}'{did_you_mean(str(key), names)}; "
-                f"{target.__name__} takes {', '.join(names)}"
+                f"unknown key '{where}.{key}'{did_you_mean(str(key), names, prefix=f'{where}.') or '.'} "
+                f"The keys are {', '.join(names)}"
             )
             continue
         checked = checked_node(entry, f"{where}.{key}", "", trusted, faults)
         if key not in hints:
             pass
         elif wrong := [node for node in _nodes(checked) if not _takes(hints[key], node.target)]:
-            faults.add(f"{where}.{key} contains {wrong[0].name}, which {target.__name__} does not accept there")
+            faults.add(f"{where}.{key} contains {wrong[0].name}, which this key does not accept: use another class")
         elif not any(_nodes(checked)):
             checked = checked_value(f"{where}.{key}", checked, adapter(target, str(key)), faults)
         arguments[str(key)] = checked
@@ -285,7 +287,7 @@ def _arguments(
         parameter = parameters[name]
         variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if name not in value and parameter.default is parameter.empty and not variadic:
-            faults.add(f"'{where}.{name}' is missing: {target.__name__} needs it")
+            faults.add(f"'{where}.{name}' is missing: add {where}.{name}=...")
     return arguments
 
 

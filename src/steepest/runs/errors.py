@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
-from yaml import YAMLError
 
 from steepest.data.faults import did_you_mean, printable
-from steepest.runs.conf import conf_folder
+from steepest.runs.choices import suggestion
 from steepest.runs.environment import masked
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
@@ -181,12 +177,13 @@ def _raised_by(error: BaseException, packages: tuple[str, ...]) -> bool:
 
 
 def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
-    parent = error.parent_node
-    names = [str(k) for k in parent] if isinstance(parent, DictConfig) else []
-    key = str(error.key)
-    known = f" The keys are {', '.join(n for n in names if not n.startswith('_') and n != 'hydra')}" if names else ""
-    near = did_you_mean(key, names) or _in_a_group(key, parent)
-    return f"unknown key '{error.full_key}'{near or '.'}{known}{'' if near else _other_choices(str(error.full_key))}"
+    parent: Any = error.parent_node
+    plain: Any = OmegaConf.to_container(parent, resolve=False) if isinstance(parent, DictConfig) else {}
+    names = [str(name) for name in plain if not str(name).startswith("_") and name != "hydra"]
+    known = f" The keys are {', '.join(names)}" if names else ""
+    hint = suggestion(str(error.full_key), plain)
+    elsewhere = hint and not hint.startswith("; did you mean")
+    return f"unknown key '{error.full_key}'{'.' if elsewhere else hint or '.'}{known}{hint if elsewhere else ''}"
 
 
 def _missing(key: str) -> str:
@@ -194,25 +191,3 @@ def _missing(key: str) -> str:
     group = key.replace(".", "/")
     choice = f"choose one, such as {group}=basic" if key in ("hydra.launcher", "hydra.sweeper") else f"add {key}=..."
     return f"{key} is missing: {choice}"
-
-
-def _in_a_group(key: str, parent: object) -> str:
-    """Return ``"; did you mean 'optimizer.lr'?"`` if a group of the config has this key."""
-    groups: Any = OmegaConf.to_container(parent, resolve=False) if isinstance(parent, DictConfig) else {}
-    found = [f"{group}.{key}" for group, keys in groups.items() if isinstance(keys, dict) and key in keys]
-    return f"; did you mean '{found[0]}'?" if found else ""
-
-
-def _other_choices(full_key: str) -> str:
-    """Return the choices of a group that have a key with a similar name, such as model=mlp for ``model.hiden``."""
-    group, _, key = full_key.partition(".")
-    keys: dict[str, list[str]] = {}
-    with suppress(OSError, ValueError, YAMLError):  # a suggestion must not hide the message
-        for file in sorted((conf_folder() / group).glob("*.yaml")) if re.fullmatch(r"\w+", group) else []:
-            content = yaml.safe_load(file.read_text())
-            # An empty list is fixed by the choice: model=linear_manual has no hidden layers.
-            names = [name for name, value in content.items() if value != []] if isinstance(content, dict) else []
-            for name in names:
-                keys.setdefault(str(name), []).append(f"{group}={file.stem}")
-    near = difflib.get_close_matches(key[:100], keys, n=1)
-    return f"; '{near[0]}' is a key of {', '.join(keys[near[0]][:4])}" if near else ""

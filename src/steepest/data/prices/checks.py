@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from steepest.data.faults import Faults, counted, shortened
+from steepest.data.faults import Faults, Sentences, counted, shortened
 from steepest.data.prices.glitches import glitches
 from steepest.data.prices.options import Duplicates, Missing, PriceOptions
 from steepest.data.prices.roles import Roles
@@ -87,7 +87,7 @@ def sort_rows(rows: Rows, where: str, notes: list[str]) -> Rows:
     return rows.take(np.argsort(rows.order_T, kind="stable"))
 
 
-def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes: list[str], long: bool) -> Rows:
+def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes: Sentences, long: bool) -> Rows:
     """Keep one row per date as `duplicates` says, or add a fault."""
     same = rows.order_T[1:] == rows.order_T[:-1]
     if not same.any():
@@ -100,15 +100,20 @@ def resolve_duplicates(rows: Rows, duplicates: Duplicates, faults: Faults, notes
         name = "" if long else ", or name the column that identifies the series with data.id=COLUMN"
         faults.add(
             f"{problem} (rows {rows.row_T[first]} and {rows.row_T[first + 1]}): keep one of each with "
-            f"data.duplicates=first or data.duplicates=last{name}"
+            f"data.duplicates=first or data.duplicates=last{name}",
+            "duplicates",
+            f"{rows.name} ({rows.day(first)})",
         )
     else:
-        notes.append(f"{problem}: data.duplicates={duplicates} applied, {counted(count, 'row')} left out")
+        left_out = f"{counted(count, 'row')} left out"
+        notes.add(
+            f"{problem}: data.duplicates={duplicates} applied, {left_out}", "duplicates", f"{rows.name} ({left_out})"
+        )
     keep = np.r_[True, ~same] if duplicates == "first" else np.r_[~same, True]
     return rows.take(np.flatnonzero(keep))
 
 
-def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str]) -> Rows:
+def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: Sentences) -> Rows:
     """Drop or fill the rows whose entries are not all numbers. A fill uses only earlier rows."""
     bad_T = (rows.kind_TF != 0).any(axis=1)
     if not bad_T.any():
@@ -121,25 +126,37 @@ def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: list[str])
         filled = pd.DataFrame(np.where(rows.kind_TF != 0, np.nan, rows.value_TF)).ffill().to_numpy()
         if np.isnan(filled[0]).any():
             drop = "use data.missing=drop" if bad_T.mean() < OFFERED else "correct the file"
-            faults.add(f"{rows.name}: row {rows.row_T[0]} has missing values and no earlier row to fill from: {drop}")
-        notes.append(
-            f"{rows.label}: data.missing=forward_fill repeated the previous price in {counted(len(at), 'row')}, {span}"
+            fault = f"has missing values and no earlier row to fill from: {drop}"
+            faults.add(f"{rows.name}: row {rows.row_T[0]} {fault}", fault, f"{rows.name} (row {rows.row_T[0]})")
+        filled_in = counted(len(at), "row")
+        notes.add(
+            f"{rows.label}: data.missing=forward_fill repeated the previous price in {filled_in}, {span}",
+            "filled",
+            f"{rows.label} ({filled_in})",
         )
         return Rows(
             rows.name, rows.label, rows.row_T, rows.wall_T, rows.order_T, filled, rows.kind_TF, rows.kind_TF[:, 0] != 0
         )
     share = len(at) / len(rows)
     much = f" ({share:.0%} of its rows)" if share > SHARE else ""
-    notes.append(f"{rows.label}: data.missing=drop left out {len(at)} of {len(rows)} rows{much}, {span}")
+    notes.add(
+        f"{rows.label}: data.missing=drop left out {len(at)} of {len(rows)} rows{much}, {span}",
+        "dropped",
+        f"{rows.label} ({len(at)} of {len(rows)} rows)",
+    )
     if bad_T.all():
-        faults.add(f"{rows.name}: data.missing=drop leaves no rows")
+        faults.add(f"{rows.name}: data.missing=drop leaves no rows", "no rows", rows.name)
     return rows.take(np.flatnonzero(~bad_T))
 
 
-def describe_bad(label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: object, fill: bool) -> str:
-    """Describe the entries of a column that are not numbers, and the fixes that work. The entries are sorted by time.
+def add_bad(
+    faults: Faults, sort: str, label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: object, fill: bool
+) -> None:
+    """Add the fault of a column's entries that are not numbers, and the fixes that work. They are sorted by time.
 
     Args:
+        faults: the faults of the file.
+        sort: what the column is, such as ``value column``.
         label: the column, for messages.
         kind_T, row_T: the kind of each entry, as in `numbers.Numbers`, and its row in the file.
         entry: the bad entry that comes first in the file.
@@ -155,9 +172,12 @@ def describe_bad(label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: objec
         if offered
         else f" (they are {len(bad) / len(kind_T):.0%} of the rows, too many to drop)"
     )
-    return (
-        f"{label}: {len(bad)} of {len(kind_T)} are not numbers ({what}), first in row {row_T[bad].min()} "
-        f"({'empty' if entry in (None, '') else shortened(repr(entry))}): correct them{fix}"
+    problem, row = f"{len(bad)} of {len(kind_T)} are not numbers ({what})", row_T[bad].min()
+    faults.add(
+        f"{sort} {label}: {problem}, first in row {row} "
+        f"({'empty' if entry in (None, '') else shortened(repr(entry))}): correct them{fix}",
+        f"{sort} {problem}{fix}",
+        f"{label} (row {row})",
     )
 
 
@@ -166,11 +186,13 @@ def finished(
     where: str,
 ) -> list[Rows]:  # fmt: skip
     """Return the sorted, checked rows of each series."""
+    changes = Sentences()
     if options.missing == "drop":
         for rows in all_rows:
             undated = int(np.isnat(rows.wall_T).sum())
             if undated:
-                notes.append(f"{rows.name}: data.missing=drop left out {undated} of {len(rows)} rows without a date")
+                left_out = f"data.missing=drop left out {undated} of {len(rows)} rows without a date"
+                changes.add(f"{rows.name}: {left_out}", left_out, rows.name)
     all_rows = [sort_rows(rows, where, notes) for rows in all_rows]
     if options.short == "drop":
         all_rows = _without_short(all_rows, notes)
@@ -182,15 +204,17 @@ def finished(
         _missing_faults(all_rows, columns, roles, faults)
     kept, warnings = [], []
     for rows in all_rows:
-        rows = resolve_duplicates(rows, options.duplicates, faults, notes, roles.id is not None)
-        rows = fill_or_drop(rows, options.missing, faults, notes)
+        rows = resolve_duplicates(rows, options.duplicates, faults, changes, roles.id is not None)
+        rows = fill_or_drop(rows, options.missing, faults, changes)
         price = rows.value_TF[:, 0]
         if len(price) and (price == price[0]).all():
-            faults.add(f"value column {rows.label} is constant ({price[0]:g}): a model cannot learn from it")
+            fault = f"value column {rows.label} is constant ({price[0]:g}): a model cannot learn from it"
+            faults.add(fault, "constant", rows.label)
         warnings += glitches(rows.name, price, rows.day) if len(rows) else []
         kept.append(rows)
     if len(warnings) > SHOWN:
         warnings = [*warnings[:SHOWN], f"and {len(warnings) - SHOWN} more warnings of this kind"]
+    notes += changes.texts()
     for note in notes:
         if "applied" in note or "data.missing=" in note:
             log.warning("%s: %s", where, note)
@@ -268,7 +292,7 @@ def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, fault
             row = rows.row_T[np.flatnonzero(rows.kind_TF[:, 0])].min()
             column = roles.values[0] if roles.id else next(c for c in roles.values if roles.series[c] == rows.name)
             entry = columns.column(column)[int(row) - 1].as_py()
-            faults.add(describe_bad(f"value column {rows.label}", rows.kind_TF[:, 0], rows.row_T, entry, fill=True))
+            add_bad(faults, "value column", rows.label, rows.kind_TF[:, 0], rows.row_T, entry, fill=True)
     words, repairs = [], []
     if late:
         first = min(_span(r)[0] for r in all_rows if not np.isnat(_span(r)[0]))

@@ -130,9 +130,11 @@ def _column(names: list[str], key: str, given: str | int | None, faults: Faults)
         return text
     if text.isdecimal() and int(text) < len(names):
         return names[int(text)]
+    near = did_you_mean(text, names) or "."
     faults.add(
-        f"{key}={shortened(text)}: there is no such column{did_you_mean(text, names) or '.'} The file has "
-        f"{shortened(names, 300)}"
+        f"{key}={shortened(text)}: there is no such column{near} The file has {shortened(names, 300)}",
+        f"{key}{near}",
+        shortened(text),
     )
     return None
 

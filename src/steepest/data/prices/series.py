@@ -63,7 +63,8 @@ def chosen_series(names: Mapping[str, str], series: Sequence[object], faults: Fa
             faults.add(f"data.series={wanted} can be {same[:5]}: quote it, as in data.series=['{same[0]}']")
         else:
             hint = did_you_mean(str(wanted), names.values()) or "."
-            faults.add(f"has no series '{shortened(wanted)}' (data.series){hint} The file has {shown}")
+            fault = f"has no series '{shortened(wanted)}' (data.series){hint} The file has {shown}"
+            faults.add(fault, f"series{hint}", f"'{shortened(wanted)}'")
     return found
 
 

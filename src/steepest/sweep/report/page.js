@@ -71,10 +71,13 @@
     return Plotly.react(place, data, layout, config);
   }
 
+  const missing = new Set();  // the charts that the page does not show yet
+
   async function drawAll() {
+    for (const name of names) missing.add(name);
     for (const name of names) {
-      await new Promise(requestAnimationFrame);
-      await draw(name);
+      await new Promise(done => setTimeout(done));  // a tab in the background has no animation frames
+      if (missing.delete(name)) await draw(name);
     }
     document.querySelectorAll(".frame > .scroll").forEach(hint);
     document.body.dataset.drawn = String(names.length);
@@ -148,6 +151,10 @@
       });
     });
 
+  addEventListener("beforeprint", () => {
+    for (const name of missing) draw(name);
+    missing.clear();
+  });
   dark.addEventListener("change", drawAll);
   narrow.addEventListener("change", drawAll);
   drawAll();
