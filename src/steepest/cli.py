@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import rich_utils
@@ -89,20 +89,40 @@ def gradcheck(
     if explain or example:
         _explain(example)
         return
-    from hydra import compose, initialize_config_dir
+    from steepest.runs.composed import composed
 
-    from steepest.runs.conf import conf_folder
-    from steepest.runs.trust import guard_hydra
-
-    guard_hydra()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        config = compose("train", overrides)  # before the slow imports, so that a mistake is told at once
+    config = composed(overrides or [])  # before the slow imports, so that a mistake is told at once
 
     from steepest.lightning.gradcheck import compare_gradients, print_agreement
 
     rows, bound = compare_gradients(config, overrides or [], entries, single)
     print_agreement(rows, bound)
     if any(row.fault(bound) for row in rows):
+        sys.exit(FAILED)
+
+
+@app.command()
+def audit(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="OVERRIDES",
+            help="As for train.py, such as data=csv data.path=prices.csv model=mlp; or the folder of a run",
+            show_default=False,
+        ),
+    ] = None,
+    days: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of random days in the test part after which rows change")
+    ] = 3,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the choice of days")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON file to write the results to", show_default=False)
+    ] = None,
+) -> None:
+    """Check for look-ahead: change the future, run the whole path again, and compare every number before."""
+    from steepest.runs.lookahead.command import run_audit
+
+    if not run_audit(arguments or [], days, seed, out, _with_trainer):
         sys.exit(FAILED)
 
 
@@ -308,6 +328,13 @@ def course(
     if failing:
         console.print(f"{failing} of {len(chapters)} lessons fail.", style="bold red")
         sys.exit(FAILED)
+
+
+def _with_trainer() -> Any:
+    """Return what trains an audited config that the engine cannot train; it imports Lightning."""
+    from steepest.lightning.lookahead import fit_with_trainer
+
+    return fit_with_trainer
 
 
 def _explain(path: Path | None) -> None:

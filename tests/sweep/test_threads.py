@@ -69,8 +69,8 @@ def sweeps(tmp_path_factory):
     for launcher in ("threads", "basic"):
         folders[launcher] = tmp_path_factory.mktemp(launcher)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("steepest.lightning.run.draw_scores", lambda history: None)
-            patch.setattr("steepest.lightning.run.draw_parity", lambda table, path: None)
+            patch.setattr("steepest.lightning.pictures.draw_scores", lambda history: None)
+            patch.setattr("steepest.lightning.pictures.draw_parity", lambda table, path: None)
             swept(folders[launcher], jobs, launcher, n_jobs=3)
     return folders
 

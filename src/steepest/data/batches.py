@@ -113,6 +113,7 @@ class PreparedData:
         dataset: what to read and how to cut it into samples (`sources.py`).
         seed: sets the order of the batches and the split of plain rows.
         keeps_frame: keep the frame of a time series, so that it can be split and scaled again.
+        windows: the tensors, if they are already prepared. `setup` then does nothing.
 
     Attributes:
         windows: the tensors, available after `setup`.
@@ -123,13 +124,20 @@ class PreparedData:
         ValueError: from `setup`, with every fault of the data.
     """
 
-    def __init__(self, dataset: SeriesData | RowData, seed: int = 0, *, keeps_frame: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: SeriesData | RowData,
+        seed: int = 0,
+        *,
+        keeps_frame: bool = False,
+        windows: Windows | None = None,
+    ) -> None:
         self.dataset = dataset
         self.seed = seed
         self.keeps_frame = keeps_frame
         self.frame: pd.DataFrame | None = None
         self.fitted: dict[str, Tensor] = {}
-        self._windows: Windows | None = None
+        self._windows = windows
         self._placed: tuple[torch.device, torch.dtype, Windows] | None = None
 
     @property

@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 
 from steepest.data.faults import Faults, did_you_mean, shortened
+from steepest.data.future import changed_table
 from steepest.data.prices import checks
 from steepest.data.prices.account import described
 from steepest.data.prices.checks import Rows
@@ -164,14 +165,15 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
             if n is not None
         )
     )
-    columns, date_format = fetched(table, roles, [*roles.values, *features], needed, options)
     others = [n for n in table.names if n not in {*roles.dates, roles.clock}]
+    hint = partial(_decimal_hint, table, others)
+    table = changed_table(table, roles, features, options, any_date, hint)  # only `steepest audit` changes it
+    columns, date_format = fetched(table, roles, [*roles.values, *features], needed, options)
     notes: list[str] = []
     groups, labels = groups_of(columns, roles, options, faults, notes)
     faults.raise_if_any()
     dates = dates_of(columns, roles, groups, options, faults, any_date)
     dates = replace(dates, format=date_format or dates.format)
-    hint = partial(_decimal_hint, table, others)
     numbers = {}
     for name in [*roles.values, *features]:
         if name in numbers:

@@ -72,7 +72,7 @@ def print_scores(
         shown = {name: parts[part] for name, parts in evaluation.baselines.items() if name in BASELINES}
         rows = {"model": scores} | shown
         for name, row in rows.items() if scores else ():
-            cells = [_cell(column, row[column]) for column in columns]
+            cells = [score_cell(column, row[column]) for column in columns]
             table.add_row(
                 part_names.get(part, part) if row is scores else "",
                 name,
@@ -83,7 +83,7 @@ def print_scores(
     console.print(table)
 
 
-def _cell(column: str, value: float | None) -> str:
+def score_cell(column: str, value: float | None) -> str:
     if value is None:
         return "-"
     if column in ("mape", "directional_accuracy", "accuracy"):

@@ -25,18 +25,14 @@ from steepest.lightning.callbacks import CheckpointFiles, Tracking
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.internals import trains_elsewhere
 from steepest.lightning.manual import ManualPredictor, check_precision, choose_engine
+from steepest.lightning.pictures import draw, instrument_of
 from steepest.lightning.predictors import Predictor
 from steepest.nets.agreement import Disagreement
-from steepest.observe.audit import Parity
 from steepest.observe.eventfile import PREFIX, event_file
-from steepest.observe.figures import draw_parity
-from steepest.observe.gallery import draw_descent, draw_scores, recorded, show
 from steepest.observe.hparams import begin_session, hyperparameters
 from steepest.observe.instrument import Instrument
-from steepest.observe.pictures import Kept, Pictures
 from steepest.observe.progress import RunProgress
 from steepest.observe.recorder import dashboard
-from steepest.observe.theme import LIGHT, THEMES
 from steepest.runs.checkpoints import CONFIG, TRACKER, check_shapes, newest
 from steepest.runs.checks import check_objective
 from steepest.runs.claim import CONFIG_FILE, first_process
@@ -191,7 +187,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     if engine == "kernel":
         ready(str(dtype).removeprefix("torch."))  # the time to compile is not the time to train
     started = time.perf_counter()
-    bar = _instrument(instruments, RunProgress)
+    bar = instrument_of(instruments, RunProgress)
     try:
         status, reason = fit(trainer, model, datamodule, last)
         if tracking.tracker is None and state is not None and trainer.num_training_batches:
@@ -229,30 +225,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
             model.descent = model.tracker = None
         if bar is not None:
             bar.say("drawing")
-        figures, best = folder / "figures", tracker.best
-        assert best is not None, "a run without a best epoch has failed"
-        pictures, parity = _instrument(instruments, Pictures), _instrument(instruments, Parity)
-        theme = THEMES[pictures.theme] if pictures is not None else LIGHT
-        try:
-            losses_K, every_KP = recorded(folder, model.network, instruments.values(), resumed=state is not None)
-            draw_scores(
-                figures, evaluation, losses_K, tracker.history, model=model.network.in_words(), theme=theme,
-                loss=model.loss.name, references=tracker.references, best=best.epochs,
-                objective=tracker.objective,
-            )  # fmt: skip
-            if pictures is not None and (alone or pictures.in_sweeps):
-                best_epoch = Kept.of(best.epochs, tracker.view.epochs, best.updates, model.network, best.weights)
-                draw_descent(
-                    figures, model, evaluator.windows, pictures, every_KP, best_epoch, tracker.view.sink, theme
-                )
-            if parity is not None:
-                draw_parity(parity.table(), figures / "parity.png", theme)
-            if tracker.view.sink is not None:
-                show(folder, tracker.view.sink, tracker.view.updates)
-        except Exception as error:  # the record is complete: a picture must not fail the run
-            kind = type(error).__name__
-            log.error("a picture could not be drawn (%s: %s); the run's scores are not affected", kind, error)
-            logging.getLogger("steepest.traceback").info("drawing failed", exc_info=error)
+        draw(folder, model, tracker, evaluation, evaluator.windows, instruments, alone=alone, resumed=state is not None)
         record.end(metrics)
     finally:
         if bar is not None:
@@ -298,11 +271,6 @@ def _stop_and_callbacks(checked: Checked, alone: bool) -> tuple[Epochs, list[Cal
     if isinstance(stop, Epochs):
         return stop, callbacks, instruments
     return Epochs(checked.groups["trainer"].arguments.get("max_epochs") or 1000), [*callbacks, stop], instruments
-
-
-def _instrument(instruments: Mapping[str, Instrument], kind: type[One]) -> One | None:
-    """Return the instrument of this class, or None if the run has none."""
-    return next((i for i in instruments.values() if isinstance(i, kind)), None)
 
 
 def _already_finished(state: dict[str, Any], rule: Epochs, most: int | None, folder: Path) -> Outcome | None:

@@ -1,0 +1,115 @@
+"""The path from the file to predictions: the checked frame, the windows, the predictions of a model and of baselines.
+
+The windows of the last days before the end of shortened data need rows after them. `padded` adds rows that repeat the
+last one; only their dates come from the whole file.
+
+Shapes: N samples, H horizon, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from steepest.data.batches import PreparedData
+from steepest.data.future import FutureChange, changed_future
+from steepest.data.preparation import filled_rows, series_windows
+from steepest.data.sources import SeriesData
+from steepest.data.windows import Windows
+from steepest.engine.descent import Descent, reason_against
+from steepest.evaluate import baselines
+from steepest.evaluate.blocks import outputs_at
+from steepest.runs.build import dtype_of
+from steepest.runs.config import Checked
+from steepest.runs.lookahead.training import Fit
+
+FirstDays = tuple[pd.Timestamp | None, pd.Timestamp | None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set after reading and scaling.
+
+    Attributes:
+        frame: the checked frame.
+        windows: float64 windows.
+        placed: the windows in the precision of training.
+        fitted: what the baselines have learned from the training part.
+    """
+
+    frame: pd.DataFrame
+    windows: Windows
+    placed: Windows
+    fitted: Mapping[str, Tensor]
+
+
+def read_frame(dataset: SeriesData, change: FutureChange | None) -> pd.DataFrame:
+    """Read the data, with a changed future.
+
+    Raises:
+        ValueError: if the data are refused, or if the change did not reach them.
+    """
+    with changed_future(change):
+        frame = dataset.read()
+    if change is not None and change.rows == 0:
+        raise ValueError(
+            f"data={type(dataset).__name__}: its read() uses neither read_prices nor check_prices, so the audit cannot "
+            "change its future: read the prices with one of them"
+        )
+    return frame
+
+
+def padded(frame: pd.DataFrame, real: pd.DataFrame, day: pd.Timestamp, count: int) -> pd.DataFrame:
+    """Append up to `count` rows to each series, with the dates after `day` in `real`. They repeat the last row."""
+    filled_T, of_series = filled_rows(frame), frame.index.get_level_values("series")
+    tables, filled = {}, []
+    for name in frame.index.unique("series"):
+        table = frame.loc[name]
+        dates = real.loc[name].index if name in real.index.get_level_values("series") else table.index
+        dates = dates[dates > day][:count]
+        after = pd.DataFrame([table.iloc[-1]] * len(dates), index=dates, columns=table.columns)
+        tables[name] = pd.concat([table, after]) if len(dates) else table
+        filled += [filled_T[of_series == name], np.zeros(len(dates), bool)]
+    longer = pd.concat(tables, names=["series", "date"])
+    longer.attrs = dict(frame.attrs) | {"filled": tuple(np.flatnonzero(np.concatenate(filled)).tolist())}
+    return longer
+
+
+def prepared(checked: Checked, frame: pd.DataFrame, first_days: FirstDays | None = None) -> Prepared:
+    """Cut a frame into windows, scale them, and fit the baselines.
+
+    Args:
+        checked: the config.
+        frame: the checked frame.
+        first_days: the first days of val and of test; None: those of the config's split.
+    """
+    dataset = checked.groups["data"]()
+    windows = series_windows(frame, dataset, PreparedData(dataset).where, first_days)
+    placed = windows.to("cpu", dtype_of(checked))
+    return Prepared(frame, windows, placed, baselines.fitted(placed))
+
+
+@torch.inference_mode()
+def predictions(fit: Fit, data: Prepared, origin_N: Tensor) -> dict[str, Tensor]:
+    """What the model and each baseline predict for samples with these origins: name -> (N, H), or logits (N, O).
+
+    Values are in the data's units. `model output` is the model's output in model space.
+    """
+    windows = data.placed
+    outputs_NO = outputs_of(fit, windows, origin_N)
+    known = baselines.predictions(windows, origin_N, data.fitted)
+    predicted = outputs_NO if windows.classes else windows.to_price(outputs_NO, origin_N)
+    return known | {"model output": outputs_NO, "model": predicted}
+
+
+def outputs_of(fit: Fit, windows: Windows, origin_N: Tensor) -> Tensor:
+    """The model's outputs (N, O), by the engine where it can compute them."""
+    optimizer = torch.optim.SGD(fit.network.parameters(), lr=0.0)
+    if reason_against(fit.network, fit.loss, optimizer) is None:
+        return Descent(fit.network, fit.loss, optimizer, windows).predict(origin_N.numpy())
+    return outputs_at(fit.network, windows, origin_N)

@@ -1,0 +1,131 @@
+"""Trains a config in memory, without a run's folder: the parameters after each epoch, and the loss of each update.
+
+The engine trains here. `lightning/lookahead.py` does the same with a Trainer, for models that need one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from steepest.data.batches import Batches
+from steepest.data.windows import Windows
+from steepest.engine.descent import UpdateLog
+from steepest.evaluate.scoring import part_scorers
+from steepest.nets.losses import Loss
+from steepest.nets.networks import MLP
+from steepest.observe.curvature import Escape
+from steepest.observe.instrument import Instrument, View
+from steepest.runs.build import build, dtype_of
+from steepest.runs.config import Checked
+from steepest.runs.loop import Kernel, train
+from steepest.runs.tracker import Tracker
+
+
+@dataclass
+class History(Instrument):
+    """Keeps the parameters after each epoch, and the loss of each update."""
+
+    parameters: list[Tensor] = field(default_factory=list)
+    losses: list[np.ndarray] = field(default_factory=list)
+
+    def log(self, view: View, log: UpdateLog) -> None:
+        """After updates."""
+        self.losses.append(log.losses_K)
+
+    def epoch(self, view: View, scores: dict[str, float]) -> None:
+        """At the end of an epoch."""
+        self.parameters.append(view.theta())
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A finished training.
+
+    Attributes:
+        network: the network of the best epoch.
+        loss: its loss function.
+        parameters_EP: all parameters after each epoch.
+        losses_K: the loss of each update.
+        epochs: the scores of train and val after each epoch.
+        best: the number of the best epoch.
+    """
+
+    network: MLP
+    loss: Loss
+    parameters_EP: Tensor
+    losses_K: np.ndarray
+    epochs: list[dict[str, float]]
+    best: int
+
+
+FitFunction = Callable[[Checked, Windows], Fit]
+
+
+def fit_with_kernel(checked: Checked, windows: Windows) -> Fit:
+    """Train a config for which `build.reason_against` returns None.
+
+    Args:
+        checked: the config, without observers.
+        windows: the data, in float64.
+
+    Raises:
+        ValueError: if the data do not fit the config, or the training fails.
+    """
+    parts = build(checked, windows)
+    dataset, windows = checked.groups["data"](), windows.to("cpu", dtype_of(checked))
+    batches = Batches(
+        windows, "train", dataset.batch_size, seed=checked.run.seed if dataset.shuffle else None,
+        one_batch=dataset.one_batch,
+    )  # fmt: skip
+    view = View(
+        parts.network, parts.loss, parts.optimizer, windows, len(batches), parts.rule.epochs, parts.rule.updates_limit,
+        "kernel", clip=parts.clip,
+    )  # fmt: skip
+    kernel, history = Kernel(parts, windows), History()
+    tracker = Tracker(
+        view, checked.run.objective, parts.rule, parts.instruments | {"history": history}, part_scorers(windows),
+        kernel.outputs,
+    )  # fmt: skip
+    kernel.make(entries=tracker.wants_entries)
+    status, reason = train(tracker, parts, kernel.descent, batches, save=lambda **_: None, interrupted=lambda: False)
+    if status != "finished":
+        raise ValueError(f"the training failed, so there is nothing to audit: {reason}")
+    return fit_of(tracker, history)
+
+
+def without_observers(checked: Checked) -> Checked:
+    """Return the config without a logger and without the instruments that only observe."""
+    callbacks = {name: node for name, node in checked.groups["callbacks"].items() if not _only_observes(node.target)}
+    return replace(checked, groups=checked.groups | {"callbacks": callbacks, "logger": None})
+
+
+def _only_observes(target: Any) -> bool:
+    own = isinstance(target, type) and issubclass(target, Instrument) and target.__module__.startswith("steepest.")
+    return own and not issubclass(target, Escape)
+
+
+@torch.no_grad()
+def fit_of(tracker: Tracker, history: History) -> Fit:
+    """Return a tracker's training, with the best epoch's parameters in its network.
+
+    Without a finite objective, as on a val part whose prices do not move, the last epoch counts as the best.
+    """
+    network = tracker.view.network
+    if tracker.best is not None:
+        weights: Mapping[str, Tensor] = tracker.best.weights
+        for name, parameter in network.named_parameters():
+            parameter.copy_(weights[name])
+    return Fit(
+        network,
+        tracker.view.loss,
+        torch.stack(history.parameters),
+        np.concatenate(history.losses),
+        tracker.history,
+        len(tracker.history) if tracker.best is None else tracker.best.epochs,
+    )
