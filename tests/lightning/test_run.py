@@ -19,6 +19,7 @@ from steepest.runs.config import check
 
 WALK = ("data=random_walk", "data.rows=400", "data.window=1", "data.relative_to_last=false")
 QUICK = ("stop.epochs=3", *WALK, "data.window=5", "model=mlp", "model.hidden=[8]", "optimizer=adam")
+FINAL_CLASS_METRICS = {"balanced_accuracy", "f1", "auc", "brier", "calibration_error"}
 RINGS = ["data=rings", "model.loss=cross_entropy", "objective=val/cross_entropy", "optimizer=adam", "optimizer.lr=0.02"]
 
 
@@ -182,6 +183,7 @@ def test_the_record_is_complete(train):
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["status"] == "finished"
     keys = {"mse", "mae", "rmse", "mape", "mase", "directional_accuracy", "skill", "mse_scaled", "mae_scaled"}
+    keys |= {"bias", "smape", "r2", "rmsse"}
     for part in ("train", "val", "test"):
         assert set(metrics[part]) == keys
         for baseline in ("persistence", "drift", "least_squares"):
@@ -221,7 +223,8 @@ def test_runs_write_exactly_the_tags_of_the_table(train):
     watched = "callbacks=[default,audit,parity,curvature,noise,steps]"
     net = ("model=mlp_manual", *WALK, "data.window=2", "model.hidden=[3]", "stop.epochs=2")
     _, sigmoids = train(*net, watched, name="sigmoids", pictures=True)
-    _, relus = train(*net, "model.activation=relu", name="relus", pictures=True)
+    walk = ("evaluation=walk_forward", "evaluation.folds=2")
+    _, relus = train(*net, *walk, "model.activation=relu", name="relus", pictures=True)
     planted = ("model=mlp_manual", "model.hidden=[1]", "model.activation=identity", "model.init_scale=0")
     _, saddle = train(
         *planted, "data=line", "stop.epochs=2", "data.batch_size=null", "callbacks=[default,escape]", name="saddle"
@@ -419,7 +422,7 @@ def test_an_empty_part_is_skipped_and_noted_in_the_record(train):
 def test_directions_are_scored_against_the_majority_class(train):
     outcome, _ = train("experiment=direction", "stop.epochs=2", "data.horizon=2")
     test, majority = outcome.metrics["test"], outcome.metrics["baselines"]["majority"]["test"]
-    assert set(test) == {"cross_entropy", "directional_accuracy", "skill"}
+    assert set(test) == {"cross_entropy", "directional_accuracy", "skill", *FINAL_CLASS_METRICS}
     assert majority["skill"] == pytest.approx(0, abs=1e-9)
     assert "the majority class" in outcome.metrics["verdict"]
     table = outcome.evaluation.predictions.query("part == 'test'")
@@ -430,7 +433,7 @@ def test_a_net_learns_classes_of_plain_rows_that_a_line_cannot(train):
     line, _ = train(*RINGS, "stop.epochs=15", name="line")
     net, folder = train(*RINGS, "stop.epochs=15", "model=mlp_manual", "model.hidden=[16]", name="net", pictures=True)
     test = net.metrics["test"]
-    assert set(test) == {"cross_entropy", "accuracy", "skill"}
+    assert set(test) == {"cross_entropy", "accuracy", "skill", *FINAL_CLASS_METRICS}
     assert test["accuracy"] > 0.97
     assert line.metrics["test"]["accuracy"] < 0.65
     assert net.metrics["baselines"]["majority"]["test"]["accuracy"] == pytest.approx(0.5, abs=0.1)
