@@ -63,6 +63,7 @@ CALLBACKS = {
     "noise, steps": ["callbacks=[default,noise,steps]", "callbacks.noise.every_n_updates=5", "~callbacks.pictures"],
     "escape": ["callbacks=[default,escape]", "callbacks.escape.gradient_norm=1.0", "~callbacks.pictures"],
 }
+FOLDS = ["evaluation=walk_forward", "evaluation.folds=3"]  # only for the kernel and values
 BY_HAND = {  # only for hand-derived models
     "audit, parity": [
         "callbacks=[default,audit,parity]", "callbacks.audit.every_n_updates=5", "trainer.precision=64-true",
@@ -87,6 +88,8 @@ class Config:
         choices = [STOPS, SCHEDULERS, OPTIMIZERS, callbacks]
         drawn = [(name, group[name]) for group in choices for name in [rng.choice(list(group))]]
         words = [*(CLASSES if classes else VALUES), *MODELS[model], *(o for _, options in drawn for o in options)]
+        escapes = any("escape" in word for word in words)
+        words += FOLDS if model.startswith("kernel") and not classes and not escapes and rng.random() < 0.5 else []
         words += [f"seed={rng.randrange(3)}", "logger=none"] if rng.random() < 0.05 else [f"seed={rng.randrange(3)}"]
         return cls((model, *(name for name, _ in drawn)), tuple(words))
 

@@ -40,8 +40,9 @@ POINTS = {
     "first epochs": [("steepest.runs.tracker", "Tracker.epoch_end"), ("steepest.runs.tracker", "Tracker.begin")],
     "checkpoint": [("steepest.runs.checkpoints", "save")],
     "evaluation": [("steepest.lightning.run", "finish")],
-    "pictures": [("steepest.lightning.run", "draw_scores"), ("steepest.lightning.run", "draw_descent")],
-    "end": [("steepest.lightning.run", "show"), ("steepest.entry", "_report")],
+    "folds": [("steepest.runs.walk_forward", "Walk.pooled"), ("steepest.runs.walk_forward", "Walk._result")],
+    "pictures": [("steepest.lightning.pictures", "draw_scores"), ("steepest.lightning.pictures", "draw_descent")],
+    "end": [("steepest.lightning.pictures", "show"), ("steepest.entry", "_report")],
 }
 SIGNALS = {
     "SIGKILL": [signal.SIGKILL],
@@ -275,7 +276,7 @@ def differences(expected: Path, folder: Path) -> list[str]:
     one, other = (json.loads((f / "run.json").read_text()) for f in (expected, folder))
     kept = ("status", "stop_reason", "overrides", "seed", "objective", "data", "engine", "notes")
     found += _differ("run.json", *({key: facts[key] for key in kept} for facts in (one, other)))
-    for name in ("predictions.csv", "parity.csv"):
+    for name in ("predictions.csv", "parity.csv", "folds.csv"):
         texts = [(f / name).read_bytes() if (f / name).exists() else None for f in (expected, folder)]
         if texts[0] != texts[1]:
             found.append(f"{name} differs")
