@@ -40,6 +40,7 @@ EXCEPTIONS = {
     "mkdocs serve": "serves until it is stopped; test_the_site_builds_without_a_warning builds the same pages",
     "steepest board": "serves until it is stopped; tests/test_board.py tests it",
     "steepest course --short": "pytest -m course runs it",
+    "experiment=beat_persistence data=stocks": "takes 13 minutes; the same experiment on the S&P 500 is run",
     "data=yahoo": "needs the internet; tests/data/test_sources.py uses a fake Yahoo",
     "hydra/launcher=submitit": "needs a cluster, or the extra slurm; tests/sweep/test_launchers.py runs it where it is installed",
     "hydra/launcher=ray": "needs a cluster, or the extra ray; tests/sweep/test_launchers.py runs it where it is installed",
@@ -185,7 +186,22 @@ def test_every_exception_is_needed():
 
 
 def test_a_block_that_shows_output_is_run():
-    assert [block for block in blocks() if block.output and not block.run] == []
+    not_run = [block for block in blocks() if block.output and not block.run]
+    assert [block for block in not_run if "data=stocks" not in block.commands[0]] == []
+
+
+@pytest.mark.slow
+def test_a_row_of_the_table_of_stocks_is_that_of_its_jobs(tmp_path):
+    page = (DOCS / "beat.md").read_text()
+    _, _, stocks = page.partition("## 20 stocks")
+    row = next(line for line in stocks.splitlines() if re.match(r" holdout\s+\[\]\s+1 ", line))
+    setting = ["data=stocks", "evaluation=holdout", "model.hidden=[]", "data.window=1"]
+    command = [sys.executable, str(ROOT / "train.py"), "experiment=beat_persistence", *setting]
+    environment = os.environ | {"COLUMNS": "130"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    numbers = re.findall(r"[\d.]+ ± [\d.]+", row)
+    assert len(numbers) == 3
+    assert all(number in " ".join(done.stdout.split()) for number in numbers), done.stdout
 
 
 def pages_with_python() -> list:
