@@ -5,10 +5,12 @@ import io
 import pytest
 import torch
 from rich.console import Console
+from test_baselines import steps
 from test_evaluation import evaluation
 
 from steepest.data.sources import RandomWalk
-from steepest.evaluate.table import print_results
+from steepest.evaluate.evaluation import evaluate
+from steepest.evaluate.table import print_results, print_scores
 
 
 @pytest.fixture
@@ -40,3 +42,14 @@ def test_a_short_test_part_is_named(printed):
     assert 0 < rows < 30
     assert f"The test part has only {rows} predictions: its scores say little." in printed(rows=100)
     assert not any("has only" in line for line in printed(rows=300))
+
+
+@pytest.mark.parametrize(("offset", "marked"), [(0.0, True), (1000.0, False)])
+def test_mape_is_marked_if_values_are_close_to_0(offset, marked):
+    values = offset + torch.linspace(0.001, 100, 200, dtype=torch.float64)
+    frame = steps(values.numpy(), window=1)
+    found = evaluate(torch.nn.Linear(1, 1).double(), frame)
+    text = io.StringIO()
+    print_scores(found, "Scores", Console(file=text, width=120))
+    assert ("mape*" in text.getvalue()) is marked
+    assert ("* mape says little, because some values are close to 0" in text.getvalue()) is marked

@@ -5,6 +5,7 @@ Shapes: N samples of a part, H horizon, O outputs, M rows of the table of predic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,7 @@ DECIDING = {  # a verdict compares the first of these scores that exists; for se
     "directional_accuracy": "share of correct directions",
     "accuracy": "share of correct classes",
 }
+NEAR_ZERO = 0.01  # a value is close to 0 if it is below this share of the mean absolute value
 REFERENCES = {
     "persistence": "persistence (tomorrow = today)",
     "mean": "the training mean",
@@ -96,6 +98,15 @@ class Evaluation:
     def predictions(self) -> pd.DataFrame:
         """A row per sample and day of the horizon; the last two columns are the prediction and the actual value."""
         return frame_of(self.tables, self.predicted, self.column)
+
+    @property
+    def near_zero(self) -> float | None:
+        """The smallest absolute value to predict, if it is small next to the others, so that `mape` says little."""
+        scorers = [table.scorer for table in self.tables.values()]
+        sizes = [scorer.actual_NH.abs() for scorer in scorers if scorer.share_H is None]
+        smallest = min((size_NH.min().item() for size_NH in sizes), default=math.inf)
+        usual = max((size_NH.mean().item() for size_NH in sizes), default=0.0)
+        return smallest if smallest < NEAR_ZERO * usual else None
 
     def doubt(self) -> str:
         """Say why a lead over the reference on the test part may be chance. Empty if the lead is significant."""

@@ -67,7 +67,8 @@ def print_scores(
     for heading in ("part", ""):
         table.add_column(heading, no_wrap=True)
     for column in columns:
-        table.add_column(HEADINGS.get(column, column), justify="right", no_wrap=True)
+        marked = "*" if column == "mape" and evaluation.near_zero is not None else ""
+        table.add_column(HEADINGS.get(column, column) + marked, justify="right", no_wrap=True)
     for part, scores in evaluation.model.items():
         shown = {name: parts[part] for name, parts in evaluation.baselines.items() if name in BASELINES}
         rows = {"model": scores} | shown
@@ -81,6 +82,9 @@ def print_scores(
             )
         table.add_section()
     console.print(table)
+    if "mape" in columns and evaluation.near_zero is not None:
+        smallest = f"{evaluation.near_zero:.3g}"
+        print_sentence(console, f"* mape says little, because some values are close to 0 (smallest: {smallest}).")
 
 
 def score_cell(column: str, value: float | None) -> str:
