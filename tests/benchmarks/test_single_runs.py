@@ -51,6 +51,16 @@ def test_train_py_takes_little_more_than_its_imports_and_training(tmp_path, requ
     assert ratio <= 1.3
 
 
+def test_250_refits_of_the_two_layer_net_on_20_years_of_days_take_less_than_30_seconds(tmp_path, request):
+    walk = ["model=mlp_manual", "data=random_walk", "data.rows=5040", "evaluation=walk_forward", "evaluation.folds=250"]
+    took = seconds(ROOT / "train.py", *walk, f"hydra.run.dir={tmp_path / 'walk'}")
+    metrics = json.loads((tmp_path / "walk" / "metrics.json").read_text())
+    assert metrics["walk_forward"]["trainings"] == 250
+    line = "python train.py with 250 refits of the two-layer net, 50 epochs each, on 5,040 days (seconds)"
+    request.config.stash.setdefault(RATIOS, []).append((line, took, "at most 30"))
+    assert took <= 30
+
+
 @pytest.mark.skipif(not OTHER, reason="NEURALFORECAST_PYTHON names no interpreter")
 @pytest.mark.parametrize("model", MODELS)
 def test_against_neuralforecast(tmp_path, request, model):
