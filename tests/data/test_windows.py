@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from steepest.data import windows as windows_module
 from steepest.data.formulas import Line
-from steepest.data.preparation import Standardizer, row_windows, series_windows
+from steepest.data.preparation import Standardizer, row_windows, series_windows, within
 from steepest.data.sources import RandomWalk
+from steepest.evaluate.evaluation import Evaluator
 
 
 def frame(series: dict[str, list[float]], start="2020-01-01", **features) -> pd.DataFrame:
@@ -753,3 +754,47 @@ def test_plain_rows_for_training_only_are_all_rows_of_the_file():
     windows = row_windows(rows, spec, "test", seed=5)
     assert windows.price_T.tolist() == rows["value"].tolist()
     assert list(windows.walk("val")) == list(windows.walk("test")) == []
+
+
+def test_parts_by_numbers_of_days_with_borrowed_history_are_those_of_the_literature():
+    """The windows of the data loader of Informer and its successors, for one series after the other."""
+    L, H, days = 24, 12, (280, 40, 80)
+    names, calendar = ["a", "b", "c"], pd.bdate_range("2020-01-01", periods=420)
+    walks = 100 + np.random.default_rng(0).normal(size=(420, 3)).cumsum(0)
+    rows = pd.concat(
+        {n: pd.DataFrame({"value": walks[:, i]}, calendar) for i, n in enumerate(names)}, names=["series", "date"]
+    )
+    spec = RandomWalk(window=L, horizon=H, history="borrow", split=list(days))
+    windows = series_windows(within(rows, spec, "test"), spec, "test")
+    scaled = (walks - walks[: days[0]].mean(0)) / walks[: days[0]].std(0)
+    starts, stops = [0, days[0] - L, sum(days[:2]) - L], [days[0], sum(days[:2]), sum(days)]
+    for part, start, stop in zip(("train", "val", "test"), starts, stops, strict=True):
+        data = scaled[start:stop]
+        x = [data[i : i + L, s] for s in range(3) for i in range(len(data) - L - H + 1)]
+        y = [data[i + L : i + L + H, s] for s in range(3) for i in range(len(data) - L - H + 1)]
+        origins, batches = zip(*windows.walk(part), strict=True)
+        np.testing.assert_allclose(torch.cat([b.x_ND for b in batches]), x, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(torch.cat([b.y_NH for b in batches]), y, rtol=1e-9, atol=1e-9)
+        assert len(torch.cat(origins)) == len(x)
+    error = np.array(y) - np.array(x)[:, -1:]  # of persistence on the test part
+    found = Evaluator(windows).baselines["persistence"]["test"]
+    assert found["mse_scaled"] == pytest.approx((error**2).mean())
+    assert found["mae_scaled"] == pytest.approx(abs(error).mean())
+
+
+def test_days_after_the_last_one_that_is_used_are_left_out():
+    rows = frame({"a": range(1, 101)})
+    for options in ({"until": "2020-02-19"}, {"split": [30, 10, 10]}):
+        kept = within(rows, RandomWalk(**options), "test")
+        assert kept["value"].tolist() == [float(value) for value in range(1, 51)]
+    with pytest.raises(ValueError, match="needs 120 days, but there are 100"):
+        within(rows, RandomWalk(split=[100, 10, 10]), "test")
+    with pytest.raises(ValueError, match="leaves no row"):
+        within(rows, RandomWalk(until="2019-01-01"), "test")
+    for options, message in (
+        ({"until": "soon"}, "must be a date"),
+        ({"split": [30, 10.5, 10]}, "whole numbers of days"),
+        ({"gap": -1}, "data.gap=-1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RandomWalk(**options)

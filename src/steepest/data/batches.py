@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from steepest.data.preparation import row_windows, series_windows
+from steepest.data.preparation import row_windows, series_windows, within
 from steepest.data.sources import PriceFrame, RowData, SeriesData
 from steepest.data.windows import Batch, Order, Windows, generator
 
@@ -159,6 +159,7 @@ class PreparedData:
             if isinstance(self.dataset, RowData):
                 self._windows = row_windows(frame, self.dataset, where, self.seed)
             else:
+                frame = within(frame, self.dataset, where)
                 self._windows = series_windows(frame, self.dataset, where)
                 self.frame = frame if self.keeps_frame else None
 

@@ -229,12 +229,37 @@ def row_windows(frame: pd.DataFrame, spec: RowData, where: str, seed: int) -> Wi
     )
 
 
+def within(frame: pd.DataFrame, spec: SeriesData, where: str) -> pd.DataFrame:
+    """Return the rows of a frame up to the last day that `spec` uses.
+
+    Raises:
+        ValueError: if there are fewer days than `spec.split` asks for.
+    """
+    day_T = pd.DatetimeIndex(frame.index.get_level_values("date"))
+    if spec.until is not None:
+        end = pd.Timestamp(spec.until)
+        end += pd.Timedelta(days=1) if end == end.normalize() else pd.Timedelta(0)
+        frame = kept_rows(frame, np.asarray(day_T < end))
+        day_T = pd.DatetimeIndex(frame.index.get_level_values("date"))
+        if frame.empty:
+            raise ValueError(f"{where}: data.until={spec.until} leaves no row: use a later day")
+    if spec.days is None:
+        return frame
+    days = day_T.unique().sort_values()
+    if sum(spec.days) > len(days):
+        raise ValueError(
+            f"{where}: data.split={list(spec.split)} needs {sum(spec.days)} days, but there are {len(days)}: lower them"
+        )
+    return kept_rows(frame, np.asarray(day_T <= days[sum(spec.days) - 1]))
+
+
 def boundaries(dates: pd.DatetimeIndex, split: list) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
     """Return the first days of val and of test, or None if the data end before that day."""
     if len(split) == 2:
         return pd.Timestamp(str(split[0])), pd.Timestamp(str(split[1]))
     days = dates if dates.is_monotonic_increasing and dates.is_unique else dates.unique().sort_values()
-    val, test = (math.floor(sum(split[: i + 1]) * len(days) + 1e-6) for i in range(2))
+    days_each = 1 if max(split) > 1 else len(days)  # numbers of days, or fractions
+    val, test = (math.floor(sum(split[: i + 1]) * days_each + 1e-6) for i in range(2))
     return days[val] if val < len(days) else None, days[test] if test < len(days) else None
 
 

@@ -41,7 +41,9 @@ class SeriesData(ABC):
         transform: what the model sees of a price v_t: ``level`` v_t, ``return`` v_t / v_{t-1} - 1, or ``log_return``.
         relative_to_last: subtract the window's last value from the inputs and add it to the prediction.
         target: ``value``, or ``direction``: class 1 if a day ends above the window's last day, else class 0.
-        split: fractions of train, val and test in time, or two dates: the first days of val and of test.
+        split: fractions of train, val and test in time; or their numbers of days, and later days are left out; or two
+            dates: the first days of val and of test.
+        until: the last day that is used; None: the last day of the data.
         history: the inputs of val and test: ``own``, only rows of the same part, or ``borrow``, also the rows before
             it, so that the first target of a part is its first row.
         gap: rows left out between two parts; None: the horizon for ``own``, 0 for ``borrow``.
@@ -57,6 +59,7 @@ class SeriesData(ABC):
     relative_to_last: bool = False
     target: Target = "value"
     split: list[float | str] = field(default_factory=lambda: [0.7, 0.15, 0.15])
+    until: str | None = None
     history: History = "own"
     gap: int | None = None
     batch_size: int | None = 64
@@ -81,8 +84,23 @@ class SeriesData(ABC):
                     "dates, the first day of val and a later first day of test, as in "
                     "data.split=[2010-01-01,2016-01-01]"
                 )
-        else:
+        elif self.days is None:
             check_fractions(self.split)
+        if self.until is not None and pd.isna(pd.to_datetime(self.until, errors="coerce", format="ISO8601")):
+            raise ValueError(f"data.until={self.until} must be a date, as in data.until=2019-12-31")
+
+    @property
+    def days(self) -> list[int] | None:
+        """The number of days of each part, or None if `split` does not give them."""
+        numbers = [share for share in self.split if isinstance(share, int | float)]
+        if len(numbers) != 3 or max(numbers) <= 1:
+            return None
+        if any(number < 0 or number != int(number) for number in numbers) or numbers[0] == 0:
+            raise ValueError(
+                f"data.split={list(self.split)} must be whole numbers of days for train, val and test, as in "
+                "data.split=[5000,1000,1000], or fractions that sum to 1"
+            )
+        return [int(number) for number in numbers]
 
     @property
     def rows_between(self) -> int:

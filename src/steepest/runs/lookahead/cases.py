@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from steepest.data.batches import PreparedData
 from steepest.data.future import FACTOR, KINDS, FutureChange, Kind
-from steepest.data.preparation import boundaries
+from steepest.data.preparation import boundaries, within
 from steepest.data.sources import SeriesData
 from steepest.data.windows import Windows
 from steepest.runs.checks import check_objective
@@ -115,7 +116,7 @@ class LookAhead:
         dataset = checked.groups["data"]()
         if not isinstance(dataset, SeriesData):
             raise ValueError(f"data={type(dataset).__name__} has rows without dates, so there is no future to change")
-        frame = read_frame(dataset, None)
+        frame = within(read_frame(dataset, None), dataset, PreparedData(dataset).where)
         self.real = prepared(checked, frame)
         check_objective(checked.run.objective, self.real.windows)
         if not len(self.real.windows.parts["test"]):
