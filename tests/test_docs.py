@@ -190,6 +190,25 @@ def test_a_block_that_shows_output_is_run():
     assert [block for block in not_run if "data=stocks" not in block.commands[0]] == []
 
 
+def skills(output: str) -> str:
+    """Return the table of mean skills by window and model, trained once / walk-forward, from a sweep's output."""
+    rows = re.findall(r"^ (holdout|walk_forward) +(\[.*?\]) +(\d+) .* (-?[\d.]+) ± [\d.]+ +\d+$", output, re.MULTILINE)
+    skill = {(window, hidden, kind): f"{float(mean):.4f}" for kind, hidden, window, mean in rows}
+    assert len(skill) == 24
+    lines = ["| window | line | two-layer net | deep net |", "|---|---|---|---|"]
+    for window in ("1", "7", "28", "56"):
+        kinds = ("holdout", "walk_forward")
+        cells = [" / ".join(skill[window, hidden, kind] for kind in kinds) for hidden in ("[]", "[64]", "[64,64]")]
+        lines.append(f"| {window} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def test_the_skills_that_a_page_lists_are_those_of_the_output():
+    page = (DOCS / "beat.md").read_text()
+    for section in page.split("\n## ")[1:3]:
+        assert skills(section) in section
+
+
 @pytest.mark.slow
 def test_a_row_of_the_table_of_stocks_is_that_of_its_jobs(tmp_path):
     page = (DOCS / "beat.md").read_text()
