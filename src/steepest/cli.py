@@ -209,9 +209,8 @@ def backtest(
     """Trade a run's predictions on the test part, with costs and a delay, and compare the result with buy-and-hold."""
     from steepest.evaluate.backtest import Rule
     from steepest.runs.backtest import show_backtest
-    from steepest.runs.trained import Run
 
-    show_backtest(Run(folder), Rule(threshold, cost, lag, long_only), out)
+    show_backtest(folder, Rule(threshold, cost, lag, long_only), out)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Backtests against sums by hand, an account of shares and cash, empyrical, and the Sharpe ratio's known distribution."""
+"""Backtests against sums by hand, an account of shares and cash, vectorbt, and the Sharpe ratio's known distribution."""
 
 import json
 import logging
@@ -7,13 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import steepest
 from steepest.cli import app
-from steepest.evaluate.accounts import drawdowns, returns_of, sharpe_interval, trade
+from steepest.evaluate.accounts import returns_of, sharpe_interval, trade
 from steepest.evaluate.backtest import Rule, backtest
 from steepest.evaluate.significance import diebold_mariano
+from steepest.observe import backtest as pictures
+from steepest.observe.theme import lay_out, percent
+from steepest.runs.errors import exit_code
 
 
 def table(prices, predicted, series="A", dates=None):
@@ -153,28 +157,37 @@ def test_a_probability_above_one_half_is_long():
 
 
 def test_the_largest_drawdown_is_the_lowest_ratio_of_a_later_to_an_earlier_capital():
-    equity = shares_and_cash(*market(100), 0)
     found = backtest(table(*market(101)), Rule()).strategy
     curve = backtest(table(*market(101)), Rule()).equity["strategy"]
     values = [1.0, *curve]
     assert found.max_drawdown == pytest.approx(min(b / a - 1 for n, a in enumerate(values) for b in values[n:]))
     assert curve[found.drawdown_to] / max(1.0, curve[found.drawdown_from]) - 1 == pytest.approx(found.max_drawdown)
-    assert len(equity) == 100
 
 
-def test_results_are_those_of_empyrical():
-    empyrical = pytest.importorskip("empyrical")
-    found = backtest(table(*market(800)), Rule())
-    for name, result in (("strategy", found.strategy), ("buy_and_hold", found.buy_and_hold)):
-        returns = pd.Series(returns_of(found.equity[name].to_numpy()), found.equity.index[1:])
-        years = (found.equity.index[-1] - found.equity.index[0]).days / 365.25
-        per_year = {"annualization": len(returns) / years}
-        assert result.total_return == pytest.approx(empyrical.cum_returns_final(returns))
-        assert result.annual_return == pytest.approx(empyrical.annual_return(returns, **per_year))
-        assert result.annual_volatility == pytest.approx(empyrical.annual_volatility(returns, **per_year))
-        assert result.sharpe == pytest.approx(empyrical.sharpe_ratio(returns, **per_year))
-        assert result.max_drawdown == pytest.approx(empyrical.max_drawdown(returns))
-        np.testing.assert_allclose(drawdowns(found.equity[name].to_numpy())[1:].min(), result.max_drawdown)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cost", "long_only", "tolerance"), [(0, True, 1e-12), (0, False, 1e-12), (0.0005, True, 1e-4)]
+)
+def test_results_are_those_of_vectorbt(cost, long_only, tolerance):
+    # Of the capital, vectorbt spends the share 1 / (1 + cost) on shares, and trades to keep a short position constant.
+    vectorbt = pytest.importorskip("vectorbt", reason="pip install vectorbt")
+    prices, predicted = market(400)
+    found = backtest(table(prices, predicted), Rule(cost=cost, long_only=long_only))
+    equity, result = found.equity, found.strategy
+    close = pd.Series(prices[1:], equity.index)
+    other = vectorbt.Portfolio.from_orders(
+        close, size=equity["exposure"], size_type="targetpercent", fees=cost, init_cash=1.0, freq="1D"
+    )
+    np.testing.assert_allclose(equity["strategy"], other.value(), rtol=tolerance)
+    assert result.total_return == pytest.approx(other.total_return(), abs=tolerance)
+    assert result.max_drawdown == pytest.approx(other.max_drawdown(), abs=tolerance)
+    assert result.costs == pytest.approx(other.orders.fees.sum(), abs=tolerance)
+    years = (equity.index[-1] - equity.index[0]).days / 365.25
+    returns = pd.Series(returns_of(equity["strategy"].to_numpy()), equity.index[1:])
+    yearly = returns.vbt.returns(freq="1D", year_freq=f"{len(returns) / years}D")
+    assert result.annual_return == pytest.approx(yearly.annualized())
+    assert result.annual_volatility == pytest.approx(yearly.annualized_volatility())
+    assert result.sharpe == pytest.approx(yearly.sharpe_ratio())
 
 
 def test_the_sharpe_interval_of_independent_returns_is_that_of_mertens():
@@ -243,6 +256,25 @@ def test_plain_rows_missing_test_parts_and_values_not_above_0_are_refused():
         backtest(table([100, 110, -1, 99, 108.9], UP_DOWN_UP_FLAT), Rule())
 
 
+def test_predictions_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="1 of 4 predictions of the test part are not finite"):
+        backtest(table(PRICES, [101, np.nan, 100, 99]), Rule())
+
+
+def test_the_picture_ends_at_the_two_results_and_its_title_states_them(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(pictures, "save", lambda figure, path: drawn.append(lay_out(figure, 100).figure))
+    found = backtest(table(*market()), Rule())
+    pictures.draw_backtest(found, "Net", tmp_path / "b.png")
+    capital, drawdown = drawn[0].axes
+    ends = [line.get_ydata()[-1] for line in capital.lines if len(line.get_ydata()) > 2]
+    assert ends == [found.equity[name].iloc[-1] for name in ("buy_and_hold", "strategy")]
+    assert min(drawdown.lines[1].get_ydata()) == found.strategy.max_drawdown
+    title = drawn[0].get_suptitle().replace("\n", " ")
+    assert f"the rule returned {percent(found.strategy.total_return)} and buy-and-hold" in title
+    assert title.endswith(f"no more than chance (p = {found.p_value:.2g})")
+
+
 FEW = ("data=random_walk", "data.rows=400", "stop.epochs=1", "data.window=5", "logger=none")
 
 
@@ -258,10 +290,27 @@ def test_the_command_prints_and_writes_the_backtest_of_python(train, tmp_path, c
     pd.testing.assert_frame_equal(written, found.equity, check_freq=False, check_index_type=False)
     assert (folder / "figures" / "backtest.png").stat().st_size > 10_000
     assert "Not modelled: slippage" in answer.output
-    default = CliRunner().invoke(app, ["backtest", str(folder)])
-    assert json.loads((folder / "backtest.json").read_text())["rule"] == vars(Rule())
-    assert (folder / "equity.csv").exists(), default.output
     facts = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(facts | {"status": "running"}))
     with pytest.raises(ValueError, match="status is running: finish it with resume="):
         steepest.load(folder).backtest()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no_run"], "no_run: there is no checkpoints/best.ckpt"),
+        (["no_run", "--cost", "0.9"], "cost=0.9 must be at least 0 and below 0.5"),
+        (["no_run", "--threshold", "-1"], "threshold=-1.0 must be 0 or more"),
+    ],
+)
+def test_bad_input_gives_one_message_and_exit_code_2(arguments, message):
+    error = CliRunner().invoke(app, ["backtest", *arguments]).exception
+    assert message in str(error)
+    assert exit_code(error) == 2
+
+
+def test_the_options_of_the_command_have_the_defaults_of_the_rule():
+    options = {command.name: command for command in get_command(app).commands.values()}["backtest"].params
+    defaults = {option.name: option.default for option in options}
+    assert {name: defaults[name] for name in vars(Rule())} == vars(Rule())

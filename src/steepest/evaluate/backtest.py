@@ -104,9 +104,9 @@ class Backtest:
     def in_words(self) -> str:
         """The rule as a phrase."""
         what = "the probability of a rise minus 0.5" if self.classes else "the predicted return"
-        below = "flat" if self.rule.long_only else "short"
-        limit = f"{self.rule.threshold:g}"
-        sides = f"long if {what} is above {limit}, {below} if it is below {'-' * (limit != '0')}{limit}"
+        limit = self.rule.threshold
+        short = "" if self.rule.long_only else f"short if it is below {-limit if limit else 0:g}, "
+        sides = f"long if {what} is above {limit:g}, {short}otherwise flat"
         return f"{sides}; cost {self.rule.cost:.4g} of the traded value; lag {counted(self.rule.lag, self.unit)}"
 
     def sentence(self) -> str:
@@ -141,7 +141,7 @@ class Backtest:
             "buy_and_hold": self.buy_and_hold.facts(),
             "p_value": self.p_value,
             "beat": self.beat,
-            "verdict": self.sentence(),
+            "sentence": self.sentence(),
             "not_modelled": NOT_MODELLED,
         }
 
@@ -157,8 +157,8 @@ def backtest(predictions: pd.DataFrame, rule: Rule) -> Backtest:
         rule: the rule.
 
     Raises:
-        ValueError: if the table contains plain rows or no test part, if a price is not above 0, or if there are too few
-            rows for the lag.
+        ValueError: if the table contains plain rows or no test part, if a price is not above 0, if a prediction is not
+            finite, or if there are too few rows for the lag.
     """
     if "series" not in predictions:
         raise ValueError("the run was trained on plain rows, which have no prices: a backtest needs price series")
@@ -166,6 +166,9 @@ def backtest(predictions: pd.DataFrame, rule: Rule) -> Backtest:
     if rows.empty:
         raise ValueError("the run has no predictions of a test part: train one with data.test above 0")
     classes = "actual" not in rows
+    finite = np.isfinite(rows["probability_up" if classes else "prediction"].to_numpy(float))
+    if not finite.all():
+        raise ValueError(f"{int((~finite).sum())} of {len(rows)} predictions of the test part are not finite numbers")
     accounts, holding, dates = dict[str, Account](), dict[str, Account](), dict[str, pd.DatetimeIndex]()
     for name, own in rows.groupby("series", sort=False, observed=True):
         price, held = _prices_and_positions(own.sort_values("origin"), str(name), rule, classes)

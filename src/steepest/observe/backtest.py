@@ -13,7 +13,7 @@ from steepest.evaluate.names import SIGNIFICANT
 from steepest.observe.predictions import few_dates
 from steepest.observe.theme import LIGHT, Theme, percent, plain, save
 
-WIDE = 20  # above this ratio of the axis' ends, its ticks are powers of 10
+WIDE = 20  # above this ratio of the axis's ends, its ticks are powers of 10
 
 
 def draw_backtest(result: Backtest, model: str, path: Path, theme: Theme = LIGHT) -> None:
@@ -30,7 +30,8 @@ def draw_backtest(result: Backtest, model: str, path: Path, theme: Theme = LIGHT
         f"{percent(result.buy_and_hold.total_return)}"
     )
     if result.p_value is not None:
-        title += f", {'no more' if result.p_value > SIGNIFICANT else 'more'} than chance (p = {result.p_value:.2g})"
+        chance = "no more" if result.p_value > SIGNIFICANT else "more"
+        title += f"; the difference is {chance} than chance (p = {result.p_value:.2g})"
     equity = result.equity
     caption = f"{model}; {result.in_words()}; {counted(len(equity) - 1, result.unit)}"
     with theme.active():

@@ -34,19 +34,22 @@ def backtest_run(run: Run, rule: Rule) -> Backtest:
         raise error if str(run.folder) in str(error) else ValueError(f"{run.folder}: {error}") from None
 
 
-def show_backtest(run: Run, rule: Rule, out: Path | None) -> None:
+def show_backtest(folder: Path, rule: Rule, out: Path | None) -> None:
     """Print a backtest, and write backtest.json, equity.csv and figures/backtest.png into the run's folder.
 
     Args:
-        run: the run.
+        folder: the run's folder.
         rule: the rule.
         out: the file of the equity. The default is equity.csv in the run's folder.
 
     Raises:
         ValueError: as `backtest_run` does, and if a file cannot be written.
     """
+    from steepest.runs.trained import Run  # imported here because it imports this module
+
     if out is not None and (out.suffix != ".csv" or not out.parent.is_dir()):
         raise ValueError(f"--out {out}: give a file in an existing folder whose name ends in .csv")
+    run = Run(folder)
     result = backtest_run(run, rule)
     console = terminal()
     console.print(_table(result))
@@ -61,7 +64,7 @@ def show_backtest(run: Run, rule: Rule, out: Path | None) -> None:
         print_sentence(console, f"The Sharpe ratio has no interval: {only}.")
     print_sentence(console, result.sentence(), "bold")
     print_sentence(console, NOT_MODELLED)
-    for path in _write(run, result, out or run.folder / "equity.csv"):
+    for path in _write(run, result, out or folder / "equity.csv"):
         print_sentence(console, f"Written: {path}")
 
 
@@ -116,5 +119,5 @@ def _cells(found: Performance, unit: str) -> dict[str, str]:
         "trades": f"{found.trades:,}",
         "turnover per year": f"{found.annual_turnover:,.1f}",
         f"{unit}s in the market": f"{found.in_market:.1%}",
-        "costs": f"{found.costs:.1%}",
+        "costs, of the first capital": f"{found.costs:.1%}",
     }
