@@ -164,6 +164,15 @@ def test_the_largest_drawdown_is_the_lowest_ratio_of_a_later_to_an_earlier_capit
     assert curve[found.drawdown_to] / max(1.0, curve[found.drawdown_from]) - 1 == pytest.approx(found.max_drawdown)
 
 
+def test_the_cost_of_the_first_trade_is_in_the_first_return_and_in_the_drawdown():
+    found = backtest(table([100, 100, 90, 90], [101] * 3), Rule(cost=0.1))
+    equity = found.equity["strategy"].to_numpy()
+    assert equity == pytest.approx([0.9, 0.81, 0.729])
+    assert returns_of(equity) == pytest.approx([-0.19, -0.1])
+    assert found.strategy.max_drawdown == pytest.approx(-0.271)
+    assert found.strategy.drawdown_from == found.equity.index[0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("cost", "long_only", "tolerance"), [(0, True, 1e-12), (0, False, 1e-12), (0.0005, True, 1e-4)]
