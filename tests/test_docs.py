@@ -165,7 +165,7 @@ def test_the_commands_of_a_block_run_and_print_what_the_page_shows(block, folder
         needed = re.match(r"steepest (?:report|resume) (\S+)", command)
         if needed and not (folder / needed[1]).exists():
             start(f"python train.py -m optimizer.lr=0.01,0.1 stop.epochs=2 hydra.sweep.dir={needed[1]}", folder)
-        needed = re.match(r"steepest (?:predict|evaluate) (\S+)", command)
+        needed = re.match(r"steepest (?:predict|evaluate|export|backtest) (\S+)", command)
         if needed:
             make_run(needed[1], block.page, folder)
         printed += start(command, folder)

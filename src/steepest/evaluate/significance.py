@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import scipy.fft
 import scipy.special
 import torch
@@ -55,11 +56,17 @@ def diebold_mariano(loss_a_T: Float[Tensor, " T"], loss_b_T: Float[Tensor, " T"]
     if not (largest > 0 and largest.isfinite()):
         return None
     d_T = d_T / largest  # squares of very small or large losses would leave the range of float64
-    terms = min(math.floor(0.4 * count ** (2 / 3)), count // horizon)
-    lambda_B = scipy.fft.dct((d_T - d_T.mean()).numpy(), norm="ortho")[1 : terms + 1]
-    error = math.sqrt((lambda_B @ lambda_B) / terms / count)
+    error, terms = error_of_mean(d_T.numpy(), horizon)
     statistic = abs(d_T.mean().item()) / error if error else math.inf
     return 2 * float(scipy.special.stdtr(terms, -statistic))
+
+
+def error_of_mean(values_T: Float[np.ndarray, " T"], horizon: int = 1) -> tuple[float, int]:
+    """The standard error of the mean of dependent values, and B, its degrees of freedom: see `diebold_mariano`."""
+    count = len(values_T)
+    terms = min(math.floor(0.4 * count ** (2 / 3)), count // horizon)
+    lambda_B = scipy.fft.dct(values_T - values_T.mean(), norm="ortho")[1 : terms + 1]
+    return math.sqrt((lambda_B @ lambda_B) / terms / count), terms
 
 
 def holm(p_values: Mapping[str, float]) -> set[str]:

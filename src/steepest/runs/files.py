@@ -85,7 +85,7 @@ class JobFacts:
 
 
 UNFINISHED = re.compile(
-    r"((run|metrics|job|sweep)\.json|(config|hydra|overrides)\.yaml|error\.txt|(predictions|parity|results|folds)\.csv|events"
+    r"((run|metrics|job|sweep|backtest)\.json|(config|hydra|overrides)\.yaml|error\.txt|(predictions|parity|results|folds|equity)\.csv|events"
     r"|predictions\.parquet|(best|last|previous|\d{4,})\.ckpt)\.\d+\.part"
 )  # names that `unfinished` returns for the files of a run or a sweep
 SHAPES: dict[str, type] = {"run.json": RunFacts, "metrics.json": Metrics, "job.json": JobFacts}

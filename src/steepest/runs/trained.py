@@ -33,6 +33,7 @@ from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.intervals import LEVELS, SHOWN, widths_after
 from steepest.evaluate.predictions import read_table
 from steepest.evaluate.table import named_coefficients
+from steepest.runs.backtest import Backtest, Rule, backtest_run
 from steepest.runs.claim import CONFIG_FILE
 from steepest.runs.config import Node, check_paths, checked_node
 from steepest.runs.config import Run as Options
@@ -200,6 +201,10 @@ class Run:
         table = table[table["step"] <= horizon].reset_index(drop=True)
         table.attrs["coverage"] = coverage
         return table
+
+    def backtest(self, **options: Any) -> Backtest:
+        """Trade the predictions of the test part. The options are the fields of `Rule`: ``backtest(lag=2)``."""
+        return backtest_run(self, Rule(**options))
 
     def frame(self, data: Any = None) -> pd.DataFrame:
         """The checked frame of the run's data, or of other prices."""
