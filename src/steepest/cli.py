@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer import rich_utils
 
-from steepest.cli_runs import evaluate, export, predict
+from steepest.cli_runs import backtest, evaluate, export, predict
 from steepest.runs.errors import FAILED, run_program
 
 app = typer.Typer(
@@ -137,28 +137,8 @@ def show_data(
         typer.echo(line)
 
 
-for _command in (predict, evaluate, export):
+for _command in (predict, evaluate, backtest, export):
     app.command()(_command)
-
-
-@app.command()
-def backtest(
-    folder: RunFolder,
-    threshold: Annotated[
-        float, typer.Option(metavar="RETURN", help="Long above this predicted return, short below its negative")
-    ] = 0.0,
-    cost: Annotated[float, typer.Option(metavar="SHARE", help="Cost of a trade, as a share of its value")] = 0.0005,
-    lag: Annotated[int, typer.Option(metavar="N", help="Rows between the prediction and its trade")] = 1,
-    long_only: Annotated[bool, typer.Option("--long-only", help="Be flat instead of short")] = False,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File to write (default: equity.csv in RUN)", show_default=False)
-    ] = None,
-) -> None:
-    """Trade a run's predictions on the test part, with costs and a delay, and compare the result with buy-and-hold."""
-    from steepest.evaluate.backtest import Rule
-    from steepest.runs.backtest import show_backtest
-
-    show_backtest(folder, Rule(threshold, cost, lag, long_only), out)
 
 
 @app.command()

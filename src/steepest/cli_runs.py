@@ -60,6 +60,25 @@ def evaluate(
     show_scores(folder, data, options or [])
 
 
+def backtest(
+    folder: RunFolder,
+    threshold: Annotated[
+        float, typer.Option(metavar="RETURN", help="Long above this predicted return, short below its negative")
+    ] = 0.0,
+    cost: Annotated[float, typer.Option(metavar="SHARE", help="Cost of a trade, as a share of its value")] = 0.0005,
+    lag: Annotated[int, typer.Option(metavar="N", help="Rows between the prediction and its trade")] = 1,
+    long_only: Annotated[bool, typer.Option("--long-only", help="Be flat instead of short")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write (default: equity.csv in RUN)", show_default=False)
+    ] = None,
+) -> None:
+    """Trade a run's predictions on the test part, with costs and a delay, and compare the result with buy-and-hold."""
+    from steepest.evaluate.backtest import Rule
+    from steepest.runs.backtest import show_backtest
+
+    show_backtest(folder, Rule(threshold, cost, lag, long_only), out)
+
+
 def export(
     folder: RunFolder,
     to: Annotated[str, typer.Option(metavar="FORMAT", help="Format of the file: onnx")] = "onnx",
