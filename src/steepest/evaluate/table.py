@@ -18,12 +18,12 @@ from steepest.data.calendar import now_and_next
 from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
+from steepest.evaluate.names import HEADINGS, score_text
 from steepest.evaluate.terminal import print_sentence
 from steepest.nets.networks import MLP
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
 FEW = 30  # below this number of predictions, the test scores say little
-HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
 
 def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path, console: Console) -> None:
@@ -69,7 +69,7 @@ def print_scores(
     for part, scores in evaluation.model.items():
         rows = {"model": scores} | {name: parts[part] for name, parts in evaluation.baselines.items()}
         for name, row in rows.items() if scores else ():
-            cells = [_cell(column, row[column]) for column in columns]
+            cells = [score_text(column, row[column]) for column in columns]
             table.add_row(
                 part_names.get(part, part) if row is scores else "",
                 name,
@@ -78,14 +78,6 @@ def print_scores(
             )
         table.add_section()
     console.print(table)
-
-
-def _cell(column: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    if column in ("mape", "directional_accuracy", "accuracy"):
-        return f"{value:.2%}"
-    return f"{round(value, 4) + 0.0:.4f}" if column == "skill" and abs(value) < 10 else f"{value:.5g}"
 
 
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
