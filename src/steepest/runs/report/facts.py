@@ -9,9 +9,9 @@ import csv
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import AfterValidator, TypeAdapter
 
 from steepest.data.faults import counted
 from steepest.runs.claim import CONFIG_FILE
@@ -20,6 +20,7 @@ from steepest.runs.files import IntervalFacts, Metrics, Objective, RunFacts, Sco
 PARTS = ("train", "val", "test")
 ERROR_FILE = "error.txt"
 T = TypeVar("T")
+Day = Annotated[datetime, AfterValidator(lambda time: time.replace(tzinfo=None))]  # in the time zone of the file
 
 
 @dataclass
@@ -41,9 +42,9 @@ class DataFacts:
     rows: int = 0
     series: list[str] = field(default_factory=list)
     samples: dict[str, int] = field(default_factory=dict)
-    targets: dict[str, tuple[datetime, datetime] | None] = field(default_factory=dict)
-    val_to: datetime | None = None
-    fitted_to: datetime | None = None
+    targets: dict[str, tuple[Day, Day] | None] = field(default_factory=dict)
+    val_to: Day | None = None
+    fitted_to: Day | None = None
     gap: int | None = None
     recognised: Recognised | None = None
 
@@ -166,12 +167,11 @@ class RunFiles:
 
     def ending(self) -> str:
         """How the run ended, as a sentence."""
-        reason = f": {self.run.stop_reason}" if self.run.stop_reason else ""
-        words = {"running": "The run has not recorded its end", "finished": "The run finished"}
-        status = words.get(self.run.status, f"The run {self.run.status or 'has no status'}")
-        if self.run.status == "stopped":
-            status = "The run was stopped"
-        return f"{status}{reason}."
+        reason = self.run.stop_reason
+        if not self.run.status and self.error:  # a job of a sweep that failed before it wrote a record
+            return f"The run failed: {self.error.splitlines()[0].removesuffix('.')}."
+        words = {"running": "has not recorded its end", "stopped": "was stopped", "": "has no record of its status"}
+        return f"The run {words.get(self.run.status, self.run.status)}{f': {reason}' if reason else ''}."
 
     def trained(self) -> str:
         """The length of the training and the kept epoch, as sentences."""

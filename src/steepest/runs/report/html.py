@@ -69,7 +69,8 @@ def write_page(folder: Path, out: Path | None, page: Callable[[Path], str]) -> P
     path = out or folder / "report.html"
     if path.is_dir():
         raise ValueError(f"--out {path} is a folder; give the name of a file, such as {path / 'report.html'}")
-    write_text(path, page(path.parent))
+    text = page(path.parent)
+    write_text(path, text.encode(errors="replace").decode())  # a record may contain half a surrogate pair
     return path
 
 

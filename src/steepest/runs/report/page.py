@@ -161,12 +161,12 @@ def _commands(files: RunFiles) -> list[tuple[str, str]]:
     """What a user can do with the run: a heading and a command."""
     run, folder = files.run, near(files.folder)
     word = f"./{folder}" if folder.startswith("-") else folder
-    found = []
+    found, reason = [], run.stop_reason or ""
     if run.status in ("stopped", "running"):
         found.append(("Continue the run", resume_run_command(folder)))
-    elif run.status == "finished" and (run.stop_reason or "").startswith("epochs:"):
-        longer = f" stop.epochs={2 * files.metrics.epochs}"
-        found.append(("Train for longer", resume_run_command(folder) + longer))
+    for limit, done in (("epochs", files.metrics.epochs), ("updates", files.metrics.updates)):
+        if run.status == "finished" and reason.startswith(f"{limit}:"):
+            found.append(("Train for longer", f"{resume_run_command(folder)} stop.{limit}={2 * done}"))
     if run.again or run.status:
         found.append(("Run it again in a new folder", train_command(run.again)))
     if files.model and run.data is not None and (run.data.val_to or any(run.data.targets.values())):
