@@ -20,7 +20,7 @@ BEYOND = """[...document.querySelectorAll('body *')]
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_page_of_a_run_fits_any_width_and_needs_no_network(train, chromium, kind):
+def test_the_page_of_a_run_fits_any_width_and_works_offline(train, chromium, kind):
     _, folder = train(*KINDS[kind], "stop.epochs=2", pictures=True)
     address, wrong = write_report(folder).as_uri(), []
     for width, scheme in ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")):

@@ -255,10 +255,11 @@ def report(
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser")] = False,
 ) -> None:
-    """Write one HTML page.
+    """Write one HTML page about a run or a sweep.
 
-    About a run: the verdict, pictures, scores, which data were known when, config, provenance. About a sweep: the best
-    job, the effect of each hyper-parameter, all curves, all jobs.
+    A run: the verdict, the pictures, all scores, which data are known when, the commands to go on, config, provenance.
+
+    A sweep: the best job, the effect of each hyper-parameter, all curves, all jobs.
     """
     if (folder / "sweep.json").exists():
         from steepest.sweep.report.page import write_report

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from markupsafe import Markup, escape
 
 from steepest.evaluate.names import HEADINGS, score_text
 from steepest.runs.files import Scores
@@ -40,7 +43,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 def page(files: RunFiles) -> str:
     """The page's HTML."""
     templates = environment(HERE)
-    templates.filters.update(heading=_heading, score=_cell, day=day)
+    templates.filters.update(heading=_heading, score=_cell, day=day, unbroken=_unbroken)
     data = files.run.data
     given = {
         "files": files,
@@ -78,6 +81,11 @@ def _heading(metric: str) -> str:
 
 def _cell(value: float | None, metric: str) -> str:
     return score_text(metric, value)
+
+
+def _unbroken(text: str) -> Markup:
+    """A text as HTML without a line break inside a date."""
+    return Markup(re.sub(r"\d{4}-\d\d-\d\d", r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def _columns(rows: Iterable[Scores]) -> list[str]:
