@@ -102,7 +102,7 @@ def _known(files: RunFiles) -> list[tuple[str, str]]:
     rows = []
     file = data.recognised
     if file is not None and file.first and file.last:
-        rows.append(("Days in the file", f"{file.first} to {file.last}"))
+        rows.append(("Days in the data", f"{file.first} to {file.last}"))
     rows.append(("Rows", f"{data.rows:,}" + (f", {len(data.series)} series" if len(data.series) > 1 else "")))
     for part in PARTS:
         if part not in data.samples:
