@@ -193,15 +193,26 @@ def resume(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a sweep, which may still be running", metavar="SWEEP")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder of a run, or of a sweep; it may still be running"),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="File to write (default: report.html in SWEEP)", show_default=False),
+        typer.Option(metavar="FILE", help="File to write (default: report.html in FOLDER)", show_default=False),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser")] = False,
 ) -> None:
-    """Write one HTML page about a sweep: the best job, the effect of each hyper-parameter, all curves, all jobs."""
-    from steepest.sweep.report.page import write_report
+    """Write one HTML page about a run or a sweep.
+
+    A run: the verdict, the pictures, all scores, which data are known when, the commands to go on, config, provenance.
+
+    A sweep: the best job, the effect of each hyper-parameter, all curves, all jobs.
+    """
+    if (folder / "sweep.json").exists():
+        from steepest.sweep.report.page import write_report
+    else:
+        from steepest.runs.report.page import write_report
 
     page = write_report(folder, out)
     typer.echo(f"Report: {page}")

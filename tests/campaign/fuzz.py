@@ -227,7 +227,12 @@ STOCK = {  # folder -> command that writes its records
     ),
 }  # fmt: skip
 READERS: dict[str, list[tuple[str, ...]]] = {  # commands that read a folder. The first word is the program
-    "run": [("train", "resume=run", "stop.epochs=5"), ("train", "resume=run"), ("train", "hydra.run.dir=run")],
+    "run": [
+        ("train", "resume=run", "stop.epochs=5"),
+        ("train", "resume=run"),
+        ("train", "hydra.run.dir=run"),
+        ("steepest", "report", "run"),
+    ],
     "net": [("train", "resume=net", "stop.epochs=4"), ("train", "resume=net")],
     "early": [("train", "resume=early", "stop.epochs=6"), ("train", "resume=early")],
     "sweep": [

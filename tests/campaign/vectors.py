@@ -602,5 +602,17 @@ def _event_files() -> Iterator[Vector]:
 
     yield Vector("markup in a sweep's record", "event file", page)
 
+    def run_page(box: Box) -> list[str]:
+        folder = box.copy("run")
+        for name, changed in {
+            "run.json": {"overrides": [MARKUP], "stop_reason": MARKUP, "command": MARKUP},
+            "metrics.json": {"verdict": MARKUP, "series": {MARKUP: {MARKUP: 1.0}}},
+        }.items():
+            content = json.loads((folder / name).read_text())
+            (folder / name).write_text(json.dumps(content | changed))
+        return ["steepest", "report", str(folder)]
+
+    yield Vector("markup in a run's record", "event file", run_page)
+
 
 VECTORS = [*_files(), *_resumed_runs(), *_resumed_sweeps(), *_data_files(), *_event_files()]

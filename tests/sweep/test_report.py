@@ -356,5 +356,5 @@ def test_the_command_writes_the_page_or_prints_one_line_of_error(tmp_path):
     assert "The winner: job 0" in (tmp_path / "s" / "report.html").read_text()
     done = subprocess.run([*command, "."], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(". holds no sweep")
+    assert done.stderr.startswith(". holds no run and no sweep")
     assert len(done.stderr.splitlines()) == 1

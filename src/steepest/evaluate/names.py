@@ -1,4 +1,4 @@
-"""Defines the names of the scores, the scores of each data set, and whether lower or higher is better.
+"""Defines the names of the scores, the scores of each data set, how they are shown, and whether lower is better.
 
 This module does not import torch.
 """
@@ -13,6 +13,7 @@ HIGHER_IS_BETTER = {"directional_accuracy", "accuracy", "skill"}
 VALUE_METRICS = ("mse", "mae", "rmse", "mape", "mase", "directional_accuracy", "skill", "mse_scaled", "mae_scaled")
 DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
 CLASS_METRICS = ("cross_entropy", "accuracy", "skill")  # of plain rows
+HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}  # of columns of a table
 
 
 def better(metric: str) -> Literal["min", "max"]:
@@ -23,3 +24,12 @@ def better(metric: str) -> Literal["min", "max"]:
 def worst(metric: str) -> float:
     """The worst possible value of a metric. A job without a score returns it to the sweeper, which NaN might stop."""
     return -math.inf if better(metric) == "max" else math.inf
+
+
+def score_text(metric: str, value: float | None) -> str:
+    """A score in a cell of a table; shares as percentages."""
+    if value is None:
+        return "-"
+    if metric in ("mape", "directional_accuracy", "accuracy"):
+        return f"{value:.2%}"
+    return f"{round(value, 4) + 0.0:.4f}" if metric == "skill" and abs(value) < 10 else f"{value:.5g}"

@@ -18,6 +18,7 @@ from steepest.data.calendar import now_and_next
 from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
+from steepest.evaluate.names import HEADINGS, score_text
 from steepest.evaluate.terminal import print_sentence
 from steepest.nets.networks import MLP
 
@@ -25,7 +26,6 @@ COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
 CLASS_COLUMNS = ("cross_entropy", "directional_accuracy", "accuracy", "skill")
 BASELINES = ("persistence", "drift", "mean", "majority", "least_squares")  # metrics.json has more
 FEW = 30  # below this number of predictions, the test scores say little
-HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
 
 
 def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path, console: Console) -> None:
@@ -73,7 +73,7 @@ def print_scores(
         shown = {name: parts[part] for name, parts in evaluation.baselines.items() if name in BASELINES}
         rows = {"model": scores} | shown
         for name, row in rows.items() if scores else ():
-            cells = [score_cell(column, row[column]) for column in columns]
+            cells = [score_text(column, row[column]) for column in columns]
             table.add_row(
                 part_names.get(part, part) if row is scores else "",
                 name,
@@ -85,14 +85,6 @@ def print_scores(
     if "mape" in columns and evaluation.near_zero is not None:
         smallest = f"{evaluation.near_zero:.3g}"
         print_sentence(console, f"* mape says little, because some values are close to 0 (smallest: {smallest}).")
-
-
-def score_cell(column: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    if column in ("mape", "directional_accuracy", "accuracy"):
-        return f"{value:.2%}"
-    return f"{round(value, 4) + 0.0:.4f}" if column == "skill" and abs(value) < 10 else f"{value:.5g}"
 
 
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:

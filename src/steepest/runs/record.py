@@ -154,8 +154,9 @@ class RunRecord:
 
 
 def data_facts(data: PreparedData) -> dict[str, Any]:
-    """Facts about the data: source, rows, samples, and a checksum of the file or of the generated numbers."""
+    """Facts about the data: source, rows, samples, days, and a checksum of the file or of the generated numbers."""
     windows = data.windows
+    targets = {part: _target_days(windows, part) for part in windows.parts}
     path = getattr(data.dataset, "path", None)
     if path is not None:
         digests = []
@@ -173,18 +174,28 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
         "series": windows.names,
         "samples": {p: len(part) for p, part in windows.parts.items()},
         "skipped_parts": empty,
-        "val_to": _last_target(windows),
+        "targets": targets,
+        "val_to": targets["val"][1] if targets["val"] else None,
+        "fitted_to": _last_fitted(windows),
+        "gap": getattr(data.dataset, "rows_between", 0),
         "recognised": masked_data(windows.recognised),
     }
 
 
-def _last_target(windows: Windows) -> str | None:
-    """The last day of val that is a target, as text, or None without val or days."""
-    val = windows.parts["val"]
-    if not windows.ordered or not len(val):
+def _target_days(windows: Windows, name: str) -> list[str] | None:
+    """The first and the last day of a part that is a target, as text, or None without samples or days."""
+    part = windows.parts[name]
+    if not windows.ordered or not len(part):
         return None
-    last_N = val.origins(torch.arange(len(val))) + windows.horizon
-    return str(windows.index.get_level_values("date")[last_N.numpy()].max())
+    origin_N, dates = part.origins(torch.arange(len(part))).numpy(), windows.index.get_level_values("date")
+    return [str(dates[origin_N + 1].min()), str(dates[origin_N + windows.horizon].max())]
+
+
+def _last_fitted(windows: Windows) -> str | None:
+    """The last day of the training rows, to which the scaler and the baselines are fitted, or None without days."""
+    if not windows.ordered:
+        return None
+    return str(windows.index.get_level_values("date")[windows.train_stop_S.numpy() - 1].max())
 
 
 def device_name(device: torch.device) -> str:

@@ -14,7 +14,8 @@ from rich.table import Table
 from steepest.data.faults import counted
 from steepest.evaluate.evaluation import Evaluation
 from steepest.evaluate.metrics import Scores
-from steepest.evaluate.table import COLUMNS, HEADINGS, score_cell
+from steepest.evaluate.names import HEADINGS, score_text
+from steepest.evaluate.table import COLUMNS
 from steepest.evaluate.terminal import print_sentence
 from steepest.runs.files import write_text
 from steepest.runs.lookahead.cases import WORDS, Case, Findings
@@ -118,7 +119,7 @@ def _scores(every: Evaluation, without: Evaluation) -> Table:
         table.add_column(HEADINGS.get(column, column), justify="right", no_wrap=True)
     for days, evaluation in (("all", every), ("without", without)):
         for name, row in _rows(evaluation, every.reference).items():
-            table.add_row(days, name, *(score_cell(column, row[column]) for column in columns))
+            table.add_row(days, name, *(score_text(column, row[column]) for column in columns))
     return table
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 import plotly.offline
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from steepest.runs.files import read_json, write_text
+from steepest.runs.files import read_json
+from steepest.runs.report.html import environment, near, shared_parts, write_page
 from steepest.sweep.manifest import Manifest
 from steepest.sweep.report.charts import POINTS, Chart, against, axes_of, pairs, parallel
 from steepest.sweep.report.descents import Descents, all_curves, bands, colour_key, read_descents
@@ -39,18 +39,14 @@ MEANING = {  # objective -> description
 BASELINES = {"persistence": "tomorrow = today", "least_squares": "least squares"}
 
 
-def write_report(sweep: Path, out: Path | None = None) -> Path:
+def write_report(folder: Path, out: Path | None = None) -> Path:
     """Write a sweep's page: report.html in its folder, or `out`.
 
     Raises:
         ValueError: if the folder holds no sweep, or `out` is a folder.
     """
-    manifest, results = read_results(sweep)
-    path = out or sweep / "report.html"
-    if path.is_dir():
-        raise ValueError(f"--out {path} is a folder; give the name of a file, such as {path / 'report.html'}")
-    write_text(path, page(manifest, results, path.parent))
-    return path
+    manifest, results = read_results(folder)
+    return write_page(folder, out, lambda home: page(manifest, results, home))
 
 
 def page(manifest: Manifest, results: Results, home: Path) -> str:
@@ -61,10 +57,8 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         results: of the sweep.
         home: the folder of the page; links are relative to it.
     """
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(short=short, score=_score, when=_when, shown=shown)
+    templates = environment(HERE)
+    templates.filters.update(short=short, score=_score, shown=shown)
     scale = ObjectiveScale(results) if results.best is not None else None
     descents = read_descents(results, manifest.folder)
     swept = [KeyAxis(key, results.values(key)) for key in [*results.keys, *results.seeds]]
@@ -77,7 +71,7 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         "title": _title(results),
         "results": results,
         "manifest": manifest,
-        "folder": _near(manifest.folder),
+        "folder": near(manifest.folder),
         "sweep_command": shlex.join(["python", *map(legible, _words(manifest))]),
         "counts": {status: manifest.count(status) for status in ("finished", "failed", "running", "waiting")},
         "meaning": MEANING.get(results.objective.rsplit("/", 1)[-1]),
@@ -102,11 +96,11 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         "pictures": pictures,
         "drawn": {chart.name: chart for chart in pictures.charts},
         "figures": _figures([*charts.values(), *pictures.charts]),
-        "style": Markup((HERE / "page.css").read_text()),
+        **shared_parts(),
         "script": Markup((HERE / "page.js").read_text()),
         "plotly": Markup(plotly.offline.get_plotlyjs()),
     }
-    return environment.get_template("page.html.j2").render(given)
+    return templates.get_template("page.html.j2").render(given)
 
 
 def _charts(results: Results, scale: ObjectiveScale | None, descents: Descents) -> dict[str, Chart]:
@@ -134,12 +128,6 @@ def _figures(charts: list[Chart]) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
-def _near(folder: Path) -> str:
-    """A folder's path, relative to the working directory if it is below it."""
-    full = folder.absolute()
-    return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
-
-
 def _title(results: Results) -> str:
     keys = [*results.keys, *results.seeds]
     over = "nothing varied" if not keys else " × ".join(keys[:4]) + (f" and {len(keys) - 4} more" if keys[4:] else "")
@@ -162,10 +150,6 @@ def _score(score: float | None, column: str) -> str:
     """A score in a cell; shares as percentages."""
     share = column.endswith(("mape", "accuracy"))
     return f"{score:.2%}" if share and score is not None else short(score)
-
-
-def _when(moment: str) -> str:
-    return moment.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _link(row: Row, manifest: Manifest, home: Path) -> str | None:

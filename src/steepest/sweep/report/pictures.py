@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from steepest.data.calendar import row_unit
 from steepest.evaluate.predictions import read_table
 from steepest.observe.curves import read_curves, thinned
 from steepest.runs.files import unreadable
+from steepest.runs.report.html import read_images
 from steepest.sweep.report.charts import FAINT, INK, LEGEND, TICK, TITLE, Chart, figure
 from steepest.sweep.report.scales import BEST, DECADES, WORST, log_ticks, plain, short
 
-BYTES = 6_000_000  # of pictures on the page, at most
 ROWS, SERIES, POINTS = 2000, 12, 500  # most rows of a chart, series, and points of a curve
 LAST = 60  # rows; with more, price and prediction are indistinguishable
 
@@ -39,15 +38,8 @@ class Pictures:
 
 def winners_pictures(folder: Path) -> Pictures:
     """The pictures in one job's folder, or charts of its records."""
-    found = Pictures()
-    total = 0
-    for path in sorted((folder / "figures").glob("*.png")):
-        total += path.stat().st_size
-        if total > BYTES:
-            found.left_out.append(path.name)
-            continue
-        data = base64.b64encode(path.read_bytes()).decode()
-        found.images.append((path.stem.replace("_", " "), f"data:image/png;base64,{data}"))
+    images = read_images(folder)
+    found = Pictures(images.shown, images.left_out)
     if not found.images:
         predictions = _predictions(folder)
         found.charts = [chart for chart in (predictions, _losses(folder)) if chart is not None]
