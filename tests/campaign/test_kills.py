@@ -15,6 +15,7 @@ from campaign.sweeps import sweep_differences
 from steepest.runs import checkpoints
 
 
+@pytest.mark.slow
 def test_every_kind_of_difference_is_found(train, tmp_path):
     _, whole = train("model=linear_manual", "data=random_walk", "data.rows=200", "data.window=3", "stop.epochs=2")
     assert differences(whole, whole) == []

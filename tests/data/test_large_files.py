@@ -65,6 +65,7 @@ def test_a_date_below_the_sample_decides_or_is_refused(both):
     assert large == small
 
 
+@pytest.mark.slow
 def test_generated_files_give_the_same(both):
     for seed in range(120):
         file = sources.written(seed)

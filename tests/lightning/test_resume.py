@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 
 from steepest import ManualPredictor, WindowDataModule
-from steepest.lightning import callbacks, run
+from steepest.lightning import callbacks, pictures, run
 from steepest.observe.curves import read_curves
 from steepest.runs import checkpoints
 from steepest.runs.config import check
@@ -256,7 +256,11 @@ def points_of(folder):
 def test_a_run_killed_after_its_training_ends_with_every_file_and_each_point_once(train, monkeypatch, where):
     how = (*KINDS["kernel"], *DATA, "stop.updates=10")
     _, expected = train(*how, name="whole")
-    kills = {"evaluation": (RunRecord, "metrics"), "pictures": (run, "draw_scores"), "last line": (RunRecord, "end")}
+    kills = {
+        "evaluation": (RunRecord, "metrics"),
+        "pictures": (pictures, "draw_scores"),
+        "last line": (RunRecord, "end"),
+    }
     with monkeypatch.context() as patch, pytest.raises(Killed):  # noqa: PT012
         patch.setattr(*kills[where], killed)
         train(*how, name="part")
