@@ -164,7 +164,7 @@ def backtest(predictions: pd.DataFrame, rule: Rule) -> Backtest:
         raise ValueError("the run was trained on plain rows, which have no prices: a backtest needs price series")
     rows = predictions[(predictions["part"] == "test") & (predictions["horizon"] == 1)]
     if rows.empty:
-        raise ValueError("the run has no predictions of a test part: train one with data.test above 0")
+        raise ValueError("the run has no predictions of a test part: train one with a test part (data.split)")
     classes = "actual" not in rows
     finite = np.isfinite(rows["probability_up" if classes else "prediction"].to_numpy(float))
     if not finite.all():
