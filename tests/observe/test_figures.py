@@ -9,6 +9,7 @@ import torch
 from matplotlib.dates import num2date
 from sklearn.metrics import confusion_matrix
 
+from steepest.evaluate.intervals import Interval
 from steepest.evaluate.pooled import WalkForwardScores
 from steepest.observe import figures, predictions, walk_forward
 from steepest.observe.theme import DARK, LIGHT, lay_out
@@ -293,3 +294,22 @@ def test_the_picture_of_folds_ends_at_the_error_saved_and_shows_each_folds_share
     assert title(drawn[0]) == (
         "Walk-forward: the squared error is 10 % below that of tomorrow = today; with the first model alone, 20 % above"
     )
+
+
+@pytest.mark.parametrize("of_price", [True, False])
+def test_the_band_around_predictions_is_the_interval_of_the_series(drawn, tmp_path, of_price):
+    rows = prices()
+    half = 0.02 if of_price else 1.5
+    interval = Interval(0.9, [9.0], {"INDEX": [half]}, of_price, 0.88, 3.0)
+    predictions.draw_predictions(rows, "Model", tmp_path / "p.png", LIGHT, "", interval)
+    zoom = drawn[0].axes[1]
+    (band,) = zoom.collections
+    last = rows.tail(predictions.ZOOM)
+    size = half * (last["last"] if of_price else 1.0)
+    edges = band.get_paths()[0].vertices[:, 1]
+    assert edges.max() == pytest.approx((last["prediction"] + size).max())
+    assert edges.min() == pytest.approx((last["prediction"] - size).min())
+    caption = drawn[0]._supxlabel.get_text().replace("\n", " ")
+    assert "Orange band: the 90 % interval, which contained 88 % of the test part's prices" in caption
+    predictions.draw_predictions(rows.assign(part="val"), "Model", tmp_path / "p.png", LIGHT, "", interval)
+    assert not drawn[1].axes[1].collections

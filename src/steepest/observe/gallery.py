@@ -20,6 +20,7 @@ from torch.utils.tensorboard.summary import mesh
 from steepest.data.windows import Windows
 from steepest.evaluate.baselines import least_squares
 from steepest.evaluate.evaluation import Evaluation
+from steepest.evaluate.intervals import SHOWN
 from steepest.nets.curvature import Surface
 from steepest.nets.losses import LOSSES, Loss
 from steepest.nets.networks import MLP
@@ -97,7 +98,8 @@ def draw_scores(
 
     `facts` are arguments of `draw_losses`.
     """
-    draw_predictions(evaluation.predictions, model, figures / "prediction.png", theme, evaluation.doubt())
+    shown = next((interval for interval in evaluation.intervals if interval.level == SHOWN), None)
+    draw_predictions(evaluation.predictions, model, figures / "prediction.png", theme, evaluation.doubt(), shown)
     if evaluation.walk_forward is not None:
         draw_walk_forward(
             evaluation.walk_forward, evaluation.reference, model, figures / "walk_forward.png", theme,

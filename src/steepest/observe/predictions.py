@@ -16,13 +16,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from steepest.data.calendar import row_unit
+from steepest.evaluate.intervals import Interval
 from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
 
 ZOOM = 60  # rows in the zoom on the last rows
 BINS = 10  # points of a reliability curve
 
 
-def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: Theme = LIGHT, doubt: str = "") -> None:
+def draw_predictions(
+    predictions: pd.DataFrame,
+    model: str,
+    path: Path,
+    theme: Theme = LIGHT,
+    doubt: str = "",
+    interval: Interval | None = None,
+) -> None:
     """Draw the model's predictions on the last part, and compare their errors with those of the reference.
 
     The picture and its title are about the first series and the first row of the horizon.
@@ -33,6 +41,7 @@ def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: T
         path: the file to write.
         theme: the theme of the picture.
         doubt: why a lead over the reference may be chance, see `Evaluation.doubt`. It covers the whole test part.
+        interval: the intervals to draw around the predictions of the test part, or None.
     """
     part = str(predictions["part"].iloc[-1])
     doubt = doubt if part == "test" else ""
@@ -53,13 +62,15 @@ def draw_predictions(predictions: pd.DataFrame, model: str, path: Path, theme: T
         elif "class" in rows:
             figure = _classes(rows, train, caption, theme)
         elif "date" in rows:
-            figure = _prices(rows, caption, theme, doubt, subject)
+            figure = _prices(rows, caption, theme, doubt, subject, interval if part == "test" else None)
         else:
             figure = _plain_rows(rows, train, caption, theme, doubt)
         save(figure, path)
 
 
-def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject: str) -> Figure:
+def _prices(
+    rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject: str, interval: Interval | None
+) -> Figure:
     """Price and prediction, residuals, and the squared error saved so far: of the whole part and of its last rows."""
     unit = row_unit(rows["date"].to_numpy())
     actual, prediction = rows["actual"].to_numpy(), rows["prediction"].to_numpy()
@@ -69,6 +80,10 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject:
     place_N = np.arange(len(rows)) if unit == "row" else rows["date"].to_numpy()
     columns = [len(rows), ZOOM] if len(rows) > 1.5 * ZOOM else [len(rows)]
     caption += f". Grey band: the last {ZOOM} {unit}s" if len(columns) == 2 else ""
+    half = None if interval is None else _half_width(rows, interval)
+    if half is not None and interval is not None and interval.coverage is not None:
+        inside = f"contained {percent(interval.coverage)} of the test part's prices"
+        caption += f". Orange band: the {percent(interval.level)} interval, which {inside}"
     figure = theme.sheet(subject + _saving(error, reference, "tomorrow = today", doubt), 6.4, caption)
     grid = figure.subplots(
         3, len(columns), sharex="col", squeeze=False, width_ratios=[1.5, 1][: len(columns)], height_ratios=[1.8, 1, 1]
@@ -78,6 +93,9 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject:
         date = place_N[shown]
         price.plot(date, actual[shown], color=theme.ink, lw=1.2)
         price.plot(date, prediction[shown], color=theme.orange, lw=1.2, ls=(0, (3, 1.5)) if whole else "-")
+        if half is not None and count == columns[-1]:
+            low, high = (prediction - half)[shown], (prediction + half)[shown]
+            price.fill_between(date, low, high, color=theme.orange, alpha=0.18, lw=0)
         residual.axhline(0, color=theme.muted, lw=0.8)
         residual.vlines(date, 0, (actual - prediction)[shown], color=theme.green, lw=0.6 if whole else 1.6)
         gain.axhline(0, color=theme.muted, lw=0.8)
@@ -106,6 +124,12 @@ def _prices(rows: pd.DataFrame, caption: str, theme: Theme, doubt: str, subject:
     theme.label(grid[0, -1], last, prediction[-1], "prediction", theme.orange)
     theme.label(grid[2, -1], last, saved[-1], percent(saved[-1]), theme.blue)
     return figure
+
+
+def _half_width(rows: pd.DataFrame, interval: Interval) -> np.ndarray:
+    """Half the width of the interval of the first step at each row, in the data's unit."""
+    width_H = interval.series_width_H.get(str(rows["series"].iloc[0]), interval.width_H)
+    return width_H[0] * (rows["last"].to_numpy() if interval.of_price else np.ones(len(rows)))
 
 
 def _plain_rows(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme, doubt: str) -> Figure:
