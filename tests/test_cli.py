@@ -43,6 +43,7 @@ def test_gradcheck_prints_every_error_below_1e_minus_12(steepest):
     assert "All gradients agree" in answer.stdout
 
 
+@pytest.mark.slow
 def test_gradcheck_works_for_any_model_data_loss_and_precision(steepest):
     answer = steepest("gradcheck", "experiment=direction", "model.activation=hard_sigmoid", "--entries", "5")
     assert answer.returncode == 0, answer.stdout + answer.stderr

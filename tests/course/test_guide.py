@@ -44,6 +44,7 @@ def test_the_page_says_which_lessons_failed_and_which_have_not_run(broken):
     assert "Not run yet: <code>steepest course saddle</code>" in page
 
 
+@pytest.mark.slow
 def test_a_lessons_folder_is_replaced_and_other_folders_are_left_alone(broken):
     out, _ = broken
     (out / "three_steps" / "left").touch()

@@ -423,6 +423,7 @@ def test_a_read_only_installation_uses_the_users_cache(copied, tmp_path):
     assert "at every start" in said
 
 
+@pytest.mark.slow
 def test_help_and_autograd_models_do_not_import_numba(tmp_path):
     code = (
         "import sys; import steepest.lightning.run, steepest.runs.drive, steepest.sweep.threads; "

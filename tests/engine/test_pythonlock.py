@@ -57,6 +57,7 @@ print(drive(check(config), Path(sys.argv[1]), [], SharedData())["status"], "torc
 """
 
 
+@pytest.mark.slow
 def test_a_job_in_a_thread_does_not_import_pytorchs_compiler(tmp_path):
     # It takes more than a second to import, and nothing here is compiled by it.
     said = subprocess.run(

@@ -109,6 +109,7 @@ def test_the_longest_window_is_part_of_every_job_and_of_the_winners_command(tmp_
     assert "data.longest_window=5" in again
 
 
+@pytest.mark.slow
 def test_each_transform_of_a_sweep_has_its_own_default(tmp_path, command):
     answer = command(
         "-m", "model=mlp_manual", "data.transform=return,level", "hydra/launcher=threads", "stop.epochs=1", NO_PICTURES,
