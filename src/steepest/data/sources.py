@@ -7,6 +7,7 @@ Each data set is a dataclass whose fields are the keys of `conf/data/NAME.yaml`.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from abc import ABC, abstractmethod
 from dataclasses import InitVar, dataclass, field, fields
@@ -93,9 +94,9 @@ class SeriesData(ABC):
     def days(self) -> list[int] | None:
         """The number of days of each part, or None if `split` does not give them."""
         numbers = [share for share in self.split if isinstance(share, int | float)]
-        if len(numbers) != 3 or max(numbers) <= 1:
-            return None
-        if any(number < 0 or number != int(number) for number in numbers) or numbers[0] == 0:
+        if len(numbers) != 3 or not all(0 <= number < math.inf for number in numbers) or max(numbers) <= 1:
+            return None  # `check_fractions` says what is wrong
+        if any(number != int(number) for number in numbers) or numbers[0] == 0:
             raise ValueError(
                 f"data.split={list(self.split)} must be whole numbers of days for train, val and test, as in "
                 "data.split=[5000,1000,1000], or fractions that sum to 1"
