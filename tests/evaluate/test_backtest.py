@@ -323,3 +323,10 @@ def test_the_options_of_the_command_have_the_defaults_of_the_rule():
     options = {command.name: command for command in get_command(app).commands.values()}["backtest"].params
     defaults = {option.name: option.default for option in options}
     assert {name: defaults[name] for name in vars(Rule())} == vars(Rule())
+
+
+def test_a_time_that_occurs_twice_is_named():
+    time = pd.to_datetime(["2021-10-31 01:00", "2021-10-31 02:00", "2021-10-31 02:00", "2021-10-31 03:00"])
+    rows = {"part": "test", "series": "A", "origin": time[:-1], "date": time[1:], "horizon": 1, "last": 1.0}
+    with pytest.raises(ValueError, match="2021-10-31 02:00:00 occurs twice"):
+        backtest(pd.DataFrame(rows | {"prediction": 1.1, "actual": 1.0}), Rule())

@@ -194,6 +194,9 @@ def backtest(predictions: pd.DataFrame, rule: Rule) -> Backtest:
 def _prices_and_positions(rows: pd.DataFrame, name: str, rule: Rule, classes: bool) -> tuple[pd.Series, np.ndarray]:
     """The prices of one series from its first possible trade on, and its position in each interval between them."""
     price = pd.Series(rows["last"].to_numpy(float), pd.DatetimeIndex(rows["origin"], name="date"))
+    if price.index.has_duplicates:
+        twice = price.index[price.index.duplicated()][0]
+        raise ValueError(f"{name}: {twice} occurs twice (daylight saving?): a backtest needs one price at each time")
     predicted = rows["probability_up"] - 0.5 if classes else rows["prediction"] / rows["last"] - 1
     decided = pd.Series(rule.positions(predicted.to_numpy(float)), price.index)
     if not classes:  # the price after the last prediction is known
