@@ -30,7 +30,7 @@ class Account:
         equity_T: the capital at each close, after the trade at this close.
         position_T: the position after the trade; the last one is 0.
         traded_T: the traded value as a share of the capital.
-        costs: all costs.
+        costs: the sum of all costs.
     """
 
     equity_T: Float[np.ndarray, " T"]
@@ -68,7 +68,7 @@ class Performance:
         trades: the number of changes of a position, the last sale included.
         annual_turnover: the value traded in a year, in multiples of the capital.
         in_market: the share of the intervals with a position that is not flat.
-        costs: all costs, as a share of the first capital.
+        costs: the sum of all costs, as a share of the first capital.
     """
 
     total_return: float
