@@ -111,7 +111,7 @@ def audit(
         Path | None, typer.Option(metavar="FILE", help="JSON file to write the results to", show_default=False)
     ] = None,
 ) -> None:
-    """Check for look-ahead: change the future, run the whole path again, and compare every number before."""
+    """Check for look-ahead: change the rows after a day, and compare every number up to that day."""
     from steepest.runs.lookahead.command import run_audit
 
     if not run_audit(arguments or [], days, seed, out, _with_trainer):
@@ -205,7 +205,7 @@ def report(
 ) -> None:
     """Write one HTML page about a run or a sweep.
 
-    A run: the verdict, the pictures, all scores, which data are known when, the commands to go on, config, provenance.
+    A run: the verdict, the pictures, all scores, which data are known when, the next commands, config, provenance.
 
     A sweep: the best job, the effect of each hyper-parameter, all curves, all jobs.
     """
@@ -270,7 +270,7 @@ def course(
 
 
 def _with_trainer() -> Any:
-    """Return what trains an audited config that the engine cannot train; it imports Lightning."""
+    """Return the function that trains an audited config that the engine cannot train. This imports Lightning."""
     from steepest.lightning.lookahead import fit_with_trainer
 
     return fit_with_trainer

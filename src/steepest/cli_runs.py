@@ -66,7 +66,7 @@ def backtest(
         float, typer.Option(metavar="RETURN", help="Long above this predicted return, short below its negative")
     ] = 0.0,
     cost: Annotated[float, typer.Option(metavar="SHARE", help="Cost of a trade, as a share of its value")] = 0.0005,
-    lag: Annotated[int, typer.Option(metavar="N", help="Rows between the prediction and its trade")] = 1,
+    lag: Annotated[int, typer.Option(metavar="N", help="Number of rows from a prediction to its trade")] = 1,
     long_only: Annotated[bool, typer.Option("--long-only", help="Be flat instead of short")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write (default: equity.csv in RUN)", show_default=False)

@@ -56,7 +56,7 @@ _active: ContextVar[FutureChange | None] = ContextVar("future_change", default=N
 
 @contextmanager
 def changed_future(change: FutureChange | None) -> Iterator[None]:
-    """Change the future of every price file that this thread reads within the `with` block. None changes nothing."""
+    """Within the `with` block, change the future of every price file that this thread reads. None changes nothing."""
     token = _active.set(change)
     try:
         yield

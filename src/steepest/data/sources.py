@@ -42,8 +42,8 @@ class SeriesData(ABC):
         transform: what the model sees of a price v_t: ``level`` v_t, ``return`` v_t / v_{t-1} - 1, or ``log_return``.
         relative_to_last: subtract the window's last value from the inputs and add it to the prediction.
         target: ``value``, or ``direction``: class 1 if a day ends above the window's last day, else class 0.
-        split: fractions of train, val and test in time; or their numbers of days, and later days are left out; or two
-            dates: the first days of val and of test.
+        split: the fractions of train, val and test in time; or their numbers of days (later days are left out); or the
+            first days of val and of test.
         until: the last day that is used; None: the last day of the data.
         history: the inputs of val and test: ``own``, only rows of the same part, or ``borrow``, also the rows before
             it, so that the first target of a part is its first row.

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from steepest.evaluate.names import SIGNIFICANT
 from steepest.evaluate.significance import error_of_mean
 
-FEWEST_DAYS = 30  # intervals that the interval of the Sharpe ratio and the test against buy-and-hold need
+FEWEST_DAYS = 30  # minimum number of returns for the Sharpe ratio's interval and the test against buy-and-hold
 DAYS_PER_YEAR = 365.25
 
 
@@ -30,7 +30,7 @@ class Account:
         equity_T: the capital at each close, after the trade at this close.
         position_T: the position after the trade; the last one is 0.
         traded_T: the traded value as a share of the capital.
-        costs: all costs.
+        costs: the sum of all costs.
     """
 
     equity_T: Float[np.ndarray, " T"]
@@ -42,8 +42,8 @@ class Account:
 def trade(price_T: Float[np.ndarray, " T"], held: Float[np.ndarray, " I"], cost: float) -> Account:
     """Hold a position in each of the I = T - 1 intervals, and sell everything at the last close.
 
-    The capital grows by the factor 1 + position * return in an interval, but does not fall below 0, and a trade at a
-    close reduces it by the factor 1 - cost * |change of the position|.
+    In an interval, the capital is multiplied by 1 + position * return, but does not fall below 0. A trade at a close
+    multiplies it by 1 - cost * |change of the position|.
     """
     position_T = np.append(held, 0.0)
     traded_T = np.abs(np.diff(position_T, prepend=0.0))
@@ -59,7 +59,7 @@ class Performance:
 
     Attributes:
         total_return: the capital at the end minus 1.
-        annual_return: the yearly return with the same result. It is None below a year.
+        annual_return: the constant yearly return with the same result. It is None for less than a year.
         annual_volatility: the returns' standard deviation, times the root of the number of intervals per year.
         sharpe: mean return / standard deviation, times the same root. The risk-free rate is taken as 0.
         sharpe_interval: its 95 % interval.
@@ -67,8 +67,8 @@ class Performance:
         drawdown_from, drawdown_to: the days of that maximum and of the lowest capital after it.
         trades: the number of changes of a position, the last sale included.
         annual_turnover: the value traded in a year, in multiples of the capital.
-        in_market: the share of the intervals with a position.
-        costs: all costs, as a share of the first capital.
+        in_market: the share of the intervals with a position that is not flat.
+        costs: the sum of all costs, as a share of the first capital.
     """
 
     total_return: float
@@ -104,8 +104,8 @@ def sharpe_interval(return_I: Float[np.ndarray, " I"]) -> tuple[float, float]:
     """The 95 % interval of the Sharpe ratio per interval, not annualised.
 
     With z = (r - mean) / standard deviation, the estimate's error is to first order the mean of z - S (z^2 - 1) / 2
-    (Lo, 2002, "The Statistics of Sharpe Ratios", Financial Analysts Journal 58(4)). So skewness, fat tails and
-    dependent returns are accounted for. The standard error of that mean is estimated as in `diebold_mariano`.
+    (Lo, 2002, "The Statistics of Sharpe Ratios", Financial Analysts Journal 58(4)). So the interval accounts for
+    skewness, fat tails and dependent returns. The standard error of that mean is estimated as in `diebold_mariano`.
     """
     z_I = (return_I - return_I.mean()) / return_I.std(ddof=1)
     sharpe = return_I.mean() / return_I.std(ddof=1)

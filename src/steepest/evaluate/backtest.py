@@ -78,7 +78,7 @@ class Backtest:
         equity: columns ``strategy``, ``buy_and_hold`` (the capital at each close, after the trade) and ``exposure``
             (the part of the strategy's capital that is in the market after the trade, negative if short), by ``date``.
         strategy, buy_and_hold: the two results.
-        p_value: of the test that the two have the same mean log return. It is None if that cannot be tested.
+        p_value: of the hypothesis that both have the same mean log return. It is None if this cannot be tested.
         classes: whether the predictions are probabilities of a rise.
     """
 
@@ -102,7 +102,7 @@ class Backtest:
         return self.strategy.total_return > self.buy_and_hold.total_return and self.p_value <= SIGNIFICANT
 
     def in_words(self) -> str:
-        """The rule as a phrase."""
+        """The rule, as a part of a sentence."""
         what = "the probability of a rise minus 0.5" if self.classes else "the predicted return"
         limit = self.rule.threshold
         short = "" if self.rule.long_only else f"short if it is below {-limit if limit else 0:g}, "

@@ -1,7 +1,7 @@
 """The baselines that every model is compared with.
 
-Those that learn from the training part: drift, mean, majority, least squares, ridge and logistic regression. Those that
-do not: persistence, seasonal naive, and the moving average of the window.
+Drift, mean, majority, least squares, ridge and logistic regression learn from the training part. Persistence, seasonal
+naive and the moving average of the window do not.
 
 Shapes: N samples, D inputs, H horizon, O = 2 H logits, S series.
 """
@@ -42,9 +42,9 @@ def mean(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
 
 
 def seasonal_naive(windows: Windows, origin_N: Int[Tensor, " N"], rows: int) -> Float[Tensor, "N H"]:
-    """The last known price of the same place in the season of `rows` rows, for each day of the horizon (N, H).
+    """The last known price at the same place in a season of `rows` rows, for each day of the horizon (N, H).
 
-    Where the series has no row that long ago, its first price.
+    Where the series does not reach back that far, its first price is used.
     """
     ahead_H = torch.arange(1, windows.horizon + 1, device=origin_N.device)
     row_NH = origin_N.unsqueeze(-1) - (-ahead_H % rows)
@@ -97,9 +97,9 @@ def _least_squares(triangle: Tensor, inputs: int) -> Tensor:
 def ridge(windows: Windows) -> Float[Tensor, "D1 H"]:
     """Return ridge regression on the training windows: (D + 1, H), the bias last, float64.
 
-    It minimises ||X B - Y||^2 + alpha ||B||^2 without the bias. Of `ALPHAS` samples, alpha is the one with the lowest
-    generalised cross-validation, samples * (residual sum of squares) / (samples - degrees of freedom)^2 (Golub, Heath &
-    Wahba 1979, Technometrics 21(2)).
+    It minimises ||X B - Y||^2 + alpha ||B||^2; the penalty excludes the bias. Alpha is the number of samples times the
+    value in `ALPHAS` with the lowest generalised cross-validation score, samples * (residual sum of squares) / (samples
+    - degrees of freedom)^2 (Golub, Heath & Wahba 1979, Technometrics 21(2)).
     """
     return _ridge(_triangle(windows), windows.inputs, len(windows.parts["train"])).to(windows.price_T.device)
 
@@ -144,14 +144,14 @@ def logistic(windows: Windows) -> Float[Tensor, "D1 H"]:
 
 
 def linear(coefficients: Float[Tensor, "D1 H"], x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N H"]:
-    """Predictions (N, H) in model space of the coefficients (D + 1, H) that `least_squares` returns."""
+    """Predictions (N, H), in model space, from coefficients (D + 1, H) whose last row is the bias."""
     return x_ND.double() @ coefficients[:-1] + coefficients[-1]
 
 
 def fitted(windows: Windows) -> dict[str, Tensor]:
     """What the baselines learn from the training part, by name.
 
-    For values: `least_squares` and `ridge`. For classes: `share_of_ones` and `logistic`.
+    For values, these are `least_squares` and `ridge`; for classes, `share_of_ones` and `logistic`.
     """
     if windows.classes:
         return {"share_of_ones": share_of_ones(windows), "logistic": logistic(windows)}

@@ -164,8 +164,7 @@ class Evaluator:
         fitted: the `fitted` of an earlier evaluator, whose training part the baselines use; None: fit the baselines.
 
     Attributes:
-        fitted: what the training part determines: ``least_squares``, the coefficients of the baseline (D + 1, H), or,
-            for classes, ``share_of_ones`` (H,).
+        fitted: what the baselines learn from the training part, as `baselines.fitted` returns it.
     """
 
     def __init__(self, windows: Windows, fitted: Mapping[str, Tensor] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Scores that are computed once, when a run has ended, beside those of `metrics.py`. Pure functions of tensors.
+"""Scores that are computed only once, when a run has ended, in addition to those of `metrics.py`. Pure functions.
 
 Shapes: N samples, H horizon, O = 2 H logits.
 """
@@ -59,8 +59,9 @@ def final_class_metrics(logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "
     Returns:
         scikit-learn's ``balanced_accuracy``, ``f1`` (of class 1), ``auc`` (area under the ROC curve) and ``brier``
         (mean squared error of the probability of class 1), over all days of the horizon; ``calibration_error``: the
-        mean distance between the probability and the share of class 1 in `BINS` bins of equal width, weighted by their
-        number of predictions (Naeini, Cooper & Hauskrecht 2015). ``balanced_accuracy`` and ``auc`` need both classes.
+        mean distance between the mean probability and the share of class 1 in `BINS` bins of equal width, weighted by
+        the bins' numbers of predictions (Naeini, Cooper & Hauskrecht 2015). ``balanced_accuracy`` and ``auc`` need both
+        classes.
     """
     from sklearn import metrics  # slow to import, and only classes need it
 
@@ -93,7 +94,7 @@ def information_coefficient(
         day_N: the day of each sample.
 
     Returns:
-        The mean over the days with at least `FEW_SERIES` series and different returns, or None without such days.
+        The mean over the days on which at least `FEW_SERIES` series have different returns, or None without such days.
     """
     frame = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""How the test part is evaluated: by one model, or walk-forward, by models that are trained again and again.
+"""How the test part is evaluated: by one model, or walk-forward, by a model that is trained again for each fold.
 
 Each class has the keys of a file in conf/evaluation/. This file does not use tensors.
 """
@@ -22,7 +22,7 @@ class Holdout:
 
     Attributes:
         predictions: the parts in the run's table of predictions: ``test``, ``all`` or ``none``. Without a test part,
-            ``test`` is the last part that there is.
+            ``test`` stands for the last part with samples.
     """
 
     predictions: Predictions = "test"
@@ -39,7 +39,8 @@ class WalkForward:
         folds: the number of folds of about equal length; None: `FOLDS`, unless `step` is given.
         step: the length of a fold in rows; the last fold may be shorter.
         past: ``expanding``: train begins at the first row of the data; ``sliding``: train keeps its length.
-        refit: ``every`` fold has its own model, or every N-th fold; ``never``: one model predicts all folds.
+        refit: ``every``: each fold has its own model; N: each N folds share a model; ``never``: one model predicts all
+            folds.
         warm_start: begin a training at the model of the fold before, not at the initial weights of the seed.
         predictions: as in `Holdout`.
     """

@@ -66,7 +66,7 @@ def intervals(
     Args:
         val, test: predictions (N, H), actual prices (N, H) and last known prices (N, 1) of a part.
         of_price: measure errors as shares of the last known price. All prices must be above 0.
-        samples: the samples of each series in val. A single series has no entry.
+        samples: the samples of each series in val. The mapping is empty if there is only one series.
     """
     predicted_NH, actual_NH, last_N1 = val
     error_NH = (predicted_NH - actual_NH) / (last_N1 if of_price else 1.0)

@@ -19,7 +19,10 @@ from steepest.evaluate.significance import days_needed, diebold_mariano, holm, l
 def lead_p_value(
     windows: Windows, scorer: PartScorer, model_N: Tensor, reference_N: Tensor
 ) -> tuple[float | None, str]:
-    """Diebold-Mariano of the two losses, day by day (for plain rows, row by row), and the reason if there is none."""
+    """Return the p-value of the Diebold-Mariano test of two losses, or None with the reason.
+
+    The losses are compared day by day, or, for plain rows, row by row.
+    """
     day_N = scorer.origin_N
     if len(windows.names) > 1:
         dates = windows.index.get_level_values("date").asi8[day_N.cpu().numpy()]

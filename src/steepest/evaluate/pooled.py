@@ -28,11 +28,11 @@ class TrainingFacts:
     Attributes:
         train_from: the first day of train.
         val_from: the first day of val.
-        trained_to: the day before which all rows of train and val are.
+        trained_to: the first day after val; all rows of train and val are before it.
         samples: the number of training samples.
-        updates, epochs: done.
+        updates, epochs: how many were done.
         best_epoch: the epoch whose model predicts the folds.
-        objective: its score.
+        objective: the score of this epoch.
         stop_reason: why the training ended.
     """
 
@@ -53,7 +53,7 @@ class Pooled:
 
     Attributes:
         predicted: of the folds' models: prices (N, H), or, for classes, logits (N, 2 H).
-        baselines: name -> predictions; baselines that learn have learned from the training rows of the fold's model.
+        baselines: name -> predictions; those that learn are fitted to the training rows of the fold's model.
         fold_N: the fold of each sample.
         trainings: how each training ended; the first one is that of the run itself.
         groups: for each training, the range of the folds that its model predicts.
@@ -75,8 +75,8 @@ class WalkForwardScores:
     Attributes:
         folds: a row per fold: its days, its training and its scores.
         day_N: the day of each sample's first target.
-        loss_N, reference_loss_N, without_refit_loss_N: the losses that the verdict compares, of the folds' models, of
-            the reference, and of the first model.
+        loss_N, reference_loss_N, without_refit_loss_N: the losses (as the verdict compares them) of the folds' models,
+            of the reference, and of the first model.
         without_refit: the scores of the first model on the whole test part.
         p_value: the p-value of the hypothesis that training again makes no difference, or None if it is not tested.
     """

@@ -27,14 +27,14 @@ NAMES = ("predictions.csv", "predictions.parquet")
 
 
 class PartTable:
-    """The rows of one part, without predictions. Threads can share it: it is made when it is first needed."""
+    """The rows of one part, without predictions. They are made when first needed, and threads can share them."""
 
     def __init__(self, windows: Windows, scorer: PartScorer) -> None:
         self.windows, self.scorer = windows, scorer
 
     @cached_property
     def known(self) -> pd.DataFrame:
-        """Each row's identification and, in the last column, the actual value."""
+        """The columns that identify each row, and the actual value as the last column."""
         windows, scorer = self.windows, self.scorer
         row_M = scorer.origin_N.repeat_interleave(windows.horizon).cpu().numpy()
         columns: dict[str, object] = {"part": scorer.part}
@@ -56,7 +56,7 @@ class PartTable:
 
     @cached_property
     def texts(self) -> pa.Table:
-        """The same rows with dates as text and inert names, for a CSV file."""
+        """The same rows for a CSV file: dates are text, and the names of series are made safe with `inert`."""
         texts = {name: self.known[name].astype(str) for name in ("origin", "date") if name in self.known}
         names = self.windows.names
         if any(inert(name) != name for name in names) and "series" in self.known:

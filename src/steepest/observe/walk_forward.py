@@ -18,7 +18,7 @@ from steepest.evaluate.pooled import WalkForwardScores
 from steepest.observe.predictions import few_dates
 from steepest.observe.theme import LIGHT, Theme, compared, percent, save
 
-MAX_BOUNDARIES = 60  # more folds have no lines between them
+MAX_BOUNDARIES = 60  # with more folds, no lines are drawn between them
 
 
 def draw_walk_forward(
@@ -26,10 +26,10 @@ def draw_walk_forward(
 ) -> None:
     """Draw the error saved so far, with and without training again, and the skill of each fold.
 
-    The first is the cumulated difference of losses of Welch & Goyal (2008), Review of Financial Studies 21(4).
+    The first is the cumulative difference of losses of Welch & Goyal (2008), Review of Financial Studies 21(4).
 
     Args:
-        scores: of the folds.
+        scores: the scores of the folds.
         reference: the baseline of the verdict.
         model: the model in words, for the caption.
         path: the file to write.

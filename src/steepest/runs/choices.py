@@ -81,7 +81,7 @@ def _same(path: str, other: str) -> bool:
 
 
 def _choices(group: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each choice of a group, such as ``model=mlp``, with the content of its file. The group ``*``: of all."""
+    """Yield each choice of a group, such as ``model=mlp``, and the content of its file. ``*`` is all groups."""
     try:
         files = sorted(Path(conf_folder()).glob(f"{group}/*.yaml"))
     except ValueError:  # a message must not fail because there is no folder

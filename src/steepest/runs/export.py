@@ -89,10 +89,10 @@ def export_onnx(run: Run, path: Path, data: str | None = None) -> tuple[int, flo
     Args:
         run: the run.
         path: the file to write.
-        data: prices to compare on; None: the test part of the run's own data.
+        data: prices to compare on; None: the last part of the run's own data, which is test unless it is empty.
 
     Returns:
-        The number of compared samples, and the largest relative difference.
+        The number of compared samples, at most `CHECKED`, and the largest relative difference.
 
     Raises:
         ValueError: if the extra is missing, the data cannot be read, or the predictions differ.
@@ -127,7 +127,7 @@ def export_onnx(run: Run, path: Path, data: str | None = None) -> tuple[int, flo
     (found_NH,) = session.run([OUTPUT], dict(zip(INPUTS, (rows_NRF, series_N), strict=True)))
     worst = float((np.abs(found_NH - expected_NH) / np.maximum(np.abs(expected_NH), 1e-12)).max())
     if not worst <= TOLERANCE:
-        raise ValueError(f"the ONNX file predicts other values: relative difference {worst:.2g}, at most {TOLERANCE:g}")
+        raise ValueError(f"the ONNX file predicts other values: relative difference {worst:.2g}, limit {TOLERANCE:g}")
     part = unfinished(path)
     part.write_bytes(content)
     part.replace(path)

@@ -89,7 +89,8 @@ def finish(
             outputs for the test part. A holdout has no such function.
 
     Returns:
-        The content of metrics.json, and the evaluation, unless the run was stopped, or failed, before it was scored.
+        The content of metrics.json, and the evaluation. The latter is None if the run stopped or failed before it was
+        scored.
     """
     if tracker.best is not None:
         put(tracker.view.network, tracker.best.weights)

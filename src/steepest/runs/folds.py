@@ -1,7 +1,8 @@
 """Cuts the test part into folds, and prepares the data of each training. No Lightning.
 
-A training moves train and val forward in time, by as many days as its first fold is later than the test part's first
-day. So the rows of both are before the first target of its folds. It has its own scaler, fitted on its own train rows.
+For each training, train and val move forward in time. They move by the number of days from the first target of the test
+part to the first target of the training's folds, so all their rows are before this target. The training has its own
+scaler, fitted to its own train rows.
 
 Shapes: N samples of the test part, M samples of one training's folds.
 """
@@ -24,7 +25,7 @@ from steepest.evaluate.folds import WalkForward
 
 @dataclass(frozen=True)
 class Training:
-    """One training: on the rows before its folds.
+    """One training, on rows before its folds.
 
     Attributes:
         number: counted from 0; 0 is the run itself.
@@ -99,7 +100,7 @@ class Folds:
         return windows, origin_M + shift_S[series_M]
 
     def _from(self, training: Training, predicted: set[str]) -> pd.DataFrame:
-        """The rows from the start of train on. A series without enough of them is left out, unless a fold needs it."""
+        """The rows from the start of train on. A series with too few of them is left out, unless a fold needs it."""
         day_T, name_T = (self.frame.index.get_level_values(level) for level in ("date", "series"))
         keep_T = np.asarray(day_T >= training.start)
         if keep_T.all():

@@ -1,4 +1,4 @@
-"""The training loop without a Trainer: the compiled engine does the updates, the tracker the rest. No Lightning."""
+"""The training loop without Lightning: the compiled engine does the updates, and the tracker does the rest."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def train(
     save: Callable[..., None],
     interrupted: Callable[[], bool],
 ) -> tuple[Status, str]:
-    """Train until a stop rule ends the run. Returns the status, and the reason if it is not ``finished``."""
+    """Train until a stop rule ends the run. Return the status, and the reason if it is not ``finished``."""
     view, size, count = tracker.view, batches.size, len(batches)
     batches.epoch = lambda: view.epochs
     tracker.begin()

@@ -43,13 +43,13 @@ from steepest.runs.tracker import Tracker
 
 FOLDER = "folds"  # in the folder of checkpoints
 KEY, FACTS, NUMBERS = "steepest_fold", "steepest_fold_facts", "steepest_fold_numbers"  # keys of a kept model
-SAME = ("persistence", "majority")  # baselines that are the reference of all folds
+SAME = ("persistence", "majority")  # the references: all folds share their predictions
 PREDICTED = "predicted"  # the model's predictions, beside those of the baselines
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A training's model, and its predictions for its folds: `PREDICTED` and those of the baselines, by name."""
+    """A training's model, and the predictions for its folds, by name: `PREDICTED` (the model's) and the baselines'."""
 
     facts: TrainingFacts
     weights: Mapping[str, Tensor]
@@ -69,11 +69,14 @@ def check_walk_forward(checked: Checked, windows: Windows) -> None:
     if not windows.ordered:
         raise ValueError(f"{asked} needs a time series, but these data are plain rows: use evaluation=holdout")
     if not len(windows.parts["test"]):
-        raise ValueError(f"{asked} cuts the test part into folds, but it is empty: enlarge it (data.split)")
+        raise ValueError(f"{asked} cuts the test part into folds, but the test part is empty: enlarge it (data.split)")
     if why := reason_against_kernel(checked):
         raise ValueError(f"{asked} trains the models of its folds with the kernel, but {why}")
     if any(node.name == "Escape" for node in checked.groups["callbacks"].values()):
-        raise ValueError(f"{asked} trains without callbacks, but callbacks=escape changes the descent: leave it out")
+        raise ValueError(
+            f"{asked} trains the models of its folds without callbacks, but callbacks=escape changes the descent: "
+            "leave it out"
+        )
     checked.groups["evaluation"]().cut(len(np.unique(first_targets(windows))), windows.unit)
 
 
@@ -88,7 +91,7 @@ class Walk:
         folder: the run's folder of checkpoints.
         workers: the number of threads.
         interrupted: returns True when the run should stop.
-        say: shows the progress.
+        say: shows a text as the progress.
     """
 
     def __init__(
@@ -116,11 +119,11 @@ class Walk:
         """Train the models of the folds, and return the predictions of all folds.
 
         Args:
-            tracker: of the run itself, whose model predicts the first fold.
+            tracker: the tracker of the run itself, whose model predicts the first fold.
             outputs_NO: the outputs of the run's model for the test part.
 
         Raises:
-            Diverged: if a training has no finite loss.
+            Diverged: if a training fails, such as by a loss that is not finite.
             Interrupted: if the run was interrupted.
             ValueError: if the rows before a fold cannot be split or scaled.
         """
@@ -227,7 +230,7 @@ def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 
 
 def _learned(windows: Windows, origin_M: Tensor, fitted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The predictions of the baselines that learn from the training rows."""
+    """The predictions of the baselines, without those in `SAME`."""
     found = baselines.predictions(windows, origin_M, fitted)
     # (Copies, because tensors made in inference mode cannot be written to.)
     return {name: predicted_MH.clone() for name, predicted_MH in found.items() if name not in SAME}

@@ -244,7 +244,7 @@ class Results:
     def winners_lead(self) -> str | None:
         """Whether the winner beats the reference on the test part after correction for the number of finished jobs.
 
-        By Bonferroni's correction, the p-value of the best of K jobs is at most K times its own. None without a test.
+        Bonferroni's correction multiplies the p-value of the best of K jobs by K. None without a test.
         """
         tried = sum(self.score(row) is not None for row in self.rows)
         p_value = None if self.best is None else self.best.get("p_value")

@@ -2,7 +2,7 @@
 
 With *fixed parameters*, the model is trained once. For each cut day in the test part, the data are read again with a
 changed future, and every number up to that day is compared. With *refitted parameters*, the model is trained again on
-the changed data. All split dates stay those of the real data.
+the changed data, and the trainings are compared. All split dates are those of the real data.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Findings:
     Attributes:
         cases: one for each cut day and change.
         notes: what was left out, and why.
-        columns: additional inputs that contain later prices.
+        columns: the additional inputs that contain later prices.
         glitches: the suspicious days, and the scores without them.
     """
 
@@ -101,7 +101,7 @@ class LookAhead:
 
     Args:
         checked: the config.
-        fit: what trains it: `fit_with_kernel`, or `fit_with_trainer`.
+        fit: the function that trains it: `fit_with_kernel` or `fit_with_trainer`.
         days: the number of cut days in the test part.
         seed: of the choice of days and of the permutations.
 
@@ -121,7 +121,7 @@ class LookAhead:
         check_objective(checked.run.objective, self.real.windows)
         if not len(self.real.windows.parts["test"]):
             raise ValueError(
-                f"data.split={list(dataset.split)}: the test part is empty, and the audit changes days of it: use "
+                f"data.split={list(dataset.split)}: the test part is empty, and the audit needs days in it: use "
                 "data.split=[0.7,0.15,0.15]"
             )
         self.first_days = boundaries(pd.DatetimeIndex(frame.index.get_level_values("date")), dataset.split)

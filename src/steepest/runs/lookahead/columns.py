@@ -16,7 +16,7 @@ import pandas as pd
 
 from steepest.data.files import VALUE
 
-FURTHEST = 5  # number of later rows with which a column is compared at least
+FURTHEST = 5  # minimum number of later rows that a column is compared with
 CORRELATED = 0.999
 SMOOTH = 0.9  # largest correlation of a price's change with its next change; for market prices it is about 0
 FEWEST = 10  # minimum number of rows for a correlation
@@ -30,7 +30,7 @@ class LeakingColumn:
         column, series: the input.
         ahead: how many rows later the price is.
         what: the quantity that the input follows.
-        correlation: their correlation.
+        correlation: the correlation of the input and this quantity.
     """
 
     column: str
@@ -50,7 +50,7 @@ class LeakingColumn:
 def leaking_columns(frame: pd.DataFrame, horizon: int) -> list[LeakingColumn]:
     """Find the additional inputs of a checked frame that contain later prices, once per column.
 
-    Smooth curves are not examined: there, today's price and many harmless columns tell the next price.
+    Smooth curves are not examined: there, today's price and many harmless columns determine the next price.
     """
     found: list[LeakingColumn] = []
     for column in (str(name) for name in frame.columns if name != VALUE):
@@ -75,7 +75,7 @@ def _leak(price_T: pd.Series, input_T: pd.Series, series: str, column: str, furt
 
 
 def _pairs(price_T: pd.Series, input_T: pd.Series, ahead: int) -> Iterator[tuple[str, pd.Series, pd.Series]]:
-    """Yield the name of a quantity of later prices, what an input that contains it would be, and the quantity.
+    """Yield the name of a quantity of later prices, the form of the input to compare with it, and the quantity.
 
     Levels are compared by their changes, because the levels of two prices are always correlated.
     """

@@ -1,4 +1,4 @@
-"""`steepest audit`: finds the config, chooses what trains it, audits it and prints the result.
+"""`steepest audit`: reads the config, chooses how to train it, audits it and prints the result.
 
 Nothing is written except the file of `--out`. Importing this module does not import torch.
 """
@@ -34,7 +34,7 @@ def run_audit(
         days: the number of cut days in the test part.
         seed: of the choice of days.
         out: a JSON file, or None.
-        with_trainer: returns what trains a config that the engine alone cannot train.
+        with_trainer: returns the function that trains a config that the engine alone cannot train.
 
     Returns:
         Whether there is no finding.

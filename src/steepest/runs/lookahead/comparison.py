@@ -137,9 +137,9 @@ def _rows_difference(one: pd.Index, other: pd.Index) -> Difference | None:
         return None
     only = one.symmetric_difference(other, sort=False)
     if not len(only):
-        return Difference("the order of the rows", "another", "another")
+        return Difference("the order of the rows", "one", "another")
     first = min(only, key=lambda label: (label[1], str(label[0])))
-    words = ("there", "missing") if first in one else ("missing", "there")
+    words = ("present", "missing") if first in one else ("missing", "present")
     return Difference("the row", *words, str(first[0]), shown_day(first[1]))
 
 

@@ -39,7 +39,7 @@ class GlitchDays:
 
     @property
     def verdict_changes(self) -> bool:
-        """Whether the model beats the reference in only one of the two evaluations."""
+        """Whether the verdicts of the two evaluations differ: beat, did not beat, or not tested."""
         return self.without is not None and self.every.verdict().beat != self.without.verdict().beat
 
 

@@ -45,8 +45,8 @@ def refit_comparisons(
 ) -> Iterator[Comparison]:
     """Yield the comparisons of the rows read, the scaler, the training windows and the training.
 
-    If the changed rows include val, two things may differ: when a stop rule ends the training, and the best epoch.
-    Then the epochs that both trainings did are compared. Without `after`, no training is compared.
+    If the changed rows include val, two things may differ: when a stop rule ends the training, and which epoch is the
+    best. Then only the epochs that both trainings have are compared. Without `after`, no training is compared.
     """
     for step in (rows_comparison, scaler_comparison, _training_windows):
         comparison = step(real, changed, day)

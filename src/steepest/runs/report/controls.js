@@ -1,4 +1,4 @@
-// Buttons that copy a command, and hints at scrollable boxes: of the page of a run and of that of a sweep.
+// Copy buttons, and hints at scrollable boxes, for the page of a run and the page of a sweep.
 "use strict";
 
 for (const button of document.querySelectorAll(".copy"))
@@ -14,7 +14,7 @@ for (const button of document.querySelectorAll(".copy"))
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 
-// A scrollable box has a hint, and a shadow at each edge beyond which it continues.
+// A box that scrolls has a hint, and a shadow at each edge beyond which there is more.
 function hint(box) {
   const frame = box.parentElement;
   const right = box.scrollWidth - box.clientWidth - box.scrollLeft;

@@ -1,4 +1,4 @@
-"""Reads what the page of a run shows: run.json, metrics.json, folds.csv, config.yaml. Each file may come from others.
+"""Reads what the page of a run shows: run.json, metrics.json, folds.csv, config.yaml. The files are not trusted.
 
 Keys that an older version did not write have defaults, and the page leaves them out.
 """
@@ -92,7 +92,7 @@ class Critical:
 
 @dataclass
 class WalkForwardFacts:
-    """The entry about folds."""
+    """The entry `walk_forward` of metrics.json."""
 
     folds: int
     trainings: int
@@ -118,7 +118,7 @@ class PageMetrics(Metrics):
 
 @dataclass
 class Fold:
-    """A row of folds.csv; the scores of the fold are apart."""
+    """A row of folds.csv, without the scores of the fold."""
 
     fold: int
     first_day: str

@@ -1,4 +1,4 @@
-"""What the page of a run and the page of a sweep share: templates, style, pictures as text, the place of the file."""
+"""What the page of a run and the page of a sweep share: templates, style, pictures as text, the path of the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from markupsafe import Markup
 from steepest.runs.files import unreadable, write_text
 
 HERE = Path(__file__).parent
-BYTES = 6_000_000  # of pictures on a page, at most
+BYTES = 6_000_000  # maximum size of all pictures on a page
 FIRST = ("prediction", "walk_forward", "loss")  # pictures that come before the others
 
 

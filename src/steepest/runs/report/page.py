@@ -18,7 +18,7 @@ from steepest.runs.report.facts import PARTS, DataFacts, RunFiles, read_files
 from steepest.runs.report.html import environment, near, read_images, shared_parts, when, write_page
 
 HERE = Path(__file__).parent
-MAX_ROWS = 1000  # of a table
+MAX_ROWS = 1000  # maximum number of rows of a table
 
 
 @dataclass
@@ -94,7 +94,7 @@ def _columns(rows: Iterable[Scores]) -> list[str]:
 
 
 def _known(files: RunFiles) -> list[tuple[str, str]]:
-    """When what is known: rows of a table."""
+    """What is known when, as rows of a table."""
     data = files.run.data
     if data is None:
         return []
@@ -145,7 +145,7 @@ def _bars(data: DataFacts) -> list[Bar]:
 
 
 def _provenance(files: RunFiles) -> list[tuple[str, str]]:
-    """Rows of a table: where the run comes from. Unknown facts are left out."""
+    """Where the run comes from, as rows of a table. Unknown facts are left out."""
     run = files.run
     revision = ""
     if run.git is not None and run.git.revision:
