@@ -96,9 +96,9 @@ def export(
 
     if to != "onnx":
         raise ValueError(f"--to {to}: the only format is onnx")
-    path = out or folder / "model.onnx"
+    run, path = Run(folder), out or folder / "model.onnx"
     if not path.parent.is_dir():
         raise ValueError(f"--out {path}: give a file in an existing folder")
-    compared, worst = export_onnx(Run(folder), path, data)
+    compared, worst = export_onnx(run, path, data)
     typer.echo(f"The file predicts as the run does: {compared} samples, relative difference at most {worst:.1g}.")
     typer.echo(f"Written: {path}")

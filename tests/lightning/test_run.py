@@ -456,6 +456,7 @@ def test_several_series_share_one_model_and_have_their_own_scores(train):
     assert outcome.metrics["series"]["KO"]["mae"] == pytest.approx((ko["prediction"] - ko["actual"]).abs().mean())
 
 
+@pytest.mark.slow
 def test_overfitting_one_batch_drives_its_loss_to_zero(train):
     _, folder = train("debug=overfit")
     losses = read_scalars(folder)["train/loss"]

@@ -97,6 +97,7 @@ def test_jobs_with_different_windows_are_scored_on_the_same_days(overrides, adde
     assert same_days(config) == added
 
 
+@pytest.mark.slow
 def test_the_longest_window_is_part_of_every_job_and_of_the_winners_command(tmp_path, command):
     answer = command(
         "-m", "model=mlp_manual", "data.window=2,5", "hydra/launcher=threads", "stop.epochs=1", NO_PICTURES,

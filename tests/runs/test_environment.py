@@ -86,6 +86,7 @@ def test_no_file_of_a_finished_run_contains_a_path_from_the_environment(train, t
     train(resume=True)
 
 
+@pytest.mark.slow
 def test_no_file_of_a_failed_run_contains_the_value(command, tmp_path):
     answer = command("data=csv", "data.path='${oc.env:MY_SECRET}'", MY_SECRET="hunter2xyz")
     assert answer.returncode == 2

@@ -390,3 +390,10 @@ def test_a_trainer_trains_to_the_same_bits_with_a_changed_future(model, tmp_path
         lightning = fit_with_trainer(node, look.real.windows)
         assert torch.equal(lightning.parameters_EP, look.fit.parameters_EP)
         np.testing.assert_array_equal(lightning.losses_K, look.fit.losses_K)
+
+
+def test_days_that_the_config_leaves_out_are_no_future():
+    """The last windows before `data.until` have no known targets, also if the changed file has later days."""
+    found = audited("data.until=1990-10-01", "data.horizon=9", days=3)
+    assert steps(found) == set()
+    assert found.clean

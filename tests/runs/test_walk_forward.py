@@ -179,10 +179,11 @@ def test_a_killed_and_resumed_run_trains_only_the_missing_models_and_has_the_sam
     ("overrides", "message"),
     [
         (("data=line",), "these data are plain rows"),
-        (("data=random_walk", "data.split=[0.8,0.2,0]"), "it is empty"),
+        (("data=random_walk", "data.split=[0.8,0.2,0]"), "test part is empty"),
         (("data=random_walk", "data.rows=100", "evaluation.folds=50"), "lower evaluation.folds"),
         (("data=random_walk", "model=mlp"), "model=mlp_manual"),
-        (("data=random_walk", "callbacks=[default,escape]"), "callbacks=escape changes the descent"),
+        (("data=random_walk", "callbacks=[default,escape]"), "callbacks.escape .Escape. can change the descent"),
+        (("data=random_walk", "+trainer.max_steps=3"), "trainer.max_steps=3 needs Lightning's Trainer"),
         (("data=random_walk", "evaluation.step=5", "evaluation.folds=5"), "leave one out"),
         (("data=random_walk", "evaluation.refit=0"), "evaluation.refit=0"),
     ],

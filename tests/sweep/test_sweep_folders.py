@@ -24,6 +24,7 @@ def pasted(line, folder):
     return subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "subdir",
     [

@@ -162,9 +162,8 @@ def test_each_setting_ends_as_expected(sweeps):
         assert reasons[rule].startswith(word)
 
 
-@pytest.mark.parametrize(
-    "n_jobs", [2, pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
 def test_numbers_depend_neither_on_the_threads_nor_on_the_other_jobs(sweeps, tmp_path, n_jobs):
     some = ["adam, cosine", "double", "parity", "several series"][:: 1 if n_jobs % 2 else -1]
     swept(tmp_path / "s", [asked(setting) for setting in some], n_jobs=n_jobs)

@@ -235,22 +235,25 @@ def within(frame: pd.DataFrame, spec: SeriesData, where: str) -> pd.DataFrame:
     Raises:
         ValueError: if there are fewer days than `spec.split` asks for.
     """
-    day_T = pd.DatetimeIndex(frame.index.get_level_values("date"))
     if spec.until is not None:
         end = pd.Timestamp(spec.until)
-        end += pd.Timedelta(days=1) if end == end.normalize() else pd.Timedelta(0)
-        frame = kept_rows(frame, np.asarray(day_T < end))
-        day_T = pd.DatetimeIndex(frame.index.get_level_values("date"))
+        end += pd.Timedelta(days=1) - pd.Timedelta(1) if end == end.normalize() else pd.Timedelta(0)
+        frame = up_to(frame, end)
         if frame.empty:
             raise ValueError(f"{where}: data.until={spec.until} leaves no row: use a later day")
     if spec.days is None:
         return frame
-    days = day_T.unique().sort_values()
+    days = pd.DatetimeIndex(frame.index.get_level_values("date")).unique().sort_values()
     if sum(spec.days) > len(days):
         raise ValueError(
             f"{where}: data.split={list(spec.split)} needs {sum(spec.days)} days, but there are {len(days)}: lower them"
         )
-    return kept_rows(frame, np.asarray(day_T <= days[sum(spec.days) - 1]))
+    return up_to(frame, days[sum(spec.days) - 1])
+
+
+def up_to(frame: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
+    """Return the rows of a frame up to this time, which is included."""
+    return kept_rows(frame, np.asarray(frame.index.get_level_values("date") <= last))
 
 
 def boundaries(dates: pd.DatetimeIndex, split: list) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:

@@ -35,7 +35,7 @@ DECIDING = {  # a verdict compares the first of these scores that exists; for se
     "directional_accuracy": "share of correct directions",
     "accuracy": "share of correct classes",
 }
-NEAR_ZERO = 0.01  # a value is close to 0 if it is below this share of the mean absolute value
+FEW_VALUES = 0.01  # the share of values that must not make most of `mape`
 REFERENCES = {
     "persistence": "persistence (tomorrow = today)",
     "mean": "the training mean",
@@ -100,13 +100,17 @@ class Evaluation:
         return frame_of(self.tables, self.predicted, self.column)
 
     @property
-    def near_zero(self) -> float | None:
-        """The smallest absolute value to predict, if it is small next to the others, so that `mape` says little."""
-        scorers = [table.scorer for table in self.tables.values()]
-        sizes = [scorer.actual_NH.abs() for scorer in scorers if scorer.share_H is None]
-        smallest = min((size_NH.min().item() for size_NH in sizes), default=math.inf)
-        usual = max((size_NH.mean().item() for size_NH in sizes), default=0.0)
-        return smallest if smallest < NEAR_ZERO * usual else None
+    def mape_says_little(self) -> bool:
+        """Whether a few values close to 0 make more than half of the reference's `mape` on a part."""
+        for table in self.tables.values():
+            scorer = table.scorer
+            if scorer.share_H is not None:
+                continue
+            terms = ((scorer.reference_NH - scorer.actual_NH).abs() / scorer.actual_NH.abs()).flatten()
+            largest = terms.topk(math.ceil(FEW_VALUES * len(terms))).values.sum().item()
+            if not largest <= 0.5 * terms.sum().item():  # also if a value is 0
+                return True
+        return False
 
     def doubt(self) -> str:
         """Say why a lead over the reference on the test part may be chance. Empty if the lead is significant."""

@@ -38,10 +38,11 @@ def final_value_metrics(
     """
     prediction_NH, actual_NH = prediction_NH.detach().double(), actual_NH.double()
     error_NH = prediction_NH - actual_NH
+    size_NH = prediction_NH.abs() + actual_NH.abs()  # 0 only where both are 0, and then the error is 0
     spread = (actual_NH - actual_NH.mean()).square().sum()
     scores = {
         "bias": error_NH.mean(),
-        "smape": (2 * error_NH.abs() / (prediction_NH.abs() + actual_NH.abs())).mean(),
+        "smape": (2 * error_NH.abs() / size_NH.where(size_NH > 0, 1.0)).mean(),
         "r2": 1 - error_NH.square().sum() / spread,
     }
     if change_N1 is not None:

@@ -108,6 +108,10 @@ def read_table(folder: Path) -> pd.DataFrame | None:
     if found is None:
         return None
     if found.suffix == ".parquet":
-        return pd.read_parquet(found)
-    table = pd.read_csv(found, dtype={"series": str}, keep_default_na=False, na_values=[""])
+        table = pd.read_parquet(found)
+    else:
+        table = pd.read_csv(found, dtype={"series": str}, keep_default_na=False, na_values=[""])
+    needed = {"part"} | ({"origin", "date", "horizon", "last"} if "series" in table else set())
+    if missing := sorted(needed - set(table)):
+        raise ValueError(f"{found}: the column {missing[0]} is missing: restore the file, or train the run again")
     return table.assign(**{name: pd.to_datetime(table[name]) for name in ("origin", "date") if name in table})

@@ -67,7 +67,7 @@ def print_scores(
     for heading in ("part", ""):
         table.add_column(heading, no_wrap=True)
     for column in columns:
-        marked = "*" if column == "mape" and evaluation.near_zero is not None else ""
+        marked = "*" if column == "mape" and evaluation.mape_says_little else ""
         table.add_column(HEADINGS.get(column, column) + marked, justify="right", no_wrap=True)
     for part, scores in evaluation.model.items():
         shown = {name: parts[part] for name, parts in evaluation.baselines.items() if name in BASELINES}
@@ -82,9 +82,8 @@ def print_scores(
             )
         table.add_section()
     console.print(table)
-    if "mape" in columns and evaluation.near_zero is not None:
-        smallest = f"{evaluation.near_zero:.3g}"
-        print_sentence(console, f"* mape says little, because some values are close to 0 (smallest: {smallest}).")
+    if "mape" in columns and evaluation.mape_says_little:
+        print_sentence(console, "* mape says little here: a few values close to 0 make more than half of it.")
 
 
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:

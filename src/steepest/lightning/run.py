@@ -214,7 +214,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
             outputs = lambda scorer: outputs_in_blocks(model, evaluator.windows, scorer.part)  # noqa: E731
         walk = None
         if forward:
-            workers, say = (cores(), bar.say) if bar is not None else (1, lambda text: None)
+            workers, say = cores() if alone else 1, bar.say if bar is not None else lambda text: None
             walk = Walk(checked, datamodule, evaluator, kept, folder / "checkpoints", workers=workers, say=say).pooled
         metrics, evaluation = finish(
             tracker, model, evaluator, outputs, record, seconds, kept_predictions(checked), walk

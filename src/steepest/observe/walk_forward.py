@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from steepest.data.calendar import row_unit
+from steepest.data.calendar import next_dates, row_unit
 from steepest.data.faults import counted
 from steepest.evaluate.evaluation import REFERENCES
 from steepest.evaluate.pooled import WalkForwardScores
@@ -64,7 +64,8 @@ def draw_walk_forward(
             saved.plot(day_T, saved_T, color=colour, lw=1.4)
             theme.label(saved, day_T[-1], saved_T[-1], text if refitted else percent(saved_T[-1]), colour)
         saved.set_title(f"{what.capitalize()} saved so far, as a share of that of {name}")
-        edges = pd.DatetimeIndex([*folds["first_day"], folds["last_day"].iloc[-1]])
+        end = next_dates(pd.DatetimeIndex(day_T), 1)[0]
+        edges = pd.DatetimeIndex([*folds["first_day"], end])
         skill.stairs(_skills(scores, day_T, loss_T, reference_T), edges, fill=True, color=theme.blue, alpha=0.85)
         skill.set_title("Share saved in each fold")
         few_dates(skill, 8)

@@ -128,9 +128,9 @@ def reason_against_kernel(checked: Checked) -> str | None:
         return f"stop rule {stop.name} is not one of steepest's"
     if scheduler and not (isinstance(scheduler.target, type) and issubclass(scheduler.target, LRScheduler)):
         return f"scheduler {scheduler.name} is not one of PyTorch's"
-    for key in FOR_KERNEL:
-        if trainer.arguments.get(key, PLAIN[key]) != PLAIN[key]:
-            return f"trainer.{key}={trainer.arguments[key]} needs Lightning's Trainer"
+    for key, value in trainer.arguments.items():
+        if key not in FREE and (key not in PLAIN or (key in FOR_KERNEL and value != PLAIN[key])):
+            return f"trainer.{key}={value} needs Lightning's Trainer"
     limit = trainer.arguments.get("max_epochs")
     if limit not in (None, -1, stop.arguments.get("epochs")):
         return f"trainer.max_epochs={limit} differs from stop.epochs"

@@ -51,9 +51,9 @@ class IntervalFacts:
 
     level: float
     width_H: list[float]
-    series_width_H: dict[str, list[float]]
     of_price: bool
     coverage: float | None
+    series_width_H: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass

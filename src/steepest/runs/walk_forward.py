@@ -31,7 +31,7 @@ from steepest.evaluate.evaluation import Evaluator
 from steepest.evaluate.folds import WalkForward
 from steepest.evaluate.pooled import Pooled, TrainingFacts
 from steepest.evaluate.scoring import PartScorer
-from steepest.observe.instrument import View
+from steepest.observe.instrument import Instrument, View
 from steepest.runs.build import build, reason_against_kernel
 from steepest.runs.checkpoints import load, save
 from steepest.runs.config import Checked
@@ -41,6 +41,11 @@ from steepest.runs.loop import Kernel, train
 from steepest.runs.stops import Diverged, EarlyStop, Epochs, Interrupted, Threshold
 from steepest.runs.tracker import Tracker
 
+# Lightning's callbacks that do not change the descent
+OBSERVERS = (
+    "DeviceStatsMonitor", "LearningRateMonitor", "ModelSummary", "RichModelSummary", "RichProgressBar",
+    "TQDMProgressBar",
+)  # fmt: skip
 FOLDER = "folds"  # in the folder of checkpoints
 KEY, FACTS, NUMBERS = "steepest_fold", "steepest_fold_facts", "steepest_fold_numbers"  # keys of a kept model
 SAME = ("persistence", "majority")  # the references: all folds share their predictions
@@ -72,11 +77,13 @@ def check_walk_forward(checked: Checked, windows: Windows) -> None:
         raise ValueError(f"{asked} cuts the test part into folds, but the test part is empty: enlarge it (data.split)")
     if why := reason_against_kernel(checked):
         raise ValueError(f"{asked} trains the models of its folds with the kernel, but {why}")
-    if any(node.name == "Escape" for node in checked.groups["callbacks"].values()):
-        raise ValueError(
-            f"{asked} trains the models of its folds without callbacks, but callbacks=escape changes the descent: "
-            "leave it out"
-        )
+    for key, node in checked.groups["callbacks"].items():
+        own = isinstance(node.target, type) and issubclass(node.target, Instrument)
+        if node.name == "Escape" or not (own or node.name in OBSERVERS):
+            raise ValueError(
+                f"{asked} trains the models of its folds without callbacks, but callbacks.{key} ({node.name}) can "
+                "change the descent: leave it out"
+            )
     checked.groups["evaluation"]().cut(len(np.unique(first_targets(windows))), windows.unit)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from steepest.data.batches import PreparedData
 from steepest.data.future import FACTOR, KINDS, FutureChange, Kind
-from steepest.data.preparation import boundaries, within
+from steepest.data.preparation import boundaries, up_to, within
 from steepest.data.sources import SeriesData
 from steepest.data.windows import Windows
 from steepest.runs.checks import check_objective
@@ -117,6 +117,7 @@ class LookAhead:
         if not isinstance(dataset, SeriesData):
             raise ValueError(f"data={type(dataset).__name__} has rows without dates, so there is no future to change")
         frame = within(read_frame(dataset, None), dataset, PreparedData(dataset).where)
+        self.last_day = pd.DatetimeIndex(frame.index.get_level_values("date")).max()
         self.real = prepared(checked, frame)
         check_objective(checked.run.objective, self.real.windows)
         if not len(self.real.windows.parts["test"]):
@@ -202,7 +203,8 @@ class LookAhead:
             yield Case(day, part, kind, True, list(comparisons))
 
     def _frame(self, day: pd.Timestamp, kind: Kind) -> pd.DataFrame:
-        return read_frame(self.checked.groups["data"](), FutureChange(kind, day, self.seed))
+        dataset = self.checked.groups["data"]()
+        return up_to(read_frame(dataset, FutureChange(kind, day, self.seed)), self.last_day)
 
 
 def _dates_of(windows: Windows, row_N: torch.Tensor) -> pd.DatetimeIndex:

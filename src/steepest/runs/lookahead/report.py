@@ -15,7 +15,7 @@ from steepest.data.faults import counted
 from steepest.evaluate.evaluation import Evaluation
 from steepest.evaluate.metrics import Scores
 from steepest.evaluate.names import HEADINGS, score_text
-from steepest.evaluate.table import COLUMNS
+from steepest.evaluate.table import CLASS_COLUMNS, COLUMNS
 from steepest.evaluate.terminal import print_sentence
 from steepest.runs.files import write_text
 from steepest.runs.lookahead.cases import WORDS, Case, Findings
@@ -108,7 +108,7 @@ def _print_glitches(glitches: GlitchDays, console: Console) -> None:
 def _scores(every: Evaluation, without: Evaluation) -> Table:
     """The scores on the test part of the model and of the reference, with and without the suspicious days."""
     known = _rows(every, every.reference)["model"]
-    columns = tuple(known) if "cross_entropy" in known else COLUMNS
+    columns = tuple(name for name in CLASS_COLUMNS if name in known) if "cross_entropy" in known else COLUMNS
     table = Table(
         title="Scores on the test part, with and without the suspicious days", title_justify="left", box=SIMPLE_HEAD,
         pad_edge=False, collapse_padding=True,

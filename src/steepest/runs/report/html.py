@@ -41,10 +41,11 @@ def read_images(folder: Path) -> Images:
     paths = (folder / "figures").glob("*.png")
     for path in sorted(paths, key=lambda path: (place.get(path.stem, len(FIRST)), path.name)):
         try:
-            total += path.stat().st_size
-            if total > BYTES:
+            size = path.stat().st_size
+            if total + size > BYTES:
                 found.left_out.append(path.name)
                 continue
+            total += size
             data = base64.b64encode(path.read_bytes()).decode()
         except OSError as error:
             raise unreadable(path, error) from None
