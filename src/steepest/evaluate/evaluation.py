@@ -107,8 +107,8 @@ class Evaluation:
             if scorer.share_H is not None:
                 continue
             terms = ((scorer.reference_NH - scorer.actual_NH).abs() / scorer.actual_NH.abs()).flatten()
-            largest = terms.topk(math.ceil(FEW_VALUES * len(terms))).values.sum().item()
-            if not largest <= 0.5 * terms.sum().item():  # also if a value is 0
+            largest, total = terms.topk(math.ceil(FEW_VALUES * len(terms))).values.sum().item(), terms.sum().item()
+            if not (math.isfinite(total) and largest <= 0.5 * total):  # a value of 0 makes it infinite
                 return True
         return False
 
