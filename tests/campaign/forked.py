@@ -5,6 +5,7 @@ Each command gets an empty folder, limits of memory and time, and an audit hook 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import os
@@ -182,6 +183,7 @@ def _child(command: Callable[[], Any], folder: Path, changes: int, limit: int) -
     resource.setrlimit(resource.RLIMIT_FSIZE, (GIB, GIB))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable(file=2)
+    atexit._clear()  # the handlers of the parent
     _note_changes(folder.resolve(), changes)
     try:
         command()
@@ -196,6 +198,7 @@ def _child(command: Callable[[], Any], folder: Path, changes: int, limit: int) -
         code = 1
     else:
         code = 0
+    atexit._run_exitfuncs()  # a refused command removes its folder there
     with contextlib.suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
