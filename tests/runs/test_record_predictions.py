@@ -38,3 +38,11 @@ def test_a_large_table_is_written_as_parquet_with_the_same_numbers(train, monkey
     assert [path.name for path in large.glob("predictions.*")] == ["predictions.parquet"]
     found, expected = (steepest.load(folder).predictions for folder in (large, small))
     pd.testing.assert_frame_equal(found, expected, check_exact=True, check_dtype=False)
+
+
+def test_a_table_without_a_column_is_named(train):
+    _, folder = train(*WALK)
+    path = folder / "predictions.csv"
+    pd.read_csv(path).drop(columns="origin").to_csv(path, index=False)
+    with pytest.raises(ValueError, match="predictions.csv: the column origin is missing"):
+        print(steepest.load(folder).predictions)

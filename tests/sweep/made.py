@@ -60,8 +60,10 @@ def _leave(folder, came, objective):
             "hint": None, "baselines": {"persistence": {"test": PERSISTENCE}, "drift": {"test": {"rmse": 4.5}}},
         }  # fmt: skip
         (folder / "metrics.json").write_text(json.dumps(metrics))
-        rows = [f"test,P,2020-01-{day:02},1,{day},{day + 0.5},{day + 1}" for day in range(1, 29)]
-        (folder / "predictions.csv").write_text("\n".join(["part,series,date,horizon,last,prediction,actual", *rows]))
+        days = range(1, 29)
+        rows = [f"test,P,2020-01-{day:02},2020-01-{day + 1:02},1,{day},{day + 0.5},{day + 1}" for day in days]
+        header = "part,series,origin,date,horizon,last,prediction,actual"
+        (folder / "predictions.csv").write_text("\n".join([header, *rows]))
 
 
 def swept(folder, jobs, launcher="threads", n_jobs=None, **options):
