@@ -133,8 +133,9 @@ def folder(tmp_path):
 
 def start(command: str, folder: Path) -> str:
     """Run a command of a page, and return what it prints."""
+    variables, program = re.fullmatch(r"((?:[A-Z]+=\S+ )*)(.*)", command).groups()
     answer = subprocess.run(
-        str(Path(sys.executable).parent / command), shell=True, cwd=folder, env=os.environ | {"COLUMNS": "80"},
+        f"{variables}{Path(sys.executable).parent / program}", shell=True, cwd=folder, env=os.environ | {"COLUMNS": "80"},
         capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -54,8 +54,10 @@ def seasonal_naive(windows: Windows, origin_N: Int[Tensor, " N"], rows: int) -> 
 
 def moving_average(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
     """The mean price of the window, for each day of the horizon (N, H)."""
-    price_NL = windows.price_T.unfold(0, windows.window, 1)[origin_N - (windows.window - 1)]
-    return price_NL.mean(-1, keepdim=True).expand(-1, windows.horizon)
+    price_TL = windows.price_T.unfold(0, windows.window, 1)
+    firsts = (origin_N - (windows.window - 1)).split(windows.chunk)  # a copy of all windows would not fit into memory
+    mean_N1 = torch.cat([price_TL[first_M].mean(-1, keepdim=True) for first_M in firsts])
+    return mean_N1.expand(-1, windows.horizon)
 
 
 def share_of_ones(windows: Windows) -> Float[Tensor, " H"]:
