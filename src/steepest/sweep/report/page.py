@@ -177,7 +177,7 @@ def _winner(manifest: Manifest, results: Results, home: Path) -> dict[str, Any]:
     metrics = read_json(manifest.folder / str(best["folder"]) / "metrics.json")
     baselines = {name: parts.get("test", {}) for name, parts in metrics.get("baselines", {}).items()}
     scores = {"the winner": metrics.get("test", {})} | {
-        BASELINES.get(name, name): own for name, own in baselines.items()
+        BASELINES.get(name, name.replace("_", " ")): own for name, own in baselines.items()
     }
     names = [name for name in SCORES if any(own.get(name) is not None for own in scores.values())]
     setting = next(s for s in results.settings if best in s.rows)
