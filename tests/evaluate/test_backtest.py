@@ -225,7 +225,7 @@ def test_the_difference_to_buy_and_hold_is_tested_on_log_returns():
     logs = [np.diff(np.log([1.0, *found.equity[name][1:]])) for name in ("strategy", "buy_and_hold")]
     assert found.p_value == pytest.approx(diebold_mariano(*(torch.from_numpy(-log) for log in logs), 1), rel=1e-9)
     assert found.beat
-    assert "and this is more than chance (p = " in found.sentence()
+    assert ". The difference is statistically significant (p = " in found.sentence()
     unlucky = backtest(table(*market(400)), Rule())
     assert not unlucky.beat
     assert unlucky.sentence().startswith("The rule did not beat buy-and-hold: after costs it returned ")
@@ -281,7 +281,7 @@ def test_the_picture_ends_at_the_two_results_and_its_title_states_them(monkeypat
     assert min(drawdown.lines[1].get_ydata()) == found.strategy.max_drawdown
     title = drawn[0].get_suptitle().replace("\n", " ")
     assert f"the rule returned {percent(found.strategy.total_return)} and buy-and-hold" in title
-    assert title.endswith(f"no more than chance (p = {found.p_value:.2g})")
+    assert title.endswith(f"The difference is not statistically significant (p = {found.p_value:.2g})")
 
 
 FEW = ("data=random_walk", "data.rows=400", "stop.epochs=1", "data.window=5", "logger=none")

@@ -1,4 +1,4 @@
-"""Verdicts: by which score, against which reference, and when a lead is no more than chance. Threads and tables."""
+"""Verdicts: by which score, against which reference, and when a lead is not significant. Threads and tables."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -84,7 +84,7 @@ def test_a_worse_model_does_not_beat_the_reference_even_if_every_direction_is_ri
 def test_a_model_that_leads_by_chance_does_not_beat_the_reference():
     walk = RandomWalk(rows=400, seed=3, transform="log_return")
     tries = [evaluation(walk, lambda x_ND, a=a: a * x_ND).verdict() for a in (0.05, -0.05)]
-    (ahead,) = [verdict for verdict in tries if "no more than chance" in verdict.sentence]
+    (ahead,) = [verdict for verdict in tries if "not statistically significant" in verdict.sentence]
     assert ahead.beat is False
     assert ahead.p_value > 0.05
     assert f"Diebold-Mariano p = {ahead.p_value:.2g}" in ahead.sentence

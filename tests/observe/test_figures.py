@@ -55,10 +55,14 @@ def texts(axes):
     ("better", "doubt", "sentence"),
     [
         (0.5, "", "The model saved 75 % of the squared error against tomorrow = today"),
-        (0.5, "chance", "The model saved 75 % of the squared error against tomorrow = today, chance"),
-        (0.01, "chance", "The model saved all but 0.01 % of the squared error against tomorrow = today, chance"),
+        (0.5, "untested", "The model saved 75 % of the squared error against tomorrow = today; the lead is untested"),
+        (
+            0.01,
+            "untested",
+            "The model saved all but 0.01 % of the squared error against tomorrow = today; the lead is untested",
+        ),
         (0.0, "", "The model's predictions are exact"),
-        (1.1, "chance", "The model's squared error is 21 % above that of tomorrow = today"),
+        (1.1, "untested", "The model's squared error is 21 % above that of tomorrow = today"),
         (3.0, "", "The model's squared error is 9 times that of tomorrow = today"),
         (1.0, "", "The model's squared error is equal to that of tomorrow = today"),
     ],
@@ -110,7 +114,7 @@ def test_the_title_says_that_a_model_failed(drawn, tmp_path, predicted, sentence
 
 def test_the_title_names_the_series_if_the_picture_shows_one_of_several(drawn, tmp_path):
     rows = pd.concat([prices(better=0.5, series="AAA"), prices(better=3.0, series="BBB")])
-    predictions.draw_predictions(rows, "Model", tmp_path / "p.png", LIGHT, "chance")
+    predictions.draw_predictions(rows, "Model", tmp_path / "p.png", LIGHT, "untested")
     predictions.draw_predictions(
         pd.concat([directions(), directions().assign(series="B")]), "Model", tmp_path / "p.png"
     )

@@ -22,7 +22,7 @@ from steepest.data.calendar import row_unit
 from steepest.data.faults import counted
 from steepest.evaluate.accounts import FEWEST_DAYS, Account, Performance, day_text, performance, returns_of, trade
 from steepest.evaluate.names import SIGNIFICANT
-from steepest.evaluate.significance import diebold_mariano
+from steepest.evaluate.significance import diebold_mariano, significance_in_words
 
 NOT_MODELLED = (
     "Not modelled: slippage, the bid-ask spread and market impact beyond the cost; taxes; dividends; interest on cash; "
@@ -96,7 +96,7 @@ class Backtest:
 
     @property
     def beat(self) -> bool | None:
-        """Whether the strategy returned more than buy-and-hold, by more than chance. None if this was not tested."""
+        """Whether the strategy returned significantly more than buy-and-hold. None if this was not tested."""
         if self.p_value is None:
             return None
         return self.strategy.total_return > self.buy_and_hold.total_return and self.p_value <= SIGNIFICANT
@@ -110,7 +110,7 @@ class Backtest:
         return f"{sides}; cost {self.rule.cost:.4g} of the traded value; lag {counted(self.rule.lag, self.unit)}"
 
     def sentence(self) -> str:
-        """Whether the rule beat buy-and-hold, and whether the difference is more than chance."""
+        """Whether the rule beat buy-and-hold, and whether the difference is statistically significant."""
         mine, other = self.strategy.total_return, self.buy_and_hold.total_return
         figures = f"after costs it returned {mine:,.1%}, against {other:,.1%}"
         intervals = len(self.equity) - 1
@@ -121,14 +121,8 @@ class Backtest:
             if intervals < FEWEST_DAYS:
                 reason = f"there are only {counted(intervals, self.unit)}, and the test needs {FEWEST_DAYS}"
             return f"The rule was not tested against buy-and-hold: {reason}. A{figures[1:]}."
-        chance = self.p_value > SIGNIFICANT
-        p_value = f"p = {self.p_value:.2g}"
-        if self.beat:
-            return f"The rule beat buy-and-hold: {figures}, and this is more than chance ({p_value})."
-        how = ", and this is more than chance"
-        if chance:
-            how = f"; the {'lead' if mine > other else 'difference'} is no more than chance"
-        return f"The rule did not beat buy-and-hold: {figures}{how} ({p_value})."
+        result = "beat" if self.beat else "did not beat"
+        return f"The rule {result} buy-and-hold: {figures}. {significance_in_words(self.p_value)}."
 
     def facts(self) -> dict[str, Any]:
         """Everything but the equity, as plain values."""

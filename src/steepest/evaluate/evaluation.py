@@ -113,10 +113,12 @@ class Evaluation:
         return False
 
     def doubt(self) -> str:
-        """Say why a lead over the reference on the test part may be chance. Empty if the lead is significant."""
+        """Say what the lead over the reference on the test part lacks. Empty if the lead is significant."""
         if self.p_value is None:
             return f"not tested: {self.untested}"
-        return f"no more than chance (Diebold-Mariano p = {self.p_value:.2g})" if self.p_value > SIGNIFICANT else ""
+        if self.p_value <= SIGNIFICANT:
+            return ""
+        return f"not statistically significant (Diebold-Mariano p = {self.p_value:.2g})"
 
     def verdict(self) -> Verdict:
         """Whether the model beat the reference on the test part."""
@@ -137,7 +139,7 @@ class Evaluation:
         if not ahead:
             more = f" (not tested: {self.untested})" if self.p_value is None else ""
             if self.p_value is not None and self.p_value <= SIGNIFICANT:
-                more = f", and this is more than chance (Diebold-Mariano p = {self.p_value:.2g})"
+                more = f", a statistically significant difference (Diebold-Mariano p = {self.p_value:.2g})"
             return Verdict(False, self.p_value, f"{lost}{figures}{more}.{on_series}")
         if self.p_value is None:
             sentence = f"The model was not tested against {reference}: {self.untested}. I{figures[1:]}."

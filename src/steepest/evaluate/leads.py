@@ -1,4 +1,4 @@
-"""Tests whether one forecast's lead over another on a part is more than chance, overall and series by series.
+"""Tests whether one forecast's lead over another on a part is significant, overall and series by series.
 
 Shapes: N samples of a part.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-SIGNIFICANT = 0.05  # a lead is more than chance if its p-value is at most this
+SIGNIFICANT = 0.05  # a lead is statistically significant if its p-value is at most this
 HIGHER_IS_BETTER = {"directional_accuracy", "accuracy", "skill"}
 VALUE_METRICS = ("mse", "mae", "rmse", "mape", "mase", "directional_accuracy", "skill", "mse_scaled", "mae_scaled")
 DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")

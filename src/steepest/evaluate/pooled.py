@@ -19,6 +19,7 @@ from steepest.data.windows import Windows
 from steepest.evaluate.leads import lead_p_value
 from steepest.evaluate.metrics import Scores
 from steepest.evaluate.scoring import PartScorer
+from steepest.evaluate.significance import significance_in_words
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,14 @@ class WalkForwardScores:
 
     def sentence(self) -> str:
         """How the test part was predicted, and whether training again made a difference."""
-        folds, trainings = (counted(n, what) for n, what in ((len(self.folds), "fold"), (self.trainings, "model")))
-        text = f"Walk-forward: the models of {folds} ({trainings}) predict the test part, each trained on earlier rows."
+        folds, count = counted(len(self.folds), "fold"), self.trainings
+        models = f"{count} models, each" if count > 1 else "one model,"
+        text = f"Walk-forward: {models} trained only on earlier rows, predicted {folds} of the test part."
         skill = self.without_refit["skill"]
         if self.trainings == 1 or skill is None:
             return text
-        chance = "" if self.p_value is None else f" (Diebold-Mariano p = {self.p_value:.2g})"
-        return f"{text} The skill of the first model alone is {skill:.4f}{chance}."
+        compared = "" if self.p_value is None else f" {significance_in_words(self.p_value)}."
+        return f"{text} The first model alone would have a skill of {skill:.4f}.{compared}"
 
     @property
     def trainings(self) -> int:

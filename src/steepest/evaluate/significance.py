@@ -1,4 +1,4 @@
-"""Whether the difference between two forecasts' losses is more than chance: the Diebold-Mariano test."""
+"""Whether the difference between two forecasts' losses is statistically significant: the Diebold-Mariano test."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ from steepest.evaluate.names import SIGNIFICANT
 
 # Days that give 2 cosine terms. A single one is 0 by chance too often if losses are shares of wrong classes.
 FEWEST = 12
+
+
+def significance_in_words(p_value: float) -> str:
+    """A p-value as a sentence, without its full stop."""
+    is_ = "is" if p_value <= SIGNIFICANT else "is not"
+    return f"The difference {is_} statistically significant (p = {p_value:.2g})"
 
 
 def days_needed(horizon: int) -> int:

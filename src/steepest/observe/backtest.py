@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from steepest.data.faults import counted
 from steepest.evaluate.accounts import drawdowns
 from steepest.evaluate.backtest import Backtest
-from steepest.evaluate.names import SIGNIFICANT
+from steepest.evaluate.significance import significance_in_words
 from steepest.observe.predictions import few_dates
 from steepest.observe.theme import LIGHT, Theme, percent, plain, save
 
@@ -30,8 +30,7 @@ def draw_backtest(result: Backtest, model: str, path: Path, theme: Theme = LIGHT
         f"{percent(result.buy_and_hold.total_return)}"
     )
     if result.p_value is not None:
-        chance = "no more" if result.p_value > SIGNIFICANT else "more"
-        title += f"; the difference is {chance} than chance (p = {result.p_value:.2g})"
+        title += f". {significance_in_words(result.p_value)}"
     equity = result.equity
     caption = f"{model}; {result.in_words()}; {counted(len(equity) - 1, result.unit)}"
     with theme.active():

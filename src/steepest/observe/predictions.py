@@ -40,7 +40,7 @@ def draw_predictions(
         model: the model in words, for the caption.
         path: the file to write.
         theme: the theme of the picture.
-        doubt: why a lead over the reference may be chance, see `Evaluation.doubt`. It covers the whole test part.
+        doubt: what the lead over the reference lacks, see `Evaluation.doubt`. It covers the whole test part.
         interval: the intervals to draw around the predictions of the test part, or None.
     """
     part = str(predictions["part"].iloc[-1])
@@ -303,4 +303,4 @@ def _saving(error_N: np.ndarray, reference_N: np.ndarray, reference: str, doubt:
         saved = f"The model saved all but {percent(mine / other)} of the squared error against {reference}"
     else:
         saved = f"The model saved {percent(1 - mine / other)} of the squared error against {reference}"
-    return f"{saved}, {doubt}" if doubt else saved
+    return f"{saved}; the lead is {doubt}" if doubt else saved

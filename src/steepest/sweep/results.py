@@ -251,13 +251,13 @@ class Results:
         if self.best is None or p_value is None or tried < 2:
             return None
         corrected = min(1.0, tried * p_value)
-        figures = f"p = {p_value:.2g}, {corrected:.2g} after correction for {tried} jobs (Bonferroni)"
+        after = f"after correction for {tried} jobs (p = {p_value:.2g}, corrected {corrected:.2g}; Bonferroni)"
         reference = "the reference" if self.best.get("persistence/objective") is None else "tomorrow = today"
         if not self.best.get("beat_reference"):
             return f"The best job did not beat {reference} on the test part (p = {p_value:.2g})."
         if corrected > SIGNIFICANT:
-            return f"The best job's lead over {reference} on the test part may be luck: {figures}."
-        return f"The best job beat {reference} on the test part: {figures}."
+            return f"The best job's lead over {reference} on the test part is not statistically significant {after}."
+        return f"The best job beat {reference} on the test part, also {after}."
 
     @cached_property
     def settings(self) -> list[Setting]:
