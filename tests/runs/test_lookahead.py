@@ -20,8 +20,9 @@ from steepest.data.sources import RandomWalk
 from steepest.data.windows import Windows
 from steepest.engine.descent import Descent
 from steepest.evaluate import baselines
+from steepest.runs import loop
 from steepest.runs.config import check
-from steepest.runs.lookahead import cases, training
+from steepest.runs.lookahead import cases
 from steepest.runs.lookahead.cases import LookAhead
 from steepest.runs.lookahead.columns import leaking_columns
 from steepest.runs.lookahead.command import run_audit
@@ -148,11 +149,11 @@ def model_that_sees_tomorrow(patch):
 
 
 def training_on_test(patch):
-    patch.setattr(training, "Batches", lambda windows, part, size, **o: Batches(windows, "test", size, **o))
+    patch.setattr(loop, "Batches", lambda windows, part, size, **o: Batches(windows, "test", size, **o))
 
 
 def training_on_val(patch):
-    patch.setattr(training, "Batches", lambda windows, part, size, **o: Batches(windows, "val", size, **o))
+    patch.setattr(loop, "Batches", lambda windows, part, size, **o: Batches(windows, "val", size, **o))
 
 
 FIXED, TEST, VAL = (False, "test"), (True, "test"), (True, "val")

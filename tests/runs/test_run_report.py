@@ -156,8 +156,7 @@ def _assert_days(folder, page, kind):
             rows["date"].max(),
         ]
         assert f"targets from {rows['date'].min()} to {rows['date'].max()}" in page.text
-    assert f"whose last target is known on {data['val_to'].removesuffix(' 00:00:00')}" in page.text
-    assert data["val_to"] == data["targets"]["val"][1]
+    assert f"whose last target is known on {data['targets']['val'][1].removesuffix(' 00:00:00')}" in page.text
     if kind == "prices":
         assert set(table["part"]) == {"train", "val", "test"}
         train = table[table["part"] == "train"]

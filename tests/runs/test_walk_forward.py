@@ -132,13 +132,14 @@ def test_the_scores_of_a_fold_are_those_of_its_predictions(prices, tmp_path):
 
 
 def test_a_warm_start_begins_at_the_model_of_the_fold_before(prices, tmp_path, monkeypatch):
-    starts, train = [], walk_forward.train
+    starts = []
 
-    def watched(tracker, *rest):
-        starts.append({name: p.detach().clone() for name, p in tracker.view.network.named_parameters()})
-        return train(tracker, *rest)
+    class Watched(walk_forward.KernelTraining):
+        def train(self, **options):
+            starts.append({name: p.detach().clone() for name, p in self.parts.network.named_parameters()})
+            return super().train(**options)
 
-    monkeypatch.setattr(walk_forward, "train", watched)
+    monkeypatch.setattr(walk_forward, "KernelTraining", Watched)
     run(tmp_path / "walk", *of_file(prices, *WALK, "evaluation.warm_start=true"))
     folder = tmp_path / "walk" / "checkpoints"
     before = [
@@ -195,8 +196,11 @@ def test_a_walk_that_cannot_be_made_is_refused_with_the_fix(tmp_path, overrides,
 
 
 def test_a_fold_that_diverges_fails_the_run(tmp_path, monkeypatch):
-    failed = lambda *a: ("failed", "diverged: the training loss is inf")  # noqa: E731
-    monkeypatch.setattr(walk_forward, "train", failed)
+    class Failed(walk_forward.KernelTraining):
+        def train(self, **options):
+            return "failed", "diverged: the training loss is inf"
+
+    monkeypatch.setattr(walk_forward, "KernelTraining", Failed)
     metrics = drive(check(composed(*NET, "data=random_walk", *WALK)), tmp_path, [], SharedData())
     assert metrics["status"] == "failed"
     assert "the model of the fold that begins on" in metrics["stop_reason"]

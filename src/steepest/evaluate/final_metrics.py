@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -97,18 +96,17 @@ def information_coefficient(
     Returns:
         The mean over the days on which at least `FEW_SERIES` series have different returns, or None without such days.
     """
-    frame = pd.DataFrame(
-        {
-            "day": day_N,
-            "predicted": (prediction_N / last_N - 1).cpu().numpy(),
-            "actual": (actual_N / last_N - 1).cpu().numpy(),
-        }
-    ).replace([np.inf, -np.inf], np.nan)
-    found = []
-    for _, of_day in frame.dropna().groupby("day"):
-        if len(of_day) >= FEW_SERIES and of_day["predicted"].nunique() > 1 and of_day["actual"].nunique() > 1:
-            found.append(float(scipy.stats.spearmanr(of_day["predicted"], of_day["actual"]).statistic))
-    return sum(found) / len(found) if found else None
+    columns = {"predicted": prediction_N / last_N - 1, "actual": actual_N / last_N - 1}
+    frame = pd.DataFrame({name: return_N.cpu().numpy() for name, return_N in columns.items()})
+    finite_N = np.isfinite(frame.to_numpy()).all(1)
+    frame, day_N = frame[finite_N], day_N[finite_N]
+    rank = frame.groupby(day_N).rank()
+    centred = rank - rank.groupby(day_N).transform("mean")
+    squares = centred.pow(2).groupby(day_N).sum()
+    products = (centred["predicted"] * centred["actual"]).groupby(day_N).sum()
+    tested = (frame.groupby(day_N).size() >= FEW_SERIES) & (squares > 0).all(axis=1)
+    found = products[tested] / np.sqrt(squares["predicted"] * squares["actual"])[tested]
+    return float(found.mean()) if len(found) else None
 
 
 def _finite(scores: dict[str, float]) -> Scores:

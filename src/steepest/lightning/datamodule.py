@@ -17,16 +17,9 @@ from steepest.lightning.internals import updates_until_checkpoint
 class WindowDataModule(PreparedData, LightningDataModule):
     """`PreparedData`, with its arguments and attributes, whose batches are on the training device."""
 
-    def __init__(
-        self,
-        dataset: SeriesData | RowData,
-        seed: int = 0,
-        *,
-        keeps_frame: bool = False,
-        windows: Windows | None = None,
-    ) -> None:
+    def __init__(self, dataset: SeriesData | RowData, seed: int = 0, **options: Any) -> None:
         LightningDataModule.__init__(self)
-        PreparedData.__init__(self, dataset, seed, keeps_frame=keeps_frame, windows=windows)
+        PreparedData.__init__(self, dataset, seed, **options)
 
     def train_dataloader(self) -> Batches:
         """The training batches in the order of (seed, epoch)."""

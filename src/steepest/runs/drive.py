@@ -21,12 +21,11 @@ from typing import Any
 import torch
 from tensorboard.compat.proto.event_pb2 import Event
 
-from steepest.data.batches import Batches, PreparedData
+from steepest.data.batches import PreparedData
 from steepest.evaluate.baselines import reference_losses
 from steepest.evaluate.evaluation import Evaluator
 from steepest.observe.eventfile import EventFile, custom_scalars
 from steepest.observe.hparams import begin_session, hyperparameters
-from steepest.observe.instrument import View
 from steepest.observe.recorder import dashboard
 from steepest.runs.build import Parts, build, dtype_of, of_rows
 from steepest.runs.checkpoints import LAST, save_best, save_last
@@ -34,7 +33,7 @@ from steepest.runs.checks import check_objective
 from steepest.runs.config import Checked, kept_predictions
 from steepest.runs.errors import described
 from steepest.runs.finish import end_early, ended, finish
-from steepest.runs.loop import Kernel, train
+from steepest.runs.loop import KernelTraining
 from steepest.runs.pruning import trial_of
 from steepest.runs.record import RunRecord, data_facts, device_name
 from steepest.runs.resume import fixed
@@ -140,25 +139,16 @@ def drive(
             charts = dashboard(parts.network, parts.instruments.values())
             sink.add_event(Event(wall_time=time.time(), summary=custom_scalars(charts)))
             begin_session(sink, hyperparameters(checked.plain, overrides), overrides)
-        batches = Batches(
-            windows, "train", data.dataset.batch_size, seed=checked.run.seed if data.dataset.shuffle else None,
-            one_batch=data.dataset.one_batch,
-        )  # fmt: skip
-        view = View(
-            parts.network, parts.loss, parts.optimizer, windows, len(batches), parts.rule.epochs,
-            parts.rule.updates_limit, "kernel", sink, clip=parts.clip,
-        )  # fmt: skip
-        kernel = Kernel(parts, windows)
         references = dataset.references_of(parts) if sink is not None else {}
-        tracker = Tracker(
-            view, checked.run.objective, parts.rule, parts.instruments, dataset.evaluator.scorers, kernel.outputs,
-            references, trial_of(checked.plain),
+        training = KernelTraining(
+            checked, data.dataset, parts, windows, dataset.evaluator.scorers,
+            sink=sink, references=references, trial=trial_of(checked.plain),
         )  # fmt: skip
-        kernel.make(entries=tracker.wants_entries)
+        tracker = training.tracker
         started = time.perf_counter()
         kept, checkpoints = fixed(checked.plain, dataset.facts["sha256"]), folder / "checkpoints"
         save = partial(_save, tracker, parts, data, kept, checkpoints)
-        status, reason = ended(tracker, *train(tracker, parts, kernel.descent, batches, save, interrupted))
+        status, reason = ended(tracker, *training.train(save, interrupted))
         seconds = time.perf_counter() - started
         if status != "finished":
             return end_early(tracker, record, status, reason, seconds)
@@ -167,7 +157,7 @@ def drive(
         if walks_forward(checked):
             walk = Walk(checked, data, dataset.evaluator, kept, checkpoints, interrupted=interrupted).pooled
         metrics, evaluation = finish(
-            tracker, model, dataset.evaluator, kernel.outputs, record, seconds, kept_predictions(checked), walk
+            tracker, model, dataset.evaluator, training.outputs, record, seconds, kept_predictions(checked), walk
         )
         if evaluation is None:
             return metrics

@@ -175,7 +175,6 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
         "samples": {p: len(part) for p, part in windows.parts.items()},
         "skipped_parts": empty,
         "targets": targets,
-        "val_to": targets["val"][1] if targets["val"] else None,
         "fitted_to": _last_fitted(windows),
         "gap": getattr(data.dataset, "rows_between", 0),
         "recognised": masked_data(windows.recognised),

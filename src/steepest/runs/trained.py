@@ -309,7 +309,7 @@ class Run:
         """The last day of the validation part."""
         path = self.folder / "run.json"
         try:
-            return pd.Timestamp(read_json(path)["data"]["val_to"])
+            return pd.Timestamp(read_json(path)["data"]["targets"]["val"][1])
         except (KeyError, TypeError, ValueError) as error:
             raise unreadable(path, error) from None
 

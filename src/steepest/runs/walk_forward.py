@@ -23,7 +23,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from steepest.data.batches import Batches, PreparedData
+from steepest.data.batches import PreparedData
 from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.evaluate import baselines
@@ -31,13 +31,13 @@ from steepest.evaluate.evaluation import Evaluator
 from steepest.evaluate.folds import WalkForward
 from steepest.evaluate.pooled import Pooled, TrainingFacts
 from steepest.evaluate.scoring import PartScorer
-from steepest.observe.instrument import Instrument, View
+from steepest.observe.instrument import Instrument
 from steepest.runs.build import build, reason_against_kernel
 from steepest.runs.checkpoints import load, save
 from steepest.runs.config import Checked
 from steepest.runs.finish import ended, put
 from steepest.runs.folds import Folds, Training, first_targets
-from steepest.runs.loop import Kernel, train
+from steepest.runs.loop import KernelTraining
 from steepest.runs.stops import Diverged, EarlyStop, Epochs, Interrupted, Threshold
 from steepest.runs.tracker import Tracker
 
@@ -183,30 +183,22 @@ class Walk:
         self, training: Training, windows: Windows, origin_M: Tensor, weights: Mapping[str, Tensor] | None
     ) -> Trained:
         """Train a model, and predict the samples with these origins."""
-        parts, dataset, seed = build(self.checked, windows), self.data.dataset, self.checked.run.seed
+        parts = build(self.checked, windows)
         if weights is not None:
             put(parts.network, weights)
-        batches = Batches(
-            windows, "train", dataset.batch_size, seed=seed if dataset.shuffle else None, one_batch=dataset.one_batch
-        )
-        view = View(
-            parts.network, parts.loss, parts.optimizer, windows, len(batches), parts.rule.epochs,
-            parts.rule.updates_limit, "kernel", clip=parts.clip,
-        )  # fmt: skip
         learned = baselines.fitted(windows)
         names = {name.split("/")[0] for name in (self.checked.run.objective, *_watched(parts.rule))}
         scorers = {name: PartScorer(windows, name, learned.get("share_of_ones")) for name in sorted(names)}
-        kernel = Kernel(parts, windows)
-        tracker = Tracker(view, self.checked.run.objective, parts.rule, {}, scorers, kernel.outputs)
-        kernel.make(entries=False)
+        run = KernelTraining(self.checked, self.data.dataset, parts, windows, scorers)
+        tracker = run.tracker
         stop = lambda: self.stopped.is_set() or self.interrupted()  # noqa: E731
-        status, reason = ended(tracker, *train(tracker, parts, kernel.descent, batches, _nothing, stop))
+        status, reason = ended(tracker, *run.train(interrupted=stop))
         if status == "stopped":
             raise Interrupted
         if status == "failed" or tracker.best is None:
             raise Diverged(f"the model of the fold that begins on {training.end:%Y-%m-%d}: {reason}")
         put(parts.network, tracker.best.weights)
-        predicted_MO = kernel.descent.predict(origin_M.numpy())
+        predicted_MO = run.descent.predict(origin_M.numpy())
         numbers = {PREDICTED: predicted_MO if windows.classes else windows.to_price(predicted_MO, origin_M)}
         numbers |= _learned(windows, origin_M, learned)
         return Trained(_facts(tracker, training, windows), tracker.best.weights, numbers)
@@ -268,7 +260,3 @@ def _watched(rule: Epochs) -> list[str]:
     if isinstance(rule, EarlyStop):
         return [rule.monitor]
     return ["train/full_loss"] if isinstance(rule, Threshold) else []
-
-
-def _nothing(*, last: bool = True) -> None:
-    """Save no checkpoint."""

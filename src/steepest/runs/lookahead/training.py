@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steepest.data.batches import Batches
 from steepest.data.windows import Windows
 from steepest.engine.descent import UpdateLog
 from steepest.evaluate.scoring import part_scorers
@@ -23,7 +22,7 @@ from steepest.observe.curvature import Escape
 from steepest.observe.instrument import Instrument, View
 from steepest.runs.build import build, dtype_of
 from steepest.runs.config import Checked
-from steepest.runs.loop import Kernel, train
+from steepest.runs.loop import KernelTraining
 from steepest.runs.tracker import Tracker
 
 
@@ -77,26 +76,15 @@ def fit_with_kernel(checked: Checked, windows: Windows) -> Fit:
     Raises:
         ValueError: if the data do not fit the config, or the training fails.
     """
+    history = History()
     parts = build(checked, windows)
-    dataset, windows = checked.groups["data"](), windows.to("cpu", dtype_of(checked))
-    batches = Batches(
-        windows, "train", dataset.batch_size, seed=checked.run.seed if dataset.shuffle else None,
-        one_batch=dataset.one_batch,
-    )  # fmt: skip
-    view = View(
-        parts.network, parts.loss, parts.optimizer, windows, len(batches), parts.rule.epochs, parts.rule.updates_limit,
-        "kernel", clip=parts.clip,
-    )  # fmt: skip
-    kernel, history = Kernel(parts, windows), History()
-    tracker = Tracker(
-        view, checked.run.objective, parts.rule, parts.instruments | {"history": history}, part_scorers(windows),
-        kernel.outputs,
-    )  # fmt: skip
-    kernel.make(entries=tracker.wants_entries)
-    status, reason = train(tracker, parts, kernel.descent, batches, save=lambda **_: None, interrupted=lambda: False)
+    parts = replace(parts, instruments=parts.instruments | {"history": history})
+    placed = windows.to("cpu", dtype_of(checked))
+    training = KernelTraining(checked, checked.groups["data"](), parts, placed, part_scorers(placed))
+    status, reason = training.train()
     if status != "finished":
         raise ValueError(f"the training failed, so there is nothing to audit: {reason}")
-    return fit_of(tracker, history)
+    return fit_of(training.tracker, history)
 
 
 def without_observers(checked: Checked) -> Checked:

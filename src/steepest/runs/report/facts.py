@@ -43,7 +43,6 @@ class DataFacts:
     series: list[str] = field(default_factory=list)
     samples: dict[str, int] = field(default_factory=dict)
     targets: dict[str, tuple[Day, Day] | None] = field(default_factory=dict)
-    val_to: Day | None = None
     fitted_to: Day | None = None
     gap: int | None = None
     recognised: Recognised | None = None

@@ -115,9 +115,9 @@ def _known(files: RunFiles) -> list[tuple[str, str]]:
     if data.fitted_to is not None:
         what = "Scaler and baselines of the first model" if walk else "Scaler and baselines"
         rows.append((what, f"fitted to the training rows, up to {day(data.fitted_to)}"))
-    if data.val_to is not None:
+    if val := data.targets.get("val"):
         what = "The first model is chosen" if walk else "The model is chosen"
-        rows.append((what, f"by scores on val, whose last target is known on {day(data.val_to)}"))
+        rows.append((what, f"by scores on val, whose last target is known on {day(val[1])}"))
     if walk:
         rows.append(("Later models", "each is trained on rows before its fold: see the table of folds"))
     rows += [("Source", data.source), ("Checksum (SHA-256)", data.sha256)]
@@ -177,7 +177,7 @@ def _commands(files: RunFiles) -> list[tuple[str, str]]:
             found.append(("Train for longer", f"{resume_run_command(folder)} stop.{limit}={2 * done}"))
     if run.again or run.status:
         found.append(("Run it again in a new folder", train_command(run.again)))
-    if files.model and run.data is not None and (run.data.val_to or any(run.data.targets.values())):
+    if files.model and run.data is not None and any(run.data.targets.values()):
         found.append(("Predict the next days", shlex.join(["steepest", "predict", word])))
         found.append(("Score other prices", shlex.join(["steepest", "evaluate", word, "--data", "FILE"])))
     if files.model:
