@@ -23,6 +23,11 @@ def row_unit(date_T: np.ndarray) -> str:
     return next((name for longest, name in UNITS if usual < longest), "year")
 
 
+def day_text(time: pd.Timestamp | np.datetime64) -> str:
+    """The date as text, with the time of day if it is not midnight."""
+    return str(pd.Timestamp(time)).removesuffix(" 00:00:00")
+
+
 def season(date_T: pd.DatetimeIndex) -> int | None:
     """Return the rows per season: a week of days, or a year of weeks, months or quarters. None for other rows."""
     unit = row_unit(date_T.to_numpy())

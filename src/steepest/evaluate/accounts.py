@@ -15,6 +15,7 @@ import pandas as pd
 import scipy.special
 from jaxtyping import Float
 
+from steepest.data.calendar import day_text
 from steepest.evaluate.names import SIGNIFICANT
 from steepest.evaluate.significance import error_of_mean
 
@@ -87,11 +88,6 @@ class Performance:
     def facts(self) -> dict[str, Any]:
         """The numbers, with days as text."""
         return asdict(self) | {name: day_text(getattr(self, name)) for name in ("drawdown_from", "drawdown_to")}
-
-
-def day_text(time: pd.Timestamp) -> str:
-    """The day, with the time of day if it is not midnight."""
-    return str(time.date() if time == time.normalize() else time)
 
 
 def returns_of(equity_T: Float[np.ndarray, " T"]) -> Float[np.ndarray, " I"]:

@@ -18,9 +18,9 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from steepest.data.calendar import row_unit
+from steepest.data.calendar import day_text, row_unit
 from steepest.data.faults import counted
-from steepest.evaluate.accounts import FEWEST_DAYS, Account, Performance, day_text, performance, returns_of, trade
+from steepest.evaluate.accounts import FEWEST_DAYS, Account, Performance, performance, returns_of, trade
 from steepest.evaluate.names import SIGNIFICANT
 from steepest.evaluate.significance import diebold_mariano, significance_in_words
 

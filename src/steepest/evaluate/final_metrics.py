@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steepest.evaluate.metrics import Scores
+from steepest.evaluate.metrics import Scores, finite
 from steepest.nets.losses import two_classes
 
 BINS = 10  # of the calibration error
@@ -46,7 +46,7 @@ def final_value_metrics(
     }
     if change_N1 is not None:
         scores["rmsse"] = (error_NH / change_N1).square().mean().sqrt()
-    return _finite({name: score.item() for name, score in scores.items()})
+    return finite({name: score.item() for name, score in scores.items()})
 
 
 def final_class_metrics(logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "N H"]) -> Scores:
@@ -73,7 +73,7 @@ def final_class_metrics(logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "
         abs(one_M[place_M == place].mean() - class_M[place_M == place].mean()) * (place_M == place).mean()
         for place in np.unique(place_M)
     ]
-    return _finite(
+    return finite(
         {
             "balanced_accuracy": metrics.balanced_accuracy_score(class_M, one_M > 0.5) if both else math.nan,
             "f1": metrics.f1_score(class_M, one_M > 0.5, zero_division=0.0),
@@ -107,7 +107,3 @@ def information_coefficient(
     tested = (frame.groupby(day_N).size() >= FEW_SERIES) & (squares > 0).all(axis=1)
     found = products[tested] / np.sqrt(squares["predicted"] * squares["actual"])[tested]
     return float(found.mean()) if len(found) else None
-
-
-def _finite(scores: dict[str, float]) -> Scores:
-    return {name: float(score) if math.isfinite(score) else None for name, score in scores.items()}

@@ -7,6 +7,7 @@ that is undefined or not finite (a percentage of a price of 0, the skill against
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float, Int
@@ -72,7 +73,7 @@ def value_metrics(
     # add up in the same order.
     sums = dict(zip(terms, torch.stack(list(terms.values())).sum((1, 2)).tolist(), strict=True))
     mean = {name: _ratio(total, error_NH.numel()) for name, total in sums.items()}
-    return _finite(
+    return finite(
         {
             "mse": mean["mse"],
             "mae": mean["mae"],
@@ -128,7 +129,7 @@ def class_metrics(
     entropy, reference = (-log_2NH.sum((1, 2))).tolist()
     right = ((gap_NH > 0) == class_NH).sum().item()
     count = class_NH.numel()
-    return _finite(
+    return finite(
         {
             "cross_entropy": _ratio(entropy, count),
             "directional_accuracy" if ordered else "accuracy": _ratio(right, count),
@@ -141,5 +142,6 @@ def _ratio(numerator: int | float, denominator: int | float) -> float:
     return numerator / denominator if denominator > 0 else math.nan
 
 
-def _finite(scores: dict[str, float]) -> Scores:
-    return {name: score if math.isfinite(score) else None for name, score in scores.items()}
+def finite(scores: Mapping[str, float]) -> Scores:
+    """The scores, with None in place of a number that is not finite."""
+    return {name: float(score) if math.isfinite(score) else None for name, score in scores.items()}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from steepest.data.calendar import day_text
 from steepest.data.faults import counted
-from steepest.evaluate.accounts import FEWEST_DAYS, Performance, day_text
+from steepest.evaluate.accounts import FEWEST_DAYS, Performance
 from steepest.evaluate.backtest import NOT_MODELLED, Backtest, Rule, backtest
 from steepest.evaluate.terminal import print_sentence, terminal
 from steepest.runs.files import check_links, read_json, unfinished, write_text

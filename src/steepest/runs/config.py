@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from steepest.data.faults import Faults, did_you_mean
 from steepest.data.ranges import Count, Seed
+from steepest.evaluate.folds import Predictions
 from steepest.runs import defaults  # noqa: F401  # registers the resolvers of conf/data
 from steepest.runs.approved import PATHS, approved
 from steepest.runs.choices import suggestion
@@ -127,9 +128,9 @@ class Checked:
     groups: dict[str, Any]
 
 
-def kept_predictions(checked: Checked) -> Literal["test", "all", "none"]:
+def kept_predictions(checked: Checked) -> Predictions:
     """Which parts a run's table of predictions contains."""
-    kept: Literal["test", "all", "none"] = checked.groups["evaluation"].arguments.get("predictions", "test")
+    kept: Predictions = checked.groups["evaluation"].arguments.get("predictions", "test")
     return kept
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
 from steepest.data.batches import PreparedData
+from steepest.data.calendar import day_text
 from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.evaluate import baselines
@@ -63,7 +63,7 @@ class Trained:
 
 def walks_forward(checked: Checked) -> bool:
     """Whether a config evaluates its model walk-forward."""
-    return bool(checked.groups["evaluation"].path.endswith(f".{WalkForward.__name__}"))
+    return bool(checked.groups["evaluation"].name == WalkForward.__name__)
 
 
 def check_walk_forward(checked: Checked, windows: Windows) -> None:
@@ -239,9 +239,9 @@ def _facts(tracker: Tracker, training: Training, windows: Windows) -> TrainingFa
     best, view = tracker.best, tracker.view
     assert best is not None
     return TrainingFacts(
-        train_from=_day(training.start),
-        val_from=_day(training.val),
-        trained_to=_day(training.end),
+        train_from=day_text(training.start),
+        val_from=day_text(training.val),
+        trained_to=day_text(training.end),
         samples=len(windows.parts["train"]),
         updates=view.updates,
         epochs=view.epochs,
@@ -249,10 +249,6 @@ def _facts(tracker: Tracker, training: Training, windows: Windows) -> TrainingFa
         objective=best.objective,
         stop_reason=tracker.reason,
     )
-
-
-def _day(time: pd.Timestamp) -> str:
-    return str(time.date() if time == time.normalize() else time)
 
 
 def _watched(rule: Epochs) -> list[str]:

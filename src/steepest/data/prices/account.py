@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from steepest.data.calendar import row_unit
+from steepest.data.calendar import day_text, row_unit
 from steepest.data.faults import counted, shortened
-from steepest.data.prices.checks import day
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +24,8 @@ def described(frame: pd.DataFrame, recognised: dict[str, Any], notes: list[str],
         "series": len(each),
         "days": [int(each.min()), int(each.max())],
         "unit": row_unit(frame.index[: ends[0]].get_level_values(1).to_numpy()),
-        "first": day(days.min()),
-        "last": day(days.max()),
+        "first": day_text(days.min()),
+        "last": day_text(days.max()),
         "notes": [shortened(note, 300) for note in notes[:20]],
     }
     frame.attrs["filled"] = tuple(np.flatnonzero(filled_T).tolist())

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from steepest.data.calendar import day_text
 from steepest.data.faults import Faults, Sentences, counted, shortened
 from steepest.data.prices.glitches import glitches
 from steepest.data.prices.options import Duplicates, Missing, PriceOptions
@@ -61,12 +62,7 @@ class Rows:
 
     def day(self, index: int) -> str:
         """Return the date of a row for messages."""
-        return day(self.wall_T[index])
-
-
-def day(moment: np.datetime64) -> str:
-    """Format a date. The time is included if it is not midnight."""
-    return str(pd.Timestamp(moment)).removesuffix(" 00:00:00")
+        return day_text(self.wall_T[index])
 
 
 def sort_rows(rows: Rows, where: str, notes: list[str]) -> Rows:
@@ -241,7 +237,7 @@ def _short(all_rows: list[Rows]) -> tuple[list[Rows], str]:
         return [], ""
     start, end = max(known, key=lambda span: (known[span], span[1] - span[0]))
     left_out = [rows for rows, (a, b) in zip(all_rows, spans, strict=True) if not (a <= start and b >= end)]
-    return left_out, f"{day(start)} to {day(end)}"
+    return left_out, f"{day_text(start)} to {day_text(end)}"
 
 
 def _without_short(all_rows: list[Rows], notes: list[str]) -> list[Rows]:
@@ -296,10 +292,10 @@ def _missing_faults(all_rows: list[Rows], columns: pa.Table, roles: Roles, fault
     words, repairs = [], []
     if late:
         first = min(_span(r)[0] for r in all_rows if not np.isnat(_span(r)[0]))
-        words.append(f"{_some(late, 'start')} after {day(first)} ({_named(late)})")
+        words.append(f"{_some(late, 'start')} after {day_text(first)} ({_named(late)})")
     if early:
         last = max(_span(r)[1] for r in all_rows if not np.isnat(_span(r)[1]))
-        words.append(f"{_some(early, 'end')} before {day(last)} ({_named(early)})")
+        words.append(f"{_some(early, 'end')} before {day_text(last)} ({_named(early)})")
     if late or early:
         worst = max(float((rows.kind_TF[:, 0] != 0).mean()) for rows in (*late, *early))
         drop = ", or use only the days that each series has, with data.missing=drop" if worst < OFFERED else ""

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from steepest.data.calendar import day_text
 from steepest.data.faults import shortened
 from steepest.data.prices.date_entries import order_in_zone, parsed
 from steepest.data.prices.formats import (
@@ -216,7 +217,7 @@ def _outside(wall: np.ndarray) -> np.ndarray:
 
 
 def _day(moment: np.datetime64, without_year: bool = False) -> str:
-    text = str(pd.Timestamp(moment)).removesuffix(" 00:00:00")
+    text = day_text(moment)
     return f"{text[5:]} of an unknown year" if without_year else text
 
 

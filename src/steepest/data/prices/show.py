@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from steepest.data.calendar import day_text
 from steepest.data.faults import counted, shortened
 from steepest.data.prices.account import sentence
-from steepest.data.prices.checks import day
 
 WIDTH, HEIGHT = 64, 8  # characters of the chart
 LISTED = 10  # maximum number of series in the list
@@ -32,7 +32,7 @@ def described_lines(frame: pd.DataFrame) -> Iterator[str]:
         days = pd.DatetimeIndex(part.index)
         gap = pd.Series(days).diff().max()
         longest = f", longest gap {_duration(gap)}" if len(part) > 1 and gap.days > 0 else ""
-        yield f"series:  {name}: {len(part)} rows, {day(days[0])} to {day(days[-1])}{longest}"
+        yield f"series:  {name}: {len(part)} rows, {day_text(days[0])} to {day_text(days[-1])}{longest}"
     if len(names) > LISTED:
         yield f"         and {len(names) - LISTED} more series"
     first = frame.loc[names[0]]
@@ -41,7 +41,7 @@ def described_lines(frame: pd.DataFrame) -> Iterator[str]:
     yield from shown if len(first) <= 6 else [*shown[:-3], "...", *shown[-3:]]
     yield ""
     yield from chart(first.iloc[:, 0].to_numpy())
-    start, end = day(first.index[0]), day(first.index[-1])
+    start, end = day_text(first.index[0]), day_text(first.index[-1])
     yield f"{'':15}{start}{end:>{max(len(end) + 1, min(WIDTH, len(first)) - len(start))}}"
     if len(first) > WIDTH:
         yield f"{'':15}Each mark is the mean of {len(first) // WIDTH} to {-(-len(first) // WIDTH)} rows."
