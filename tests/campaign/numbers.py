@@ -46,9 +46,15 @@ PAIRS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 if torch.cuda.is_available():
-    PAIRS["CPU and GPU, double precision"] = (
-        (*NET, *DOUBLE, *TEXTBOOK), (*NET, *DOUBLE, *TEXTBOOK, "trainer=gpu"),
-    )  # fmt: skip
+    ON_GPU, AUTOGRAD_ON_GPU = (*NET, *TEXTBOOK, "trainer=gpu"), ("model=mlp", "trainer=gpu")
+    PAIRS |= {
+        "the same command twice, a net on a GPU": (ON_GPU, ON_GPU),
+        "the same command twice, a net by autograd on a GPU": (AUTOGRAD_ON_GPU, AUTOGRAD_ON_GPU),
+        "uninterrupted, and stopped after 3 epochs and resumed, on a GPU": (ON_GPU, (*ON_GPU, "stop.epochs=3")),
+        "the same, by autograd on a GPU": (AUTOGRAD_ON_GPU, (*AUTOGRAD_ON_GPU, "stop.epochs=3")),
+        "CPU and GPU, single precision": ((*NET, *TEXTBOOK), ON_GPU),
+        "CPU and GPU, double precision": ((*NET, *TEXTBOOK, *DOUBLE), (*ON_GPU, *DOUBLE)),
+    }
 
 
 def numbers(words: tuple[str, ...], folder: Path) -> list[float]:
@@ -58,7 +64,7 @@ def numbers(words: tuple[str, ...], folder: Path) -> list[float]:
     if "stop.epochs=3" in words:
         commands.append(("resume=r", "stop.epochs=8"))
     for command in commands:
-        if DDP[0] in words:  # DDP starts this program again
+        if DDP[0] in words or "trainer=gpu" in words:  # DDP starts this program again; CUDA does not survive a fork
             line = [sys.executable, str(ROOT / "train.py"), *command]
             subprocess.run(line, cwd=folder, capture_output=True, check=True, timeout=900)
         else:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import NO_PICTURES, QUIET, read_scalars
 
-from steepest import MLPPredictor
+from steepest import MLPPredictor, load
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 WALK = ("data=random_walk", "data.rows=400", "data.window=5", "data.transform=log_return", "stop.epochs=3")
@@ -98,6 +98,15 @@ def test_pictures_are_drawn_and_the_checkpoint_loads_on_the_cpu(train):
     assert {"prediction.png", "loss.png"} <= {path.name for path in (folder / "figures").iterdir()}
     model = MLPPredictor.load_from_checkpoint(folder / "checkpoints/best.ckpt", map_location="cpu", weights_only=True)
     assert next(model.parameters()).device.type == "cpu"
+
+
+@every_model
+def test_a_trained_run_is_used_on_the_cpu(train, model):
+    outcome, folder = train(*WALK, f"model={model}", *MODELS[model], "trainer=gpu")
+    run = load(folder)
+    found = run.evaluate().model["test"]
+    assert found == pytest.approx({name: outcome.metrics["test"][name] for name in found}, rel=1e-4, abs=1e-9)
+    assert run.predict()["prediction"].notna().all()
 
 
 @pytest.mark.parametrize("launcher", ["basic", "processes", "threads", "joblib"])

@@ -9,7 +9,8 @@ Shapes as in `kernels.py`: K updates, P numbers of all parameters, Q parameter t
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -307,3 +308,17 @@ def share_threads(count: int) -> None:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(count, "blas")
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Use this number of threads for a while."""
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +14,6 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 from yaml import YAMLError
 
@@ -27,11 +24,12 @@ from steepest.data.files import read_prices
 from steepest.data.prices.options import PriceOptions
 from steepest.data.sources import PriceFile, SeriesData
 from steepest.data.windows import Windows
-from steepest.engine.descent import Descent
+from steepest.engine.descent import Descent, threads
 from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.intervals import LEVELS, SHOWN, widths_after
 from steepest.evaluate.predictions import read_table
+from steepest.evaluate.scoring import PartScorer
 from steepest.evaluate.table import named_coefficients
 from steepest.runs.backtest import Backtest, Rule, backtest_run
 from steepest.runs.claim import CONFIG_FILE
@@ -283,27 +281,37 @@ class Run:
             )
             raise ValueError(f"horizon={horizon}: the run predicts {own} from {what}: give at most {own}")
 
-    @cached_property
+    @property
     def _of_price(self) -> bool:
         """Whether the widths of intervals are shares of the last known price."""
-        return all(interval["of_price"] for interval in self.metrics.get("intervals") or ())
+        return all(entry["of_price"] for entry in self.metrics.get("intervals") or ())
 
     def _half_widths(
         self, frame: pd.DataFrame, where: str, level: float, method: Method
     ) -> tuple[Tensor | None, float | None]:
         """Half the widths (S, H) after the last row of each series, and the share of later prices within, if known."""
-        if not any(interval["level"] == level for interval in self.metrics.get("intervals") or ()):
+        known = next((entry for entry in self.metrics.get("intervals") or () if entry["level"] == level), None)
+        if known is None:
             return None, None
-        known = next(i for i in self.metrics["intervals"] if i["level"] == level)
-        names, own = list(frame.index.unique("series")), self._settings["names"]
-        later: pd.DataFrame | None = None
+        names = list(frame.index.unique("series"))
+        errors: dict[str, Tensor] = {}
         if frame.groupby(level="series").size().min() > self._settings["window"] + self._settings["horizon"]:
-            later = self._scored(applied_windows(frame, self._state, where)).predictions
-            if set(names) <= set(own):
-                first_N = later["date"].to_numpy()[:: self._settings["horizon"]]
-                later = later[np.repeat(first_N > self._val_to(), self._settings["horizon"])]
-        errors = {name: self._sizes(later[later["series"] == name]) for name in names} if later is not None else {}
+            errors = self._later_errors(applied_windows(frame, self._state, where))
         return widths_after(known, names, errors, adapt=method == "adaptive")
+
+    def _later_errors(self, windows: Windows) -> dict[str, Tensor]:
+        """Series -> absolute errors (N, H) after the validation part; of all rows if a series is new to the run."""
+        windows = windows.to("cpu", self._dtype)
+        scorer = PartScorer(windows, "test", None)
+        predicted_NH = scorer.in_data_units(self._outputs(windows, scorer.origin_N))
+        size_NH = (predicted_NH - scorer.actual_NH).abs() / (scorer.last_N1 if self._of_price else 1.0)
+        if set(windows.names) <= set(self._settings["names"]):
+            after_N = windows.index.get_level_values("date")[scorer.origin_N.numpy() + 1] > self._val_to()
+        else:
+            after_N = np.ones(len(scorer), bool)
+        kept_N = torch.from_numpy(np.asarray(after_N))
+        samples = scorer.samples_by_series() or {windows.names[0]: slice(None)}
+        return {name: size_NH[places][kept_N[places]] for name, places in samples.items()}
 
     def _val_to(self) -> pd.Timestamp:
         """The last day of the validation part."""
@@ -319,30 +327,13 @@ class Run:
         evaluator = Evaluator(windows, self._fitted)
         return evaluator.evaluate({name: self._outputs(windows, s.origin_N) for name, s in evaluator.scorers.items()})
 
-    def _sizes(self, rows: pd.DataFrame) -> Tensor:
-        """Absolute errors (N, H) of predictions, in the unit of the widths."""
-        size = (rows["prediction"] - rows["actual"]).abs() / (rows["last"] if self._of_price else 1.0)
-        return torch.from_numpy(size.to_numpy(float, copy=True)).unflatten(0, (-1, self._settings["horizon"]))
-
     def _outputs(self, windows: Windows, origin_N: Tensor) -> Tensor:
         """The outputs (N, O), by the engine and with the number of threads of the run: these change the rounding."""
-        with _threads(self._option("threads")):
+        with threads(self._option("threads")):
             if read_json(self.folder / "run.json").get("engine") != "kernel":
                 return outputs_at(self.network, windows, origin_N)
             optimizer = torch.optim.SGD(self.network.parameters(), lr=0.0)
             return Descent(self.network, self.loss, optimizer, windows).predict(origin_N.numpy())
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Use this number of threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with threadpool_limits(count, "blas"):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def load(folder: str | Path) -> Run:
