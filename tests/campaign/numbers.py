@@ -64,7 +64,7 @@ def numbers(words: tuple[str, ...], folder: Path) -> list[float]:
     if "stop.epochs=3" in words:
         commands.append(("resume=r", "stop.epochs=8"))
     for command in commands:
-        if DDP[0] in words or "trainer=gpu" in words:  # DDP starts this program again; CUDA does not survive a fork
+        if DDP[0] in words or torch.cuda.is_available():  # DDP starts this program again; CUDA cannot be used in a fork
             line = [sys.executable, str(ROOT / "train.py"), *command]
             subprocess.run(line, cwd=folder, capture_output=True, check=True, timeout=900)
         else:
