@@ -207,7 +207,6 @@ def test_direction_is_whether_the_day_ends_above_the_last_one():
     windows = windows_of([1, 2, 2, 1, 3, 5, 4, 4, 6, 5] * 3, horizon=2, target="direction", split=[1 / 3, 1 / 3, 1 / 3])
     _, batch = next(windows.walk("train"))
     assert batch.y_NH.tolist() == [[1, 1], [0, 1], [1, 1], [1, 1], [0, 0], [1, 1]], "unmoved days are no targets"
-    assert windows.outputs == 4
 
 
 def test_additional_inputs_follow_the_price_of_each_day():
@@ -300,7 +299,7 @@ def test_a_part_that_gets_no_row_is_refused():
         row_windows(spec.read(), spec, "test", seed=0)
 
 
-def test_classes_of_plain_rows_are_their_targets_and_have_two_outputs():
+def test_classes_of_plain_rows_are_their_targets():
     spec = Line(rows=8, split=[1, 0, 0], classes=True)
     rows = spec.read()
     rows.iloc[:, -1] = [0, 1, 1, 0, 1, 0, 0, 1]
@@ -308,7 +307,6 @@ def test_classes_of_plain_rows_are_their_targets_and_have_two_outputs():
     y_NH = windows.gather(torch.arange(8)).y_NH
     assert y_NH.dtype == torch.long
     assert y_NH[:, 0].tolist() == [0, 1, 1, 0, 1, 0, 0, 1]
-    assert windows.outputs == 2
 
 
 def test_targets_that_are_not_classes_are_named():

@@ -13,12 +13,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import QuantileRegressor
+from sklearn.metrics import mean_pinball_loss
 
 from steepest import MLP, RandomWalk, Rings, Table, WindowDataModule
 from steepest.engine import cache
 from steepest.engine.descent import RATIO_PERIOD, Clip, Descent, reason_against
 from steepest.nets.activations import ACTIVATIONS, Activation
-from steepest.nets.losses import LOSSES
+from steepest.nets.losses import LOSSES, QUANTILES
 from steepest.nets.networks import backward, forward
 
 SGD, ADAM, ADAMW = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW
@@ -51,8 +53,9 @@ def windows_of(kind: str, dtype: torch.dtype):
     return module.placed("cpu", dtype)
 
 
-def net_of(windows, hidden, activation, dtype, seed=0) -> MLP:
-    return MLP(windows.inputs, hidden, windows.outputs, activation, seed).to(dtype)
+def net_of(windows, hidden, activation, dtype, seed=0, loss="mse") -> MLP:
+    outputs = windows.horizon * LOSSES["cross_entropy" if windows.classes else loss].outputs
+    return MLP(windows.inputs, hidden, outputs, activation, seed).to(dtype)
 
 
 def numbers(network) -> np.ndarray:
@@ -78,8 +81,8 @@ def textbook_step(network, loss, optimizer, batch, clip):
 def compare(kind, dtype, hidden, activation, loss, optimizer, clip, updates, tolerance):
     """Train with kernel and textbook, and compare every number of every update."""
     windows = windows_of(kind, dtype)
+    ours, theirs = (net_of(windows, hidden, activation, dtype, loss=loss) for _ in range(2))
     part, loss = windows.parts["train"], LOSSES[loss]
-    ours, theirs = (net_of(windows, hidden, activation, dtype) for _ in range(2))
     descent = Descent(ours, loss, optimizer(ours.parameters()), windows, clip, entries=True)
     stepping, done = optimizer(theirs.parameters()), 0
     while done < updates:
@@ -111,7 +114,7 @@ def pairwise() -> list[tuple]:
     """Combinations in which every pair of choices occurs at least once: a greedy covering array."""
     axes = [
         list(ACTIVATIONS),
-        ["mse", "mae", "huber"],
+        ["mse", "mae", "huber", "quantile"],
         HIDDEN,
         list(OPTIMIZERS),
         list(CLIPS),
@@ -146,9 +149,31 @@ def test_classes_equal_the_textbook(kind, hidden):
     compare(kind, torch.float64, hidden, "tanh", "cross_entropy", OPTIMIZERS["sgd"], None, 200, 1e-12)
 
 
+def test_descent_under_the_quantile_loss_ends_at_the_lines_of_quantile_regression():
+    windows = windows_of("relative", torch.float64)
+    network, loss, part = net_of(windows, [], "identity", torch.float64, loss="quantile"), LOSSES["quantile"], "train"
+    batch = windows.spread(part, len(windows.parts[part]))
+    optimizer = ADAM(network.parameters(), lr=0.02)
+    descent = Descent(network, loss, optimizer, windows)
+    origins = windows.parts[part].origins(torch.arange(len(batch.x_ND))).numpy()
+    for part_of_descent in range(6):  # a smaller step size each time, as in a scheduler
+        for group in optimizer.param_groups:
+            group["lr"] = 0.02 * 0.3**part_of_descent
+        for _ in range(800):
+            descent.advance(origins, len(origins), 1, 0)
+    least = np.mean([
+        mean_pinball_loss(
+            y, QuantileRegressor(quantile=q, alpha=0).fit(batch.x_ND.numpy(), y).predict(batch.x_ND.numpy()), alpha=q
+        )
+        for q in QUANTILES for y in batch.y_NH.numpy().T
+    ])  # fmt: skip
+    found = loss(network(batch.x_ND), batch.y_NH).item()
+    assert least <= found <= 1.005 * least
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("loss", ["mse", "huber"])
+@pytest.mark.parametrize("loss", ["mse", "huber", "quantile"])
 def test_one_update_in_single_precision_equals_the_textbook(activation, loss, optimizer):
     compare("returns", torch.float32, [8], activation, loss, OPTIMIZERS[optimizer], None, 1, 1e-5)
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.metrics import log_loss, mean_squared_error
+from sklearn.metrics import log_loss, mean_pinball_loss, mean_squared_error
 
 from steepest.data import calendar
 from steepest.data import windows as windows_module
@@ -14,7 +14,7 @@ from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import RandomWalk
 from steepest.evaluate import baselines
 from steepest.evaluate.baselines import reference_losses
-from steepest.nets.losses import LOSSES
+from steepest.nets.losses import LOSSES, QUANTILES
 
 
 def walk(**options):
@@ -105,6 +105,15 @@ def test_reference_losses_equal_the_losses_of_the_baselines_predictions(options)
         assert losses[f"{part}_persistence"] == pytest.approx(mean_squared_error(y, still))
         prices = windows.to_price(still, origin)
         np.testing.assert_allclose(prices, baselines.persistence(windows, origin), rtol=1e-12)
+
+
+def test_under_the_quantile_loss_a_baselines_prediction_is_every_quantile():
+    windows = walk(window=3, horizon=2)
+    losses = reference_losses(LOSSES["quantile"], windows)
+    _, y = samples(windows, "val")
+    still = windows.no_change(windows.parts["val"].origins(torch.arange(len(y))))
+    expected = np.mean([mean_pinball_loss(y, still, alpha=share) for share in QUANTILES])
+    assert losses["val_persistence"] == pytest.approx(expected)
 
 
 def test_reference_losses_of_plain_rows_and_of_classes():

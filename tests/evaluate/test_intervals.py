@@ -8,7 +8,7 @@ import scipy.stats
 import torch
 
 import steepest
-from steepest.evaluate.intervals import LEVELS, RATE, adaptive, half_width, intervals
+from steepest.evaluate.intervals import LEVELS, RATE, Forecasts, adaptive, half_width, intervals
 
 
 @pytest.mark.parametrize(("count", "level"), [(10, 0.5), (19, 0.95), (99, 0.9), (500, 0.8)])
@@ -22,20 +22,25 @@ def test_the_half_width_is_the_smallest_error_that_enough_errors_do_not_exceed(c
 def test_too_few_samples_have_no_interval():
     assert half_width(torch.ones(18, 1, dtype=torch.float64), 0.95).isinf().all()
     ones = torch.ones(10, 1, dtype=torch.float64)
-    assert [found.level for found in intervals((ones, ones * 2, ones), None, False, {})] == [0.5, 0.8, 0.9]
+    assert [found.level for found in intervals(Forecasts(ones, ones * 2, ones, ones), None, "data", {})] == [
+        0.5,
+        0.8,
+        0.9,
+    ]
 
 
-@pytest.mark.parametrize("of_price", [True, False])
-def test_the_coverage_of_exchangeable_errors_is_the_level(of_price):
+@pytest.mark.parametrize("unit", ["price", "data", "quantiles"])
+def test_the_coverage_of_exchangeable_errors_is_the_level(unit):
     rng, runs, inside = np.random.default_rng(0), 400, dict.fromkeys(LEVELS, 0.0)
 
     def part(count):
         last_N1 = torch.from_numpy(rng.uniform(50, 150, (count, 1)))
-        error_N1 = torch.from_numpy(rng.standard_t(3, (count, 1))) * (last_N1 if of_price else 1.0)
-        return last_N1, last_N1 + error_N1, last_N1
+        error_N1 = torch.from_numpy(rng.standard_t(3, (count, 1))) * (last_N1 if unit == "price" else 1.0)
+        sides = {"price": 2 * (last_N1,), "data": 2 * (torch.ones_like(last_N1),), "quantiles": (last_N1, 3 / last_N1)}
+        return Forecasts(last_N1, last_N1 + error_N1, *sides[unit])
 
     for _ in range(runs):
-        for found in intervals(part(99), part(20), of_price, {}):
+        for found in intervals(part(99), part(20), unit, {}):
             inside[found.level] += found.coverage
     for level, total in inside.items():
         # The coverage of a run is beta-distributed around the level (Vovk 2012), and the tests are binomial.
@@ -65,11 +70,46 @@ def test_a_run_records_the_coverage_and_width_that_its_predictions_have(train):
         half = test["horizon"].map(dict(enumerate(width, 1))) * test["last"]
         assert found["coverage"] == pytest.approx(((test["prediction"] - test["actual"]).abs() <= half).mean())
         assert found["mean_width"] == pytest.approx(2 * half.mean())
-        assert found["of_price"]
+        assert found["unit"] == "price"
     first = run.predict(level=0.8, method="split").iloc[0]
     assert first["upper"] - first["lower"] == pytest.approx(
         2 * table["actual"].iloc[-1] * run.metrics["intervals"][1]["width_H"][0]
     )
+
+
+def test_the_intervals_of_quantiles_are_scaled_to_contain_the_validation_parts_prices(train):
+    _, folder = train(
+        "data=random_walk", "data.rows=400", "data.horizon=2", "data.window=5", "data.transform=log_return",
+        "model=mlp_manual", "model.hidden=[8]", "model.loss=quantile", "objective=val/loss", "optimizer.lr=0.1",
+        "stop.epochs=30", "evaluation.predictions=all",
+    )  # fmt: skip
+    run = steepest.load(folder)
+    table = run.predictions
+    below, above = table["prediction"] - table["quantile_0.05"], table["quantile_0.95"] - table["prediction"]
+    assert (below > 0).all()
+    assert (above > 0).all(), "after training, the quantiles do not cross"
+    gap = table["actual"] - table["prediction"]
+    size = gap.abs() / below.where(gap < 0, above)
+    for found in run.metrics["intervals"]:
+        assert found["unit"] == "quantiles"
+        for step, width in enumerate(found["width_H"], 1):
+            val = np.sort(size[(table["part"] == "val") & (table["horizon"] == step)])
+            assert width == pytest.approx(val[math.ceil((len(val) + 1) * found["level"]) - 1], rel=1e-9)
+        test = table["part"] == "test"
+        width = table["horizon"].map(dict(enumerate(found["width_H"], 1)))
+        assert found["coverage"] == pytest.approx((size <= width)[test].mean())
+        assert found["mean_width"] == pytest.approx((width * (below + above))[test].mean())
+    earlier = run.frame().iloc[:-2].reset_index()[["date", "value"]].rename(columns={"value": "close"})
+    first, last = run.predict(earlier, method="split").iloc[0], table[table["horizon"] == 1].index[-1]
+    width = run.metrics["intervals"][2]["width_H"][0]
+    assert first["lower"] == pytest.approx(table["prediction"][last] - width * below[last])
+    assert first["upper"] == pytest.approx(table["prediction"][last] + width * above[last])
+
+
+def test_predicted_quantiles_that_cross_make_no_negative_interval():
+    ones = torch.ones(30, 1, dtype=torch.float64)
+    crossed = Forecasts(ones, ones * 2, ones, ones * 0)
+    assert intervals(crossed, None, "quantiles", {}) == [], "no width contains a price above its median"
 
 
 def errors(seed, count, steps, scale=1.0):

@@ -36,7 +36,7 @@ LONG = walk(rows=1500, window=7)
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, len(LONG.parts["train"])), st.integers(1, 5))
 def test_an_output_is_the_same_to_the_last_bit_however_many_samples_there_are(count, width):
-    network = MLP(LONG.inputs, [width], LONG.outputs, "tanh")
+    network = MLP(LONG.inputs, [width], LONG.horizon, "tanh")
     every = outputs_in_blocks(network, LONG, "train")
     assert torch.equal(outputs_in_blocks(network, shortened(LONG, count), "train"), every[:count])
 

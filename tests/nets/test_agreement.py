@@ -12,11 +12,11 @@ from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 
 
-def case(activation="sigmoid", loss="mse", hidden=(6, 5), outputs=2, samples=30, dtype=torch.float64):
+def case(activation="sigmoid", loss="mse", hidden=(6, 5), outputs=6, samples=30, dtype=torch.float64):
     network = MLP(3, hidden, outputs, activation, seed=4).to(dtype)
     random = torch.Generator().manual_seed(5)
     x = torch.randn(samples, 3, generator=random, dtype=torch.float64).to(dtype)
-    y = torch.randn(samples, outputs, generator=random, dtype=torch.float64).to(dtype)
+    y = torch.randn(samples, outputs // LOSSES[loss].outputs, generator=random, dtype=torch.float64).to(dtype)
     if loss == "cross_entropy":
         y = torch.randint(0, 2, (samples, outputs // 2), generator=random)
     return network, LOSSES[loss], x, y
@@ -49,7 +49,7 @@ def test_rounding_in_single_precision_is_accepted():
 
 
 def test_rounding_at_a_minimum_is_accepted():
-    network, loss, x, _ = case("identity", hidden=())
+    network, loss, x, _ = case("identity", hidden=(), outputs=2)
     y = x @ torch.tensor([[1.0, 2.0], [0.5, -1.0], [3.0, 0.1]], dtype=torch.float64) + torch.randn(
         30, 2, dtype=torch.float64
     )
@@ -92,7 +92,7 @@ def test_a_wrong_formula_differs_from_autograd_and_finite_differences(monkeypatc
 
 def test_compared_entries_are_spread_evenly_over_a_parameter():
     network, loss, x, y = case(hidden=(40,))
-    assert [r.entries for r in compare(network, loss, x, y, entries=7)] == [7, 7, 7, 2]
+    assert [r.entries for r in compare(network, loss, x, y, entries=7)] == [7, 7, 7, 6]
 
 
 def test_finite_differences_equal_a_closed_form_slope():

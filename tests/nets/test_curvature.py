@@ -17,10 +17,10 @@ from steepest.nets.networks import MLP, forward
 def planted(activation="tanh", loss="mse", hidden=(4, 3), samples=40, seed=0):
     random = torch.Generator().manual_seed(seed)
     x = torch.randn(samples, 3, generator=random, dtype=torch.float64)
-    y = torch.randn(samples, 2, generator=random, dtype=torch.float64)
+    y = torch.randn(samples, 6 // LOSSES[loss].outputs, generator=random, dtype=torch.float64)
     if loss == "cross_entropy":
-        y = torch.randint(0, 2, (samples, 1), generator=random)
-    return Surface(MLP(3, hidden, 2, activation, seed).double(), LOSSES[loss], x, y)
+        y = torch.randint(0, 2, (samples, 3), generator=random)
+    return Surface(MLP(3, hidden, 6, activation, seed).double(), LOSSES[loss], x, y)
 
 
 def loss_at(surface):

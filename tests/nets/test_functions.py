@@ -3,13 +3,14 @@
 import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
-from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error
+from sklearn.metrics import log_loss, mean_absolute_error, mean_pinball_loss, mean_squared_error
 from torch import nn
 
 from steepest.nets.activations import ACTIVATIONS
-from steepest.nets.losses import LOSSES, cross_entropy, huber, mae, mse
+from steepest.nets.losses import LOSSES, QUANTILES, cross_entropy, huber, mae, mse
 from steepest.nets.networks import MLP, Linear
 
 Z = torch.linspace(-8, 8, 1601, dtype=torch.float64)
@@ -70,6 +71,14 @@ def test_a_loss_refuses_shapes_that_would_broadcast(name):
     loss = inspect.unwrap(LOSSES[name].forward)  # without the shape checking that only tests install
     with pytest.raises(ValueError, match=r"\(4, 1\).*\(4,\)"):
         loss(torch.zeros(4, 1), torch.zeros(4))
+
+
+def test_the_quantile_loss_is_the_mean_of_scikit_learns_pinball_losses():
+    random = np.random.default_rng(0)
+    p, y = random.normal(size=(20, 6)), random.normal(size=(20, 2))
+    shares = zip(QUANTILES, np.split(p, 3, axis=1), strict=True)
+    expected = np.mean([mean_pinball_loss(y, each, alpha=share) for share, each in shares])
+    assert LOSSES["quantile"](torch.from_numpy(p), torch.from_numpy(y)).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_two_layer_net_by_hand():

@@ -17,24 +17,24 @@ from steepest.nets.losses import LOSSES
 from steepest.nets.networks import Layer, backward, errors, forward
 
 DEPTHS = (1, 2, 3, 4, 5)  # layers: 0 to 4 hidden ones
-OUTPUTS = 4  # a horizon of 4, or two logits for each of 2 days
+OUTPUTS = 6  # a horizon of 6, two logits for each of 3 days, or three quantiles for each of 2
 
 
 def random_net(depth: int, dtype=torch.float64, seed: int = 0, runs: tuple[int, ...] = ()) -> list[Layer]:
     """(W, b) of each layer of a net with 3 inputs; all widths differ, so a transposed matrix does not fit."""
     random = torch.Generator().manual_seed(seed)
-    sizes = [3, *[(7, 5, 6, 8)[k] for k in range(depth - 1)], OUTPUTS]
+    sizes = [3, *[(7, 5, 4, 8)[k] for k in range(depth - 1)], OUTPUTS]
     draw = lambda *shape: torch.randn(*runs, *shape, generator=random, dtype=torch.float64).to(dtype)  # noqa: E731
     return [(draw(o, i) / i**0.5, draw(o) / 3) for i, o in pairwise(sizes)]
 
 
 def random_batch(samples: int, loss: str, dtype=torch.float64, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Inputs (N, 3) and targets (N, 4), or classes (N, 2)."""
+    """Inputs (N, 3) and targets (N, H), or classes."""
     random = torch.Generator().manual_seed(seed)
     x = torch.randn(samples, 3, generator=random, dtype=torch.float64).to(dtype)
     if loss == "cross_entropy":
         return x, torch.randint(0, 2, (samples, OUTPUTS // 2), generator=random)
-    return x, torch.randn(samples, OUTPUTS, generator=random, dtype=torch.float64).to(dtype)
+    return x, torch.randn(samples, OUTPUTS // LOSSES[loss].outputs, generator=random, dtype=torch.float64).to(dtype)
 
 
 def sigmas(activation: str, depth: int) -> list:
@@ -161,6 +161,14 @@ def test_slopes_of_losses_at_their_kinks_equal_pytorchs(name, torchs):
     y = torch.zeros_like(p)
     (expected,) = torch.autograd.grad(torchs(p, y), p)
     assert torch.equal(LOSSES[name].backward(p.detach(), y), expected)
+
+
+def test_the_slope_of_the_quantile_loss_at_its_kinks_equals_pytorchs():
+    y = torch.tensor([[0.0, 2.0]], dtype=torch.float64)
+    p = torch.tensor([[0.0, 2.0, 0.0, 3.0, -1.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(LOSSES["quantile"](p, y), p)
+    assert expected[0].tolist() == pytest.approx([0, 0, 0, 0.95 / 6, -0.95 / 6, 0])
+    assert torch.equal(LOSSES["quantile"].backward(p.detach(), y), expected)
 
 
 @pytest.mark.parametrize("activation", ["relu", "hard_sigmoid"])

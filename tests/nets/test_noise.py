@@ -23,10 +23,10 @@ def each_by_autograd(network, loss, x, y):
 def test_norms_and_variance_equal_those_of_per_sample_gradients(activation, loss):
     random = torch.Generator().manual_seed(0)
     x = torch.randn(12, 3, generator=random, dtype=torch.float64)
-    y = torch.randn(12, 2, generator=random, dtype=torch.float64)
+    y = torch.randn(12, 6 // LOSSES[loss].outputs, generator=random, dtype=torch.float64)
     if loss == "cross_entropy":
-        y = torch.randint(0, 2, (12, 1), generator=random)
-    network = MLP(3, [4, 5], 2, activation).double()
+        y = torch.randint(0, 2, (12, 3), generator=random)
+    network = MLP(3, [4, 5], 6, activation).double()
     each = each_by_autograd(network, LOSSES[loss], x, y)
     found = noise(network.layers(), network.activations, LOSSES[loss], x, y)
     torch.testing.assert_close(found.norm_N, each.norm(dim=1), rtol=1e-12, atol=1e-14)

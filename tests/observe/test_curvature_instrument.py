@@ -13,7 +13,7 @@ from steepest.observe.instrument import View
 def test_a_resumed_run_forgets_where_it_ended_before():
     spec = RandomWalk(rows=100)
     windows = series_windows(spec.read(), spec, "test").to("cpu", torch.float32)
-    network = MLP(windows.inputs, [], windows.outputs)
+    network = MLP(windows.inputs, [], windows.horizon)
     optimizer = torch.optim.SGD(network.parameters(), 0.01)
     view = View(network, LOSSES["mse"], optimizer, windows, 1, None, None, "kernel", updates=7, batch=10)
     first, resumed = Curvature(), Curvature()
@@ -32,7 +32,7 @@ def test_the_last_gradient_is_that_of_all_training_samples():
     x_ND, y_NH, _ = windows.spread("train", 10**6)
     inputs = torch.cat([x_ND, torch.ones(len(x_ND), 1)], dim=1)  # the line at its optimum, by least squares
     solution = torch.linalg.lstsq(inputs.double(), y_NH.double()).solution.T
-    network = MLP(windows.inputs, [], windows.outputs).double()
+    network = MLP(windows.inputs, [], windows.horizon).double()
     with torch.no_grad():
         for parameter, exact in zip(network.parameters(), (solution[:, :-1], solution[:, -1]), strict=True):
             parameter.copy_(exact)

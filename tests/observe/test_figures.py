@@ -300,19 +300,20 @@ def test_the_picture_of_folds_ends_at_the_error_saved_and_shows_each_folds_share
     )
 
 
-@pytest.mark.parametrize("of_price", [True, False])
-def test_the_band_around_predictions_is_the_interval_of_the_series(drawn, tmp_path, of_price):
+@pytest.mark.parametrize("unit", ["price", "data", "quantiles"])
+def test_the_band_around_predictions_is_the_interval_of_the_series(drawn, tmp_path, unit):
     rows = prices()
-    half = 0.02 if of_price else 1.5
-    interval = Interval(0.9, [9.0], {"INDEX": [half]}, of_price, 0.88, 3.0)
+    half = 0.02 if unit == "price" else 1.5
+    rows["quantile_0.05"], rows["quantile_0.95"] = rows["prediction"] - 2, rows["prediction"] + 3
+    interval = Interval(0.9, [9.0], {"INDEX": [half]}, unit, 0.88, 3.0)
     predictions.draw_predictions(rows, "Model", tmp_path / "p.png", LIGHT, "", interval)
     zoom = drawn[0].axes[1]
     (band,) = zoom.collections
     last = rows.tail(predictions.ZOOM)
-    size = half * (last["last"] if of_price else 1.0)
+    below, above = {"price": 2 * (last["last"],), "data": (1, 1), "quantiles": (2, 3)}[unit]
     edges = band.get_paths()[0].vertices[:, 1]
-    assert edges.max() == pytest.approx((last["prediction"] + size).max())
-    assert edges.min() == pytest.approx((last["prediction"] - size).min())
+    assert edges.max() == pytest.approx((last["prediction"] + half * above).max())
+    assert edges.min() == pytest.approx((last["prediction"] - half * below).min())
     caption = drawn[0]._supxlabel.get_text().replace("\n", " ")
     assert "Orange band: the 90 % interval, which contained 88 % of the test part's prices" in caption
     predictions.draw_predictions(rows.assign(part="val"), "Model", tmp_path / "p.png", LIGHT, "", interval)

@@ -22,6 +22,7 @@ KINDS = {
         "data.horizon=2",
     ),
     "directions": ("model=mlp", "data.target=direction", "model.loss=cross_entropy", "objective=val/cross_entropy"),
+    "quantiles": ("model=mlp_manual", "model.hidden=[4]", "model.loss=quantile", "data.horizon=2"),
 }
 
 

@@ -25,9 +25,11 @@ KINDS = {
     "double": ("model=linear_manual", "trainer.precision=64-true", "data.relative_to_last=true"),
     "directions": ("model=mlp_manual", "data.target=direction", "model.loss=cross_entropy", "data.relative_to_last=true",
                    "objective=val/cross_entropy", "data.horizon=2"),
+    "quantiles": ("model=mlp_manual", "model.hidden=[8]", "model.loss=quantile", "data.relative_to_last=true",
+                  "data.horizon=2"),
 }  # fmt: skip
 
-SLOW = ("textbook", "line", "double")
+SLOW = ("textbook", "line", "double", "horizon")
 EACH = [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in KINDS]
 
 
@@ -81,7 +83,7 @@ def test_a_forecast_from_an_earlier_day_is_the_prediction_of_that_day(train, kin
         ]
         assert list(forecast["step"]) == list(range(1, horizon + 1))
         # PyTorch rounds a row by its place in a block, the kernel does not. (The file rounds probabilities.)
-        exact = kind in ("kernel", "horizon", "double")
+        exact = kind in ("kernel", "horizon", "double", "quantiles")
         np.testing.assert_allclose(forecast["prediction"], expected[column], rtol=0 if exact else 1e-7)
         assert list(forecast["date"]) == list(expected["date"])
 
@@ -274,6 +276,7 @@ def test_the_config_of_another_persons_folder_is_checked(train, changed, message
     ("at", "value"),
     [
         (("windows", "horizon"), 10**9), (("windows", "window"), -1), (("windows", "names"), "A"), (("windows",), None),
+        (("windows", "classes"), True),
         (("scaler", "mean_S"), torch.zeros(3)), (("fitted", "least_squares"), torch.zeros(1)), (("fitted",), {}),
     ],
 )  # fmt: skip

@@ -121,6 +121,16 @@ def test_without_refitting_the_result_is_that_of_a_holdout(prices, tmp_path):
     }
 
 
+def test_a_walk_of_a_model_of_quantiles_keeps_its_medians(prices, tmp_path):
+    quantiles = ("model.loss=quantile", "objective=val/loss")
+    metrics, walk = run(tmp_path / "walk", *of_file(prices, *WALK, *quantiles, "evaluation.refit=never"))
+    holdout, single = run(tmp_path / "holdout", *of_file(prices, *quantiles, "data.history=borrow"))
+    pd.testing.assert_series_equal(walk["prediction"], single["prediction"], check_exact=True)
+    assert set(single) - set(walk) == {"quantile_0.05", "quantile_0.95"}
+    units = [{interval["unit"] for interval in each["intervals"]} for each in (metrics, holdout)]
+    assert units == [{"price"}, {"quantiles"}]
+
+
 def test_the_scores_of_a_fold_are_those_of_its_predictions(prices, tmp_path):
     metrics, found = run(tmp_path / "walk", *of_file(prices, *WALK, "evaluation.refit=2"))
     folds = pd.read_csv(tmp_path / "walk" / "folds.csv", parse_dates=["first_day", "last_day"])

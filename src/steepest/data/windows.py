@@ -1,7 +1,7 @@
 """Standardised tensors of all rows, their parts in time, and windows by index arithmetic. Lightning-free.
 
 Shapes: T rows of all series, one series after the other; S series; N samples; L look-back; F inputs per day; D = L * F;
-H horizon; O outputs (H for values, 2 H for classes: two per day).
+H horizon; O outputs (H for values, 2 H for classes, 3 H for quantiles).
 
 The *origin* of a sample is the row of its window's last day. Its inputs are the rows origin - L + 1 .. origin, its
 targets the rows origin + 1 .. origin + H. (Plain rows have L = H = 1, and their target is in the origin's row.)
@@ -166,11 +166,6 @@ class Windows:
         """D, the number of inputs of a sample."""
         return self.window * self.inputs_TF.shape[1]
 
-    @property
-    def outputs(self) -> int:
-        """O, the number of outputs that a model needs for a sample."""
-        return self.horizon * (2 if self.classes else 1)
-
     @cached_property
     def unit(self) -> str:
         """The unit of a row of a time series: day, week, month, quarter or year; "row" if rows are closer."""
@@ -236,9 +231,12 @@ class Windows:
         """The last price (N, 1) in each sample's window, float64."""
         return self.price_T[origin_N].unsqueeze(-1)
 
-    def to_price(self, prediction_NH: Float[Tensor, "*R N H"], origin_N: Int[Tensor, " N"]) -> Float[Tensor, "*R N H"]:
-        """Predictions in model space (R, N, H) -> prices, float64: undoes relative, scaling and transform."""
-        return self.pricing(origin_N)(prediction_NH)
+    def to_price(self, outputs_NO: Float[Tensor, "*R N O"], origin_N: Int[Tensor, " N"]) -> Float[Tensor, "*R N H"]:
+        """Outputs in model space (R, N, O) -> predicted prices, float64: undoes relative, scaling and transform.
+
+        The first H outputs are the predictions; a model of quantiles has more.
+        """
+        return self.pricing(origin_N)(outputs_NO[..., : self.horizon])
 
     def pricing(self, origin_N: Int[Tensor, " N"]) -> Pricing:
         """`to_price` for these samples, as an object that can be reused."""

@@ -14,7 +14,8 @@ from numba.extending import intrinsic, overload
 from steepest.engine.compiler import INSIDE, loop
 
 IDENTITY, SIGMOID, RELU, TANH, HARD_SIGMOID = range(5)
-MSE, MAE, HUBER, CROSS_ENTROPY = range(4)
+MSE, MAE, HUBER, CROSS_ENTROPY, QUANTILE = range(5)
+QUANTILES = (0.5, 0.05, 0.95)
 
 
 @intrinsic
@@ -136,7 +137,7 @@ def to_slope_of_z(kind, g_M, z_M, a_M):
 def loss_and_slope(kind, p_NO, y_NH, g_NO):
     """The mean loss of these predictions, with dL/dp written to `g_NO`, as in `nets/losses.py`; includes the 1/N."""
     rows, horizon = y_NH.shape
-    count = rows * horizon
+    count = p_NO.size if kind == QUANTILE else rows * horizon
     zero, one, half = p_NO.dtype.type(0), p_NO.dtype.type(1), p_NO.dtype.type(0.5)
     scale, total = p_NO.dtype.type(1.0 / count), 0.0
     for n in range(rows):
@@ -150,6 +151,12 @@ def loss_and_slope(kind, p_NO, y_NH, g_NO):
                 wrong = (one if gap > zero else small) / (one + small)  # the wrong class's softmax
                 sign = scale if y_NH[n, h] == zero else -scale
                 g_NO[n, 2 * h], g_NO[n, 2 * h + 1] = -sign * wrong, sign * wrong
+            elif kind == QUANTILE:
+                for k in range(len(QUANTILES)):
+                    q, o = p_NO.dtype.type(QUANTILES[k]), k * horizon + h
+                    e = y_NH[n, h] - p_NO[n, o]
+                    total += q * e if e > zero else (q - one) * e
+                    g_NO[n, o] = -q * scale if e > zero else (one - q) * scale if e < zero else e  # NaN stays NaN
             else:
                 e = p_NO[n, h] - y_NH[n, h]
                 if kind == MSE:

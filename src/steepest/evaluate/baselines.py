@@ -209,5 +209,7 @@ def reference_losses(loss: Loss, windows: Windows) -> dict[str, float]:
                 "least_squares": outputs_in_blocks(lambda x_BD: linear(exact, x_BD), windows, part),
                 "persistence" if windows.ordered else "mean": windows.no_change(origin_N),
             }
+        if exact is not None:  # the prediction is every quantile
+            outputs = {name: outputs_NH.repeat(1, loss.outputs) for name, outputs_NH in outputs.items()}
         losses |= {f"{part}_{name}": loss(outputs_NO, target_NH).item() for name, outputs_NO in outputs.items()}
     return losses

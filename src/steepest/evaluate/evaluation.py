@@ -21,12 +21,12 @@ from steepest.data.prices.account import sentences
 from steepest.data.windows import PARTS, Windows
 from steepest.evaluate import baselines
 from steepest.evaluate.blocks import outputs_in_blocks
-from steepest.evaluate.intervals import Interval, intervals
+from steepest.evaluate.intervals import Forecasts, Interval, Unit, intervals, sides
 from steepest.evaluate.leads import lead_p_value, leads_by_series
 from steepest.evaluate.metrics import Scores
 from steepest.evaluate.names import SIGNIFICANT, better
 from steepest.evaluate.pooled import Pooled, WalkForwardScores, walk_forward_scores
-from steepest.evaluate.predictions import PartTable, frame_of, predictions_column
+from steepest.evaluate.predictions import PartTable, frame_of, predicted_columns
 from steepest.evaluate.scoring import PartScorer, part_scorers
 
 DECIDING = {  # a verdict compares the first of these scores that exists; for several series, `mse` does not count
@@ -71,8 +71,8 @@ class Evaluation:
         inputs: a description of the inputs of a prediction, or None for plain rows.
         data: sentences that describe the data file.
         tables: part -> the rows of the table of predictions.
-        column: the name of the table's column of predictions.
-        predicted: part -> the prediction in each row of the table, in the data's units.
+        predicted: part -> column -> the prediction in each row of the table, in the data's units. A model of quantiles
+            has a column for each of them, and the last column is the prediction.
         intervals: intervals of several levels; classes, plain rows and data without a val part have none.
         steps: the test part's scores of each step of the horizon, if it is above 1: score -> a number for each step.
         walk_forward: the scores of each fold, or None if there are no folds.
@@ -88,8 +88,7 @@ class Evaluation:
     inputs: str | None
     data: list[str]
     tables: Mapping[str, PartTable]
-    column: str
-    predicted: Mapping[str, np.ndarray]
+    predicted: Mapping[str, Mapping[str, np.ndarray]]
     intervals: list[Interval]
     steps: dict[str, list[float | None]]
     walk_forward: WalkForwardScores | None = None
@@ -97,7 +96,7 @@ class Evaluation:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """A row per sample and day of the horizon; the last two columns are the prediction and the actual value."""
-        return frame_of(self.tables, self.predicted, self.column)
+        return frame_of(self.tables, self.predicted)
 
     @property
     def mape_says_little(self) -> bool:
@@ -196,6 +195,7 @@ class Evaluator:
             scores = {name: scorers["test"].all_scores_of(all_N) for name, all_N in pooled.baselines.items()}
             known = {name: parts | {"test": scores.get(name, parts["test"])} for name, parts in known.items()}
             walk_forward = walk_forward_scores(windows, scorers["test"], pooled)
+            outputs = {part: outputs_NO[:, : windows.horizon] for part, outputs_NO in outputs.items()}  # no quantiles
         model = {part: scorers[part].all_scores_of(predicted[part]) if part in scorers else {} for part in PARTS}
         series, p_value, beaten = dict[str, Scores](), None, None
         untested = "there is no test part"
@@ -209,8 +209,6 @@ class Evaluator:
         by_step = windows.horizon > 1 and not windows.classes and "test" in scorers
         steps = scorers["test"].by_step(predicted["test"]) if by_step else {}
         reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
-        probability = "probability_up" if windows.ordered else "probability"
-        column = probability if windows.classes else "prediction"
         return Evaluation(
             model,
             known,
@@ -222,20 +220,26 @@ class Evaluator:
             _inputs(windows),
             sentences(windows.recognised) if windows.recognised else [],
             self.tables,
-            column,
-            {part: predictions_column(windows, predicted[part]) for part in scorers},
-            _intervals(windows, scorers, predicted),
+            {part: predicted_columns(scorer, predicted[part], outputs[part]) for part, scorer in scorers.items()},
+            _intervals(windows, scorers, predicted, outputs),
             steps,
             walk_forward,
         )
 
 
-def _intervals(windows: Windows, scorers: dict[str, PartScorer], predicted: Mapping[str, Tensor]) -> list[Interval]:
+def _intervals(
+    windows: Windows, scorers: dict[str, PartScorer], predicted: Mapping[str, Tensor], outputs: Mapping[str, Tensor]
+) -> list[Interval]:
     if windows.classes or not windows.ordered or "val" not in scorers:
         return []
-    of_price = bool((windows.price_T > 0).all())
-    known = {part: (predicted[part], scorers[part].actual_NH, scorers[part].last_N1) for part in scorers}
-    return intervals(known["val"], known.get("test"), of_price, scorers["val"].samples_by_series())
+    unit: Unit = "price" if (windows.price_T > 0).all() else "data"
+    if outputs["val"].shape[1] > windows.horizon:
+        unit = "quantiles"
+    known = {
+        part: Forecasts(predicted[part], scorer.actual_NH, *sides(unit, scorer.pricing, outputs[part]))
+        for part, scorer in scorers.items()
+    }
+    return intervals(known["val"], known.get("test"), unit, scorers["val"].samples_by_series())
 
 
 def _inputs(windows: Windows) -> str | None:

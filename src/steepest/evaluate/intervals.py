@@ -8,15 +8,52 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from steepest.data.windows import Pricing
+from steepest.nets.losses import by_quantile
+
 LEVELS = (0.5, 0.8, 0.9, 0.95)  # the shares of prices that intervals should contain
 SHOWN = 0.9  # the level of forecasts
 RATE = 0.1  # how fast adaptive intervals adapt, relative to their width on the validation part
+Unit = Literal["price", "data", "quantiles"]
+
+
+class Forecasts(NamedTuple):
+    """Predictions for a part, with the unit of their intervals.
+
+    Attributes:
+        predicted_NH, actual_NH: predicted and actual prices.
+        below_NH, above_NH: the unit below and above each prediction, as `sides` returns it; also (N, 1).
+    """
+
+    predicted_NH: Float[Tensor, "N H"]
+    actual_NH: Float[Tensor, "N H"]
+    below_NH: Float[Tensor, "N _"]
+    above_NH: Float[Tensor, "N _"]
+
+    def errors(self) -> Float[Tensor, "N H"]:
+        """Absolute errors in units: an interval contains a price whose error is at most its half width."""
+        gap_NH = self.actual_NH - self.predicted_NH
+        error_NH = gap_NH.abs() / torch.where(gap_NH < 0, self.below_NH, self.above_NH)
+        return torch.where(gap_NH == 0, 0.0, error_NH)
+
+
+def sides(unit: Unit, pricing: Pricing, outputs_NO: Float[Tensor, "N O"]) -> tuple[Tensor, Tensor]:
+    """The unit of an interval below and above each prediction, (N, H) or (N, 1), in the data's unit; see `Interval`.
+
+    With ``quantiles``, the intervals are those of conformalised quantile regression (Romano, Patterson & Candès 2019,
+    NeurIPS 32), with errors scaled as by Sesia & Candès (2020, Stat 9(1)): relative to the distance from the median.
+    """
+    if unit == "quantiles":
+        median_NH, low_NH, high_NH = (pricing(p_NH) for p_NH in by_quantile(outputs_NO))
+        return (median_NH - low_NH).clamp(min=0), (high_NH - median_NH).clamp(min=0)
+    size_N1 = pricing.last_N1 if unit == "price" else torch.ones_like(pricing.last_N1)
+    return size_N1, size_N1
 
 
 @dataclass(frozen=True)
@@ -25,10 +62,12 @@ class Interval:
 
     Attributes:
         level: the share of prices that the intervals should contain.
-        width_H: half the width at each step, as a share of the last known price if `of_price`, else in the data's unit.
+        width_H: half the width at each step, in units.
         series_width_H: series -> half the width for this series, if there are several. A series with too few samples
             has none.
-        of_price: whether the widths are shares of the price.
+        unit: what widths are multiples of. ``price``: the last known price. ``data``: the data's unit. ``quantiles``:
+            the distance from the predicted median to the predicted quantile on the same side, so that the two sides
+            can differ.
         coverage: the share of the test part's prices that are inside, or None if there is no test part.
         mean_width: the mean width of the test part's intervals, in the data's unit, or None.
     """
@@ -36,7 +75,7 @@ class Interval:
     level: float
     width_H: list[float]
     series_width_H: dict[str, list[float]]
-    of_price: bool
+    unit: Unit
     coverage: float | None
     mean_width: float | None
 
@@ -55,21 +94,15 @@ def half_width(error_NH: Float[Tensor, "N H"], level: float) -> Float[Tensor, " 
     return error_NH.abs().kthvalue(place, dim=0).values
 
 
-def intervals(
-    val: tuple[Tensor, Tensor, Tensor],
-    test: tuple[Tensor, Tensor, Tensor] | None,
-    of_price: bool,
-    samples: Mapping[str, slice],
-) -> list[Interval]:
+def intervals(val: Forecasts, test: Forecasts | None, unit: Unit, samples: Mapping[str, slice]) -> list[Interval]:
     """The intervals of every level for which the validation part has enough samples.
 
     Args:
-        val, test: predictions (N, H), actual prices (N, H) and last known prices (N, 1) of a part.
-        of_price: measure errors as shares of the last known price. All prices must be above 0.
+        val, test: predictions of a part.
+        unit: their unit.
         samples: the samples of each series in val. The mapping is empty if there is only one series.
     """
-    predicted_NH, actual_NH, last_N1 = val
-    error_NH = (predicted_NH - actual_NH) / (last_N1 if of_price else 1.0)
+    error_NH = val.errors()
     found = []
     for level in LEVELS:
         width_H = half_width(error_NH, level)
@@ -77,13 +110,11 @@ def intervals(
             continue
         coverage = mean_width = None
         if test is not None:
-            predicted_MH, actual_MH, last_M1 = test
-            half_MH = width_H * (last_M1 if of_price else torch.ones_like(last_M1))
-            coverage = ((predicted_MH - actual_MH).abs() <= half_MH).double().mean().item()
-            mean_width = 2 * half_MH.mean().item()
+            coverage = (test.errors() <= width_H).double().mean().item()
+            mean_width = (width_H * (test.below_NH + test.above_NH)).mean().item()
         of_series = {name: half_width(error_NH[places], level) for name, places in samples.items()}
         known = {name: own_H.tolist() for name, own_H in of_series.items() if own_H.isfinite().all()}
-        found.append(Interval(level, width_H.tolist(), known, of_price, coverage, mean_width))
+        found.append(Interval(level, width_H.tolist(), known, unit, coverage, mean_width))
     return found
 
 

@@ -21,6 +21,7 @@ from steepest.data.windows import Windows
 from steepest.engine.pythonlock import released
 from steepest.evaluate.cells import inert
 from steepest.evaluate.scoring import PartScorer
+from steepest.nets.losses import QUANTILES, by_quantile
 
 CSV_ROWS = 1_000_000  # a larger table is written as Parquet
 NAMES = ("predictions.csv", "predictions.parquet")
@@ -64,36 +65,50 @@ class PartTable:
         return pa.Table.from_pandas(self.known.assign(**texts), preserve_index=False)
 
 
-def predictions_column(windows: Windows, predicted: Tensor) -> np.ndarray:
-    """The table's column of predictions: prices, or the probabilities of class 1 (M,)."""
-    if windows.classes:
-        predicted = predicted.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
-    return predicted.flatten().cpu().numpy()
+def predicted_columns(scorer: PartScorer, predicted: Tensor, outputs_NO: Tensor) -> dict[str, np.ndarray]:
+    """The table's columns of predictions (M,): prices, or the probabilities of class 1.
+
+    Args:
+        scorer: of the part.
+        predicted: predictions in the data's units.
+        outputs_NO: the model's outputs. If they are quantiles, each quantile but the median has its own column.
+    """
+    if scorer.share_H is not None:
+        one_NH = predicted.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
+        columns = {"probability_up" if scorer.ordered else "probability": one_NH}
+    else:
+        columns = {}
+        if outputs_NO.shape[1] > predicted.shape[1]:
+            _, *outer = zip(QUANTILES, by_quantile(outputs_NO), strict=True)
+            columns = {f"quantile_{q:g}": scorer.pricing(output_NH) for q, output_NH in outer}
+        columns["prediction"] = predicted
+    return {name: column_NH.flatten().cpu().numpy() for name, column_NH in columns.items()}
 
 
-def frame_of(tables: Mapping[str, PartTable], predicted: Mapping[str, np.ndarray], column: str) -> pd.DataFrame:
+def frame_of(tables: Mapping[str, PartTable], predicted: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
     """The table of these parts. Its last two columns are the prediction and the actual value."""
     parts = []
-    for part, predicted_M in predicted.items():
+    for part, columns in predicted.items():
         table = tables[part].known.copy(deep=False)
-        table.insert(len(table.columns) - 1, column, predicted_M)
+        for name, predicted_M in columns.items():
+            table.insert(len(table.columns) - 1, name, predicted_M)
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
 
 def write_table(
-    tables: Mapping[str, PartTable], predicted: Mapping[str, np.ndarray], column: str, path: Path, *, parquet: bool
+    tables: Mapping[str, PartTable], predicted: Mapping[str, Mapping[str, np.ndarray]], path: Path, *, parquet: bool
 ) -> None:
     """Write the table of these parts, every number in full precision, as CSV or Parquet."""
     if parquet:
-        frame_of(tables, predicted, column).to_parquet(path, index=False)
+        frame_of(tables, predicted).to_parquet(path, index=False)
         return
-    parts = [
-        tables[part].texts.add_column(
-            tables[part].texts.num_columns - 1, column, pa.array(predicted_M, from_pandas=True)
-        )
-        for part, predicted_M in predicted.items()
-    ]
+    parts = []
+    for part, columns in predicted.items():
+        table = tables[part].texts
+        for name, predicted_M in columns.items():
+            table = table.add_column(table.num_columns - 1, name, pa.array(predicted_M, from_pandas=True))
+        parts.append(table)
     with released():
         pyarrow.csv.write_csv(pa.concat_tables(parts), path, pyarrow.csv.WriteOptions(quoting_style="needed"))
 

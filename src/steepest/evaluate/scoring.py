@@ -42,6 +42,7 @@ class PartScorer:
         reference_NH: the prices that the reference (persistence or, for plain rows, the training mean) predicts; values
             only.
         last_N1: each sample's last known price; values of series only.
+        pricing: converts outputs into prices; values only.
         reference: what the reference predicts, in the data's units: `reference_NH`, or the majority's logits.
     """
 
@@ -58,7 +59,7 @@ class PartScorer:
         self.actual_NH = windows.actual(self.origin_N)
         self.reference_NH = (baselines.persistence if windows.ordered else baselines.mean)(windows, self.origin_N)
         self.reference = self.reference_NH
-        self._to_price = windows.pricing(self.origin_N)
+        self.pricing = windows.pricing(self.origin_N)
         series_N = windows.series_T[self.origin_N]
         self._unit_N1 = windows.unit_S[series_N].unsqueeze(-1)
         if windows.ordered:
@@ -72,7 +73,9 @@ class PartScorer:
 
     def in_data_units(self, outputs_NO: Float[Tensor, "N O"]) -> Tensor:
         """A model's outputs as prices (N, H), float64; for classes, the logits unchanged."""
-        return outputs_NO if self.share_H is not None else self._to_price(outputs_NO)
+        if self.share_H is not None:
+            return outputs_NO
+        return self.pricing(outputs_NO[:, : self.actual_NH.shape[1]])  # of quantiles, the medians
 
     def scores(self, outputs_NO: Float[Tensor, "N O"]) -> Scores:
         """Scores of a model's outputs in model space."""

@@ -39,7 +39,7 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     critical = metrics.get("critical", {}).get("sentence")
     if critical and objective["epoch"] != metrics["epochs"]:
         critical = critical.replace("The descent ended", f"After epoch {metrics['epochs']}, the descent ended", 1)
-    tested = len(evaluation.predicted.get("test", ()))
+    tested = len(evaluation.tables["test"].known) if "test" in evaluation.tables else 0
     count = counted(tested, "prediction")
     few = f"The test part has only {count}: its scores say little." if 0 < tested < FEW else None
     walk = None if evaluation.walk_forward is None else evaluation.walk_forward.sentence()
@@ -112,13 +112,14 @@ def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], 
 
     This undoes standardising: prediction = mean_y + scale_y (W (x - mean_x) / scale_x + b). For a model relative to
     the last value, that value is added back through its coefficient. None for other models, for several series and for
-    a horizon above 1.
+    several outputs.
     """
     network = getattr(model, "network", None)
-    one_output = windows.outputs == 1 and len(windows.names) == 1 and not windows.classes
-    if not isinstance(network, MLP) or network.depth > 1 or not one_output:
+    if not isinstance(network, MLP) or network.depth > 1 or len(windows.names) > 1:
         return None
     ((weight_OD, bias_O),) = network.layers()
+    if len(bias_O) > 1:
+        return None
     weight_D = weight_OD.detach().double().cpu()[0]
     mean_D = windows.input_mean_SF[0].cpu().repeat(windows.window)
     scale_D = windows.input_scale_SF[0].cpu().repeat(windows.window)

@@ -33,11 +33,23 @@ def _cross_entropy(logits: Array, up: Array) -> Array:
     return np.logaddexp(down_logit, up_logit) - np.where(up == 1, up_logit, down_logit)
 
 
+def _quantile(p: Array, y: Array) -> Array:
+    gap = _repeated(y, p) - p
+    share = np.repeat(np.array([50, 5, 95], EXTENDED) / 100, y.shape[-1])
+    return np.maximum(share * gap, (share - 1) * gap)
+
+
+def _repeated(y: Array, p: Array) -> Array:
+    """Targets (N, H) as often as there are outputs for each of them."""
+    return np.tile(y, (1, p.shape[-1] // y.shape[-1]))
+
+
 LOSSES: dict[str, tuple[Callable[[Array, Array], Array], tuple[float, ...]]] = {  # kinks are of the residual p - y
     "mse": (lambda p, y: (p - y) ** 2, ()),
     "mae": (lambda p, y: np.abs(p - y), (0.0,)),
     "huber": (lambda p, y: np.where(np.abs(p - y) <= 1, (p - y) ** 2 / 2, np.abs(p - y) - 0.5), (-1.0, 1.0)),
     "cross_entropy": (_cross_entropy, ()),
+    "quantile": (_quantile, (0.0,)),
 }
 # Central differences: h, and the weights of L(w + k h) - L(w - k h), k = 1, 2, ..., before the division by h. Smooth
 # losses: sixth order (Fornberg 1988). Losses with kinks: a step so small that it rarely crosses one.
@@ -97,7 +109,7 @@ def _losses(
         same, a = same & _one_piece(z, kinks), value(z)
     value_of, kinks = LOSSES[loss]
     if kinks:
-        same = same & _one_piece(a - y_NH, kinks)
+        same = same & _one_piece(a - _repeated(y_NH, a), kinks)
     return value_of(a, y_NH).mean((-2, -1)), same
 
 

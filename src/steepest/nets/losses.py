@@ -17,8 +17,10 @@ from torch import Tensor
 Values = Inexact[Tensor, "*R N H"]
 Targets = Inexact[Tensor, "*#R N H"]
 Logits = Float[Tensor, "*R N O"]
+Quantiles = Inexact[Tensor, "*R N O"]
 Classes = Int[Tensor, "*#R N H"]
 Means = Inexact[Tensor, "*R"]
+QUANTILES = (0.5, 0.05, 0.95)  # of the outputs of `quantile`; the median is the model's prediction
 
 
 def mse(p_NH: Values, y_NH: Targets) -> Means:
@@ -78,6 +80,35 @@ def two_classes(logits_NO: Logits) -> Float[Tensor, "*R N H 2"]:
     return logits_NO.unflatten(-1, (-1, 2))
 
 
+def quantile(p_NO: Quantiles, y_NH: Targets) -> Means:
+    """Mean quantile loss, L = sum_nqh max(q e_nqh, (q - 1) e_nqh) / (3 N H), with e_nqh = y_nh - p_nqh.
+
+    The best constant prediction under max(q e, (q - 1) e) is the q-quantile of y (Koenker & Bassett 1978, Econometrica
+    46(1)). The O = 3 H outputs are H medians, then H 5 % quantiles, then H 95 % quantiles.
+    """
+    e_NQH, q_Q1 = _below(p_NO, y_NH)
+    return (q_Q1 * e_NQH.relu() + (1 - q_Q1) * (-e_NQH).relu()).mean((-3, -2, -1))
+
+
+def quantile_backward(p_NO: Quantiles, y_NH: Targets) -> Quantiles:
+    """dL/dp_nqh = ([p_nqh > y_nh] - q) / (3 N H); at the kink p = y it is 0, as in PyTorch."""
+    e_NQH, q_Q1 = _below(p_NO, y_NH)
+    slope_NQH = torch.where(e_NQH > 0, -q_Q1, torch.where(e_NQH < 0, 1 - q_Q1, e_NQH))
+    return slope_NQH.flatten(-2) / _count(p_NO)
+
+
+def by_quantile(p_NO: Quantiles) -> tuple[Tensor, ...]:
+    """Outputs (N, 3 H) -> the predictions (N, H) of each of `QUANTILES`."""
+    return p_NO.unflatten(-1, (len(QUANTILES), -1)).unbind(-2)
+
+
+def _below(p_NO: Tensor, y_NH: Tensor) -> tuple[Tensor, Tensor]:
+    """How far each predicted quantile is below its target, e = y - p (N, Q, H), and the quantiles (Q, 1)."""
+    p_NQH = p_NO.unflatten(-1, (len(QUANTILES), -1))
+    _check_shapes(p_NQH[..., 0, :], y_NH)
+    return y_NH.unsqueeze(-2) - p_NQH, p_NO.new_tensor(QUANTILES).unsqueeze(-1)
+
+
 def _residual(p_NH: Tensor, y_NH: Tensor) -> Tensor:
     """e = p - y."""
     _check_shapes(p_NH, y_NH)
@@ -103,12 +134,14 @@ class Loss:
         forward: (p, y) -> L, one number per run.
         backward: (p, y) -> dL/dp, in the shape of p.
         smooth: whether it has derivatives of every order everywhere.
+        outputs: the number of outputs that a model needs for each target.
     """
 
     name: str
     forward: Callable[[Tensor, Tensor], Tensor]
     backward: Callable[[Tensor, Tensor], Tensor]
     smooth: bool = True
+    outputs: int = 1
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """L(p, y)."""
@@ -121,7 +154,8 @@ LOSSES = {
         Loss("mse", mse, mse_backward),
         Loss("mae", mae, mae_backward, smooth=False),
         Loss("huber", huber, huber_backward, smooth=False),
-        Loss("cross_entropy", cross_entropy, cross_entropy_backward),
+        Loss("cross_entropy", cross_entropy, cross_entropy_backward, outputs=2),
+        Loss("quantile", quantile, quantile_backward, smooth=False, outputs=len(QUANTILES)),
     )
 }
 

@@ -50,7 +50,7 @@ class OneInput:
 def one_input(windows: Windows, x_ND: torch.Tensor, y_NH: torch.Tensor) -> OneInput | None:
     """Return the samples of a function of one input, or None if one plot cannot show the function."""
     plain = windows.transform == "level" and not windows.relative and not windows.classes
-    if not plain or windows.inputs != 1 or windows.outputs != 1 or len(windows.names) > 1:
+    if not plain or windows.inputs != 1 or windows.horizon != 1 or len(windows.names) > 1:
         return None
     mean, scale = float(windows.mean_S[0]), float(windows.scale_S[0])
     input_mean, input_scale = float(windows.input_mean_SF[0, 0]), float(windows.input_scale_SF[0, 0])
@@ -70,7 +70,8 @@ def fitted(surface: Surface, data: OneInput, snapshots: Sequence[np.ndarray]) ->
     curves = []
     for theta_P in snapshots:  # one at a time: all layers of all snapshots may not fit into memory
         layers = surface.layers(torch.tensor(theta_P, dtype=torch.float64))
-        curves.append(forward(data.input_M1, layers, surface.network.activations).a[-1])
+        outputs_MO = forward(data.input_M1, layers, surface.network.activations).a[-1]
+        curves.append(outputs_MO[:, :1])  # of quantiles, the median
     return torch.cat(curves, dim=1).mT.numpy() * data.scale + data.mean
 
 

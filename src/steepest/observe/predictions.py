@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from steepest.data.calendar import row_unit
 from steepest.evaluate.intervals import Interval
+from steepest.nets.losses import QUANTILES
 from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
 
 ZOOM = 60  # rows in the zoom on the last rows
@@ -80,8 +81,8 @@ def _prices(
     place_N = np.arange(len(rows)) if unit == "row" else rows["date"].to_numpy()
     columns = [len(rows), ZOOM] if len(rows) > 1.5 * ZOOM else [len(rows)]
     caption += f". Grey band: the last {ZOOM} {unit}s" if len(columns) == 2 else ""
-    half = None if interval is None else _half_width(rows, interval)
-    if half is not None and interval is not None and interval.coverage is not None:
+    band = None if interval is None else _band(rows, interval)
+    if interval is not None and interval.coverage is not None:
         inside = f"contained {percent(interval.coverage)} of the test part's prices"
         caption += f". Orange band: the {percent(interval.level)} interval, which {inside}"
     figure = theme.sheet(subject + _saving(error, reference, "tomorrow = today", doubt), 6.4, caption)
@@ -93,9 +94,8 @@ def _prices(
         date = place_N[shown]
         price.plot(date, actual[shown], color=theme.ink, lw=1.2)
         price.plot(date, prediction[shown], color=theme.orange, lw=1.2, ls=(0, (3, 1.5)) if whole else "-")
-        if half is not None and count == columns[-1]:
-            low, high = (prediction - half)[shown], (prediction + half)[shown]
-            price.fill_between(date, low, high, color=theme.orange, alpha=0.18, lw=0)
+        if band is not None and count == columns[-1]:
+            price.fill_between(date, band[0][shown], band[1][shown], color=theme.orange, alpha=0.18, lw=0)
         residual.axhline(0, color=theme.muted, lw=0.8)
         residual.vlines(date, 0, (actual - prediction)[shown], color=theme.green, lw=0.6 if whole else 1.6)
         gain.axhline(0, color=theme.muted, lw=0.8)
@@ -126,10 +126,15 @@ def _prices(
     return figure
 
 
-def _half_width(rows: pd.DataFrame, interval: Interval) -> np.ndarray:
-    """Half the width of the interval of the first step at each row, in the data's unit."""
-    width_H = interval.series_width_H.get(str(rows["series"].iloc[0]), interval.width_H)
-    return width_H[0] * (rows["last"].to_numpy() if interval.of_price else np.ones(len(rows)))
+def _band(rows: pd.DataFrame, interval: Interval) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the interval of the first step at each row."""
+    half = interval.series_width_H.get(str(rows["series"].iloc[0]), interval.width_H)[0]
+    prediction = rows["prediction"].to_numpy()
+    if interval.unit == "quantiles":
+        low, high = (rows[f"quantile_{q:g}"].to_numpy() for q in QUANTILES[1:])
+        return prediction - half * (prediction - low).clip(0), prediction + half * (high - prediction).clip(0)
+    size = half * (rows["last"].to_numpy() if interval.unit == "price" else np.ones(len(rows)))
+    return prediction - size, prediction + size
 
 
 def _plain_rows(rows: pd.DataFrame, train: pd.DataFrame, caption: str, theme: Theme, doubt: str) -> Figure:

@@ -16,7 +16,7 @@ from steepest.nets.networks import MLP
 from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
-from steepest.runs.checks import check_choices
+from steepest.runs.checks import check_choices, outputs_of
 from steepest.runs.choices import choice_of
 from steepest.runs.config import Checked
 from steepest.runs.specs import LOGGER, MANUAL, TRAINER, LinearModel, ManualModel, MLPModel
@@ -72,7 +72,7 @@ def build(checked: Checked, windows: Windows) -> Parts:
     """
     check_choices(checked, windows)
     groups = checked.groups
-    values = groups["model"].values(inputs=windows.inputs, outputs=windows.outputs)
+    values = groups["model"].values(inputs=windows.inputs, outputs=outputs_of(checked, windows))
     spec = ManualModel(**values)
     network = network_of(spec).to(dtype_of(checked))
     scheduler = groups.get("scheduler")

@@ -7,11 +7,17 @@ from itertools import pairwise
 from steepest.data.windows import Windows
 from steepest.evaluate.blocks import ROWS
 from steepest.evaluate.names import CLASS_METRICS, DIRECTION_METRICS, VALUE_METRICS
+from steepest.nets.losses import loss_of
 from steepest.runs.config import Checked
 from steepest.runs.process import memory
 
 COPIES = 8  # arrays as large as the parameters: gradient, optimizer, best epoch, checkpoint and temporary copies
 LAYERS = 4  # arrays as large as a batch's units: before and after the activation, and both gradients
+
+
+def outputs_of(checked: Checked, windows: Windows) -> int:
+    """O, the number of outputs that a config's model needs for a sample."""
+    return windows.horizon * loss_of(checked.groups["model"].arguments.get("loss", "mse")).outputs
 
 
 def check_choices(checked: Checked, windows: Windows) -> None:
@@ -36,7 +42,7 @@ def check_choices(checked: Checked, windows: Windows) -> None:
 def _check_size(checked: Checked, windows: Windows) -> None:
     """Raise `ValueError` if the network does not fit into memory."""
     hidden, data = checked.groups["model"].arguments.get("hidden") or [], checked.groups["data"].arguments
-    units = [windows.inputs, *hidden, windows.outputs]
+    units = [windows.inputs, *hidden, outputs_of(checked, windows)]
     parameters = sum((before + 1) * after for before, after in pairwise(units))
     rows = max(data.get("batch_size") or len(windows.parts["train"]), ROWS)
     size = 8 if checked.groups["trainer"].arguments.get("precision") == "64-true" else 4

@@ -74,7 +74,7 @@ class PriceModel(nn.Module):
         center_N1 = mean_N1
         if relative:
             center_N1 = last_N1 if transform == "level" else now_N1.double() * scale_N1 + mean_N1
-        value_NH = outputs_NO.double() * scale_N1 + center_N1
+        value_NH = outputs_NO[:, : self.settings["horizon"]].double() * scale_N1 + center_N1
         if transform == "level":
             return value_NH
         growth_NH = value_NH if transform == "log_return" else (1 + value_NH).log()
@@ -151,6 +151,6 @@ def _samples(run: Run, rows: int, data: str | None) -> tuple[np.ndarray, np.ndar
     place_N = frame.index.get_indexer(of_frame)
     values = frame.to_numpy(float)
     rows_NRF = np.stack([values[place_N - ago] for ago in range(rows - 1, -1, -1)], 1)
-    expected_NH = evaluation.predicted[part].reshape(len(first), -1)
+    expected_NH = list(evaluation.predicted[part].values())[-1].reshape(len(first), -1)
     keep = slice(None, CHECKED)
     return rows_NRF[keep], series_N[keep], expected_NH[keep]

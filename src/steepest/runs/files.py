@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from steepest.engine.pythonlock import released
 
@@ -51,7 +51,7 @@ class IntervalFacts:
 
     level: float
     width_H: list[float]
-    of_price: bool
+    unit: Literal["price", "data", "quantiles"]
     coverage: float | None
     series_width_H: dict[str, list[float]] = field(default_factory=dict)
 

@@ -62,22 +62,30 @@ def read_model(path: Path) -> ModelFile:
     try:
         state, options = content[DATA], content["hyper_parameters"]
         settings = TypeAdapter(Settings).validate_python(state["windows"])
-        _check_sizes(settings, state["scaler"], state["fitted"], options["inputs"], options["outputs"])
+        loss = loss_of(options["loss"])
+        if settings["classes"] != (loss.name == "cross_entropy"):
+            raise ValueError(f"the loss {loss.name} does not fit the targets")
+        _check_sizes(settings, state["scaler"], state["fitted"], options["inputs"], options["outputs"], loss)
         network = _network(options, content["state_dict"])
-        return ModelFile(network, loss_of(options["loss"]), settings, state, state["fitted"])
+        return ModelFile(network, loss, settings, state, state["fitted"])
     except (KeyError, TypeError, RuntimeError, ValueError, AttributeError, StopIteration) as error:
         raise ValueError(f"{path} is not a checkpoint of a run of train.py ({error!r}): restore a copy") from error
 
 
 def _check_sizes(
-    settings: Settings, scaler: Mapping[str, Tensor], fitted: Mapping[str, Tensor], inputs: int, outputs: int
+    settings: Settings,
+    scaler: Mapping[str, Tensor],
+    fitted: Mapping[str, Tensor],
+    inputs: int,
+    outputs: int,
+    loss: Loss,
 ) -> None:
     """Raise `ValueError` if the parts of a checkpoint do not fit together."""
     series, rows = len(settings["names"]), len(settings["input_names"])
     expected = {name: (series, rows) if name.endswith("SF") else (series,) for name in SCALER}
     expected |= {
         "inputs": (settings["window"] * rows,),
-        "outputs": (settings["horizon"] * (2 if settings["classes"] else 1),),
+        "outputs": (settings["horizon"] * loss.outputs,),
         "share_of_ones": (settings["horizon"],),
         **dict.fromkeys(("logistic", "least_squares", "ridge"), (inputs + 1, settings["horizon"])),
     }

@@ -132,12 +132,12 @@ class RunRecord:
         if kept != "all":
             last = list(predicted)[-1:] if kept == "test" else []
             predicted = {part: predicted[part] for part in last}
-        large = sum(map(len, predicted.values())) > CSV_ROWS
+        large = sum(len(evaluation.tables[part].known) for part in predicted) > CSV_ROWS
         for name, parquet in zip(NAMES, (False, True), strict=True):
             path = self.folder / name
             if predicted and parquet == large:
                 part = unfinished(path)
-                write_table(evaluation.tables, predicted, evaluation.column, part, parquet=large)
+                write_table(evaluation.tables, predicted, part, parquet=large)
                 part.replace(path)
             else:
                 path.unlink(missing_ok=True)  # of an earlier part of the run

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from steepest.data.ranges import Count, NotNegative, Positive, Seed
 
-LossName = Literal["mse", "mae", "huber", "cross_entropy"]
+LossName = Literal["mse", "mae", "huber", "cross_entropy", "quantile"]
 ActivationName = Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity"]
 Engine = Literal["auto", "kernel", "textbook"]
 
@@ -28,7 +28,7 @@ class LinearModel:
     Attributes:
         inputs: D.
         outputs: O.
-        loss: ``mse``, ``mae``, ``huber``, or ``cross_entropy`` for directions.
+        loss: ``mse``, ``mae``, ``huber``, ``quantile`` for intervals, or ``cross_entropy`` for directions.
         seed: the seed of the initial weights.
         init_scale: multiplies the initial weights.
     """

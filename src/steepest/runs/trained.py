@@ -27,7 +27,7 @@ from steepest.data.windows import Windows
 from steepest.engine.descent import Descent, threads
 from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
-from steepest.evaluate.intervals import LEVELS, SHOWN, widths_after
+from steepest.evaluate.intervals import LEVELS, SHOWN, Forecasts, Unit, sides, widths_after
 from steepest.evaluate.predictions import read_table
 from steepest.evaluate.scoring import PartScorer
 from steepest.evaluate.table import named_coefficients
@@ -97,7 +97,7 @@ class Run:
         Raises:
             ValueError: if the model is not linear, or the run has several series or outputs.
         """
-        known: Any = SimpleNamespace(**self._settings, **self._state["scaler"], outputs=self._settings["horizon"])
+        known: Any = SimpleNamespace(**self._settings, **self._state["scaler"])
         found = named_coefficients(self, known)  # type: ignore[arg-type]
         if found is None:
             raise ValueError(
@@ -168,14 +168,15 @@ class Run:
             longer = with_next_rows(frame, own)
             windows = applied_windows(longer, self._state, where).to("cpu", self._dtype)
             origin_S = torch.cat([windows.start_S[1:], torch.tensor([len(windows.price_T)])]) - own - 1
-            outputs_SO, last_S1 = self._outputs(windows, origin_S), windows.last(origin_S)
+            outputs_SO = self._outputs(windows, origin_S)
             if classes:
                 predicted_SH = outputs_SO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
             else:
                 predicted_SH = windows.to_price(outputs_SO, origin_S)
-            wide_SH = torch.full_like(predicted_SH, torch.nan)
+            low_SH = high_SH = torch.full_like(predicted_SH, torch.nan)
             if half_SH is not None and done == 0:
-                wide_SH = half_SH * (last_S1 if self._of_price else torch.ones_like(last_S1))
+                below_SH, above_SH = sides(self._unit, windows.pricing(origin_S), outputs_SO)
+                low_SH, high_SH = predicted_SH - half_SH * below_SH, predicted_SH + half_SH * above_SH
             ahead_H = torch.arange(1, own + 1)
             target = windows.index[(origin_S.unsqueeze(-1) + ahead_H).flatten().numpy()]
             parts.append(
@@ -185,8 +186,8 @@ class Run:
                         "series": target.get_level_values("series"),
                         "step": (ahead_H + done).repeat(len(origin_S)).numpy(),
                         "prediction": predicted_SH.flatten().numpy(),
-                        "lower": (predicted_SH - wide_SH).flatten().numpy(),
-                        "upper": (predicted_SH + wide_SH).flatten().numpy(),
+                        "lower": low_SH.flatten().numpy(),
+                        "upper": high_SH.flatten().numpy(),
                     }
                 )
             )
@@ -282,9 +283,10 @@ class Run:
             raise ValueError(f"horizon={horizon}: the run predicts {own} from {what}: give at most {own}")
 
     @property
-    def _of_price(self) -> bool:
-        """Whether the widths of intervals are shares of the last known price."""
-        return all(entry["of_price"] for entry in self.metrics.get("intervals") or ())
+    def _unit(self) -> Unit:
+        """The unit of the intervals' widths."""
+        unit: Unit = self.metrics["intervals"][0]["unit"]
+        return unit
 
     def _half_widths(
         self, frame: pd.DataFrame, where: str, level: float, method: Method
@@ -303,15 +305,16 @@ class Run:
         """Series -> absolute errors (N, H) after the validation part; of all rows if a series is new to the run."""
         windows = windows.to("cpu", self._dtype)
         scorer = PartScorer(windows, "test", None)
-        predicted_NH = scorer.in_data_units(self._outputs(windows, scorer.origin_N))
-        size_NH = (predicted_NH - scorer.actual_NH).abs() / (scorer.last_N1 if self._of_price else 1.0)
+        outputs_NO = self._outputs(windows, scorer.origin_N)
+        units = sides(self._unit, scorer.pricing, outputs_NO)
+        error_NH = Forecasts(scorer.in_data_units(outputs_NO), scorer.actual_NH, *units).errors()
         if set(windows.names) <= set(self._settings["names"]):
             after_N = windows.index.get_level_values("date")[scorer.origin_N.numpy() + 1] > self._val_to()
         else:
             after_N = np.ones(len(scorer), bool)
         kept_N = torch.from_numpy(np.asarray(after_N))
         samples = scorer.samples_by_series() or {windows.names[0]: slice(None)}
-        return {name: size_NH[places][kept_N[places]] for name, places in samples.items()}
+        return {name: error_NH[places][kept_N[places]] for name, places in samples.items()}
 
     def _val_to(self) -> pd.Timestamp:
         """The last day of the validation part."""
