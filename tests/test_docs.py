@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from threading import Thread
 
 import pytest
 from conftest import ROOT, composed, needs_browser
+from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
 
 from steepest.course.catalogue import COURSE
@@ -281,10 +283,12 @@ def code_of(text: str) -> list[str]:
 
 
 def unknown(text: str) -> list[str]:
-    """Return the keys and choices in a page's code that are not in conf/."""
+    """Return the keys and choices in a page's code that are not in conf/. `+trainer.` adds an option of the Trainer."""
     found = []
     for word in code_of(text):
         name, equals, value = word.lstrip("+~").partition("=")
+        if word.startswith("+trainer.") and name.removeprefix("trainer.") in inspect.signature(Trainer).parameters:
+            continue
         if name in NO_KEYS or value.count("(") != value.count(")") or not re.fullmatch(r"[a-z][\w./]*(\.\*)?", name):
             continue
         if equals and (CONF / name).is_dir():
@@ -301,7 +305,15 @@ def test_every_key_and_choice_that_a_page_names_exists(name):
 
 
 @pytest.mark.parametrize(
-    "code", ["data.widnow=3", "model=mpl", "`stop.patienc`", "callbacks=[default,nois]", "modle=mlp"]
+    "code",
+    [
+        "data.widnow=3",
+        "model=mpl",
+        "`stop.patienc`",
+        "callbacks=[default,nois]",
+        "modle=mlp",
+        "+trainer.max_step=3",
+    ],
 )
 def test_a_key_or_choice_that_does_not_exist_is_detected(code):
     assert len(unknown(f"```bash\npython train.py {code}\n```\n" if "=" in code else code)) == 1

@@ -108,6 +108,6 @@ def test_runs_killed_at_random_points_end_as_uninterrupted_ones():
 
 
 @pytest.mark.slow
-def test_sweeps_killed_at_random_moments_end_as_uninterrupted_ones():
+def test_sweeps_killed_at_random_times_end_as_uninterrupted_ones():
     out = campaign("tests.campaign.sweeps", "--count", "4", "--commands", "0", "--launchers", "basic", "threads")
     assert "differences: 0" in out

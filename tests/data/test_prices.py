@@ -441,7 +441,7 @@ def test_the_same_fault_of_several_columns_gives_one_message_that_names_all(read
     assert message.endswith(f"; the same applies to {others}")
 
 
-def test_different_faults_of_several_columns_stay_apart(read):
+def test_different_faults_of_several_columns_are_listed_separately(read):
     columns = [[1.5, "", *PRICE[2:]], [1.5, "n.q.", *PRICE[2:]], PRICE]
     message = refused(read, wide(DAYS, columns), "2 faults")
     assert "the same applies" not in message

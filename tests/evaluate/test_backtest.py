@@ -47,7 +47,7 @@ PRICES = [100, 110, 99, 99, 108.9]
 UP_DOWN_UP_FLAT = [101, 109, 100, 99]  # predictions on the first four days
 
 
-def test_positions_and_costs_of_five_days_are_those_counted_by_hand():
+def test_positions_and_costs_of_five_days_equal_a_calculation_by_hand():
     frame = table(PRICES, UP_DOWN_UP_FLAT)
     # Lag 0: +10 % long, 10 % fall while short, a day without change while long, flat on the last day.
     assert capital(frame, lag=0, cost=0) == pytest.approx([1, 1.1, 1.21, 1.21, 1.21])
@@ -110,7 +110,7 @@ def test_prices_and_predictions_after_a_day_do_not_change_the_capital_until_this
     assert one["strategy"].iloc[day + 1 - lag] != two["strategy"].iloc[day + 1 - lag]
 
 
-def test_a_rule_that_is_always_long_without_costs_is_the_price_itself():
+def test_the_capital_of_a_rule_that_is_always_long_without_costs_follows_the_price():
     prices, _ = market()
     found = backtest(table(prices, prices[:-1] * 1.01), Rule(cost=0))
     np.testing.assert_allclose(found.equity["strategy"], prices[1:] / prices[1], rtol=1e-12)
@@ -177,7 +177,7 @@ def test_the_cost_of_the_first_trade_is_in_the_first_return_and_in_the_drawdown(
 @pytest.mark.parametrize(
     ("cost", "long_only", "tolerance"), [(0, True, 1e-12), (0, False, 1e-12), (0.0005, True, 1e-4)]
 )
-def test_results_are_those_of_vectorbt(cost, long_only, tolerance):
+def test_results_equal_those_of_vectorbt(cost, long_only, tolerance):
     # Of the capital, vectorbt spends the share 1 / (1 + cost) on shares, and trades to keep a short position constant.
     vectorbt = pytest.importorskip("vectorbt", reason="pip install vectorbt")
     prices, predicted = market(400)
@@ -217,7 +217,7 @@ def test_the_sharpe_interval_contains_the_true_ratio_in_95_percent_of_samples(de
     assert np.mean(inside) == pytest.approx(0.95, abs=0.025)
 
 
-def test_the_difference_to_buy_and_hold_is_tested_on_log_returns():
+def test_the_difference_from_buy_and_hold_is_tested_on_log_returns():
     prices, _ = market(400)
     random = np.random.default_rng(3)
     right = prices[1:] + 0.02 * prices[:-1] * random.normal(size=399)  # sees the future, so the rule is better

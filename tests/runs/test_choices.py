@@ -52,7 +52,7 @@ def test_a_suggestion_for_any_mistyped_key_is_a_key_of_the_config():
         assert OmegaConf.select(OmegaConf.create(plain), key, throw_on_missing=False) is not None or key in keys
 
 
-def test_a_class_is_called_by_the_choice_that_builds_it_and_a_users_own_by_its_name():
+def test_messages_name_a_class_by_its_choice_and_a_custom_class_by_its_name():
     assert choice_of("model", "steepest.lightning.predictors.LinearPredictor") == "model=linear"
     assert choice_of("optimizer", "torch.optim.lbfgs.LBFGS") == "optimizer=lbfgs"
     assert choice_of("optimizer", "mine.LBFGS") == "LBFGS"

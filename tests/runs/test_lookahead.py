@@ -379,7 +379,7 @@ def test_what_cannot_be_audited_is_refused(arguments, message):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["model=linear", "model=mlp_manual"])
-def test_a_trainer_trains_to_the_same_bits_with_a_changed_future(model, tmp_path):
+def test_with_a_changed_future_a_trainer_gives_the_same_numbers_bit_for_bit(model, tmp_path):
     from steepest.lightning.lookahead import fit_with_trainer
 
     node = checked(model, "model.hidden=[4]") if model == "model=mlp_manual" else checked(model)
@@ -393,7 +393,7 @@ def test_a_trainer_trains_to_the_same_bits_with_a_changed_future(model, tmp_path
         np.testing.assert_array_equal(lightning.losses_K, look.fit.losses_K)
 
 
-def test_days_that_the_config_leaves_out_are_no_future():
+def test_days_after_data_until_are_not_used_as_the_future():
     """The last windows before `data.until` have no known targets, also if the changed file has later days."""
     found = audited("data.until=1990-10-01", "data.horizon=9", days=3)
     assert steps(found) == set()

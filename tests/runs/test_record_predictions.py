@@ -18,7 +18,7 @@ WALK = ("data=random_walk", "data.rows=200", "data.horizon=2", "stop.epochs=1", 
         (("data.split=[0.7,0.3,0]",), ["val"]),
     ],
 )
-def test_the_file_has_the_parts_that_were_asked_for(train, options, parts):
+def test_the_file_has_the_requested_parts(train, options, parts):
     outcome, folder = train(*WALK, *options)
     if parts is None:
         assert not list(folder.glob("predictions.*"))

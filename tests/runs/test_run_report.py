@@ -166,7 +166,7 @@ def _assert_days(folder, page, kind):
         assert between > 2
 
 
-def test_text_of_files_stays_text(made):
+def test_text_of_files_is_escaped(made):
     def changed(text):
         run = {
             "stop_reason": text, "overrides": [text], "again": [text], "command": text, "notes": [text], "device": text,
@@ -203,7 +203,7 @@ def test_a_run_without_scores_says_how_it_ended(made, status, reason, says, comm
         assert (command in page.text) == (command in commands)
 
 
-def test_scores_of_an_earlier_part_of_a_resumed_run_are_marked(made):
+def test_scores_from_before_a_resumed_run_failed_are_marked(made):
     page = opened(made({"status": "failed", "stop_reason": "disk full"}))
     assert "The scores are those of an earlier part of this run. The run failed: disk full." in page.text
     assert "The scores are those" not in opened(made()).text

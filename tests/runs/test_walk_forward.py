@@ -199,7 +199,7 @@ def test_a_killed_and_resumed_run_trains_only_the_missing_models_and_has_the_sam
         (("data=random_walk", "evaluation.refit=0"), "evaluation.refit=0"),
     ],
 )
-def test_a_walk_that_cannot_be_made_is_refused_with_the_fix(tmp_path, overrides, message):
+def test_an_impossible_walk_forward_evaluation_is_refused_with_the_fix(tmp_path, overrides, message):
     options = [o for o in NET if not o.startswith(("data", "~"))] if "data=line" in overrides else NET
     with pytest.raises(ValueError, match=message):
         drive(check(composed(*options, "evaluation=walk_forward", *overrides)), tmp_path, [], SharedData())
