@@ -26,8 +26,8 @@ class Interval:
     Attributes:
         level: the share of prices that the intervals should contain.
         width_H: half the width at each step, as a share of the last known price if `of_price`, else in the data's unit.
-        series_width_H: series -> half the width for this series, if there are several. A series with too few samples
-            has none.
+        series_width_H: series -> half the width for this series, if there are several. Series with too few samples are
+            left out.
         of_price: whether the widths are shares of the price.
         coverage: the share of the test part's prices that are inside, or None if there is no test part.
         mean_width: the mean width of the test part's intervals, in the data's unit, or None.
@@ -66,7 +66,7 @@ def intervals(
     Args:
         val, test: predictions (N, H), actual prices (N, H) and last known prices (N, 1) of a part.
         of_price: measure errors as shares of the last known price. All prices must be above 0.
-        samples: the samples of each series in val. The mapping is empty if there is only one series.
+        samples: the samples of each series in val, or an empty mapping if there is only one series.
     """
     predicted_NH, actual_NH, last_N1 = val
     error_NH = (predicted_NH - actual_NH) / (last_N1 if of_price else 1.0)
@@ -121,13 +121,13 @@ def adaptive(
 def widths_after(
     known: Mapping[str, Any], names: Sequence[str], errors: Mapping[str, Float[Tensor, "T H"]], *, adapt: bool
 ) -> tuple[Float[Tensor, "S H"], float | None]:
-    """Half the widths after the last row of each series, and the share of later prices that such intervals contained.
+    """Half the widths after the last row of each series, and the coverage of such intervals on later prices.
 
     Args:
         known: the fields of an `Interval`.
-        names: the series. One that `known` does not name has the width of all series.
-        errors: series -> absolute errors of the rows after the validation part, in the unit of the widths; may be
-            empty, and then the share is None.
+        names: the series. Those missing from `known` have the common width.
+        errors: series -> absolute errors of the rows after the validation part, in the unit of the widths. If it
+            is empty, the coverage is None.
         adapt: whether the widths adapt to these errors.
     """
     widths, inside = [], []

@@ -1,4 +1,4 @@
-"""The training loop without Lightning: the compiled engine does the updates, and the tracker does the rest."""
+"""The training loop without Lightning: the compiled engine does the updates, and the tracker records them."""
 
 from __future__ import annotations
 
