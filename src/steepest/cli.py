@@ -103,15 +103,13 @@ def audit(
             show_default=False,
         ),
     ] = None,
-    days: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Number of random cutoff days in the test part")
-    ] = 3,
+    days: Annotated[int, typer.Option(min=1, metavar="N", help="Number of random cutoff days in the test part")] = 3,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed for the choice of cutoff days")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON file to write the results to", show_default=False)
     ] = None,
 ) -> None:
-    """Audit for look-ahead bias: change all rows after a cutoff day, and compare every number up to that day."""
+    """Audit for look-ahead: change all rows after a cutoff day, and compare every number up to that day."""
     from steepest.runs.lookahead.command import run_audit
 
     if not run_audit(arguments or [], days, seed, out, _with_trainer):

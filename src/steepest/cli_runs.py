@@ -14,9 +14,7 @@ import typer
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a sweep's job")]
 PriceKeys = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="KEY=VALUE", help="data=csv keys for --data, such as data.value=Close", show_default=False
-    ),
+    typer.Argument(metavar="KEY=VALUE", help="data=csv keys for --data, such as data.value=Close", show_default=False),
 ]
 
 
@@ -33,7 +31,7 @@ def predict(
     ] = None,
     level: Annotated[float, typer.Option(metavar="SHARE", help="Nominal coverage of the intervals")] = 0.9,
     method: Annotated[
-        str, typer.Option(metavar="METHOD", help="Interval method: adaptive (widths follow the latest errors) or split (fixed widths)")
+        str, typer.Option(metavar="METHOD", help="Interval widths: adaptive (to the latest errors) or split (constant)")
     ] = "adaptive",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV or Parquet file to write", show_default=False)
@@ -65,8 +63,10 @@ def backtest(
     threshold: Annotated[
         float, typer.Option(metavar="RETURN", help="Go long above this predicted return, short below its negative")
     ] = 0.0,
-    cost: Annotated[float, typer.Option(metavar="SHARE", help="Transaction cost, as a share of the traded value")] = 0.0005,
-    lag: Annotated[int, typer.Option(metavar="N", help="Trading lag: number of rows between a prediction and its trade")] = 1,
+    cost: Annotated[
+        float, typer.Option(metavar="SHARE", help="Transaction cost as a share of the traded value")
+    ] = 0.0005,
+    lag: Annotated[int, typer.Option(metavar="N", help="Number of rows from a prediction to its trade")] = 1,
     long_only: Annotated[bool, typer.Option("--long-only", help="Stay flat instead of going short")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write (default: equity.csv in RUN)", show_default=False)
@@ -84,7 +84,7 @@ def export(
     to: Annotated[str, typer.Option(metavar="FORMAT", help="File format: onnx")] = "onnx",
     data: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Prices for the comparison (default: the run's test part)", show_default=False),
+        typer.Option(metavar="FILE", help="Prices to compare on (default: the run's test part)", show_default=False),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write (default: model.onnx in RUN)", show_default=False)
@@ -98,7 +98,7 @@ def export(
         raise ValueError(f"--to {to}: the only format is onnx")
     run, path = Run(folder), out or folder / "model.onnx"
     if not path.parent.is_dir():
-        raise ValueError(f"--out {path}: the folder {path.parent} does not exist: create it")
+        raise ValueError(f"--out {path}: the folder {path.parent} does not exist: use an existing folder")
     compared, worst = export_onnx(run, path, data)
     typer.echo(f"The file's predictions match the run's: {compared} samples, maximum relative difference {worst:.1g}.")
     typer.echo(f"Written: {path}")

@@ -16,7 +16,7 @@ LENGTH = 1000  # maximum number of characters of one fault
 
 
 class Sentences:
-    """Collects sentences in order, and merges those of the same kind into one that lists the other columns or series."""
+    """Collects sentences in order. Those of the same kind become one, which lists the other columns or series."""
 
     def __init__(self) -> None:
         self._first: list[str] = []
@@ -28,7 +28,7 @@ class Sentences:
 
         Args:
             sentence: the sentence.
-            kind: equal for sentences that differ only in their column or series. Empty: the sentence is never merged.
+            kind: the same for sentences that differ only in their column or series. Empty: never merged.
             about: the column or series, with details such as its first row.
         """
         if kind and kind in self._places:

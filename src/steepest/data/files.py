@@ -130,7 +130,7 @@ def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
 
 
 def _kind(fault: str, file: Path) -> str:
-    """Return a fault without its file name and numbers, to merge equal faults of several files. A list is not merged."""
+    """Return a fault without file name and numbers, to merge equal faults of several files. Lists are not merged."""
     return "" if "\n" in fault else re.sub(r"[\d.,]+", "0", fault.removeprefix(f"{file.name}: "))
 
 
@@ -220,7 +220,7 @@ def _check_reading(name: str, column: pa.ChunkedArray, found: Numbers, faults: F
         row = int(np.flatnonzero(first != second)[np.isfinite(first[first != second]).argmax()])
         faults.add(
             f"column '{name}' can be read in two ways: {shortened(repr(column[row].as_py()))} in row {row + 1} is "
-            f"{first[row]:.12g} with {one}, and {second[row]:.12g} with {two}: set one of these",
+            f"{first[row]:.12g} with {one}, and {second[row]:.12g} with {two}: set one of them",
             f"readings: {one}, {two}",
             f"'{name}'",
         )

@@ -162,7 +162,7 @@ def are_targets(part: Part, price_T: Tensor, filled_T: Tensor, horizon: int, dir
 
 
 def kept_rows(frame: pd.DataFrame, keep_T: np.ndarray) -> pd.DataFrame:
-    """Return the rows of a checked frame where the mask is true. `attrs` keeps which of them are filled."""
+    """Return the rows of a checked frame where the mask is true. `attrs` records which of them are filled."""
     kept = frame[keep_T].copy()
     kept.attrs["filled"] = tuple(np.flatnonzero(filled_rows(frame)[keep_T]).tolist())
     return kept
@@ -233,7 +233,7 @@ def within(frame: pd.DataFrame, spec: SeriesData, where: str) -> pd.DataFrame:
     """Return the rows of a frame up to the last day that `spec` uses.
 
     Raises:
-        ValueError: if no row is left, or if there are fewer days than `spec.split` needs.
+        ValueError: if no rows are left, or if there are fewer days than `spec.split` needs.
     """
     if spec.until is not None:
         end = pd.Timestamp(spec.until)
@@ -246,7 +246,7 @@ def within(frame: pd.DataFrame, spec: SeriesData, where: str) -> pd.DataFrame:
     days = pd.DatetimeIndex(frame.index.get_level_values("date")).unique().sort_values()
     if sum(spec.days) > len(days):
         raise ValueError(
-            f"{where}: data.split={list(spec.split)} needs {sum(spec.days)} days, but the data have {len(days)}: lower the numbers"
+            f"{where}: data.split={list(spec.split)} needs {sum(spec.days)} days, but there are {len(days)}: lower them"
         )
     return up_to(frame, days[sum(spec.days) - 1])
 

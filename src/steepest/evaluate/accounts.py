@@ -19,7 +19,7 @@ from steepest.data.calendar import day_text
 from steepest.evaluate.names import SIGNIFICANT
 from steepest.evaluate.significance import error_of_mean
 
-FEWEST_DAYS = 30  # minimum number of returns for the Sharpe ratio's confidence interval and the test against buy-and-hold
+FEWEST_DAYS = 30  # minimum number of returns for the Sharpe ratio's interval and the test against buy-and-hold
 DAYS_PER_YEAR = 365.25
 
 
@@ -62,8 +62,8 @@ class Performance:
         total_return: the final capital minus 1.
         annual_return: the annualised (geometric) return, or None for less than a year.
         annual_volatility: the standard deviation of the returns, times the square root of the intervals per year.
-        sharpe: the annualised Sharpe ratio, mean return / standard deviation times the same root. The risk-free rate
-            is 0.
+        sharpe: the annualised Sharpe ratio: mean return / standard deviation, times the same root. The risk-free rate
+            is taken to be 0.
         sharpe_interval: its 95 % confidence interval.
         max_drawdown: the maximum drawdown, as a negative share of the peak.
         drawdown_from, drawdown_to: the days of its peak and its trough.
@@ -92,13 +92,13 @@ class Performance:
 
 
 def returns_of(equity_T: Float[np.ndarray, " T"]) -> Float[np.ndarray, " I"]:
-    """The return of each interval. The first includes the cost of the first trade. After a total loss, returns are 0."""
+    """The return of each interval, 0 after a total loss. The first includes the cost of the first trade."""
     before = np.append(1.0, equity_T[1:-1])
     return np.divide(equity_T[1:], before, out=np.ones_like(before), where=before > 0) - 1
 
 
 def sharpe_interval(return_I: Float[np.ndarray, " I"]) -> tuple[float, float]:
-    """The 95 % confidence interval of the Sharpe ratio S of the intervals, not annualised.
+    """The 95 % confidence interval of the per-interval Sharpe ratio S, which is not annualised.
 
     With z = (r - mean) / standard deviation, the estimation error is, to first order, the mean of z - S (z^2 - 1) / 2
     (Lo, 2002, "The Statistics of Sharpe Ratios", Financial Analysts Journal 58(4)). The confidence interval therefore

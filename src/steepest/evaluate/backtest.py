@@ -1,6 +1,6 @@
 """A backtest of a run's predictions: positions, costs, equity, and the comparison with buy-and-hold.
 
-It computes with closing prices and does not simulate a market: `NOT_MODELLED` lists the simplifications.
+It is arithmetic on closing prices, not a market simulation: `NOT_MODELLED` lists what it leaves out.
 
 Shapes: N predictions, T days with a price, I = T - 1 intervals from one day's price to the next one's.
 """
@@ -26,9 +26,9 @@ from steepest.evaluate.significance import diebold_mariano, significance_in_word
 
 NOT_MODELLED = (
     "Not modelled: slippage, the bid-ask spread and market impact beyond the cost; taxes; dividends; interest on cash; "
-    "margin, and borrowing costs of short positions; partial positions. All trades are filled at the close, and the daily "
-    "rebalancing of a short position to the capital is free. Delisted assets may be missing from the data (survivorship "
-    "bias). Tuning the threshold on a backtest inflates its results."
+    "margin and borrowing costs of short positions; partial positions. All trades are filled at the close, and the "
+    "daily rebalancing of a short position to the capital is free. Delisted assets may be missing from the data "
+    "(survivorship bias). A threshold tuned on its own backtest looks better than it is."
 )
 
 
@@ -40,7 +40,7 @@ class Rule:
         threshold: the position is long if the predicted return is above it, short if the return is below its negative,
             else flat. For directions, the probability of a rise minus 0.5 replaces the return.
         cost: the transaction cost, as a share of the traded value.
-        lag: the trading lag: the number of rows between the close that a prediction uses and the close of its trade.
+        lag: the number of rows from the close on which a prediction is based to the close at which it is traded.
         long_only: stay flat instead of going short.
 
     Raises:
@@ -198,7 +198,7 @@ def _prices_and_positions(rows: pd.DataFrame, name: str, rule: Rule, classes: bo
     if not ((price > 0) & np.isfinite(price)).all():
         worst = price[~((price > 0) & np.isfinite(price))]
         raise ValueError(
-            f"{name}: {worst.iloc[0]:g} on {worst.index[0]:%Y-%m-%d} is not a valid price: a backtest needs prices above 0"
+            f"{name}: {worst.iloc[0]:g} on {worst.index[0]:%Y-%m-%d} is not a price above 0, which a backtest needs"
         )
     held = decided.reindex(price.index, method="ffill").to_numpy()[: max(len(price) - 1 - rule.lag, 0)]
     return price.iloc[rule.lag :], held

@@ -42,7 +42,7 @@ def mean(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
 
 
 def seasonal_naive(windows: Windows, origin_N: Int[Tensor, " N"], rows: int) -> Float[Tensor, "N H"]:
-    """The last known price at the same point of the season, for each day of the horizon (N, H). A season has `rows` rows.
+    """The last known price at the same point in a season of `rows` rows, for each day of the horizon (N, H).
 
     If the series does not go back that far, its first price is used.
     """
@@ -114,7 +114,7 @@ def _ridge(triangle: Tensor, inputs: int, samples: int) -> Tensor:
     left, right = r[1:, 1 : inputs + 1], r[1:, inputs + 1 :]
     u, size_D, v = torch.linalg.svd(left, full_matrices=False)
     target_DH = u.T @ right
-    apart_H = right.square().sum(0) - target_DH.square().sum(0)  # the targets' sum of squares that no input explains
+    apart_H = right.square().sum(0) - target_DH.square().sum(0)  # the part of ||Y||^2 that the inputs do not explain
     scores = []
     for alpha in ALPHAS:
         shrunk_D1 = (alpha * samples / (size_D.square() + alpha * samples)).unsqueeze(-1)

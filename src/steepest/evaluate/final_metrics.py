@@ -1,4 +1,4 @@
-"""Additional scores to those of `metrics.py`, computed only once, at the end of a run. Pure functions of tensors.
+"""Scores in addition to those of `metrics.py`, computed only once, at the end of a run. Pure functions.
 
 Shapes: N samples, H horizon, O = 2 H logits.
 """
@@ -59,9 +59,9 @@ def final_class_metrics(logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "
     Returns:
         scikit-learn's ``balanced_accuracy``, ``f1`` (of class 1), ``auc`` (area under the ROC curve) and ``brier``
         (mean squared error of the probability of class 1), over all days of the horizon; ``calibration_error``: the
-        expected calibration error, which is the mean distance between mean probability and share of class 1 in `BINS`
-        bins of equal width, weighted by their numbers of predictions (Naeini, Cooper & Hauskrecht 2015). ``balanced_accuracy`` and ``auc`` need both
-        classes.
+        expected calibration error, which is the mean distance between the mean probability and the share of class 1 in
+        `BINS` bins of equal width, weighted by the bins' numbers of predictions (Naeini, Cooper & Hauskrecht 2015).
+        ``balanced_accuracy`` and ``auc`` need both classes.
     """
     from sklearn import metrics  # slow to import, and only classes need it
 

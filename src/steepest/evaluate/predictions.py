@@ -27,7 +27,7 @@ NAMES = ("predictions.csv", "predictions.parquet")
 
 
 class PartTable:
-    """The rows of one part, without predictions. They are computed on first use, and threads can share them."""
+    """The rows of one part, without predictions. They are computed on first use. Threads can share them."""
 
     def __init__(self, windows: Windows, scorer: PartScorer) -> None:
         self.windows, self.scorer = windows, scorer

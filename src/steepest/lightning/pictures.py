@@ -42,7 +42,7 @@ def draw(
         tracker, evaluation: the run's tracker and evaluation.
         windows: the data, on the CPU.
         instruments: the run's instruments, by their names in `callbacks`.
-        alone: whether the run is not a job of a sweep, and has all pictures.
+        alone: whether the run is not a job of a sweep. If so, all pictures are drawn.
         resumed: whether the folder contains curves from before the run was resumed.
     """
     figures, best = folder / "figures", tracker.best

@@ -41,7 +41,7 @@ def draw_backtest(result: Backtest, model: str, path: Path, theme: Theme = LIGHT
             ("buy_and_hold", "buy-and-hold", theme.muted),
             ("strategy", "rule", theme.blue),
         ):
-            known = equity[name].where(equity[name] > 0)  # 0 has no place on a logarithmic axis
+            known = equity[name].where(equity[name] > 0)  # a logarithmic axis cannot show 0
             capital.plot(equity.index, known, color=colour, lw=1.4)
             theme.label(capital, equity.index[-1], known.ffill().iloc[-1], text, colour)
             drawdown.plot(equity.index, drawdowns(equity[name].to_numpy()), color=colour, lw=1.2)

@@ -32,7 +32,7 @@ class Kept:
 
     @classmethod
     def of(cls, epoch: int, last: int, updates: int, network: nn.Module, weights: Mapping[str, torch.Tensor]) -> Kept:
-        """Return the best epoch, with these weights of the network."""
+        """Return the best epoch, whose parameters have these values."""
         flat = [weights[name].detach().flatten() for name, _ in network.named_parameters()]
         return cls(epoch, last, updates, torch.cat(flat).cpu().numpy())
 

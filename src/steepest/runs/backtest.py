@@ -10,7 +10,6 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from steepest.data.calendar import day_text
-from steepest.data.faults import counted
 from steepest.evaluate.accounts import FEWEST_DAYS, Performance
 from steepest.evaluate.backtest import NOT_MODELLED, Backtest, Rule, backtest
 from steepest.evaluate.terminal import print_sentence, terminal
@@ -61,8 +60,8 @@ def show_backtest(folder: Path, rule: Rule, out: Path | None) -> None:
         )
     intervals = len(result.equity) - 1
     if intervals < FEWEST_DAYS:
-        only = f"it needs {FEWEST_DAYS} {result.unit}s, and there are only {intervals}"
-        print_sentence(console, f"The Sharpe ratio has no confidence interval: {only}.")
+        only = f"it needs {FEWEST_DAYS} {result.unit}s, but there {'is' if intervals == 1 else 'are'} only {intervals}"
+        print_sentence(console, f"The Sharpe ratio has no 95% interval: {only}.")
     print_sentence(console, result.sentence(), "bold")
     print_sentence(console, NOT_MODELLED)
     for path in _write(run, result, out or folder / "equity.csv"):
@@ -113,7 +112,7 @@ def _cells(found: Performance, unit: str) -> dict[str, str]:
         "annualised return": "-" if found.annual_return is None else f"{found.annual_return:,.1%}",
         "annualised volatility": "-" if found.annual_volatility is None else f"{found.annual_volatility:,.1%}",
         "Sharpe ratio (risk-free rate 0)": "-" if found.sharpe is None else f"{found.sharpe:.2f}",
-        "95% confidence interval": interval,
+        "Sharpe ratio, 95% interval": interval,
         "maximum drawdown": f"{found.max_drawdown:.1%}",
         "from": day_text(found.drawdown_from) if found.max_drawdown else "-",
         "to": day_text(found.drawdown_to) if found.max_drawdown else "-",

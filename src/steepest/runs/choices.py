@@ -1,4 +1,4 @@
-"""Suggests keys of a config and choices in conf/ for error messages about unknown ones.
+"""Suggests config keys and choices of conf/, for error messages about unknown ones.
 
 This module does not import torch.
 """
@@ -69,7 +69,7 @@ def _of_other_choices(group: str, key: str) -> str:
 
 
 def choice_of(group: str, target: str) -> str:
-    """Return the choice of a group that builds a class, such as ``model=linear``, or the class name for a user's class."""
+    """Return the choice of a group that builds a class, such as ``model=linear``, or the name of a custom class."""
     found = [choice for choice, content in _choices(group) if _same(str(content.get("_target_")), target)]
     return found[0] if found else target.rpartition(".")[-1]
 

@@ -84,7 +84,7 @@ class PriceModel(nn.Module):
 def export_onnx(run: Run, path: Path, data: str | None = None) -> tuple[int, float]:
     """Export a run to an ONNX file, after checking that its predictions match the run's.
 
-    The file's inputs are ``rows`` (N, R, F) and ``series`` (N,), and its output is ``prediction`` (N, H); see `PriceModel`.
+    The file's inputs are ``rows`` (N, R, F) and ``series`` (N,). Its output is ``prediction`` (N, H); see `PriceModel`.
 
     Args:
         run: the run.

@@ -86,7 +86,7 @@ def finish(
         seconds: the time spent on training.
         kept: the parts that the table of predictions contains.
         walk: trains the walk-forward models and returns their predictions, given the tracker and the outputs for the
-            test part; None for a holdout.
+            test part. A holdout has no such function.
 
     Returns:
         The content of metrics.json, and the evaluation, which is None if the run stopped or failed before it was

@@ -29,7 +29,7 @@ def integers(value: Any, where: str = "") -> Iterator[tuple[str, int]]:
 
 
 def check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
-    """Check that numbers fit the precision, logger names are folder names, and processes and threads fit the machine."""
+    """Check that numbers fit the precision, logger names are folder names, and the machine has enough cores."""
     trainer: Node = groups["trainer"]
     if trainer.arguments.get("precision", "32-true") != "64-true":
         for group in ("model", "optimizer", "scheduler", "trainer"):

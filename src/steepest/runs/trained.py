@@ -87,7 +87,7 @@ class Run:
         if table is None:
             raise ValueError(
                 f"{self.folder}: there is no predictions.csv: the run has not finished (continue it with resume=), or "
-                "evaluation.predictions=none"
+                "was trained with evaluation.predictions=none"
             )
         return table
 
@@ -141,8 +141,8 @@ class Run:
             data: a path or frame as in `read_prices`; None: the prices that the run was trained on.
             horizon: the number of rows; None: the run's horizon.
             level: the share of prices that the intervals should contain, one of `LEVELS`.
-            method: how the intervals are computed from the errors on the validation part: ``split`` keeps their width, and
-                ``adaptive`` adapts it to the errors on later rows.
+            method: ``split`` computes the interval widths from the errors on the validation part; ``adaptive`` also
+                adapts them to the errors on later rows.
             options: keys of `PriceOptions` that differ from those of the run.
 
         Returns:

@@ -49,12 +49,12 @@ OBSERVERS = (
 FOLDER = "folds"  # in the checkpoints folder
 KEY, FACTS, NUMBERS = "steepest_fold", "steepest_fold_facts", "steepest_fold_numbers"  # keys of a saved model
 SAME = ("persistence", "majority")  # references whose predictions do not depend on the fold
-PREDICTED = "predicted"  # the name of the model's predictions, next to the names of the baselines
+PREDICTED = "predicted"  # the name of the model's predictions, among the names of the baselines
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A training's model, and the predictions for its folds by name: `PREDICTED` for the model's, and the baselines'."""
+    """A training's model, and the predictions for its folds by name: the model's (`PREDICTED`) and the baselines'."""
 
     facts: TrainingFacts
     weights: Mapping[str, Tensor]
@@ -161,7 +161,7 @@ class Walk:
         return results
 
     def _in_turn(self, trainings: list[Training], weights: Mapping[str, Tensor]) -> list[Trained]:
-        """Start each training from the previous model."""
+        """Train one after another, each from the previous model."""
         count, results = counted(len(trainings), "model"), list[Trained]()
         for number, training in enumerate(trainings):
             self.say(f"walk-forward: {number} of {count}")
@@ -170,7 +170,7 @@ class Walk:
         return results
 
     def _result(self, training: Training, weights: Mapping[str, Tensor] | None) -> Trained:
-        """Load the saved result of a training, or train from these weights; None: from the seed's initial weights."""
+        """Load the saved result of a training, or train from these weights (None: the seed's initial weights)."""
         path, key = self.folder / f"{training.number:04d}.ckpt", self._key(training, weights)
         if (kept := self._kept(path, key, len(training.place_M))) is not None:
             return kept

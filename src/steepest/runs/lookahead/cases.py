@@ -1,4 +1,4 @@
-"""The look-ahead audit of one config: chooses cutoff days, changes all rows after them, and compares all numbers up to them.
+"""The look-ahead audit of one config: changes all rows after a cutoff day, and compares all numbers up to it.
 
 With *fixed parameters*, the model is trained once. For each cutoff day in the test part, the data are read with a
 changed future, and every number up to that day is compared. With *refitted parameters*, the model is refitted on the
@@ -48,7 +48,7 @@ class Case:
         change: the kind of change.
         refitted: whether the model was refitted.
         comparisons: the comparisons, up to the first difference.
-        refused: the error message if the changed data cannot be read, or "".
+        refused: the error message if reading the changed data or training on them failed, or "".
     """
 
     day: pd.Timestamp
@@ -60,7 +60,7 @@ class Case:
 
     @property
     def count(self) -> int:
-        """How many numbers were compared."""
+        """The number of compared values."""
         return sum(comparison.count for comparison in self.comparisons)
 
     @property
@@ -92,7 +92,7 @@ class Findings:
 
     @property
     def clean(self) -> bool:
-        """Whether no number differs, all changed data were readable, and no input contains later prices."""
+        """Whether no number differs, no case failed, and no input contains later prices."""
         return not self.columns and not any(case.difference or case.refused for case in self.cases)
 
 
@@ -135,7 +135,7 @@ class LookAhead:
         for day in self._chosen(test_days, self.days):
             found.cases += [self._fixed(day, change) for change in KINDS]
         found.cases += self._refits(self._chosen(test_days, 1)[0], "test", KINDS)
-        # (Truncation would remove all test rows, which is refused. Directions need prices that move.)
+        # (Truncation before test would leave no test rows, which is an error. Directions need prices that move.)
         never = {"truncated", "blanked"} if self.real.windows.classes else {"truncated"}
         part = "val" if len(self.real.windows.parts["val"]) else "train"
         found.cases += self._refits(self._chosen(self._val_days(), 1)[0], part, [k for k in KINDS if k not in never])

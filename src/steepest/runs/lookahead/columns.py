@@ -28,7 +28,7 @@ class LeakingColumn:
 
     Attributes:
         column, series: the input's column and series.
-        ahead: the number of rows by which the price is later.
+        ahead: the number of rows from the input to the price.
         what: the quantity with which the input is correlated.
         correlation: their correlation.
     """

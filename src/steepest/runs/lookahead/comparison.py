@@ -33,7 +33,7 @@ SCALER = {  # attributes of `Windows`
 
 @dataclass(frozen=True)
 class Difference:
-    """The first difference.
+    """The first number that differs.
 
     Attributes:
         what: the number's column or name.
@@ -54,7 +54,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of one step of the pipeline: how many numbers were compared, and the first difference, or None."""
+    """The comparison of one step of the pipeline: the count of compared numbers, and the first difference or None."""
 
     step: str
     count: int
@@ -94,7 +94,7 @@ def first_difference(
 
 
 def numbered(name: str) -> Callable[[int], str]:
-    """Return a function that formats a name with ``{}`` with a column's number, starting at 1."""
+    """Return a function that inserts a column's number, starting at 1, into a name with ``{}``."""
     return lambda column: name.format(column + 1)
 
 

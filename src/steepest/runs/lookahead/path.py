@@ -52,7 +52,7 @@ def read_frame(dataset: SeriesData, change: FutureChange | None) -> pd.DataFrame
     """Read the data, with a changed future unless `change` is None.
 
     Raises:
-        ValueError: if the data are refused, or if the change did not reach them.
+        ValueError: if the data cannot be read, or if the change did not reach them.
     """
     with changed_future(change):
         frame = dataset.read()

@@ -41,11 +41,11 @@ def print_findings(found: Findings, console: Console) -> None:
 
 
 def findings(found: Findings) -> Iterator[str]:
-    """Yield a sentence for each case that differs or cannot be read, and for each input that contains later prices."""
+    """Yield a sentence for each case that differs or failed, and for each input that contains later prices."""
     for case in found.cases:
         place = f"{case.change} after {shown_day(case.day)}, {_parameters(case)} parameters"
         if case.refused:
-            yield f"{place}: the changed data cannot be read: {case.refused}"
+            yield f"{place}: failed: {case.refused}"
         elif case.difference is not None:
             yield f"{place}: {case.step}: {case.difference}."
     for column in found.columns:
@@ -58,12 +58,12 @@ def result(found: Findings) -> str:
         return f"No number up to a cutoff day changed: {CLEAN}"
     if any(case.difference is not None for case in found.cases):
         steps = list(dict.fromkeys(case.step for case in found.cases if case.step))
-        return f"There is look-ahead: numbers up to a cutoff day depend on later rows. First difference in: {', '.join(steps)}."
+        return f"Look-ahead found: numbers up to a cutoff day depend on later rows. First in: {', '.join(steps)}."
     if found.columns:
         contain = "contains" if len(found.columns) == 1 else "contain"
-        return f"There is look-ahead: {counted(len(found.columns), 'input')} of the data {contain} later prices."
+        return f"Look-ahead found: {counted(len(found.columns), 'input')} of the data {contain} later prices."
     refused = sum(bool(case.refused) for case in found.cases)
-    return f"The audit is incomplete: {refused} of {len(found.cases)} changed data sets cannot be read."
+    return f"The audit is incomplete: {refused} of {len(found.cases)} cases failed."
 
 
 def _parameters(case: Case) -> str:
@@ -80,7 +80,7 @@ def _cases(cases: list[Case]) -> Table:
     table.add_column("compared", justify="right", no_wrap=True)
     table.add_column("result", overflow="fold")
     for case in cases:
-        outcome = "refused" if case.refused else f"differs: {case.step}" if case.step else "equal"
+        outcome = "failed" if case.refused else f"differs: {case.step}" if case.step else "equal"
         cells = (shown_day(case.day), case.part, case.change, _parameters(case), f"{case.count:,}", outcome)
         table.add_row(*cells, style="bold red" if outcome != "equal" else None)
     return table

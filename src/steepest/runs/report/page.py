@@ -23,7 +23,7 @@ MAX_ROWS = 1000  # maximum number of rows of a table
 
 @dataclass
 class Bar:
-    """A part on the timeline: its start and its width, in percent."""
+    """The bar of a part on the timeline: its start and width, in percent."""
 
     name: str
     left: float
@@ -117,7 +117,7 @@ def _known(files: RunFiles) -> list[tuple[str, str]]:
         rows.append((what, f"fitted on the training rows, up to {day(data.fitted_to)}"))
     if val := data.targets.get("val"):
         what = "Selection of the first model" if walk else "Model selection"
-        rows.append((what, f"by validation scores, whose last target is known on {day(val[1])}"))
+        rows.append((what, f"by validation scores; the last validation target is known on {day(val[1])}"))
     if walk:
         rows.append(("Later models", "each trained on the rows before its fold; see the table of folds"))
     rows += [("Source", data.source), ("Checksum (SHA-256)", data.sha256)]
