@@ -83,7 +83,7 @@ def gradcheck(
         return
     from steepest.runs.composed import composed
 
-    config = composed(overrides or [])  # before the slow imports, so that a mistake is told at once
+    config = composed(overrides or [])  # before the slow imports, to report mistakes immediately
 
     from steepest.lightning.gradcheck import compare_gradients, print_agreement
 
@@ -99,19 +99,17 @@ def audit(
         list[str] | None,
         typer.Argument(
             metavar="OVERRIDES",
-            help="As for train.py, such as data=csv data.path=prices.csv model=mlp; or the folder of a run",
+            help="Overrides of train.py, such as data=csv data.path=prices.csv model=mlp, or the folder of a run",
             show_default=False,
         ),
     ] = None,
-    days: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Number of random days in the test part after which rows change")
-    ] = 3,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the choice of days")] = 0,
+    days: Annotated[int, typer.Option(min=1, metavar="N", help="Number of random cutoff days in the test part")] = 3,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed for the choice of cutoff days")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON file to write the results to", show_default=False)
     ] = None,
 ) -> None:
-    """Check for look-ahead: change the rows after a day, and compare every number up to that day."""
+    """Audit for look-ahead: change all rows after a cutoff day, and compare every number up to that day."""
     from steepest.runs.lookahead.command import run_audit
 
     if not run_audit(arguments or [], days, seed, out, _with_trainer):
@@ -169,7 +167,7 @@ def resume(
         list[str] | None,
         typer.Argument(
             metavar="OVERRIDES",
-            help="Overrides that you must repeat, such as trust=[PACKAGE]; a message lists them",
+            help="Overrides to repeat, such as trust=[PACKAGE]; an error message lists them",
             show_default=False,
         ),
     ] = None,
@@ -195,7 +193,7 @@ def resume(
 def report(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER", help="Folder of a run, or of a sweep; it may still be running"),
+        typer.Argument(metavar="FOLDER", help="Folder of a run or a sweep, finished or running"),
     ],
     out: Annotated[
         Path | None,
@@ -203,11 +201,11 @@ def report(
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser")] = False,
 ) -> None:
-    """Write one HTML page about a run or a sweep.
+    """Write an HTML report of a run or a sweep.
 
-    A run: the verdict, the pictures, all scores, which data are known when, the next commands, config, provenance.
+    Run: verdict, pictures, all scores, data timeline, follow-up commands, config, provenance.
 
-    A sweep: the best job, the effect of each hyper-parameter, all curves, all jobs.
+    Sweep: best job, effect of each hyper-parameter, all curves, all jobs.
     """
     if (folder / "sweep.json").exists():
         from steepest.sweep.report.page import write_report
@@ -270,7 +268,7 @@ def course(
 
 
 def _with_trainer() -> Any:
-    """Return the function that trains an audited config that the engine cannot train. This imports Lightning."""
+    """Return the function that trains configs that the engine cannot train. Imports Lightning."""
     from steepest.lightning.lookahead import fit_with_trainer
 
     return fit_with_trainer

@@ -116,7 +116,9 @@ def test_the_capital_of_a_rule_that_is_always_long_without_costs_follows_the_pri
     np.testing.assert_allclose(found.equity["strategy"], prices[1:] / prices[1], rtol=1e-12)
     assert found.equity["strategy"].equals(found.equity["buy_and_hold"])
     assert found.strategy == found.buy_and_hold
-    assert found.sentence().startswith("The rule is buy-and-hold on these predictions: after costs it returned")
+    assert found.sentence().startswith(
+        "On these predictions, the rule is identical to buy-and-hold: after costs it returned"
+    )
 
 
 def test_a_higher_cost_only_lowers_the_capital():
@@ -130,7 +132,7 @@ def test_a_short_position_cannot_lose_more_than_the_capital():
     assert account.equity_T.tolist() == [1, 0, 0]
     found = backtest(table([1.0] * 20 + [3.0] * 20, [0.5] * 39), Rule())
     assert found.strategy.total_return == -1
-    assert found.sentence().startswith("The rule was not tested against buy-and-hold: the capital is lost")
+    assert found.sentence().startswith("The rule was not tested against buy-and-hold: it lost all its capital")
     json.dumps(found.facts(), allow_nan=False)
 
 
@@ -261,7 +263,7 @@ def test_plain_rows_missing_test_parts_and_values_not_above_0_are_refused():
         backtest(frame.drop(columns="series"), Rule())
     with pytest.raises(ValueError, match="no predictions of a test part"):
         backtest(frame.assign(part="val"), Rule())
-    with pytest.raises(ValueError, match="A: -1 on 2020-01-03 is no price"):
+    with pytest.raises(ValueError, match="A: -1 on 2020-01-03 is not a price above 0"):
         backtest(table([100, 110, -1, 99, 108.9], UP_DOWN_UP_FLAT), Rule())
 
 

@@ -58,7 +58,7 @@ def test_without_positive_curvature_the_sentence_gives_the_step_and_no_limit():
     ending = judged(mae, [0.0, 5.0])
     assert ending.stability_limit is None
     assert ending.sentence().endswith("step 0.01; no positive curvature, so no stability limit.")
-    assert "; the curvature does not tell how far the loss could still fall; " in ending.sentence()
+    assert "; the curvature does not show how far the loss could still fall; " in ending.sentence()
 
 
 def test_half_way_down_it_is_still_moving():

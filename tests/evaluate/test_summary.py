@@ -41,7 +41,7 @@ def test_the_epoch_of_the_kept_model_is_named_unless_it_is_the_last(printed):
 def test_a_short_test_part_is_named(printed):
     rows = (evaluation(RandomWalk(rows=100), lambda x_ND: x_ND).predictions["part"] == "test").sum()
     assert 0 < rows < 30
-    assert f"The test part has only {rows} predictions: its scores say little." in printed(rows=100)
+    assert f"The test part has only {rows} predictions, too few for reliable scores." in printed(rows=100)
     assert not any("has only" in line for line in printed(rows=300))
 
 
@@ -53,4 +53,4 @@ def test_mape_is_marked_if_a_few_values_close_to_0_make_most_of_it(smallest, mar
     text = io.StringIO()
     print_scores(found, "Scores", Console(file=text, width=120))
     assert ("mape*" in text.getvalue()) is marked
-    assert ("* mape says little here" in text.getvalue()) is marked
+    assert ("* mape is unreliable here" in text.getvalue()) is marked

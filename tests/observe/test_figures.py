@@ -296,7 +296,7 @@ def test_the_picture_of_folds_ends_at_the_error_saved_and_shows_each_folds_share
     assert ends == pytest.approx({LIGHT.blue: 0.1, LIGHT.orange: -0.2})
     assert skill.patches[0].get_data().values.tolist() == pytest.approx([0.5, -0.25, 0.05])
     assert title(drawn[0]) == (
-        "Walk-forward: the squared error is 10 % below that of tomorrow = today; with the first model alone, 20 % above"
+        "Walk-forward: the squared error is 10 % below that of tomorrow = today; without refitting, 20 % above"
     )
 
 

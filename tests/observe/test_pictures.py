@@ -236,8 +236,8 @@ def test_each_picture_shows_the_kept_epoch_or_names_both_epochs(tmp_path, monkey
     for curves_KM, updates in curves:  # those of fit.png and fit.gif
         assert updates[-1] == 10 * best
         np.testing.assert_allclose(curves_KM[-1], network(x_M1).detach().numpy()[:, 0], rtol=1e-6, atol=1e-6)
-    own = [text for text in captions if f"epoch {best} of 3, which the run keeps" in text]
-    both = [text for text in captions if "The descent ends with epoch 3; the run keeps epoch 2." in text]
+    own = [text for text in captions if f"epoch {best} of 3, the best epoch" in text]
+    both = [text for text in captions if "The descent ends at epoch 3; the best epoch is 2." in text]
     assert (len(curves), len(own), len(both)) == (2, 2, 3 if best == 2 else 0)
 
 

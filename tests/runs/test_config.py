@@ -143,7 +143,7 @@ def test_double_precision_may_have_larger_numbers():
 
 
 def test_every_kind_of_error_of_a_constructor_names_it():
-    with pytest.raises(ValueError, match=r"trainer: these options are refused \(TypeError: .*int > 0"):
+    with pytest.raises(ValueError, match=r"trainer: invalid options \(TypeError: .*int > 0"):
         check(composed("trainer.devices=x")).groups["trainer"]()
 
 

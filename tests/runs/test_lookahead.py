@@ -86,7 +86,7 @@ def test_nothing_before_a_cut_day_changes_with_the_future(overrides):
     assert [(c.refitted, c.part) for c in found.cases[:12]] == [(False, "test")] * 8 + [(True, "test")] * 4
     assert {c.part for c in found.cases[12:]} == {"train" if "data.split=[0.8,0,0.2]" in overrides else "val"}
     assert all(case.count > 100 for case in found.cases)
-    assert result(found).startswith("No number before a cut day changed: there is no look-ahead")
+    assert result(found).startswith("No number up to a cutoff day changed: no look-ahead")
 
 
 BASELINES = ("persistence", "drift", "seasonal_naive", "moving_average", "least_squares", "ridge")
@@ -178,7 +178,7 @@ def test_a_planted_leak_is_found_in_its_step(monkeypatch, plant, expected):
     found = audited()
     assert steps(found) == expected
     assert not found.clean
-    assert result(found).startswith("There is look-ahead: numbers before a cut day depend on later rows.")
+    assert result(found).startswith("Look-ahead found: numbers up to a cutoff day depend on later rows.")
 
 
 def test_the_first_difference_names_the_day_the_series_and_the_column(monkeypatch):
@@ -229,7 +229,7 @@ def test_a_source_that_does_not_use_the_readers_is_refused(monkeypatch):
         cases.read_frame(checked().groups["data"](), FutureChange("scaled", frame.index[100][1]))
     found = audited()
     assert all(case.refused for case in found.cases)
-    assert result(found).startswith("The audit is incomplete: 11 of 11 changed data sets are refused")
+    assert result(found).startswith("The audit is incomplete: 11 of 11 cases failed")
 
 
 LOOSE = {"check_names": False, "check_freq": False, "check_index_type": False}
@@ -303,7 +303,7 @@ def test_a_shifted_column_of_a_file_fails_the_audit(tmp_path):
     assert not any(case.difference or case.refused for case in found.cases)  # the past rows are not computed again
     assert [leak.column for leak in found.columns] == ["next"]
     assert next(findings(found)).startswith("Input 'next' of close follows the price of the next row (correlation")
-    assert result(found) == "There is look-ahead: 1 input of the data contains later prices."
+    assert result(found) == "Look-ahead found: 1 input of the data contains later prices."
 
 
 def test_suspicious_days_and_the_scores_without_them(tmp_path):
@@ -343,7 +343,7 @@ def test_the_command_audits_a_runs_config_and_writes_only_the_file_of_out(tmp_pa
     OmegaConf.save(composed(*SMALL), tmp_path / "run" / "config.yaml", resolve=True)
     cli.audit(["run"], days=1, seed=4, out=tmp_path / "found.json")
     printed = capsys.readouterr().out
-    assert printed.splitlines()[-2].startswith("No number before a cut day changed")
+    assert printed.splitlines()[-2].startswith("No number up to a cutoff day changed")
     assert sum(line.rstrip().endswith("equal") for line in printed.splitlines()) == 11
     assert sorted(path.name for path in tmp_path.iterdir()) == ["found.json", "run"]
     assert json.loads((tmp_path / "found.json").read_text())["clean"] is True
@@ -369,7 +369,7 @@ def test_a_finding_ends_the_command_with_exit_code_1(monkeypatch, capsys):
             [*SMALL, "optimizer.lr=1e9"],
             "the training failed, so there is nothing to audit: diverged",
         ),
-        (["resume=run"], "the audit trains from the start"),
+        (["resume=run"], "the audit trains from scratch"),
     ],
 )
 def test_what_cannot_be_audited_is_refused(arguments, message):

@@ -22,7 +22,7 @@ def test_the_file_has_the_requested_parts(train, options, parts):
     outcome, folder = train(*WALK, *options)
     if parts is None:
         assert not list(folder.glob("predictions.*"))
-        with pytest.raises(ValueError, match="its evaluation.predictions is none"):
+        with pytest.raises(ValueError, match="was trained with evaluation.predictions=none"):
             print(steepest.load(folder).predictions)
         return
     expected = outcome.evaluation.predictions

@@ -156,7 +156,7 @@ def _assert_days(folder, page, kind):
             rows["date"].max(),
         ]
         assert f"targets from {rows['date'].min()} to {rows['date'].max()}" in page.text
-    assert f"whose last target is known on {data['targets']['val'][1].removesuffix(' 00:00:00')}" in page.text
+    assert f"the last validation target is known on {data['targets']['val'][1].removesuffix(' 00:00:00')}" in page.text
     if kind == "prices":
         assert set(table["part"]) == {"train", "val", "test"}
         train = table[table["part"] == "train"]
@@ -198,14 +198,14 @@ def test_a_run_without_scores_says_how_it_ended(made, status, reason, says, comm
     assert says in page.text
     assert "The run has no scores." in page.text
     assert "The run has no pictures in figures/." in page.text
-    assert "Not in the folder: metrics.json." in page.text
+    assert "Missing from the folder: metrics.json." in page.text
     for command in ("python train.py resume=", "steepest predict", "steepest export"):
         assert (command in page.text) == (command in commands)
 
 
 def test_scores_from_before_a_resumed_run_failed_are_marked(made):
     page = opened(made({"status": "failed", "stop_reason": "disk full"}))
-    assert "The scores are those of an earlier part of this run. The run failed: disk full." in page.text
+    assert "The scores are from before this run was resumed. The run failed: disk full." in page.text
     assert "The scores are those" not in opened(made()).text
 
 
@@ -214,7 +214,7 @@ def test_a_job_that_failed_before_its_record_shows_its_error(made):
         made(**{"run.json": None, "metrics.json": None, "config.yaml": None, "error.txt": "no rows\n\nrun it"})
     )
     assert "The run failed: no rows." in page.text
-    assert "Not in the folder: run.json, metrics.json, config.yaml." in page.text
+    assert "Missing from the folder: run.json, metrics.json, config.yaml." in page.text
 
 
 def test_commands_are_quoted_for_the_shell(made, tmp_path, monkeypatch):
@@ -239,7 +239,7 @@ def test_the_prediction_is_the_first_picture_and_large_pictures_are_left_out(mad
     found = html.read_images(folder)
     assert [name for name, _ in found.shown] == ["prediction", "loss", "fit"]
     assert found.left_out == ["surface.png"]
-    assert "Left out to limit the size of the page: surface.png." in opened(folder).text
+    assert "Left out to limit the page size: surface.png." in opened(folder).text
 
 
 @pytest.mark.parametrize(

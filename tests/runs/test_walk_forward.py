@@ -195,7 +195,7 @@ def test_a_killed_and_resumed_run_trains_only_the_missing_models_and_has_the_sam
         (("data=random_walk", "model=mlp"), "model=mlp_manual"),
         (("data=random_walk", "callbacks=[default,escape]"), "callbacks.escape .Escape. can change the descent"),
         (("data=random_walk", "+trainer.max_steps=3"), "trainer.max_steps=3 needs Lightning's Trainer"),
-        (("data=random_walk", "evaluation.step=5", "evaluation.folds=5"), "leave one out"),
+        (("data=random_walk", "evaluation.step=5", "evaluation.folds=5"), "remove one of them"),
         (("data=random_walk", "evaluation.refit=0"), "evaluation.refit=0"),
     ],
 )

@@ -344,7 +344,7 @@ def test_without_pictures_price_and_prediction_are_drawn(report):
 def test_the_report_refuses_a_folder_without_a_sweep_and_a_folder_as_output(tmp_path):
     with pytest.raises(ValueError, match=r"holds no sweep: there is no sweep\.json in it; give the folder of a sweep"):
         write_report(tmp_path)
-    with pytest.raises(ValueError, match="is a folder; give the name of a file"):
+    with pytest.raises(ValueError, match="is a folder: use a file name, such as"):
         write_report(make_sweep(tmp_path, [(["a=1"], {"value": 1.0})]), tmp_path)
 
 
@@ -356,5 +356,5 @@ def test_the_command_writes_the_page_or_prints_one_line_of_error(tmp_path):
     assert "The winner: job 0" in (tmp_path / "s" / "report.html").read_text()
     done = subprocess.run([*command, "."], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(". holds no run and no sweep")
+    assert done.stderr.startswith(". is not the folder of a run or a sweep")
     assert len(done.stderr.splitlines()) == 1

@@ -84,7 +84,7 @@ def applied_windows(frame: pd.DataFrame, state: Mapping[str, Any], where: str) -
             rows_given = counted(len(price), "row")
             faults.add(
                 f"{name} has {rows_given}, and the run needs at least {window + horizon} "
-                f"(data.window={window}, data.horizon={horizon}): give more rows",
+                f"(data.window={window}, data.horizon={horizon}): add rows",
                 "too few rows",
                 f"{name} ({rows_given})",
             )

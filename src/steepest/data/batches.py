@@ -21,7 +21,7 @@ from steepest.data.windows import Batch, Order, Windows, generator
 
 
 def _called(dataset: SeriesData | RowData) -> str:
-    """Return the name of a data set for messages: its file, the user's frame, or the choice of `data` that makes it."""
+    """Return the name of a data set for messages: its file, ``frame`` for a user's frame, or its choice of `data`."""
     if isinstance(dataset, PriceFrame):
         return "frame"
     if path := getattr(dataset, "path", None):
@@ -112,8 +112,8 @@ class PreparedData:
     Args:
         dataset: what to read and how to cut it into samples (`sources.py`).
         seed: sets the order of the batches and the split of plain rows.
-        keeps_frame: keep the frame of a time series, so that it can be split and scaled again.
-        windows: the tensors, if they are already prepared. `setup` then does nothing.
+        keeps_frame: keep the frame of a time series, which walk-forward evaluation splits and scales again.
+        windows: prepared tensors. If they are passed, `setup` does nothing.
 
     Attributes:
         windows: the tensors, available after `setup`.

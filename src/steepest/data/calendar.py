@@ -29,7 +29,7 @@ def day_text(time: pd.Timestamp | np.datetime64) -> str:
 
 
 def season(date_T: pd.DatetimeIndex) -> int | None:
-    """Return the rows per season: a week of days, or a year of weeks, months or quarters. None for other rows."""
+    """Return the number of rows per season, or None: a week of days, or a year of weeks, months or quarters."""
     unit = row_unit(date_T.to_numpy())
     return len(_weekdays(date_T[-RECENT:])) if unit == "day" else SEASONS.get(unit)
 

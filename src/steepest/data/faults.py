@@ -16,7 +16,7 @@ LENGTH = 1000  # maximum number of characters of one fault
 
 
 class Sentences:
-    """Collects sentences in order. Sentences of the same kind become one, which names the other columns or series."""
+    """Collects sentences in order. Those of the same kind become one, which lists the other columns or series."""
 
     def __init__(self) -> None:
         self._first: list[str] = []
@@ -28,8 +28,8 @@ class Sentences:
 
         Args:
             sentence: the sentence.
-            kind: what sentences that differ only in their column or series have in common. Empty: it is never merged.
-            about: the column or series, and what the reader needs to know of it, such as its first row.
+            kind: the same for sentences that differ only in their column or series. Empty: never merged.
+            about: the column or series, with details such as its first row.
         """
         if kind and kind in self._places:
             self._others[self._places[kind]].append(about)
@@ -97,7 +97,7 @@ def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.6, prefix:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return "a, b, c". A long list ends with the number of names that are left out."""
+    """Return "a, b, c". A long list ends with the number of names left out."""
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
     return ", ".join(names[:MOST]) + more
 

@@ -110,7 +110,7 @@ def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
             faults.add(str(error), _kind(str(error), file), file.name)
             continue
         if len(frame.index.unique("series")) > 1:
-            fault = "has several series: give data.value=COLUMN, or read it alone"
+            fault = "has several series: set data.value=COLUMN, or read this file separately"
             faults.add(f"{file.name} {fault}", fault, file.name)
             continue
         columns.setdefault(normalised(frame.attrs["recognised"]["value"]), file.name)
@@ -130,7 +130,7 @@ def _read_many(pattern: str, options: PriceOptions) -> pd.DataFrame:
 
 
 def _kind(fault: str, file: Path) -> str:
-    """Return what the same fault of another file has in common with this one: all but the name and the numbers."""
+    """Return a fault without file name and numbers, to merge equal faults of several files. Lists are not merged."""
     return "" if "\n" in fault else re.sub(r"[\d.,]+", "0", fault.removeprefix(f"{file.name}: "))
 
 
@@ -220,7 +220,7 @@ def _check_reading(name: str, column: pa.ChunkedArray, found: Numbers, faults: F
         row = int(np.flatnonzero(first != second)[np.isfinite(first[first != second]).argmax()])
         faults.add(
             f"column '{name}' can be read in two ways: {shortened(repr(column[row].as_py()))} in row {row + 1} is "
-            f"{first[row]:.12g} with {one}, and {second[row]:.12g} with {two}: give one of these",
+            f"{first[row]:.12g} with {one}, and {second[row]:.12g} with {two}: set one of them",
             f"readings: {one}, {two}",
             f"'{name}'",
         )

@@ -1,7 +1,7 @@
-"""Changes the rows of a price file after a day, before they are read. Only the look-ahead audit uses it.
+"""Changes the rows of a price file after a given day, for the look-ahead audit.
 
-The columns of dates, series and prices are found first, in the unchanged table. All other steps of reading see only the
-changed table: number formats, date formats, duplicates, gaps, glitches.
+The columns of dates, series and prices are identified in the unchanged table. Every later step sees only the changed
+table: number formats, date formats, duplicates, gaps, glitches.
 
 Shapes: T rows of a table, in the file's order.
 """
@@ -40,9 +40,9 @@ class FutureChange:
     Attributes:
         kind: ``truncated`` removes the rows, ``scaled`` multiplies their prices and additional inputs by `FACTOR`,
             ``shuffled`` permutes them among the dates, and ``blanked`` repeats the last row up to the day.
-        day: the last day that is not changed.
-        seed: of the permutation.
-        rows: the number of rows that were changed, once a file is read.
+        day: the last unchanged day.
+        seed: the seed of the permutation.
+        rows: the number of changed rows, counted while files are read.
     """
 
     kind: Kind
@@ -72,7 +72,7 @@ def changed_table(
     any_date: bool,
     hint: Callable[[], set[str]],
 ) -> Table:
-    """Return the table with the active change, or the same table if there is none.
+    """Apply the active change to a table, or return the table unchanged if there is none.
 
     Args:
         table: the file.
@@ -126,7 +126,7 @@ def _groups(columns: pa.Table, roles: Roles, groups: dict[str, np.ndarray]) -> I
 def _scaled(
     column: pa.ChunkedArray, after_T: np.ndarray, options: PriceOptions, hint: Callable[[], set[str]]
 ) -> pa.Array:
-    """Return a column's numbers as floats, those of late rows times `FACTOR`. Entries without a number are null."""
+    """Return a column's numbers as floats, multiplied by `FACTOR` in late rows. Entries without a number are null."""
     found = read_numbers(column, options.decimal, options.thousands, hint)
     value_T = np.where(found.kind_T == 2, np.inf, found.value_T)
     return pa.array(np.where(after_T, value_T * FACTOR, value_T), mask=(found.kind_T == 1) | (found.kind_T == 3))

@@ -44,12 +44,12 @@ def series_windows(
     """Windows over a checked frame of series (index: series, date; columns: value, additional inputs).
 
     All series are split at the same dates, and each is scaled by its training rows. No target of one part is an input
-    of an earlier part. The parts share no rows, unless val and test borrow their first inputs from the rows before
-    (`SeriesData.history`). Filled days, and for directions days on which the price does not move, are not targets.
+    of an earlier part. The parts share no rows unless val and test borrow their first inputs from the rows before
+    them (`SeriesData.history`). Filled days, and for directions days on which the price does not move, are not targets.
 
     Args:
         frame: the checked frame.
-        spec: how it is cut into samples.
+        spec: how to cut it into samples.
         where: the file, for messages.
         first_days: the first days of val and of test, as `boundaries` returns them; None: those of `spec.split`.
 
@@ -162,7 +162,7 @@ def are_targets(part: Part, price_T: Tensor, filled_T: Tensor, horizon: int, dir
 
 
 def kept_rows(frame: pd.DataFrame, keep_T: np.ndarray) -> pd.DataFrame:
-    """Return the rows of a checked frame where the mask is true, with the notes about them."""
+    """Return the rows of a checked frame where the mask is true. `attrs` records which of them are filled."""
     kept = frame[keep_T].copy()
     kept.attrs["filled"] = tuple(np.flatnonzero(filled_rows(frame)[keep_T]).tolist())
     return kept
@@ -233,14 +233,14 @@ def within(frame: pd.DataFrame, spec: SeriesData, where: str) -> pd.DataFrame:
     """Return the rows of a frame up to the last day that `spec` uses.
 
     Raises:
-        ValueError: if there are fewer days than `spec.split` asks for.
+        ValueError: if no rows are left, or if there are fewer days than `spec.split` needs.
     """
     if spec.until is not None:
         end = pd.Timestamp(spec.until)
         end += pd.Timedelta(days=1) - pd.Timedelta(1) if end == end.normalize() else pd.Timedelta(0)
         frame = up_to(frame, end)
         if frame.empty:
-            raise ValueError(f"{where}: data.until={spec.until} leaves no row: use a later day")
+            raise ValueError(f"{where}: data.until={spec.until} leaves no rows: use a later day")
     if spec.days is None:
         return frame
     days = pd.DatetimeIndex(frame.index.get_level_values("date")).unique().sort_values()
@@ -252,7 +252,7 @@ def within(frame: pd.DataFrame, spec: SeriesData, where: str) -> pd.DataFrame:
 
 
 def up_to(frame: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
-    """Return the rows of a frame up to this time, which is included."""
+    """Return the rows of a frame up to and including this time."""
     return kept_rows(frame, np.asarray(frame.index.get_level_values("date") <= last))
 
 

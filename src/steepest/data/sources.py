@@ -42,9 +42,9 @@ class SeriesData(ABC):
         transform: what the model sees of a price v_t: ``level`` v_t, ``return`` v_t / v_{t-1} - 1, or ``log_return``.
         relative_to_last: subtract the window's last value from the inputs and add it to the prediction.
         target: ``value``, or ``direction``: class 1 if a day ends above the window's last day, else class 0.
-        split: the fractions of train, val and test in time; or their numbers of days (later days are left out); or the
+        split: the fractions of train, val and test in time, their numbers of days (later days are left out), or the
             first days of val and of test.
-        until: the last day that is used; None: the last day of the data.
+        until: the last day to use; None: the last day of the data.
         history: the inputs of val and test: ``own``, only rows of the same part, or ``borrow``, also the rows before
             it, so that the first target of a part is its first row.
         gap: rows left out between two parts; None: the horizon for ``own``, 0 for ``borrow``.
@@ -92,10 +92,10 @@ class SeriesData(ABC):
 
     @property
     def days(self) -> list[int] | None:
-        """The number of days of each part, or None if `split` does not give them."""
+        """The number of days of each part, or None if `split` contains fractions or dates."""
         numbers = [share for share in self.split if isinstance(share, int | float)]
         if len(numbers) != 3 or not all(0 <= number < math.inf for number in numbers) or max(numbers) <= 1:
-            return None  # `check_fractions` says what is wrong
+            return None  # `check_fractions` raises the error
         if any(number != int(number) for number in numbers) or numbers[0] == 0:
             raise ValueError(
                 f"data.split={list(self.split)} must be whole numbers of days for train, val and test, as in "

@@ -173,7 +173,7 @@ class Windows:
 
     @cached_property
     def season(self) -> int | None:
-        """The number of rows in a season of a time series, as `calendar.season` returns it."""
+        """The number of rows per season of a time series; see `calendar.season`."""
         return season(self._first_dates) if self.ordered else None
 
     @property

@@ -1,4 +1,4 @@
-"""Accounts that trade one series each, and the result of a strategy: return, Sharpe ratio, drawdown, costs.
+"""Trading accounts, one per series, and the performance of a strategy: return, Sharpe ratio, drawdown, costs.
 
 Shapes: T days with a price, I = T - 1 intervals from one day's price to the next one's.
 """
@@ -28,8 +28,8 @@ class Account:
     """One series' capital, which starts at 1.
 
     Attributes:
-        equity_T: the capital at each close, after the trade at this close.
-        position_T: the position after the trade; the last one is 0.
+        equity_T: the capital at each close, after the trade at that close.
+        position_T: the position after the trade; the last is 0.
         traded_T: the traded value as a share of the capital.
         costs: the sum of all costs.
     """
@@ -41,10 +41,10 @@ class Account:
 
 
 def trade(price_T: Float[np.ndarray, " T"], held: Float[np.ndarray, " I"], cost: float) -> Account:
-    """Hold a position in each of the I = T - 1 intervals, and sell everything at the last close.
+    """Hold a position in each of the I = T - 1 intervals, and close it at the last close.
 
-    In an interval, the capital is multiplied by 1 + position * return, but does not fall below 0. A trade at a close
-    multiplies it by 1 - cost * |change of the position|.
+    In each interval, the capital is multiplied by 1 + position * return, with a floor of 0. A trade at a close
+    multiplies it by 1 - cost * |change of position|.
     """
     position_T = np.append(held, 0.0)
     traded_T = np.abs(np.diff(position_T, prepend=0.0))
@@ -56,20 +56,21 @@ def trade(price_T: Float[np.ndarray, " T"], held: Float[np.ndarray, " I"], cost:
 
 @dataclass(frozen=True)
 class Performance:
-    """The result of one strategy. A number is None if it is not defined.
+    """The performance of one strategy. Undefined numbers are None.
 
     Attributes:
-        total_return: the capital at the end minus 1.
-        annual_return: the constant yearly return with the same result. It is None for less than a year.
-        annual_volatility: the returns' standard deviation, times the root of the number of intervals per year.
-        sharpe: mean return / standard deviation, times the same root. The risk-free rate is taken as 0.
-        sharpe_interval: its 95 % interval.
-        max_drawdown: the largest fall from an earlier maximum, as a negative share of it.
-        drawdown_from, drawdown_to: the days of that maximum and of the lowest capital after it.
-        trades: the number of changes of a position, the last sale included.
-        annual_turnover: the value traded in a year, in multiples of the capital.
-        in_market: the share of the intervals with a position that is not flat.
-        costs: the sum of all costs, as a share of the first capital.
+        total_return: the final capital minus 1.
+        annual_return: the annualised (geometric) return, or None for less than a year.
+        annual_volatility: the standard deviation of the returns, times the square root of the intervals per year.
+        sharpe: the annualised Sharpe ratio: mean return / standard deviation, times the same root. The risk-free rate
+            is taken to be 0.
+        sharpe_interval: its 95 % confidence interval.
+        max_drawdown: the maximum drawdown, as a negative share of the peak.
+        drawdown_from, drawdown_to: the days of its peak and its trough.
+        trades: the number of position changes, including the final one to flat.
+        annual_turnover: the value traded per year, in multiples of the capital.
+        in_market: the share of intervals in which the position is not flat.
+        costs: the sum of all costs, as a share of the initial capital.
     """
 
     total_return: float
@@ -86,22 +87,23 @@ class Performance:
     costs: float
 
     def facts(self) -> dict[str, Any]:
-        """The numbers, with days as text."""
+        """The numbers, and the days as text."""
         return asdict(self) | {name: day_text(getattr(self, name)) for name in ("drawdown_from", "drawdown_to")}
 
 
 def returns_of(equity_T: Float[np.ndarray, " T"]) -> Float[np.ndarray, " I"]:
-    """The return of each interval. The first one contains the cost of the first trade; after a total loss, it is 0."""
+    """The return of each interval, 0 after a total loss. The first includes the cost of the first trade."""
     before = np.append(1.0, equity_T[1:-1])
     return np.divide(equity_T[1:], before, out=np.ones_like(before), where=before > 0) - 1
 
 
 def sharpe_interval(return_I: Float[np.ndarray, " I"]) -> tuple[float, float]:
-    """The 95 % interval of the Sharpe ratio per interval, not annualised.
+    """The 95 % confidence interval of the per-interval Sharpe ratio S, which is not annualised.
 
-    With z = (r - mean) / standard deviation, the estimate's error is to first order the mean of z - S (z^2 - 1) / 2
-    (Lo, 2002, "The Statistics of Sharpe Ratios", Financial Analysts Journal 58(4)). So the interval accounts for
-    skewness, fat tails and dependent returns. The standard error of that mean is estimated as in `diebold_mariano`.
+    With z = (r - mean) / standard deviation, the estimation error is, to first order, the mean of z - S (z^2 - 1) / 2
+    (Lo, 2002, "The Statistics of Sharpe Ratios", Financial Analysts Journal 58(4)). The confidence interval therefore
+    accounts for skewness, fat tails and serial correlation. The standard error of this mean is estimated as in
+    `diebold_mariano`.
     """
     z_I = (return_I - return_I.mean()) / return_I.std(ddof=1)
     sharpe = return_I.mean() / return_I.std(ddof=1)
@@ -111,7 +113,7 @@ def sharpe_interval(return_I: Float[np.ndarray, " I"]) -> tuple[float, float]:
 
 
 def performance(equity: pd.Series, accounts: Mapping[str, Account]) -> Performance:
-    """The result of accounts whose mean capital is `equity`, by date."""
+    """The performance of accounts. `equity` is their mean capital by date."""
     equity_T, dates = equity.to_numpy(), equity.index
     return_I = returns_of(equity_T)
     years = (dates[-1] - dates[0]) / pd.Timedelta(days=DAYS_PER_YEAR)
@@ -143,5 +145,5 @@ def performance(equity: pd.Series, accounts: Mapping[str, Account]) -> Performan
 
 
 def drawdowns(equity_T: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
-    """The fall of the capital from its earlier maximum, at least the first capital of 1, as a negative share of it."""
+    """The drawdown from the running maximum, which starts at the initial capital of 1, as a negative share of it."""
     return equity_T / np.maximum.accumulate(np.maximum(equity_T, 1.0)) - 1

@@ -1,6 +1,6 @@
 """A backtest of a run's predictions: positions, costs, equity, and the comparison with buy-and-hold.
 
-It is arithmetic on closing prices, not a simulation of a market: `NOT_MODELLED` lists what it leaves out.
+It is arithmetic on closing prices, not a market simulation: `NOT_MODELLED` lists what it leaves out.
 
 Shapes: N predictions, T days with a price, I = T - 1 intervals from one day's price to the next one's.
 """
@@ -26,23 +26,22 @@ from steepest.evaluate.significance import diebold_mariano, significance_in_word
 
 NOT_MODELLED = (
     "Not modelled: slippage, the bid-ask spread and market impact beyond the cost; taxes; dividends; interest on cash; "
-    "margin, and the cost of borrowing for short positions; positions between none and the whole capital. All trades "
-    "are filled at the close, and resetting a short position to the capital each day costs nothing. Assets that no "
-    "longer exist may be missing from the data (survivorship). A threshold chosen by its backtest looks better than it "
-    "is."
+    "margin and borrowing costs of short positions; partial positions. All trades are filled at the close, and the "
+    "daily rebalancing of a short position to the capital is free. Delisted assets may be missing from the data "
+    "(survivorship bias). A threshold tuned on its own backtest looks better than it is."
 )
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How predictions become positions.
+    """The trading rule: how predictions become positions.
 
     Attributes:
-        threshold: the position is long if the predicted return is above it, short if it is below its negative, else
-            flat. For directions, the probability of a rise minus 0.5 takes the place of the return.
-        cost: the cost of a trade, as a share of the traded value.
-        lag: the number of rows between the close that a prediction is made from and the close at which it is traded.
-        long_only: be flat instead of short.
+        threshold: the position is long if the predicted return is above it, short if the return is below its negative,
+            else flat. For directions, the probability of a rise minus 0.5 replaces the return.
+        cost: the transaction cost, as a share of the traded value.
+        lag: the number of rows from the close on which a prediction is based to the close at which it is traded.
+        long_only: stay flat instead of going short.
 
     Raises:
         ValueError: if a value is out of range.
@@ -71,14 +70,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Backtest:
-    """A rule and buy-and-hold on the same days, each with the same capital and the same costs.
+    """A rule and buy-and-hold on the same days, with the same capital and the same costs.
 
     Attributes:
         rule: the rule.
         equity: columns ``strategy``, ``buy_and_hold`` (the capital at each close, after the trade) and ``exposure``
-            (the part of the strategy's capital that is in the market after the trade, negative if short), by ``date``.
-        strategy, buy_and_hold: the two results.
-        p_value: of the hypothesis that both have the same mean log return. It is None if this cannot be tested.
+            (the invested share of the strategy's capital after the trade, negative if short), by ``date``.
+        strategy, buy_and_hold: the performance of each.
+        p_value: of the hypothesis that both have the same mean log return, or None if this cannot be tested.
         classes: whether the predictions are probabilities of a rise.
     """
 
@@ -96,13 +95,13 @@ class Backtest:
 
     @property
     def beat(self) -> bool | None:
-        """Whether the strategy returned significantly more than buy-and-hold. None if this was not tested."""
+        """Whether the strategy's return is significantly higher than buy-and-hold's, or None if this was not tested."""
         if self.p_value is None:
             return None
         return self.strategy.total_return > self.buy_and_hold.total_return and self.p_value <= SIGNIFICANT
 
     def in_words(self) -> str:
-        """The rule, as a part of a sentence."""
+        """The rule as a phrase."""
         what = "the probability of a rise minus 0.5" if self.classes else "the predicted return"
         limit = self.rule.threshold
         short = "" if self.rule.long_only else f"short if it is below {-limit if limit else 0:g}, "
@@ -116,8 +115,8 @@ class Backtest:
         intervals = len(self.equity) - 1
         if self.p_value is None:
             if np.array_equal(self.equity["strategy"], self.equity["buy_and_hold"]):
-                return f"The rule is buy-and-hold on these predictions: {figures}."
-            reason = "the capital is lost"
+                return f"On these predictions, the rule is identical to buy-and-hold: {figures}."
+            reason = "it lost all its capital"
             if intervals < FEWEST_DAYS:
                 reason = f"there are only {counted(intervals, self.unit)}, and the test needs {FEWEST_DAYS}"
             return f"The rule was not tested against buy-and-hold: {reason}. A{figures[1:]}."
@@ -125,7 +124,7 @@ class Backtest:
         return f"The rule {result} buy-and-hold: {figures}. {significance_in_words(self.p_value)}."
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the equity, as plain values."""
+        """All results except the equity, as plain values."""
         return {
             "rule": asdict(self.rule),
             "first": day_text(self.equity.index[0]),
@@ -143,8 +142,8 @@ class Backtest:
 def backtest(predictions: pd.DataFrame, rule: Rule) -> Backtest:
     """Trade the one-row-ahead predictions of the test part.
 
-    Each series has the same capital at the start, and its own account, which is never rebalanced with the others. On a
-    date without a price of a series, its position and its capital stay the same. Buy-and-hold has the same accounts.
+    Each series starts with the same capital in a separate account, without rebalancing between accounts. On a date on
+    which a series has no price, its position and capital stay the same. Buy-and-hold uses the same accounts.
 
     Args:
         predictions: a run's table of predictions.
@@ -152,7 +151,7 @@ def backtest(predictions: pd.DataFrame, rule: Rule) -> Backtest:
 
     Raises:
         ValueError: if the table contains plain rows or no test part, if a price is not above 0, if a prediction is not
-            finite, or if there are too few rows for the lag.
+            finite, or if the test part is too short for the lag.
     """
     if "series" not in predictions:
         raise ValueError("the run was trained on plain rows, which have no prices: a backtest needs price series")
@@ -186,11 +185,11 @@ def backtest(predictions: pd.DataFrame, rule: Rule) -> Backtest:
 
 
 def _prices_and_positions(rows: pd.DataFrame, name: str, rule: Rule, classes: bool) -> tuple[pd.Series, np.ndarray]:
-    """The prices of one series from its first possible trade on, and its position in each interval between them."""
+    """The prices of one series from its first possible trade, and its position in each interval between them."""
     price = pd.Series(rows["last"].to_numpy(float), pd.DatetimeIndex(rows["origin"], name="date"))
     if price.index.has_duplicates:
         twice = price.index[price.index.duplicated()][0]
-        raise ValueError(f"{name}: {twice} occurs twice (daylight saving?): a backtest needs one price at each time")
+        raise ValueError(f"{name}: {twice} occurs twice (daylight saving?): a backtest needs one price per time")
     predicted = rows["probability_up"] - 0.5 if classes else rows["prediction"] / rows["last"] - 1
     decided = pd.Series(rule.positions(predicted.to_numpy(float)), price.index)
     if not classes:  # the price after the last prediction is known
@@ -199,7 +198,7 @@ def _prices_and_positions(rows: pd.DataFrame, name: str, rule: Rule, classes: bo
     if not ((price > 0) & np.isfinite(price)).all():
         worst = price[~((price > 0) & np.isfinite(price))]
         raise ValueError(
-            f"{name}: {worst.iloc[0]:g} on {worst.index[0]:%Y-%m-%d} is no price: a backtest needs prices above 0"
+            f"{name}: {worst.iloc[0]:g} on {worst.index[0]:%Y-%m-%d} is not a price above 0, which a backtest needs"
         )
     held = decided.reindex(price.index, method="ffill").to_numpy()[: max(len(price) - 1 - rule.lag, 0)]
     return price.iloc[rule.lag :], held

@@ -42,9 +42,9 @@ def mean(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
 
 
 def seasonal_naive(windows: Windows, origin_N: Int[Tensor, " N"], rows: int) -> Float[Tensor, "N H"]:
-    """The last known price at the same place in a season of `rows` rows, for each day of the horizon (N, H).
+    """The last known price at the same point in a season of `rows` rows, for each day of the horizon (N, H).
 
-    Where the series does not reach back that far, its first price is used.
+    If the series does not go back that far, its first price is used.
     """
     ahead_H = torch.arange(1, windows.horizon + 1, device=origin_N.device)
     row_NH = origin_N.unsqueeze(-1) - (-ahead_H % rows)
@@ -81,7 +81,7 @@ def least_squares(windows: Windows) -> Float[Tensor, "D1 H"]:
 
 
 def _triangle(windows: Windows) -> Tensor:
-    """The triangle R of the training rows [x, 1, y], float64."""
+    """The factor R of the QR decomposition of the training rows [x, 1, y], float64."""
     triangle: Tensor | None = None
     for _, batch in windows.walk("train"):
         rows = torch.cat([batch.x_ND, torch.ones_like(batch.x_ND[:, :1]), batch.y_NH], 1).double().cpu()
@@ -114,7 +114,7 @@ def _ridge(triangle: Tensor, inputs: int, samples: int) -> Tensor:
     left, right = r[1:, 1 : inputs + 1], r[1:, inputs + 1 :]
     u, size_D, v = torch.linalg.svd(left, full_matrices=False)
     target_DH = u.T @ right
-    apart_H = right.square().sum(0) - target_DH.square().sum(0)  # of the targets, what no input explains
+    apart_H = right.square().sum(0) - target_DH.square().sum(0)  # the part of ||Y||^2 that the inputs do not explain
     scores = []
     for alpha in ALPHAS:
         shrunk_D1 = (alpha * samples / (size_D.square() + alpha * samples)).unsqueeze(-1)
@@ -137,7 +137,7 @@ def logistic(windows: Windows) -> Float[Tensor, "D1 H"]:
     batch = windows.spread("train", MAX_LOGISTIC)
     x_ND, columns = batch.x_ND.double().cpu().numpy(), []
     for class_N in batch.y_NH.cpu().numpy().T:
-        if class_N.min() == class_N.max():  # a single class: its probability is almost 1
+        if class_N.min() == class_N.max():  # only one class occurs: its probability is almost 1
             columns.append([0.0] * x_ND.shape[1] + [ONLY_CLASS if class_N[0] else -ONLY_CLASS])
             continue
         fit = LogisticRegression(max_iter=1000).fit(x_ND, class_N)
@@ -151,7 +151,7 @@ def linear(coefficients: Float[Tensor, "D1 H"], x_ND: Float[Tensor, "N D"]) -> F
 
 
 def fitted(windows: Windows) -> dict[str, Tensor]:
-    """What the baselines learn from the training part, by name.
+    """Fit the baselines that learn from the training part, and return their parameters by name.
 
     For values, these are `least_squares` and `ridge`; for classes, `share_of_ones` and `logistic`.
     """
@@ -170,7 +170,7 @@ def predictions(windows: Windows, origin_N: Int[Tensor, " N"], learned: Mapping[
     Args:
         windows: the data.
         origin_N: the samples.
-        learned: what `fitted` returns.
+        learned: the parameters that `fitted` returns.
     """
     if windows.classes:
         one_NH = outputs_at(lambda x_BD: linear(learned["logistic"], x_BD), windows, origin_N)

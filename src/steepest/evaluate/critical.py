@@ -68,7 +68,7 @@ class Ending:
             limit = f"stable below {self.stability_limit:.3g}"
         fall = f"the loss could still fall by {self.attainable:.2g} of its value"
         if self.attainable > 1:  # no loss is below 0: mae has no curvature, so the second-order model has no minimum
-            fall = "the curvature does not tell how far the loss could still fall"
+            fall = "the curvature does not show how far the loss could still fall"
         all_used = self.samples >= self.training_samples
         some = "" if all_used else f" ({self.samples:,} of {self.training_samples:,} samples)"
         return (

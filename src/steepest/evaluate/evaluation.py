@@ -35,7 +35,7 @@ DECIDING = {  # a verdict compares the first of these scores that exists; for se
     "directional_accuracy": "share of correct directions",
     "accuracy": "share of correct classes",
 }
-FEW_VALUES = 0.01  # the share of values that must not make most of `mape`
+FEW_VALUES = 0.01  # if this share of the values makes up most of `mape`, it is unreliable
 REFERENCES = {
     "persistence": "persistence (tomorrow = today)",
     "mean": "the training mean",
@@ -75,7 +75,7 @@ class Evaluation:
             has a column for each of them, and the last column is the prediction.
         intervals: intervals of several levels; classes, plain rows and data without a val part have none.
         steps: the test part's scores of each step of the horizon, if it is above 1: score -> a number for each step.
-        walk_forward: the scores of each fold, or None if there are no folds.
+        walk_forward: the scores of each fold, or None for a holdout.
     """
 
     model: dict[str, Scores]
@@ -100,7 +100,7 @@ class Evaluation:
 
     @property
     def mape_says_little(self) -> bool:
-        """Whether a few values close to 0 make more than half of the reference's `mape` on a part."""
+        """Whether a few values close to 0 account for more than half of the reference's `mape` on a part."""
         for table in self.tables.values():
             scorer = table.scorer
             if scorer.share_H is not None:
@@ -112,7 +112,7 @@ class Evaluation:
         return False
 
     def doubt(self) -> str:
-        """Say what the lead over the reference on the test part lacks. Empty if the lead is significant."""
+        """Say why the lead on the test part is not statistically significant, or return "" if it is."""
         if self.p_value is None:
             return f"not tested: {self.untested}"
         if self.p_value <= SIGNIFICANT:
@@ -169,7 +169,7 @@ class Evaluator:
         fitted: the `fitted` of an earlier evaluator, whose training part the baselines use; None: fit the baselines.
 
     Attributes:
-        fitted: what the baselines learn from the training part, as `baselines.fitted` returns it.
+        fitted: the parameters of the baselines that learn; see `baselines.fitted`.
     """
 
     def __init__(self, windows: Windows, fitted: Mapping[str, Tensor] | None = None) -> None:
@@ -185,7 +185,7 @@ class Evaluator:
 
         Args:
             outputs: the model's outputs (N, O), in model space, for every part that has samples.
-            pooled: the test part's predictions by the models of a walk-forward evaluation, which replace the model's.
+            pooled: the test part's walk-forward predictions, which replace those of the model.
         """
         windows, scorers, known = self.windows, self.scorers, self.baselines
         predicted = {part: scorer.in_data_units(outputs[part]) for part, scorer in scorers.items()}

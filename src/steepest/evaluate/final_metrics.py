@@ -1,4 +1,4 @@
-"""Scores that are computed only once, when a run has ended, in addition to those of `metrics.py`. Pure functions.
+"""Scores in addition to those of `metrics.py`, computed only once, at the end of a run. Pure functions.
 
 Shapes: N samples, H horizon, O = 2 H logits.
 """
@@ -15,20 +15,20 @@ from torch import Tensor
 from steepest.evaluate.metrics import Scores, finite
 from steepest.nets.losses import two_classes
 
-BINS = 10  # of the calibration error
-FEW_SERIES = 5  # below this number of series on a day, a rank correlation says little
+BINS = 10  # for the calibration error
+FEW_SERIES = 5  # minimum number of series on a day for a rank correlation
 
 
 def final_value_metrics(
     prediction_NH: Float[Tensor, "N H"], actual_NH: Float[Tensor, "N H"], change_N1: Float[Tensor, "N 1"] | None
 ) -> Scores:
-    """More scores of predicted values. In the formulas, e = prediction - actual, and every mean is over all values.
+    """Additional scores of predicted values. In the formulas, e = prediction - actual, and means are over all values.
 
     Args:
         prediction_NH: the predictions, in the data's units.
         actual_NH: the actual values.
-        change_N1: the scale of ``rmsse``: the root mean squared one-step change of the training rows; None: no
-            ``rmsse``.
+        change_N1: the scale of ``rmsse``: the root mean squared one-step change of the training rows; None leaves
+            out ``rmsse``.
 
     Returns:
         ``bias`` = mean e; ``smape`` = mean 2 |e| / (|prediction| + |actual|), a fraction; ``r2`` = 1 - sum e^2 / sum
@@ -50,7 +50,7 @@ def final_value_metrics(
 
 
 def final_class_metrics(logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "N H"]) -> Scores:
-    """More scores of predicted classes.
+    """Additional scores of predicted classes.
 
     Args:
         logits_NO: two logits for each day of the horizon, of class 0 and of class 1, (N, 2 H).
@@ -59,9 +59,9 @@ def final_class_metrics(logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "
     Returns:
         scikit-learn's ``balanced_accuracy``, ``f1`` (of class 1), ``auc`` (area under the ROC curve) and ``brier``
         (mean squared error of the probability of class 1), over all days of the horizon; ``calibration_error``: the
-        mean distance between the mean probability and the share of class 1 in `BINS` bins of equal width, weighted by
-        the bins' numbers of predictions (Naeini, Cooper & Hauskrecht 2015). ``balanced_accuracy`` and ``auc`` need both
-        classes.
+        expected calibration error, which is the mean distance between the mean probability and the share of class 1 in
+        `BINS` bins of equal width, weighted by the bins' numbers of predictions (Naeini, Cooper & Hauskrecht 2015).
+        ``balanced_accuracy`` and ``auc`` need both classes.
     """
     from sklearn import metrics  # slow to import, and only classes need it
 
@@ -87,14 +87,14 @@ def final_class_metrics(logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "
 def information_coefficient(
     prediction_N: Float[Tensor, " N"], actual_N: Float[Tensor, " N"], last_N: Float[Tensor, " N"], day_N: np.ndarray
 ) -> float | None:
-    """The mean, over days, of Spearman's rank correlation between predicted and actual returns of the series.
+    """The mean over days of Spearman's rank correlation, across series, between predicted and actual returns.
 
     Args:
         prediction_N, actual_N, last_N: predicted, actual and last known prices of one step of the horizon.
         day_N: the day of each sample.
 
     Returns:
-        The mean over the days on which at least `FEW_SERIES` series have different returns, or None without such days.
+        The mean over the days on which at least `FEW_SERIES` series have different returns, or None if there are none.
     """
     columns = {"predicted": prediction_N / last_N - 1, "actual": actual_N / last_N - 1}
     frame = pd.DataFrame({name: return_N.cpu().numpy() for name, return_N in columns.items()})

@@ -1,6 +1,6 @@
-"""How the test part is evaluated: by one model, or walk-forward, by a model that is trained again for each fold.
+"""How the test part is evaluated: with one model (holdout), or walk-forward with a model refitted for each fold.
 
-Each class has the keys of a file in conf/evaluation/. This file does not use tensors.
+The fields of each class are the keys of a file in conf/evaluation/. This file does not use tensors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Holdout:
 
     Attributes:
         predictions: the parts in the run's table of predictions: ``test``, ``all`` or ``none``. Without a test part,
-            ``test`` stands for the last part with samples.
+            ``test`` means the last part with samples.
     """
 
     predictions: Predictions = "test"
@@ -30,18 +30,17 @@ class Holdout:
 
 @dataclass(kw_only=True)
 class WalkForward:
-    """The test part is cut into folds in time. For a fold, the model is trained on the rows before it.
+    """The test part is cut into folds in time. The model is refitted for each fold on the rows before it.
 
-    Train and val move forward in time with the folds and keep their distance to the fold. The first fold's model is
-    that of the run itself.
+    Train and val move forward in time with the folds and keep their distance from the fold. The run's own model
+    predicts the first fold.
 
     Attributes:
         folds: the number of folds of about equal length; None: `FOLDS`, unless `step` is given.
         step: the length of a fold in rows; the last fold may be shorter.
-        past: ``expanding``: train begins at the first row of the data; ``sliding``: train keeps its length.
-        refit: ``every``: each fold has its own model; N: each N folds share a model; ``never``: one model predicts all
-            folds.
-        warm_start: begin a training at the model of the fold before, not at the initial weights of the seed.
+        past: the training window. ``expanding``: it starts at the first row; ``sliding``: it keeps its length.
+        refit: ``every``: for each fold; N: for every N-th fold; ``never``: one model predicts all folds.
+        warm_start: start from the previous fold's model instead of the seed's initial weights.
         predictions: as in `Holdout`.
     """
 
@@ -55,7 +54,7 @@ class WalkForward:
     def __post_init__(self) -> None:
         if self.folds is not None and self.step is not None:
             raise ValueError(
-                f"evaluation.folds={self.folds} and evaluation.step={self.step} both cut the test part: leave one out"
+                f"evaluation.folds={self.folds} and evaluation.step={self.step} both set the folds: remove one of them"
             )
         for key, value in (("folds", self.folds), ("step", self.step), ("refit", self.refit)):
             if isinstance(value, int) and value < 1:
@@ -65,7 +64,7 @@ class WalkForward:
         """Return the folds as ranges of the test part's rows.
 
         Args:
-            rows: the number of different days on which a prediction of the test part is made.
+            rows: the number of distinct days in the test part with a prediction.
             unit: the unit of a row, for the message.
 
         Raises:

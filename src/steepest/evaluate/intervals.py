@@ -63,8 +63,8 @@ class Interval:
     Attributes:
         level: the share of prices that the intervals should contain.
         width_H: half the width at each step, in units.
-        series_width_H: series -> half the width for this series, if there are several. A series with too few samples
-            has none.
+        series_width_H: series -> half the width for this series, if there are several. Series with too few samples are
+            left out.
         unit: what widths are multiples of. ``price``: the last known price. ``data``: the data's unit. ``quantiles``:
             the distance from the predicted median to the predicted quantile on the same side, so that the two sides
             can differ.
@@ -100,7 +100,7 @@ def intervals(val: Forecasts, test: Forecasts | None, unit: Unit, samples: Mappi
     Args:
         val, test: predictions of a part.
         unit: their unit.
-        samples: the samples of each series in val. The mapping is empty if there is only one series.
+        samples: the samples of each series in val, or an empty mapping if there is only one series.
     """
     error_NH = val.errors()
     found = []
@@ -152,13 +152,13 @@ def adaptive(
 def widths_after(
     known: Mapping[str, Any], names: Sequence[str], errors: Mapping[str, Float[Tensor, "T H"]], *, adapt: bool
 ) -> tuple[Float[Tensor, "S H"], float | None]:
-    """Half the widths after the last row of each series, and the share of later prices that such intervals contained.
+    """Half the widths after the last row of each series, and the coverage of such intervals on later prices.
 
     Args:
         known: the fields of an `Interval`.
-        names: the series. One that `known` does not name has the width of all series.
-        errors: series -> absolute errors of the rows after the validation part, in the unit of the widths; may be
-            empty, and then the share is None.
+        names: the series. Those missing from `known` have the common width.
+        errors: series -> absolute errors of the rows after the validation part, in the unit of the widths. If it
+            is empty, the coverage is None.
         adapt: whether the widths adapt to these errors.
     """
     widths, inside = [], []

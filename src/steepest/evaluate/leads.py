@@ -1,4 +1,4 @@
-"""Tests whether one forecast's lead over another on a part is significant, overall and series by series.
+"""Tests whether one forecast's lead over another on a part is statistically significant, overall and per series.
 
 Shapes: N samples of a part.
 """
@@ -21,14 +21,14 @@ def lead_p_value(
 ) -> tuple[float | None, str]:
     """Return the p-value of the Diebold-Mariano test of two losses, or None with the reason.
 
-    The losses are compared day by day, or, for plain rows, row by row.
+    The losses are compared day by day, or row by row for plain rows.
     """
     day_N = scorer.origin_N
     if len(windows.names) > 1:
         dates = windows.index.get_level_values("date").asi8[day_N.cpu().numpy()]
         day_N = torch.from_numpy(dates.copy()).to(day_N.device)
     model_T, reference_T = loss_by_day(model_N, day_N), loss_by_day(reference_N, day_N)
-    # Where series have different dates, the rows of a horizon span more of the days of all series.
+    # If the series have different dates, a horizon spans more days of their union.
     overlap = math.ceil(windows.horizon * len(model_T) / int(windows.parts[scorer.part].count_S.max()))
     p_value, needed = diebold_mariano(model_T, reference_T, overlap), days_needed(overlap)
     if p_value is not None:
@@ -44,7 +44,7 @@ def lead_p_value(
 def leads_by_series(
     windows: Windows, scorer: PartScorer, model_N: Tensor, reference_N: Tensor
 ) -> tuple[dict[str, float | None], list[str]]:
-    """Return each series' p-value, and the series on which the model's lead is significant by Holm's procedure."""
+    """Return each series' p-value, and the series with a significant lead of the model after Holm's correction."""
     ahead, p_values = list[str](), dict[str, float | None]()
     for name, samples in scorer.samples_by_series().items():
         p_values[name] = diebold_mariano(model_N[samples], reference_N[samples], windows.horizon)

@@ -13,7 +13,7 @@ HIGHER_IS_BETTER = {"directional_accuracy", "accuracy", "skill"}
 VALUE_METRICS = ("mse", "mae", "rmse", "mape", "mase", "directional_accuracy", "skill", "mse_scaled", "mae_scaled")
 DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
 CLASS_METRICS = ("cross_entropy", "accuracy", "skill")  # of plain rows
-HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}  # of columns of a table
+HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}  # shorter headings of table columns
 
 
 def better(metric: str) -> Literal["min", "max"]:
@@ -27,7 +27,7 @@ def worst(metric: str) -> float:
 
 
 def score_text(metric: str, value: float | None) -> str:
-    """A score in a cell of a table; shares as percentages."""
+    """Format a score for a table cell. Shares are percentages."""
     if value is None:
         return "-"
     if metric in ("mape", "directional_accuracy", "accuracy"):

@@ -31,7 +31,7 @@ class TrainingFacts:
         val_from: the first day of val.
         trained_to: the first day after val; all rows of train and val are before it.
         samples: the number of training samples.
-        updates, epochs: how many were done.
+        updates, epochs: the numbers of updates and epochs.
         best_epoch: the epoch whose model predicts the folds.
         objective: the score of this epoch.
         stop_reason: why the training ended.
@@ -53,10 +53,10 @@ class Pooled:
     """The predictions of all folds, in the order of the test part's samples and in the data's units.
 
     Attributes:
-        predicted: of the folds' models: prices (N, H), or, for classes, logits (N, 2 H).
-        baselines: name -> predictions; those that learn are fitted to the training rows of the fold's model.
+        predicted: the predictions of the folds' models: prices (N, H) or, for classes, logits (N, 2 H).
+        baselines: name -> predictions; those that learn are fitted on the training rows of the fold's model.
         fold_N: the fold of each sample.
-        trainings: how each training ended; the first one is that of the run itself.
+        trainings: how each training ended; the first is the run's own.
         groups: for each training, the range of the folds that its model predicts.
         without_refit: the predictions of the first model for the whole part.
     """
@@ -79,7 +79,7 @@ class WalkForwardScores:
         loss_N, reference_loss_N, without_refit_loss_N: the losses (as the verdict compares them) of the folds' models,
             of the reference, and of the first model.
         without_refit: the scores of the first model on the whole test part.
-        p_value: the p-value of the hypothesis that training again makes no difference, or None if it is not tested.
+        p_value: the p-value of the hypothesis that refitting does not change the loss, or None if it is not tested.
     """
 
     folds: pd.DataFrame
@@ -91,7 +91,7 @@ class WalkForwardScores:
     p_value: float | None
 
     def sentence(self) -> str:
-        """How the test part was predicted, and whether training again made a difference."""
+        """How the test part was predicted, and whether refitting made a significant difference."""
         folds, count = counted(len(self.folds), "fold"), self.trainings
         models = f"{count} models, each" if count > 1 else "one model,"
         text = f"Walk-forward: {models} trained only on earlier rows, predicted {folds} of the test part."
@@ -99,7 +99,7 @@ class WalkForwardScores:
         if self.trainings == 1 or skill is None:
             return text
         compared = "" if self.p_value is None else f" {significance_in_words(self.p_value)}."
-        return f"{text} The first model alone would have a skill of {skill:.4f}.{compared}"
+        return f"{text} Without refitting, the skill would be {skill:.4f}.{compared}"
 
     @property
     def trainings(self) -> int:

@@ -1,4 +1,4 @@
-"""The table of predictions: a row for each sample and day of the horizon.
+"""The table of predictions: one row per sample and day of the horizon.
 
 Shapes: M rows of the table.
 """
@@ -28,14 +28,14 @@ NAMES = ("predictions.csv", "predictions.parquet")
 
 
 class PartTable:
-    """The rows of one part, without predictions. They are made when first needed, and threads can share them."""
+    """The rows of one part, without predictions. They are computed on first use. Threads can share them."""
 
     def __init__(self, windows: Windows, scorer: PartScorer) -> None:
         self.windows, self.scorer = windows, scorer
 
     @cached_property
     def known(self) -> pd.DataFrame:
-        """The columns that identify each row, and the actual value as the last column."""
+        """The columns that identify each row, followed by the actual value."""
         windows, scorer = self.windows, self.scorer
         row_M = scorer.origin_N.repeat_interleave(windows.horizon).cpu().numpy()
         columns: dict[str, object] = {"part": scorer.part}
@@ -57,7 +57,7 @@ class PartTable:
 
     @cached_property
     def texts(self) -> pa.Table:
-        """The same rows for a CSV file: dates are text, and the names of series are made safe with `inert`."""
+        """The same rows for a CSV file: dates as text, and series names escaped with `inert`."""
         texts = {name: self.known[name].astype(str) for name in ("origin", "date") if name in self.known}
         names = self.windows.names
         if any(inert(name) != name for name in names) and "series" in self.known:
@@ -99,7 +99,7 @@ def frame_of(tables: Mapping[str, PartTable], predicted: Mapping[str, Mapping[st
 def write_table(
     tables: Mapping[str, PartTable], predicted: Mapping[str, Mapping[str, np.ndarray]], path: Path, *, parquet: bool
 ) -> None:
-    """Write the table of these parts, every number in full precision, as CSV or Parquet."""
+    """Write the table of these parts as CSV or Parquet, with all numbers in full precision."""
     if parquet:
         frame_of(tables, predicted).to_parquet(path, index=False)
         return
@@ -128,5 +128,5 @@ def read_table(folder: Path) -> pd.DataFrame | None:
         table = pd.read_csv(found, dtype={"series": str}, keep_default_na=False, na_values=[""])
     needed = {"part"} | ({"origin", "date", "horizon", "last"} if "series" in table else set())
     if missing := sorted(needed - set(table)):
-        raise ValueError(f"{found}: the column {missing[0]} is missing: restore the file, or train the run again")
+        raise ValueError(f"{found}: the column {missing[0]} is missing: restore the file, or repeat the run")
     return table.assign(**{name: pd.to_datetime(table[name]) for name in ("origin", "date") if name in table})

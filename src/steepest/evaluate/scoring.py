@@ -86,7 +86,7 @@ class PartScorer:
         return self.scores_at(predicted, slice(None))
 
     def all_scores_of(self, predicted: Tensor) -> Scores:
-        """`scores_of` and the scores of `final_metrics`, for the end of a run."""
+        """`scores_of` with the additional scores of `final_metrics`, for the end of a run."""
         scores = self.scores_of(predicted)
         if self.share_H is not None:
             return scores | final_class_metrics(predicted, self.target_NH)

@@ -19,7 +19,7 @@ FEWEST = 12
 
 
 def significance_in_words(p_value: float) -> str:
-    """A p-value as a sentence, without its full stop."""
+    """Describe a p-value in a sentence, without the full stop."""
     is_ = "is" if p_value <= SIGNIFICANT else "is not"
     return f"The difference {is_} statistically significant (p = {p_value:.2g})"
 

@@ -25,7 +25,7 @@ from steepest.nets.networks import MLP
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
 CLASS_COLUMNS = ("cross_entropy", "directional_accuracy", "accuracy", "skill")
 BASELINES = ("persistence", "drift", "mean", "majority", "least_squares")  # metrics.json has more
-FEW = 30  # below this number of predictions, the test scores say little
+FEW = 30  # test scores from fewer predictions are unreliable
 
 
 def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path, console: Console) -> None:
@@ -41,7 +41,7 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
         critical = critical.replace("The descent ended", f"After epoch {metrics['epochs']}, the descent ended", 1)
     tested = len(evaluation.tables["test"].known) if "test" in evaluation.tables else 0
     count = counted(tested, "prediction")
-    few = f"The test part has only {count}: its scores say little." if 0 < tested < FEW else None
+    few = f"The test part has only {count}, too few for reliable scores." if 0 < tested < FEW else None
     walk = None if evaluation.walk_forward is None else evaluation.walk_forward.sentence()
     for line in (*evaluation.data, evaluation.inputs, ending, metrics["line"], critical, metrics["hint"], few, walk):
         if line:
@@ -83,7 +83,7 @@ def print_scores(
         table.add_section()
     console.print(table)
     if "mape" in columns and evaluation.mape_says_little:
-        print_sentence(console, "* mape says little here: a few values close to 0 make more than half of it.")
+        print_sentence(console, "* mape is unreliable here: a few values close to 0 account for more than half of it.")
 
 
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:

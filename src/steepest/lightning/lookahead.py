@@ -1,4 +1,4 @@
-"""Trains a config in memory with a Trainer, for the look-ahead audit of models that the engine alone cannot train."""
+"""Trains a config in memory with a Trainer, for the look-ahead audit of models that the engine cannot train."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fit_with_trainer(checked: Checked, windows: Windows) -> Fit:
         given |= {"gradient_clip_val": None, "gradient_clip_algorithm": None}
     if options.get("max_epochs") is None:
         given["max_epochs"] = -1
-    with TemporaryDirectory() as folder:  # for checkpoints, which are not used
+    with TemporaryDirectory() as folder:  # for checkpoints, which are discarded
         tracking = Tracking(
             checked.run.objective, rule, instruments | {"history": history},
             scorers=lambda: part_scorers(data.placed("cpu", dtype_of(checked))), references=dict, data=data,

@@ -33,17 +33,17 @@ def draw(
     alone: bool,
     resumed: bool,
 ) -> None:
-    """Draw a run's pictures into its folder and show them in TensorBoard. A fault is logged, because the record is
-    complete without them.
+    """Draw a run's pictures into its folder and show them in TensorBoard. Errors are logged, not raised, because the
+    record is complete without pictures.
 
     Args:
         folder: the run's folder.
-        model: with the parameters of the best epoch.
-        tracker, evaluation: of the run.
+        model: the model, with the parameters of the best epoch.
+        tracker, evaluation: the run's tracker and evaluation.
         windows: the data, on the CPU.
-        instruments: by the names of `callbacks`.
-        alone: draw all pictures, because the run is not a job of a sweep.
-        resumed: whether the folder has curves of an earlier part of the run.
+        instruments: the run's instruments, by their names in `callbacks`.
+        alone: whether the run is not a job of a sweep. If so, all pictures are drawn.
+        resumed: whether the folder contains curves from before the run was resumed.
     """
     figures, best = folder / "figures", tracker.best
     assert best is not None, "a run without a best epoch has failed"

@@ -13,15 +13,15 @@ from steepest.evaluate.significance import significance_in_words
 from steepest.observe.predictions import few_dates
 from steepest.observe.theme import LIGHT, Theme, percent, plain, save
 
-WIDE = 20  # above this ratio of the axis's ends, its ticks are powers of 10
+WIDE = 20  # above this ratio of the axis limits, the ticks are powers of 10
 
 
 def draw_backtest(result: Backtest, model: str, path: Path, theme: Theme = LIGHT) -> None:
-    """Draw the two curves on a logarithmic axis, and their drawdowns below.
+    """Draw the two equity curves on a logarithmic axis, and the drawdowns below.
 
     Args:
         result: the backtest.
-        model: the model in words, for the caption.
+        model: a description of the model, for the caption.
         path: the file to write.
         theme: the theme of the picture.
     """
@@ -41,7 +41,7 @@ def draw_backtest(result: Backtest, model: str, path: Path, theme: Theme = LIGHT
             ("buy_and_hold", "buy-and-hold", theme.muted),
             ("strategy", "rule", theme.blue),
         ):
-            known = equity[name].where(equity[name] > 0)  # a logarithmic axis has no 0
+            known = equity[name].where(equity[name] > 0)  # a logarithmic axis cannot show 0
             capital.plot(equity.index, known, color=colour, lw=1.4)
             theme.label(capital, equity.index[-1], known.ffill().iloc[-1], text, colour)
             drawdown.plot(equity.index, drawdowns(equity[name].to_numpy()), color=colour, lw=1.2)
@@ -53,8 +53,8 @@ def draw_backtest(result: Backtest, model: str, path: Path, theme: Theme = LIGHT
         capital.yaxis.set_major_locator(LogLocator() if high > WIDE * low else MaxNLocator(6))
         capital.yaxis.set_major_formatter(plain)
         capital.yaxis.set_minor_locator(NullLocator())
-        capital.set_title("Capital, as a multiple of the first day's (logarithmic axis)")
-        drawdown.set_title("Drawdown: fall from the earlier maximum")
+        capital.set_title("Capital, as a multiple of the initial capital (logarithmic axis)")
+        drawdown.set_title("Drawdown from the running maximum")
         drawdown.yaxis.set_major_formatter(percent)
         for axes in (capital, drawdown):
             axes.margins(x=0.01)

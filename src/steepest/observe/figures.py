@@ -160,7 +160,7 @@ def draw_path(
         updates: the numbers of these updates.
         path: the file to write.
         theme: the theme of the picture.
-        more: a sentence for the caption.
+        more: a sentence to append to the caption.
     """
     half = _half_way(path_KP, updates)
     whole = f"{updates[-1]:,} update{'' if updates[-1] == 1 else 's'}"
@@ -214,7 +214,7 @@ def draw_numbers(
 ) -> None:
     """Draw histograms of each parameter tensor at the start and at the end, and of its gradient at the end.
 
-    `more` is a sentence for the caption.
+    `more` is a sentence to append to the caption.
     """
     moved = np.sqrt(sum(float(((end - start) ** 2).sum()) for start, end in zip(starts, ends, strict=True)))
     length = np.sqrt(sum(float((start**2).sum()) for start in starts))

@@ -76,9 +76,9 @@ def fitted(surface: Surface, data: OneInput, snapshots: Sequence[np.ndarray]) ->
 
 
 def draw_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, epoch: str, path: Path, theme: Theme) -> None:
-    """Draw the function at the start, at some updates in between and after an epoch, over the data.
+    """Draw the function over the data: at the start, at some updates in between, and after an epoch.
 
-    `epoch` names this epoch in the caption.
+    `epoch` describes this epoch in the caption.
     """
     first, last = (_error(curve_M, data) for curve_M in (curves_KM[0], curves_KM[-1]))
     title = f"The root mean square error on the training data changed from {first:.4g} to {last:.4g}"
@@ -136,7 +136,7 @@ def _animate_fit(curves_KM: np.ndarray, updates: list[int], data: OneInput, path
 def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, epoch: str, path: Path, theme: Theme) -> None:
     """Draw the contribution c_h sigma(w_h x + b_h) of each hidden unit, and their sum, over the data.
 
-    `epoch` names the epoch of the parameters in the caption.
+    `epoch` describes the epoch of the parameters in the caption.
     """
     (W1_H1, b1_H), (W2_1H, b2_1) = surface.layers(torch.tensor(theta_P, dtype=torch.float64))
     sigma = surface.network.activations[0]

@@ -94,7 +94,7 @@ def draw_scores(
     theme: Theme,
     **facts: Any,
 ) -> None:
-    """Draw the pictures that every run has: the predictions of the last part, the losses, and the folds, if any.
+    """Draw the pictures of every run: the predictions on the last part, the losses, and the folds, if any.
 
     `facts` are arguments of `draw_losses`.
     """
@@ -121,7 +121,7 @@ def draw_descent(
 ) -> None:
     """Draw the parameters, the loss around their path, and, for one input, the function at several updates.
 
-    The parameters and their path are those of the whole descent. The function is that of the best epoch.
+    Pictures of parameters and their path show the whole descent. Pictures of the function show the best epoch.
 
     Args:
         figures: the folder of the pictures.

@@ -155,7 +155,7 @@ def draw_surface(
         minimum_2: the closed-form minimum, or None if there is none.
         path: the file to write.
         theme: the theme of the picture.
-        more: a sentence for the caption.
+        more: a sentence to append to the caption.
 
     Returns:
         The losses of the grid in the whole picture.
@@ -222,8 +222,8 @@ def draw_slices(surface: Surface, path: Sequence[np.ndarray], figures: Path, the
     """Draw the loss of a model with more than two parameters on two planes, from K snapshots (P,) of its parameters.
 
     `slice.png` is the plane through the end along two random directions. `trajectory.png` is the plane in which the
-    path varies most, with the path. Models of more than `LARGE` parameters have coarser slices, and models whose slices
-    would take long have them from fewer samples; the pictures state both numbers. `more` ends the captions.
+    path varies most, with the path. Models of more than `LARGE` parameters have coarser slices, and slices that
+    would take too long use fewer samples; the pictures state both numbers. `more` is appended to the captions.
     """
     side = SLICE if len(path[-1]) <= LARGE else LARGE_SLICE
     chosen = spaced(len(surface.x_ND), min(SLICE_SAMPLES, max(32, SLICE_WORK // (side**2 * len(path[-1])))))

@@ -1,4 +1,4 @@
-"""The instrument that keeps the path of the parameters for the pictures at the end, and the epoch that a run keeps."""
+"""The instrument that records the path of the parameters for the final pictures, and the best epoch of a run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from steepest.observe.theme import ThemeName
 
 @dataclass(frozen=True)
 class Kept:
-    """The best epoch of a run, whose model the run keeps.
+    """The best epoch of a run. The run keeps its model.
 
     Attributes:
-        epoch, last: the numbers of this epoch and of the last one.
-        updates: the number of updates until the end of this epoch.
+        epoch, last: the numbers of this epoch and of the last epoch.
+        updates: the number of updates up to the end of this epoch.
         theta_P: all parameters after this epoch.
     """
 
@@ -32,22 +32,22 @@ class Kept:
 
     @classmethod
     def of(cls, epoch: int, last: int, updates: int, network: nn.Module, weights: Mapping[str, torch.Tensor]) -> Kept:
-        """Return the best epoch with these values of the network's parameters."""
+        """Return the best epoch, whose parameters have these values."""
         flat = [weights[name].detach().flatten() for name, _ in network.named_parameters()]
         return cls(epoch, last, updates, torch.cat(flat).cpu().numpy())
 
     def named(self) -> str:
-        """Return a name of the epoch for captions, such as ``epoch 31 of 50, which the run keeps``."""
-        return f"epoch {self.epoch:,} of {self.last:,}, which the run keeps"
+        """Describe the epoch for captions, such as ``epoch 31 of 50, the best epoch``."""
+        return f"epoch {self.epoch:,} of {self.last:,}, the best epoch"
 
     def caption(self) -> str:
         """Return a sentence for pictures of the whole descent, or "" if the last epoch is the best."""
         if self.epoch == self.last:
             return ""
-        return f" The descent ends with epoch {self.last:,}; the run keeps epoch {self.epoch:,}."
+        return f" The descent ends at epoch {self.last:,}; the best epoch is {self.epoch:,}."
 
     def until(self, path: Sequence[np.ndarray], updates: Sequence[int]) -> tuple[list[np.ndarray], list[int]]:
-        """Return the part of a path of parameters that ends with this epoch, and the updates of its points."""
+        """Cut a path of parameters at the end of this epoch, and return it with the updates of its points."""
         before = bisect_left(updates, self.updates)
         return [*path[:before], self.theta_P], [*updates[:before], self.updates]
 

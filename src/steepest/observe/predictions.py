@@ -38,10 +38,10 @@ def draw_predictions(
 
     Args:
         predictions: `Evaluation.predictions`.
-        model: the model in words, for the caption.
+        model: a description of the model, for the caption.
         path: the file to write.
         theme: the theme of the picture.
-        doubt: what the lead over the reference lacks, see `Evaluation.doubt`. It covers the whole test part.
+        doubt: why the lead on the whole test part is not significant, or ""; see `Evaluation.doubt`.
         interval: the intervals to draw around the predictions of the test part, or None.
     """
     part = str(predictions["part"].iloc[-1])
@@ -127,7 +127,7 @@ def _prices(
 
 
 def _band(rows: pd.DataFrame, interval: Interval) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of the interval of the first step at each row."""
+    """The ends of the one-step interval at each row."""
     half = interval.series_width_H.get(str(rows["series"].iloc[0]), interval.width_H)[0]
     prediction = rows["prediction"].to_numpy()
     if interval.unit == "quantiles":
@@ -277,14 +277,14 @@ def _confusion(axes: Axes, predicted_N: np.ndarray, actual_N: np.ndarray, names:
 
 
 def few_dates(axes: Axes, most: int) -> None:
-    """At most this many dates on the axis."""
+    """Show at most this many dates on the axis."""
     locator = AutoDateLocator(minticks=3, maxticks=most)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
 
 
 def _few_rows(axes: Axes, date_N: pd.DatetimeIndex, most: int) -> None:
-    """At most this many rows with their dates on the axis."""
+    """Show at most this many rows, with their dates, on the axis."""
     axes.xaxis.set_major_locator(MaxNLocator(most, integer=True))
 
     def shown(place: float, _: int) -> str:

@@ -88,7 +88,7 @@ TAGS = (
     Tag("parity/loss_difference", "difference between the losses of update k by hand and by autograd (callbacks=parity)", "loss", UPDATE),
     Tag("parity/parameter_difference", "largest difference of any parameter after k updates (callbacks=parity)", "parameter", UPDATE),
     Tag("escape/eigenvalue", "negative eigenvalue whose eigenvector the step out of a saddle followed (callbacks=escape)", "loss / parameter^2", "at every escape"),
-    Tag("walk_forward/skill", "skill of each fold; the x-axis is the fold's number (evaluation=walk_forward)", "-", END),
+    Tag("walk_forward/skill", "skill of each fold; the x-axis is the fold number (evaluation=walk_forward)", "-", END),
     Tag("figures/{picture}", "a file of figures/", "picture", END),
     Tag("surface", "the loss surface of a model with two parameters, as a mesh to rotate", "mesh", END),
     Tag("test/{metric}", "score of the test part at the best epoch (HPARAMS)", "metric's", END),

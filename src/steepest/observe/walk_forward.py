@@ -1,4 +1,4 @@
-"""The picture of a walk-forward evaluation: where in time the models of the folds were better than the reference.
+"""The picture of a walk-forward evaluation: when the models of the folds were better than the reference.
 
 Shapes: N samples of the test part, T days.
 """
@@ -24,14 +24,14 @@ MAX_BOUNDARIES = 60  # with more folds, no lines are drawn between them
 def draw_walk_forward(
     scores: WalkForwardScores, reference: str, model: str, path: Path, theme: Theme = LIGHT, *, classes: bool = False
 ) -> None:
-    """Draw the error saved so far, with and without training again, and the skill of each fold.
+    """Draw the cumulative reduction in loss, with and without refitting, and the reduction in each fold.
 
-    The first is the cumulative difference of losses of Welch & Goyal (2008), Review of Financial Studies 21(4).
+    The former is the cumulative loss difference of Welch & Goyal (2008), Review of Financial Studies 21(4).
 
     Args:
         scores: the scores of the folds.
         reference: the baseline of the verdict.
-        model: the model in words, for the caption.
+        model: a description of the model, for the caption.
         path: the file to write.
         theme: the theme of the picture.
         classes: whether the losses are shares of wrong classes, not squared errors.
@@ -43,7 +43,7 @@ def draw_walk_forward(
     folds, refitted = scores.folds, scores.trainings > 1
     title = f"Walk-forward: the {what} is {compared(loss_T.sum() / total)} that of {name}"
     if refitted:
-        title += f"; with the first model alone, {compared(alone_T.sum() / total)}"
+        title += f"; without refitting, {compared(alone_T.sum() / total)}"
     days = counted(round(len(day_T) / len(folds)), row_unit(day_T))
     caption = f"{model}, {len(folds)} folds of about {days}, predicted by {counted(scores.trainings, 'model')}"
     with theme.active():
@@ -57,23 +57,23 @@ def draw_walk_forward(
             for first in folds["first_day"].iloc[1:]:
                 saved.axvline(first, color=theme.faint, lw=1, zorder=0)
         for lost_T, text, colour in (
-            (alone_T, "first model alone", theme.orange),
-            (loss_T, "trained again", theme.blue),
+            (alone_T, "without refitting", theme.orange),
+            (loss_T, "refitted", theme.blue),
         )[0 if refitted else 1 :]:
             saved_T = (reference_T - lost_T).cumsum() / total
             saved.plot(day_T, saved_T, color=colour, lw=1.4)
             theme.label(saved, day_T[-1], saved_T[-1], text if refitted else percent(saved_T[-1]), colour)
-        saved.set_title(f"{what.capitalize()} saved so far, as a share of that of {name}")
+        saved.set_title(f"Cumulative reduction in {what}, relative to {name}")
         end = next_dates(pd.DatetimeIndex(day_T), 1)[0]
         edges = pd.DatetimeIndex([*folds["first_day"], end])
         skill.stairs(_skills(scores, day_T, loss_T, reference_T), edges, fill=True, color=theme.blue, alpha=0.85)
-        skill.set_title("Share saved in each fold")
+        skill.set_title("Reduction in each fold")
         few_dates(skill, 8)
         save(figure, path)
 
 
 def _by_day(scores: WalkForwardScores) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The days, and the sum of each day's losses: of the folds' models, the reference and the first model."""
+    """The days, and the total losses per day of the folds' models, the reference and the first model."""
     losses: list[Tensor] = [scores.loss_N, scores.reference_loss_N, scores.without_refit_loss_N]
     table = pd.DataFrame(np.stack([loss_N.numpy() for loss_N in losses], 1)).groupby(scores.day_N).sum()
     return table.index.to_numpy(), table[0].to_numpy(), table[1].to_numpy(), table[2].to_numpy()

@@ -10,7 +10,6 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from steepest.data.calendar import day_text
-from steepest.data.faults import counted
 from steepest.evaluate.accounts import FEWEST_DAYS, Performance
 from steepest.evaluate.backtest import NOT_MODELLED, Backtest, Rule, backtest
 from steepest.evaluate.terminal import print_sentence, terminal
@@ -24,7 +23,7 @@ def backtest_run(run: Run, rule: Rule) -> Backtest:
     """Trade a finished run's predictions on the test part.
 
     Raises:
-        ValueError: if the run has not finished or has no predictions, and as `backtest` does.
+        ValueError: if the run has not finished or has no predictions, and for the reasons of `backtest`.
     """
     status = read_json(run.folder / "run.json").get("status")
     if status != "finished":
@@ -41,15 +40,15 @@ def show_backtest(folder: Path, rule: Rule, out: Path | None) -> None:
     Args:
         folder: the run's folder.
         rule: the rule.
-        out: the file of the equity. The default is equity.csv in the run's folder.
+        out: the file for the equity curve; None: equity.csv in the run's folder.
 
     Raises:
-        ValueError: as `backtest_run` does, and if a file cannot be written.
+        ValueError: for the reasons of `backtest_run`, and if a file cannot be written.
     """
     from steepest.runs.trained import Run  # imported here because it imports this module
 
     if out is not None and (out.suffix != ".csv" or not out.parent.is_dir()):
-        raise ValueError(f"--out {out}: give a file in an existing folder whose name ends in .csv")
+        raise ValueError(f"--out {out}: use the name of a .csv file in an existing folder")
     run = Run(folder)
     result = backtest_run(run, rule)
     console = terminal()
@@ -57,12 +56,12 @@ def show_backtest(folder: Path, rule: Rule, out: Path | None) -> None:
     print_sentence(console, f"The rule: {result.in_words()}.")
     if not rule.lag:
         print_sentence(
-            console, "Lag 0 trades at the close that the prediction is made from. In practice this is impossible."
+            console, "Lag 0 trades at the close that the prediction already uses, which is impossible in practice."
         )
     intervals = len(result.equity) - 1
     if intervals < FEWEST_DAYS:
-        only = f"there are only {counted(intervals, result.unit)}, and it needs {FEWEST_DAYS}"
-        print_sentence(console, f"The Sharpe ratio has no interval: {only}.")
+        only = f"it needs {FEWEST_DAYS} {result.unit}s, but there {'is' if intervals == 1 else 'are'} only {intervals}"
+        print_sentence(console, f"The Sharpe ratio has no 95% interval: {only}.")
     print_sentence(console, result.sentence(), "bold")
     print_sentence(console, NOT_MODELLED)
     for path in _write(run, result, out or folder / "equity.csv"):
@@ -87,7 +86,7 @@ def _write(run: Run, result: Backtest, out: Path) -> list[Path]:
 
 
 def _table(result: Backtest) -> Table:
-    """The two results, side by side."""
+    """The performance of the rule and of buy-and-hold, side by side."""
     first, last = result.equity.index[0], result.equity.index[-1]
     table = Table(
         title=f"Backtest on the test part, {day_text(first)} to {day_text(last)}",
@@ -106,19 +105,19 @@ def _table(result: Backtest) -> Table:
 
 
 def _cells(found: Performance, unit: str) -> dict[str, str]:
-    """The cells of a column by the names of the rows."""
+    """The cells of a column, by row name."""
     interval = "-" if found.sharpe_interval is None else " to ".join(f"{bound:.2f}" for bound in found.sharpe_interval)
     return {
         "total return": f"{found.total_return:,.1%}",
-        "return per year": "-" if found.annual_return is None else f"{found.annual_return:,.1%}",
-        "volatility per year": "-" if found.annual_volatility is None else f"{found.annual_volatility:,.1%}",
+        "annualised return": "-" if found.annual_return is None else f"{found.annual_return:,.1%}",
+        "annualised volatility": "-" if found.annual_volatility is None else f"{found.annual_volatility:,.1%}",
         "Sharpe ratio (risk-free rate 0)": "-" if found.sharpe is None else f"{found.sharpe:.2f}",
-        "its 95% interval": interval,
-        "largest drawdown": f"{found.max_drawdown:.1%}",
+        "Sharpe ratio, 95% interval": interval,
+        "maximum drawdown": f"{found.max_drawdown:.1%}",
         "from": day_text(found.drawdown_from) if found.max_drawdown else "-",
         "to": day_text(found.drawdown_to) if found.max_drawdown else "-",
         "trades": f"{found.trades:,}",
-        "turnover per year": f"{found.annual_turnover:,.1f}",
+        "annual turnover": f"{found.annual_turnover:,.1f}",
         f"{unit}s in the market": f"{found.in_market:.1%}",
-        "costs, of the first capital": f"{found.costs:.1%}",
+        "costs, share of initial capital": f"{found.costs:.1%}",
     }

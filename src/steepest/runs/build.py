@@ -29,7 +29,7 @@ PLAIN = {
     "num_sanity_val_steps": 0, "log_every_n_steps": 1, "enable_progress_bar": False, "enable_model_summary": False,
     "use_distributed_sampler": False,
 }  # fmt: skip
-# Those of PLAIN that the kernel itself needs.
+# The options of PLAIN that the kernel itself requires.
 FOR_KERNEL = ("accelerator", "devices", "strategy", "limit_train_batches")
 FREE = {"precision", "max_epochs", "gradient_clip_val", "gradient_clip_algorithm"}
 

@@ -1,4 +1,4 @@
-"""Finds the keys and choices that a user can type, for messages. They are those of a config and of conf/.
+"""Suggests config keys and choices of conf/, for error messages about unknown ones.
 
 This module does not import torch.
 """
@@ -18,7 +18,7 @@ from steepest.data.faults import did_you_mean
 from steepest.runs.conf import conf_folder
 
 OTHER_NAMES = {"learning_rate": "lr", "max_epochs": "epochs", "n_epochs": "epochs", "num_epochs": "epochs"}
-NEAR_SIBLING, NEAR = 0.6, 0.75  # minimum similarity to a key of the same group, and to the keys of the whole config
+NEAR_SIBLING, NEAR = 0.6, 0.75  # minimum similarity to a key of the same group, and to any key of the config
 
 
 def suggestion(full_key: str, parent: Mapping[str, Any]) -> str:
@@ -26,7 +26,7 @@ def suggestion(full_key: str, parent: Mapping[str, Any]) -> str:
 
     Args:
         full_key: the unknown key with its groups, such as ``stop.epoch``.
-        parent: the part of the config that lacks the key, as plain data.
+        parent: the part of the config without the key, as plain data.
     """
     group, _, typed = full_key.rpartition(".")
     prefix, key = f"{group}." if group else "", OTHER_NAMES.get(typed, typed)
@@ -58,7 +58,7 @@ def _of_other_choices(group: str, key: str) -> str:
         return ""
     having: dict[str, list[str]] = {}
     for choice, content in _choices(group or "*"):
-        # An empty list is fixed by the choice: model=linear_manual has no hidden layers.
+        # A choice with an empty list fixes it: model=linear_manual has no hidden layers.
         for name, value in content.items():
             if value != [] and not isinstance(value, dict) and not str(name).startswith("_"):
                 having.setdefault(f"{choice.partition('=')[0]}.{name}", []).append(choice)
@@ -69,7 +69,7 @@ def _of_other_choices(group: str, key: str) -> str:
 
 
 def choice_of(group: str, target: str) -> str:
-    """Return the choice of a group that builds a class, such as ``model=linear``, or the class for a user's own."""
+    """Return the choice of a group that builds a class, such as ``model=linear``, or the name of a custom class."""
     found = [choice for choice, content in _choices(group) if _same(str(content.get("_target_")), target)]
     return found[0] if found else target.rpartition(".")[-1]
 
@@ -81,10 +81,10 @@ def _same(path: str, other: str) -> bool:
 
 
 def _choices(group: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each choice of a group, such as ``model=mlp``, and the content of its file. ``*`` is all groups."""
+    """Yield each choice of a group, such as ``model=mlp``, and the content of its file. ``*`` means all groups."""
     try:
         files = sorted(Path(conf_folder()).glob(f"{group}/*.yaml"))
-    except ValueError:  # a message must not fail because there is no folder
+    except ValueError:  # an error message must not fail because conf/ is missing
         return
     for file in files:
         try:

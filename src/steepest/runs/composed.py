@@ -1,4 +1,4 @@
-"""Composes the config of `train.py` for other commands that take its overrides. This module does not import torch."""
+"""Composes the config of `train.py` for other commands with the same overrides. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from steepest.runs.trust import guard_hydra
 
 
 def composed(overrides: list[str]) -> DictConfig:
-    """Return the config of `train.py` with these overrides, without Hydra's own part."""
+    """Return the config of `train.py` with these overrides, without the `hydra` node."""
     guard_hydra()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         return compose("train", overrides)

@@ -116,7 +116,7 @@ class Node:
             if type(error).__name__ == "MisconfigurationException":  # `errors.explain` shows Lightning's message
                 raise
             where = self.place or self.name
-            raise ValueError(f"{where}: these options are refused ({type(error).__name__}: {error})") from error
+            raise ValueError(f"{where}: invalid options ({type(error).__name__}: {error})") from error
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Checked:
 
 
 def kept_predictions(checked: Checked) -> Predictions:
-    """Which parts a run's table of predictions contains."""
+    """The parts that a run's table of predictions contains."""
     kept: Predictions = checked.groups["evaluation"].arguments.get("predictions", "test")
     return kept
 

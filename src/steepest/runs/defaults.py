@@ -1,6 +1,6 @@
 """Sets the defaults of `data.window`, `data.relative_to_last` and `data.history`.
 
-The first two depend on the model and on a sweep, the last one on the evaluation. This module does not import torch.
+The first two depend on the model and the sweep, the last on the evaluation. This module does not import torch.
 
 A single run of a linear model is the line y = a x + b on today's price. Everything else gets inputs from which it can
 predict prices that it has never seen: a net cannot extrapolate a price level. All jobs of a sweep get the same inputs,
@@ -38,7 +38,7 @@ def relative_to_last(model: Mapping[str, Any] | None, transform: str) -> bool:
 
 
 def history(evaluation: Mapping[str, Any] | None) -> str:
-    """The default of `data.history`. The models of a walk-forward evaluation learn from all rows before a fold."""
+    """The default of `data.history`. Walk-forward models are trained on all rows before a fold."""
     return "borrow" if _name(str((evaluation or {}).get("_target_"))) == "WalkForward" else "own"
 
 

@@ -1,4 +1,4 @@
-"""A trained run as an ONNX file: prices in, predicted prices out, the scaler included. Needs the extra ``onnx``.
+"""Exports a trained run to ONNX: prices in, predicted prices out, scaler included. Needs the extra ``onnx``.
 
 Shapes: N samples, R rows of a sample, F inputs per row, D inputs of the network, H horizon.
 """
@@ -26,10 +26,10 @@ INPUTS, OUTPUT = ("rows", "series"), "prediction"
 
 
 class PriceModel(nn.Module):
-    """A network together with its scaler: what the file computes.
+    """The exported computation: a network with its scaler.
 
     Attributes:
-        rows: R, the number of rows that a prediction needs: the window, and for returns one more.
+        rows: R, the number of rows that a prediction needs: the window, plus 1 for returns.
     """
 
     input_mean_SF: Tensor
@@ -48,8 +48,8 @@ class PriceModel(nn.Module):
         """Predict.
 
         Args:
-            rows_NRF: the last rows in the data's units, float64, oldest first; the first input is the price.
-            series_N: the number of each sample's series, in the order of the run's series.
+            rows_NRF: the last rows in the data's units, float64, oldest first; the price is the first input.
+            series_N: the index of each sample's series among the run's series.
 
         Returns:
             Prices (N, H), float64, or for directions the probabilities of a rise (N, H), float32.
@@ -82,14 +82,14 @@ class PriceModel(nn.Module):
 
 
 def export_onnx(run: Run, path: Path, data: str | None = None) -> tuple[int, float]:
-    """Write a run as an ONNX file, after comparing its predictions with the run's.
+    """Export a run to an ONNX file, after checking that its predictions match the run's.
 
-    The file's inputs are ``rows`` (N, R, F) and ``series`` (N,), its output is ``prediction`` (N, H); see `PriceModel`.
+    The file's inputs are ``rows`` (N, R, F) and ``series`` (N,). Its output is ``prediction`` (N, H); see `PriceModel`.
 
     Args:
         run: the run.
         path: the file to write.
-        data: prices to compare on; None: the last part of the run's own data, which is test unless it is empty.
+        data: prices for the comparison; None: the last part of the run's data that has samples.
 
     Returns:
         The number of compared samples, at most `CHECKED`, and the largest relative difference.
@@ -106,8 +106,8 @@ def export_onnx(run: Run, path: Path, data: str | None = None) -> tuple[int, flo
     model = PriceModel(run.network, run.settings, run.scaler).eval()
     rows_NRF, series_N, expected_NH = _samples(run, model.rows, data)
     batch = torch.export.Dim("samples", min=1)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names packages that are not needed
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # torch reports its steps
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # its warnings name packages that are not needed
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # torch prints its progress
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model,
@@ -127,7 +127,7 @@ def export_onnx(run: Run, path: Path, data: str | None = None) -> tuple[int, flo
     (found_NH,) = session.run([OUTPUT], dict(zip(INPUTS, (rows_NRF, series_N), strict=True)))
     worst = float((np.abs(found_NH - expected_NH) / np.maximum(np.abs(expected_NH), 1e-12)).max())
     if not worst <= TOLERANCE:
-        raise ValueError(f"the ONNX file predicts other values: relative difference {worst:.2g}, limit {TOLERANCE:g}")
+        raise ValueError(f"the ONNX file's predictions differ: relative difference {worst:.2g}, limit {TOLERANCE:g}")
     part = unfinished(path)
     part.write_bytes(content)
     part.replace(path)

@@ -84,12 +84,12 @@ def finish(
         outputs: computes a part's outputs (N, O) at the current parameters.
         record: the run's record.
         seconds: the time spent on training.
-        kept: which parts the table of predictions contains.
-        walk: trains the models of a walk-forward evaluation and returns their predictions, from the tracker and the
-            outputs for the test part. A holdout has no such function.
+        kept: the parts that the table of predictions contains.
+        walk: trains the walk-forward models and returns their predictions, given the tracker and the outputs for the
+            test part. A holdout has no such function.
 
     Returns:
-        The content of metrics.json, and the evaluation. The latter is None if the run stopped or failed before it was
+        The content of metrics.json, and the evaluation, which is None if the run stopped or failed before it was
         scored.
     """
     if tracker.best is not None:

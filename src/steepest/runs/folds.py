@@ -1,8 +1,8 @@
-"""Cuts the test part into folds, and prepares the data of each training. No Lightning.
+"""Cuts the test part into folds, and prepares the data of each training. This module does not import Lightning.
 
-For each training, train and val move forward in time. They move by the number of days from the first target of the test
-part to the first target of the training's folds, so all their rows are before this target. The training has its own
-scaler, fitted to its own train rows.
+For each training, train and val move forward by the number of days from the first target of the test part to the first
+target of the training's folds, so all their rows are before this target. The scaler is fitted on the train rows of the
+training.
 
 Shapes: N samples of the test part, M samples of one training's folds.
 """
@@ -28,11 +28,11 @@ class Training:
     """One training, on rows before its folds.
 
     Attributes:
-        number: counted from 0; 0 is the run itself.
+        number: 0 for the run itself, then 1, 2, ...
         start: the first day of train.
         val: the first day of val.
         end: the first day after val. All targets of its folds are on this day or later.
-        place_M: the places of its folds' samples among those of the test part.
+        place_M: the indices of its folds' samples in the test part.
     """
 
     number: int
@@ -46,13 +46,13 @@ class Folds:
     """The folds of a test part and the trainings that predict them.
 
     Args:
-        spec: how the test part is cut.
+        spec: how to cut the test part.
         data: the data, with their frame.
-        windows: their windows, in the precision of training.
+        windows: the windows, in the precision of training.
 
     Attributes:
         trainings: in time order.
-        groups: for each training, the range of its folds' numbers.
+        groups: for each training, the range of its fold numbers.
         fold_N: the fold of each sample.
     """
 
@@ -93,14 +93,14 @@ class Folds:
         where = f"{self.where}, fold from {training.end:%Y-%m-%d}"
         windows = series_windows(frame, self.spec, where, (training.val, training.end))
         windows = windows.to("cpu", self.windows.inputs_TF.dtype)
-        # A series may lack its first rows here, and a whole series may be missing. The other rows are the same.
+        # Here, a series may start later or be missing. All other rows are the same.
         ends = dict(zip(windows.names, _stops(windows), strict=True))
         known = dict(zip(self.windows.names, _stops(self.windows), strict=True))
         shift_S = torch.tensor([ends.get(name, stop) - stop for name, stop in known.items()])
         return windows, origin_M + shift_S[series_M]
 
     def _from(self, training: Training, predicted: set[str]) -> pd.DataFrame:
-        """The rows from the start of train on. A series with too few of them is left out, unless a fold needs it."""
+        """The rows from the start of train. A series with too few rows is left out unless a fold needs it."""
         day_T, name_T = (self.frame.index.get_level_values(level) for level in ("date", "series"))
         keep_T = np.asarray(day_T >= training.start)
         if keep_T.all():

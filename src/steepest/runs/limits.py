@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LARGEST_SINGLE = 3.4028234663852886e38
 LARGEST_INTEGER = 2**63 - 1  # of 64 bits
-STARTERS = ("MASTER_ADDR", "SLURM_JOB_ID")  # set by programs that start a run on several machines
+STARTERS = ("MASTER_ADDR", "SLURM_JOB_ID")  # set by launchers of multi-node runs
 
 
 def integers(value: Any, where: str = "") -> Iterator[tuple[str, int]]:
@@ -29,7 +29,7 @@ def integers(value: Any, where: str = "") -> Iterator[tuple[str, int]]:
 
 
 def check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
-    """Check that each number fits the precision, and that the number of threads fits the number of cores."""
+    """Check that numbers fit the precision, logger names are folder names, and the machine has enough cores."""
     trainer: Node = groups["trainer"]
     if trainer.arguments.get("precision", "32-true") != "64-true":
         for group in ("model", "optimizer", "scheduler", "trainer"):

@@ -1,4 +1,4 @@
-"""The training loop without Lightning: the compiled engine does the updates, and the tracker does the rest."""
+"""The training loop without Lightning: the compiled engine does the updates, and the tracker everything else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class KernelTraining:
         dataset: how the samples are cut into batches.
         parts: what `build` returns for the config.
         windows: the data, in the precision of training.
-        scorers: of the parts that are scored at every epoch.
+        scorers: the scorers of the parts that are scored at every epoch.
         sink: the event file, or None.
         references: losses of the baselines, written with every epoch's scores.
         trial: the trial of a study whose pruner may end the training.

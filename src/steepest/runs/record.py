@@ -122,11 +122,11 @@ class RunRecord:
             self._end_facts("failed", reason)
 
     def predictions(self, evaluation: Evaluation, kept: Predictions) -> None:
-        """Write predictions.csv, or predictions.parquet if it is large: a row for each sample and day of the horizon.
+        """Write predictions.csv, or predictions.parquet if it is large: one row per sample and day of the horizon.
 
         Args:
-            evaluation: of the run.
-            kept: which parts are written.
+            evaluation: the run's evaluation.
+            kept: the parts to write.
         """
         predicted = evaluation.predicted
         if kept != "all":
@@ -140,7 +140,7 @@ class RunRecord:
                 write_table(evaluation.tables, predicted, part, parquet=large)
                 part.replace(path)
             else:
-                path.unlink(missing_ok=True)  # of an earlier part of the run
+                path.unlink(missing_ok=True)  # from before the run was resumed
 
     def _end_facts(self, status: Status, reason: str) -> None:
         self.facts |= {"status": status, "stop_reason": masked(reason), "ended": now()}
@@ -182,7 +182,7 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
 
 
 def _target_days(windows: Windows, name: str) -> list[str] | None:
-    """The first and the last day of a part that is a target, as text, or None without samples or days."""
+    """The first and the last target day of a part, as text, or None if it has no samples or days."""
     part = windows.parts[name]
     if not windows.ordered or not len(part):
         return None
@@ -191,7 +191,7 @@ def _target_days(windows: Windows, name: str) -> list[str] | None:
 
 
 def _last_fitted(windows: Windows) -> str | None:
-    """The last day of the training rows, to which the scaler and the baselines are fitted, or None without days."""
+    """The last day of the training rows, on which scaler and baselines are fitted, or None for plain rows."""
     if not windows.ordered:
         return None
     return str(windows.index.get_level_values("date")[windows.train_stop_S.numpy() - 1].max())

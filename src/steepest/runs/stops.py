@@ -181,7 +181,7 @@ class EarlyStop(Epochs):
 
 
 class Interrupted(Exception):
-    """The user stopped the run while the models of its folds were trained."""
+    """The user interrupted the training of the folds' models."""
 
 
 class Diverged(ArithmeticError):

@@ -72,7 +72,7 @@ class Run:
 
     @property
     def scaler(self) -> dict[str, Tensor]:
-        """The scaler of the training rows: the statistics of `Windows`, by name."""
+        """The scaler, fitted on the training rows: the statistics of `Windows`, by name."""
         return dict(self._state["scaler"])
 
     @cached_property
@@ -87,7 +87,7 @@ class Run:
         if table is None:
             raise ValueError(
                 f"{self.folder}: there is no predictions.csv: the run has not finished (continue it with resume=), or "
-                "its evaluation.predictions is none"
+                "was trained with evaluation.predictions=none"
             )
         return table
 
@@ -141,8 +141,8 @@ class Run:
             data: a path or frame as in `read_prices`; None: the prices that the run was trained on.
             horizon: the number of rows; None: the run's horizon.
             level: the share of prices that the intervals should contain, one of `LEVELS`.
-            method: how the intervals are made from the errors on the validation part: ``split`` keeps their width, and
-                ``adaptive`` adapts it to the errors on later rows.
+            method: ``split`` computes the interval widths from the errors on the validation part; ``adaptive`` also
+                adapts them to the errors on later rows.
             options: keys of `PriceOptions` that differ from those of the run.
 
         Returns:
@@ -202,7 +202,7 @@ class Run:
         return table
 
     def backtest(self, **options: Any) -> Backtest:
-        """Trade the predictions of the test part. The options are the fields of `Rule`: ``backtest(lag=2)``."""
+        """Backtest the predictions of the test part. The options are the fields of `Rule`: ``backtest(lag=2)``."""
         return backtest_run(self, Rule(**options))
 
     def frame(self, data: Any = None) -> pd.DataFrame:

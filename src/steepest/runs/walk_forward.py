@@ -1,7 +1,7 @@
-"""Walk-forward evaluation: for each fold of the test part, a model trained on the rows before it. No Lightning.
+"""Walk-forward evaluation: refits the model for each fold of the test part, on the rows before it.
 
-The kernel trains the models in parallel threads. Each finished model is kept in the run's folder, so a resumed run does
-not train it again.
+The kernel trains the models in parallel threads. Each finished model is saved in the run's folder, so a resumed run
+trains only the missing ones. This module does not import Lightning.
 
 Shapes: N samples of the test part, M samples of one training's folds, O outputs.
 """
@@ -41,20 +41,20 @@ from steepest.runs.loop import KernelTraining
 from steepest.runs.stops import Diverged, EarlyStop, Epochs, Interrupted, Threshold
 from steepest.runs.tracker import Tracker
 
-# Lightning's callbacks that do not change the descent
+# Lightning callbacks that do not change the descent
 OBSERVERS = (
     "DeviceStatsMonitor", "LearningRateMonitor", "ModelSummary", "RichModelSummary", "RichProgressBar",
     "TQDMProgressBar",
 )  # fmt: skip
-FOLDER = "folds"  # in the folder of checkpoints
-KEY, FACTS, NUMBERS = "steepest_fold", "steepest_fold_facts", "steepest_fold_numbers"  # keys of a kept model
-SAME = ("persistence", "majority")  # the references: all folds share their predictions
-PREDICTED = "predicted"  # the model's predictions, beside those of the baselines
+FOLDER = "folds"  # in the checkpoints folder
+KEY, FACTS, NUMBERS = "steepest_fold", "steepest_fold_facts", "steepest_fold_numbers"  # keys of a saved model
+SAME = ("persistence", "majority")  # references whose predictions do not depend on the fold
+PREDICTED = "predicted"  # the name of the model's predictions, among the names of the baselines
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A training's model, and the predictions for its folds, by name: `PREDICTED` (the model's) and the baselines'."""
+    """A training's model, and the predictions for its folds by name: the model's (`PREDICTED`) and the baselines'."""
 
     facts: TrainingFacts
     weights: Mapping[str, Tensor]
@@ -67,7 +67,7 @@ def walks_forward(checked: Checked) -> bool:
 
 
 def check_walk_forward(checked: Checked, windows: Windows) -> None:
-    """Raise `ValueError` if a config asks for folds that cannot be cut or trained."""
+    """Raise `ValueError` if a config requests folds that cannot be cut or trained."""
     if not walks_forward(checked):
         return
     asked = "evaluation=walk_forward"
@@ -82,7 +82,7 @@ def check_walk_forward(checked: Checked, windows: Windows) -> None:
         if node.name == "Escape" or not (own or node.name in OBSERVERS):
             raise ValueError(
                 f"{asked} trains the models of its folds without callbacks, but callbacks.{key} ({node.name}) can "
-                "change the descent: leave it out"
+                "change the descent: remove it"
             )
     checked.groups["evaluation"]().cut(len(np.unique(first_targets(windows))), windows.unit)
 
@@ -94,11 +94,11 @@ class Walk:
         checked: the run's config, which `check_walk_forward` accepts.
         data: the run's data, with its frame.
         evaluator: the evaluator of the run's data.
-        fixed: the options and the data on which the results depend, as `resume.fixed` returns them.
-        folder: the run's folder of checkpoints.
+        fixed: the options and the data that determine the results; see `resume.fixed`.
+        folder: the run's checkpoints folder.
         workers: the number of threads.
         interrupted: returns True when the run should stop.
-        say: shows a text as the progress.
+        say: displays the progress.
     """
 
     def __init__(
@@ -126,11 +126,11 @@ class Walk:
         """Train the models of the folds, and return the predictions of all folds.
 
         Args:
-            tracker: the tracker of the run itself, whose model predicts the first fold.
+            tracker: the run's own tracker; its model predicts the first fold.
             outputs_NO: the outputs of the run's model for the test part.
 
         Raises:
-            Diverged: if a training fails, such as by a loss that is not finite.
+            Diverged: if a training fails, for example with a loss that is not finite.
             Interrupted: if the run was interrupted.
             ValueError: if the rows before a fold cannot be split or scaled.
         """
@@ -155,13 +155,13 @@ class Walk:
                     self.say(f"walk-forward: {number} of {count}")
                     results.append(future.result())
             except BaseException:
-                self.stopped.set()  # the threads end at their next batch
+                self.stopped.set()  # the threads stop at their next batch
                 pool.shutdown(cancel_futures=True)
                 raise
         return results
 
     def _in_turn(self, trainings: list[Training], weights: Mapping[str, Tensor]) -> list[Trained]:
-        """Each training begins at the model of the one before."""
+        """Train one after another, each from the previous model."""
         count, results = counted(len(trainings), "model"), list[Trained]()
         for number, training in enumerate(trainings):
             self.say(f"walk-forward: {number} of {count}")
@@ -170,7 +170,7 @@ class Walk:
         return results
 
     def _result(self, training: Training, weights: Mapping[str, Tensor] | None) -> Trained:
-        """A training's model: the kept one, or a new one that begins at these weights or, if None, at the seed's."""
+        """Load the saved result of a training, or train from these weights (None: the seed's initial weights)."""
         path, key = self.folder / f"{training.number:04d}.ckpt", self._key(training, weights)
         if (kept := self._kept(path, key, len(training.place_M))) is not None:
             return kept
@@ -182,7 +182,7 @@ class Walk:
     def _train(
         self, training: Training, windows: Windows, origin_M: Tensor, weights: Mapping[str, Tensor] | None
     ) -> Trained:
-        """Train a model, and predict the samples with these origins."""
+        """Train a model and predict the samples with these origins."""
         parts = build(self.checked, windows)
         if weights is not None:
             put(parts.network, weights)
@@ -204,7 +204,7 @@ class Walk:
         return Trained(_facts(tracker, training, windows), tracker.best.weights, numbers)
 
     def _kept(self, path: Path, key: str, samples: int) -> Trained | None:
-        """The result in a file, or None if there is no complete one of the same training."""
+        """Load the result of the same training, or return None if the file has no complete one."""
         try:
             content = load(path)
             facts = TypeAdapter(TrainingFacts).validate_python(content[FACTS])
@@ -216,7 +216,7 @@ class Walk:
         return Trained(facts, weights, numbers) if whole and content.get(KEY) == key else None
 
     def _key(self, training: Training, weights: Mapping[str, Tensor] | None) -> str:
-        """A checksum of everything on which a training's result depends."""
+        """A checksum of everything that determines a training's result."""
         facts = [*self.depends_on, training.number, [str(day) for day in (training.start, training.val, training.end)]]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
         for tensor in (weights or {}).values():
@@ -229,7 +229,7 @@ def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 
 
 def _learned(windows: Windows, origin_M: Tensor, fitted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The predictions of the baselines, without those in `SAME`."""
+    """The predictions of the baselines except those in `SAME`."""
     found = baselines.predictions(windows, origin_M, fitted)
     # (Copies, because tensors made in inference mode cannot be written to.)
     return {name: predicted_MH.clone() for name, predicted_MH in found.items() if name not in SAME}
@@ -252,7 +252,7 @@ def _facts(tracker: Tracker, training: Training, windows: Windows) -> TrainingFa
 
 
 def _watched(rule: Epochs) -> list[str]:
-    """The scores that a stop rule reads."""
+    """The scores that a stop rule monitors."""
     if isinstance(rule, EarlyStop):
         return [rule.monitor]
     return ["train/full_loss"] if isinstance(rule, Threshold) else []

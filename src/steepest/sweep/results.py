@@ -244,7 +244,7 @@ class Results:
     def winners_lead(self) -> str | None:
         """Whether the winner beats the reference on the test part after correction for the number of finished jobs.
 
-        Bonferroni's correction multiplies the p-value of the best of K jobs by K. None without a test.
+        The Bonferroni correction multiplies the p-value of the best of K jobs by K. None if there was no test.
         """
         tried = sum(self.score(row) is not None for row in self.rows)
         p_value = None if self.best is None else self.best.get("p_value")
@@ -257,7 +257,7 @@ class Results:
             return f"The best job did not beat {reference} on the test part (p = {p_value:.2g})."
         if corrected > SIGNIFICANT:
             return f"The best job's lead over {reference} on the test part is not statistically significant {after}."
-        return f"The best job beat {reference} on the test part, also {after}."
+        return f"The best job beat {reference} on the test part, even {after}."
 
     @cached_property
     def settings(self) -> list[Setting]:

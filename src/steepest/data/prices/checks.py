@@ -148,11 +148,11 @@ def fill_or_drop(rows: Rows, missing: Missing, faults: Faults, notes: Sentences)
 def add_bad(
     faults: Faults, sort: str, label: str, kind_T: np.ndarray, row_T: np.ndarray, entry: object, fill: bool
 ) -> None:
-    """Add the fault of a column's entries that are not numbers, and the fixes that work. They are sorted by time.
+    """Add a fault for a column's entries that are not numbers, with the fixes that apply. Entries are sorted by time.
 
     Args:
         faults: the faults of the file.
-        sort: what the column is, such as ``value column``.
+        sort: the role of the column, such as ``value column``.
         label: the column, for messages.
         kind_T, row_T: the kind of each entry, as in `numbers.Numbers`, and its row in the file.
         entry: the bad entry that comes first in the file.

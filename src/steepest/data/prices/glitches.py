@@ -16,13 +16,12 @@ STALE = 10  # this number of equal prices in sequence is reported
 
 @dataclass(frozen=True)
 class Glitches:
-    """The rows of suspicious prices of a series, each counted from 0.
+    """The row numbers of a series' suspicious prices, starting at 0.
 
     Attributes:
-        jumps: rows whose price is more than `JUMP` times the previous one, or less than the inverse; and rows in
-            `undone`.
-        undone: rows with a change by more than `UNDONE` times that the next row reverses.
-        turns: rows whose price has another sign than the previous one.
+        jumps: rows whose price differs from the previous one by more than a factor of `JUMP`, and rows in `undone`.
+        undone: rows whose price changes by more than a factor of `UNDONE` and reverts in the next row.
+        turns: rows whose price has the opposite sign of the previous one.
         zeros: rows whose price is 0.
         stale: first row and length of each run of at least `STALE` equal prices.
     """
@@ -34,7 +33,7 @@ class Glitches:
     stale: list[tuple[int, int]]
 
     def days(self) -> np.ndarray:
-        """Return all suspicious rows, sorted: both rows of a reversed change, all rows of a run but the first."""
+        """Return all suspicious rows, sorted. A reverted change has two rows; a run has all rows but its first."""
         runs = [np.arange(start + 1, start + length) for start, length in self.stale]
         return np.unique(np.concatenate([self.jumps, self.undone + 1, self.turns, self.zeros, *runs]))
 

@@ -1,1 +1,1 @@
-"""The look-ahead audit: the whole path with a changed future, and what must not change with it."""
+"""The look-ahead audit: runs the pipeline on data with a changed future, and checks that the past does not change."""

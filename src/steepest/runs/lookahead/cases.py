@@ -1,8 +1,8 @@
-"""The look-ahead audit of one config: cut days, changes of everything after them, and what differs before them.
+"""The look-ahead audit of one config: changes all rows after a cutoff day, and compares all numbers up to it.
 
-With *fixed parameters*, the model is trained once. For each cut day in the test part, the data are read again with a
-changed future, and every number up to that day is compared. With *refitted parameters*, the model is trained again on
-the changed data, and the trainings are compared. All split dates are those of the real data.
+With *fixed parameters*, the model is trained once. For each cutoff day in the test part, the data are read with a
+changed future, and every number up to that day is compared. With *refitted parameters*, the model is refitted on the
+changed data, and the trainings are compared. All split dates are those of the real data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from steepest.runs.lookahead.refits import follows_val, refit_comparisons
 from steepest.runs.lookahead.training import FitFunction
 from steepest.runs.walk_forward import walks_forward
 
-ROWS_AFTER = 3  # minimum number of days after a cut: fewer cannot be shuffled
+ROWS_AFTER = 3  # minimum number of days after a cutoff: fewer cannot be shuffled
 WORDS = {
     "truncated": "the rows after the day are removed",
     "scaled": f"prices and inputs after the day are multiplied by {FACTOR:g}",
@@ -40,15 +40,15 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One cut day and one change.
+    """One cutoff day and one kind of change.
 
     Attributes:
-        day: the last day whose rows are not changed.
-        part: the part of that day.
-        change: the kind of the change.
-        refitted: whether the model was trained again.
-        comparisons: what was compared, up to the first difference.
-        refused: the message if the changed data cannot be read, or "".
+        day: the cutoff: the last unchanged day.
+        part: the part that contains this day.
+        change: the kind of change.
+        refitted: whether the model was refitted.
+        comparisons: the comparisons, up to the first difference.
+        refused: the error message if reading the changed data or training on them failed, or "".
     """
 
     day: pd.Timestamp
@@ -60,7 +60,7 @@ class Case:
 
     @property
     def count(self) -> int:
-        """The number of numbers compared."""
+        """The number of compared values."""
         return sum(comparison.count for comparison in self.comparisons)
 
     @property
@@ -79,8 +79,8 @@ class Findings:
     """The results of an audit.
 
     Attributes:
-        cases: one for each cut day and change.
-        notes: what was left out, and why.
+        cases: one for each cutoff day and change.
+        notes: what was not audited, and why.
         columns: the additional inputs that contain later prices.
         glitches: the suspicious days, and the scores without them.
     """
@@ -92,7 +92,7 @@ class Findings:
 
     @property
     def clean(self) -> bool:
-        """Whether no number differs, no changed data were refused, and no input contains later prices."""
+        """Whether no number differs, no case failed, and no input contains later prices."""
         return not self.columns and not any(case.difference or case.refused for case in self.cases)
 
 
@@ -102,8 +102,8 @@ class LookAhead:
     Args:
         checked: the config.
         fit: the function that trains it: `fit_with_kernel` or `fit_with_trainer`.
-        days: the number of cut days in the test part.
-        seed: of the choice of days and of the permutations.
+        days: the number of cutoff days in the test part.
+        seed: the seed for the choice of days and for the permutations.
 
     Raises:
         ValueError: if the config or the data cannot be audited.
@@ -115,7 +115,7 @@ class LookAhead:
         self.random = np.random.default_rng(seed)
         dataset = checked.groups["data"]()
         if not isinstance(dataset, SeriesData):
-            raise ValueError(f"data={type(dataset).__name__} has rows without dates, so there is no future to change")
+            raise ValueError(f"data={type(dataset).__name__} has rows without dates, so it has no future to change")
         frame = within(read_frame(dataset, None), dataset, PreparedData(dataset).where)
         self.last_day = pd.DatetimeIndex(frame.index.get_level_values("date")).max()
         self.real = prepared(checked, frame)
@@ -129,13 +129,13 @@ class LookAhead:
         self.fit = fit(checked, self.real.windows)
 
     def run(self) -> Findings:
-        """Run all cases and the checks of the data."""
+        """Run all cases and data checks."""
         found = Findings()
         test_days = self._test_days()
         for day in self._chosen(test_days, self.days):
             found.cases += [self._fixed(day, change) for change in KINDS]
         found.cases += self._refits(self._chosen(test_days, 1)[0], "test", KINDS)
-        # (Without any row of test, shortened data are refused. A direction needs prices that move.)
+        # (Truncation before test would leave no test rows, which is an error. Directions need prices that move.)
         never = {"truncated", "blanked"} if self.real.windows.classes else {"truncated"}
         part = "val" if len(self.real.windows.parts["val"]) else "train"
         found.cases += self._refits(self._chosen(self._val_days(), 1)[0], part, [k for k in KINDS if k not in never])
@@ -157,7 +157,7 @@ class LookAhead:
         return pd.DatetimeIndex(self.real.frame.index.get_level_values("date").unique()).sort_values()
 
     def _test_days(self) -> pd.DatetimeIndex:
-        """The possible cut days in the test part: its first sample is complete, and enough days come after."""
+        """The candidate cutoff days in the test part: after its first complete sample, with enough days left."""
         windows = self.real.windows
         origin_N = windows.parts["test"].origins(torch.arange(len(windows.parts["test"])))
         first = _dates_of(windows, origin_N + windows.horizon).min()
@@ -171,14 +171,14 @@ class LookAhead:
         return days
 
     def _val_days(self) -> pd.DatetimeIndex:
-        """The possible cut days before test: the last one of the training part, and those of val but the last."""
+        """The candidate cutoff days before test: the last training day, and all days of val except the last."""
         dates, (val, test) = self._dates(), self.first_days
         assert val is not None, "the test part has samples, so val begins before it"
         assert test is not None
         return dates[dates < val][-1:].append(dates[(dates >= val) & (dates < test)][:-1])
 
     def _fixed(self, day: pd.Timestamp, kind: Kind) -> Case:
-        """Compare the path of the trained model."""
+        """Compare the pipeline of the trained model."""
         try:
             frame = self._frame(day, kind)
             if kind == "truncated":
@@ -189,7 +189,7 @@ class LookAhead:
         return Case(day, "test", kind, False, list(path_comparisons(self.fit, self.real, changed, day)))
 
     def _refits(self, day: pd.Timestamp, part: str, kinds: Sequence[Kind]) -> Iterator[Case]:
-        """Train again for each kind of change, and compare."""
+        """Refit for each kind of change, and compare."""
         for kind in kinds:
             try:
                 frame = self._frame(day, kind)

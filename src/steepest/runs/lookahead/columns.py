@@ -1,7 +1,7 @@
 """Finds additional inputs that contain later prices, such as a column that was shifted in the wrong direction.
 
 Changing the future cannot reveal such a column, because its past rows already contain later prices and are not
-computed again. So its values are compared with later prices. A smoothed or otherwise mixed column is not found.
+recomputed. So its values are compared with later prices. Smoothed or mixed columns are not detected.
 
 Shapes: T rows of one series.
 """
@@ -16,9 +16,9 @@ import pandas as pd
 
 from steepest.data.files import VALUE
 
-FURTHEST = 5  # minimum number of later rows that a column is compared with
+FURTHEST = 5  # minimum number of later rows to compare a column with
 CORRELATED = 0.999
-SMOOTH = 0.9  # largest correlation of a price's change with its next change; for market prices it is about 0
+SMOOTH = 0.9  # above this autocorrelation of price changes, a series is smooth; market prices have about 0
 FEWEST = 10  # minimum number of rows for a correlation
 
 
@@ -27,10 +27,10 @@ class LeakingColumn:
     """An additional input whose row contains a later price.
 
     Attributes:
-        column, series: the input.
-        ahead: how many rows later the price is.
-        what: the quantity that the input follows.
-        correlation: the correlation of the input and this quantity.
+        column, series: the input's column and series.
+        ahead: the number of rows from the input to the price.
+        what: the quantity with which the input is correlated.
+        correlation: their correlation.
     """
 
     column: str
@@ -43,14 +43,14 @@ class LeakingColumn:
         later = "the next row" if self.ahead == 1 else f"the row {self.ahead} rows later"
         return (
             f"Input '{self.column}' of {self.series} follows {self.what} {later} (correlation {self.correlation:.5f}), "
-            "so it contains the future: remove it from data.features, or move it to the row on which it is known."
+            "so it contains the future: remove it from data.features, or shift it to the row in which it is known."
         )
 
 
 def leaking_columns(frame: pd.DataFrame, horizon: int) -> list[LeakingColumn]:
     """Find the additional inputs of a checked frame that contain later prices, once per column.
 
-    Smooth curves are not examined: there, today's price and many harmless columns determine the next price.
+    Smooth series are skipped: there, today's price and many harmless columns predict the next price.
     """
     found: list[LeakingColumn] = []
     for column in (str(name) for name in frame.columns if name != VALUE):
@@ -75,9 +75,9 @@ def _leak(price_T: pd.Series, input_T: pd.Series, series: str, column: str, furt
 
 
 def _pairs(price_T: pd.Series, input_T: pd.Series, ahead: int) -> Iterator[tuple[str, pd.Series, pd.Series]]:
-    """Yield the name of a quantity of later prices, the form of the input to compare with it, and the quantity.
+    """Yield the name of a quantity of later prices, the transformed input to compare with it, and the quantity.
 
-    Levels are compared by their changes, because the levels of two prices are always correlated.
+    Levels are compared by their changes, because price levels are always correlated.
     """
     later_T = price_T.shift(-ahead)
     yield "the price of", input_T.diff(), later_T.diff()
@@ -89,7 +89,7 @@ def _pairs(price_T: pd.Series, input_T: pd.Series, ahead: int) -> Iterator[tuple
 
 
 def _correlation(one_T: pd.Series, other_T: pd.Series) -> float:
-    """The correlation of the rows that both have, 0 if there are too few."""
+    """The correlation over the rows that both have, or 0 if there are too few."""
     both = pd.DataFrame({"one": one_T, "other": other_T}).dropna()
     if len(both) < FEWEST or both["one"].nunique() < 2 or both["other"].nunique() < 2:
         return 0.0

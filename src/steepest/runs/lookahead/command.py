@@ -1,6 +1,6 @@
 """`steepest audit`: reads the config, chooses how to train it, audits it and prints the result.
 
-Nothing is written except the file of `--out`. Importing this module does not import torch.
+It writes only the file of `--out`. Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ def run_audit(
 
     Args:
         arguments: overrides of ``train.py``, or the folder of a run alone.
-        days: the number of cut days in the test part.
-        seed: of the choice of days.
+        days: the number of cutoff days in the test part.
+        seed: the seed for the choice of days.
         out: a JSON file, or None.
-        with_trainer: returns the function that trains a config that the engine alone cannot train.
+        with_trainer: returns the function that trains configs that the engine cannot train.
 
     Returns:
-        Whether there is no finding.
+        Whether there are no findings.
 
     Raises:
         ValueError: if the config or the data cannot be audited, or `out` cannot be written.
     """
     if out is not None and (out.suffix != ".json" or not out.parent.is_dir()):
-        raise ValueError(f"--out {out}: give a file in an existing folder whose name ends in .json")
+        raise ValueError(f"--out {out}: use the name of a .json file in an existing folder")
     is_run = len(arguments) == 1 and "=" not in arguments[0]
     config = config_of_run(Path(arguments[0])) if is_run else composed(arguments)
 
     from steepest.evaluate.terminal import terminal
     from steepest.runs.lookahead.report import print_findings, write_findings
 
-    # (The folder of a run may be another person's: its config may not name packages to trust.)
+    # (A run's folder can come from someone else, so its config must not choose which packages to trust.)
     trust: list[str] | None = [] if is_run else None
     found = audit(config, [] if is_run else arguments, trust, days, seed, with_trainer)
     console = terminal()
@@ -70,7 +70,7 @@ def config_of_run(folder: Path) -> DictConfig:
     path = folder / CONFIG_FILE
     if not path.exists():
         raise ValueError(
-            f"{folder}: there is no {CONFIG_FILE}: give the folder of a run, or overrides such as model=mlp_manual"
+            f"{folder}: there is no {CONFIG_FILE}: use the folder of a run, or overrides such as model=mlp_manual"
         )
     try:
         config: Any = OmegaConf.load(path)
@@ -106,10 +106,10 @@ def audit(
     from steepest.runs.lookahead.cases import LookAhead
     from steepest.runs.lookahead.training import fit_with_kernel, without_observers
 
-    logging.getLogger("steepest").setLevel(logging.ERROR)  # each reading of changed data would log its warnings
+    logging.getLogger("steepest").setLevel(logging.ERROR)  # reading changed data would repeat its warnings
     checked = without_observers(check(config, trust, typed))
     if checked.run.resume:
-        raise ValueError("resume= continues a run, and the audit trains from the start: leave it out")
+        raise ValueError("resume= continues a run, but the audit trains from scratch: remove it")
     if reason_against(checked, checked.run.threads) is None:
         without_dynamo()
         return LookAhead(checked, fit_with_kernel, days, seed).run()

@@ -1,4 +1,4 @@
-"""Compares two paths bit for bit, up to a day: the rows read, the scales, the inputs, the windows, the predictions.
+"""Compares two pipelines bit for bit up to a day: the rows read, the scaler, the inputs, the windows, the predictions.
 
 Shapes: T rows, F inputs per day, N samples, L look-back, D = L * F, H horizon, S series.
 """
@@ -37,8 +37,8 @@ class Difference:
 
     Attributes:
         what: the number's column or name.
-        series, day: its place, if it has one.
-        before, after: the number with the real future, and with the changed one.
+        before, after: the number with the real future, and with the changed future.
+        series, day: the row of the number, if it has one.
     """
 
     what: str
@@ -49,12 +49,12 @@ class Difference:
 
     def __str__(self) -> str:
         place = "" if self.series is None else f" of {self.series} on {self.day}"
-        return f"{self.what}{place} is {self.before} with the real future, and {self.after} with the changed one"
+        return f"{self.what}{place} is {self.before} with the real future, but {self.after} with the changed one"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The numbers of one step of the path that were compared, and the first difference, if there is one."""
+    """The comparison of one step of the pipeline: the count of compared numbers, and the first difference or None."""
 
     step: str
     count: int
@@ -62,9 +62,9 @@ class Comparison:
 
 
 def differing(one: Tensor | np.ndarray, other: Tensor | np.ndarray) -> np.ndarray:
-    """Return a mask of the numbers whose bits differ, of the shape of the arguments."""
+    """Return a mask, in the shape of the arguments, of the numbers whose bits differ."""
     a, b = np.ascontiguousarray(one), np.ascontiguousarray(other)
-    assert a.dtype == b.dtype, "both paths compute in one precision"
+    assert a.dtype == b.dtype, "both pipelines have the same precision"
     bits = f"u{a.dtype.itemsize}"
     return np.asarray(a.view(bits) != b.view(bits))
 
@@ -94,7 +94,7 @@ def first_difference(
 
 
 def numbered(name: str) -> Callable[[int], str]:
-    """Return a function that puts a column's number, counted from 1, into a name with ``{}``."""
+    """Return a function that inserts a column's number, starting at 1, into a name with ``{}``."""
     return lambda column: name.format(column + 1)
 
 
@@ -104,12 +104,12 @@ def listed(names: Sequence[str]) -> Callable[[int], str]:
 
 
 def shown_day(day: pd.Timestamp) -> str:
-    """Format a day. The time is included if it is not midnight."""
+    """Format a day, with the time of day unless it is midnight."""
     return str(day).removesuffix(" 00:00:00")
 
 
 def path_comparisons(fit: Fit, real: Prepared, changed: Prepared, day: pd.Timestamp) -> Iterator[Comparison]:
-    """Yield the comparison of each step of the path up to a day. Steps after the first difference are left out."""
+    """Yield the comparison of each step of the pipeline up to a day, ending at the first difference."""
     for step in (rows_comparison, scaler_comparison, _inputs, _windows):
         comparison = step(real, changed, day)
         yield comparison
@@ -137,7 +137,7 @@ def _rows_difference(one: pd.Index, other: pd.Index) -> Difference | None:
         return None
     only = one.symmetric_difference(other, sort=False)
     if not len(only):
-        return Difference("the order of the rows", "one", "another")
+        return Difference("the order of the rows", "original", "different")
     first = min(only, key=lambda label: (label[1], str(label[0])))
     words = ("present", "missing") if first in one else ("missing", "present")
     return Difference("the row", *words, str(first[0]), shown_day(first[1]))
@@ -153,12 +153,12 @@ def rows_comparison(real: Prepared, changed: Prepared, day: pd.Timestamp) -> Com
     difference = first_difference(one.to_numpy(), other.to_numpy(), listed(names), one.index)
     if difference is None:
         a, b = (filled_rows(data.frame)[_until(data.frame.index, day)] for data in (real, changed))
-        difference = first_difference(a, b, listed(["the mark of a filled price"]), one.index)
+        difference = first_difference(a, b, listed(["the flag of a filled price"]), one.index)
     return Comparison("rows read", count, difference)
 
 
 def scaler_comparison(real: Prepared, changed: Prepared, day: pd.Timestamp) -> Comparison:
-    """Compare what the training part determines: the scaler, and what the baselines have learned."""
+    """Compare what is fitted on the training part: the scaler and the baselines."""
     series, count, difference = real.windows.names, 0, None
     for key, what in SCALER.items():
         one, other = (getattr(data.windows, key) for data in (real, changed))
@@ -168,7 +168,7 @@ def scaler_comparison(real: Prepared, changed: Prepared, day: pd.Timestamp) -> C
                 difference = replace(found, what=f"{found.what} of {name}")
         count += one.numel()
     for key, one in real.fitted.items():
-        found = first_difference(one, changed.fitted[key], numbered(f"a number of {key.replace('_', ' ')}"))
+        found = first_difference(one, changed.fitted[key], numbered(f"a parameter of {key.replace('_', ' ')}"))
         difference, count = difference or found, count + one.numel()
     return Comparison("scaler", count, difference)
 
@@ -188,7 +188,7 @@ def _inputs(real: Prepared, changed: Prepared, day: pd.Timestamp) -> Comparison:
 
 
 def origins(windows: Windows, day: pd.Timestamp) -> Tensor:
-    """Return the last rows (N,) of all windows that end on or before a day, in all parts and gaps."""
+    """Return the last rows (N,) of all windows that end on or before a day, including those in gaps."""
     row_T = torch.arange(len(windows.series_T))
     start_T = windows.start_S[windows.series_T]
     stop_S = torch.cat([windows.start_S[1:], torch.tensor([len(row_T)])])
@@ -197,7 +197,7 @@ def origins(windows: Windows, day: pd.Timestamp) -> Tensor:
 
 
 def _windows(real: Prepared, changed: Prepared, day: pd.Timestamp) -> Comparison:
-    """Compare the inputs of all windows up to the day, and the targets that are known on that day."""
+    """Compare the inputs of all windows up to the day, and the targets known by that day."""
     one_N, other_N = (origins(data.windows, day) for data in (real, changed))
     windows, names = real.placed, real.windows.input_names
     count = len(one_N) * windows.inputs
@@ -228,7 +228,7 @@ def _windows(real: Prepared, changed: Prepared, day: pd.Timestamp) -> Comparison
 
 
 def _settled(windows: Windows, part: str, day: pd.Timestamp) -> pd.Index:
-    """The labels of a part's samples whose targets are all known on the day."""
+    """The labels of a part's samples whose targets are all known by the day."""
     origin_N = windows.parts[part].origins(torch.arange(len(windows.parts[part]))).numpy()
     known_N = _until(windows.index[origin_N + windows.horizon], day)
     return windows.index[origin_N[known_N]]

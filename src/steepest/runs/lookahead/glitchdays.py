@@ -1,4 +1,4 @@
-"""The suspicious days of the data, and the scores on the test part with and without the samples that contain one.
+"""The suspicious days of the data, and the test scores with and without the samples that contain such a day.
 
 Shapes: T rows of all series, N samples, L look-back, H horizon.
 """
@@ -21,14 +21,14 @@ from steepest.runs.lookahead.training import Fit
 
 @dataclass(frozen=True)
 class GlitchDays:
-    """The suspicious days, and two evaluations on the test part.
+    """The suspicious days, and the evaluations on the test part with and without them.
 
     Attributes:
         days: series -> its suspicious days.
         touched: the number of test samples whose window or target contains such a day.
         samples: the number of test samples.
-        every: the evaluation of all samples.
-        without: the evaluation without the touched samples, or None if there are none, or no others.
+        every: the evaluation on all samples.
+        without: the evaluation without the affected samples, or None if none or all samples are affected.
     """
 
     days: dict[str, list[pd.Timestamp]]
@@ -45,7 +45,7 @@ class GlitchDays:
 
 @torch.inference_mode()
 def glitch_days(fit: Fit, data: Prepared) -> GlitchDays:
-    """Find the suspicious days of every series, and evaluate the model with and without them."""
+    """Find the suspicious days of each series, and evaluate the model with and without them."""
     windows = data.placed
     glitch_T, days = torch.zeros(len(windows.price_T), dtype=torch.bool), {}
     stops = [*windows.start_S.tolist()[1:], len(windows.price_T)]

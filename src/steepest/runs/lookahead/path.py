@@ -1,7 +1,7 @@
-"""The path from the file to predictions: the checked frame, the windows, the predictions of a model and of baselines.
+"""The pipeline from a file to predictions: the checked frame, the windows, the predictions of model and baselines.
 
-The windows of the last days before the end of shortened data need rows after them. `padded` adds rows that repeat the
-last one; only their dates come from the whole file.
+The last windows of truncated data need rows after them. `padded` appends copies of the last row; only their dates come
+from the complete file.
 
 Shapes: N samples, H horizon, O outputs.
 """
@@ -39,7 +39,7 @@ class Prepared:
         frame: the checked frame.
         windows: float64 windows.
         placed: the windows in the precision of training.
-        fitted: what the baselines have learned from the training part.
+        fitted: the baselines' parameters, fitted on the training part.
     """
 
     frame: pd.DataFrame
@@ -49,10 +49,10 @@ class Prepared:
 
 
 def read_frame(dataset: SeriesData, change: FutureChange | None) -> pd.DataFrame:
-    """Read the data, with a changed future.
+    """Read the data, with a changed future unless `change` is None.
 
     Raises:
-        ValueError: if the data are refused, or if the change did not reach them.
+        ValueError: if the data cannot be read, or if the change did not reach them.
     """
     with changed_future(change):
         frame = dataset.read()
@@ -65,7 +65,7 @@ def read_frame(dataset: SeriesData, change: FutureChange | None) -> pd.DataFrame
 
 
 def padded(frame: pd.DataFrame, real: pd.DataFrame, day: pd.Timestamp, count: int) -> pd.DataFrame:
-    """Append up to `count` rows to each series, with the dates after `day` in `real`. They repeat the last row."""
+    """Append up to `count` copies of the last row to each series, with the dates after `day` in `real`."""
     filled_T, of_series = filled_rows(frame), frame.index.get_level_values("series")
     tables, filled = {}, []
     for name in frame.index.unique("series"):
@@ -96,9 +96,9 @@ def prepared(checked: Checked, frame: pd.DataFrame, first_days: FirstDays | None
 
 @torch.inference_mode()
 def predictions(fit: Fit, data: Prepared, origin_N: Tensor) -> dict[str, Tensor]:
-    """What the model and each baseline predict for samples with these origins: name -> (N, H), or logits (N, O).
+    """The predictions of the model and each baseline for these origins: name -> values (N, H), or logits (N, O).
 
-    Values are in the data's units. `model output` is the model's output in model space.
+    Values are in the data's units. `model output` is the output in model space.
     """
     windows = data.placed
     outputs_NO = outputs_of(fit, windows, origin_N)
@@ -108,7 +108,7 @@ def predictions(fit: Fit, data: Prepared, origin_N: Tensor) -> dict[str, Tensor]
 
 
 def outputs_of(fit: Fit, windows: Windows, origin_N: Tensor) -> Tensor:
-    """The model's outputs (N, O), by the engine where it can compute them."""
+    """The model's outputs (N, O), computed by the engine if it supports the model."""
     optimizer = torch.optim.SGD(fit.network.parameters(), lr=0.0)
     if reason_against(fit.network, fit.loss, optimizer) is None:
         return Descent(fit.network, fit.loss, optimizer, windows).predict(origin_N.numpy())

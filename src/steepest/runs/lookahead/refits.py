@@ -1,4 +1,4 @@
-"""Compares two trainings, on the real data and on data with a changed future, bit for bit."""
+"""Compares two trainings bit for bit: on the real data, and on data with a changed future."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from steepest.runs.lookahead.training import Fit
 
 
 def follows_val(checked: Checked) -> bool:
-    """Whether the updates themselves depend on val: a plateau scheduler lowers the learning rate by its score."""
+    """Whether the updates themselves depend on val, because a plateau scheduler monitors a val score."""
     scheduler = checked.groups.get("scheduler")
     plateau = (
         scheduler is not None and isinstance(scheduler.target, type) and issubclass(scheduler.target, ReduceLROnPlateau)
@@ -45,8 +45,8 @@ def refit_comparisons(
 ) -> Iterator[Comparison]:
     """Yield the comparisons of the rows read, the scaler, the training windows and the training.
 
-    If the changed rows include val, two things may differ: when a stop rule ends the training, and which epoch is the
-    best. Then only the epochs that both trainings have are compared. Without `after`, no training is compared.
+    If the changed rows include val, the stop rule may end the training at another epoch, and the best epoch may differ.
+    Then only the epochs common to both trainings are compared. If `after` is None, the trainings are not compared.
     """
     for step in (rows_comparison, scaler_comparison, _training_windows):
         comparison = step(real, changed, day)

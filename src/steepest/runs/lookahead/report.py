@@ -1,4 +1,4 @@
-"""The lines and the JSON file of a look-ahead audit."""
+"""The printed report and the JSON file of a look-ahead audit."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from steepest.runs.lookahead.cases import WORDS, Case, Findings
 from steepest.runs.lookahead.comparison import shown_day
 from steepest.runs.lookahead.glitchdays import GlitchDays
 
-LISTED = 5  # maximum number of suspicious days that are listed for a series
-CLEAN = "there is no look-ahead in reading, scaling, windows, baselines, training."
+LISTED = 5  # maximum number of suspicious days listed per series
+CLEAN = "no look-ahead in reading, scaling, windows, baselines or training."
 
 
 def print_findings(found: Findings, console: Console) -> None:
@@ -41,11 +41,11 @@ def print_findings(found: Findings, console: Console) -> None:
 
 
 def findings(found: Findings) -> Iterator[str]:
-    """Yield a sentence for each case that differs or was refused, and for each input that contains later prices."""
+    """Yield a sentence for each case that differs or failed, and for each input that contains later prices."""
     for case in found.cases:
         place = f"{case.change} after {shown_day(case.day)}, {_parameters(case)} parameters"
         if case.refused:
-            yield f"{place}: the changed data are refused: {case.refused}"
+            yield f"{place}: failed: {case.refused}"
         elif case.difference is not None:
             yield f"{place}: {case.step}: {case.difference}."
     for column in found.columns:
@@ -53,17 +53,17 @@ def findings(found: Findings) -> Iterator[str]:
 
 
 def result(found: Findings) -> str:
-    """The last sentence."""
+    """The concluding sentence."""
     if found.clean:
-        return f"No number before a cut day changed: {CLEAN}"
+        return f"No number up to a cutoff day changed: {CLEAN}"
     if any(case.difference is not None for case in found.cases):
         steps = list(dict.fromkeys(case.step for case in found.cases if case.step))
-        return f"There is look-ahead: numbers before a cut day depend on later rows. First in: {', '.join(steps)}."
+        return f"Look-ahead found: numbers up to a cutoff day depend on later rows. First in: {', '.join(steps)}."
     if found.columns:
         contain = "contains" if len(found.columns) == 1 else "contain"
-        return f"There is look-ahead: {counted(len(found.columns), 'input')} of the data {contain} later prices."
+        return f"Look-ahead found: {counted(len(found.columns), 'input')} of the data {contain} later prices."
     refused = sum(bool(case.refused) for case in found.cases)
-    return f"The audit is incomplete: {refused} of {len(found.cases)} changed data sets are refused."
+    return f"The audit is incomplete: {refused} of {len(found.cases)} cases failed."
 
 
 def _parameters(case: Case) -> str:
@@ -72,22 +72,22 @@ def _parameters(case: Case) -> str:
 
 def _cases(cases: list[Case]) -> Table:
     table = Table(
-        title="What differs up to each cut day", title_justify="left", box=SIMPLE_HEAD,
+        title="Differences up to each cutoff day", title_justify="left", box=SIMPLE_HEAD,
         pad_edge=False, collapse_padding=True,
     )  # fmt: skip
-    for name in ("cut day", "part", "future", "parameters"):
+    for name in ("cutoff", "part", "future", "parameters"):
         table.add_column(name, no_wrap=True)
     table.add_column("compared", justify="right", no_wrap=True)
     table.add_column("result", overflow="fold")
     for case in cases:
-        outcome = "refused" if case.refused else f"differs: {case.step}" if case.step else "equal"
+        outcome = "failed" if case.refused else f"differs: {case.step}" if case.step else "equal"
         cells = (shown_day(case.day), case.part, case.change, _parameters(case), f"{case.count:,}", outcome)
         table.add_row(*cells, style="bold red" if outcome != "equal" else None)
     return table
 
 
 def _print_glitches(glitches: GlitchDays, console: Console) -> None:
-    """Print the suspicious days and both rows of scores."""
+    """Print the suspicious days, and the scores with and without them."""
     for series, days in glitches.days.items():
         shown = ", ".join(map(shown_day, days[:LISTED])) + (", ..." if len(days) > LISTED else "")
         print_sentence(console, f"Suspicious prices: {series}: {counted(len(days), 'day')} ({shown}).")
@@ -96,7 +96,7 @@ def _print_glitches(glitches: GlitchDays, console: Console) -> None:
         return
     touched = f"{glitches.touched} of {counted(glitches.samples, 'test sample')}"
     if glitches.without is None:
-        why = "none is left without them" if glitches.touched else "the scores do not depend on these days"
+        why = "no others are left" if glitches.touched else "the scores do not depend on these days"
         print_sentence(console, f"{touched} contain such a day: {why}.")
         return
     console.print(_scores(glitches.every, glitches.without))
@@ -106,7 +106,7 @@ def _print_glitches(glitches: GlitchDays, console: Console) -> None:
 
 
 def _scores(every: Evaluation, without: Evaluation) -> Table:
-    """The scores on the test part of the model and of the reference, with and without the suspicious days."""
+    """The test scores of the model and the reference, with and without the suspicious days."""
     known = _rows(every, every.reference)["model"]
     columns = tuple(name for name in CLASS_COLUMNS if name in known) if "cross_entropy" in known else COLUMNS
     table = Table(

@@ -1,4 +1,4 @@
-"""Trains a config in memory, without a run's folder: the parameters after each epoch, and the loss of each update.
+"""Trains a config in memory, without a run's folder, and records the parameters of each epoch and all losses.
 
 The engine trains here. `lightning/lookahead.py` does the same with a Trainer, for models that need one.
 """
@@ -34,11 +34,11 @@ class History(Instrument):
     losses: list[np.ndarray] = field(default_factory=list)
 
     def log(self, view: View, log: UpdateLog) -> None:
-        """After updates."""
+        """After updates: keep their losses."""
         self.losses.append(log.losses_K)
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
-        """At the end of an epoch."""
+        """At the end of an epoch: keep the parameters."""
         self.parameters.append(view.theta())
 
 
@@ -100,9 +100,9 @@ def _only_observes(target: Any) -> bool:
 
 @torch.no_grad()
 def fit_of(tracker: Tracker, history: History) -> Fit:
-    """Return a tracker's training, with the best epoch's parameters in its network.
+    """Return a tracker's finished training, with the best epoch's parameters in its network.
 
-    Without a finite objective, as on a val part whose prices do not move, the last epoch counts as the best.
+    If the objective was never finite, as on a val part with constant prices, the last epoch counts as the best.
     """
     network = tracker.view.network
     if tracker.best is not None:

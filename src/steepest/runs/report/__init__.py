@@ -1,4 +1,4 @@
-"""`steepest report RUN` writes one HTML page about a run. The page works offline and needs no other files.
+"""`steepest report RUN` writes an HTML report of a run. The page works offline and needs no other files.
 
-`html.py` has what the page of a sweep shares with it. This module does not import torch.
+`html.py` holds the code that the report of a sweep shares. This module does not import torch.
 """

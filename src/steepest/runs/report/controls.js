@@ -1,4 +1,4 @@
-// Copy buttons, and hints at scrollable boxes, for the page of a run and the page of a sweep.
+// Copy buttons and scroll hints, for the reports of runs and sweeps.
 "use strict";
 
 for (const button of document.querySelectorAll(".copy"))
@@ -6,7 +6,7 @@ for (const button of document.querySelectorAll(".copy"))
     const code = button.previousElementSibling;
     try {
       await navigator.clipboard.writeText(code.textContent);
-    } catch {  // the clipboard may be missing for a page opened from a file
+    } catch {  // the clipboard may be unavailable on a page opened from a file
       getSelection().selectAllChildren(code);
       document.execCommand("copy");
     }
@@ -14,7 +14,7 @@ for (const button of document.querySelectorAll(".copy"))
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 
-// A box that scrolls has a hint, and a shadow at each edge beyond which there is more.
+// A scrollable box shows a hint, and a shadow at each edge with hidden content.
 function hint(box) {
   const frame = box.parentElement;
   const right = box.scrollWidth - box.clientWidth - box.scrollLeft;

@@ -1,6 +1,6 @@
-"""Reads what the page of a run shows: run.json, metrics.json, folds.csv, config.yaml. The files are not trusted.
+"""Reads the files that a run's report shows: run.json, metrics.json, folds.csv, config.yaml. The files are untrusted.
 
-Keys that an older version did not write have defaults, and the page leaves them out.
+Keys that older versions did not write have defaults, and the page leaves them out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from steepest.runs.files import IntervalFacts, Metrics, Objective, RunFacts, Sco
 PARTS = ("train", "val", "test")
 ERROR_FILE = "error.txt"
 T = TypeVar("T")
-Day = Annotated[datetime, AfterValidator(lambda time: time.replace(tzinfo=None))]  # in the time zone of the file
+Day = Annotated[datetime, AfterValidator(lambda time: time.replace(tzinfo=None))]  # in the file's time zone
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Recognised:
 
 @dataclass
 class DataFacts:
-    """`record.data_facts`. Days are text. Parts without samples, and plain rows, have no days."""
+    """The entry `data` of run.json; see `record.data_facts`. Parts without samples, and plain rows, have no days."""
 
     source: str = ""
     sha256: str = ""
@@ -139,9 +139,9 @@ class RunFiles:
         metrics: metrics.json.
         folds: each fold and its scores.
         config: the text of config.yaml, or None.
-        error: the text of error.txt, which a failed job of a sweep has, or None.
-        model: whether there is a checkpoint with a model.
-        absent: the names of files that do not exist.
+        error: the text of error.txt, which failed jobs of a sweep have, or None.
+        model: whether a checkpoint with a model exists.
+        absent: the names of missing files.
     """
 
     folder: Path
@@ -165,7 +165,7 @@ class RunFiles:
         return found
 
     def ending(self) -> str:
-        """How the run ended, as a sentence."""
+        """Describe how the run ended, in a sentence."""
         reason = self.run.stop_reason
         if not self.run.status and self.error:  # a job of a sweep that failed before it wrote a record
             return f"The run failed: {self.error.splitlines()[0].removesuffix('.')}."
@@ -173,7 +173,7 @@ class RunFiles:
         return f"The run {words.get(self.run.status, self.run.status)}{f': {reason}' if reason else ''}."
 
     def trained(self) -> str:
-        """The length of the training and the kept epoch, as sentences."""
+        """Describe the length of the training and the kept epoch, in sentences."""
         metrics, objective = self.metrics, self.metrics.objective
         length = f"{counted(metrics.updates, 'update')}, {counted(metrics.epochs, 'epoch')}, {metrics.seconds:.1f} s."
         if objective.epoch is None:
@@ -186,12 +186,12 @@ def read_files(folder: Path) -> RunFiles:
     """Read a run's files.
 
     Raises:
-        ValueError: if the folder holds no run, has a link that points outside it, or has a damaged file.
+        ValueError: if the folder contains no run, a link that points outside it, or a damaged file.
     """
     if not any((folder / name).exists() for name in ("run.json", CONFIG_FILE, ERROR_FILE)):
         raise ValueError(
-            f"{folder} holds no run and no sweep: there is no run.json and no sweep.json in it; give the folder of a "
-            "run or of a sweep"
+            f"{folder} is not the folder of a run or a sweep: it contains neither run.json nor sweep.json; use the "
+            "folder of a run or a sweep"
         )
     check_links(folder)
     names = ("run.json", "metrics.json", CONFIG_FILE)
@@ -208,7 +208,7 @@ def read_files(folder: Path) -> RunFiles:
 
 
 def _content(path: Path, shape: type[T]) -> T:
-    """A JSON file as an object of this type."""
+    """Read a JSON file as an object of this type."""
     return _checked(path, read_json(path), shape)
 
 
@@ -220,7 +220,7 @@ def _checked(path: Path, content: Any, shape: type[T]) -> T:
 
 
 def _text(path: Path) -> str | None:
-    """The text of a file, or None if it does not exist."""
+    """Read a text file, or return None if it does not exist."""
     if not path.exists():
         return None
     try:
@@ -230,7 +230,7 @@ def _text(path: Path) -> str | None:
 
 
 def _folds(path: Path) -> list[tuple[Fold, Scores]]:
-    """The rows of folds.csv."""
+    """Read folds.csv."""
     text = _text(path)
     try:
         rows = list(csv.DictReader((text or "").splitlines(), strict=True))

@@ -1,4 +1,4 @@
-"""What the page of a run and the page of a sweep share: templates, style, pictures as text, the path of the file."""
+"""Shared by the reports of runs and sweeps: templates, style, embedded pictures, the path of the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from steepest.runs.files import unreadable, write_text
 
 HERE = Path(__file__).parent
 BYTES = 6_000_000  # maximum size of all pictures on a page
-FIRST = ("prediction", "walk_forward", "loss")  # pictures that come before the others
+FIRST = ("prediction", "walk_forward", "loss")  # pictures shown first
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Images:
     """The pictures of a run.
 
     Attributes:
-        shown: name and data URI of each file in figures/.
+        shown: the name and data URI of each file in figures/.
         left_out: files that would make the page too large.
     """
 
@@ -34,7 +34,7 @@ def read_images(folder: Path) -> Images:
     """Read the pictures in a run's folder, the predictions first.
 
     Raises:
-        ValueError: with the name of a picture that cannot be read.
+        ValueError: if a picture cannot be read.
     """
     found, total = Images(), 0
     place = {name: number for number, name in enumerate(FIRST)}
@@ -54,12 +54,12 @@ def read_images(folder: Path) -> Images:
 
 
 def write_page(folder: Path, out: Path | None, page: Callable[[Path], str]) -> Path:
-    """Write a page: report.html in a folder, or `out`.
+    """Write a report to `out`, or to report.html in a folder.
 
     Args:
-        folder: of the run or of the sweep.
-        out: another file, or None.
-        page: returns the HTML, from the folder of the file.
+        folder: the folder of the run or the sweep.
+        out: the file to write; None: report.html in the folder.
+        page: returns the HTML, given the folder of the file.
 
     Returns:
         The path of the file.
@@ -69,14 +69,14 @@ def write_page(folder: Path, out: Path | None, page: Callable[[Path], str]) -> P
     """
     path = out or folder / "report.html"
     if path.is_dir():
-        raise ValueError(f"--out {path} is a folder; give the name of a file, such as {path / 'report.html'}")
+        raise ValueError(f"--out {path} is a folder: use a file name, such as {path / 'report.html'}")
     text = page(path.parent)
-    write_text(path, text.encode(errors="replace").decode())  # a record may contain half a surrogate pair
+    write_text(path, text.encode(errors="replace").decode())  # a record may contain a lone surrogate
     return path
 
 
 def environment(templates: Path) -> Environment:
-    """The templates in a folder. All values are escaped, and a missing value is an error."""
+    """The template environment of a folder. Values are escaped, and missing values are errors."""
     made = Environment(
         loader=FileSystemLoader([templates, HERE]),
         autoescape=True,
@@ -89,7 +89,7 @@ def environment(templates: Path) -> Environment:
 
 
 def shared_parts() -> dict[str, Markup]:
-    """The style and the script of both pages, by their names in the templates."""
+    """The shared style and script, by their names in the templates."""
     return {
         "style": Markup((HERE / "page.css").read_text()),
         "controls": Markup((HERE / "controls.js").read_text()),
@@ -97,11 +97,11 @@ def shared_parts() -> dict[str, Markup]:
 
 
 def near(folder: Path) -> str:
-    """A folder's path, relative to the working directory if it is below it."""
+    """Return a folder's path, relative to the working directory if it is inside it."""
     full = folder.absolute()
     return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
 
 
 def when(moment: str) -> str:
-    """A time of a record as text."""
+    """Format a time of a record."""
     return moment.replace("T", " ").replace("+00:00", " UTC")

@@ -1,4 +1,4 @@
-"""The page of a run: fills the template with what the run's files say, and writes the file."""
+"""Renders a run's files as an HTML report and writes it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_ROWS = 1000  # maximum number of rows of a table
 
 @dataclass
 class Bar:
-    """A part of the bar of time: where it starts and how wide it is, in percent."""
+    """The bar of a part on the timeline: its start and width, in percent."""
 
     name: str
     left: float
@@ -31,17 +31,17 @@ class Bar:
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
-    """Write a run's page: report.html in its folder, or `out`.
+    """Write a run's report to `out`, or to report.html in its folder.
 
     Raises:
-        ValueError: if the folder holds no run, a file of the run is damaged, or `out` is a folder.
+        ValueError: if the folder contains no run, a file of the run is damaged, or `out` is a folder.
     """
     files = read_files(folder)
     return write_page(folder, out, lambda home: page(files))
 
 
 def page(files: RunFiles) -> str:
-    """The page's HTML."""
+    """Return the HTML of the report."""
     templates = environment(HERE)
     templates.filters.update(heading=_heading, score=_cell, day=day, unbroken=_unbroken)
     data = files.run.data
@@ -71,7 +71,7 @@ def page(files: RunFiles) -> str:
 
 
 def day(time: datetime) -> str:
-    """A time as text, without the time of day at midnight."""
+    """Format a day, with the time of day unless it is midnight."""
     return str(time).removesuffix(" 00:00:00")
 
 
@@ -84,17 +84,17 @@ def _cell(value: float | None, metric: str) -> str:
 
 
 def _unbroken(text: str) -> Markup:
-    """A text as HTML without a line break inside a date."""
+    """Return a text as HTML without line breaks inside dates."""
     return Markup(re.sub(r"\d{4}-\d\d-\d\d", r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def _columns(rows: Iterable[Scores]) -> list[str]:
-    """The names of the scores, in the order of the files."""
+    """Return the names of the scores, in file order."""
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def _known(files: RunFiles) -> list[tuple[str, str]]:
-    """What is known when, as rows of a table."""
+    """Return the rows of the data timeline's table."""
     data = files.run.data
     if data is None:
         return []
@@ -114,24 +114,24 @@ def _known(files: RunFiles) -> list[tuple[str, str]]:
         rows.append(("Rows left out between two parts", str(data.gap)))
     if data.fitted_to is not None:
         what = "Scaler and baselines of the first model" if walk else "Scaler and baselines"
-        rows.append((what, f"fitted to the training rows, up to {day(data.fitted_to)}"))
+        rows.append((what, f"fitted on the training rows, up to {day(data.fitted_to)}"))
     if val := data.targets.get("val"):
-        what = "The first model is chosen" if walk else "The model is chosen"
-        rows.append((what, f"by scores on val, whose last target is known on {day(val[1])}"))
+        what = "Selection of the first model" if walk else "Model selection"
+        rows.append((what, f"by validation scores; the last validation target is known on {day(val[1])}"))
     if walk:
-        rows.append(("Later models", "each is trained on rows before its fold: see the table of folds"))
+        rows.append(("Later models", "each trained on the rows before its fold; see the table of folds"))
     rows += [("Source", data.source), ("Checksum (SHA-256)", data.sha256)]
     return rows
 
 
 def _ends(data: DataFacts) -> tuple[datetime, datetime] | None:
-    """The first and the last day of any target."""
+    """Return the first and the last target day of all parts."""
     spans = [span for span in data.targets.values() if span]
     return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
 
 
 def _bars(data: DataFacts) -> list[Bar]:
-    """The parts on an axis of time."""
+    """Return the parts' bars on the timeline."""
     ends = _ends(data)
     if ends is None or ends[1] <= ends[0]:
         return []
@@ -145,7 +145,7 @@ def _bars(data: DataFacts) -> list[Bar]:
 
 
 def _provenance(files: RunFiles) -> list[tuple[str, str]]:
-    """Where the run comes from, as rows of a table. Unknown facts are left out."""
+    """Return the rows of the provenance table, without unknown facts."""
     run = files.run
     revision = ""
     if run.git is not None and run.git.revision:
@@ -166,7 +166,7 @@ def _provenance(files: RunFiles) -> list[tuple[str, str]]:
 
 
 def _commands(files: RunFiles) -> list[tuple[str, str]]:
-    """What a user can do with the run: a heading and a command."""
+    """Return the follow-up commands, each with a heading."""
     run, folder = files.run, near(files.folder)
     word = f"./{folder}" if folder.startswith("-") else folder
     found, reason = [], run.stop_reason or ""
@@ -176,7 +176,7 @@ def _commands(files: RunFiles) -> list[tuple[str, str]]:
         if run.status == "finished" and reason.startswith(f"{limit}:"):
             found.append(("Train for longer", f"{resume_run_command(folder)} stop.{limit}={2 * done}"))
     if run.again or run.status:
-        found.append(("Run it again in a new folder", train_command(run.again)))
+        found.append(("Repeat the run in a new folder", train_command(run.again)))
     if files.model and run.data is not None and any(run.data.targets.values()):
         found.append(("Predict the next days", shlex.join(["steepest", "predict", word])))
         found.append(("Score other prices", shlex.join(["steepest", "evaluate", word, "--data", "FILE"])))

@@ -71,12 +71,12 @@
     return Plotly.react(place, data, layout, config);
   }
 
-  const missing = new Set();  // the charts that the page does not show yet
+  const missing = new Set();  // charts not drawn yet
 
   async function drawAll() {
     for (const name of names) missing.add(name);
     for (const name of names) {
-      await new Promise(done => setTimeout(done));  // a tab in the background has no animation frames
+      await new Promise(done => setTimeout(done));  // background tabs have no animation frames
       if (missing.delete(name)) await draw(name);
     }
     document.querySelectorAll(".frame > .scroll").forEach(hint);
