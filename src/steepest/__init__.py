@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from steepest.lightning.datamodule import WindowDataModule
     from steepest.lightning.manual import ManualPredictor
     from steepest.lightning.predictors import LinearPredictor, MLPPredictor
-    from steepest.nets.losses import cross_entropy, huber, mae, mse
+    from steepest.nets.losses import cross_entropy, huber, mae, mse, quantile
     from steepest.nets.networks import MLP, Linear
     from steepest.runs.trained import Run, load
 
@@ -31,7 +31,7 @@ _MODULE_OF = {
         "lightning.datamodule": ("WindowDataModule",),
         "lightning.manual": ("ManualPredictor",),
         "lightning.predictors": ("LinearPredictor", "MLPPredictor"),
-        "nets.losses": ("cross_entropy", "huber", "mae", "mse"),
+        "nets.losses": ("cross_entropy", "huber", "mae", "mse", "quantile"),
         "nets.networks": ("MLP", "Linear"),
         "runs.trained": ("Run", "load"),
     }.items()
@@ -41,8 +41,8 @@ _MODULE_OF = {
 __all__ = [  # noqa: RUF022  # by room, as above
     "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame", "RandomWalk",
     "ShippedPrices", "Table", "YahooPrices", "direction_metrics", "value_metrics", "WindowDataModule",
-    "ManualPredictor", "LinearPredictor", "MLPPredictor", "cross_entropy", "huber", "mae", "mse", "MLP", "Linear",
-    "Run", "load",
+    "ManualPredictor", "LinearPredictor", "MLPPredictor", "cross_entropy", "huber", "mae", "mse", "quantile", "MLP",
+    "Linear", "Run", "load",
 ]  # fmt: skip
 
 

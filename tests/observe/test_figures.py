@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from steepest.evaluate.intervals import Interval
 from steepest.evaluate.pooled import WalkForwardScores
+from steepest.nets.losses import LOSSES
 from steepest.observe import figures, predictions, walk_forward
 from steepest.observe.theme import DARK, LIGHT, lay_out
 
@@ -298,6 +299,10 @@ def test_the_picture_of_folds_ends_at_the_error_saved_and_shows_each_folds_share
     assert title(drawn[0]) == (
         "Walk-forward: the squared error is 10 % below that of tomorrow = today; without refitting, 20 % above"
     )
+
+
+def test_the_axis_of_every_loss_has_its_name():
+    assert figures.NAMES.keys() == LOSSES.keys()
 
 
 @pytest.mark.parametrize("unit", ["price", "data", "quantiles"])

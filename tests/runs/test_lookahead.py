@@ -80,7 +80,7 @@ def walk(rows=200, seed=3):
         ["scheduler=plateau", "scheduler.patience=0", "stop.epochs=4", "data.split=[1990-05-01,1990-06-01]"],
     ],
 )
-def test_nothing_before_a_cut_day_changes_with_the_future(overrides):
+def test_nothing_before_a_cutoff_day_changes_with_the_future(overrides):
     found = audited(*overrides, days=2)
     assert found.clean, list(findings(found))
     assert [(c.refitted, c.part) for c in found.cases[:12]] == [(False, "test")] * 8 + [(True, "test")] * 4
@@ -92,13 +92,13 @@ def test_nothing_before_a_cut_day_changes_with_the_future(overrides):
 BASELINES = ("persistence", "drift", "seasonal_naive", "moving_average", "least_squares", "ridge")
 
 
-def test_the_windows_up_to_the_cut_day_are_all_compared():
+def test_the_windows_up_to_the_cutoff_day_are_all_compared():
     found = audited()
     case = found.cases[0]
     days = (case.day - pd.Timestamp("1990-01-01")).days + 1
     counts = {comparison.step: comparison.count for comparison in case.comparisons}
     assert counts["rows read"] == days
-    assert counts["windows"] == 3 * (days - 2) + (days - 3)  # the window of the cut day has no known target
+    assert counts["windows"] == 3 * (days - 2) + (days - 3)  # the window of the cutoff day has no known target
     assert counts["baselines"] == len(BASELINES) * (days - 2)
     assert counts["model"] == 2 * (days - 2)
 
@@ -188,7 +188,7 @@ def test_the_first_difference_names_the_day_the_series_and_the_column(monkeypatc
     difference = case.difference
     assert (case.change, case.step) == ("scaled", "rows read")
     assert (difference.what, difference.series) == ("value", "random_walk")
-    assert difference.day == str(case.day.date())  # the average of the cut day contains the next day
+    assert difference.day == str(case.day.date())  # the average of the cutoff day contains the next day
     assert float(difference.after) > 100 * float(difference.before)
     data = json.loads(json.dumps(as_data(found)))
     assert data["clean"] is False
@@ -210,7 +210,7 @@ def test_filling_gaps_from_later_rows_is_found(tmp_path, monkeypatch):
 
 
 def test_a_series_that_is_left_out_because_it_ends_later_is_look_ahead(tmp_path):
-    """Survivorship: on the cut day nobody knew that the third series would end."""
+    """Survivorship: on the cutoff day nobody knew that the third series would end."""
     days = pd.bdate_range("2015-01-01", periods=200)
     tables = [
         pd.DataFrame({"date": days[:end], "ticker": name, "close": walk(end, seed)})

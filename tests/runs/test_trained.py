@@ -297,7 +297,7 @@ def test_the_commands_print_and_write_a_forecast_and_scores(train, tmp_path):
     _, folder = train(*FEW, *KINDS["horizon"])
     out = tmp_path / "forecast.csv"
     printed = CliRunner().invoke(app, ["predict", str(folder), "--horizon", "4", "--out", str(out)]).output
-    assert "Beyond step 3, predictions are made from predictions, and have no intervals." in printed
+    assert "Beyond step 3, each prediction is an input of the next one, and there are no intervals." in printed
     covered = steepest.load(folder).predict().attrs["coverage"]
     assert (
         f"The 90% intervals adapt to the latest errors. On later rows, such intervals contained {covered:.1%}"

@@ -18,7 +18,10 @@ from steepest.observe.theme import LIGHT, Theme, compared, percent, plain, save
 # Colours for the pictures of the course.
 BLACK, ORANGE, BLUE, GREEN, RED = LIGHT.ink, LIGHT.orange, LIGHT.blue, LIGHT.green, LIGHT.red
 LABELLED = 8  # lines are labelled only if a panel has at most this number
-NAMES = {"mse": "Mean squared error", "mae": "Mean absolute error", "huber": "Huber loss"}
+NAMES = {
+    "mse": "Mean squared error", "mae": "Mean absolute error", "huber": "Huber loss", "quantile": "Quantile loss",
+    "cross_entropy": "Cross-entropy",
+}  # fmt: skip
 
 
 SCALED = "Parameters for scaled inputs and targets, as in training."
@@ -92,7 +95,7 @@ def draw_losses(
             _logarithmic(axes, every)
         axes.yaxis.set_major_formatter(plain)
         axes.xaxis.set_major_formatter(plain)
-        axes.set(xlabel="updates", title=f"{NAMES.get(loss, 'Cross-entropy')} ({unit})")
+        axes.set(xlabel="updates", title=f"{NAMES[loss]} ({unit})")
         axes.margins(x=0.01)
         save(figure, path)
 

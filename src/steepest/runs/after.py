@@ -58,13 +58,16 @@ def _about(table: pd.DataFrame, level: float, method: str) -> Iterator[str]:
     if table["lower"].isna().all():
         yield "There are no intervals: they need the errors of a validation part with enough samples, in prices."
         return
-    made = "adapt to the latest errors" if method == "adaptive" else "have the width of the validation part's errors"
+    by = "the latest errors" if method == "adaptive" else "the errors on the validation part"
+    made = f"adapt to {by}" if method == "adaptive" else f"have a fixed width, set by {by}"
+    if table.attrs["unit"] == "quantiles":
+        made = f"are the predicted quantiles, scaled by {by}"
     share = table.attrs["coverage"]
     covered = "" if share is None else f" On later rows, such intervals contained {share:.1%} of the prices."
     yield f"The {level:.0%} intervals {made}.{covered}"
     if table["lower"].isna().any():
         own = int(table.loc[table["lower"].notna(), "step"].max())
-        yield f"Beyond step {own}, predictions are made from predictions, and have no intervals."
+        yield f"Beyond step {own}, each prediction is an input of the next one, and there are no intervals."
 
 
 def show_scores(folder: Path, data: str | None, options: list[str]) -> None:

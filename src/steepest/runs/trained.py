@@ -148,7 +148,8 @@ class Run:
         Returns:
             Columns ``date, series, step, prediction, lower, upper`` in the data's units. For directions, the prediction
             is the probability of a rise over that number of rows. ``attrs["coverage"]`` is the share of the known
-            prices after the validation part that such intervals contained.
+            prices after the validation part that such intervals contained, and
+            ``attrs["unit"]`` is the unit of their widths, as in `Interval`.
 
         Raises:
             ValueError: if the prices do not fit the model, or the horizon or level is not possible.
@@ -198,7 +199,7 @@ class Run:
         place = {name: number for number, name in enumerate(dict.fromkeys(table["series"]))}
         table = table.iloc[np.lexsort((table["step"], table["series"].map(place)))]
         table = table[table["step"] <= horizon].reset_index(drop=True)
-        table.attrs["coverage"] = coverage
+        table.attrs |= {"coverage": coverage, "unit": self._unit if half_SH is not None else None}
         return table
 
     def backtest(self, **options: Any) -> Backtest:
