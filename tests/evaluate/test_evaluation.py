@@ -241,7 +241,10 @@ def test_scores_by_series_are_those_of_the_series_rows(three_series):
         assert scores["skill"] == pytest.approx(
             1 - (errors**2).mean() / ((its["last"] - its["actual"]) ** 2).mean(), rel=1e-9
         )
+    last = found.last_predictions()
+    pd.testing.assert_frame_equal(last, found.predictions.query("part == 'test'").reset_index(drop=True))
     directions = evaluate(Model(lambda x_ND: torch.cat([x_ND, -x_ND], 1)), three_series(target="direction"))
+    pd.testing.assert_frame_equal(directions.last_predictions(), directions.predictions)
     rows = directions.predictions.query("part == 'test'")
     right = (rows["probability_up"] > 0.5) == rows["up"]
     assert {series: scores["directional_accuracy"] for series, scores in directions.series.items()} == pytest.approx(

@@ -13,6 +13,7 @@ from steepest.data.formulas import Rings
 from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import RandomWalk
 from steepest.data.windows import Part
+from steepest.evaluate import metrics
 from steepest.evaluate.blocks import ROWS, outputs_in_blocks, targets
 from steepest.evaluate.metrics import class_metrics, value_metrics
 from steepest.evaluate.scoring import part_scorers
@@ -69,7 +70,10 @@ class Largest(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         made = func(*args, **(kwargs or {}))
         if isinstance(made, torch.Tensor):
-            self.bytes = max(self.bytes, made.untyped_storage().nbytes())
+            place = made.untyped_storage().data_ptr()
+            given = [one.untyped_storage().data_ptr() for one in args if isinstance(one, torch.Tensor)]
+            if place not in given:  # not a view
+                self.bytes = max(self.bytes, made.untyped_storage().nbytes())
         return made
 
 
@@ -79,6 +83,18 @@ def test_memory_does_not_grow_with_samples_times_inputs():
         outputs_in_blocks(lambda x_ND: x_ND[:, :1], windows, "train")
         part_scorers(windows)
     assert largest.bytes <= 4 * windows_module.CHUNK < 4 * windows.inputs * len(windows.parts["train"]) / 6
+
+
+def test_scores_add_up_over_blocks_and_need_memory_for_one_block_only(monkeypatch):
+    windows = walk(rows=2000, window=3, horizon=30)
+    scorer = part_scorers(windows)["train"]
+    predicted = scorer.actual_NH + torch.randn(scorer.actual_NH.shape, dtype=torch.float64)
+    expected = scorer.all_scores_of(predicted)
+    monkeypatch.setattr(metrics, "VALUES", 1000)
+    with Largest() as largest:
+        found = scorer.all_scores_of(predicted)
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert largest.bytes <= 9 * 8 * 1000 < predicted.nbytes / 4, "nine terms of one block"
 
 
 def test_a_part_without_samples_has_no_outputs():

@@ -221,7 +221,7 @@ def test_each_picture_shows_the_kept_epoch_or_names_both_epochs(tmp_path, monkey
     monkeypatch.setattr(landscape, "SLICE", 5)
     surface, *_ = line()
     windows = SimpleNamespace(
-        spread=lambda part, count: surface, transform="level", relative=False, classes=False, inputs=1, outputs=1,
+        spread=lambda part, count: surface, transform="level", relative=False, classes=False, inputs=1, horizon=1,
         names=["y"], input_names=["x"], ordered=False, mean_S=torch.zeros(1), scale_S=torch.ones(1),
         input_mean_SF=torch.zeros(1, 1), input_scale_SF=torch.ones(1, 1),
     )  # fmt: skip

@@ -9,7 +9,7 @@ Shapes: N samples, D inputs, H horizon, O = 2 H logits, S series.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import torch
@@ -164,8 +164,10 @@ def fitted(windows: Windows) -> dict[str, Tensor]:
     }
 
 
-def predictions(windows: Windows, origin_N: Int[Tensor, " N"], learned: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each baseline's predictions for these samples, in the data's units: prices (N, H), or for classes, logits.
+def predictions(
+    windows: Windows, origin_N: Int[Tensor, " N"], learned: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield each baseline's name and its predictions for these samples: prices (N, H), or for classes, logits.
 
     Args:
         windows: the data.
@@ -175,18 +177,20 @@ def predictions(windows: Windows, origin_N: Int[Tensor, " N"], learned: Mapping[
     if windows.classes:
         one_NH = outputs_at(lambda x_BD: linear(learned["logistic"], x_BD), windows, origin_N)
         logits_NO = torch.stack([torch.zeros_like(one_NH), one_NH], -1).flatten(1)
-        return {"majority": majority(learned["share_of_ones"], len(origin_N)), "logistic": logits_NO}
-    predicted = {"mean": mean(windows, origin_N)}
+        yield "majority", majority(learned["share_of_ones"], len(origin_N))
+        yield "logistic", logits_NO
+        return
     if windows.ordered:
-        predicted = {"persistence": persistence(windows, origin_N), "drift": drift(windows, origin_N)}
+        yield "persistence", persistence(windows, origin_N)
+        yield "drift", drift(windows, origin_N)
         if windows.season is not None:
-            predicted["seasonal_naive"] = seasonal_naive(windows, origin_N, windows.season)
+            yield "seasonal_naive", seasonal_naive(windows, origin_N, windows.season)
         if windows.window > 1:
-            predicted["moving_average"] = moving_average(windows, origin_N)
+            yield "moving_average", moving_average(windows, origin_N)
+    else:
+        yield "mean", mean(windows, origin_N)
     for name in ("least_squares", "ridge"):
-        output_NH = outputs_at(partial(linear, learned[name]), windows, origin_N)
-        predicted[name] = windows.to_price(output_NH, origin_N)
-    return predicted
+        yield name, windows.to_price(outputs_at(partial(linear, learned[name]), windows, origin_N), origin_N)
 
 
 @torch.inference_mode()

@@ -23,7 +23,7 @@ from steepest.evaluate import baselines
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.intervals import Forecasts, Interval, Unit, intervals, sides
 from steepest.evaluate.leads import lead_p_value, leads_by_series
-from steepest.evaluate.metrics import Scores
+from steepest.evaluate.metrics import Scores, blocks
 from steepest.evaluate.names import SIGNIFICANT, better
 from steepest.evaluate.pooled import Pooled, WalkForwardScores, walk_forward_scores
 from steepest.evaluate.predictions import PartTable, frame_of, predicted_columns
@@ -98,6 +98,13 @@ class Evaluation:
         """A row per sample and day of the horizon; the last two columns are the prediction and the actual value."""
         return frame_of(self.tables, self.predicted)
 
+    def last_predictions(self) -> pd.DataFrame:
+        """`predictions` of the last part, and, for plain rows and classes, of the parts before it."""
+        parts = list(self.predicted)
+        scorer = self.tables[parts[-1]].scorer
+        shown = parts[-1:] if scorer.ordered and scorer.share_H is None else parts
+        return frame_of(self.tables, {part: self.predicted[part] for part in shown})
+
     @property
     def mape_says_little(self) -> bool:
         """Whether a few values close to 0 account for more than half of the reference's `mape` on a part."""
@@ -105,8 +112,12 @@ class Evaluation:
             scorer = table.scorer
             if scorer.share_H is not None:
                 continue
-            terms = ((scorer.reference_NH - scorer.actual_NH).abs() / scorer.actual_NH.abs()).flatten()
-            largest, total = terms.topk(math.ceil(FEW_VALUES * len(terms))).values.sum().item(), terms.sum().item()
+            pairs = ((scorer.reference_NH[rows], scorer.actual_NH[rows]) for rows in blocks(scorer.actual_NH))
+            terms = np.concatenate(
+                [((other - actual) / actual).abs().float().cpu().numpy().ravel() for other, actual in pairs]
+            )
+            few = math.ceil(FEW_VALUES * len(terms))
+            largest, total = np.partition(terms, -few)[-few:].sum(), terms.sum()  # topk takes 4 times the memory
             if not (math.isfinite(total) and largest <= 0.5 * total):  # a value of 0 makes it infinite
                 return True
         return False
@@ -270,6 +281,6 @@ def _baseline_scores(
     """Name -> part -> scores of every baseline."""
     scores_by_name: dict[str, dict[str, Scores]] = {}
     for part, scorer in scorers.items():
-        for name, predicted in baselines.predictions(windows, scorer.origin_N, fitted).items():
+        for name, predicted in baselines.predictions(windows, scorer.origin_N, fitted):
             scores_by_name.setdefault(name, {part: {} for part in PARTS})[part] = scorer.all_scores_of(predicted)
     return scores_by_name

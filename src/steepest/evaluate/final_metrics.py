@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steepest.evaluate.metrics import Scores, finite
+from steepest.evaluate.metrics import Scores, blocks, finite, totals
 from steepest.nets.losses import two_classes
 
 BINS = 10  # for the calibration error
@@ -35,18 +35,29 @@ def final_value_metrics(
         (actual - mean actual)^2; ``rmsse`` = sqrt(mean (e / change)^2), the root mean squared scaled error (Hyndman &
         Koehler 2006).
     """
-    prediction_NH, actual_NH = prediction_NH.detach().double(), actual_NH.double()
-    error_NH = prediction_NH - actual_NH
-    size_NH = prediction_NH.abs() + actual_NH.abs()  # 0 only where both are 0, and then the error is 0
-    spread = (actual_NH - actual_NH.mean()).square().sum()
+    mean, count = actual_NH.double().mean(), actual_NH.numel()
+
+    def terms(rows: slice) -> dict[str, Tensor]:
+        prediction_MH, actual_MH = prediction_NH[rows].detach().double(), actual_NH[rows].double()
+        error_MH = prediction_MH - actual_MH
+        size_MH = prediction_MH.abs() + actual_MH.abs()  # 0 only where both are 0, and then the error is 0
+        found = {
+            "error": error_MH,
+            "smape": 2 * error_MH.abs() / size_MH.where(size_MH > 0, 1.0),
+            "square": error_MH.square(),
+            "spread": (actual_MH - mean).square(),
+        }
+        return found if change_N1 is None else found | {"rmsse": (error_MH / change_N1[rows]).square()}
+
+    sums = totals(terms(rows) for rows in blocks(actual_NH))
     scores = {
-        "bias": error_NH.mean(),
-        "smape": (2 * error_NH.abs() / size_NH.where(size_NH > 0, 1.0)).mean(),
-        "r2": 1 - error_NH.square().sum() / spread,
+        "bias": sums["error"] / count,
+        "smape": sums["smape"] / count,
+        "r2": 1 - sums["square"] / sums["spread"] if sums["spread"] else math.nan,
     }
     if change_N1 is not None:
-        scores["rmsse"] = (error_NH / change_N1).square().mean().sqrt()
-    return finite({name: score.item() for name, score in scores.items()})
+        scores["rmsse"] = math.sqrt(sums["rmsse"] / count)
+    return finite(scores)
 
 
 def final_class_metrics(logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "N H"]) -> Scores:

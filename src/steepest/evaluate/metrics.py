@@ -7,15 +7,16 @@ that is undefined or not finite (a percentage of a price of 0, the skill against
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from steepest.nets.losses import two_classes
 
 Scores = dict[str, float | None]
+VALUES = 2**20  # values scored in one step: 8 MiB for each term
 
 
 def value_metrics(
@@ -51,28 +52,16 @@ def value_metrics(
             f"shapes differ: prediction {tuple(prediction_NH.shape)}, actual {tuple(actual_NH.shape)}, "
             f"reference {tuple(reference_NH.shape)}"
         )
-    prediction_NH, actual_NH = prediction_NH.detach().double(), actual_NH.double()
-    error_NH = prediction_NH - actual_NH
-    size_NH = error_NH.abs()
-    terms = {
-        "mse": error_NH.square(),
-        "reference": (reference_NH.double() - actual_NH).square(),
-        "mae": size_NH,
-        "mape": size_NH / actual_NH.abs(),
-    }
-    if naive_N1 is not None:
-        terms["mase"] = size_NH / naive_N1
-    if unit_N1 is not None:
-        terms["mae_scaled"] = size_NH / unit_N1
-        terms["mse_scaled"] = terms["mae_scaled"].square()
-    if last_N1 is not None:
-        # 1 where both signs are equal, -1 where they differ, 0 where the prediction or the price does not change.
-        terms["agreement"] = (prediction_NH - last_N1).sign() * (actual_NH - last_N1).sign()
-        terms["moved"] = terms["agreement"].abs()
-    # One sum over all terms: a torch call costs more than the arithmetic, and the model's mse and the reference's
-    # add up in the same order.
-    sums = dict(zip(terms, torch.stack(list(terms.values())).sum((1, 2)).tolist(), strict=True))
-    mean = {name: _ratio(total, error_NH.numel()) for name, total in sums.items()}
+    sums = totals(
+        _terms(
+            prediction_NH[rows].detach().double(),
+            actual_NH[rows].double(),
+            reference_NH[rows].double(),
+            *(None if column is None else column[rows] for column in (last_N1, naive_N1, unit_N1)),
+        )
+        for rows in blocks(prediction_NH)
+    )
+    mean = {name: _ratio(total, prediction_NH.numel()) for name, total in sums.items()}
     return finite(
         {
             "mse": mean["mse"],
@@ -88,6 +77,53 @@ def value_metrics(
             "mae_scaled": mean.get("mae_scaled", mean["mae"]),
         }
     )
+
+
+def _terms(
+    prediction_NH: Tensor,
+    actual_NH: Tensor,
+    reference_NH: Tensor,
+    last_N1: Tensor | None,
+    naive_N1: Tensor | None,
+    unit_N1: Tensor | None,
+) -> dict[str, Float[Tensor, "N H"]]:
+    """What `value_metrics` adds up, by name."""
+    error_NH = prediction_NH - actual_NH
+    size_NH = error_NH.abs()
+    terms = {
+        "mse": error_NH.square(),
+        "reference": (reference_NH - actual_NH).square(),
+        "mae": size_NH,
+        "mape": size_NH / actual_NH.abs(),
+    }
+    if naive_N1 is not None:
+        terms["mase"] = size_NH / naive_N1
+    if unit_N1 is not None:
+        terms["mae_scaled"] = size_NH / unit_N1
+        terms["mse_scaled"] = terms["mae_scaled"].square()
+    if last_N1 is not None:
+        # 1 where both signs are equal, -1 where they differ, 0 where the prediction or the price does not change.
+        terms["agreement"] = (prediction_NH - last_N1).sign() * (actual_NH - last_N1).sign()
+        terms["moved"] = terms["agreement"].abs()
+    return terms
+
+
+def blocks(values_NH: Shaped[Tensor, "N H"]) -> Iterator[slice]:
+    """Yield the samples in blocks of about `VALUES` values, so that terms of all samples are never in memory."""
+    rows = max(1, VALUES // max(1, values_NH.shape[1]))
+    for start in range(0, max(1, len(values_NH)), rows):
+        yield slice(start, start + rows)
+
+
+def totals(terms_by_block: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
+    """The sum of each term over all blocks."""
+    sums: dict[str, float] = {}
+    for terms in terms_by_block:
+        # One sum over all terms: a torch call costs more than the arithmetic, and the model's mse and the reference's
+        # add up in the same order.
+        found = torch.stack(list(terms.values())).sum((1, 2)).tolist()
+        sums = {name: sums.get(name, 0.0) + total for name, total in zip(terms, found, strict=True)}
+    return sums
 
 
 def direction_metrics(

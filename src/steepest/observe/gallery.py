@@ -99,7 +99,7 @@ def draw_scores(
     `facts` are arguments of `draw_losses`.
     """
     shown = next((interval for interval in evaluation.intervals if interval.level == SHOWN), None)
-    draw_predictions(evaluation.predictions, model, figures / "prediction.png", theme, evaluation.doubt(), shown)
+    draw_predictions(evaluation.last_predictions(), model, figures / "prediction.png", theme, evaluation.doubt(), shown)
     if evaluation.walk_forward is not None:
         draw_walk_forward(
             evaluation.walk_forward, evaluation.reference, model, figures / "walk_forward.png", theme,

@@ -37,7 +37,7 @@ def draw_predictions(
     The picture and its title are about the first series and the first row of the horizon.
 
     Args:
-        predictions: `Evaluation.predictions`.
+        predictions: `Evaluation.last_predictions`, or of all parts.
         model: a description of the model, for the caption.
         path: the file to write.
         theme: the theme of the picture.

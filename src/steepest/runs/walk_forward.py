@@ -232,7 +232,7 @@ def _learned(windows: Windows, origin_M: Tensor, fitted: Mapping[str, Tensor]) -
     """The predictions of the baselines except those in `SAME`."""
     found = baselines.predictions(windows, origin_M, fitted)
     # (Copies, because tensors made in inference mode cannot be written to.)
-    return {name: predicted_MH.clone() for name, predicted_MH in found.items() if name not in SAME}
+    return {name: predicted_MH.clone() for name, predicted_MH in found if name not in SAME}
 
 
 def _facts(tracker: Tracker, training: Training, windows: Windows) -> TrainingFacts:

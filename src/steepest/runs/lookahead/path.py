@@ -102,7 +102,7 @@ def predictions(fit: Fit, data: Prepared, origin_N: Tensor) -> dict[str, Tensor]
     """
     windows = data.placed
     outputs_NO = outputs_of(fit, windows, origin_N)
-    known = baselines.predictions(windows, origin_N, data.fitted)
+    known = dict(baselines.predictions(windows, origin_N, data.fitted))
     predicted = outputs_NO if windows.classes else windows.to_price(outputs_NO, origin_N)
     return known | {"model output": outputs_NO, "model": predicted}
 
