@@ -28,6 +28,7 @@ def rows(output: str) -> dict[str, list[str]]:
     return {parameter: cells for parameter, *cells in lines}
 
 
+@pytest.mark.slow
 def test_gradcheck_prints_every_error_below_1e_minus_12(steepest):
     answer = steepest("gradcheck", "model=mlp", "model.hidden=[16,16]")
     assert answer.returncode == 0, answer.stderr

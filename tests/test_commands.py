@@ -144,6 +144,7 @@ def test_a_missing_gpu_is_reported(command):
     assert "Use trainer=cpu" in answer.stderr
 
 
+@pytest.mark.slow
 def test_hydra_full_error_shows_the_traceback(command):
     answer = command("data.window=0", HYDRA_FULL_ERROR="1")
     assert answer.returncode != 0
@@ -191,6 +192,7 @@ def test_a_sweep_with_a_failed_job_continues_and_exits_with_1(command, tmp_path)
     assert "job 1 failed" in answer.stdout
 
 
+@pytest.mark.slow
 def test_on_error_stop_starts_no_job_after_a_failure(command, tmp_path):
     answer = command("-m", "optimizer.lr=-1,0.01", "sweep.on_error=stop", "hydra.sweep.dir=s", *QUIET_QUICK)
     assert answer.returncode == 1

@@ -169,6 +169,7 @@ def test_all_ticks_have_the_same_size_and_no_heat_map_has_an_axis_of_seeds(opene
     assert max(cells) < page.evaluate(f"{layout}.xaxis._length") / 4, "a number fits into its cell"
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_scrollable_table_has_a_shadow_until_its_end_is_visible(opened):
     page = opened(390)

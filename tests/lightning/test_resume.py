@@ -270,10 +270,9 @@ def test_a_run_killed_after_its_training_ends_with_every_file_and_each_point_onc
     train(name="part", resume=True)
     assert_ends_alike(expected, folder)
     assert points_of(folder) == points_of(expected)
-    names = [
-        sorted(re.sub("^events.*", "events", p.name) for p in f.rglob("*") if p.is_file()) for f in (expected, folder)
-    ]
-    assert names[0] == names[1]
+    names = [{re.sub("^events.*", "events", p.name) for p in f.rglob("*") if p.is_file()} for f in (expected, folder)]
+    # A run writes previous.ckpt only if it takes longer than the time between two checkpoints.
+    assert names[0] - {checkpoints.PREVIOUS} == names[1] - {checkpoints.PREVIOUS}
 
 
 def test_a_run_interrupted_in_its_evaluation_is_recorded_as_stopped_and_can_be_resumed(train, monkeypatch, caplog):

@@ -241,6 +241,7 @@ def test_each_picture_shows_the_kept_epoch_or_names_both_epochs(tmp_path, monkey
     assert (len(curves), len(own), len(both)) == (2, 2, 3 if best == 2 else 0)
 
 
+@pytest.mark.slow
 def test_losses_of_a_wide_model_are_computed_one_point_at_a_time(tmp_path, monkeypatch):
     network, held, collected = MLP(2, [1024, 512], 1), [], []
     theta_P = torch.cat([p.detach().flatten() for p in network.parameters()]).numpy()

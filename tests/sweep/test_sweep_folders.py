@@ -81,6 +81,7 @@ def test_a_sweep_that_cannot_be_recorded_or_run_is_refused_before_any_job(comman
     assert list(tmp_path.iterdir()) == [], "a sweep that is refused leaves no folder"
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_written_ends_the_sweep(command, tmp_path):
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "results.csv").mkdir()
