@@ -143,6 +143,12 @@ def test_200_updates_in_double_precision_equal_the_textbook(activation, loss, hi
     compare(kind, torch.float64, hidden, activation, loss, OPTIMIZERS[optimizer], CLIPS[clip], 200, 1e-12)
 
 
+@pytest.mark.parametrize("loss", ["mse", "quantile"])
+def test_several_layers_clipped_norms_and_relative_windows_equal_the_textbook(loss):
+    """The covering array above changes with its axes; the kernel's mutants need this combination."""
+    compare("relative", torch.float64, [6, 5, 4], "sigmoid", loss, OPTIMIZERS["momentum"], CLIPS["norm"], 100, 1e-12)
+
+
 @pytest.mark.parametrize("kind", ["direction", "rings"])
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_classes_equal_the_textbook(kind, hidden):

@@ -54,6 +54,11 @@ TEXTBOOK = {
         "return _residual(p_NH, y_NH).sign() / _count(p_NH)",
         "return ((p_NH >= y_NH) * 2.0 - 1).to(p_NH) / _count(p_NH)",
     ),
+    "the slope of a quantile has the wrong sign": (
+        "losses.py",
+        "torch.where(e_NQH > 0, -q_Q1, torch.where(e_NQH < 0, 1 - q_Q1, e_NQH))",
+        "torch.where(e_NQH < 0, -q_Q1, torch.where(e_NQH > 0, 1 - q_Q1, e_NQH))",
+    ),
     "the slope of the Huber loss grows without bound": (
         "losses.py",
         "_residual(p_NH, y_NH).clamp(-1, 1)",
@@ -94,6 +99,10 @@ KERNEL = {
         "order_N[k * batch : (k + 1) * batch]",
         "order_N[min((k + 1) * batch, order_N.size) - batch : min((k + 1) * batch, order_N.size)]",
     ),
+    "the slope of a quantile is that of the quantile on the other side": (
+        "g_NO[n, o] = -q * scale if e > zero else (one - q) * scale",
+        "g_NO[n, o] = (q - one) * scale if e > zero else q * scale",
+    ),
     "the last value is not subtracted from a relative window": (
         "x_ND[n, day * width] -= last",
         "x_ND[n, day * width] -= 0 * last",
@@ -101,7 +110,7 @@ KERNEL = {
 }
 # Only double precision, so that each mutant is compiled once: every optimizer, exact kinks, and nets with several
 # layers, sigmoids, clipped norms and relative windows.
-KERNEL_SELECTION = "state_dicts or (exact_kinks and dtype1 and hard) or (200_updates and sigmoid-mse and norm-relative)"
+KERNEL_SELECTION = "state_dicts or (exact_kinks and dtype1 and hard) or several_layers"
 
 # Each copy is tested in a fork, so torch and pytest are imported only once; their imports take longer than the tests.
 DRIVER = """
