@@ -55,8 +55,11 @@ def seasonal_naive(windows: Windows, origin_N: Int[Tensor, " N"], rows: int) -> 
 def moving_average(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
     """The mean price of the window, for each day of the horizon (N, H)."""
     price_TL = windows.price_T.unfold(0, windows.window, 1)
-    firsts = (origin_N - (windows.window - 1)).split(windows.chunk)  # a copy of all windows would not fit into memory
-    mean_N1 = torch.cat([price_TL[first_M].mean(-1, keepdim=True) for first_M in firsts])
+    # In chunks, because a copy of all windows would not fit into memory, and into one tensor: see `outputs_at`.
+    mean_N1 = windows.price_T.new_empty(len(origin_N), 1)
+    for start in range(0, len(origin_N), windows.chunk):
+        first_M = origin_N[start : start + windows.chunk] - (windows.window - 1)
+        mean_N1[start : start + windows.chunk] = price_TL[first_M].mean(-1, keepdim=True)
     return mean_N1.expand(-1, windows.horizon)
 
 
