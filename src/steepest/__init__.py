@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from steepest.evaluate.metrics import direction_metrics, value_metrics
     from steepest.lightning.datamodule import WindowDataModule
     from steepest.lightning.manual import ManualPredictor
-    from steepest.lightning.predictors import LinearPredictor, MLPPredictor
+    from steepest.lightning.predictors import LinearPredictor, MLPPredictor, WindowPredictor
     from steepest.nets.losses import cross_entropy, huber, mae, mse, quantile
     from steepest.nets.networks import MLP, Linear
+    from steepest.nets.window_linear import WindowLinear
     from steepest.runs.trained import Run, load
 
 _MODULE_OF = {
@@ -30,9 +31,10 @@ _MODULE_OF = {
         "evaluate.metrics": ("direction_metrics", "value_metrics"),
         "lightning.datamodule": ("WindowDataModule",),
         "lightning.manual": ("ManualPredictor",),
-        "lightning.predictors": ("LinearPredictor", "MLPPredictor"),
+        "lightning.predictors": ("LinearPredictor", "MLPPredictor", "WindowPredictor"),
         "nets.losses": ("cross_entropy", "huber", "mae", "mse", "quantile"),
         "nets.networks": ("MLP", "Linear"),
+        "nets.window_linear": ("WindowLinear",),
         "runs.trained": ("Run", "load"),
     }.items()
     for name in names
@@ -41,8 +43,8 @@ _MODULE_OF = {
 __all__ = [  # noqa: RUF022  # by room, as above
     "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame", "RandomWalk",
     "ShippedPrices", "Table", "YahooPrices", "direction_metrics", "value_metrics", "WindowDataModule",
-    "ManualPredictor", "LinearPredictor", "MLPPredictor", "cross_entropy", "huber", "mae", "mse", "quantile", "MLP",
-    "Linear", "Run", "load",
+    "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor", "cross_entropy", "huber", "mae", "mse",
+    "quantile", "MLP", "Linear", "WindowLinear", "Run", "load",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from steepest.nets.activations import ACTIVATIONS
 from steepest.nets.curvature import Surface, exact_spectrum, lanczos, lanczos_spectrum
+from steepest.nets.functional import layers_of
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP, forward
 
@@ -25,7 +26,7 @@ def planted(activation="tanh", loss="mse", hidden=(4, 3), samples=40, seed=0):
 
 def loss_at(surface):
     return lambda theta: surface.loss(
-        forward(surface.x_ND, surface.layers(theta), surface.network.activations).a[-1], surface.y_NH
+        forward(surface.x_ND, layers_of(surface.parameters(theta)), surface.network.activations).a[-1], surface.y_NH
     )
 
 

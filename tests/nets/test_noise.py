@@ -28,7 +28,7 @@ def test_norms_and_variance_equal_those_of_per_sample_gradients(activation, loss
         y = torch.randint(0, 2, (12, 3), generator=random)
     network = MLP(3, [4, 5], 6, activation).double()
     each = each_by_autograd(network, LOSSES[loss], x, y)
-    found = noise(network.layers(), network.activations, LOSSES[loss], x, y)
+    found = noise(network, list(network.parameters()), LOSSES[loss], x, y)
     torch.testing.assert_close(found.norm_N, each.norm(dim=1), rtol=1e-12, atol=1e-14)
     assert found.mean_square == pytest.approx(float(each.mean(0).square().sum()), rel=1e-12)
     assert found.variance == pytest.approx(float(each.var(0).sum()), rel=1e-10)
@@ -37,8 +37,8 @@ def test_norms_and_variance_equal_those_of_per_sample_gradients(activation, loss
 def test_equal_samples_and_a_single_sample_have_no_variance():
     x, y = torch.ones(5, 2).double(), torch.zeros(5, 1).double()
     network = MLP(2, [3], 1).double()
-    assert noise(network.layers(), network.activations, LOSSES["mse"], x, y).variance == pytest.approx(0, abs=1e-15)
-    assert noise(network.layers(), network.activations, LOSSES["mse"], x[:1], y[:1]).variance == 0
+    assert noise(network, list(network.parameters()), LOSSES["mse"], x, y).variance == pytest.approx(0, abs=1e-15)
+    assert noise(network, list(network.parameters()), LOSSES["mse"], x[:1], y[:1]).variance == 0
 
 
 def test_the_noise_scale_is_variance_over_signal_with_unbiased_estimates():

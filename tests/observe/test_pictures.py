@@ -14,6 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from steepest.nets.curvature import Surface
+from steepest.nets.functional import layers_of
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 from steepest.observe import figures, fits, gallery, landscape
@@ -113,7 +114,9 @@ def test_a_filter_normalised_direction_has_the_length_of_each_row_of_weights():
     surface = Surface(MLP(3, [4], 2).double(), LOSSES["mse"], torch.zeros(5, 3), torch.zeros(5, 2))
     here = surface.current()
     direction = landscape.filter_normalised(surface, here, 0)
-    for (W, _), (D, d) in zip(surface.layers(here), surface.layers(direction), strict=True):
+    for (W, _), (D, d) in zip(
+        layers_of(surface.parameters(here)), layers_of(surface.parameters(direction)), strict=True
+    ):
         torch.testing.assert_close(D.norm(dim=1), W.norm(dim=1))
         assert not d.any()
 

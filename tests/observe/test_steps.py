@@ -67,7 +67,7 @@ def test_the_noise_of_the_batch_is_written_at_each_look(tmp_path):
     trainer, curves = fitted(tmp_path, model, GradientNoise(every_n_updates=3), updates=7, batch_size=None)
     x_ND, y_NH, _ = trainer.datamodule.placed("cpu", torch.float64).spread("train", 10**6)
     assert curves["noise/batch_size"].to_dict() == {update: len(x_ND) for update in (1, 4, 7)}
-    expected = noise(start.layers(), start.activations, LOSSES["mse"], x_ND, y_NH)
+    expected = noise(start, list(start.parameters()), LOSSES["mse"], x_ND, y_NH)
     assert curves["noise/scale"].iloc[0] == pytest.approx(expected.scale, rel=1e-5)
     tags = ("noise/sample_norm_least", "noise/sample_norm_median", "noise/sample_norm_greatest")
     norms = [curves[tag].iloc[0] for tag in tags]

@@ -21,6 +21,7 @@ from steepest.lightning.build import build_model
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.predictors import Predictor
 from steepest.nets.curvature import Surface
+from steepest.nets.networks import MLP
 from steepest.observe.curves import Curve, read_curves
 from steepest.runs.config import Checked, check
 from steepest.runs.files import read_json
@@ -78,6 +79,12 @@ class Run:
             state = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
             predictor.load_state_dict(state)
         return predictor
+
+    def net(self, name: str = "last") -> MLP:
+        """The network of `predictor`."""
+        network = self.predictor(name).network
+        assert isinstance(network, MLP), "lessons on single layers train fully connected nets"
+        return network
 
     def surface(self, samples: int = 1 << 16) -> Surface:
         """The loss of the training part, or of at most `samples` of it, as a function of all parameters."""

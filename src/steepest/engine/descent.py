@@ -141,7 +141,7 @@ class Descent:
 
     def __init__(
         self,
-        network: MLP,
+        network: torch.nn.Module,
         loss: Loss,
         optimizer: Optimizer,
         windows: Windows,
@@ -151,6 +151,7 @@ class Descent:
     ) -> None:
         reason = reason_against(network, loss, optimizer)
         assert reason is None, reason
+        assert isinstance(network, MLP)
         self.parameters, self.optimizer, self.windows = list(network.parameters()), optimizer, windows
         self.clip, self.entries = clip, entries
         dtype = self.parameters[0].dtype

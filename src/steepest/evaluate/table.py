@@ -21,6 +21,7 @@ from steepest.evaluate.evaluation import Evaluation
 from steepest.evaluate.names import HEADINGS, score_text
 from steepest.evaluate.terminal import print_sentence
 from steepest.nets.networks import MLP
+from steepest.nets.window_linear import WindowLinear
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
 CLASS_COLUMNS = ("cross_entropy", "directional_accuracy", "accuracy", "skill")
@@ -89,7 +90,7 @@ def print_scores(
 def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
     """Return a hint if a net predicts from prices outside the range of its training data, else None."""
     network = getattr(model, "network", None)
-    if (isinstance(network, MLP) and network.depth == 1) or not windows.ordered:
+    if isinstance(network, WindowLinear) or (isinstance(network, MLP) and network.depth == 1) or not windows.ordered:
         return None
     if windows.transform != "level" or windows.relative or not len(windows.parts["test"]):
         return None
@@ -115,11 +116,10 @@ def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], 
     several outputs.
     """
     network = getattr(model, "network", None)
-    if not isinstance(network, MLP) or network.depth > 1 or len(windows.names) > 1:
+    line = network.affine() if isinstance(network, MLP | WindowLinear) else None
+    if line is None or len(line[1]) > 1 or len(windows.names) > 1:
         return None
-    ((weight_OD, bias_O),) = network.layers()
-    if len(bias_O) > 1:
-        return None
+    weight_OD, bias_O = line
     weight_D = weight_OD.detach().double().cpu()[0]
     mean_D = windows.input_mean_SF[0].cpu().repeat(windows.window)
     scale_D = windows.input_scale_SF[0].cpu().repeat(windows.window)

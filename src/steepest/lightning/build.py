@@ -12,7 +12,7 @@ from steepest.data.batches import Batches
 from steepest.data.windows import Windows
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.predictors import Predictor
-from steepest.runs.checks import check_choices, outputs_of
+from steepest.runs.checks import check_choices, sizes_of
 from steepest.runs.config import Checked, check
 
 
@@ -22,8 +22,7 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Predictor:
     check_choices(checked, windows)
     scheduler = groups.get("scheduler")
     predictor = groups["model"](
-        inputs=windows.inputs,
-        outputs=outputs_of(checked, windows),
+        **sizes_of(checked, windows),
         optimizer=groups["optimizer"](),
         scheduler=scheduler() if scheduler else None,
     )

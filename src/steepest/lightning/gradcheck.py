@@ -13,7 +13,7 @@ from rich.table import Table
 from steepest.engine.descent import Descent, reason_against
 from steepest.evaluate.terminal import print_sentence, terminal
 from steepest.lightning.build import first_batch
-from steepest.nets.agreement import BOUND, BOUND_OF_DIFFERENCES, Agreement, compare
+from steepest.nets.agreement import BOUND, BOUND_OF_DIFFERENCES, Agreement, compare, hand_derived
 
 
 def compare_gradients(
@@ -33,7 +33,8 @@ def compare_gradients(
     logging.getLogger("steepest").setLevel(logging.WARNING)
     dtype = torch.float32 if single else torch.float64
     predictor, origin_N, windows = first_batch(config, dtype, overrides)
-    network, loss, batch = predictor.network, predictor.loss, windows.gather(origin_N)
+    network, loss = hand_derived(predictor.network, "steepest gradcheck"), predictor.loss
+    batch = windows.gather(origin_N)
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     kernels = None
     if reason_against(network, loss, optimizer) is None:

@@ -20,7 +20,7 @@ from steepest.engine.descent import Clip, Descent, UpdateLog, reason_against
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.internals import count_updates, is_last_batch, overriding
 from steepest.lightning.predictors import Predictor, constructor
-from steepest.nets.networks import backward, forward
+from steepest.nets.networks import MLP, backward, forward
 from steepest.runs.build import clip_of
 from steepest.runs.specs import ManualModel
 from steepest.runs.stops import Diverged
@@ -53,6 +53,7 @@ class ManualPredictor(Predictor):
 
     automatic_optimization = False  # replaces Lightning's property
     spec: ManualModel
+    network: MLP
     descent: Descent | None = None  # set while the kernel trains
     tracker: Tracker | None = None  # set by the run that `train.py` starts
     logs: list[UpdateLog] | None = None

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from steepest.lightning.internals import loops_at, name_hyperparameters
 from steepest.nets.losses import loss_of
 from steepest.runs.build import network_of
-from steepest.runs.specs import LinearModel, MLPModel
+from steepest.runs.specs import LinearModel, MLPModel, WindowModel
 from steepest.runs.stops import Diverged
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
@@ -51,7 +51,7 @@ def constructor(options: type) -> Any:
 
 
 class Predictor(LightningModule):
-    """The base class; use `LinearPredictor`, `MLPPredictor` or `ManualPredictor`.
+    """The base class; use `LinearPredictor`, `MLPPredictor`, `WindowPredictor` or `ManualPredictor`.
 
     Args:
         spec: the model's options, which checkpoints keep as hyper-parameters.
@@ -69,7 +69,10 @@ class Predictor(LightningModule):
     current_batch: tuple[Tensor, Tensor, float]
 
     def __init__(
-        self, spec: LinearModel | MLPModel, optimizer: MakeOptimizer | None, scheduler: MakeScheduler | None
+        self,
+        spec: LinearModel | MLPModel | WindowModel,
+        optimizer: MakeOptimizer | None,
+        scheduler: MakeScheduler | None,
     ) -> None:
         super().__init__()
         self.spec, self.loss, self.network = spec, loss_of(spec.loss), network_of(spec)
@@ -170,3 +173,15 @@ class MLPPredictor(Predictor):
     """
 
     __init__ = constructor(MLPModel)
+
+
+class WindowPredictor(Predictor):
+    """DLinear, NLinear or RLinear by gradient descent.
+
+    Args:
+        inputs, outputs, window, normalise, trend, loss, seed, init_scale: the fields of `runs.specs.WindowModel`.
+        optimizer: builds the optimizer from the parameters.
+        scheduler: builds the learning-rate scheduler from the optimizer.
+    """
+
+    __init__ = constructor(WindowModel)

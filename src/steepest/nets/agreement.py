@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from steepest.nets.differences import EXACT, finite_differences
 from steepest.nets.losses import Loss
@@ -67,6 +67,16 @@ class Agreement:
             if error is not None and not error < limit:
                 return f"{self.parameter}: {problem} by a relative error of {error:.3g}; the bound is {limit:g}"
         return None
+
+
+def hand_derived(network: nn.Module, user: str) -> MLP:
+    """Return a network that has hand-derived gradients, or raise `ValueError`: `user` is what needs them."""
+    if not isinstance(network, MLP):
+        raise ValueError(
+            f"{user} compares hand-derived gradients, which {type(network).__name__} does not have: use "
+            "model=linear_manual or model=mlp_manual"
+        )
+    return network
 
 
 def compare(

@@ -1,10 +1,10 @@
 """The curvature of the loss: Hessian-vector products, the exact Hessian, and the ends of its spectrum by Lanczos.
 
-Second derivatives come from autograd of the hand-derived gradient (`networks.py`), so they are exact up to rounding;
+Second derivatives come from autograd of the gradient (`functional.py`), so they are exact up to rounding;
 only Lanczos's eigenvalues are approximate. All numbers are float64, to distinguish a smallest eigenvalue of 1e-9 from
 -1e-9.
 
-Shapes: P numbers of all parameters, in the order W1, b1, W2, ...; N samples; M steps of Lanczos.
+Shapes: P numbers of all parameters, in the order of the network; N samples; M steps of Lanczos.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from steepest.nets.functional import gradients_at, outputs_at
 from steepest.nets.losses import Loss
-from steepest.nets.networks import MLP, backward, forward
 
 Product = Callable[[Tensor], Tensor]  # v (P,) -> H v (P,)
 
@@ -46,12 +46,12 @@ class Surface:
     """The mean loss of some samples, its gradient and its curvature, as functions of one vector of all parameters.
 
     Args:
-        network: gives the shapes and the activations.
+        network: the function; its parameters give the shapes.
         loss: one of `LOSSES`.
         x_ND, y_NH: the samples; inputs and float targets are converted to float64.
     """
 
-    def __init__(self, network: MLP, loss: Loss, x_ND: Tensor, y_NH: Tensor) -> None:
+    def __init__(self, network: nn.Module, loss: Loss, x_ND: Tensor, y_NH: Tensor) -> None:
         self.network, self.loss = network, loss
         self.x_ND, self.y_NH = x_ND.double(), y_NH.double() if y_NH.is_floating_point() else y_NH
         self.shapes = [p.shape for p in network.parameters()]
@@ -61,27 +61,23 @@ class Surface:
         """The network's current parameters, as one vector."""
         return torch.cat([p.detach().double().flatten() for p in self.network.parameters()])
 
-    def layers(self, theta_RP: Float[Tensor, "*R P"]) -> list[tuple[Tensor, Tensor]]:
-        """(W, b) of each layer, with the leading dimensions of `theta_RP`."""
+    def parameters(self, theta_RP: Float[Tensor, "*R P"]) -> list[Tensor]:
+        """The tensor of each parameter, with the leading dimensions of `theta_RP`."""
         parts = theta_RP.split(self.sizes, dim=-1)
-        shaped = [p.reshape(*theta_RP.shape[:-1], *shape) for p, shape in zip(parts, self.shapes, strict=True)]
-        return list(zip(shaped[::2], shaped[1::2], strict=True))
+        return [p.reshape(*theta_RP.shape[:-1], *shape) for p, shape in zip(parts, self.shapes, strict=True)]
 
     @torch.no_grad()
     def losses(self, theta_RP: Float[Tensor, "*R P"]) -> Float[Tensor, "*R"]:
         """The loss at each of R points."""
-        return self.loss(forward(self.x_ND, self.layers(theta_RP), self.network.activations).a[-1], self.y_NH)
+        return self.loss(outputs_at(self.network, self.parameters(theta_RP), self.x_ND), self.y_NH)
 
     def gradient(self, theta_P: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
-        """The hand-derived gradient."""
-        layers = self.layers(theta_P)
-        trace = forward(self.x_ND, layers, self.network.activations)
-        slope_NO = self.loss.backward(trace.a[-1], self.y_NH)
-        gradients = backward(slope_NO, trace, layers, self.network.activations)
-        return torch.cat([g.flatten() for layer in gradients for g in layer])
+        """The gradient."""
+        gradients = gradients_at(self.network, self.parameters(theta_P), self.loss, self.x_ND, self.y_NH)
+        return torch.cat([g.flatten() for g in gradients])
 
     def products(self, theta_P: Float[Tensor, " P"]) -> Product:
-        """The function v -> H v at a point: the derivative of the hand-derived gradient along v.
+        """The function v -> H v at a point: the derivative of the gradient along v.
 
         (Autograd computes the derivative of g(theta)' v, which is H' v, and H is symmetric.) All products share one
         forward and backward.

@@ -140,6 +140,10 @@ class MLP(nn.Module):
         """(W, b) of each layer, from the input up."""
         return [(getattr(self, f"W{k}"), getattr(self, f"b{k}")) for k in range(1, self.depth + 1)]
 
+    def affine(self) -> Layer | None:
+        """W (O, D) and b (O,) of p = W x + b; None if there are hidden layers."""
+        return self.layers()[0] if self.depth == 1 else None
+
     def in_words(self) -> str:
         """The kind, the units of each layer from the input up, and the activation: "Net 28-64-1, sigmoid"."""
         layers = self.layers()

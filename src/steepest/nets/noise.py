@@ -5,7 +5,8 @@ Shapes as in `networks.py`. For one sample, dL_n/dW = g_n a_n^T and dL_n/db = g_
 
     |dL_n/dtheta|^2 = sum over layers of |g_n|^2 (|a_n|^2 + 1)
 
-and no sample's gradient has to be stored (Goodfellow 2015, "Efficient per-example gradient computations").
+and no sample's gradient has to be stored (Goodfellow 2015, "Efficient per-example gradient computations"). This is for
+fully connected nets; the gradients of other networks are computed one sample at a time.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from steepest.nets.activations import Activation
+from steepest.nets.functional import gradients_at, layers_of
 from steepest.nets.losses import Loss
-from steepest.nets.networks import Layer, backward, errors, forward
+from steepest.nets.networks import MLP, errors, forward
 
 
 @dataclass(frozen=True)
@@ -63,22 +64,30 @@ class Noise:
 
 @torch.no_grad()
 def noise(
-    layers: Sequence[Layer],
-    activations: Sequence[Activation],
-    loss: Loss,
-    x_ND: Float[Tensor, "N D"],
-    y_NH: Tensor,
+    network: nn.Module, parameters: Sequence[Tensor], loss: Loss, x_ND: Float[Tensor, "N D"], y_NH: Tensor
 ) -> Noise:
-    """The noise of one batch's gradient."""
-    trace = forward(x_ND, layers, activations)
-    slope_NO = loss.backward(trace.a[-1], y_NH)
-    count = len(x_ND)
-    square_N = x_ND.new_zeros(count, dtype=torch.float64)
-    for g_NO, a_NI in zip(errors(slope_NO, trace, layers, activations), trace.a, strict=False):
-        # The slope of the loss contains a 1/N: a sample's gradient is N times its contribution.
-        square_N += (count * g_NO).double().square().sum(1) * (a_NI.double().square().sum(1) + 1)
-    gradients = backward(slope_NO, trace, layers, activations)
-    mean_square = sum(float(g.double().square().sum()) for layer in gradients for g in layer)
+    """The noise of one batch's gradient at these parameters, a tensor per parameter of the network."""
+    square_N, count = _squares(network, parameters, loss, x_ND, y_NH), len(x_ND)
+    mean_square = _square(gradients_at(network, parameters, loss, x_ND, y_NH))
     # sum_n |g_n - g|^2 = sum_n |g_n|^2 - N |g|^2
     variance = max(0.0, float(square_N.sum()) - count * mean_square) / (count - 1) if count > 1 else 0.0
     return Noise(square_N.sqrt(), mean_square, variance)
+
+
+def _squares(network: nn.Module, parameters: Sequence[Tensor], loss: Loss, x_ND: Tensor, y_NH: Tensor) -> Tensor:
+    """The squared norm of each sample's gradient (N,), float64."""
+    if not isinstance(network, MLP):
+        samples = zip(x_ND.split(1), y_NH.split(1), strict=True)
+        found = [_square(gradients_at(network, parameters, loss, x_1D, y_1H)) for x_1D, y_1H in samples]
+        return x_ND.new_tensor(found, dtype=torch.float64)
+    layers, activations = layers_of(parameters), network.activations
+    trace, square_N = forward(x_ND, layers, activations), x_ND.new_zeros(len(x_ND), dtype=torch.float64)
+    slope_NO = loss.backward(trace.a[-1], y_NH)
+    for g_NO, a_NI in zip(errors(slope_NO, trace, layers, activations), trace.a, strict=False):
+        # The slope of the loss contains a 1/N: a sample's gradient is N times its contribution.
+        square_N += (len(x_ND) * g_NO).double().square().sum(1) * (a_NI.double().square().sum(1) + 1)
+    return square_N
+
+
+def _square(gradients: Sequence[Tensor]) -> float:
+    return sum(float(g.double().square().sum()) for g in gradients)

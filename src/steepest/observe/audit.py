@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from steepest.engine.descent import UpdateLog
-from steepest.nets.agreement import BOUND, Disagreement, compare
+from steepest.nets.agreement import BOUND, Disagreement, compare, hand_derived
 from steepest.observe.instrument import Instrument, View, check_at_least, every
 
 DIFFERENCES = ("loss_difference", "parameter_difference")
@@ -45,13 +45,18 @@ class Audit(Instrument):
     def next_look(self, updates: int) -> int:
         return every(updates, self.every_n_updates)
 
+    def begin(self, view: View) -> None:
+        """Refuse a model without hand-derived gradients."""
+        hand_derived(view.network, "callbacks=audit")
+
     def look(self, view: View) -> None:
         """Compare; stop the run if the gradients disagree."""
         assert view.seen is not None
         x_ND, y_NH, _ = view.seen
         # With several devices, each has its share of the batch, and the gradient is the mean over all of them.
         used = view.gradients if view.world == 1 else None
-        rows = compare(view.network, view.loss, x_ND, y_NH, entries=self.entries, used=used)
+        network = hand_derived(view.network, "callbacks=audit")
+        rows = compare(network, view.loss, x_ND, y_NH, entries=self.entries, used=used)
         largest, update = max(row.largest_error() for row in rows), view.updates + 1
         self.found = {
             "relative_error": max(self.found["relative_error"], largest),

@@ -65,7 +65,7 @@ class Curvature(Instrument):
         surface = _surface(view, self.samples_at_end)
         theta_P = surface.current()
         loss, gradient_P = _whole(view, theta_P)
-        layers, options = surface.layers(theta_P), view.optimizer.param_groups[0]
+        parameters, options = surface.parameters(theta_P), view.optimizer.param_groups[0]
         self.ending = judge(
             surface,
             theta_P,
@@ -74,7 +74,7 @@ class Curvature(Instrument):
             samples=len(view.windows.parts["train"]),
             exact_up_to=self.exact_up_to,
             steps=self.steps_at_end,
-            variance=noise(layers, view.network.activations, view.loss, surface.x_ND, surface.y_NH).variance,
+            variance=noise(view.network, parameters, view.loss, surface.x_ND, surface.y_NH).variance,
             batch=view.batch * view.world,
             step=float(options["lr"]),
             momentum=float(options.get("momentum", 0.0)),

@@ -18,7 +18,8 @@ from PIL import Image
 from steepest.data.calendar import now_and_next
 from steepest.data.windows import Windows
 from steepest.nets.curvature import Surface
-from steepest.nets.networks import forward
+from steepest.nets.functional import layers_of, outputs_at
+from steepest.nets.networks import MLP
 from steepest.observe.figures import spaced
 from steepest.observe.theme import Theme, lay_out, plain, save
 
@@ -69,8 +70,8 @@ def fitted(surface: Surface, data: OneInput, snapshots: Sequence[np.ndarray]) ->
     """The function (K, M) at each of K snapshots (P,), in the data's units."""
     curves = []
     for theta_P in snapshots:  # one at a time: all layers of all snapshots may not fit into memory
-        layers = surface.layers(torch.tensor(theta_P, dtype=torch.float64))
-        outputs_MO = forward(data.input_M1, layers, surface.network.activations).a[-1]
+        parameters = surface.parameters(torch.tensor(theta_P, dtype=torch.float64))
+        outputs_MO = outputs_at(surface.network, parameters, data.input_M1)
         curves.append(outputs_MO[:, :1])  # of quantiles, the median
     return torch.cat(curves, dim=1).mT.numpy() * data.scale + data.mean
 
@@ -138,7 +139,8 @@ def draw_pieces(surface: Surface, data: OneInput, theta_P: np.ndarray, epoch: st
 
     `epoch` describes the epoch of the parameters in the caption.
     """
-    (W1_H1, b1_H), (W2_1H, b2_1) = surface.layers(torch.tensor(theta_P, dtype=torch.float64))
+    assert isinstance(surface.network, MLP), "other networks have no hidden units to show"
+    (W1_H1, b1_H), (W2_1H, b2_1) = layers_of(surface.parameters(torch.tensor(theta_P, dtype=torch.float64)))
     sigma = surface.network.activations[0]
     pieces_MH = (sigma(data.input_M1 @ W1_H1.mT + b1_H) * W2_1H).numpy() * data.scale
     constant = float(b2_1) * data.scale + data.mean

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import nn
 from torch.utils.tensorboard.summary import mesh
 
 from steepest.data.windows import Windows
@@ -42,13 +43,15 @@ MAX_FULL_UPDATES = 5000
 class Trained(Protocol):
     """The part of a run's module that the pictures use. They use the shapes of its parameters, not the values."""
 
-    network: MLP
     loss: Loss
     make_optimizer: Callable[[Iterable[torch.Tensor]], torch.optim.Optimizer]
 
+    @property
+    def network(self) -> nn.Module: ...
+
 
 def recorded(
-    folder: Path, network: MLP, instruments: Collection[Instrument], *, resumed: bool
+    folder: Path, network: nn.Module, instruments: Collection[Instrument], *, resumed: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The loss (K,) of each update of a run, and the parameters (K + 1, P) before the first and after each update.
 
@@ -161,7 +164,7 @@ def draw_descent(
     curves_KM = fits.fitted(surface, data, [path[n] for n in shown])
     fits.draw_fit(curves_KM, [updates[n] for n in shown], data, kept.named(), figures / "fit.png", theme)
     fits.animate_fit(curves_KM, [updates[n] for n in shown], data, figures / "fit.gif", theme)
-    if network.depth == 2 and surface.sizes[1] <= 200:
+    if isinstance(network, MLP) and network.depth == 2 and surface.sizes[1] <= 200:
         fits.draw_pieces(surface, data, kept.theta_P, kept.named(), figures / "pieces.png", theme)
 
 
@@ -175,7 +178,7 @@ def _draw_parameters(
         return
     start_P, end_P = (torch.tensor(path[k]).double() for k in (0, -1))
     starts, ends, gradients = (
-        [tensor.numpy() for layer in surface.layers(vector_P) for tensor in layer]
+        [tensor.numpy() for tensor in surface.parameters(vector_P)]
         for vector_P in (start_P, end_P, surface.gradient(end_P))
     )
     draw_numbers(list(sizes), starts, ends, gradients, to, theme, caption)

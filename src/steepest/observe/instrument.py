@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from steepest.data.windows import Windows
 from steepest.engine.descent import UpdateLog
 from steepest.nets.losses import Loss
-from steepest.nets.networks import MLP
 from steepest.observe.eventfile import EventFile, write_event
 
 NEVER = 1 << 62  # more updates than any run does
@@ -42,7 +41,7 @@ class View:
         gradients: during `look`, the gradients of that loss before clipping, a tensor per parameter.
     """
 
-    network: MLP
+    network: nn.Module
     loss: Loss
     optimizer: torch.optim.Optimizer
     windows: Windows
@@ -77,7 +76,7 @@ class View:
 class Instrument:
     """Base class of the instruments. The docstring of each method says when it is called."""
 
-    def wants_entries(self, network: MLP) -> bool:
+    def wants_entries(self, network: nn.Module) -> bool:
         """Whether the logs of updates must hold all parameters."""
         return False
 

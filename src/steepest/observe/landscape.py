@@ -100,16 +100,19 @@ def full_batch_path(surface: Surface, start_P: Tensor, optimizer: torch.optim.Op
 
 
 def filter_normalised(surface: Surface, at_P: Tensor, seed: int) -> Tensor:
-    """A random direction (P,): each row of weights has the length of the net's own row, and biases are 0.
+    """A random direction (P,): each row of weights has the length of the network's own row, and biases are 0.
 
     This makes slices of nets of different scales comparable (Li et al. 2018, "Visualizing the loss landscape").
     """
     random = torch.Generator().manual_seed(seed)
     parts = []
-    for W, b in surface.layers(at_P):
-        direction = torch.randn(W.shape, generator=random, dtype=W.dtype)
-        parts += [direction * (W.norm(dim=1, keepdim=True) / direction.norm(dim=1, keepdim=True)), torch.zeros_like(b)]
-    return torch.cat([part.flatten() for part in parts])
+    for parameter in surface.parameters(at_P):
+        part = torch.zeros_like(parameter.reshape(len(parameter), -1))
+        if parameter.dim() > 1:
+            part = torch.randn(part.shape, generator=random, dtype=part.dtype)
+            part *= parameter.flatten(1).norm(dim=1, keepdim=True) / part.norm(dim=1, keepdim=True)
+        parts.append(part.flatten())
+    return torch.cat(parts)
 
 
 def principal_plane(path: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

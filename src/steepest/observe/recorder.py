@@ -13,6 +13,7 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
+from torch import nn
 
 from steepest.engine.descent import UpdateLog
 from steepest.nets.networks import MLP
@@ -54,11 +55,12 @@ def entry_names(shapes: Mapping[str, Sequence[int]]) -> list[str]:
     return [f"{n}[{','.join(map(str, i))}]" for n, shape in shapes.items() for i in product(*map(range, shape))]
 
 
-def dashboard(network: MLP, instruments: Iterable[Instrument]) -> dict[str, dict[str, list]]:
+def dashboard(network: nn.Module, instruments: Iterable[Instrument]) -> dict[str, dict[str, list]]:
     """The Custom Scalars dashboard of a run."""
     shapes = {name: p.shape for name, p in network.named_parameters()}
     small = any(instrument.wants_entries(network) for instrument in instruments)
-    return layout(network.depth, tuple(entry_names(shapes)) if small else ())
+    entries = tuple(entry_names(shapes)) if small else ()
+    return layout(network.depth if isinstance(network, MLP) else tuple(shapes), entries)
 
 
 @dataclass
@@ -82,7 +84,7 @@ class Recorder(Instrument):
         self.epochs: list[tuple[int, float, list[float]]] = []  # update, time, values
         self.written = time.monotonic()
 
-    def wants_entries(self, network: MLP) -> bool:
+    def wants_entries(self, network: nn.Module) -> bool:
         """Yes for models with few parameters."""
         return sum(prod(p.shape) for p in network.parameters()) <= self.scalars
 

@@ -102,7 +102,7 @@ def known(tag: str) -> bool:
 
 
 @cache  # all runs of a sweep share it
-def layout(layers: int, entries: tuple[str, ...] = ()) -> dict[str, dict[str, list]]:
+def layout(layers: int | tuple[str, ...], entries: tuple[str, ...] = ()) -> dict[str, dict[str, list]]:
     """Return the Custom Scalars dashboard: category -> chart -> ``["Multiline", patterns]``.
 
     A chart has at most `MAX_CURVES` curves. TensorBoard merges the layouts of all runs and drops equal charts. A chart
@@ -110,7 +110,7 @@ def layout(layers: int, entries: tuple[str, ...] = ()) -> dict[str, dict[str, li
     with the start of a tag, so each pattern ends with $ and excludes tags that have a separate line in the table.
 
     Args:
-        layers: the number of layers of the model.
+        layers: the number of layers of a fully connected net, or the names of another network's parameters.
         entries: the names of a small model's parameters, such as W1[0,0].
     """
     charts: dict[str, dict[str, list]] = {}
@@ -123,12 +123,15 @@ def layout(layers: int, entries: tuple[str, ...] = ()) -> dict[str, dict[str, li
     return charts
 
 
-def _split(tag: Tag, chart: str, layers: int, entries: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _split(tag: Tag, chart: str, layers: int | tuple[str, ...], entries: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Return the title of each chart of a tag, and the pattern of the tag's curves in this chart."""
     if "{entry}" in tag.name:
-        for some in (entries[first : first + MAX_CURVES] for first in range(0, len(entries), MAX_CURVES)):
-            names = "|".join(re.escape(name) for name in some)
-            yield f"{some[0]} to {some[-1]}" if len(some) > 1 else some[0], tag.pattern.replace("[^/]+", f"({names})")
+        yield from _by_name(tag, entries)
+    elif not isinstance(layers, int):
+        if "{parameter}" in tag.name:
+            yield from ((f"{chart}, {names}", pattern) for names, pattern in _by_name(tag, layers))
+        elif "{layer}" not in tag.name:  # only fully connected nets have curves of their hidden layers
+            yield chart, tag.pattern
     elif "{parameter}" in tag.name:  # a layer has two tensors
         for first in range(1, layers + 1, MAX_CURVES // 2):
             last = first + MAX_CURVES // 2 - 1
@@ -141,6 +144,13 @@ def _split(tag: Tag, chart: str, layers: int, entries: tuple[str, ...]) -> Itera
             yield f"{chart}, layers {first} to {last}", tag.pattern.replace("[^/]+", f"({numbers})")
     else:
         yield chart, tag.pattern
+
+
+def _by_name(tag: Tag, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Return the first and last name of each chart of a tag, and the pattern of these curves."""
+    for some in (names[first : first + MAX_CURVES] for first in range(0, len(names), MAX_CURVES)):
+        pattern = "|".join(re.escape(name) for name in some)
+        yield f"{some[0]} to {some[-1]}" if len(some) > 1 else some[0], tag.pattern.replace("[^/]+", f"({pattern})")
 
 
 def table() -> str:

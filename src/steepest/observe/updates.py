@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from steepest.engine.descent import UpdateLog
-from steepest.nets.networks import backward, forward
+from steepest.nets.functional import gradients_at
 from steepest.nets.noise import noise
 from steepest.observe.instrument import Instrument, View, check_at_least, every
 
@@ -51,12 +51,10 @@ class StepQuality(Instrument):
             return
         (start_P, slope_P, (x_ND, y_NH, loss)), self.before = self.before, None
         step_P = parameters_to_vector(view.network.parameters()) - start_P
-        layers, activations = view.network.layers(), view.network.activations
-        trace = forward(x_ND, layers, activations)
-        pairs = backward(view.loss.backward(trace.a[-1], y_NH), trace, layers, activations)
-        slope_after_P = parameters_to_vector([gradient for pair in pairs for gradient in pair])
+        parameters = list(view.network.parameters())
+        slope_after_P = parameters_to_vector(gradients_at(view.network, parameters, view.loss, x_ND, y_NH))
         s0, s1 = (float((slope * step_P).double().sum()) for slope in (slope_P, slope_after_P))
-        gain = loss - float(view.loss(trace.a[-1], y_NH))
+        gain = loss - float(view.loss(view.network(x_ND), y_NH))
         values = {"step/predicted_decrease": -s0, "step/actual_decrease": gain}
         view.write(values | ({"step/position": -s1 / s0} if s0 < 0 else {}), log.done + 1)
 
@@ -85,7 +83,7 @@ class GradientNoise(Instrument):
         """Measure the noise of the current batch."""
         assert view.seen is not None
         x_ND, y_NH, _ = view.seen
-        measured = noise(view.network.layers(), view.network.activations, view.loss, x_ND, y_NH)
+        measured = noise(view.network, list(view.network.parameters()), view.loss, x_ND, y_NH)
         values = {
             "noise/batch_size": float(len(x_ND)),
             "noise/scale": measured.scale,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from steepest.nets.networks import MLP
 from steepest.observe.health import memory, unit_health
 from steepest.observe.instrument import Instrument, View, check_at_least
 
 
 @dataclass
 class Vitals(Instrument):
-    """Writes the share of units that no longer learn and the training speed, at the end of epochs.
+    """Writes the training speed and, for fully connected nets, the share of units that no longer learn.
+
+    It writes at the end of epochs.
 
     Attributes:
         looks: the approximate number of measurements in a run; a run with fewer epochs has one per epoch.
@@ -36,7 +39,9 @@ class Vitals(Instrument):
         updates, samples, then = self.since
         self.since = view.updates, view.samples, time.perf_counter()
         seconds = max(self.since[2] - then, 1e-9)
-        values = unit_health(view.network.layers(), view.network.activations, self.x_ND)
+        values = {}
+        if isinstance(view.network, MLP):
+            values = unit_health(view.network.layers(), view.network.activations, self.x_ND)
         values["speed/updates_per_second"] = (view.updates - updates) / seconds
         values["speed/samples_per_second"] = (view.samples - samples) / seconds
         used = memory(self.x_ND.device)

@@ -15,8 +15,8 @@ CLASSES: dict[str, dict[str, str]] = {
         "steepest.data.formulas": "Curve Line Rings Sigmoid",
     },
     "model": {
-        "steepest": "LinearPredictor MLPPredictor ManualPredictor",
-        "steepest.lightning.predictors": "LinearPredictor MLPPredictor",
+        "steepest": "LinearPredictor MLPPredictor WindowPredictor ManualPredictor",
+        "steepest.lightning.predictors": "LinearPredictor MLPPredictor WindowPredictor",
         "steepest.lightning.manual": "ManualPredictor",
     },
     "optimizer": {

@@ -13,13 +13,14 @@ from steepest.data.windows import Windows
 from steepest.engine.descent import OPTIMIZERS, Clip
 from steepest.nets.losses import Loss, loss_of
 from steepest.nets.networks import MLP
+from steepest.nets.window_linear import WindowLinear
 from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
 from steepest.observe.progress import RunProgress
-from steepest.runs.checks import check_choices, outputs_of
+from steepest.runs.checks import check_choices, sizes_of
 from steepest.runs.choices import choice_of
 from steepest.runs.config import Checked
-from steepest.runs.specs import LOGGER, MANUAL, TRAINER, LinearModel, ManualModel, MLPModel
+from steepest.runs.specs import LOGGER, MANUAL, TRAINER, LinearModel, ManualModel, MLPModel, WindowModel
 from steepest.runs.stops import Epochs
 
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
@@ -48,8 +49,18 @@ class Parts:
     instruments: dict[str, Instrument]
 
 
-def network_of(spec: LinearModel | MLPModel) -> MLP:
+def network_of(spec: LinearModel | MLPModel | WindowModel) -> MLP | WindowLinear:
     """The network that these options describe, with its initial weights."""
+    if isinstance(spec, WindowModel):
+        return WindowLinear(
+            spec.inputs, spec.outputs, spec.window, spec.normalise, spec.trend,
+            undo=spec.loss != "cross_entropy", seed=spec.seed, init_scale=spec.init_scale,
+        )  # fmt: skip
+    return mlp_of(spec)
+
+
+def mlp_of(spec: LinearModel | MLPModel) -> MLP:
+    """The fully connected net that these options describe, with its initial weights."""
     hidden, activation = (spec.hidden, spec.activation) if isinstance(spec, MLPModel) else ((), "identity")
     return MLP(spec.inputs, hidden, spec.outputs, activation, spec.seed, spec.init_scale)
 
@@ -72,9 +83,9 @@ def build(checked: Checked, windows: Windows) -> Parts:
     """
     check_choices(checked, windows)
     groups = checked.groups
-    values = groups["model"].values(inputs=windows.inputs, outputs=outputs_of(checked, windows))
+    values = groups["model"].values(**sizes_of(checked, windows))
     spec = ManualModel(**values)
-    network = network_of(spec).to(dtype_of(checked))
+    network = mlp_of(spec).to(dtype_of(checked))
     scheduler = groups.get("scheduler")
     try:
         optimizer = groups["optimizer"]()(network.parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from itertools import pairwise
 
 from steepest.data.windows import Windows
@@ -10,6 +11,7 @@ from steepest.evaluate.names import CLASS_METRICS, DIRECTION_METRICS, VALUE_METR
 from steepest.nets.losses import loss_of
 from steepest.runs.config import Checked
 from steepest.runs.process import memory
+from steepest.runs.specs import SPECS
 
 COPIES = 8  # arrays as large as the parameters: gradient, optimizer, best epoch, checkpoint and temporary copies
 LAYERS = 4  # arrays as large as a batch's units: before and after the activation, and both gradients
@@ -18,6 +20,14 @@ LAYERS = 4  # arrays as large as a batch's units: before and after the activatio
 def outputs_of(checked: Checked, windows: Windows) -> int:
     """O, the number of outputs that a config's model needs for a sample."""
     return windows.horizon * loss_of(checked.groups["model"].arguments.get("loss", "mse")).outputs
+
+
+def sizes_of(checked: Checked, windows: Windows) -> dict[str, int]:
+    """The sizes that a config's model needs: its inputs and outputs, and for some, the rows of a window."""
+    model = checked.groups["model"]
+    sizes = {"inputs": windows.inputs, "outputs": outputs_of(checked, windows), "window": windows.window}
+    taken = inspect.signature(SPECS.get(model.path, model.target)).parameters
+    return {name: size for name, size in sizes.items() if name in taken}
 
 
 def check_choices(checked: Checked, windows: Windows) -> None:

@@ -53,7 +53,7 @@ OPTIONAL: dict[str, Any] = {"scheduler": None, "callbacks": {}, "logger": None}
 GROUPS = (*NEEDED, *OPTIONAL)
 PARTIAL = ("optimizer", "scheduler")  # the run adds the first argument of their constructors
 GIVEN = {  # arguments that the run supplies, not the config
-    "model": ("inputs", "outputs", "optimizer", "scheduler"),
+    "model": ("inputs", "outputs", "window", "optimizer", "scheduler"),
     "optimizer": ("params",),
     "scheduler": ("optimizer",),
     "trainer": ("callbacks", "logger", "default_root_dir", "enable_checkpointing", "plugins"),

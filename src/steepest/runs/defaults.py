@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from steepest.runs.jobs import SWEEP, typed
-from steepest.runs.specs import LINEAR, MANUAL, MLP
+from steepest.runs.specs import LINEAR, MANUAL, MLP, WINDOW
 
 LONG, SHORT = 28, 1  # days
 LONGEST = "data.longest_window"
@@ -33,8 +33,12 @@ def window(model: Mapping[str, Any] | None) -> int:
 
 
 def relative_to_last(model: Mapping[str, Any] | None, transform: str) -> bool:
-    """Return the default of `data.relative_to_last`. It is false for returns, which are already differences."""
-    return transform == "level" and window(model) == LONG
+    """Return the default of `data.relative_to_last`.
+
+    It is false for returns, which are already differences, and for models that shift or split windows themselves.
+    """
+    own = _name(str((model or {}).get("_target_"))) == _name(WINDOW)
+    return transform == "level" and window(model) == LONG and not own
 
 
 def history(evaluation: Mapping[str, Any] | None) -> str:

@@ -15,6 +15,7 @@ from steepest.data.ranges import Count
 from steepest.data.sources import Transform
 from steepest.nets.losses import Loss, loss_of
 from steepest.nets.networks import MLP
+from steepest.nets.window_linear import WindowLinear
 from steepest.runs.checkpoints import DATA, load
 
 SCALER = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S", "change_S", "change_rms_S", "slope_S")
@@ -45,7 +46,7 @@ class ModelFile:
         fitted: what the baselines have learned from the training part.
     """
 
-    network: MLP
+    network: MLP | WindowLinear
     loss: Loss
     settings: Settings
     state: dict[str, Any]
@@ -97,10 +98,16 @@ def _check_sizes(
         raise ValueError(f"{wrong[0]} has the shape {found[wrong[0]]} in place of {expected[wrong[0]]}")
 
 
-def _network(options: Mapping[str, Any], state: Mapping[str, Tensor]) -> MLP:
+def _network(options: Mapping[str, Any], state: Mapping[str, Tensor]) -> MLP | WindowLinear:
     """The network of a checkpoint, with its parameters in their precision."""
-    hidden, activation = options.get("hidden", ()), options.get("activation", "identity")
-    network = MLP(options["inputs"], hidden, options["outputs"], activation)
+    network: MLP | WindowLinear
+    if "window" in options:
+        sizes = (options["inputs"], options["outputs"], options["window"])
+        undo = options["loss"] != "cross_entropy"
+        network = WindowLinear(*sizes, options["normalise"], options["trend"], undo=undo)
+    else:
+        hidden, activation = options.get("hidden", ()), options.get("activation", "identity")
+        network = MLP(options["inputs"], hidden, options["outputs"], activation)
     weights = {name.removeprefix("network."): value for name, value in state.items()}
     network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
     return network.eval()

@@ -71,6 +71,32 @@ class MLPModel:
 
 
 @dataclass
+class WindowModel:
+    """A linear model of windows that are first shifted, scaled or split: DLinear, NLinear or RLinear.
+
+    Attributes:
+        inputs: D.
+        outputs: O.
+        window: rows of a window.
+        normalise: ``none``, ``last`` (NLinear) or ``standard`` (RLinear); see `nets.window_linear`.
+        trend: number of rows of DLinear's moving average, an odd number, or None.
+        loss, seed, init_scale: as for `LinearModel`.
+    """
+
+    inputs: int
+    outputs: int
+    window: int
+    normalise: Literal["none", "last", "standard"] = "none"
+    trend: Count | None = None
+    loss: LossName = "mse"
+    seed: Seed = 0
+    init_scale: NotNegative = 1.0
+
+    def __post_init__(self) -> None:
+        _check_init_scale(self.init_scale)
+
+
+@dataclass
 class ManualModel(MLPModel):
     """`MLPModel` with hand-derived gradients.
 
@@ -129,12 +155,14 @@ def _check_init_scale(scale: float) -> None:
 
 LINEAR = "steepest.lightning.predictors.LinearPredictor"
 MLP = "steepest.lightning.predictors.MLPPredictor"
+WINDOW = "steepest.lightning.predictors.WindowPredictor"
 MANUAL = "steepest.lightning.manual.ManualPredictor"
 TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
 LOGGER = "steepest.lightning.events.EventLogger"
 SPECS: dict[str, type[Any]] = {  # the path in a config -> its keys
     LINEAR: LinearModel,
     MLP: MLPModel,
+    WINDOW: WindowModel,
     MANUAL: ManualModel,
     LOGGER: LoggerOptions,
     TRAINER: TrainerOptions,

@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from steepest.data.windows import Windows
 from steepest.engine.descent import UpdateLog
 from steepest.evaluate.names import better
 from steepest.evaluate.scoring import PartScorer
+from steepest.nets.functional import gradients_at
 from steepest.nets.losses import Loss
-from steepest.nets.networks import MLP, backward, forward
 from steepest.observe.instrument import NEVER, Instrument, View
 from steepest.runs.pruning import Trial
 from steepest.runs.stops import EpochEnd, Epochs, is_verdict
@@ -217,12 +217,11 @@ class Tracker:
 
 
 @torch.no_grad()
-def gradient_norm(network: MLP, loss: Loss, windows: Windows) -> float:
+def gradient_norm(network: nn.Module, loss: Loss, windows: Windows) -> float:
     """The Euclidean norm of the gradient of the whole training part's loss."""
     total = [torch.zeros_like(p) for p in network.parameters()]
     for _, (x_ND, y_NH, _) in windows.walk("train"):
-        trace = forward(x_ND, network.layers(), network.activations)
-        pairs = backward(loss.backward(trace.a[-1], y_NH), trace, network.layers(), network.activations)
-        for sum_, gradient in zip(total, (g for pair in pairs for g in pair), strict=True):
+        gradients = gradients_at(network, list(network.parameters()), loss, x_ND, y_NH)
+        for sum_, gradient in zip(total, gradients, strict=True):
             sum_ += gradient * len(x_ND)
     return float(torch.stack([g.norm() for g in total]).norm()) / len(windows.parts["train"])

@@ -22,7 +22,7 @@ FIRST, LATER = 10, 15  # frames of the moving picture: the first updates, then e
 def teach(folder: Path) -> Finding:
     """Do the numbers computed by hand equal autograd's at every update, and do they reproduce the run?"""
     run = Run(folder)
-    layers = [(W.detach().double(), b.detach().double()) for W, b in run.predictor("start").network.layers()]
+    layers = [(W.detach().double(), b.detach().double()) for W, b in run.net("start").layers()]
     steps: list[Worked] = []
     for batch in run.batches():
         (W1, b1), (W2, b2) = [(W.tolist(), b.tolist()) for W, b in layers]

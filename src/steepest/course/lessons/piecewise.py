@@ -84,7 +84,7 @@ def _pieces(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]
 
     This is the difference between the fit and the sum of the constant and all pieces.
     """
-    windows, network = run.windows, run.predictor().network
+    windows, network = run.windows, run.net()
     mean, scale = float(windows.mean_S[0]), float(windows.scale_S[0])
     x_T1, _ = run.rows()
     x_M = np.linspace(x_T1.min(), x_T1.max(), 400)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from steepest.course.lesson import Finding
 from steepest.course.runs import Run
 from steepest.lightning.predictors import Predictor
+from steepest.nets.networks import MLP
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, finish
 
 NEAR = 1e-3  # relative tolerance to the known c, b and w
@@ -102,6 +103,7 @@ def teach(folder: Path) -> Finding:
 def _unit(run: Run, predictor: Predictor) -> Unit:
     """A net of one sigmoid unit, converted to the data's units (its inputs and targets are shifted and scaled)."""
     windows = run.windows
+    assert isinstance(predictor.network, MLP)
     (W1_11, b1_1), (W2_11, b2_1) = predictor.network.layers()
     w = float(W1_11) / float(windows.input_scale_SF[0, 0])
     scale, mean = float(windows.scale_S[0]), float(windows.mean_S[0])

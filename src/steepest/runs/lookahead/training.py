@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from steepest.data.windows import Windows
 from steepest.engine.descent import UpdateLog
 from steepest.evaluate.scoring import part_scorers
 from steepest.nets.losses import Loss
-from steepest.nets.networks import MLP
 from steepest.observe.curvature import Escape
 from steepest.observe.instrument import Instrument, View
 from steepest.runs.build import build, dtype_of
@@ -55,7 +54,7 @@ class Fit:
         best: the number of the best epoch.
     """
 
-    network: MLP
+    network: nn.Module
     loss: Loss
     parameters_EP: Tensor
     losses_K: np.ndarray

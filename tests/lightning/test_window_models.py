@@ -1,0 +1,58 @@
+"""model=dlinear, nlinear and rlinear through `train.py`: what works, and what is refused."""
+
+import pandas as pd
+import pytest
+
+import steepest
+
+WALK = ("data=random_walk", "data.rows=300", "data.window=6", "stop.epochs=2", "optimizer=adam")
+KINDS = {
+    "dlinear": ("model=dlinear", "model.trend=3"),
+    "rlinear": ("model=rlinear", "data.horizon=3"),
+    "quantiles": ("model=nlinear", "model.loss=quantile", "objective=val/loss"),
+    "directions": (
+        "model=rlinear", "model.loss=cross_entropy", "data.target=direction", "objective=val/cross_entropy"
+    ),
+}  # fmt: skip
+SLOW = ("quantiles", "directions")
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in KINDS])
+def test_a_run_has_its_record_and_a_loaded_run_predicts_the_same(train, kind):
+    outcome, folder = train(*WALK, *KINDS[kind], "evaluation.predictions=all")
+    assert outcome.metrics["status"] == "finished"
+    run = steepest.load(folder)
+    pd.testing.assert_frame_equal(
+        run.evaluate().predictions, run.predictions, check_dtype=False, check_index_type=False, rtol=1e-7
+    )
+    assert len(run.predict()) == run.settings["horizon"]
+
+
+def test_the_pictures_and_all_instruments_work_without_layers(train):
+    outcome, folder = train(
+        *WALK, "model=dlinear", "model.trend=3", "callbacks=[default,curvature,steps,noise]", pictures=True
+    )
+    assert {"loss.png", "prediction.png", "parameters.png"} <= {p.name for p in (folder / "figures").iterdir()}
+    assert outcome.metrics["critical"]["verdict"]
+
+
+def test_dlinear_of_one_series_has_the_coefficients_of_its_linear_map(train):
+    _, folder = train(*WALK, "model=dlinear", "model.trend=3")
+    run = steepest.load(folder)
+    known = run.frame()["value"].to_numpy()[-6:]
+    expected = known @ run.coefficients().to_numpy()[:6] + run.coefficients()["constant"]
+    assert run.predict()["prediction"][0] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("model=dlinear", "model.trend=4"), "model.trend=4 must be an odd number"),
+        (("model=rlinear", "data.window=1"), "data.window=1: .* need windows of 2 or more rows"),
+        (("model=rlinear", "callbacks=[default,audit]"), "callbacks=audit compares hand-derived gradients"),
+        (("model=rlinear", "evaluation=walk_forward"), "model=.linear trains by autograd"),
+    ],
+)
+def test_what_these_models_cannot_do_has_a_message(train, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        train(*WALK, *overrides)
