@@ -43,6 +43,8 @@ EXCEPTIONS = {
     "steepest board": "serves until it is stopped; tests/test_board.py tests it",
     "steepest course --short": "pytest -m course runs it",
     "experiment=beat_persistence data=stocks": "takes 13 minutes; the same experiment on the S&P 500 is run",
+    "data.path=exchange_rate.csv": "needs a file from the internet; tests/lightning/test_window_models.py uses a made-up one",
+    "python -m tests.campaign.ltsf": "the same, for three files",
     "data=yahoo": "needs the internet; tests/data/test_sources.py uses a fake Yahoo",
     "hydra/launcher=submitit": "needs a cluster, or the extra slurm; tests/sweep/test_launchers.py runs it where it is installed",
     "hydra/launcher=ray": "needs a cluster, or the extra ray; tests/sweep/test_launchers.py runs it where it is installed",

@@ -1,7 +1,9 @@
 """model=dlinear, nlinear and rlinear through `train.py`: what works, and what is refused."""
 
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
 
 import steepest
 
@@ -56,3 +58,29 @@ def test_dlinear_of_one_series_has_the_coefficients_of_its_linear_map(train):
 def test_what_these_models_cannot_do_has_a_message(train, overrides, message):
     with pytest.raises(ValueError, match=message):
         train(*WALK, *overrides)
+
+
+def test_the_protocol_of_the_literature_gives_its_errors_of_persistence_and_of_the_closed_form(train, tmp_path):
+    rows, window, horizon = 700, 24, 8
+    values = np.random.default_rng(0).normal(size=(rows, 3)).cumsum(0) + np.array([10, 500, 0])
+    days = pd.date_range("2000-01-01", periods=rows, name="date")
+    pd.DataFrame(values, days, ["A", "B", "C"]).to_csv(tmp_path / "wide.csv")
+    outcome, _ = train(
+        "experiment=ltsf", f"data.path={tmp_path / 'wide.csv'}", "data.series=[A,B,C]", f"data.window={window}",
+        f"data.horizon={horizon}", "stop.epochs=1",
+    )  # fmt: skip
+    stops = [490, 560, 700]  # 70 %, 10 % and 20 % of the rows
+    scaled = (values - values[:490].mean(0)) / values[:490].std(0)
+
+    def samples(first, last):
+        """The windows whose targets are the rows from `first` up to `last`, of all series."""
+        pieces = np.lib.stride_tricks.sliding_window_view(scaled[first - window : last], window + horizon, axis=0)
+        return np.split(pieces.reshape(-1, window + horizon), [window], axis=1)
+
+    fit = LinearRegression().fit(*samples(window, stops[0]))
+    inputs, targets = samples(stops[1], stops[2])
+    expected = {"persistence": inputs[:, -1:] - targets, "least_squares": fit.predict(inputs) - targets}
+    for name, errors in expected.items():
+        found = outcome.metrics["baselines"][name]["test"]
+        assert found["mse_scaled"] == pytest.approx(np.square(errors).mean(), rel=1e-5)
+        assert found["mae_scaled"] == pytest.approx(np.abs(errors).mean(), rel=1e-5)

@@ -141,7 +141,7 @@ class MLP(nn.Module):
         return [(getattr(self, f"W{k}"), getattr(self, f"b{k}")) for k in range(1, self.depth + 1)]
 
     def affine(self) -> Layer | None:
-        """W (O, D) and b (O,) of p = W x + b; None if there are hidden layers."""
+        """Return W (O, D) and b (O,) of p = W x + b, or None for a net with hidden layers."""
         return self.layers()[0] if self.depth == 1 else None
 
     def in_words(self) -> str:

@@ -75,7 +75,7 @@ class WindowLinear(nn.Module):
 
     @torch.no_grad()
     def affine(self) -> tuple[Tensor, Tensor] | None:
-        """W (O, D) and b (O,) of p = W x + b, float64; None for RLinear, which divides by a window's deviation."""
+        """Return W (O, D) and b (O,) of p = W x + b, float64, or None for RLinear, which divides by a deviation."""
         if self.normalise == "standard":
             return None
         twin = deepcopy(self).double()
