@@ -52,7 +52,6 @@ def test_dlinear_of_one_series_has_the_coefficients_of_its_linear_map(train):
         (("model=dlinear", "model.trend=4"), "model.trend=4 must be an odd number"),
         (("model=rlinear", "data.window=1"), "data.window=1: .* need windows of 2 or more rows"),
         (("model=rlinear", "callbacks=[default,audit]"), "callbacks=audit compares hand-derived gradients"),
-        (("model=rlinear", "evaluation=walk_forward"), "model=.linear trains by autograd"),
     ],
 )
 def test_what_these_models_cannot_do_has_a_message(train, overrides, message):

@@ -93,6 +93,28 @@ def test_a_fold_is_predicted_as_by_a_single_run_on_the_rows_before_it(prices, tm
             assert a == b  # bit for bit
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        ("model=mlp", "model.hidden=[4]"),
+        pytest.param(("model=dlinear", "model.trend=3", "optimizer=adam"), marks=pytest.mark.slow),
+        pytest.param(("model=mlp_manual", "model.engine=textbook"), marks=pytest.mark.slow),
+        pytest.param(("model=linear", "optimizer=lbfgs", "data.batch_size=null"), marks=pytest.mark.slow),
+    ],
+)
+def test_a_fold_of_a_model_for_a_trainer_is_predicted_as_by_a_single_run(train, prices, tmp_path, model):
+    common = [*of_file(prices), "data.window=5", "data.series=[whole]", "stop.epochs=2", "logger=none", *model]
+    outcome, folder = train(*common, "evaluation=walk_forward", "evaluation.folds=2", name="walk")
+    last = pd.read_csv(folder / "folds.csv").iloc[-1]
+    split = f"data.split=[{last['val_from']},{last['trained_to']}]"
+    single, other = train(*common, split, "data.history=borrow", name="single")
+    walk, alone = (pd.read_csv(path / "predictions.csv").set_index("date")["prediction"] for path in (folder, other))
+    assert len(alone) == last["predictions"] < len(walk)
+    np.testing.assert_allclose(walk[alone.index], alone, rtol=1e-6)
+    assert last["best_epoch"] == single.metrics["objective"]["epoch"]
+    assert outcome.metrics["walk_forward"]["trainings"] == 2
+
+
 def test_no_training_uses_a_row_from_its_folds_first_target_on(prices):
     data = PreparedData(
         check(composed(*NET, *of_file(prices, *WALK)), typed=["data.path=x"]).groups["data"](), keeps_frame=True
@@ -192,9 +214,8 @@ def test_a_killed_and_resumed_run_trains_only_the_missing_models_and_has_the_sam
         (("data=line",), "these data are plain rows"),
         (("data=random_walk", "data.split=[0.8,0.2,0]"), "test part is empty"),
         (("data=random_walk", "data.rows=100", "evaluation.folds=50"), "lower evaluation.folds"),
-        (("data=random_walk", "model=mlp"), "model=mlp_manual"),
+        (("data=random_walk", "model=mlp", "trainer.devices=2"), "in one process, .* use trainer.devices=1"),
         (("data=random_walk", "callbacks=[default,escape]"), "callbacks.escape .Escape. can change the descent"),
-        (("data=random_walk", "+trainer.max_steps=3"), "trainer.max_steps=3 needs Lightning's Trainer"),
         (("data=random_walk", "evaluation.step=5", "evaluation.folds=5"), "remove one of them"),
         (("data=random_walk", "evaluation.refit=0"), "evaluation.refit=0"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections.abc import Mapping
@@ -23,16 +22,18 @@ from steepest.evaluate.scoring import PartScorer, part_scorers
 from steepest.lightning.build import build_model
 from steepest.lightning.callbacks import CheckpointFiles, Tracking
 from steepest.lightning.datamodule import WindowDataModule
+from steepest.lightning.fitting import fit
+from steepest.lightning.in_memory import fit_fold_in_memory
 from steepest.lightning.internals import trains_elsewhere
 from steepest.lightning.manual import ManualPredictor, check_precision, choose_engine
 from steepest.lightning.pictures import draw, instrument_of
 from steepest.lightning.predictors import Predictor
-from steepest.nets.agreement import Disagreement
 from steepest.observe.eventfile import PREFIX, event_file
 from steepest.observe.hparams import begin_session, hyperparameters
 from steepest.observe.instrument import Instrument
 from steepest.observe.progress import RunProgress
 from steepest.observe.recorder import dashboard
+from steepest.runs.build import reason_against_kernel
 from steepest.runs.checkpoints import CONFIG, TRACKER, check_shapes, newest
 from steepest.runs.checks import check_objective
 from steepest.runs.claim import CONFIG_FILE, first_process
@@ -43,10 +44,10 @@ from steepest.runs.finish import end_early, ended, finish
 from steepest.runs.process import cores, interrupts, keep_freed_memory
 from steepest.runs.pruning import trial_of
 from steepest.runs.quoting import resume_run_command
-from steepest.runs.record import RunRecord, Status, data_facts, device_name
+from steepest.runs.record import RunRecord, data_facts, device_name
 from steepest.runs.resume import check_continues, check_fixed, fixed
-from steepest.runs.stops import Diverged, Epochs, is_verdict
-from steepest.runs.walk_forward import Walk, check_walk_forward, walks_forward
+from steepest.runs.stops import Epochs, is_verdict
+from steepest.runs.walk_forward import FitFold, Walk, check_walk_forward, fit_fold, walks_forward
 
 log = logging.getLogger(__name__)
 One = TypeVar("One", bound=Instrument)
@@ -215,7 +216,12 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         walk = None
         if forward:
             workers, say = cores() if alone else 1, bar.say if bar is not None else lambda text: None
-            walk = Walk(checked, datamodule, evaluator, kept, folder / "checkpoints", workers=workers, say=say).pooled
+            fold: FitFold = fit_fold
+            if reason_against_kernel(checked):
+                fold, workers = fit_fold_in_memory, 1  # Lightning's Trainers cannot train in several threads
+            walk = Walk(
+                checked, datamodule, evaluator, kept, folder / "checkpoints", fit=fold, workers=workers, say=say
+            ).pooled
         metrics, evaluation = finish(
             tracker, model, evaluator, outputs, record, seconds, kept_predictions(checked), walk
         )
@@ -236,26 +242,6 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         logger.finalize("success")
     log.info("%s", metrics["verdict"])
     return Outcome(metrics, evaluation)
-
-
-def fit(
-    trainer: Trainer, model: Predictor, datamodule: WindowDataModule, checkpoint: Path | None
-) -> tuple[Status, str]:
-    """Fit; the status, and the reason if it is not ``finished``."""
-    gc.freeze()  # the garbage collector need not search what exists by now
-    try:
-        trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
-    except Diverged as error:
-        return "failed", f"diverged: {error}"
-    except Disagreement as error:
-        return "failed", f"audit: {error}"
-    except SystemExit:  # Lightning raises it on Ctrl-C
-        if not trainer.interrupted:
-            raise
-        return "stopped", "interrupted"
-    finally:
-        gc.unfreeze()
-    return "finished", ""
 
 
 def _stop_and_callbacks(checked: Checked, alone: bool) -> tuple[Epochs, list[Callback], dict[str, Instrument]]:

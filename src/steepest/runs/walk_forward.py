@@ -1,7 +1,8 @@
 """Walk-forward evaluation: refits the model for each fold of the test part, on the rows before it.
 
-The kernel trains the models in parallel threads. Each finished model is saved in the run's folder, so a resumed run
-trains only the missing ones. This module does not import Lightning.
+The kernel trains the models in parallel threads; models that it cannot train are trained in turn, by a Trainer. Each
+finished model is saved in the run's folder, so a resumed run trains only the missing ones. This module does not import
+Lightning.
 
 Shapes: N samples of the test part, M samples of one training's folds, O outputs.
 """
@@ -27,6 +28,7 @@ from steepest.data.calendar import day_text
 from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.evaluate import baselines
+from steepest.evaluate.baselines import share_of_ones
 from steepest.evaluate.evaluation import Evaluator
 from steepest.evaluate.folds import WalkForward
 from steepest.evaluate.pooled import Pooled, TrainingFacts
@@ -38,6 +40,8 @@ from steepest.runs.config import Checked
 from steepest.runs.finish import ended, put
 from steepest.runs.folds import Folds, Training, first_targets
 from steepest.runs.loop import KernelTraining
+from steepest.runs.process import processes
+from steepest.runs.record import Status
 from steepest.runs.stops import Diverged, EarlyStop, Epochs, Interrupted, Threshold
 from steepest.runs.tracker import Tracker
 
@@ -61,6 +65,65 @@ class Trained:
     numbers: Mapping[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training, whose network has the parameters of the best epoch.
+
+    Attributes:
+        tracker: its tracker.
+        outputs: computes the outputs (M, O) for the samples with these origins (M,).
+    """
+
+    tracker: Tracker
+    outputs: Callable[[Tensor], Tensor]
+
+
+# Trains a config on windows, from these weights (None: the seed's initial weights). `interrupted` returns True when the
+# training should stop.
+FitFold = Callable[[Checked, Windows, Mapping[str, Tensor] | None, Callable[[], bool]], Fitted]
+
+
+def fit_fold(
+    checked: Checked, windows: Windows, weights: Mapping[str, Tensor] | None, interrupted: Callable[[], bool]
+) -> Fitted:
+    """Train a fold's model with the kernel.
+
+    Raises:
+        Diverged: if the training fails.
+        Interrupted: if it was interrupted.
+    """
+    parts = build(checked, windows)
+    if weights is not None:
+        put(parts.network, weights)
+    run = KernelTraining(checked, checked.groups["data"](), parts, windows, fold_scorers(checked, windows))
+    best_of(run.tracker, *run.train(interrupted=interrupted))
+    return Fitted(run.tracker, lambda origin_M: run.descent.predict(origin_M.numpy()))
+
+
+def fold_scorers(checked: Checked, windows: Windows) -> dict[str, PartScorer]:
+    """The scorers of the parts on which the objective and the stop rule depend."""
+    stop = checked.groups["stop"]()
+    watched = _watched(stop) if isinstance(stop, Epochs) else ["val/loss"]
+    names = {name.split("/")[0] for name in (checked.run.objective, *watched)}
+    share_H = share_of_ones(windows) if windows.classes else None
+    return {name: PartScorer(windows, name, share_H) for name in sorted(names)}
+
+
+def best_of(tracker: Tracker, status: Status, reason: str) -> None:
+    """Give the network of a finished training the parameters of its best epoch.
+
+    Raises:
+        Diverged: if the training failed.
+        Interrupted: if it was interrupted.
+    """
+    status, reason = ended(tracker, status, reason)
+    if status == "stopped":
+        raise Interrupted
+    if status == "failed" or tracker.best is None:
+        raise Diverged(reason)
+    put(tracker.view.network, tracker.best.weights)
+
+
 def walks_forward(checked: Checked) -> bool:
     """Whether a config evaluates its model walk-forward."""
     return bool(checked.groups["evaluation"].name == WalkForward.__name__)
@@ -75,8 +138,12 @@ def check_walk_forward(checked: Checked, windows: Windows) -> None:
         raise ValueError(f"{asked} needs a time series, but these data are plain rows: use evaluation=holdout")
     if not len(windows.parts["test"]):
         raise ValueError(f"{asked} cuts the test part into folds, but the test part is empty: enlarge it (data.split)")
-    if why := reason_against_kernel(checked):
-        raise ValueError(f"{asked} trains the models of its folds with the kernel, but {why}")
+    options = checked.groups["trainer"].arguments
+    if reason_against_kernel(checked) and processes(options) > 1:
+        raise ValueError(
+            f"{asked} trains the models of its folds in one process, not in several (trainer.devices="
+            f"{options.get('devices')}): use trainer.devices=1"
+        )
     for key, node in checked.groups["callbacks"].items():
         own = isinstance(node.target, type) and issubclass(node.target, Instrument)
         if node.name == "Escape" or not (own or node.name in OBSERVERS):
@@ -96,7 +163,8 @@ class Walk:
         evaluator: the evaluator of the run's data.
         fixed: the options and the data that determine the results; see `resume.fixed`.
         folder: the run's checkpoints folder.
-        workers: the number of threads.
+        fit: trains a fold's model.
+        workers: the number of threads; 1 trains in this thread.
         interrupted: returns True when the run should stop.
         say: displays the progress.
     """
@@ -109,6 +177,7 @@ class Walk:
         fixed: Mapping[str, Any],
         folder: Path,
         *,
+        fit: FitFold = fit_fold,
         workers: int = 1,
         interrupted: Callable[[], bool] = lambda: False,
         say: Callable[[str], None] = lambda text: None,
@@ -117,7 +186,7 @@ class Walk:
         self.checked = replace(checked, groups=checked.groups | {"callbacks": {}})
         self.data, self.evaluator, self.folder = data, evaluator, folder / FOLDER
         self.scorer = evaluator.scorers["test"]
-        self.workers, self.interrupted, self.say = workers, interrupted, say
+        self.fit, self.workers, self.interrupted, self.say = fit, workers, interrupted, say
         self.depends_on = [dict(fixed), checked.plain["stop"]]
         self.folds = Folds(self.spec, data, evaluator.windows)
         self.stopped = threading.Event()
@@ -136,10 +205,15 @@ class Walk:
         """
         assert tracker.best is not None, "the run itself has finished"
         first, *later = self.folds.trainings
-        windows, own_N, weights = self.evaluator.windows, self.scorer.in_data_units(outputs_NO), tracker.best.weights
+        windows, own_N, weights = (
+            self.evaluator.windows,
+            self.scorer.in_data_units(outputs_NO),
+            on_cpu(tracker.best.weights),
+        )
         whole = {PREDICTED: own_N.clone()} | _learned(windows, self.scorer.origin_N, self.evaluator.fitted)
         self.shapes = _shapes(weights), {name: all_N.shape[1:] for name, all_N in whole.items()}
-        results = self._in_turn(later, weights) if self.spec.warm_start else self._in_threads(later)
+        in_turn = self.spec.warm_start or self.workers == 1
+        results = self._in_turn(later, weights) if in_turn else self._in_threads(later)
         for training, result in zip(later, results, strict=True):
             for name, number_M in result.numbers.items():
                 whole[name][training.place_M] = number_M
@@ -161,11 +235,11 @@ class Walk:
         return results
 
     def _in_turn(self, trainings: list[Training], weights: Mapping[str, Tensor]) -> list[Trained]:
-        """Train one after another, each from the previous model."""
+        """Train one after another, for a warm start each from the previous model."""
         count, results = counted(len(trainings), "model"), list[Trained]()
         for number, training in enumerate(trainings):
             self.say(f"walk-forward: {number} of {count}")
-            results.append(self._result(training, weights))
+            results.append(self._result(training, weights if self.spec.warm_start else None))
             weights = results[-1].weights
         return results
 
@@ -183,25 +257,17 @@ class Walk:
         self, training: Training, windows: Windows, origin_M: Tensor, weights: Mapping[str, Tensor] | None
     ) -> Trained:
         """Train a model and predict the samples with these origins."""
-        parts = build(self.checked, windows)
-        if weights is not None:
-            put(parts.network, weights)
         learned = baselines.fitted(windows)
-        names = {name.split("/")[0] for name in (self.checked.run.objective, *_watched(parts.rule))}
-        scorers = {name: PartScorer(windows, name, learned.get("share_of_ones")) for name in sorted(names)}
-        run = KernelTraining(self.checked, self.data.dataset, parts, windows, scorers)
-        tracker = run.tracker
-        stop = lambda: self.stopped.is_set() or self.interrupted()  # noqa: E731
-        status, reason = ended(tracker, *run.train(interrupted=stop))
-        if status == "stopped":
-            raise Interrupted
-        if status == "failed" or tracker.best is None:
-            raise Diverged(f"the model of the fold that begins on {training.end:%Y-%m-%d}: {reason}")
-        put(parts.network, tracker.best.weights)
-        predicted_MO = run.descent.predict(origin_M.numpy())
+        try:
+            fitted = self.fit(self.checked, windows, weights, lambda: self.stopped.is_set() or self.interrupted())
+        except Diverged as error:
+            raise Diverged(f"the model of the fold that begins on {training.end:%Y-%m-%d}: {error}") from error
+        predicted_MO = fitted.outputs(origin_M)
         numbers = {PREDICTED: predicted_MO if windows.classes else windows.to_price(predicted_MO, origin_M)}
         numbers |= _learned(windows, origin_M, learned)
-        return Trained(_facts(tracker, training, windows), tracker.best.weights, numbers)
+        best = fitted.tracker.best
+        assert best is not None, "a finished training has a best epoch"
+        return Trained(_facts(fitted.tracker, training, windows), on_cpu(best.weights), numbers)
 
     def _kept(self, path: Path, key: str, samples: int) -> Trained | None:
         """Load the result of the same training, or return None if the file has no complete one."""
@@ -222,6 +288,11 @@ class Walk:
         for tensor in (weights or {}).values():
             digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
+
+
+def on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights on the CPU."""
+    return {name: weight.cpu() for name, weight in weights.items()}
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
