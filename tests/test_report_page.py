@@ -138,7 +138,7 @@ def test_axes_and_pairs_are_chosen(opened):
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_the_page_fits_any_width_and_both_schemes(opened, width, scheme):
     page = opened(width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -155,7 +155,7 @@ def test_the_page_fits_any_width_and_both_schemes(opened, width, scheme):
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_all_ticks_have_the_same_size_and_no_heat_map_has_an_axis_of_seeds(opened, width):
     page = opened(width)
     ticks = page.locator(".xtick text, .ytick text, .cbaxis text, .parcoords .tick text, .parcoords .axis-extent-text")

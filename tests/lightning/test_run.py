@@ -52,7 +52,12 @@ def test_gradient_descent_reaches_the_certified_coefficients_of_nist_norris(trai
 
 
 @pytest.mark.parametrize(
-    "extra", [(), ("data.window=3", "data.relative_to_last=true"), ("data.window=4", "data.transform=return")]
+    "extra",
+    [
+        (),
+        pytest.param(("data.window=3", "data.relative_to_last=true"), marks=pytest.mark.slow),
+        pytest.param(("data.window=4", "data.transform=return"), marks=pytest.mark.slow),
+    ],
 )
 def test_linear_regression_reaches_least_squares_to_6_digits(train, extra):
     outcome, _ = train(

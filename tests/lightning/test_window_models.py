@@ -16,7 +16,7 @@ KINDS = {
         "model=rlinear", "model.loss=cross_entropy", "data.target=direction", "objective=val/cross_entropy"
     ),
 }  # fmt: skip
-SLOW = ("quantiles", "directions")
+SLOW = ("rlinear", "quantiles", "directions")
 
 
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in KINDS])
