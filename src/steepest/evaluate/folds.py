@@ -5,7 +5,8 @@ The fields of each class are the keys of a file in conf/evaluation/. This file d
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -28,7 +29,7 @@ class Holdout:
     """
 
     predictions: Predictions = "test"
-    statistics: list[Statistics] = field(default_factory=list)
+    statistics: Sequence[Statistics] = ()
 
 
 @dataclass(kw_only=True)

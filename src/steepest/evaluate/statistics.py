@@ -10,8 +10,8 @@ that row.
 - ``arima``: ARIMA(p, 1, q) without a constant; p and q of 0, 1 and 2 with the lowest AIC.
 
 The models use prices, or the logarithms of prices if the run's model predicts returns: they assume changes of constant
-size, and the same transform as the run's model makes the same assumption. The values are divided by the root mean
-square of the training rows' changes, so the optimizer sees numbers of order 1. Forecasts are scaled back; a logarithm's
+size, and the same transform as the run's model makes the same assumption. The values are divided by the mean
+absolute change of the training rows, so the optimizer sees numbers of order 1. Forecasts are scaled back; a logarithm's
 forecast becomes the median of the price.
 
 Shapes: N samples, H horizon, S series, T rows of a series, K states.
@@ -33,14 +33,15 @@ from torch import Tensor
 
 from steepest.data.faults import counted, listed
 from steepest.data.windows import Windows
+from steepest.engine.descent import threads
 
 log = logging.getLogger(__name__)
 
 PARAMETERS = {  # the names in statsmodels of each baseline's parameters; those of unused terms are 0
     "ets": ("smoothing_level", "smoothing_trend", "smoothing_seasonal", "damping_trend"),
-    "arima": ("ar.L1", "ar.L2", "ma.L1", "ma.L2", "sigma2"),
+    "arima": ("ar.L1", "ar.L2", "ma.L1", "ma.L2"),
 }
-MAX_ROWS = 2000  # a fit uses at most this number of training rows, the last ones, because its time grows with it
+MAX_ROWS = 10_000  # maximum number of training rows in a fit, the last ones: its time grows with them
 MIN_ROWS = 20  # with fewer training rows, a fit says nothing
 MAX_SEASON = 12  # longest season: the time for each row grows with the square of the season
 ITERATIONS = 500  # limit of the optimizer
@@ -92,7 +93,10 @@ def fit(windows: Windows, names: Sequence[str]) -> Fits:
     _check(windows, names)
     trained = [_scaled(windows, series) for series in range(len(windows.names))]
     for name in names:
-        found = [_fit(name, value_T[:rows][-MAX_ROWS:].tobytes(), _season(windows)) for value_T, _, _, rows in trained]
+        with threads(torch.get_num_threads()):
+            found = [
+                _fit(name, value_T[:rows][-MAX_ROWS:].tobytes(), _season(windows)) for value_T, _, _, rows in trained
+            ]
         fits.notes.extend(_notes(name, dict(zip(windows.names, found, strict=True))))
         known = [one.parameters for one in found if one.parameters is not None]
         if len(known) == len(found):
@@ -177,7 +181,7 @@ def _scaled(windows: Windows, series: int) -> tuple[np.ndarray, float, float, in
     value_T = windows.price_T[start:end].double().cpu().numpy()
     if windows.transform != "level":
         value_T = np.log(value_T)
-    first, scale = float(value_T[0]), float(np.sqrt(np.square(np.diff(value_T[: stop - start])).mean()))
+    first, scale = float(value_T[0]), float(np.abs(np.diff(value_T[: stop - start])).mean())
     return (value_T - first) / scale, first, scale, stop - start
 
 
@@ -194,18 +198,19 @@ def _fit(name: str, values: bytes, season: int) -> Fit:
     """
     best: dict[bool, tuple[float, tuple[float, ...]]] = {}
     dropped, error, tried = list[str](), "", 0
-    with _one_fit, np.errstate(over="ignore"):  # of the logistic function: its limit 0 is correct
+    # (The logistic function's limit is correct. Results that are not finite are dropped below.)
+    with _one_fit, np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for label, model, start in _candidates(name, np.frombuffer(values), season):
             tried += 1
             try:
-                result = model.fit(start, disp=0, maxiter=ITERATIONS, cov_type="none", warn_convergence=False)
+                result, converged = _estimated(model, start)
             except (ArithmeticError, ValueError, IndexError) as failure:  # numpy's LinAlgError is a ValueError
                 dropped.append(label)
                 error = f"{type(failure).__name__}: {failure}"
                 continue
             known = dict(zip(model.param_names, result.params.tolist(), strict=True))
             parameters = tuple(known.get(one, 0.0) for one in PARAMETERS[name])
-            converged, aic = bool(result.mle_retvals["converged"]), float(result.aic)
+            aic = float(result.aic)
             if not np.isfinite([aic, *parameters]).all():
                 dropped.append(label)
                 error = "its likelihood is not finite"
@@ -218,6 +223,14 @@ def _fit(name: str, values: bytes, season: int) -> Fit:
     return Fit(None if chosen is None else chosen[1], True in best, tuple(dropped), tried, error)
 
 
+def _estimated(model: Any, start: list[float] | None) -> tuple[Any, bool]:
+    """The result of maximum likelihood, and whether the optimizer converged."""
+    if not model.param_names:  # a random walk has only a variance, which the likelihood contains
+        return model.filter([], cov_type="none"), True
+    result = model.fit(start, disp=0, maxiter=ITERATIONS, cov_type="none", warn_convergence=False)
+    return result, bool(result.mle_retvals["converged"])
+
+
 def _candidates(name: str, value_T: np.ndarray, season: int) -> Iterator[tuple[str, Any, list[float] | None]]:
     """Yield the candidates for a fit: a label, the model, and the optimizer's start (None: that of statsmodels)."""
     if name == "ets":
@@ -227,7 +240,7 @@ def _candidates(name: str, value_T: np.ndarray, season: int) -> Iterator[tuple[s
         return
     for p, q in ORDERS:
         # (statsmodels' own start can be non-stationary, which it reports with a warning.)
-        yield f"({p},1,{q})", _arima(value_T, p, q), [0.0] * (p + q) + [1.0]
+        yield f"({p},1,{q})", _arima(value_T, p, q), [0.0] * (p + q)
 
 
 def _ets(value_T: np.ndarray, season: int) -> Any:
@@ -237,7 +250,7 @@ def _ets(value_T: np.ndarray, season: int) -> Any:
 
 def _arima(value_T: np.ndarray, p: int, q: int) -> Any:
     _, sarimax = _library()
-    return sarimax(value_T, order=(p, 1, q))
+    return sarimax(value_T, order=(p, 1, q), concentrate_scale=True)
 
 
 def _model(name: str, value_T: np.ndarray, parameters: Sequence[float], season: int) -> Any:
@@ -263,5 +276,5 @@ def _notes(name: str, fits: Mapping[str, Fit]) -> Iterator[str]:
         )
     dropped = [f"{label} of {series}" for series, one in fits.items() if one.converged for label in one.dropped]
     if dropped:
-        tried = counted(sum(one.tried for one in fits.values()), "fit")
-        yield f"the baseline {name}: {len(dropped)} of {tried} did not converge and are not used: {listed(dropped)}"
+        share = f"{len(dropped)} of {counted(sum(one.tried for one in fits.values()), 'fit')}"
+        yield f"the baseline {name} does not use fits that failed or did not converge ({share}): {listed(dropped)}"

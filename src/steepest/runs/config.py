@@ -136,8 +136,7 @@ def kept_predictions(checked: Checked) -> Predictions:
 
 def statistics_of(checked: Checked) -> list[Statistics]:
     """The baselines of statsmodels that a config requests."""
-    names: list[Statistics] = checked.groups["evaluation"].arguments.get("statistics", [])
-    return names
+    return list(checked.groups["evaluation"].arguments.get("statistics", ()))
 
 
 def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
@@ -194,7 +193,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
     check_range(run, groups, faults)
     if (hidden := groups["model"].arguments.get("hidden")) and "model=linear_manual" in typed:
         faults.add(f"model.hidden={shown(hidden)}: model=linear_manual has no hidden layers: use model=mlp_manual")
-    names = groups["evaluation"].arguments.get("statistics", [])
+    names = groups["evaluation"].arguments.get("statistics", ())
     if len(set(names)) < len(names):
         faults.add(f"evaluation.statistics={shown(names)} names a baseline twice: give each once")
     batch_size = groups["data"].arguments.get("batch_size")
