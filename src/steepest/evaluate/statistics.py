@@ -110,7 +110,7 @@ def predictions(
     """The prices that a fitted baseline predicts for these samples (N, H), float64."""
     predicted_NH = np.empty((len(origin_N), windows.horizon))
     row_N, series_N = origin_N.cpu().numpy(), windows.series_T[origin_N].cpu().numpy()
-    for series in np.unique(series_N):
+    for series in np.unique(series_N).tolist():
         value_T, first, scale, _ = _scaled(windows, series)
         mine = series_N == series
         at_M = row_N[mine] - int(windows.start_S[series])
