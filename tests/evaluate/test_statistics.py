@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import NO_PICTURES, QUIET, composed
 from statsmodels.tsa.arima.model import ARIMA
 from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothing
 
@@ -17,6 +18,7 @@ from steepest.data.preparation import series_windows
 from steepest.data.sources import RandomWalk
 from steepest.evaluate import statistics
 from steepest.runs.config import check
+from steepest.runs.drive import SharedData, drive
 
 ROWS, TRAINED, HORIZON, SEASON = 150, 105, 4, 7
 FEW = ("data=random_walk", "data.rows=200", "model=linear_manual", "stop.epochs=1", "logger=none")
@@ -157,6 +159,16 @@ def test_a_run_scores_them_and_a_loaded_run_does_so_on_its_own_data_only(train, 
     assert list(found.baselines) == [name for name in baselines if name not in statistics.PARAMETERS]
     assert f"{path}: left out the baselines ets and arima, which predict only the run's own data" in caplog.text
     assert len(run.predict(str(path))) == 2
+
+
+def test_a_thread_scores_them_as_a_trainer_does_and_only_for_runs_that_request_them(train, tmp_path):
+    outcome, _ = train(*FEW, "evaluation.statistics=[arima]")
+    shared, found = SharedData(), {}
+    for requested in ("[arima]", "[]"):
+        checked = check(composed(*FEW, QUIET, NO_PICTURES, f"evaluation.statistics={requested}"))
+        found[requested] = drive(checked, tmp_path / requested, [], shared)["baselines"]
+    assert found["[arima]"] == outcome.metrics["baselines"]
+    assert found["[]"] == {name: parts for name, parts in found["[arima]"].items() if name != "arima"}
 
 
 @pytest.mark.parametrize(
