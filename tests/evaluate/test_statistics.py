@@ -79,7 +79,7 @@ def test_predictions_are_those_of_statsmodels_from_the_rows_up_to_the_origin(nam
     values = values if transform == "level" else np.log(values[1:])  # the first row has no return
     known = oracle(name, fits.parameters[name][1].tolist(), values[:TRAINED])
     row_N = (origin_N - windows.start_S[1]).tolist()
-    first = 2 * SEASON  # so many rows give the initial states of a season
+    first = 2 * SEASON  # these rows give the initial states of a season
     chosen = [place for place, row in enumerate(row_N) if row >= first][::11]
     assert len(chosen) > 8
     for place in chosen:

@@ -47,7 +47,8 @@ MAX_SEASON = 12  # longest season: the time for each row grows with the square o
 ITERATIONS = 500  # limit of the optimizer
 ORDERS = tuple((p, q) for p in range(3) for q in range(3))
 
-_one_fit = threading.Lock()  # statsmodels changes Python's warning filters during a fit, and all threads share them
+# During a fit, statsmodels changes Python's warning filters, which all threads share. Threads also share cached fits.
+_one_thread = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def fit(windows: Windows, names: Sequence[str]) -> Fits:
     _check(windows, names)
     trained = [_scaled(windows, series) for series in range(len(windows.names))]
     for name in names:
-        with threads(torch.get_num_threads()):
+        with _one_thread, threads(torch.get_num_threads()):  # small matrix products are slower with more threads
             found = [
                 _fit(name, value_T[:rows][-MAX_ROWS:].tobytes(), _season(windows)) for value_T, _, _, rows in trained
             ]
@@ -190,7 +191,7 @@ def _season(windows: Windows) -> int:
     return windows.season if windows.season is not None and 1 < windows.season <= MAX_SEASON else 0
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)  # at most 20 MB of values
 def _fit(name: str, values: bytes, season: int) -> Fit:
     """Fit all candidates to one series, and choose the one with the lowest AIC among those that converged.
 
@@ -199,7 +200,7 @@ def _fit(name: str, values: bytes, season: int) -> Fit:
     best: dict[bool, tuple[float, tuple[float, ...]]] = {}
     dropped, error, tried = list[str](), "", 0
     # (The logistic function's limit is correct. Results that are not finite are dropped below.)
-    with _one_fit, np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for label, model, start in _candidates(name, np.frombuffer(values), season):
             tried += 1
             try:
