@@ -21,7 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # In tests, every call of these modules' tensor functions checks shapes and types.
 CHECKED = ["nets.activations", "nets.losses", "nets.networks", "evaluate.metrics", "evaluate.significance"]
-CHECKED += ["evaluate.baselines", "evaluate.blocks", "evaluate.scoring", "data.windows"]
+CHECKED += ["evaluate.baselines", "evaluate.blocks", "evaluate.scoring", "evaluate.statistics", "data.windows"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -73,6 +73,7 @@ def walk(rows=200, seed=3):
         ["model=mlp_manual", "model.hidden=[3]", "data.horizon=2", "data.transform=log_return"],
         ["data.target=direction", "model.loss=cross_entropy", "objective=val/cross_entropy"],
         pytest.param(["data=stocks", "data.series=[AAPL,RRC]"], marks=pytest.mark.slow),
+        pytest.param(["evaluation.statistics=[ets,arima]", "data.horizon=2"], marks=pytest.mark.slow),
         pytest.param(
             ["data.split=[0.8,0,0.2]", "objective=train/mse_scaled", "data.history=borrow"], marks=pytest.mark.slow
         ),

@@ -1,7 +1,7 @@
 """The baselines that every model is compared with.
 
 Drift, mean, majority, least squares, ridge and logistic regression learn from the training part. Persistence, seasonal
-naive and the moving average of the window do not.
+naive and the moving average of the window do not. The baselines of statsmodels are in `statistics.py`.
 
 Shapes: N samples, D inputs, H horizon, O = 2 H logits, S series.
 """
@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from steepest.data.windows import Windows
+from steepest.evaluate import statistics
 from steepest.evaluate.blocks import outputs_at, outputs_in_blocks, targets
 from steepest.nets.losses import Loss
 
@@ -175,7 +176,7 @@ def predictions(
     Args:
         windows: the data.
         origin_N: the samples.
-        learned: the parameters that `fitted` returns.
+        learned: the parameters that `fitted` returns, and those of `statistics.fit`.
     """
     if windows.classes:
         one_NH = outputs_at(lambda x_BD: linear(learned["logistic"], x_BD), windows, origin_N)
@@ -194,6 +195,8 @@ def predictions(
         yield "mean", mean(windows, origin_N)
     for name in ("least_squares", "ridge"):
         yield name, windows.to_price(outputs_at(partial(linear, learned[name]), windows, origin_N), origin_N)
+    for name in (name for name in statistics.PARAMETERS if name in learned):
+        yield name, statistics.predictions(windows, origin_N, name, learned[name])
 
 
 @torch.inference_mode()

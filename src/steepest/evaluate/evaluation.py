@@ -6,7 +6,7 @@ Shapes: N samples of a part, H horizon, O outputs, M rows of the table of predic
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from steepest.data.calendar import now_and_next
 from steepest.data.prices.account import sentences
 from steepest.data.windows import PARTS, Windows
-from steepest.evaluate import baselines
+from steepest.evaluate import baselines, statistics
 from steepest.evaluate.blocks import outputs_in_blocks
 from steepest.evaluate.intervals import Forecasts, Interval, Unit, intervals, sides
 from steepest.evaluate.leads import lead_p_value, leads_by_series
@@ -178,14 +178,20 @@ class Evaluator:
     Args:
         windows: the data, on the device of the outputs and in the model's precision.
         fitted: the `fitted` of an earlier evaluator, whose training part the baselines use; None: fit the baselines.
+        requested: names of baselines of `statistics.py` to fit as well.
 
     Attributes:
-        fitted: the parameters of the baselines that learn; see `baselines.fitted`.
+        fitted: the parameters of the baselines that learn; see `baselines.fitted` and `statistics.fit`.
+        notes: sentences about fits that did not succeed.
     """
 
-    def __init__(self, windows: Windows, fitted: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(
+        self, windows: Windows, fitted: Mapping[str, Tensor] | None = None, requested: Sequence[str] = ()
+    ) -> None:
         self.windows = windows
-        self.fitted = baselines.fitted(windows) if fitted is None else dict(fitted)
+        fits = statistics.fit(windows, requested)
+        self.fitted = (baselines.fitted(windows) if fitted is None else dict(fitted)) | fits.parameters
+        self.notes = fits.notes
         self.scorers = part_scorers(windows, self.fitted.get("share_of_ones"))
         self.baselines = _baseline_scores(windows, self.scorers, self.fitted)
         self.tables = {part: PartTable(windows, scorer) for part, scorer in self.scorers.items()}

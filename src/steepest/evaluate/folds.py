@@ -5,6 +5,7 @@ The fields of each class are the keys of a file in conf/evaluation/. This file d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -14,6 +15,7 @@ from steepest.data.ranges import Count
 
 FOLDS = 10  # the default number of folds
 Predictions = Literal["test", "all", "none"]
+Statistics = Literal["ets", "arima"]
 
 
 @dataclass(kw_only=True)
@@ -23,9 +25,11 @@ class Holdout:
     Attributes:
         predictions: the parts in the run's table of predictions: ``test``, ``all`` or ``none``. Without a test part,
             ``test`` means the last part with samples.
+        statistics: the baselines of statsmodels; see `evaluate/statistics.py`.
     """
 
     predictions: Predictions = "test"
+    statistics: Sequence[Statistics] = ()
 
 
 @dataclass(kw_only=True)

@@ -19,13 +19,14 @@ from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
 from steepest.evaluate.names import HEADINGS, score_text
+from steepest.evaluate.statistics import PARAMETERS
 from steepest.evaluate.terminal import print_sentence
 from steepest.nets.networks import MLP
 from steepest.nets.window_linear import WindowLinear
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
 CLASS_COLUMNS = ("cross_entropy", "directional_accuracy", "accuracy", "skill")
-BASELINES = ("persistence", "drift", "mean", "majority", "least_squares")  # metrics.json has more
+BASELINES = ("persistence", "drift", "mean", "majority", "least_squares", *PARAMETERS)  # metrics.json has more
 FEW = 30  # test scores from fewer predictions are unreliable
 
 

@@ -56,15 +56,16 @@ def _of_other_choices(group: str, key: str) -> str:
     """Return a hint such as ``"; 'model.hidden' is a key of model=mlp"``, for a key with a similar name, or ""."""
     if group and not re.fullmatch(r"\w+", group):
         return ""
-    having: dict[str, list[str]] = {}
+    having: dict[str, dict[str, Any]] = {}
     for choice, content in _choices(group or "*"):
-        # A choice with an empty list fixes it: model=linear_manual has no hidden layers.
         for name, value in content.items():
-            if value != [] and not isinstance(value, dict) and not str(name).startswith("_"):
-                having.setdefault(f"{choice.partition('=')[0]}.{name}", []).append(choice)
+            if not isinstance(value, dict) and not str(name).startswith("_"):
+                having.setdefault(f"{choice.partition('=')[0]}.{name}", {})[choice] = value
+    # A choice with an empty list fixes it, if others do not: model=linear_manual has no hidden layers.
+    choices = {path: [c for c, value in found.items() if value != []] or list(found) for path, found in having.items()}
     names = {path: path.rpartition(".")[-1] for path in having}
     near = difflib.get_close_matches(key[:100], names.values(), n=1, cutoff=NEAR_SIBLING if group else NEAR)
-    found = [f"'{path}' is a key of {', '.join(having[path][:4])}" for path in names if names[path] in near]
+    found = [f"'{path}' is a key of {', '.join(choices[path][:4])}" for path in names if names[path] in near]
     return f"; {'; '.join(found)}" if found else ""
 
 

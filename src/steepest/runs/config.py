@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from steepest.data.faults import Faults, did_you_mean
 from steepest.data.ranges import Count, Seed
-from steepest.evaluate.folds import Predictions
+from steepest.evaluate.folds import Predictions, Statistics
 from steepest.runs import defaults  # noqa: F401  # registers the resolvers of conf/data
 from steepest.runs.approved import PATHS, approved
 from steepest.runs.choices import suggestion
@@ -134,6 +134,11 @@ def kept_predictions(checked: Checked) -> Predictions:
     return kept
 
 
+def statistics_of(checked: Checked) -> list[Statistics]:
+    """The baselines of statsmodels that a config requests."""
+    return list(checked.groups["evaluation"].arguments.get("statistics", ()))
+
+
 def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
     """Resolve and check a config.
 
@@ -188,6 +193,9 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
     check_range(run, groups, faults)
     if (hidden := groups["model"].arguments.get("hidden")) and "model=linear_manual" in typed:
         faults.add(f"model.hidden={shown(hidden)}: model=linear_manual has no hidden layers: use model=mlp_manual")
+    names = groups["evaluation"].arguments.get("statistics", ())
+    if len(set(names)) < len(names):
+        faults.add(f"evaluation.statistics={shown(names)} names a baseline twice: give each once")
     batch_size = groups["data"].arguments.get("batch_size")
     by_autograd = groups["model"].path != MANUAL  # hand-derived models never accept L-BFGS
     if batch_size and by_autograd and groups["optimizer"].path.endswith(".LBFGS"):

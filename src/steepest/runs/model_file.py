@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from steepest.data.ranges import Count
 from steepest.data.sources import Transform
+from steepest.evaluate.statistics import PARAMETERS
 from steepest.nets.losses import Loss, loss_of
 from steepest.nets.networks import MLP
 from steepest.nets.window_linear import WindowLinear
@@ -89,10 +90,11 @@ def _check_sizes(
         "outputs": (settings["horizon"] * loss.outputs,),
         "share_of_ones": (settings["horizon"],),
         **dict.fromkeys(("logistic", "least_squares", "ridge"), (inputs + 1, settings["horizon"])),
+        **{name: (series, len(parameters)) for name, parameters in PARAMETERS.items()},
     }
     found = {name: tuple(scaler[name].shape) for name in SCALER} | {"inputs": (inputs,), "outputs": (outputs,)}
     learned = ("share_of_ones", "logistic") if settings["classes"] else ("least_squares", "ridge")
-    found |= {name: tuple(fitted[name].shape) for name in learned}
+    found |= {name: tuple(fitted[name].shape) for name in (*learned, *(PARAMETERS.keys() & fitted.keys()))}
     expected = {name: expected[name] for name in found}
     if wrong := [name for name in expected if expected[name] != found[name]]:
         raise ValueError(f"{wrong[0]} has the shape {found[wrong[0]]} in place of {expected[wrong[0]]}")

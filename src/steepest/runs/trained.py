@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.intervals import LEVELS, SHOWN, Forecasts, Unit, sides, widths_after
 from steepest.evaluate.predictions import read_table
 from steepest.evaluate.scoring import PartScorer
+from steepest.evaluate.statistics import without
 from steepest.evaluate.table import named_coefficients
 from steepest.runs.backtest import Backtest, Rule, backtest_run
 from steepest.runs.claim import CONFIG_FILE
@@ -119,10 +121,10 @@ class Run:
             ValueError: if the prices do not fit the model.
         """
         windows = self._own_windows() if data is None and not options else None
-        if windows is None:
-            frame, where = self.read(data, **options)
-            windows = applied_windows(frame, self._state, where)
-        return self._scored(windows)
+        if windows is not None:
+            return self._scored(windows, self._fitted)
+        frame, where = self.read(data, **options)
+        return self._scored(applied_windows(frame, self._state, where), without(self._fitted, where))
 
     def predict(
         self,
@@ -325,10 +327,10 @@ class Run:
         except (KeyError, TypeError, ValueError) as error:
             raise unreadable(path, error) from None
 
-    def _scored(self, windows: Windows) -> Evaluation:
-        """Evaluate the model on windows."""
+    def _scored(self, windows: Windows, fitted: Mapping[str, Tensor]) -> Evaluation:
+        """Evaluate the model on windows, next to baselines that have learned `fitted`."""
         windows = windows.to("cpu", self._dtype)
-        evaluator = Evaluator(windows, self._fitted)
+        evaluator = Evaluator(windows, fitted)
         return evaluator.evaluate({name: self._outputs(windows, s.origin_N) for name, s in evaluator.scorers.items()})
 
     def _outputs(self, windows: Windows, origin_N: Tensor) -> Tensor:

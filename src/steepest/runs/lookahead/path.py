@@ -22,10 +22,10 @@ from steepest.data.preparation import filled_rows, series_windows
 from steepest.data.sources import SeriesData
 from steepest.data.windows import Windows
 from steepest.engine.descent import Descent, reason_against
-from steepest.evaluate import baselines
+from steepest.evaluate import baselines, statistics
 from steepest.evaluate.blocks import outputs_at
 from steepest.runs.build import dtype_of
-from steepest.runs.config import Checked
+from steepest.runs.config import Checked, statistics_of
 from steepest.runs.lookahead.training import Fit
 
 FirstDays = tuple[pd.Timestamp | None, pd.Timestamp | None]
@@ -91,7 +91,8 @@ def prepared(checked: Checked, frame: pd.DataFrame, first_days: FirstDays | None
     dataset = checked.groups["data"]()
     windows = series_windows(frame, dataset, PreparedData(dataset).where, first_days)
     placed = windows.to("cpu", dtype_of(checked))
-    return Prepared(frame, windows, placed, baselines.fitted(placed))
+    fitted = baselines.fitted(placed) | statistics.fit(placed, statistics_of(checked)).parameters
+    return Prepared(frame, windows, placed, fitted)
 
 
 @torch.inference_mode()
