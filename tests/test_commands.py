@@ -45,7 +45,7 @@ def test_help_lists_groups_and_examples(command):
     answer = command("--help")
     assert answer.returncode == 0
     for text in (
-        "model: linear, linear_manual, mlp, mlp_manual",
+        "model: dlinear, linear, linear_manual, mlp, mlp_manual, nlinear, rlinear",
         "resume=FOLDER",
         "python train.py -m model=linear,mlp",
         "longest_window",

@@ -73,7 +73,7 @@ def hand_derived(network: nn.Module, user: str) -> MLP:
     """Return a network that has hand-derived gradients, or raise `ValueError`: `user` is what needs them."""
     if not isinstance(network, MLP):
         raise ValueError(
-            f"{user} compares hand-derived gradients, which {type(network).__name__} does not have: use "
+            f"{user} compares hand-derived gradients, which this model does not have: use "
             "model=linear_manual or model=mlp_manual"
         )
     return network

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from steepest.course.lesson import Finding
 from steepest.course.runs import Run
-from steepest.lightning.predictors import Predictor
 from steepest.nets.networks import MLP
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, finish
 
@@ -47,7 +46,7 @@ def teach(folder: Path) -> Finding:
     """Does the unit find the known sigmoid, and do c, b and w determine its shape as expected?"""
     run = Run(folder)
     known = Unit(*(float(run.asked("data", key)) for key in "cbw"))
-    learnt = _unit(run, run.predictor())
+    learnt = _unit(run, run.net())
     sign = 1 if learnt.w * known.w > 0 else -1
     if sign < 0:  # c sigmoid(z) = c - c sigmoid(-z): the same curve, written the other way round
         learnt = Unit(-learnt.c, -learnt.b, -learnt.w, learnt.constant + learnt.c)
@@ -62,7 +61,7 @@ def teach(folder: Path) -> Finding:
     x_T1, y_T = run.rows()
     x_M = np.linspace(x_T1.min(), x_T1.max(), 400)
     axes[0, 0].plot(x_T1[:, 0], y_T, ".", color="#999999", label="points to learn from")
-    axes[0, 0].plot(x_M, _unit(run, run.predictor("start"))(x_M), color=BLUE, label="the unit at the start")
+    axes[0, 0].plot(x_M, _unit(run, run.net("start"))(x_M), color=BLUE, label="the unit at the start")
     axes[0, 0].plot(x_M, learnt(x_M), color=ORANGE, lw=2, label="the unit at the end")
     tangent = (x_M > learnt.centre - 1 / learnt.w) & (x_M < learnt.centre + 1 / learnt.w)
     straight_M = height + learnt.slope * (x_M - learnt.centre)
@@ -100,11 +99,10 @@ def teach(folder: Path) -> Finding:
 
 
 @torch.no_grad()
-def _unit(run: Run, predictor: Predictor) -> Unit:
+def _unit(run: Run, network: MLP) -> Unit:
     """A net of one sigmoid unit, converted to the data's units (its inputs and targets are shifted and scaled)."""
     windows = run.windows
-    assert isinstance(predictor.network, MLP)
-    (W1_11, b1_1), (W2_11, b2_1) = predictor.network.layers()
+    (W1_11, b1_1), (W2_11, b2_1) = network.layers()
     w = float(W1_11) / float(windows.input_scale_SF[0, 0])
     scale, mean = float(windows.scale_S[0]), float(windows.mean_S[0])
     return Unit(
