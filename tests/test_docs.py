@@ -42,7 +42,7 @@ EXCEPTIONS = {
     "mkdocs serve": "serves until it is stopped; test_the_site_builds_without_a_warning builds the same pages",
     "steepest board": "serves until it is stopped; tests/test_board.py tests it",
     "steepest course --short": "pytest -m course runs it",
-    "experiment=beat_persistence data=stocks": "takes 13 minutes; the same experiment on the S&P 500 is run",
+    "experiment=beat_persistence data=stocks": "takes 8 minutes; the same experiment on the S&P 500 is run",
     "data.path=exchange_rate.csv": "needs a file from the internet; tests/lightning/test_window_models.py uses a made-up one",
     "python -m tests.campaign.ltsf": "the same, for three files",
     "data=yahoo": "needs the internet; tests/data/test_sources.py uses a fake Yahoo",
