@@ -202,6 +202,7 @@ def test_on_error_stop_starts_no_job_after_a_failure(command, tmp_path):
     assert "Traceback" in error
 
 
+@pytest.mark.slow
 def test_a_dry_run_lists_the_jobs_and_runs_none(command, tmp_path):
     jobs = ["model=linear,mlp_manual", "seed=range(3)", "stop.updates=10", "hydra/launcher=threads"]
     answer = command("-m", *jobs, "sweep.dry_run=true", "hydra.sweep.dir=s")
@@ -287,6 +288,7 @@ def test_two_processes_take_the_same_steps_as_one(command, tmp_path, model):
         torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_users_csv_file_gives_predictions(command, tmp_path):
     lines = gzip.decompress((ROOT / "data" / "sp500.csv.gz").read_bytes()).decode().splitlines()
     (tmp_path / "prices.csv").write_text("\n".join([lines[0], *lines[-400:]]))

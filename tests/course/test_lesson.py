@@ -10,6 +10,7 @@ from steepest.course.diagram import BACKWARD, FORWARD
 from steepest.observe.figures import BLUE, ORANGE
 
 
+@pytest.mark.slow
 def test_a_lesson_that_cannot_be_taught_fails_its_sweep_whose_record_is_whole(tmp_path):
     command = [sys.executable, str(ROOT / "train.py"), "-m", "experiment=course/stopping", "stop=course/epochs"]
     answer = subprocess.run(
@@ -24,6 +25,7 @@ def test_a_lesson_that_cannot_be_taught_fails_its_sweep_whose_record_is_whole(tm
     assert [job["status"] for job in record["jobs"]] == ["finished"]
 
 
+@pytest.mark.slow
 def test_the_winner_of_a_lesson_that_is_a_sweep_runs_alone_without_the_lesson(command):
     answer = command(
         "experiment=course/windows", "data.window=2", "seed=0", "hydra.mode=RUN", "stop.epochs=1", NO_PICTURES

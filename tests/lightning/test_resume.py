@@ -32,7 +32,8 @@ KINDS = {
     "textbook": ["model=mlp_manual", "model.engine=textbook"],
     "autograd": ["model=mlp"],
 }
-every_kind = pytest.mark.parametrize("kind", KINDS)
+SLOW = pytest.mark.slow
+every_kind = pytest.mark.parametrize("kind", ["kernel", pytest.param("textbook", marks=SLOW), "autograd"])
 
 
 class Killed(BaseException):
@@ -133,10 +134,16 @@ ENDED = {
     "updates": ["stop.updates=10"],
 }
 WATCHED = ("callbacks=[default,audit,parity]", "callbacks.audit.every_n_updates=3", "trainer.precision=64-true")
+every_end = pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        *(("kernel", rule) for rule in ENDED),
+        *(pytest.param("autograd", rule, marks=[SLOW] * (rule != "epochs")) for rule in ENDED),
+    ],
+)
 
 
-@pytest.mark.parametrize("rule", ENDED)
-@pytest.mark.parametrize("kind", ["kernel", "autograd"])
+@every_end
 def test_resuming_a_finished_run_changes_nothing(train, caplog, kind, rule):
     watched = WATCHED if kind == "kernel" else WATCHED[2:]
     first, folder = train(*KINDS[kind], *DATA, *watched, *ENDED[rule])
@@ -161,8 +168,7 @@ def test_a_key_that_is_missing_in_the_metrics_of_a_finished_run_is_named(train, 
         train(resume=True)
 
 
-@pytest.mark.parametrize("rule", ENDED)
-@pytest.mark.parametrize("kind", ["kernel", "autograd"])
+@every_end
 def test_a_run_killed_during_its_evaluation_reports_everything_when_resumed(train, monkeypatch, kind, rule):
     how = (*KINDS[kind], *DATA, *(WATCHED if kind == "kernel" else WATCHED[2:]), *ENDED[rule])
     _, expected = train(*how, name="whole")

@@ -287,6 +287,7 @@ def test_a_sweep_runs_both_kinds_of_jobs_and_names_them(tmp_path, capsys):
     assert [r.return_value for r in returned] == objectives
 
 
+@pytest.mark.slow
 def test_the_estimate_has_the_right_order_of_magnitude(tmp_path, monkeypatch):
     jobs = [[*SMALL, "stop.epochs=400", f"seed={seed}"] for seed in range(4)]
     with launching(tmp_path / "s", n_jobs=1) as launcher:
