@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from conftest import NO_PICTURES, ROOT
 
 from steepest.course.diagram import BACKWARD, FORWARD
