@@ -22,6 +22,10 @@ NET = (
     "stop.epochs=2", "logger=none", QUIET, NO_PICTURES,
 )  # fmt: skip
 WALK = ("evaluation=walk_forward", "evaluation.folds=3")
+LIGHTNINGS_STOP = (
+    "~stop", "+stop._target_=lightning.pytorch.callbacks.EarlyStopping", "+stop.monitor=val/mse_scaled",
+    "trainer.max_epochs=2",
+)  # fmt: skip
 SPANS = {"whole": (0, 300), "late": (60, 300), "gaps": (0, 290)}
 
 
@@ -100,10 +104,12 @@ def test_a_fold_is_predicted_as_by_a_single_run_on_the_rows_before_it(prices, tm
         pytest.param(("model=dlinear", "model.trend=3", "optimizer=adam"), marks=pytest.mark.slow),
         pytest.param(("model=mlp_manual", "model.engine=textbook"), marks=pytest.mark.slow),
         pytest.param(("model=linear", "optimizer=lbfgs", "data.batch_size=null"), marks=pytest.mark.slow),
+        pytest.param(("model=mlp", *LIGHTNINGS_STOP), marks=pytest.mark.slow),
     ],
 )
 def test_a_fold_of_a_model_for_a_trainer_is_predicted_as_by_a_single_run(train, prices, tmp_path, model):
-    common = [*of_file(prices), "data.window=5", "data.series=[whole]", "stop.epochs=2", "logger=none", *model]
+    model = model if LIGHTNINGS_STOP[0] in model else (*model, "stop.epochs=2")
+    common = [*of_file(prices), "data.window=5", "data.series=[whole]", "logger=none", *model]
     outcome, folder = train(*common, "evaluation=walk_forward", "evaluation.folds=2", name="walk")
     last = pd.read_csv(folder / "folds.csv").iloc[-1]
     split = f"data.split=[{last['val_from']},{last['trained_to']}]"

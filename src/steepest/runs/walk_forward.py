@@ -103,7 +103,9 @@ def fit_fold(
 def fold_scorers(checked: Checked, windows: Windows) -> dict[str, PartScorer]:
     """The scorers of the parts on which the objective and the stop rule depend."""
     stop = checked.groups["stop"]()
-    watched = _watched(stop) if isinstance(stop, Epochs) else ["val/loss"]
+    # (A stop rule of Lightning can monitor any score.)
+    parts = [part for part in ("train", "val") if len(windows.parts[part])]
+    watched = _watched(stop) if isinstance(stop, Epochs) else parts
     names = {name.split("/")[0] for name in (checked.run.objective, *watched)}
     share_H = share_of_ones(windows) if windows.classes else None
     return {name: PartScorer(windows, name, share_H) for name in sorted(names)}
