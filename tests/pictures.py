@@ -10,9 +10,10 @@ DOCS, SCREENSHOTS = ROOT / "docs", ROOT / "outputs" / "screenshots"
 COMMANDS = dict(re.findall(r"^\| (\S+\.png) \| `(.+)`, .+ \|$", (DOCS / "pictures.md").read_text(), re.MULTILINE))
 COARSE = 4  # side of the compared squares in pixels, because letters may be smoothed differently
 DIFFERENT = 24  # squares count as different if they differ by more than this, of 255
-# Share of the squares with content that may differ: the dots of parity.png are rounding errors of a processor.
-MAX_DIFFERENT = {"prediction.png": 0.03} | dict.fromkeys(
-    ("parity.png", "report.png", "course.png", "dashboard.png", "images.png"), 0.1
+# Share of the squares with content that may differ: the dots of parity.png are rounding errors of a processor, and
+# TensorBoard gives the curves of dashboard.png their marks in the order in which it loads them.
+MAX_DIFFERENT = {"prediction.png": 0.03, "dashboard.png": 0.3} | dict.fromkeys(
+    ("parity.png", "report.png", "course.png", "images.png"), 0.1
 )
 
 
