@@ -128,6 +128,7 @@ def test_the_noise_of_another_network_equals_that_of_per_sample_gradients(kind):
     [
         ({"trend": 4}, "model.trend=4 must be an odd number"),
         ({"trend": -1}, "model.trend=-1 must be an odd number"),
+        ({"trend": 10_001}, "model.trend=10001 must be an odd number of rows from 1 to 9999"),
         ({"normalise": "mean"}, "model.normalise=mean must be one of none, last, standard"),
         ({"window": 1}, "data.window=1: .* need windows of 2 or more rows"),
     ],

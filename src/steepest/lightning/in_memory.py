@@ -87,7 +87,10 @@ def train_in_memory(
 def fit_fold_in_memory(
     checked: Checked, windows: Windows, weights: Mapping[str, Tensor] | None, interrupted: Callable[[], bool]
 ) -> Fitted:
-    """Train a fold's model with a Trainer, as `runs.walk_forward.fit_fold` does with the kernel."""
+    """Train a fold's model with a Trainer, as `runs.walk_forward.fit_fold` does with the kernel.
+
+    `interrupted` is not used: Lightning itself ends the training on Ctrl-C.
+    """
     model, tracker, status, reason = train_in_memory(
         checked, windows, lambda placed: fold_scorers(checked, placed), weights=weights
     )

@@ -2,7 +2,7 @@
 
 Shapes: N samples, L rows of a window, F inputs per row, D = L F inputs, oldest row first, O outputs.
 
-The names in `MODELS` are those of the papers:
+The models and their names in the papers:
 
     NLinear   subtract the window's last value, apply a linear map, add the value back (Zeng et al. 2023)
     DLinear   split the window into its trend, a moving average, and the remainder; add a linear map of each (the same)
@@ -26,6 +26,7 @@ from torch.nn.functional import avg_pool1d, linear, pad
 
 Normalise = Literal["none", "last", "standard"]
 EPSILON = 1e-5  # added to a window's variance, as in RevIN
+MAX_TREND = 9999  # rows; a window is extended by as many
 
 
 class WindowLinear(nn.Module):
@@ -125,8 +126,10 @@ def check_options(window: int, normalise: str, trend: int | None) -> None:
     """Raise `ValueError` for an option outside its range."""
     if normalise not in get_args(Normalise):
         raise ValueError(f"model.normalise={normalise} must be one of {', '.join(get_args(Normalise))}")
-    if trend is not None and (trend < 1 or trend % 2 == 0):
-        raise ValueError(f"model.trend={trend} must be an odd number of rows, such as 25, or null for no trend")
+    if trend is not None and (not 1 <= trend <= MAX_TREND or trend % 2 == 0):
+        raise ValueError(
+            f"model.trend={trend} must be an odd number of rows from 1 to {MAX_TREND}, such as 25, or null for no trend"
+        )
     if window < 2:
         raise ValueError(
             f"data.window={window}: model=dlinear, nlinear and rlinear need windows of 2 or more rows of a series: use "

@@ -68,7 +68,7 @@ def read_model(path: Path) -> ModelFile:
         if settings["classes"] != (loss.name == "cross_entropy"):
             raise ValueError(f"the loss {loss.name} does not fit the targets")
         _check_sizes(settings, state["scaler"], state["fitted"], options["inputs"], options["outputs"], loss)
-        network = _network(options, content["state_dict"])
+        network = _network(options, settings["window"], content["state_dict"])
         return ModelFile(network, loss, settings, state, state["fitted"])
     except (KeyError, TypeError, RuntimeError, ValueError, AttributeError, StopIteration) as error:
         raise ValueError(f"{path} is not a checkpoint of a run of train.py ({error!r}): restore a copy") from error
@@ -100,11 +100,11 @@ def _check_sizes(
         raise ValueError(f"{wrong[0]} has the shape {found[wrong[0]]} in place of {expected[wrong[0]]}")
 
 
-def _network(options: Mapping[str, Any], state: Mapping[str, Tensor]) -> MLP | WindowLinear:
+def _network(options: Mapping[str, Any], window: int, state: Mapping[str, Tensor]) -> MLP | WindowLinear:
     """The network of a checkpoint, with its parameters in their precision."""
     network: MLP | WindowLinear
     if "window" in options:
-        sizes = (options["inputs"], options["outputs"], options["window"])
+        sizes = (options["inputs"], options["outputs"], window)
         undo = options["loss"] != "cross_entropy"
         network = WindowLinear(*sizes, options["normalise"], options["trend"], undo=undo)
     else:
