@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.linear_model import LinearRegression
 
 import steepest
+from steepest.runs.checkpoints import save
 
 WALK = ("data=random_walk", "data.rows=300", "data.window=6", "stop.epochs=2", "optimizer=adam")
 KINDS = {
@@ -83,3 +85,13 @@ def test_the_protocol_of_the_literature_gives_its_errors_of_persistence_and_of_t
         found = outcome.metrics["baselines"][name]["test"]
         assert found["mse_scaled"] == pytest.approx(np.square(errors).mean(), rel=1e-5)
         assert found["mae_scaled"] == pytest.approx(np.abs(errors).mean(), rel=1e-5)
+
+
+def test_a_checkpoint_with_another_window_predicts_with_that_of_its_data(train):
+    _, folder = train(*WALK, "model=dlinear", "model.trend=3", "evaluation.predictions=all")
+    path = folder / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"]["window"] = 4  # 6 inputs are no whole number of such rows
+    save(content, path)
+    run = steepest.load(folder)
+    np.testing.assert_allclose(run.evaluate().predictions["prediction"], run.predictions["prediction"], rtol=1e-7)
