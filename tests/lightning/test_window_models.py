@@ -53,12 +53,13 @@ def test_dlinear_of_one_series_has_the_coefficients_of_its_linear_map(train):
     [
         (("model=dlinear", "model.trend=4"), "model.trend=4 must be an odd number"),
         (("model=rlinear", "data.window=1"), "data.window=1: .* need windows of 2 or more rows"),
+        (("model=dlinear", "data=line"), "need windows of a series, but these data are plain rows: use model=linear"),
         (("model=rlinear", "callbacks=[default,audit]"), "callbacks=audit compares hand-derived gradients"),
     ],
 )
 def test_what_these_models_cannot_do_has_a_message(train, overrides, message):
     with pytest.raises(ValueError, match=message):
-        train(*WALK, *overrides)
+        train(*(WALK if "data=line" not in overrides else ()), *overrides)
 
 
 def test_the_protocol_of_the_literature_gives_its_errors_of_persistence_and_of_the_closed_form(train, tmp_path):

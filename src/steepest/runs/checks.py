@@ -23,12 +23,21 @@ def outputs_of(checked: Checked, windows: Windows) -> int:
 
 
 def sizes_of(checked: Checked, windows: Windows) -> dict[str, int]:
-    """The sizes that a config's model needs: its inputs and outputs, and for some, the rows of a window."""
+    """The sizes that a config's model needs: its inputs and outputs, and for some, the rows of a window.
+
+    Raises:
+        ValueError: for a model of windows on plain rows.
+    """
     model = checked.groups["model"]
     sizes = {"inputs": windows.inputs, "outputs": outputs_of(checked, windows), "window": windows.window}
     # (`model.target` imports Lightning, which takes seconds.)
     described = SPECS[model.path] if model.path in SPECS else model.target  # noqa: SIM401
     taken = inspect.signature(described).parameters
+    if "window" in taken and not windows.ordered:
+        raise ValueError(
+            "model=dlinear, nlinear and rlinear need windows of a series, but these data are plain rows: use "
+            "model=linear"
+        )
     return {name: size for name, size in sizes.items() if name in taken}
 
 
