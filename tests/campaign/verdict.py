@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -22,7 +23,7 @@ from steepest.data.files import check_prices
 from steepest.data.preparation import series_windows
 from steepest.data.sources import RandomWalk, SeriesData
 from steepest.evaluate import baselines
-from steepest.evaluate.blocks import outputs_in_blocks
+from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 
 ROWS, HORIZONS, WINDOWS = (200, 300, 1000, 2000, 8000), (1, 5, 10, 30, 96), (1, 2, 28)
@@ -42,13 +43,7 @@ def least_squares_evaluated(frame: pd.DataFrame, data: SeriesData) -> Evaluation
     few = train.keep(torch.arange(len(train)) < 2)
     val = replace(windows.parts["val"], count_S=empty, kept_N=None)
     windows = replace(windows, parts={"train": few, "val": val, "test": windows.parts["test"]})
-    evaluator = Evaluator(windows)
-    return evaluator.evaluate(
-        {
-            part: outputs_in_blocks(lambda x: baselines.linear(coefficients, x), windows, part)
-            for part in evaluator.scorers
-        }
-    )
+    return Evaluator(windows).evaluate(partial(outputs_at, partial(baselines.linear, coefficients), windows))
 
 
 @dataclass(frozen=True)

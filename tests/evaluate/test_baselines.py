@@ -150,7 +150,7 @@ def test_logistic_regression_gives_scikit_learns_probabilities():
     windows = walk(window=3, horizon=2, target="direction", transform="return")
     x, y = (t.numpy() for t in samples(windows, "train"))
     origin_N = windows.parts["test"].origins(torch.arange(len(windows.parts["test"])))
-    logits_NO = dict(baselines.predictions(windows, origin_N, baselines.fitted(windows)))["logistic"]
+    logits_NO = baselines.predictors(windows, baselines.fitted(windows))["logistic"](origin_N)
     found = logits_NO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
     for step in range(2):
         oracle = LogisticRegression().fit(x, y[:, step]).predict_proba(samples(windows, "test")[0].numpy())[:, 1]

@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from torch import nn
 from steepest.data.formulas import Rings
 from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import PriceFile, RandomWalk, RowData, Table
-from steepest.evaluate.blocks import outputs_in_blocks
+from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluator, evaluate
 
 
@@ -265,10 +266,7 @@ def test_the_skill_of_the_reference_is_exactly_0(three_series):
 def test_threads_can_share_an_evaluator(three_series):
     windows = three_series(window=3)
     evaluator = Evaluator(windows)
-    outputs = [
-        {part: outputs_in_blocks(lambda x_ND, a=a: a * x_ND[:, -1:], windows, part) for part in windows.parts}
-        for a in np.linspace(0, 2, 16)
-    ]
+    outputs = [partial(outputs_at, lambda x_ND, a=a: a * x_ND[:, -1:], windows) for a in np.linspace(0, 2, 16)]
     alone = [evaluator.evaluate(o) for o in outputs]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(evaluator.evaluate, outputs))

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from steepest.evaluate.final_metrics import final_class_metrics, final_value_metrics, information_coefficient
+from steepest.evaluate.final_metrics import (
+    final_class_metrics,
+    final_value_scores,
+    final_value_terms,
+    information_coefficient,
+)
+from steepest.evaluate.metrics import totals
 
 
 @settings(deadline=None)
@@ -17,7 +23,8 @@ def test_scores_of_values_equal_their_definitions(seed, count, horizon):
     random = np.random.default_rng(seed)
     actual = random.uniform(1, 9, (count, horizon))
     predicted, change = actual + random.normal(size=(count, horizon)), random.uniform(0.5, 2, (count, 1))
-    found = final_value_metrics(*map(torch.from_numpy, (predicted, actual, change)))
+    columns = torch.from_numpy(predicted), torch.from_numpy(actual), torch.tensor(actual.mean())
+    found = final_value_scores(totals(final_value_terms(*columns, torch.from_numpy(change))), actual.size)
     assert found["r2"] == pytest.approx(metrics.r2_score(actual.ravel(), predicted.ravel()), rel=1e-9, abs=1e-9)
     assert found["bias"] == pytest.approx((predicted - actual).mean(), abs=1e-12)
     assert found["smape"] == pytest.approx((abs(predicted - actual) / ((abs(predicted) + abs(actual)) / 2)).mean())

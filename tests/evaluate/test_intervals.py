@@ -8,7 +8,13 @@ import scipy.stats
 import torch
 
 import steepest
-from steepest.evaluate.intervals import LEVELS, RATE, Forecasts, adaptive, half_width, intervals
+from steepest.evaluate.intervals import LEVELS, RATE, Forecasts, adaptive, half_widths, intervals
+
+
+def half_width(error_NH, level):
+    """Half the width of the interval at each step."""
+    columns = error_NH.abs().numpy().T
+    return torch.tensor([half_widths(error_N, [level])[0] for error_N in columns], dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("count", "level"), [(10, 0.5), (19, 0.95), (99, 0.9), (500, 0.8)])
@@ -22,7 +28,7 @@ def test_the_half_width_is_the_smallest_error_that_enough_errors_do_not_exceed(c
 def test_too_few_samples_have_no_interval():
     assert half_width(torch.ones(18, 1, dtype=torch.float64), 0.95).isinf().all()
     ones = torch.ones(10, 1, dtype=torch.float64)
-    assert [found.level for found in intervals(Forecasts(ones, ones * 2, ones, ones), None, "data", {})] == [
+    assert [found.level for found in intervals([Forecasts(ones, ones * 2, ones, ones)], [], "data", 10, {})] == [
         0.5,
         0.8,
         0.9,
@@ -40,12 +46,40 @@ def test_the_coverage_of_exchangeable_errors_is_the_level(unit):
         return Forecasts(last_N1, last_N1 + error_N1, *sides[unit])
 
     for _ in range(runs):
-        for found in intervals(part(99), part(20), unit, {}):
+        for found in intervals([part(99)], [part(20)], unit, 99, {}):
             inside[found.level] += found.coverage
     for level, total in inside.items():
         # The coverage of a run is beta-distributed around the level (Vovk 2012), and the tests are binomial.
         spread = math.sqrt(level * (1 - level) * (1 / 101 + 1 / 20) / runs)
         assert total / runs == pytest.approx(level, abs=scipy.stats.norm.isf(1e-4) * spread), level
+
+
+def test_intervals_do_not_depend_on_the_blocks_of_samples_and_steps():
+    random = torch.Generator().manual_seed(0)
+
+    def part(count):
+        actual_NH, error_NH = (torch.randn(count, 7, generator=random, dtype=torch.float64) for _ in range(2))
+        size_N1 = torch.rand(count, 1, generator=random, dtype=torch.float64)
+        return Forecasts(actual_NH + error_NH, actual_NH, size_N1, size_N1)
+
+    def blocks(whole, size):
+        return [Forecasts(*columns) for columns in zip(*(column.split(size) for column in whole), strict=True)]
+
+    val, test, samples = part(60), part(50), {"A": slice(0, 25), "B": slice(25, 40), "C": slice(40, 60)}
+    expected = intervals([val], [test], "data", 60, samples)
+    error_NH = ((val.actual_NH - val.predicted_NH) / val.below_NH).abs()
+    for one in expected:
+        assert one.width_H == half_width(error_NH, one.level).tolist()
+        inside_NH = (test.actual_NH - test.predicted_NH).abs() <= torch.tensor(one.width_H) * test.below_NH
+        assert one.coverage == inside_NH.double().mean().item()
+        assert one.mean_width == pytest.approx((2 * torch.tensor(one.width_H) * test.below_NH).mean().item())
+        enough = [name for name, s in samples.items() if half_width(error_NH[s], one.level).isfinite().all()]
+        assert list(one.series_width_H) == enough
+    for size, steps in ((13, 100), (60, 2), (7, 3)):
+        found = intervals(blocks(val, size), blocks(test, size), "data", 60, samples, steps)
+        for one, other in zip(found, expected, strict=True):
+            assert (one.level, one.width_H, one.series_width_H) == (other.level, other.width_H, other.series_width_H)
+            assert (one.coverage, one.mean_width) == pytest.approx((other.coverage, other.mean_width), rel=1e-12)
 
 
 def test_a_run_records_the_coverage_and_width_that_its_predictions_have(train):
@@ -109,7 +143,7 @@ def test_the_intervals_of_quantiles_are_scaled_to_contain_the_validation_parts_p
 def test_predicted_quantiles_that_cross_make_no_negative_interval():
     ones = torch.ones(30, 1, dtype=torch.float64)
     crossed = Forecasts(ones, ones * 2, ones, ones * 0)
-    assert intervals(crossed, None, "quantiles", {}) == [], "no width contains a price above its median"
+    assert intervals([crossed], [], "quantiles", 30, {}) == [], "no width contains a price above its median"
 
 
 def errors(seed, count, steps, scale=1.0):

@@ -1,6 +1,7 @@
 """Scores of a part against the formulas on its raw prices, and outputs computed in blocks of a fixed size."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -13,10 +14,12 @@ from steepest.data.formulas import Rings
 from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import RandomWalk
 from steepest.data.windows import Part
-from steepest.evaluate import metrics
-from steepest.evaluate.blocks import ROWS, outputs_in_blocks, targets
+from steepest.evaluate import scoring
+from steepest.evaluate.blocks import ROWS, outputs_at
+from steepest.evaluate.forecasts import of_outputs
 from steepest.evaluate.metrics import class_metrics, value_metrics
 from steepest.evaluate.scoring import part_scorers
+from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 
 
@@ -31,6 +34,11 @@ def shortened(windows, count):
     return replace(windows, parts=windows.parts | {"train": Part(part.first_S, torch.tensor([count]))})
 
 
+def outputs_of(model, windows, part):
+    """A model's outputs for every sample of a part."""
+    return outputs_at(model, windows, windows.parts[part].origins(torch.arange(len(windows.parts[part]))))
+
+
 LONG = walk(rows=1500, window=7)
 
 
@@ -38,8 +46,8 @@ LONG = walk(rows=1500, window=7)
 @given(st.integers(1, len(LONG.parts["train"])), st.integers(1, 5))
 def test_an_output_is_the_same_to_the_last_bit_however_many_samples_there_are(count, width):
     network = MLP(LONG.inputs, [width], LONG.horizon, "tanh")
-    every = outputs_in_blocks(network, LONG, "train")
-    assert torch.equal(outputs_in_blocks(network, shortened(LONG, count), "train"), every[:count])
+    every = outputs_of(network, LONG, "train")
+    assert torch.equal(outputs_of(network, shortened(LONG, count), "train"), every[:count])
 
 
 @pytest.mark.parametrize("count", [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS])
@@ -53,7 +61,7 @@ def test_every_call_gets_a_whole_block_and_every_sample_one_output(count, chunk,
         blocks.append(x_ND)
         return x_ND[:, :2]
 
-    outputs = outputs_in_blocks(predict, windows, "train")
+    outputs = outputs_of(predict, windows, "train")
     x_ND = windows.gather(windows.parts["train"].origins(torch.arange(count))).x_ND
     assert torch.equal(outputs, x_ND[:, :2])
     assert {len(block) for block in blocks} == {ROWS}
@@ -80,28 +88,42 @@ class Largest(TorchDispatchMode):
 def test_memory_does_not_grow_with_samples_times_inputs():
     windows = walk(rows=20_000, window=500)
     with Largest() as largest:
-        outputs_in_blocks(lambda x_ND: x_ND[:, :1], windows, "train")
+        outputs_of(lambda x_ND: x_ND[:, :1], windows, "train")
         part_scorers(windows)
     assert largest.bytes <= 4 * windows_module.CHUNK < 4 * windows.inputs * len(windows.parts["train"]) / 6
 
 
-def test_scores_add_up_over_blocks_and_need_memory_for_one_block_only(monkeypatch):
-    windows = walk(rows=2000, window=3, horizon=30)
-    scorer = part_scorers(windows)["train"]
-    predicted = scorer.actual_NH + torch.randn(scorer.actual_NH.shape, dtype=torch.float64)
-    expected = scorer.all_scores_of(predicted)
-    monkeypatch.setattr(metrics, "VALUES", 1000)
-    with Largest() as largest:
-        found = scorer.all_scores_of(predicted)
-    assert found == pytest.approx(expected, rel=1e-12)
-    assert largest.bytes <= 9 * 8 * 1000 < predicted.nbytes / 4, "nine terms of one block"
+@pytest.mark.parametrize("target", ["price", "direction"])
+def test_scores_add_up_over_blocks_and_need_memory_for_a_few_blocks_only(target, monkeypatch):
+    windows = walk(rows=3000, window=3, horizon=30, target=target)
+    width = windows.horizon * (2 if windows.classes else 1)
+    network = MLP(windows.inputs, [4], width, "tanh")
+    loss, outputs = LOSSES["cross_entropy" if windows.classes else "mse"], partial(outputs_at, network, windows)
 
+    def scored():
+        scorer = part_scorers(windows)["train"]
+        thirds = torch.arange(len(scorer)) * 3 // len(scorer)
+        forecast = of_outputs(outputs)
+        with Largest() as largest:
+            epoch = scorer.epoch(outputs, loss)
+            found = scorer.assess(((block, forecast(block).predicted) for block in scorer.blocks()), thirds)
+        return epoch, found, largest.bytes, scorer
 
-def test_a_part_without_samples_has_no_outputs():
-    windows = walk(split=[0.8, 0.2, 0])
-    with pytest.raises(ValueError, match="the test part has no samples"):
-        outputs_in_blocks(lambda x_ND: x_ND, windows, "test")
-    assert list(part_scorers(windows)) == ["train", "val"]
+    expected, whole, _, scorer = scored()
+    assert len(list(scorer.blocks())) == 1
+    monkeypatch.setattr(scoring, "VALUES", 2 * ROWS * windows.horizon)
+    monkeypatch.setattr(scoring, "KEPT", 0)
+    epoch, found, largest, scorer = scored()
+    assert scorer.kept is None
+    assert len(list(scorer.blocks())) == -(-len(scorer) // (2 * ROWS)) > 3
+    assert epoch[0] == pytest.approx(expected[0], rel=1e-12)
+    assert epoch[1] == pytest.approx(expected[1], rel=1e-6)
+    assert found.scores == pytest.approx(whole.scores, rel=1e-12)
+    assert found.steps == {name: pytest.approx(values, rel=1e-12) for name, values in whole.steps.items()}
+    assert [*found.by_group] == [pytest.approx(scores, rel=1e-12) for scores in whole.by_group]
+    assert torch.equal(found.loss_N, whole.loss_N)
+    if not windows.classes:  # (the area under the curve of classes needs all of them)
+        assert largest <= 14 * 8 * 2 * ROWS * windows.horizon, "fourteen terms of one block"
 
 
 @pytest.mark.parametrize("chunk", [windows_module.CHUNK, 64 * 7])
@@ -113,8 +135,8 @@ def test_targets_are_those_of_the_gathered_samples(options, chunk, monkeypatch):
     for part, scorer in part_scorers(windows).items():
         assert (len(scorer), scorer.part) == (len(windows.parts[part]), part)
         assert torch.equal(scorer.origin_N, origins[part])
-        assert torch.equal(scorer.target_NH, windows.gather(origins[part]).y_NH)
-        assert torch.equal(targets(windows, part), scorer.target_NH)
+        target_NH = torch.cat([block.target_MH for block in scorer.blocks()])
+        assert torch.equal(target_NH, windows.gather(origins[part]).y_NH)
 
 
 @pytest.mark.parametrize("transform", ["level", "return", "log_return"])
@@ -130,11 +152,27 @@ def test_scores_of_outputs_are_those_of_their_prices(transform):
     naive = (train[1:] - train[:-1]).abs().mean().expand(len(scorer), 1)
     actual = torch.stack([price[scorer.origin_N + ahead] for ahead in (1, 2)], 1)
     expected = value_metrics(predicted, actual, last.expand(-1, 2), last, naive, unit)
-    assert scorer.scores(outputs) == pytest.approx(expected, rel=1e-12)
-    assert scorer.scores_of(predicted) == scorer.scores(outputs)
-    torch.testing.assert_close(
-        scorer.losses_of(predicted), ((predicted - actual) / unit).square().mean(1), rtol=1e-12, atol=0
-    )
+    assert scorer.epoch(lambda origin_N: outputs, LOSSES["mse"])[0] == pytest.approx(expected, rel=1e-12)
+    found = scorer.assess(scorer.parts_of(predicted))
+    assert {name: found.scores[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+    torch.testing.assert_close(found.loss_N, ((predicted - actual) / unit).square().mean(1), rtol=1e-12, atol=0)
+    error, without = predicted - actual, last - actual
+    assert found.steps["rmse"] == pytest.approx(error.square().mean(0).sqrt().tolist(), rel=1e-12)
+    assert found.steps["mae"] == pytest.approx(error.abs().mean(0).tolist(), rel=1e-12)
+    assert found.steps["skill"] == pytest.approx((1 - error.square().mean(0) / without.square().mean(0)).tolist())
+
+
+def test_scores_of_groups_are_those_of_their_samples():
+    windows = walk(window=5, horizon=2)
+    scorer = part_scorers(windows)["test"]
+    random = torch.Generator().manual_seed(0)
+    (block,) = scorer.blocks()
+    predicted = block.actual_MH + torch.randn(block.actual_MH.shape, generator=random, dtype=torch.float64)
+    group_N = torch.randint(0, 3, (len(scorer),), generator=random)
+    found = scorer.assess(scorer.parts_of(predicted), group_N).by_group
+    columns = [predicted, block.actual_MH, block.reference, block.last_M1, block.naive_M1, block.unit_M1]
+    for group, scores in enumerate(found):
+        assert scores == pytest.approx(value_metrics(*(c[group_N == group] for c in columns)), rel=1e-12)
 
 
 def test_scores_of_classes_are_those_of_their_logits():
@@ -142,7 +180,11 @@ def test_scores_of_classes_are_those_of_their_logits():
     windows = row_windows(spec.read(), spec, "test", seed=0)
     train, test = (part_scorers(windows)[part] for part in ("train", "test"))
     logits = torch.randn(len(test), 2, generator=torch.Generator().manual_seed(0))
-    share = train.target_NH.double().mean(0)
-    assert test.scores(logits) == class_metrics(logits, test.target_NH, share, ordered=False)
-    wrong = (logits[:, 1] > logits[:, 0]).long() != test.target_NH[:, 0]
-    assert torch.equal(test.losses_of(logits), wrong.double())
+    (of_train,), (of_test,) = train.blocks(), test.blocks()
+    share = of_train.target_MH.double().mean(0)
+    expected = class_metrics(logits, of_test.target_MH, share, ordered=False)
+    scores, loss = test.epoch(lambda origin_N: logits, LOSSES["cross_entropy"])
+    assert scores == expected
+    assert loss == pytest.approx(expected["cross_entropy"], rel=1e-6)
+    wrong = (logits[:, 1] > logits[:, 0]).long() != of_test.target_MH[:, 0]
+    assert torch.equal(test.assess(test.parts_of(logits)).loss_N, wrong.double())

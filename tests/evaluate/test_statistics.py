@@ -75,7 +75,7 @@ def test_predictions_are_those_of_statsmodels_from_the_rows_up_to_the_origin(nam
         assert (fits.parameters["ets"][1, 2] > 0) == (kind == "season")
     origin_N = origins(windows)
     origin_N = origin_N[windows.series_T[origin_N] == 1]
-    found_NH = statistics.predictions(windows, origin_N, name, fits.parameters[name]).numpy()
+    found_NH = statistics.predictor(windows, name, fits.parameters[name])(origin_N).numpy()
     values = values if transform == "level" else np.log(values[1:])  # the first row has no return
     known = oracle(name, fits.parameters[name][1].tolist(), values[:TRAINED])
     row_N = (origin_N - windows.start_S[1]).tolist()
@@ -115,7 +115,7 @@ def test_predictions_do_not_depend_on_later_rows_and_parameters_not_on_rows_afte
     for name, parameters in statistics.fit(windows, ["ets", "arima"]).parameters.items():
         statistics._fit.cache_clear()
         assert torch.equal(statistics.fit(changed, [name]).parameters[name], parameters)
-        one, other = (statistics.predictions(w, origin_N, name, parameters) for w in (windows, changed))
+        one, other = (statistics.predictor(w, name, parameters)(origin_N) for w in (windows, changed))
         known_N = origin_N <= last
         assert torch.equal(one[known_N], other[known_N])
         assert (one[~known_N] != other[~known_N]).any()

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from steepest import LinearPredictor, ManualPredictor, MLPPredictor, RandomWalk, WindowDataModule
-from steepest.evaluate.blocks import outputs_in_blocks, targets
+from steepest.evaluate.blocks import outputs_at
 from steepest.lightning.predictors import Diverged
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a `validation_step`")
@@ -39,10 +39,11 @@ def test_a_trainer_tests_and_predicts_the_test_part(kind):
     model, trainer = kind(5, 1, hidden=[4]), plain_trainer(1)
     trainer.fit(model, datamodule=data)
     windows = data.placed("cpu", torch.float32)
-    outputs_NO = outputs_in_blocks(model, windows, "test")
+    origin_N = windows.parts["test"].origins(torch.arange(len(windows.parts["test"])))
+    outputs_NO = outputs_at(model, windows, origin_N)
     torch.testing.assert_close(torch.cat(trainer.predict(model, datamodule=data)), outputs_NO)
     (logged,) = trainer.test(model, datamodule=data, verbose=False)
-    assert logged["test/loss"] == pytest.approx(((outputs_NO - targets(windows, "test")) ** 2).mean().item(), rel=1e-6)
+    assert logged["test/loss"] == pytest.approx(((outputs_NO - windows.targets(origin_N)) ** 2).mean().item(), rel=1e-6)
 
 
 def test_an_update_is_refused_if_its_loss_is_not_finite():

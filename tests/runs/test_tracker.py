@@ -21,10 +21,9 @@ class Scripted:
 
     def __init__(self, name: str, values: list[float]) -> None:
         self.name, self.values = name, iter(values)
-        self.target_NH = torch.zeros(1, 1)
 
-    def scores(self, outputs_NO):
-        return {self.name: next(self.values)}
+    def epoch(self, outputs, loss):
+        return {self.name: next(self.values)}, 0.0
 
 
 def best_of(values, *, name="mse", dtype=torch.float32):
@@ -32,7 +31,7 @@ def best_of(values, *, name="mse", dtype=torch.float32):
     network = MLP(1, [], 1, seed=0).to(dtype)
     view = View(network, LOSSES["mse"], torch.optim.SGD(network.parameters()), None, 1, None, None, "kernel")  # type: ignore[arg-type]
     tracker = Tracker(
-        view, f"val/{name}", Epochs(1000), {}, {"val": Scripted(name, values)}, lambda scorer: torch.zeros(1, 1)
+        view, f"val/{name}", Epochs(1000), {}, {"val": Scripted(name, values)}, lambda origin_M: torch.zeros(1, 1)
     )  # type: ignore[arg-type, dict-item]
     one = np.ones(1)
     for number in range(len(values)):

@@ -184,8 +184,8 @@ class Windows:
 
     @property
     def chunk(self) -> int:
-        """The number of samples whose inputs fit in one chunk of memory."""
-        return max(1, CHUNK // max(self.inputs, 64))
+        """The number of samples whose inputs and targets fit in one chunk of memory."""
+        return max(1, CHUNK // max(self.inputs, self.horizon, 64))
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Windows:
         """The same windows on `device`, with inputs and targets in `dtype`. Prices stay float64."""
@@ -198,16 +198,17 @@ class Windows:
     def gather(self, origin_N: Int[Tensor, " N"]) -> Batch:
         """Inputs (N, D) and targets (N, H) of these samples. D holds F inputs per day, oldest day first."""
         x_NFL = self.inputs_TF.unfold(0, self.window, 1)[origin_N - (self.window - 1)]
-        y_NH = self._after(self.target_T, origin_N)
+        if self.relative:
+            x_NFL[:, 0] -= self.target_T[origin_N].unsqueeze(-1)
+        return Batch(x_NFL.transpose(1, 2).flatten(1), self.targets(origin_N))
+
+    def targets(self, origin_N: Int[Tensor, " N"]) -> Shaped[Tensor, "N H"]:
+        """The outputs that a model is trained to give for these samples."""
         if self.classes:
             actual_NH = self.actual(origin_N)
-            y_NH = (actual_NH > self.last(origin_N)).long() if self.ordered else actual_NH.long()
-        if self.relative:
-            last_N1 = self.target_T[origin_N].unsqueeze(-1)
-            x_NFL[:, 0] -= last_N1
-            if not self.classes:
-                y_NH = y_NH - last_N1
-        return Batch(x_NFL.transpose(1, 2).flatten(1), y_NH)
+            return (actual_NH > self.last(origin_N)).long() if self.ordered else actual_NH.long()
+        y_NH = self._after(self.target_T, origin_N)
+        return y_NH - self.target_T[origin_N].unsqueeze(-1) if self.relative else y_NH
 
     def walk(self, part: str) -> Iterator[tuple[Tensor, Batch]]:
         """Yield every sample of a part once, in order, as (origins, batch) of up to `chunk` samples."""

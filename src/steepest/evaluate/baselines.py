@@ -9,7 +9,7 @@ Shapes: N samples, D inputs, H horizon, O = 2 H logits, S series.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from steepest.data.windows import Windows
 from steepest.evaluate import statistics
-from steepest.evaluate.blocks import outputs_at, outputs_in_blocks, targets
+from steepest.evaluate.blocks import outputs_at
 from steepest.nets.losses import Loss
 
 ALPHAS = tuple(10.0**power for power in range(-8, 5))  # penalties of ridge regression, per training sample
@@ -66,7 +66,8 @@ def moving_average(windows: Windows, origin_N: Int[Tensor, " N"]) -> Float[Tenso
 
 def share_of_ones(windows: Windows) -> Float[Tensor, " H"]:
     """The share of class 1 (for prices: of rises) in the training part, for each day of the horizon (H,), float64."""
-    return targets(windows, "train").double().mean(0)
+    total_H = sum(batch.y_NH.double().sum(0) for _, batch in windows.walk("train"))
+    return torch.as_tensor(total_H) / len(windows.parts["train"])
 
 
 def majority(share_H: Float[Tensor, " H"], count: int) -> Float[Tensor, "N O"]:
@@ -168,35 +169,40 @@ def fitted(windows: Windows) -> dict[str, Tensor]:
     }
 
 
-def predictions(
-    windows: Windows, origin_N: Int[Tensor, " N"], learned: Mapping[str, Tensor]
-) -> Iterator[tuple[str, Tensor]]:
-    """Yield each baseline's name and its predictions for these samples: prices (N, H), or for classes, logits.
+def predictors(windows: Windows, learned: Mapping[str, Tensor]) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Name -> a function that predicts samples with these origins (N,): prices (N, H) or, for classes, logits.
 
     Args:
         windows: the data.
-        origin_N: the samples.
         learned: the parameters that `fitted` returns, and those of `statistics.fit`.
     """
     if windows.classes:
-        one_NH = outputs_at(lambda x_BD: linear(learned["logistic"], x_BD), windows, origin_N)
-        logits_NO = torch.stack([torch.zeros_like(one_NH), one_NH], -1).flatten(1)
-        yield "majority", majority(learned["share_of_ones"], len(origin_N))
-        yield "logistic", logits_NO
-        return
+
+        def logistic_logits(origin_N: Tensor) -> Tensor:
+            one_NH = outputs_at(partial(linear, learned["logistic"]), windows, origin_N)
+            return torch.stack([torch.zeros_like(one_NH), one_NH], -1).flatten(1)
+
+        return {
+            "majority": lambda origin_N: majority(learned["share_of_ones"], len(origin_N)),
+            "logistic": logistic_logits,
+        }
+
+    def fitted_prices(name: str, origin_N: Tensor) -> Tensor:
+        return windows.to_price(outputs_at(partial(linear, learned[name]), windows, origin_N), origin_N)
+
+    found: dict[str, Callable[[Tensor], Tensor]] = {}
     if windows.ordered:
-        yield "persistence", persistence(windows, origin_N)
-        yield "drift", drift(windows, origin_N)
+        found |= {"persistence": partial(persistence, windows), "drift": partial(drift, windows)}
         if windows.season is not None:
-            yield "seasonal_naive", seasonal_naive(windows, origin_N, windows.season)
+            found["seasonal_naive"] = partial(seasonal_naive, windows, rows=windows.season)
         if windows.window > 1:
-            yield "moving_average", moving_average(windows, origin_N)
+            found["moving_average"] = partial(moving_average, windows)
     else:
-        yield "mean", mean(windows, origin_N)
-    for name in ("least_squares", "ridge"):
-        yield name, windows.to_price(outputs_at(partial(linear, learned[name]), windows, origin_N), origin_N)
-    for name in (name for name in statistics.PARAMETERS if name in learned):
-        yield name, statistics.predictions(windows, origin_N, name, learned[name])
+        found["mean"] = partial(mean, windows)
+    found |= {name: partial(fitted_prices, name) for name in ("least_squares", "ridge")}
+    return found | {
+        name: statistics.predictor(windows, name, learned[name]) for name in statistics.PARAMETERS if name in learned
+    }
 
 
 @torch.inference_mode()
@@ -207,19 +213,22 @@ def reference_losses(loss: Loss, windows: Windows) -> dict[str, float]:
     plain rows, ``mean``). For classes: ``majority``.
     """
     exact = None if windows.classes else least_squares(windows)
+    share_H = share_of_ones(windows) if windows.classes else None
     losses: dict[str, float] = {}
     for part in (part for part in ("train", "val") if len(windows.parts[part])):
-        target_NH, count = targets(windows, part), len(windows.parts[part])
-        if exact is None:
-            outputs = {"majority": majority(share_of_ones(windows), count)}
-        else:
-            target_NH = target_NH.double()
-            origin_N = windows.parts[part].origins(torch.arange(count, device=windows.price_T.device))
-            outputs = {
-                "least_squares": outputs_in_blocks(lambda x_BD: linear(exact, x_BD), windows, part),
-                "persistence" if windows.ordered else "mean": windows.no_change(origin_N),
-            }
-        if exact is not None:  # the prediction is every quantile
-            outputs = {name: outputs_NH.repeat(1, loss.outputs) for name, outputs_NH in outputs.items()}
-        losses |= {f"{part}_{name}": loss(outputs_NO, target_NH).item() for name, outputs_NO in outputs.items()}
+        for origin_M, (x_MD, target_MH, _) in windows.walk(part):
+            if exact is None:
+                assert share_H is not None, "classes have shares"
+                outputs = {"majority": majority(share_H, len(origin_M))}
+            else:
+                target_MH = target_MH.double()
+                outputs = {
+                    "least_squares": linear(exact, x_MD),
+                    "persistence" if windows.ordered else "mean": windows.no_change(origin_M),
+                }
+                # The prediction is every quantile.
+                outputs = {name: outputs_MH.repeat(1, loss.outputs) for name, outputs_MH in outputs.items()}
+            for name, outputs_MO in outputs.items():
+                part_of_mean = loss(outputs_MO, target_MH).item() * (len(origin_M) / len(windows.parts[part]))
+                losses[f"{part}_{name}"] = losses.get(f"{part}_{name}", 0.0) + part_of_mean
     return losses

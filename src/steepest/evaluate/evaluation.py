@@ -5,29 +5,30 @@ Shapes: N samples of a part, H horizon, O outputs, M rows of the table of predic
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from steepest.data.calendar import now_and_next
 from steepest.data.prices.account import sentences
 from steepest.data.windows import PARTS, Windows
 from steepest.evaluate import baselines, statistics
-from steepest.evaluate.blocks import outputs_in_blocks
-from steepest.evaluate.intervals import Forecasts, Interval, Unit, intervals, sides
+from steepest.evaluate.blocks import outputs_at
+from steepest.evaluate.forecasts import InUnits, PartForecasts, of_medians, of_outputs, of_pooled
+from steepest.evaluate.intervals import Interval, Unit, intervals
 from steepest.evaluate.leads import lead_p_value, leads_by_series
-from steepest.evaluate.metrics import Scores, blocks
+from steepest.evaluate.metrics import Scores
 from steepest.evaluate.names import SIGNIFICANT, better
 from steepest.evaluate.pooled import Pooled, WalkForwardScores, walk_forward_scores
-from steepest.evaluate.predictions import PartTable, frame_of, predicted_columns
-from steepest.evaluate.scoring import PartScorer, part_scorers
+from steepest.evaluate.predictions import PartTable, frames_of
+from steepest.evaluate.scoring import Outputs, part_scorers
 
 DECIDING = {  # a verdict compares the first of these scores that exists; for several series, `mse` does not count
     "mse": "mean squared error",
@@ -35,6 +36,7 @@ DECIDING = {  # a verdict compares the first of these scores that exists; for se
     "directional_accuracy": "share of correct directions",
     "accuracy": "share of correct classes",
 }
+ERRORS = 2**21  # errors on the validation part that are in memory together: 16 MiB
 FEW_VALUES = 0.01  # if this share of the values makes up most of `mape`, it is unreliable
 REFERENCES = {
     "persistence": "persistence (tomorrow = today)",
@@ -71,8 +73,7 @@ class Evaluation:
         inputs: a description of the inputs of a prediction, or None for plain rows.
         data: sentences that describe the data file.
         tables: part -> the rows of the table of predictions.
-        predicted: part -> column -> the prediction in each row of the table, in the data's units. A model of quantiles
-            has a column for each of them, and the last column is the prediction.
+        forecasts: part -> the model's forecasts.
         intervals: intervals of several levels; classes, plain rows and data without a val part have none.
         steps: the test part's scores of each step of the horizon, if it is above 1: score -> a number for each step.
         walk_forward: the scores of each fold, or None for a holdout.
@@ -88,7 +89,7 @@ class Evaluation:
     inputs: str | None
     data: list[str]
     tables: Mapping[str, PartTable]
-    predicted: Mapping[str, Mapping[str, np.ndarray]]
+    forecasts: Mapping[str, PartForecasts]
     intervals: list[Interval]
     steps: dict[str, list[float | None]]
     walk_forward: WalkForwardScores | None = None
@@ -96,26 +97,39 @@ class Evaluation:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """A row per sample and day of the horizon; the last two columns are the prediction and the actual value."""
-        return frame_of(self.tables, self.predicted)
+        return pd.concat([frame for part in self.forecasts for frame in self.frames(part)], ignore_index=True)
+
+    def frames(self, part: str) -> Iterator[pd.DataFrame]:
+        """Yield the predictions for a part in blocks."""
+        return frames_of(self.tables[part], self.forecasts[part])
 
     def last_predictions(self) -> pd.DataFrame:
-        """`predictions` of the last part, and, for plain rows and classes, of the parts before it."""
-        parts = list(self.predicted)
+        """What a picture shows: `predictions` of the last part, and, for plain rows and classes, of all parts.
+
+        Of a horizon it has only the first and the last step.
+        """
+        parts = list(self.forecasts)
         scorer = self.tables[parts[-1]].scorer
         shown = parts[-1:] if scorer.ordered and scorer.share_H is None else parts
-        return frame_of(self.tables, {part: self.predicted[part] for part in shown})
+        steps = (1, scorer.windows.horizon) if scorer.windows.horizon > 2 else None
+        frames = [f for part in shown for f in frames_of(self.tables[part], self.forecasts[part], steps)]
+        return pd.concat(frames, ignore_index=True)
 
     @property
     def mape_says_little(self) -> bool:
-        """Whether a few values close to 0 account for more than half of the reference's `mape` on a part."""
+        """Whether a few values close to 0 account for more than half of the reference's `mape` on a part.
+
+        Of a horizon, the first and the last step count: they have all prices that are targets.
+        """
         for table in self.tables.values():
-            scorer = table.scorer
-            if scorer.share_H is not None:
-                continue
-            pairs = ((scorer.reference_NH[rows], scorer.actual_NH[rows]) for rows in blocks(scorer.actual_NH))
-            terms = np.concatenate(
-                [((other - actual) / actual).abs().float().cpu().numpy().ravel() for other, actual in pairs]
-            )
+            found = []
+            for block in table.scorer.blocks():
+                if block.actual_MH is None:
+                    return False
+                ends = [0, -1] if table.windows.horizon > 1 else [0]
+                actual_ME, other_ME = block.actual_MH[:, ends], block.reference[:, ends]
+                found.append(((other_ME - actual_ME) / actual_ME).abs().float().cpu().numpy().ravel())
+            terms = np.concatenate(found)
             few = math.ceil(FEW_VALUES * len(terms))
             largest, total = np.partition(terms, -few)[-few:].sum(), terms.sum()  # topk takes 4 times the memory
             if not (math.isfinite(total) and largest <= 0.5 * total):  # a value of 0 makes it infinite
@@ -183,6 +197,12 @@ class Evaluator:
     Attributes:
         fitted: the parameters of the baselines that learn; see `baselines.fitted` and `statistics.fit`.
         notes: sentences about fits that did not succeed.
+        scorers: of the parts that have samples.
+        reference: the baseline for the skill and the verdict.
+        predictors: the baselines, as `baselines.predictors` returns them.
+        baselines: name -> part -> scores.
+        reference_N: the losses of the reference on the test part, or None if there is none.
+        tables: part -> the rows of the table of predictions.
     """
 
     def __init__(
@@ -193,70 +213,87 @@ class Evaluator:
         self.fitted = (baselines.fitted(windows) if fitted is None else dict(fitted)) | fits.parameters
         self.notes = fits.notes
         self.scorers = part_scorers(windows, self.fitted.get("share_of_ones"))
-        self.baselines = _baseline_scores(windows, self.scorers, self.fitted)
+        self.reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
+        self.predictors = baselines.predictors(windows, self.fitted)
+        self.baselines: dict[str, dict[str, Scores]] = {name: {part: {} for part in PARTS} for name in self.predictors}
+        self.reference_N: Tensor | None = None
+        self._assess_baselines()
         self.tables = {part: PartTable(windows, scorer) for part, scorer in self.scorers.items()}
 
     @torch.inference_mode()
-    def evaluate(self, outputs: Mapping[str, Float[Tensor, "N O"]], pooled: Pooled | None = None) -> Evaluation:
+    def _assess_baselines(self) -> None:
+        for part, scorer in self.scorers.items():
+            for name, predict in self.predictors.items():
+                found = scorer.assess((block, predict(block.origin_M)) for block in scorer.blocks())
+                self.baselines[name][part] = found.scores
+                if (part, name) == ("test", self.reference):
+                    self.reference_N = found.loss_N
+
+    @torch.inference_mode()
+    def evaluate(self, outputs: Outputs, pooled: Pooled | None = None) -> Evaluation:
         """Evaluate a model.
 
         Args:
-            outputs: the model's outputs (N, O), in model space, for every part that has samples.
+            outputs: computes the model's outputs (M, O), in model space, for samples with these origins (M,).
             pooled: the test part's walk-forward predictions, which replace those of the model.
         """
         windows, scorers, known = self.windows, self.scorers, self.baselines
-        predicted = {part: scorer.in_data_units(outputs[part]) for part, scorer in scorers.items()}
+        forecast = of_outputs(outputs)
+        forecasts = {part: PartForecasts(scorer, forecast) for part, scorer in scorers.items()}
         walk_forward = None
         if pooled is not None:
-            predicted["test"] = pooled.predicted
-            scores = {name: scorers["test"].all_scores_of(all_N) for name, all_N in pooled.baselines.items()}
-            known = {name: parts | {"test": scores.get(name, parts["test"])} for name, parts in known.items()}
-            walk_forward = walk_forward_scores(windows, scorers["test"], pooled)
-            outputs = {part: outputs_NO[:, : windows.horizon] for part, outputs_NO in outputs.items()}  # no quantiles
-        model = {part: scorers[part].all_scores_of(predicted[part]) if part in scorers else {} for part in PARTS}
-        series, p_value, beaten = dict[str, Scores](), None, None
+            forecasts = {part: PartForecasts(scorer, of_medians(outputs)) for part, scorer in scorers.items()}
+            forecasts["test"] = PartForecasts(scorers["test"], of_pooled(pooled.predicted))
+            test, known = scorers["test"], {name: dict(parts) for name, parts in known.items()}
+            for name, predicted in pooled.baselines.items():
+                known[name]["test"] = test.assess(test.parts_of(predicted)).scores
+            assert self.reference_N is not None, "there is a test part"
+            walk_forward = walk_forward_scores(windows, test, pooled, self.reference_N)
+        model: dict[str, Scores] = {part: {} for part in PARTS}
+        series, p_value, beaten, steps = dict[str, Scores](), None, None, dict[str, list[float | None]]()
         untested = "there is no test part"
-        if "test" in scorers:
-            losses = [scorers["test"].losses_of(p) for p in (predicted["test"], scorers["test"].reference)]
-            p_value, untested = lead_p_value(windows, scorers["test"], *losses)
-            series = scorers["test"].scores_by_series(predicted["test"])
-            if series:
-                p_values, beaten = leads_by_series(windows, scorers["test"], *losses)
-                series = {name: scores | {"p_value": p_values[name]} for name, scores in series.items()}
-        by_step = windows.horizon > 1 and not windows.classes and "test" in scorers
-        steps = scorers["test"].by_step(predicted["test"]) if by_step else {}
-        reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
+        for part, scorer in scorers.items():
+            group_N = scorer.series_N if part == "test" else None
+            found = scorer.assess(forecasts[part].predicted(), group_N)
+            model[part] = found.scores
+            if part != "test":
+                continue
+            assert self.reference_N is not None, "there is a test part"
+            p_value, untested = lead_p_value(windows, scorer, found.loss_N, self.reference_N)
+            if group_N is not None:
+                p_values, beaten = leads_by_series(windows, scorer, found.loss_N, self.reference_N)
+                names = scorer.samples_by_series
+                series = {n: s | {"p_value": p_values[n]} for n, s in zip(names, found.by_group, strict=True)}
+            steps = found.steps if windows.horizon > 1 else {}
         return Evaluation(
             model,
             known,
             series,
-            reference,
+            self.reference,
             p_value,
             untested,
             beaten,
             _inputs(windows),
             sentences(windows.recognised) if windows.recognised else [],
             self.tables,
-            {part: predicted_columns(scorer, predicted[part], outputs[part]) for part, scorer in scorers.items()},
-            _intervals(windows, scorers, predicted, outputs),
+            forecasts,
+            _intervals(windows, forecasts),
             steps,
             walk_forward,
         )
 
 
-def _intervals(
-    windows: Windows, scorers: dict[str, PartScorer], predicted: Mapping[str, Tensor], outputs: Mapping[str, Tensor]
-) -> list[Interval]:
-    if windows.classes or not windows.ordered or "val" not in scorers:
+def _intervals(windows: Windows, forecasts: Mapping[str, PartForecasts]) -> list[Interval]:
+    if windows.classes or not windows.ordered or "val" not in forecasts:
         return []
     unit: Unit = "price" if (windows.price_T > 0).all() else "data"
-    if outputs["val"].shape[1] > windows.horizon:
+    _, first = next(iter(forecasts["val"]))
+    if first.outputs_MO.shape[1] > windows.horizon:
         unit = "quantiles"
-    known = {
-        part: Forecasts(predicted[part], scorer.actual_NH, *sides(unit, scorer.pricing, outputs[part]))
-        for part, scorer in scorers.items()
-    }
-    return intervals(known["val"], known.get("test"), unit, scorers["val"].samples_by_series())
+    scorer = forecasts["val"].scorer
+    steps = max(1, ERRORS // len(scorer))
+    val, *test = (InUnits(forecasts[part], unit) for part in ("val", "test") if part in forecasts)
+    return intervals(val, itertools.chain(*test), unit, len(scorer), scorer.samples_by_series, steps)
 
 
 def _inputs(windows: Windows) -> str | None:
@@ -277,16 +314,4 @@ def _inputs(windows: Windows) -> str | None:
 
 def evaluate(model: nn.Module, windows: Windows) -> Evaluation:
     """Evaluate a model on `windows`, which are on its device and in its precision."""
-    evaluator = Evaluator(windows)
-    return evaluator.evaluate({part: outputs_in_blocks(model, windows, part) for part in evaluator.scorers})
-
-
-def _baseline_scores(
-    windows: Windows, scorers: dict[str, PartScorer], fitted: Mapping[str, Tensor]
-) -> dict[str, dict[str, Scores]]:
-    """Name -> part -> scores of every baseline."""
-    scores_by_name: dict[str, dict[str, Scores]] = {}
-    for part, scorer in scorers.items():
-        for name, predicted in baselines.predictions(windows, scorer.origin_N, fitted):
-            scores_by_name.setdefault(name, {part: {} for part in PARTS})[part] = scorer.all_scores_of(predicted)
-    return scores_by_name
+    return Evaluator(windows).evaluate(partial(outputs_at, model, windows))

@@ -6,56 +6,63 @@ Shapes: N samples, H horizon, O = 2 H logits.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from steepest.evaluate.metrics import Scores, blocks, finite, totals
+from steepest.evaluate.metrics import Scores, Terms, finite
 from steepest.nets.losses import two_classes
 
 BINS = 10  # for the calibration error
 FEW_SERIES = 5  # minimum number of series on a day for a rank correlation
 
 
-def final_value_metrics(
-    prediction_NH: Float[Tensor, "N H"], actual_NH: Float[Tensor, "N H"], change_N1: Float[Tensor, "N 1"] | None
-) -> Scores:
-    """Additional scores of predicted values. In the formulas, e = prediction - actual, and means are over all values.
+def final_value_terms(
+    prediction_NH: Float[Tensor, "N H"],
+    actual_NH: Float[Tensor, "N H"],
+    mean: Float[Tensor, ""],
+    change_N1: Float[Tensor, "N 1"] | None,
+) -> Terms:
+    """What `final_value_scores` needs the sums of.
 
     Args:
         prediction_NH: the predictions, in the data's units.
-        actual_NH: the actual values.
+        actual_NH: the actual values, float64.
+        mean: the mean of all actual values of the part.
         change_N1: the scale of ``rmsse``: the root mean squared one-step change of the training rows; None leaves
             out ``rmsse``.
+    """
+    prediction_NH = prediction_NH.detach().double()
+    error_NH = prediction_NH - actual_NH
+    size_NH = prediction_NH.abs() + actual_NH.abs()  # 0 only where both are 0, and then the error is 0
+    terms = {
+        "error": error_NH,
+        "smape": 2 * error_NH.abs() / size_NH.where(size_NH > 0, 1.0),
+        "square": error_NH.square(),
+        "spread": (actual_NH - mean).square(),
+    }
+    return terms if change_N1 is None else terms | {"rmsse": (error_NH / change_N1).square()}
+
+
+def final_value_scores(sums: Mapping[str, float], count: int) -> Scores:
+    """Additional scores of predicted values, from the sums of `final_value_terms` over `count` predictions.
+
+    In the formulas, e = prediction - actual, and means are over all values.
 
     Returns:
         ``bias`` = mean e; ``smape`` = mean 2 |e| / (|prediction| + |actual|), a fraction; ``r2`` = 1 - sum e^2 / sum
         (actual - mean actual)^2; ``rmsse`` = sqrt(mean (e / change)^2), the root mean squared scaled error (Hyndman &
         Koehler 2006).
     """
-    mean, count = actual_NH.double().mean(), actual_NH.numel()
-
-    def terms(rows: slice) -> dict[str, Tensor]:
-        prediction_MH, actual_MH = prediction_NH[rows].detach().double(), actual_NH[rows].double()
-        error_MH = prediction_MH - actual_MH
-        size_MH = prediction_MH.abs() + actual_MH.abs()  # 0 only where both are 0, and then the error is 0
-        found = {
-            "error": error_MH,
-            "smape": 2 * error_MH.abs() / size_MH.where(size_MH > 0, 1.0),
-            "square": error_MH.square(),
-            "spread": (actual_MH - mean).square(),
-        }
-        return found if change_N1 is None else found | {"rmsse": (error_MH / change_N1[rows]).square()}
-
-    sums = totals(terms(rows) for rows in blocks(actual_NH))
     scores = {
         "bias": sums["error"] / count,
         "smape": sums["smape"] / count,
         "r2": 1 - sums["square"] / sums["spread"] if sums["spread"] else math.nan,
     }
-    if change_N1 is not None:
+    if "rmsse" in sums:
         scores["rmsse"] = math.sqrt(sums["rmsse"] / count)
     return finite(scores)
 

@@ -6,10 +6,12 @@ Shapes: N samples, T later samples in time order, H horizon.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -80,42 +82,76 @@ class Interval:
     mean_width: float | None
 
 
-def half_width(error_NH: Float[Tensor, "N H"], level: float) -> Float[Tensor, " H"]:
-    """Half the width of the interval at each step: the k-th smallest absolute error, k = ceil((N + 1) level).
+def half_widths(error_N: Float[np.ndarray, " N"], levels: Sequence[float]) -> list[float]:
+    """Half the width of the interval of each level: the k-th smallest absolute error, k = ceil((N + 1) level).
 
     If the errors of validation and new samples are exchangeable, an interval contains a new value with at least this
     probability (Vovk, Gammerman & Shafer 2005; Lei et al. 2018, J. American Statistical Association 113(523)). Infinite
     if there are too few samples for the level.
     """
-    count = len(error_NH)
-    place = math.ceil((count + 1) * level)
-    if place > count:
-        return error_NH.new_full((error_NH.shape[1],), math.inf)
-    return error_NH.abs().kthvalue(place, dim=0).values
+    places = [math.ceil((len(error_N) + 1) * level) - 1 for level in levels]
+    possible = [place for place in places if place < len(error_N)]
+    ordered_N = np.partition(error_N, possible) if possible else error_N
+    return [float(ordered_N[place]) if place < len(error_N) else math.inf for place in places]
 
 
-def intervals(val: Forecasts, test: Forecasts | None, unit: Unit, samples: Mapping[str, slice]) -> list[Interval]:
+def intervals(
+    val: Iterable[Forecasts],
+    test: Iterable[Forecasts],
+    unit: Unit,
+    count: int,
+    samples: Mapping[str, slice],
+    steps: int = sys.maxsize,
+) -> list[Interval]:
     """The intervals of every level for which the validation part has enough samples.
 
     Args:
-        val, test: predictions of a part.
+        val, test: predictions of a part, in blocks. `val` is iterated several times if the horizon is above `steps`.
         unit: their unit.
+        count: the number of samples in val.
         samples: the samples of each series in val, or an empty mapping if there is only one series.
+        steps: the number of steps of the horizon whose errors on val are in memory together.
     """
-    error_NH = val.errors()
-    found = []
-    for level in LEVELS:
-        width_H = half_width(error_NH, level)
-        if not width_H.isfinite().all():
-            continue
-        coverage = mean_width = None
-        if test is not None:
-            coverage = (test.errors() <= width_H).double().mean().item()
-            mean_width = (width_H * (test.below_NH + test.above_NH)).mean().item()
-        of_series = {name: half_width(error_NH[places], level) for name, places in samples.items()}
-        known = {name: own_H.tolist() for name, own_H in of_series.items() if own_H.isfinite().all()}
-        found.append(Interval(level, width_H.tolist(), known, unit, coverage, mean_width))
-    return found
+    groups = {None: slice(None)} | dict(samples)
+    widths: dict[tuple[float, str | None], list[float]] = {(level, name): [] for name in groups for level in LEVELS}
+    # Small results between large temporary tensors would fragment the heap, so there is one array of errors.
+    error_hN, start, horizon = np.empty((0, count)), 0, 1
+    while start < horizon:
+        stop = 0
+        for one in val:
+            error_MH = one.errors()
+            horizon = error_MH.shape[1]
+            if not len(error_hN):
+                error_hN = np.empty((min(steps, horizon), count))
+            first, stop = stop, stop + len(error_MH)
+            part_Mh = error_MH[:, start : start + steps]
+            error_hN[: part_Mh.shape[1], first:stop] = part_Mh.T.numpy()
+        for error_N in error_hN[: horizon - start]:
+            for name, of_series in groups.items():
+                for level, width in zip(LEVELS, half_widths(error_N[of_series], LEVELS), strict=True):
+                    widths[level, name].append(width)
+        start += steps
+    known = {key: torch.tensor(one_H, dtype=torch.float64) for key, one_H in widths.items()}
+    width_H = {key: one_H for key, one_H in known.items() if one_H.isfinite().all()}
+    levels = [level for level in LEVELS if (level, None) in width_H]
+    inside, total, tested = dict.fromkeys(levels, 0), dict.fromkeys(levels, 0.0), 0
+    for one in test if levels else ():
+        error_MH, tested = one.errors(), tested + one.predicted_NH.numel()
+        for level in levels:
+            inside[level] += int((error_MH <= width_H[level, None]).sum())
+            both_MH = (width_H[level, None] * (one.below_NH + one.above_NH)).expand_as(error_MH)
+            total[level] += both_MH.sum().item()
+    return [
+        Interval(
+            level,
+            width_H[level, None].tolist(),
+            {name: width_H[level, name].tolist() for name in samples if (level, name) in width_H},
+            unit,
+            inside[level] / tested if tested else None,
+            total[level] / tested if tested else None,
+        )
+        for level in levels
+    ]
 
 
 def adaptive(

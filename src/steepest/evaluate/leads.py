@@ -46,7 +46,7 @@ def leads_by_series(
 ) -> tuple[dict[str, float | None], list[str]]:
     """Return each series' p-value, and the series with a significant lead of the model after Holm's correction."""
     ahead, p_values = list[str](), dict[str, float | None]()
-    for name, samples in scorer.samples_by_series().items():
+    for name, samples in scorer.samples_by_series.items():
         p_values[name] = diebold_mariano(model_N[samples], reference_N[samples], windows.horizon)
         if model_N[samples].mean() < reference_N[samples].mean():
             ahead.append(name)

@@ -7,16 +7,16 @@ that is undefined or not finite (a percentage of a price of 0, the skill against
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from steepest.nets.losses import two_classes
 
 Scores = dict[str, float | None]
-VALUES = 2**20  # values scored in one step: 8 MiB for each term
+Terms = dict[str, Float[Tensor, "N H"]]  # numbers of each prediction, float64; scores are functions of their sums
 
 
 def value_metrics(
@@ -52,42 +52,21 @@ def value_metrics(
             f"shapes differ: prediction {tuple(prediction_NH.shape)}, actual {tuple(actual_NH.shape)}, "
             f"reference {tuple(reference_NH.shape)}"
         )
-    sums = totals(
-        _terms(
-            prediction_NH[rows].detach().double(),
-            actual_NH[rows].double(),
-            reference_NH[rows].double(),
-            *(None if column is None else column[rows] for column in (last_N1, naive_N1, unit_N1)),
-        )
-        for rows in blocks(prediction_NH)
-    )
-    mean = {name: _ratio(total, prediction_NH.numel()) for name, total in sums.items()}
-    return finite(
-        {
-            "mse": mean["mse"],
-            "mae": mean["mae"],
-            "rmse": math.sqrt(mean["mse"]),
-            "mape": mean["mape"],
-            "mase": mean.get("mase", math.nan),
-            "directional_accuracy": _ratio(sums["moved"] + sums["agreement"], 2 * sums["moved"])
-            if last_N1 is not None
-            else math.nan,
-            "skill": 1 - _ratio(mean["mse"], mean["reference"]),
-            "mse_scaled": mean.get("mse_scaled", mean["mse"]),
-            "mae_scaled": mean.get("mae_scaled", mean["mae"]),
-        }
-    )
+    terms = value_terms(prediction_NH, actual_NH, reference_NH, last_N1, naive_N1, unit_N1)
+    return value_scores(totals(terms), prediction_NH.numel())
 
 
-def _terms(
-    prediction_NH: Tensor,
-    actual_NH: Tensor,
-    reference_NH: Tensor,
-    last_N1: Tensor | None,
-    naive_N1: Tensor | None,
-    unit_N1: Tensor | None,
-) -> dict[str, Float[Tensor, "N H"]]:
-    """What `value_metrics` adds up, by name."""
+def value_terms(
+    prediction_NH: Float[Tensor, "N H"],
+    actual_NH: Float[Tensor, "N H"],
+    reference_NH: Float[Tensor, "N H"],
+    last_N1: Float[Tensor, "N 1"] | None,
+    naive_N1: Float[Tensor, "N 1"] | None,
+    unit_N1: Float[Tensor, "N 1"] | None,
+) -> Terms:
+    """What `value_metrics` adds up; it has the same arguments."""
+    prediction_NH = prediction_NH.detach().double()
+    actual_NH, reference_NH = actual_NH.double(), reference_NH.double()
     error_NH = prediction_NH - actual_NH
     size_NH = error_NH.abs()
     terms = {
@@ -108,22 +87,31 @@ def _terms(
     return terms
 
 
-def blocks(values_NH: Shaped[Tensor, "N H"]) -> Iterator[slice]:
-    """Yield the samples in blocks of about `VALUES` values, so that terms of all samples are never in memory."""
-    rows = max(1, VALUES // max(1, values_NH.shape[1]))
-    for start in range(0, max(1, len(values_NH)), rows):
-        yield slice(start, start + rows)
+def value_scores(sums: Mapping[str, float], count: int) -> Scores:
+    """The scores of `value_metrics`, from the sums of `value_terms` over this number of predictions."""
+    mean = {name: _ratio(total, count) for name, total in sums.items()}
+    return finite(
+        {
+            "mse": mean["mse"],
+            "mae": mean["mae"],
+            "rmse": math.sqrt(mean["mse"]),
+            "mape": mean["mape"],
+            "mase": mean.get("mase", math.nan),
+            "directional_accuracy": _ratio(sums["moved"] + sums["agreement"], 2 * sums["moved"])
+            if "moved" in sums
+            else math.nan,
+            "skill": 1 - _ratio(mean["mse"], mean["reference"]),
+            "mse_scaled": mean.get("mse_scaled", mean["mse"]),
+            "mae_scaled": mean.get("mae_scaled", mean["mae"]),
+        }
+    )
 
 
-def totals(terms_by_block: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
-    """The sum of each term over all blocks."""
-    sums: dict[str, float] = {}
-    for terms in terms_by_block:
-        # One sum over all terms: a torch call costs more than the arithmetic, and the model's mse and the reference's
-        # add up in the same order.
-        found = torch.stack(list(terms.values())).sum((1, 2)).tolist()
-        sums = {name: sums.get(name, 0.0) + total for name, total in zip(terms, found, strict=True)}
-    return sums
+def totals(terms: Terms) -> dict[str, float]:
+    """The sum of each term."""
+    # One sum over all terms: a torch call costs more than the arithmetic, and the model's mse and the reference's
+    # add up in the same order.
+    return dict(zip(terms, torch.stack(list(terms.values())).sum((1, 2)).tolist(), strict=True))
 
 
 def direction_metrics(
@@ -155,6 +143,13 @@ def class_metrics(
     """
     if logits_NO.shape != (class_NH.shape[0], 2 * class_NH.shape[1]):
         raise ValueError(f"shapes differ: logits {tuple(logits_NO.shape)}, two for each class {tuple(class_NH.shape)}")
+    return class_scores(totals(class_terms(logits_NO, class_NH, reference_one)), class_NH.numel(), ordered)
+
+
+def class_terms(
+    logits_NO: Float[Tensor, "N O"], class_NH: Int[Tensor, "N H"], reference_one: Float[Tensor, " H"]
+) -> Terms:
+    """What `class_metrics` adds up; it has the same arguments."""
     logits_NHC = two_classes(logits_NO.detach().double())
     gap_NH = logits_NHC[..., 1] - logits_NHC[..., 0]
     share_H = reference_one.double()
@@ -162,14 +157,17 @@ def class_metrics(
     # log softmax of the actual class = log sigmoid(its logit - the other logit)
     log_2NH = torch.nn.functional.logsigmoid(torch.stack([gap_NH, reference_gap_NH]) * (2 * class_NH - 1))
     log_2NH[1].clamp_(min=-100)
-    entropy, reference = (-log_2NH.sum((1, 2))).tolist()
-    right = ((gap_NH > 0) == class_NH).sum().item()
-    count = class_NH.numel()
+    right_NH = (gap_NH > 0) == class_NH
+    return {"cross_entropy": -log_2NH[0], "reference": -log_2NH[1], "right": right_NH.double()}
+
+
+def class_scores(sums: Mapping[str, float], count: int, ordered: bool) -> Scores:
+    """The scores of `class_metrics`, from the sums of `class_terms` over this number of classes."""
     return finite(
         {
-            "cross_entropy": _ratio(entropy, count),
-            "directional_accuracy" if ordered else "accuracy": _ratio(right, count),
-            "skill": 1 - _ratio(entropy, reference),
+            "cross_entropy": _ratio(sums["cross_entropy"], count),
+            "directional_accuracy" if ordered else "accuracy": _ratio(sums["right"], count),
+            "skill": 1 - _ratio(sums["cross_entropy"], sums["reference"]),
         }
     )
 

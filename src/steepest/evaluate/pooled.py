@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from steepest.data.faults import counted
@@ -116,18 +115,20 @@ class WalkForwardScores:
         }
 
 
-def walk_forward_scores(windows: Windows, scorer: PartScorer, pooled: Pooled) -> WalkForwardScores:
-    """Score each fold, and compare the folds' models with the first one."""
+def walk_forward_scores(windows: Windows, scorer: PartScorer, pooled: Pooled, reference_N: Tensor) -> WalkForwardScores:
+    """Score each fold, and compare the folds' models with the first one. `reference_N` are the reference's losses."""
     date_N = windows.index.get_level_values("date").to_numpy()[scorer.origin_N.cpu().numpy() + 1]
-    losses = [scorer.losses_of(p).cpu() for p in (pooled.predicted, scorer.reference, pooled.without_refit)]
+    walked = scorer.assess(scorer.parts_of(pooled.predicted), pooled.fold_N)
+    first = scorer.assess(scorer.parts_of(pooled.without_refit))
     rows = []
     for training, (facts, group) in enumerate(zip(pooled.trainings, pooled.groups, strict=True)):
         for fold in group:
-            samples = torch.from_numpy(np.flatnonzero(pooled.fold_N.numpy() == fold))
-            scores = scorer.scores_at(pooled.predicted, samples)
-            date_M = date_N[samples.numpy()]
-            row = {"fold": fold, "first_day": date_M.min(), "last_day": date_M.max(), "predictions": len(samples)}
-            rows.append(row | {"training": training} | asdict(facts) | scores)
-    p_value, _ = lead_p_value(windows, scorer, losses[0], losses[2]) if len(pooled.trainings) > 1 else (None, "")
-    without_refit = scorer.scores_of(pooled.without_refit)
-    return WalkForwardScores(pd.DataFrame(rows), date_N, losses[0], losses[1], losses[2], without_refit, p_value)
+            date_M = date_N[pooled.fold_N.numpy() == fold]
+            row = {"fold": fold, "first_day": date_M.min(), "last_day": date_M.max(), "predictions": len(date_M)}
+            rows.append(row | {"training": training} | asdict(facts) | walked.by_group[fold])
+    p_value = None
+    if len(pooled.trainings) > 1:
+        p_value, _ = lead_p_value(windows, scorer, walked.loss_N, first.loss_N)
+    return WalkForwardScores(
+        pd.DataFrame(rows), date_N, walked.loss_N, reference_N, first.loss_N, first.scores, p_value
+    )

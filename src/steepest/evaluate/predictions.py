@@ -1,26 +1,26 @@
 """The table of predictions: one row per sample and day of the horizon.
 
-Shapes: M rows of the table.
+Shapes: M samples of a block, H horizon, O outputs, R = M * H rows of the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-import torch
-from torch import Tensor
 
 from steepest.data.windows import Windows
 from steepest.engine.pythonlock import released
 from steepest.evaluate.cells import inert
-from steepest.evaluate.scoring import PartScorer
+from steepest.evaluate.forecasts import Forecast, PartForecasts
+from steepest.evaluate.scoring import Block, PartScorer
 from steepest.nets.losses import QUANTILES, by_quantile
 
 CSV_ROWS = 1_000_000  # a larger table is written as Parquet
@@ -28,87 +28,121 @@ NAMES = ("predictions.csv", "predictions.parquet")
 
 
 class PartTable:
-    """The rows of one part, without predictions. They are computed on first use. Threads can share them."""
+    """The rows of one part, without predictions. Those of a small part are computed once. Threads can share them."""
 
     def __init__(self, windows: Windows, scorer: PartScorer) -> None:
         self.windows, self.scorer = windows, scorer
+        self._kept: dict[tuple[str, int], Any] = {}
 
-    @cached_property
-    def known(self) -> pd.DataFrame:
-        """The columns that identify each row, followed by the actual value."""
-        windows, scorer = self.windows, self.scorer
-        row_M = scorer.origin_N.repeat_interleave(windows.horizon).cpu().numpy()
-        columns: dict[str, object] = {"part": scorer.part}
+    def __len__(self) -> int:
+        return len(self.scorer) * self.windows.horizon
+
+    def known(self, block: Block, steps: Sequence[int] | None = None) -> pd.DataFrame:
+        """The columns that identify each row of a block, followed by the actual value.
+
+        Args:
+            block: the samples.
+            steps: the steps of the horizon; None: all.
+        """
+        if steps is not None:
+            return self._known(block, steps)
+        known: pd.DataFrame = self._once(self._known, block)
+        return known
+
+    def texts(self, block: Block) -> pa.Table:
+        """The same rows for a CSV file: dates as text, and series names escaped with `inert`."""
+        texts: pa.Table = self._once(self._texts, block)
+        return texts
+
+    def _once(self, compute: Callable[[Block], Any], block: Block) -> Any:
+        if self.scorer.kept is None:
+            return compute(block)
+        key = compute.__name__, block.samples.start
+        if key not in self._kept:
+            self._kept[key] = compute(block)
+        return self._kept[key]
+
+    def _known(self, block: Block, steps: Sequence[int] | None = None) -> pd.DataFrame:
+        windows, origin_M = self.windows, block.origin_M
+        step_H = np.arange(1, windows.horizon + 1) if steps is None else np.array(steps)
+        row_R, ahead_R = origin_M.cpu().numpy().repeat(len(step_H)), np.tile(step_H, len(origin_M))
+        columns: dict[str, object] = {"part": self.scorer.part}
         if windows.ordered:
-            ahead_M = torch.arange(1, windows.horizon + 1).repeat(len(scorer)).numpy()
-            origin, target = windows.index[row_M], windows.index[row_M + ahead_M]
-            columns["series"] = target.get_level_values("series")
-            columns["origin"] = origin.get_level_values("date")
-            columns["date"] = target.get_level_values("date")
-            columns["horizon"] = ahead_M
-            columns["last"] = windows.price_T.cpu().numpy()[row_M]
+            series_T, date_T = (windows.index.get_level_values(level) for level in ("series", "date"))
+            columns["series"] = series_T[row_R]
+            columns["origin"] = date_T[row_R]
+            columns["date"] = date_T[row_R + ahead_R]
+            columns["horizon"] = ahead_R
+            columns["last"] = windows.price_T.cpu().numpy()[row_R]
         else:
-            columns["row"] = windows.index[row_M]
-        if windows.classes:
-            columns["up" if windows.ordered else "class"] = scorer.target_NH.flatten().cpu().numpy()
-        else:
-            columns["actual"] = scorer.actual_NH.flatten().cpu().numpy()
+            columns["row"] = windows.index[row_R]
+        name, actual_MH = "actual", block.actual_MH
+        if actual_MH is None:
+            name, actual_MH = "up" if windows.ordered else "class", block.target_MH
+        columns[name] = actual_MH[:, step_H - 1].flatten().cpu().numpy()
         return pd.DataFrame(columns)
 
-    @cached_property
-    def texts(self) -> pa.Table:
-        """The same rows for a CSV file: dates as text, and series names escaped with `inert`."""
-        texts = {name: self.known[name].astype(str) for name in ("origin", "date") if name in self.known}
-        names = self.windows.names
-        if any(inert(name) != name for name in names) and "series" in self.known:
-            texts["series"] = self.known["series"].map({name: inert(name) for name in names})
-        return pa.Table.from_pandas(self.known.assign(**texts), preserve_index=False)
+    def _texts(self, block: Block) -> pa.Table:
+        known, names = self.known(block), self.windows.names
+        texts = {name: known[name].astype(str) for name in ("origin", "date") if name in known}
+        if any(inert(name) != name for name in names) and "series" in known:
+            texts["series"] = known["series"].map({name: inert(name) for name in names})
+        return pa.Table.from_pandas(known.assign(**texts), preserve_index=False)
 
 
-def predicted_columns(scorer: PartScorer, predicted: Tensor, outputs_NO: Tensor) -> dict[str, np.ndarray]:
-    """The table's columns of predictions (M,): prices, or the probabilities of class 1.
+def predicted_columns(
+    scorer: PartScorer, block: Block, forecast: Forecast, steps: Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
+    """The table's columns of predictions for a block: prices, or the probabilities of class 1.
 
-    Args:
-        scorer: of the part.
-        predicted: predictions in the data's units.
-        outputs_NO: the model's outputs. If they are quantiles, each quantile but the median has its own column.
+    If the model's outputs are quantiles, each quantile but the median has its own column. `steps` is as in `PartTable`.
     """
-    if scorer.share_H is not None:
-        one_NH = predicted.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
-        columns = {"probability_up" if scorer.ordered else "probability": one_NH}
+    place = slice(None) if steps is None else [step - 1 for step in steps]
+    predicted, outputs_MO = forecast
+    if block.pricing is None:
+        one_MH = predicted.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
+        columns = {"probability_up" if scorer.ordered else "probability": one_MH}
     else:
         columns = {}
-        if outputs_NO.shape[1] > predicted.shape[1]:
-            _, *outer = zip(QUANTILES, by_quantile(outputs_NO), strict=True)
-            columns = {f"quantile_{q:g}": scorer.pricing(output_NH) for q, output_NH in outer}
+        if outputs_MO.shape[1] > predicted.shape[1]:
+            _, *outer = zip(QUANTILES, by_quantile(outputs_MO), strict=True)
+            columns = {f"quantile_{q:g}": block.pricing(output_MH) for q, output_MH in outer}
         columns["prediction"] = predicted
-    return {name: column_NH.flatten().cpu().numpy() for name, column_NH in columns.items()}
+    return {name: column_MH[:, place].flatten().cpu().numpy() for name, column_MH in columns.items()}
 
 
-def frame_of(tables: Mapping[str, PartTable], predicted: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
-    """The table of these parts. Its last two columns are the prediction and the actual value."""
-    parts = []
-    for part, columns in predicted.items():
-        table = tables[part].known.copy(deep=False)
-        for name, predicted_M in columns.items():
-            table.insert(len(table.columns) - 1, name, predicted_M)
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+def frames_of(table: PartTable, forecasts: PartForecasts, steps: Sequence[int] | None = None) -> Iterator[pd.DataFrame]:
+    """Yield the table of a part in blocks. Its last two columns are the prediction and the actual value."""
+    for block, forecast in forecasts:
+        frame = table.known(block, steps).copy(deep=False)
+        for name, predicted_R in predicted_columns(table.scorer, block, forecast, steps).items():
+            frame.insert(len(frame.columns) - 1, name, predicted_R)
+        yield frame
 
 
 def write_table(
-    tables: Mapping[str, PartTable], predicted: Mapping[str, Mapping[str, np.ndarray]], path: Path, *, parquet: bool
+    tables: Mapping[str, PartTable], forecasts: Mapping[str, PartForecasts], path: Path, *, parquet: bool
 ) -> None:
-    """Write the table of these parts as CSV or Parquet, with all numbers in full precision."""
+    """Write the table of these parts as CSV or Parquet, with all numbers in full precision.
+
+    Parquet is written in blocks, so that the table is never in memory.
+    """
     if parquet:
-        frame_of(tables, predicted).to_parquet(path, index=False)
+        rows = (
+            pa.Table.from_pandas(f, preserve_index=False) for p in forecasts for f in frames_of(tables[p], forecasts[p])
+        )
+        first = next(rows)
+        with pyarrow.parquet.ParquetWriter(path, first.schema) as writer:
+            for block in itertools.chain([first], rows):
+                writer.write_table(block)
         return
     parts = []
-    for part, columns in predicted.items():
-        table = tables[part].texts
-        for name, predicted_M in columns.items():
-            table = table.add_column(table.num_columns - 1, name, pa.array(predicted_M, from_pandas=True))
-        parts.append(table)
+    for part, of_part in forecasts.items():
+        for block, forecast in of_part:
+            table = tables[part].texts(block)
+            for name, predicted_R in predicted_columns(tables[part].scorer, block, forecast).items():
+                table = table.add_column(table.num_columns - 1, name, pa.array(predicted_R, from_pandas=True))
+            parts.append(table)
     with released():
         pyarrow.csv.write_csv(pa.concat_tables(parts), path, pyarrow.csv.WriteOptions(quoting_style="needed"))
 

@@ -21,10 +21,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -105,36 +105,58 @@ def fit(windows: Windows, names: Sequence[str]) -> Fits:
     return fits
 
 
-def predictions(
-    windows: Windows, origin_N: Int[Tensor, " N"], name: str, parameters_SP: Float[Tensor, "S P"]
-) -> Float[Tensor, "N H"]:
-    """The prices that a fitted baseline predicts for these samples (N, H), float64."""
-    predicted_NH = np.empty((len(origin_N), windows.horizon))
-    row_N, series_N = origin_N.cpu().numpy(), windows.series_T[origin_N].cpu().numpy()
-    for series in np.unique(series_N).tolist():
+def predictor(
+    windows: Windows, name: str, parameters_SP: Float[Tensor, "S P"]
+) -> Callable[[Int[Tensor, " N"]], Float[Tensor, "N H"]]:
+    """A function: the prices (N, H), float64, that a fitted baseline predicts for samples with these origins (N,)."""
+
+    @cache
+    def known(series: int) -> tuple[States, float, float]:
+        """A series' states, which are computed once, with what was subtracted from its values, and their scale."""
         value_T, first, scale, _ = _scaled(windows, series)
-        mine = series_N == series
-        at_M = row_N[mine] - int(windows.start_S[series])
-        model = _model(name, value_T, parameters_SP[series].tolist(), _season(windows))
-        value_MH = forecasts(model, at_M, windows.horizon) * scale + first
-        predicted_NH[mine] = value_MH if windows.transform == "level" else np.exp(value_MH)
-    return torch.from_numpy(predicted_NH).to(windows.price_T.device)
+        return states(_model(name, value_T, parameters_SP[series].tolist(), _season(windows))), first, scale
+
+    def predicted(origin_N: Int[Tensor, " N"]) -> Float[Tensor, "N H"]:
+        predicted_NH = np.empty((len(origin_N), windows.horizon))
+        row_N, series_N = origin_N.cpu().numpy(), windows.series_T[origin_N].cpu().numpy()
+        for series in np.unique(series_N).tolist():
+            of_series, first, scale = known(series)
+            mine = series_N == series
+            at_M = row_N[mine] - int(windows.start_S[series])
+            value_MH = forecasts(of_series, at_M, windows.horizon) * scale + first
+            predicted_NH[mine] = value_MH if windows.transform == "level" else np.exp(value_MH)
+        return torch.from_numpy(predicted_NH).to(windows.price_T.device)
+
+    return predicted
 
 
-def forecasts(model: Any, at_N: np.ndarray, horizon: int) -> np.ndarray:
-    """The forecasts (N, H) of a state space model of statsmodels from the rows `at_N` of its series.
+class States(NamedTuple):
+    """The states (K, T + 1) that a state space model predicts for each row and the next one, its design Z (K,), and
+    its transition matrix T (K, K)."""
+
+    predicted_KT: np.ndarray
+    design_K: np.ndarray
+    transition_KK: np.ndarray
+
+
+def states(model: Any) -> States:
+    """The states of a state space model of statsmodels."""
+    return States(model.ssm.filter().predicted_state, model.ssm["design"][0], model.ssm["transition"])
+
+
+def forecasts(of_model: States, at_N: np.ndarray, horizon: int) -> np.ndarray:
+    """The forecasts (N, H) of a state space model from the rows `at_N` of its series.
 
     The forecast h rows after row t is Z T^(h - 1) a, with the state a predicted for row t + 1 from the rows up to t,
     the transition matrix T (K, K) and the design Z (K,). These models have no intercepts.
     """
-    state_KN = model.ssm.filter().predicted_state[:, at_N + 1]
-    weight_K, transition_KK = model.ssm["design"][0], model.ssm["transition"]
+    state_KN, weight_K = of_model.predicted_KT[:, at_N + 1], of_model.design_K
     forecast_NH = np.zeros((len(at_N), horizon))
     for step in range(horizon):
         # Not a matrix product, whose last digits may depend on the number of samples.
         for weight, state_N in zip(weight_K, state_KN, strict=True):
             forecast_NH[:, step] += weight * state_N
-        weight_K = weight_K @ transition_KK
+        weight_K = weight_K @ of_model.transition_KK
     return forecast_NH
 
 

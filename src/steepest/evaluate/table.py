@@ -41,7 +41,7 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
     critical = metrics.get("critical", {}).get("sentence")
     if critical and objective["epoch"] != metrics["epochs"]:
         critical = critical.replace("The descent ended", f"After epoch {metrics['epochs']}, the descent ended", 1)
-    tested = len(evaluation.tables["test"].known) if "test" in evaluation.tables else 0
+    tested = len(evaluation.tables["test"]) if "test" in evaluation.tables else 0
     count = counted(tested, "prediction")
     few = f"The test part has only {count}, too few for reliable scores." if 0 < tested < FEW else None
     walk = None if evaluation.walk_forward is None else evaluation.walk_forward.sentence()

@@ -17,7 +17,7 @@ from torch import Tensor
 from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.engine.descent import RATIO_PERIOD, UpdateLog
-from steepest.evaluate.blocks import outputs_in_blocks
+from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.scoring import PartScorer
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.events import sink_of
@@ -282,11 +282,11 @@ class _Rows:
         self.tracker.log(log)
 
 
-def _outputs(module: Predictor, windows: Windows, scorer: PartScorer) -> Tensor:
-    """A part's outputs (N, O), computed by the engine that trains."""
+def _outputs(module: Predictor, windows: Windows, origin_M: Tensor) -> Tensor:
+    """The outputs (M, O) for samples with these origins, computed by the engine that trains."""
     if isinstance(module, ManualPredictor) and module.descent is not None:
-        return module.descent.predict(scorer.origin_N.numpy())
-    return outputs_in_blocks(module, windows, scorer.part)
+        return module.descent.predict(origin_M.numpy())
+    return outputs_at(module, windows, origin_M)
 
 
 def _other_reason(trainer: Trainer) -> str:

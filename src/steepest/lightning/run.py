@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from steepest.engine.cache import ready
 from steepest.evaluate.baselines import reference_losses
-from steepest.evaluate.blocks import outputs_in_blocks
+from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.scoring import PartScorer, part_scorers
 from steepest.lightning.build import build_model
@@ -213,7 +214,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         outputs = tracker.outputs
         if engine != "kernel":
             model.eval()
-            outputs = lambda scorer: outputs_in_blocks(model, evaluator.windows, scorer.part)  # noqa: E731
+            outputs = partial(outputs_at, model, evaluator.windows)
         walk = None
         if forward:
             workers, say = cores() if alone else 1, bar.say if bar is not None else lambda text: None

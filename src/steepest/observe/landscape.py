@@ -6,12 +6,13 @@ Shapes: P parameters, K points of a path, G points along a side of a grid, M = G
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from matplotlib import colormaps, ticker
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, Colormap
@@ -51,19 +52,24 @@ def plane(
 ) -> Grid:
     """True losses at origin + u times the first direction + v times the second, a bounded number of points at once."""
     v_M, u_M = (torch.tensor(a.ravel())[:, None] for a in np.meshgrid(v_G, u_G, indexing="ij"))
-    pieces = zip(*(a_M.split(_at_once(surface)) for a_M in (u_M, v_M)), strict=True)
-    found = [surface.losses(origin_P + u * directions_2P[0] + v * directions_2P[1]) for u, v in pieces]
-    return Grid(u_G, v_G, torch.cat(found).reshape(len(v_G), len(u_G)).numpy())
+    at = lambda piece: origin_P + u_M[piece] * directions_2P[0] + v_M[piece] * directions_2P[1]  # noqa: E731
+    return Grid(u_G, v_G, _in_pieces(surface, at, len(u_M)).reshape(len(v_G), len(u_G)).numpy())
 
 
 def losses(surface: Surface, theta_KP: Tensor) -> Tensor:
     """True losses (K,) at K points, a bounded number of points at once."""
-    return torch.cat([surface.losses(piece) for piece in theta_KP.split(_at_once(surface))])
+    return _in_pieces(surface, theta_KP.__getitem__, len(theta_KP))
 
 
-def _at_once(surface: Surface) -> int:
+def _in_pieces(surface: Surface, points: Callable[[slice], Tensor], count: int) -> Float[Tensor, " K"]:
     widest = max(size for shape in surface.shapes for size in shape)
-    return max(1, HELD // max(sum(surface.sizes), len(surface.x_ND) * widest))
+    at_once = max(1, HELD // max(sum(surface.sizes), len(surface.x_ND) * widest))
+    # (One tensor allocated in advance: small results between large temporary tensors would fragment the heap.)
+    loss_K = torch.empty(count, dtype=torch.float64)
+    for start in range(0, count, at_once):
+        piece = slice(start, start + at_once)
+        loss_K[piece] = surface.losses(points(piece))
+    return loss_K
 
 
 def span(*paths_K: np.ndarray, points: int) -> np.ndarray:

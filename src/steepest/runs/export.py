@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -137,8 +138,12 @@ def export_onnx(run: Run, path: Path, data: str | None = None) -> tuple[int, flo
 def _samples(run: Run, rows: int, data: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Samples of the last part: their rows (N, R, F) in the data's units, series (N,) and predictions (N, H)."""
     evaluation = run.evaluate(data)
-    part = list(evaluation.predicted)[-1]
-    known = evaluation.tables[part].known
+    frames, rows_left = list[pd.DataFrame](), CHECKED * run.settings["horizon"]
+    for frame in evaluation.frames(list(evaluation.forecasts)[-1]):
+        frames.append(frame)
+        if (rows_left := rows_left - len(frame)) <= 0:
+            break
+    known = pd.concat(frames)
     first = known[known["horizon"] == 1] if "horizon" in known else known
     names = run.settings["names"]
     frame = run.frame(data)
@@ -151,6 +156,6 @@ def _samples(run: Run, rows: int, data: str | None) -> tuple[np.ndarray, np.ndar
     place_N = frame.index.get_indexer(of_frame)
     values = frame.to_numpy(float)
     rows_NRF = np.stack([values[place_N - ago] for ago in range(rows - 1, -1, -1)], 1)
-    expected_NH = list(evaluation.predicted[part].values())[-1].reshape(len(first), -1)
+    expected_NH = known.iloc[:, -2].to_numpy().reshape(len(first), -1)
     keep = slice(None, CHECKED)
     return rows_NRF[keep], series_N[keep], expected_NH[keep]

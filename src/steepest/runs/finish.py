@@ -17,7 +17,7 @@ from steepest.evaluate.critical import KINDS
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.folds import Predictions
 from steepest.evaluate.pooled import Pooled
-from steepest.evaluate.scoring import PartScorer
+from steepest.evaluate.scoring import Outputs
 from steepest.evaluate.table import extrapolation_hint, line_in_words, named_coefficients
 from steepest.observe.audit import Parity
 from steepest.observe.hparams import end_session
@@ -69,11 +69,11 @@ def finish(
     tracker: Tracker,
     model: nn.Module,
     evaluator: Evaluator,
-    outputs: Callable[[PartScorer], Tensor],
+    outputs: Outputs,
     record: RunRecord,
     seconds: float,
     kept: Predictions,
-    walk: Callable[[Tracker, Tensor], Pooled] | None = None,
+    walk: Callable[[Tracker, Outputs], Pooled] | None = None,
 ) -> tuple[dict[str, Any], Evaluation | None]:
     """Score the best epoch and write the results. The caller then marks the run as complete with `record.end`.
 
@@ -81,12 +81,12 @@ def finish(
         tracker: the run's tracker.
         model: the model around the tracker's network, which gets the best epoch's parameters.
         evaluator: the evaluator of the run's data.
-        outputs: computes a part's outputs (N, O) at the current parameters.
+        outputs: computes the outputs (M, O) for samples with these origins, at the current parameters.
         record: the run's record.
         seconds: the time spent on training.
         kept: the parts that the table of predictions contains.
-        walk: trains the walk-forward models and returns their predictions, given the tracker and the outputs for the
-            test part. A holdout has no such function.
+        walk: trains the walk-forward models and returns their predictions, given the tracker and `outputs`. A holdout
+            has no such function.
 
     Returns:
         The content of metrics.json, and the evaluation, which is None if the run stopped or failed before it was
@@ -94,14 +94,13 @@ def finish(
     """
     if tracker.best is not None:
         put(tracker.view.network, tracker.best.weights)
-    outputs_of = {part: outputs(scorer) for part, scorer in evaluator.scorers.items()}
     try:
-        pooled = walk(tracker, outputs_of["test"]) if walk is not None else None
+        pooled = walk(tracker, outputs) if walk is not None else None
     except Diverged as error:
         return end_early(tracker, record, "failed", f"diverged: {error}", seconds), None
     except Interrupted:
         return end_early(tracker, record, "stopped", "interrupted", seconds), None
-    evaluation = evaluator.evaluate(outputs_of, pooled)
+    evaluation = evaluator.evaluate(outputs, pooled)
     metrics = facts(tracker, "finished", tracker.reason, seconds) | tracker.results()
     metrics |= _assessment(evaluation, model, evaluator.windows)
     record.predictions(evaluation, kept)

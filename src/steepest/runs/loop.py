@@ -62,9 +62,9 @@ class KernelTraining:
             parts.network, parts.loss, parts.optimizer, windows, parts.clip, entries=self.tracker.wants_entries
         )
 
-    def outputs(self, scorer: PartScorer) -> Tensor:
-        """The outputs (N, O) for a part's samples, at the current parameters."""
-        return self.descent.predict(scorer.origin_N.numpy())
+    def outputs(self, origin_M: Tensor) -> Tensor:
+        """The outputs (M, O) for samples with these origins, at the current parameters."""
+        return self.descent.predict(origin_M.numpy())
 
     def train(
         self, save: Callable[..., None] = lambda **_: None, interrupted: Callable[[], bool] = lambda: False

@@ -128,16 +128,16 @@ class RunRecord:
             evaluation: the run's evaluation.
             kept: the parts to write.
         """
-        predicted = evaluation.predicted
+        forecasts = evaluation.forecasts
         if kept != "all":
-            last = list(predicted)[-1:] if kept == "test" else []
-            predicted = {part: predicted[part] for part in last}
-        large = sum(len(evaluation.tables[part].known) for part in predicted) > CSV_ROWS
+            last = list(forecasts)[-1:] if kept == "test" else []
+            forecasts = {part: forecasts[part] for part in last}
+        large = sum(len(evaluation.tables[part]) for part in forecasts) > CSV_ROWS
         for name, parquet in zip(NAMES, (False, True), strict=True):
             path = self.folder / name
-            if predicted and parquet == large:
+            if forecasts and parquet == large:
                 part = unfinished(path)
-                write_table(evaluation.tables, predicted, part, parquet=large)
+                write_table(evaluation.tables, forecasts, part, parquet=large)
                 part.replace(path)
             else:
                 path.unlink(missing_ok=True)  # from before the run was resumed

@@ -7,7 +7,7 @@ decides whether the run ends. No Lightning.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from steepest.data.windows import Windows
 from steepest.engine.descent import UpdateLog
 from steepest.evaluate.names import better
-from steepest.evaluate.scoring import PartScorer
+from steepest.evaluate.scoring import Outputs, PartScorer
 from steepest.nets.functional import gradients_at
 from steepest.nets.losses import Loss
 from steepest.observe.instrument import NEVER, Instrument, View
@@ -53,7 +53,7 @@ class Tracker:
         rule: when the run ends.
         instruments: by the names of `callbacks`.
         scorers: of the parts that are scored at every epoch.
-        outputs: a part's outputs (N, O) in model space, at the current parameters.
+        outputs: computes the outputs (M, O), in model space, for samples with these origins (M,).
         references: losses of the baselines, written with every epoch's scores.
         trial: the trial of a study whose pruner may end the run.
     """
@@ -65,7 +65,7 @@ class Tracker:
         rule: Epochs,
         instruments: Mapping[str, Instrument],
         scorers: Mapping[str, PartScorer],
-        outputs: Callable[[PartScorer], Tensor],
+        outputs: Outputs,
         references: Mapping[str, float] | None = None,
         trial: Trial | None = None,
     ) -> None:
@@ -189,17 +189,13 @@ class Tracker:
             if name in state["instruments"]:
                 instrument.load_state_dict(state["instruments"][name])
 
-    @torch.no_grad()
     def _scores(self) -> dict[str, float]:
         found: dict[str, float] = {}
         for part, scorer in self.scorers.items():
-            outputs_NO = self.outputs(scorer)
-            scores = scorer.scores(outputs_NO).items()
-            found |= {f"{part}/{name}": value for name, value in scores if value is not None}
+            scores, loss = scorer.epoch(self.outputs, self.view.loss)
+            found |= {f"{part}/{name}": value for name, value in scores.items() if value is not None}
             # train/loss is taken: it is the loss of each update's batch.
-            found["train/full_loss" if part == "train" else "val/loss"] = float(
-                self.view.loss(outputs_NO, scorer.target_NH)
-            )
+            found["train/full_loss" if part == "train" else "val/loss"] = loss
         return found
 
     def _sign(self, value: float) -> float:

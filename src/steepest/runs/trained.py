@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, get_args
@@ -28,9 +28,10 @@ from steepest.data.windows import Windows
 from steepest.engine.descent import Descent, threads
 from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
-from steepest.evaluate.intervals import LEVELS, SHOWN, Forecasts, Unit, sides, widths_after
+from steepest.evaluate.forecasts import InUnits, PartForecasts, of_outputs
+from steepest.evaluate.intervals import LEVELS, SHOWN, Unit, sides, widths_after
 from steepest.evaluate.predictions import read_table
-from steepest.evaluate.scoring import PartScorer
+from steepest.evaluate.scoring import Outputs, PartScorer
 from steepest.evaluate.statistics import without
 from steepest.evaluate.table import named_coefficients
 from steepest.runs.backtest import Backtest, Rule, backtest_run
@@ -171,7 +172,7 @@ class Run:
             longer = with_next_rows(frame, own)
             windows = applied_windows(longer, self._state, where).to("cpu", self._dtype)
             origin_S = torch.cat([windows.start_S[1:], torch.tensor([len(windows.price_T)])]) - own - 1
-            outputs_SO = self._outputs(windows, origin_S)
+            outputs_SO = self._outputs(windows)(origin_S)
             if classes:
                 predicted_SH = outputs_SO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
             else:
@@ -308,15 +309,14 @@ class Run:
         """Series -> absolute errors (N, H) after the validation part; of all rows if a series is new to the run."""
         windows = windows.to("cpu", self._dtype)
         scorer = PartScorer(windows, "test", None)
-        outputs_NO = self._outputs(windows, scorer.origin_N)
-        units = sides(self._unit, scorer.pricing, outputs_NO)
-        error_NH = Forecasts(scorer.in_data_units(outputs_NO), scorer.actual_NH, *units).errors()
+        forecasts = PartForecasts(scorer, of_outputs(self._outputs(windows)))
+        error_NH = torch.cat([one.errors() for one in InUnits(forecasts, self._unit)])
         if set(windows.names) <= set(self._settings["names"]):
             after_N = windows.index.get_level_values("date")[scorer.origin_N.numpy() + 1] > self._val_to()
         else:
             after_N = np.ones(len(scorer), bool)
         kept_N = torch.from_numpy(np.asarray(after_N))
-        samples = scorer.samples_by_series() or {windows.names[0]: slice(None)}
+        samples = scorer.samples_by_series or {windows.names[0]: slice(None)}
         return {name: error_NH[places][kept_N[places]] for name, places in samples.items()}
 
     def _val_to(self) -> pd.Timestamp:
@@ -330,16 +330,21 @@ class Run:
     def _scored(self, windows: Windows, fitted: Mapping[str, Tensor]) -> Evaluation:
         """Evaluate the model on windows, next to baselines that have learned `fitted`."""
         windows = windows.to("cpu", self._dtype)
-        evaluator = Evaluator(windows, fitted)
-        return evaluator.evaluate({name: self._outputs(windows, s.origin_N) for name, s in evaluator.scorers.items()})
+        return Evaluator(windows, fitted).evaluate(self._outputs(windows))
 
-    def _outputs(self, windows: Windows, origin_N: Tensor) -> Tensor:
-        """The outputs (N, O), by the engine and with the number of threads of the run: these change the rounding."""
-        with threads(self._option("threads")):
-            if read_json(self.folder / "run.json").get("engine") != "kernel":
-                return outputs_at(self.network, windows, origin_N)
-            optimizer = torch.optim.SGD(self.network.parameters(), lr=0.0)
-            return Descent(self.network, self.loss, optimizer, windows).predict(origin_N.numpy())
+    def _outputs(self, windows: Windows) -> Outputs:
+        """Compute outputs by the engine and with the number of threads of the run: these change the rounding."""
+        outputs: Outputs = partial(outputs_at, self.network, windows)
+        if read_json(self.folder / "run.json").get("engine") == "kernel":
+            descent = Descent(self.network, self.loss, torch.optim.SGD(self.network.parameters(), lr=0.0), windows)
+            outputs = lambda origin_N: descent.predict(origin_N.numpy())  # noqa: E731
+        number = self._option("threads")
+
+        def with_threads(origin_N: Tensor) -> Tensor:
+            with threads(number):
+                return outputs(origin_N)
+
+        return with_threads
 
 
 def load(folder: str | Path) -> Run:

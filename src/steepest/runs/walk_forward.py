@@ -32,7 +32,7 @@ from steepest.evaluate.baselines import share_of_ones
 from steepest.evaluate.evaluation import Evaluator
 from steepest.evaluate.folds import WalkForward
 from steepest.evaluate.pooled import Pooled, TrainingFacts
-from steepest.evaluate.scoring import PartScorer
+from steepest.evaluate.scoring import Outputs, PartScorer
 from steepest.observe.instrument import Instrument
 from steepest.runs.build import build, reason_against_kernel
 from steepest.runs.checkpoints import load, save
@@ -75,7 +75,7 @@ class Fitted:
     """
 
     tracker: Tracker
-    outputs: Callable[[Tensor], Tensor]
+    outputs: Outputs
 
 
 # Trains a config on windows, from these weights (None: the seed's initial weights). `interrupted` returns True when the
@@ -193,12 +193,12 @@ class Walk:
         self.folds = Folds(self.spec, data, evaluator.windows)
         self.stopped = threading.Event()
 
-    def pooled(self, tracker: Tracker, outputs_NO: Tensor) -> Pooled:
+    def pooled(self, tracker: Tracker, outputs: Outputs) -> Pooled:
         """Train the models of the folds, and return the predictions of all folds.
 
         Args:
             tracker: the run's own tracker; its model predicts the first fold.
-            outputs_NO: the outputs of the run's model for the test part.
+            outputs: computes the outputs (M, O) of the run's model for samples with these origins.
 
         Raises:
             Diverged: if a training fails, for example with a loss that is not finite.
@@ -207,11 +207,8 @@ class Walk:
         """
         assert tracker.best is not None, "the run itself has finished"
         first, *later = self.folds.trainings
-        windows, own_N, weights = (
-            self.evaluator.windows,
-            self.scorer.in_data_units(outputs_NO),
-            on_cpu(tracker.best.weights),
-        )
+        windows, weights = self.evaluator.windows, on_cpu(tracker.best.weights)
+        own_N = torch.cat([block.in_data_units(outputs(block.origin_M)) for block in self.scorer.blocks()])
         whole = {PREDICTED: own_N.clone()} | _learned(windows, self.scorer.origin_N, self.evaluator.fitted)
         self.shapes = _shapes(weights), {name: all_N.shape[1:] for name, all_N in whole.items()}
         in_turn = self.spec.warm_start or self.workers == 1
@@ -303,9 +300,9 @@ def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 
 def _learned(windows: Windows, origin_M: Tensor, fitted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The predictions of the baselines except those in `SAME`."""
-    found = baselines.predictions(windows, origin_M, fitted)
+    found = baselines.predictors(windows, fitted).items()
     # (Copies, because tensors made in inference mode cannot be written to.)
-    return {name: predicted_MH.clone() for name, predicted_MH in found if name not in SAME}
+    return {name: predict(origin_M).clone() for name, predict in found if name not in SAME}
 
 
 def _facts(tracker: Tracker, training: Training, windows: Windows) -> TrainingFacts:

@@ -6,6 +6,7 @@ Shapes: T rows of all series, N samples, L look-back, H horizon.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -72,6 +73,4 @@ def _touched(windows: Windows, origin_N: Tensor, glitch_T: Tensor) -> Tensor:
 
 
 def _evaluated(fit: Fit, windows: Windows, data: Prepared) -> Evaluation:
-    evaluator = Evaluator(windows, data.fitted)
-    scorers = evaluator.scorers
-    return evaluator.evaluate({n: outputs_of(fit, windows, s.origin_N) for n, s in scorers.items()})
+    return Evaluator(windows, data.fitted).evaluate(partial(outputs_of, fit, windows))

@@ -103,7 +103,7 @@ def predictions(fit: Fit, data: Prepared, origin_N: Tensor) -> dict[str, Tensor]
     """
     windows = data.placed
     outputs_NO = outputs_of(fit, windows, origin_N)
-    known = dict(baselines.predictions(windows, origin_N, data.fitted))
+    known = {name: predict(origin_N) for name, predict in baselines.predictors(windows, data.fitted).items()}
     predicted = outputs_NO if windows.classes else windows.to_price(outputs_NO, origin_N)
     return known | {"model output": outputs_NO, "model": predicted}
 
