@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import ROOT, read_scalars
@@ -311,17 +313,33 @@ finally:
 """
 
 
+def peak(folder, *words):
+    """The peak memory of `train.py` with these words, in bytes."""
+    answer = subprocess.run(
+        [sys.executable, "-c", MEMORY.format(train=str(ROOT / "train.py")), *words],
+        cwd=folder, capture_output=True, text=True, timeout=1500, check=True,
+    )  # fmt: skip
+    return 1024 * int(answer.stdout.split("peak")[-1])
+
+
 @pytest.mark.slow
 def test_memory_grows_with_rows_not_with_rows_times_window(tmp_path):
-    peaks = []
-    for window in (1, 256):
-        answer = subprocess.run(
-            [
-                sys.executable, "-c", MEMORY.format(train=str(ROOT / "train.py")), "data=random_walk", "data.rows=5000000",
-                "data.frequency=min", f"data.window={window}", "data.batch_size=8192", "optimizer.lr=0.001", "stop.epochs=1",
-                "logger=none",
-            ],
-            cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=True,
-        )  # fmt: skip
-        peaks.append(int(answer.stdout.split("peak")[-1]))
+    words = ["data=random_walk", "data.rows=5000000", "data.frequency=min", "data.batch_size=8192"]
+    words += ["optimizer.lr=0.001", "stop.epochs=1", "logger=none"]
+    peaks = [peak(tmp_path, *words, f"data.window={window}") for window in (1, 256)]
     assert peaks[1] < 1.5 * peaks[0], peaks
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_samples_times_horizon(tmp_path):
+    rows, window, horizon = 20_000, 336, 720
+    change = np.random.default_rng(0).normal(0, 0.001, (rows, 8))
+    prices = pd.DataFrame(100 * np.exp(change.cumsum(0)), columns=[f"S{number}" for number in range(8)])
+    prices.insert(0, "date", pd.date_range("2000-01-01", periods=rows, freq="h"))
+    prices.to_csv(tmp_path / "prices.csv", index=False)
+    words = ["data=csv", "data.path=prices.csv", f"data.window={window}", "data.batch_size=256", "model=dlinear"]
+    words += ["optimizer=adam", "stop.epochs=1", "logger=none"]
+    one, many = (peak(tmp_path, *words, f"data.horizon={steps}") for steps in (1, horizon))
+    training_targets = 8 * (round(0.7 * rows) - window - horizon) * horizon * 8  # in bytes, as float64
+    assert many - one < training_targets, (one, many)
+    assert list(tmp_path.rglob("predictions.parquet")), "the run with the long horizon wrote its predictions"

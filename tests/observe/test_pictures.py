@@ -18,6 +18,7 @@ from steepest.nets.functional import layers_of
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 from steepest.observe import figures, fits, gallery, landscape
+from steepest.observe.mesh import surface_mesh
 from steepest.observe.pictures import Kept, Pictures
 from steepest.observe.theme import DPI, LIGHT, Theme, save
 
@@ -123,7 +124,7 @@ def test_a_filter_normalised_direction_has_the_length_of_each_row_of_weights():
 
 def test_the_mesh_covers_the_whole_grid():
     grid = landscape.Grid(np.linspace(0, 1, 4), np.linspace(2, 3, 5), np.arange(1.0, 21.0).reshape(5, 4))
-    vertices, colours, faces = landscape.mesh(grid, ("a", "b"))
+    vertices, colours, faces = surface_mesh(grid, ("a", "b"))
     surface, triangles = vertices[:20], 2 * 3 * 4
     assert (surface.min(), surface.max()) == (0, 1)
     assert set(faces[:triangles].ravel()) == set(range(20))
@@ -132,14 +133,14 @@ def test_the_mesh_covers_the_whole_grid():
 
 def test_the_mesh_has_three_labelled_axes_outside_the_surface():
     grid = landscape.Grid(np.linspace(0, 1, 4), np.linspace(2, 3, 5), np.arange(1.0, 21.0).reshape(5, 4))
-    vertices, colours, faces = landscape.mesh(grid, ("a", "b"))
+    vertices, colours, faces = surface_mesh(grid, ("a", "b"))
     assert len(vertices) == len(colours)
     assert set(faces.ravel()) == set(range(len(vertices)))
     axes = vertices[20:]
     assert not ((axes[:, 0] > 0.01) & (axes[:, 1] > 0.01) & (axes[:, 1] < 0.99)).any()  # none is on the surface
     assert (np.ptp(axes, axis=0) > 1).all()
     assert (colours[20:] == colours[20]).all()
-    longer = landscape.mesh(grid, ("a longer name", "b"))[0]
+    longer = surface_mesh(grid, ("a longer name", "b"))[0]
     assert len(longer) > len(vertices)  # the letters of the name
 
 

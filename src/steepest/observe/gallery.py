@@ -30,6 +30,7 @@ from steepest.observe.curves import read_curves
 from steepest.observe.eventfile import EventFile
 from steepest.observe.figures import draw_losses, draw_numbers, draw_path
 from steepest.observe.instrument import Instrument
+from steepest.observe.mesh import surface_mesh
 from steepest.observe.pictures import Kept, Pictures
 from steepest.observe.predictions import draw_predictions
 from steepest.observe.recorder import Recorder, entry_names
@@ -150,7 +151,7 @@ def draw_descent(
         grid = _draw_surface(predictor, windows, surface, path_K2, figures / "surface.png", theme, kept.caption())
         if sink is not None:
             coarse = landscape.Grid(grid.u_G[::2], grid.v_G[::2], grid.loss_GG[::2, ::2])
-            vertices, colours, faces = (torch.from_numpy(a).unsqueeze(0) for a in landscape.mesh(coarse, ("W1", "b1")))
+            vertices, colours, faces = (torch.from_numpy(a).unsqueeze(0) for a in surface_mesh(coarse, ("W1", "b1")))
             summary = mesh("surface", vertices, colours, faces, None)
             sink.add_event(Event(wall_time=time.time(), step=updates[-1], summary=summary))
     data = fits.one_input(windows, batch.x_ND, batch.y_NH)

@@ -299,8 +299,7 @@ class Run:
         known = next((entry for entry in self.metrics.get("intervals") or () if entry["level"] == level), None)
         if known is None:
             return None, None
-        names = list(frame.index.unique("series"))
-        errors: dict[str, Tensor] = {}
+        names, errors = list(frame.index.unique("series")), dict[str, Tensor]()
         if frame.groupby(level="series").size().min() > self._settings["window"] + self._settings["horizon"]:
             errors = self._later_errors(applied_windows(frame, self._state, where))
         return widths_after(known, names, errors, adapt=method == "adaptive")
@@ -338,13 +337,7 @@ class Run:
         if read_json(self.folder / "run.json").get("engine") == "kernel":
             descent = Descent(self.network, self.loss, torch.optim.SGD(self.network.parameters(), lr=0.0), windows)
             outputs = lambda origin_N: descent.predict(origin_N.numpy())  # noqa: E731
-        number = self._option("threads")
-
-        def with_threads(origin_N: Tensor) -> Tensor:
-            with threads(number):
-                return outputs(origin_N)
-
-        return with_threads
+        return threads(self._option("threads"))(outputs)
 
 
 def load(folder: str | Path) -> Run:
