@@ -147,8 +147,12 @@ def write_table(
         pyarrow.csv.write_csv(pa.concat_tables(parts), path, pyarrow.csv.WriteOptions(quoting_style="needed"))
 
 
-def read_table(folder: Path) -> pd.DataFrame | None:
+def read_table(folder: Path, *, first_step: bool = False) -> pd.DataFrame | None:
     """Read a run's table, or return None if the run has written none.
+
+    Args:
+        folder: the run's folder.
+        first_step: whether, of a large table, to read only the first step of the horizon.
 
     Raises:
         ValueError: if the file is damaged.
@@ -157,7 +161,8 @@ def read_table(folder: Path) -> pd.DataFrame | None:
     if found is None:
         return None
     if found.suffix == ".parquet":
-        table = pd.read_parquet(found)
+        only = first_step and "horizon" in pyarrow.parquet.read_schema(found).names
+        table = pd.read_parquet(found, filters=[("horizon", "==", 1)] if only else None)
     else:
         table = pd.read_csv(found, dtype={"series": str}, keep_default_na=False, na_values=[""])
     needed = {"part"} | ({"origin", "date", "horizon", "last"} if "series" in table else set())

@@ -29,7 +29,7 @@ def backtest_run(run: Run, rule: Rule) -> Backtest:
     if status != "finished":
         raise ValueError(f"{run.folder}: the run's status is {status}: finish it with resume={run.folder}")
     try:
-        return backtest(run.predictions, rule)
+        return backtest(run.table(first_step=True), rule)
     except ValueError as error:
         raise error if str(run.folder) in str(error) else ValueError(f"{run.folder}: {error}") from None
 

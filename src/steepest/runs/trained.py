@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,7 +86,11 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """The run's own predictions: predictions.csv, or predictions.parquet."""
-        table = read_table(self.folder)
+        return self.table()
+
+    def table(self, *, first_step: bool = False) -> pd.DataFrame:
+        """`predictions`; if they are many and `first_step` is true, only those of the first step of the horizon."""
+        table = read_table(self.folder, first_step=first_step)
         if table is None:
             raise ValueError(
                 f"{self.folder}: there is no predictions.csv: the run has not finished (continue it with resume=), or "
@@ -306,17 +310,18 @@ class Run:
 
     def _later_errors(self, windows: Windows) -> dict[str, Tensor]:
         """Series -> absolute errors (N, H) after the validation part; of all rows if a series is new to the run."""
-        windows = windows.to("cpu", self._dtype)
-        scorer = PartScorer(windows, "test", None)
+        windows, part = windows.to("cpu", self._dtype), windows.parts["test"]
+        if set(windows.names) <= set(self._settings["names"]):
+            origin_N = part.origins(torch.arange(len(part))).numpy()
+            after_N = windows.index.get_level_values("date")[origin_N + 1] > self._val_to()
+            part = part.keep(torch.from_numpy(np.asarray(after_N)))
+        if not len(part):
+            return {}
+        scorer = PartScorer(replace(windows, parts={"test": part}), "test", None)
         forecasts = PartForecasts(scorer, of_outputs(self._outputs(windows)))
         error_NH = torch.cat([one.errors() for one in InUnits(forecasts, self._unit)])
-        if set(windows.names) <= set(self._settings["names"]):
-            after_N = windows.index.get_level_values("date")[scorer.origin_N.numpy() + 1] > self._val_to()
-        else:
-            after_N = np.ones(len(scorer), bool)
-        kept_N = torch.from_numpy(np.asarray(after_N))
         samples = scorer.samples_by_series or {windows.names[0]: slice(None)}
-        return {name: error_NH[places][kept_N[places]] for name, places in samples.items()}
+        return {name: error_NH[places] for name, places in samples.items()}
 
     def _val_to(self) -> pd.Timestamp:
         """The last day of the validation part."""

@@ -48,7 +48,7 @@ def winners_pictures(folder: Path) -> Pictures:
 
 def _predictions(folder: Path) -> Chart | None:
     try:
-        table = read_table(folder)
+        table = read_table(folder, first_step=True)
         return None if table is None else _predictions_chart(table)
     except (OSError, ValueError, LookupError, TypeError) as error:  # the file is damaged
         raise unreadable(folder / "predictions.csv", error) from None
