@@ -56,3 +56,6 @@ def test_messages_name_a_class_by_its_choice_and_a_custom_class_by_its_name():
     assert choice_of("model", "steepest.lightning.predictors.LinearPredictor") == "model=linear"
     assert choice_of("optimizer", "torch.optim.lbfgs.LBFGS") == "optimizer=lbfgs"
     assert choice_of("optimizer", "mine.LBFGS") == "LBFGS"
+    for name, normalise, trend in (("dlinear", "none", 25), ("nlinear", "last", None), ("rlinear", "standard", None)):
+        arguments = {"normalise": normalise, "trend": trend, "loss": "mae"}
+        assert choice_of("model", "steepest.lightning.predictors.WindowPredictor", arguments) == f"model={name}"

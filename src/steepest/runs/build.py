@@ -127,7 +127,8 @@ def reason_against_kernel(checked: Checked) -> str | None:
     model, optimizer, stop, scheduler = groups["model"], groups["optimizer"], groups["stop"], groups.get("scheduler")
     trainer, precision = groups["trainer"], groups["trainer"].arguments.get("precision", "32-true")
     if model.path != MANUAL:
-        return f"{choice_of('model', model.path)} trains by autograd: use model=mlp_manual or model=linear_manual"
+        choice = choice_of("model", model.path, model.arguments)
+        return f"{choice} trains by autograd: use model=mlp_manual or model=linear_manual"
     if model.arguments.get("engine") == "textbook":
         return "model.engine=textbook"
     if optimizer.target not in OPTIMIZERS:

@@ -65,6 +65,8 @@ def _check_size(checked: Checked, windows: Windows) -> None:
     hidden, data = checked.groups["model"].arguments.get("hidden") or [], checked.groups["data"].arguments
     units = [windows.inputs, *hidden, outputs_of(checked, windows)]
     parameters = sum((before + 1) * after for before, after in pairwise(units))
+    if checked.groups["model"].arguments.get("trend"):
+        parameters *= 2  # DLinear has two maps
     rows = max(data.get("batch_size") or len(windows.parts["train"]), ROWS)
     size = 8 if checked.groups["trainer"].arguments.get("precision") == "64-true" else 4
     needed = size * (COPIES * parameters + LAYERS * rows * sum(units[1:]))

@@ -9,6 +9,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -69,10 +70,16 @@ def _of_other_choices(group: str, key: str) -> str:
     return f"; {'; '.join(found)}" if found else ""
 
 
-def choice_of(group: str, target: str) -> str:
-    """Return the choice of a group that builds a class, such as ``model=linear``, or the name of a custom class."""
-    found = [choice for choice, content in _choices(group) if _same(str(content.get("_target_")), target)]
-    return found[0] if found else target.rpartition(".")[-1]
+def choice_of(group: str, target: str, arguments: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Return the choice of a group that builds a class, such as ``model=linear``, or the name of a custom class.
+
+    If several choices build it, such as ``model=dlinear`` and ``model=nlinear``, return the one with the most values
+    equal to `arguments`.
+    """
+    found = {choice: content for choice, content in _choices(group) if _same(str(content.get("_target_")), target)}
+    if not found:
+        return target.rpartition(".")[-1]
+    return max(found, key=lambda choice: sum(found[choice].get(name) == value for name, value in arguments.items()))
 
 
 def _same(path: str, other: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import platform
 import shlex
@@ -30,6 +31,7 @@ from steepest.runs.resume import changed_versions
 from steepest.runs.revision import checkout
 
 Status = Literal["running", "finished", "stopped", "failed"]
+EXTRAS = ("statsmodels",)  # packages of extras that compute numbers, recorded if they are installed
 VERSIONS = ("steepest", "torch", "lightning", "hydra-core", "omegaconf", "tensorboard", "pandas", "numpy", "numba")
 
 
@@ -206,4 +208,7 @@ def device_name(device: torch.device) -> str:
 
 @cache
 def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in VERSIONS}
+    installed = [name for name in EXTRAS if importlib.util.find_spec(name) is not None]
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in (*VERSIONS, *installed)
+    }
