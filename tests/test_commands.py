@@ -302,6 +302,14 @@ def test_a_users_csv_file_gives_predictions(command, tmp_path):
     assert rows[0]["date"] == "2022-08-03"  # the gap is the first day of August, the window its second
 
 
+def test_a_reader_that_ends_early_gets_no_message(tmp_path):
+    words = [sys.executable, ROOT / "train.py", "--help"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as train:
+        train.stdout.close()
+        assert train.stderr.read() == b""
+    assert train.returncode == 141
+
+
 MEMORY = """
 import resource, sys
 sys.argv = ["train.py", *sys.argv[1:]]

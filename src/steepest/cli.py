@@ -18,7 +18,7 @@ from steepest.runs.errors import FAILED, run_program
 
 app = typer.Typer(
     help="steepest: choose a function, define its loss, descend its gradient.\n\n"
-    "These commands check gradients and show results. To train a model: python train.py --help.",
+    "These commands check gradients and show results. To train a model: steepest train --help.",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     add_completion=False,
@@ -45,6 +45,16 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None: ...
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(context: typer.Context) -> None:
+    """Train a model, or with -m sweep over many: the same as python train.py, from any folder; see train --help."""
+    import os
+
+    from steepest.runs.conf import program
+
+    os.execv(sys.executable, [sys.executable, str(program()), *context.args])  # this process becomes train.py
 
 
 @app.command()

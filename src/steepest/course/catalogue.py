@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from steepest.runs.quoting import train_command
+
 # The parts of the course.
 FUNCTION, OPTIMISATION, CURVES, PRICES, INSIDE, FURTHER = (
     "Looking for a function",
@@ -36,7 +38,7 @@ class Chapter:
     @property
     def command(self) -> str:
         """The command to type."""
-        return f"python train.py experiment=course/{self.name}"
+        return train_command([f"experiment=course/{self.name}"])
 
 
 COURSE = (

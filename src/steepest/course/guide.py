@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from steepest.course.lesson import NAME
 from steepest.runs.conf import program
 from steepest.runs.files import read_json, write_text
 from steepest.runs.process import PARENT
+from steepest.runs.quoting import train_command
 
 RECORD, OUTPUT = "course.json", "output.txt"
 TAIL = 12  # last lines of output to show for a lesson that did not finish
@@ -96,7 +96,7 @@ def teach_course(chapters: Sequence[Chapter], out: Path, *, short: bool, jobs: i
                 check=False,  # lesson.json decides, not the exit code: one lesson diverges on purpose
             )
         entry = {
-            "command": shlex.join(["python", "train.py", *words]),
+            "command": train_command(words),
             "short": short,
             "seconds": time.monotonic() - started,
         }

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from steepest.data.files import check_prices, read_prices, read_table
+from steepest.data.home import HOME
 from steepest.data.prices.options import Missing, PriceOptions
 from steepest.data.ranges import Rows, Seed
 
@@ -27,7 +28,7 @@ Transform = Literal["level", "return", "log_return"]
 Target = Literal["value", "direction"]
 History = Literal["own", "borrow"]
 
-SHIPPED = Path(__file__).resolve().parents[3] / "data"  # the checkout's data/
+SHIPPED = HOME / "data"
 
 
 @dataclass(kw_only=True)
@@ -214,7 +215,7 @@ class ShippedPrices(SeriesData):
     def read(self) -> pd.DataFrame:
         if not Path(self.path).exists():
             known = sorted(p.name for p in SHIPPED.glob("*.csv.gz"))
-            raise ValueError(f"data.file={self.file}: the checkout's data folder has {known or 'no price files'}")
+            raise ValueError(f"data.file={self.file}: the included files are {known or 'no price files'}")
         return read_prices(self.path, series=self.series)
 
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-INSTALLED = Path(__file__).resolve().parents[3]  # the checkout from which this package is installed
+from steepest.data.home import HOME
 
 
 def conf_folder() -> Path:
-    """Return ``conf/`` of the checkout from which this package is installed, or of the current folder.
+    """Return ``conf/`` of the checkout from which this package is installed, or of the package.
 
     Raises:
-        ValueError: if neither has a train.yaml.
+        ValueError: if it has no train.yaml.
     """
-    for folder in (INSTALLED / "conf", Path.cwd() / "conf"):
-        if (folder / "train.yaml").exists():
-            return folder
-    raise ValueError(
-        "there is no conf/train.yaml here: run this in the checkout of steepest, in the folder of train.py"
-    )
+    if (HOME / "conf" / "train.yaml").exists():
+        return HOME / "conf"
+    raise ValueError(f"{HOME / 'conf'} has no train.yaml: install steepest again")
 
 
 def program() -> Path:
@@ -30,5 +27,5 @@ def program() -> Path:
 def is_own(file: Path) -> bool:
     """Return whether a config file belongs to this package or to the script that is running."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
-    homes = [INSTALLED, *([Path(script).resolve().parent] if script else [])]
+    homes = [HOME, *([Path(script).resolve().parent] if script else [])]
     return any(file.resolve().is_relative_to(home / "conf") for home in homes)

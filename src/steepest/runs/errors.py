@@ -19,7 +19,7 @@ from steepest.data.faults import did_you_mean, printable
 from steepest.runs.choices import suggestion
 from steepest.runs.environment import masked
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
+FAILED, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141  # exit codes
 TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.command` overwrites
 # Parts of source file paths that identify a package.
 HYDRA, OPTIMIZERS, LIGHTNING = ("/hydra/", "/omegaconf/"), ("/torch/optim/",), ("/lightning/pytorch/",)
@@ -75,6 +75,9 @@ def _check_lengths(words: list[str]) -> None:
 
 def say_or_raise(error: Exception) -> NoReturn:
     """Print an error that the user can fix, and exit. Raise other errors, or all with ``HYDRA_FULL_ERROR=1``."""
+    if isinstance(error, BrokenPipeError):  # the reader, such as head, wants no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not written at exit
+        sys.exit(PIPE_CLOSED)
     message = explain(error)
     if message is None or os.environ.get(TRACEBACK, "0") not in ("0", ""):
         raise error

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from steepest.data.home import TRAIN
 from steepest.runs.untrusted import refused_overrides
 
 # A path or a word without special characters of Hydra's grammar.
@@ -30,7 +31,7 @@ def hydra_quoted(text: str) -> str:
 
 def train_command(overrides: Iterable[str]) -> str:
     """The shell command that runs `train.py` with these overrides, which are in Hydra's grammar."""
-    return shlex.join(["python", "train.py", *overrides])
+    return shlex.join([*TRAIN, *overrides])
 
 
 def resume_run_command(folder: Path | str) -> str:

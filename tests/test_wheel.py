@@ -1,0 +1,89 @@
+"""The installed package, not the checkout: the README's first commands from an empty folder."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The Python of an environment with the wheel; the dependencies are those of this environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "env")], check=True)
+    python = folder / "env" / "bin" / "python"
+    (wheel,) = folder.glob("*.whl")
+    paths = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    # (A path that Python adds behind the wheel's own; .pth files in it, such as that of the checkout, do not count.)
+    (Path(paths.stdout.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
+    return python, wheel
+
+
+def steepest(python, folder, *words):
+    """The finished process of a `steepest` command in a folder."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [python.parent / "steepest", *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+    )
+
+
+@pytest.mark.slow
+def test_the_wheel_contains_every_config_and_price_file(installed):
+    names = {name.removeprefix("steepest/shipped/") for name in zipfile.ZipFile(installed[1]).namelist()}
+    listed = subprocess.run(["git", "ls-files", "conf", "data"], cwd=ROOT, check=True, capture_output=True, text=True)
+    needed = {"train.py", *listed.stdout.split()}
+    assert needed <= names
+
+
+@pytest.mark.slow
+def test_an_installed_package_trains_sweeps_and_checks_in_an_empty_folder(installed, tmp_path):
+    python, _ = installed
+    where = subprocess.run(
+        [python, "-c", "import steepest; print(steepest.__file__)"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert str(python.parent.parent) in where.stdout, "the wheel, not the checkout"
+    done = steepest(python, tmp_path, "train", "model=mlp", "stop.epochs=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = (tmp_path / "outputs" / "runs").iterdir()
+    assert json.loads((run / "run.json").read_text())["status"] == "finished"
+    assert (run / "figures" / "loss.png").exists()
+    words = ["train", "-m", "model=linear_manual", "seed=0,1", "stop.epochs=2", "hydra.sweep.dir=sweep"]
+    for launcher in ("threads", "processes"):
+        done = steepest(python, tmp_path, *words, f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (tmp_path / launcher / "results.csv").exists()
+    for command in (
+        ("gradcheck",), ("predict", str(run)), ("evaluate", str(run)), ("report", str(run)),
+        ("train", "--help"), ("train", "model=linear", "data=line", "stop.epochs=1"),
+    ):  # fmt: skip
+        done = steepest(python, tmp_path, *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "model: " in steepest(python, tmp_path, "train", "--help").stdout
+
+
+@pytest.mark.slow
+def test_a_wrong_word_in_an_installed_package_ends_with_2_and_the_command_that_exists(installed, tmp_path):
+    done = steepest(installed[0], tmp_path, "train", "model=nothing")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    stopped = steepest(installed[0], tmp_path, "train", "model=mlp_manual", "optimizer.lr=1e30", "hydra.run.dir=r")
+    assert stopped.returncode == 1, stopped.stderr
+    assert "python train.py" not in stopped.stdout + stopped.stderr
