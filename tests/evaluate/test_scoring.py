@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from steepest.data import windows as windows_module
+from steepest.data.files import check_prices
 from steepest.data.formulas import Rings
 from steepest.data.preparation import row_windows, series_windows
 from steepest.data.sources import RandomWalk
@@ -160,6 +163,17 @@ def test_scores_of_outputs_are_those_of_their_prices(transform):
     assert found.steps["rmse"] == pytest.approx(error.square().mean(0).sqrt().tolist(), rel=1e-12)
     assert found.steps["mae"] == pytest.approx(error.abs().mean(0).tolist(), rel=1e-12)
     assert found.steps["skill"] == pytest.approx((1 - error.square().mean(0) / without.square().mean(0)).tolist())
+
+
+@pytest.mark.parametrize("rows", [7, 90, 93, 107])
+def test_prices_that_are_all_equal_have_no_r2(rows):
+    price = np.append(np.random.default_rng(rows).uniform(1, 9, 50), np.full(rows, 4.7))
+    spec = RandomWalk(rows=len(price), split=[50, 0, rows], history="borrow")
+    days = pd.date_range("2000-01-01", periods=len(price))
+    windows = series_windows(check_prices(pd.DataFrame({"date": days, "close": price}), "test"), spec, "test")
+    scorer = part_scorers(windows)["test"]
+    predicted = torch.full((len(scorer), 1), 4.8, dtype=torch.float64)
+    assert scorer.assess(scorer.parts_of(predicted)).scores["r2"] is None
 
 
 def test_scores_of_groups_are_those_of_their_samples():

@@ -70,10 +70,7 @@ def test_a_run_whose_parts_are_scored_in_blocks_has_the_same_record(train, monke
     monkeypatch.setattr(evaluation, "ERRORS", 1)
     found, many = train(*words, name="many")
     table = steepest.load(many).predictions
-    exact = case != "direction"  # (probabilities are float32, of which a CSV file holds the shortest decimal)
-    pd.testing.assert_frame_equal(
-        table, steepest.load(one).predictions, check_exact=exact, check_dtype=False, rtol=1e-7
-    )
+    pd.testing.assert_frame_equal(table, steepest.load(one).predictions, check_exact=True, check_dtype=False)
     facts = [dict(outcome.metrics) | {"seconds": None} for outcome in (expected, found)]
     assert_close(*facts)
     pd.testing.assert_frame_equal(found.evaluation.last_predictions(), expected.evaluation.last_predictions())

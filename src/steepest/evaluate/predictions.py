@@ -21,7 +21,7 @@ from steepest.engine.pythonlock import released
 from steepest.evaluate.cells import inert
 from steepest.evaluate.forecasts import Forecast, PartForecasts
 from steepest.evaluate.scoring import Block, PartScorer
-from steepest.nets.losses import QUANTILES, by_quantile
+from steepest.nets.losses import QUANTILES, by_quantile, two_classes
 
 CSV_ROWS = 1_000_000  # a larger table is written as Parquet
 NAMES = ("predictions.csv", "predictions.parquet")
@@ -100,7 +100,7 @@ def predicted_columns(
     place = slice(None) if steps is None else [step - 1 for step in steps]
     predicted, outputs_MO = forecast
     if block.pricing is None:
-        one_MH = predicted.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
+        one_MH = two_classes(predicted.double()).softmax(-1)[..., 1]
         columns = {"probability_up" if scorer.ordered else "probability": one_MH}
     else:
         columns = {}

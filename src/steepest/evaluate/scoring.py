@@ -238,9 +238,11 @@ class PartScorer:
 
     @cached_property
     def _mean(self) -> Float[Tensor, ""]:
-        """The mean of the actual values."""
-        total = sum(block.actual_MH.sum() for block in self.blocks() if block.actual_MH is not None)
-        return torch.as_tensor(total) / (len(self) * self.windows.horizon)
+        """The mean of the actual values. If they are equal, it is exactly their value."""
+        first = self.windows.actual(self.origin_N[:1])[0, 0]
+        actual = (block.actual_MH for block in self.blocks() if block.actual_MH is not None)
+        total = torch.stack([(actual_MH - first).sum() for actual_MH in actual]).sum()
+        return first + total / (len(self) * self.windows.horizon)
 
 
 class _Sums:

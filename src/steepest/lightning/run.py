@@ -45,7 +45,7 @@ from steepest.runs.finish import end_early, ended, finish
 from steepest.runs.process import cores, interrupts, keep_freed_memory
 from steepest.runs.pruning import trial_of
 from steepest.runs.quoting import resume_run_command
-from steepest.runs.record import RunRecord, data_facts, device_name
+from steepest.runs.record import RunRecord, data_facts, device_name, empty_parts
 from steepest.runs.resume import check_continues, check_fixed, fixed
 from steepest.runs.stops import Epochs, is_verdict
 from steepest.runs.walk_forward import FitFold, Walk, check_walk_forward, fit_fold, walks_forward
@@ -125,8 +125,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     forward = walks_forward(checked)
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed, keeps_frame=forward)
     datamodule.setup()
-    empty = [part for part, samples in datamodule.windows.parts.items() if not len(samples)]
-    record.notes += [f"the {part} part is empty (data.split) and is skipped" for part in empty]
+    record.notes += empty_parts(datamodule.windows)
     model = build_model(checked, datamodule)
     check_objective(checked.run.objective, datamodule.windows)
     check_walk_forward(checked, datamodule.windows)

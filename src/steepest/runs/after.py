@@ -56,7 +56,10 @@ def show_forecast(
 def _about(table: pd.DataFrame, level: float, method: str) -> Iterator[str]:
     """Yield sentences about the intervals."""
     if table["lower"].isna().all():
-        yield "There are no intervals: they need the errors of a validation part with enough samples, in prices."
+        yield (
+            f"There are no {level:.0%} intervals: they need prices, a validation part with enough samples, and a "
+            "model whose predicted quantiles do not cross."
+        )
         return
     by = "the latest errors" if method == "adaptive" else "the errors on the validation part"
     made = f"adapt to {by}" if method == "adaptive" else f"have a fixed width, set by {by}"

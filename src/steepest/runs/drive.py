@@ -35,7 +35,7 @@ from steepest.runs.errors import described
 from steepest.runs.finish import end_early, ended, finish
 from steepest.runs.loop import KernelTraining
 from steepest.runs.pruning import trial_of
-from steepest.runs.record import RunRecord, data_facts, device_name
+from steepest.runs.record import RunRecord, data_facts, device_name, empty_parts
 from steepest.runs.resume import fixed
 from steepest.runs.tracker import Tracker
 from steepest.runs.walk_forward import Walk, check_walk_forward, walks_forward
@@ -128,10 +128,7 @@ def drive(
         data = dataset.data
         assert data is not None
         windows = dataset.windows
-        empty = [part for part, samples in windows.parts.items() if not len(samples)]
-        record.notes += [
-            f"the {part} part is empty (data.split) and is skipped" for part in empty
-        ] + dataset.evaluator.notes
+        record.notes += empty_parts(windows) + dataset.evaluator.notes
         check_objective(checked.run.objective, data.windows)
         check_walk_forward(checked, data.windows)
         parts = build(checked, data.windows)

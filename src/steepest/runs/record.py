@@ -183,6 +183,14 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
     }
 
 
+def empty_parts(windows: Windows) -> list[str]:
+    """Notes about parts without samples."""
+    why = "data.split; days without a change are not targets" if windows.classes and windows.ordered else "data.split"
+    return [
+        f"the {part} part is empty ({why}) and is skipped" for part, found in windows.parts.items() if not len(found)
+    ]
+
+
 def _target_days(windows: Windows, name: str) -> list[str] | None:
     """The first and the last target day of a part, as text, or None if it has no samples or days."""
     part = windows.parts[name]

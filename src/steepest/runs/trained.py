@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,7 @@ from steepest.evaluate.predictions import read_table
 from steepest.evaluate.scoring import Outputs, PartScorer
 from steepest.evaluate.statistics import without
 from steepest.evaluate.table import named_coefficients
+from steepest.nets.losses import two_classes
 from steepest.runs.backtest import Backtest, Rule, backtest_run
 from steepest.runs.claim import CONFIG_FILE
 from steepest.runs.config import Node, check_paths, checked_node
@@ -178,7 +179,7 @@ class Run:
             origin_S = torch.cat([windows.start_S[1:], torch.tensor([len(windows.price_T)])]) - own - 1
             outputs_SO = self._outputs(windows)(origin_S)
             if classes:
-                predicted_SH = outputs_SO.unflatten(-1, (-1, 2)).softmax(-1)[..., 1]
+                predicted_SH = two_classes(outputs_SO.double()).softmax(-1)[..., 1]
             else:
                 predicted_SH = windows.to_price(outputs_SO, origin_S)
             low_SH = high_SH = torch.full_like(predicted_SH, torch.nan)
@@ -270,7 +271,7 @@ class Run:
         return data.windows
 
     def _option(self, name: str) -> Any:
-        """Return one of the run's own keys."""
+        """One of the run's own keys."""
         faults = Faults(str(self.folder / CONFIG_FILE))
         value = checked_value(name, self._config.get(name), adapter(Options, name), faults)
         faults.raise_if_any()
@@ -285,16 +286,14 @@ class Run:
             raise ValueError(f"horizon={horizon} must be 1 or more")
         own, inputs = self._settings["horizon"], self._settings["input_names"]
         if horizon > own and (len(inputs) > 1 or self._settings["classes"]):
-            what = (
-                "directions" if self._settings["classes"] else f"the inputs {inputs[1:]}, whose next values are unknown"
-            )
+            unknown = f"the inputs {inputs[1:]}, whose next values are unknown"
+            what = "directions" if self._settings["classes"] else unknown
             raise ValueError(f"horizon={horizon}: the run predicts {own} from {what}: give at most {own}")
 
     @property
     def _unit(self) -> Unit:
         """The unit of the intervals' widths."""
-        unit: Unit = self.metrics["intervals"][0]["unit"]
-        return unit
+        return cast(Unit, self.metrics["intervals"][0]["unit"])
 
     def _half_widths(
         self, frame: pd.DataFrame, where: str, level: float, method: Method
@@ -334,7 +333,8 @@ class Run:
     def _scored(self, windows: Windows, fitted: Mapping[str, Tensor]) -> Evaluation:
         """Evaluate the model on windows, next to baselines that have learned `fitted`."""
         windows = windows.to("cpu", self._dtype)
-        return Evaluator(windows, fitted).evaluate(self._outputs(windows))
+        with threads(self._option("threads")):  # sums of many numbers round differently
+            return Evaluator(windows, fitted).evaluate(self._outputs(windows))
 
     def _outputs(self, windows: Windows) -> Outputs:
         """Compute outputs by the engine and with the number of threads of the run: these change the rounding."""
