@@ -30,7 +30,7 @@ def test_the_shipped_prices_match_the_data_card():
     stocks = ShippedPrices(file="stocks.csv.gz").read()
     assert len(stocks.index.unique("series")) == 20
     assert len(stocks) == 20 * 8313
-    with pytest.raises(ValueError, match=r"data.file=ftse.csv.gz: the checkout's data folder has \['sp500.csv.gz'"):
+    with pytest.raises(ValueError, match=r"data.file=ftse.csv.gz: the included files are \['sp500.csv.gz'"):
         ShippedPrices(file="ftse.csv.gz").read()
 
 

@@ -73,8 +73,8 @@ def _of_other_choices(group: str, key: str) -> str:
 def choice_of(group: str, target: str, arguments: Mapping[str, Any] = MappingProxyType({})) -> str:
     """Return the choice of a group that builds a class, such as ``model=linear``, or the name of a custom class.
 
-    If several choices build it, such as ``model=dlinear`` and ``model=nlinear``, return the one with the most values
-    equal to `arguments`.
+    If several choices build it, such as ``model=dlinear`` and ``model=nlinear``, return the one whose values are most
+    often equal to `arguments`.
     """
     found = {choice: content for choice, content in _choices(group) if _same(str(content.get("_target_")), target)}
     if not found:
