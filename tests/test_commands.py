@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -308,6 +309,18 @@ def test_a_reader_that_ends_early_gets_no_message(tmp_path):
         train.stdout.close()
         assert train.stderr.read() == b""
     assert train.returncode == 141
+
+
+@pytest.mark.slow
+def test_steepest_train_prints_commands_that_work_in_any_folder(tmp_path):
+    steepest = Path(sys.executable).parent / "steepest"
+    words = ["train", "data=line", "model=linear_manual", "stop.epochs=1", "logger=none", "hydra.run.dir=run"]
+    subprocess.run([steepest, *words], cwd=tmp_path, check=True, capture_output=True)
+    refused = subprocess.run([steepest, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 2
+    command = re.search(r"To continue it: (steepest train [^;]+);", refused.stderr)[1]
+    done = subprocess.run([steepest, *command.split()[1:]], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 MEMORY = """

@@ -52,9 +52,11 @@ def train(context: typer.Context) -> None:
     """Train a model, or with -m sweep over many: the same as python train.py, from any folder; see train --help."""
     import os
 
+    from steepest.data.home import STARTED
     from steepest.runs.conf import program
 
-    os.execv(sys.executable, [sys.executable, str(program()), *context.args])  # this process becomes train.py
+    # This process becomes train.py.
+    os.execve(sys.executable, [sys.executable, str(program()), *context.args], os.environ | {STARTED: "1"})
 
 
 @app.command()

@@ -45,7 +45,10 @@ class PartForecasts:
 
 
 class InUnits:
-    """The forecasts for a part with the unit of their intervals, in blocks; it can be iterated several times."""
+    """The forecasts for a part, on the CPU, with the unit of their intervals, in blocks.
+
+    It can be iterated several times.
+    """
 
     def __init__(self, forecasts: PartForecasts, unit: Unit) -> None:
         self.forecasts, self.unit = forecasts, unit
@@ -54,7 +57,8 @@ class InUnits:
         for block, (predicted, outputs_MO) in self.forecasts:
             assert block.actual_MH is not None, "intervals are about values"
             assert block.pricing is not None, "so are prices"
-            yield Forecasts(predicted, block.actual_MH, *sides(self.unit, block.pricing, outputs_MO))
+            columns = predicted, block.actual_MH, *sides(self.unit, block.pricing, outputs_MO)
+            yield Forecasts(*(column.cpu() for column in columns))
 
 
 def of_outputs(outputs: Outputs) -> Callable[[Block], Forecast]:

@@ -87,7 +87,7 @@ def half_widths(error_N: Float[np.ndarray, " N"], levels: Sequence[float]) -> li
 
     If the errors of validation and new samples are exchangeable, an interval contains a new value with at least this
     probability (Vovk, Gammerman & Shafer 2005; Lei et al. 2018, J. American Statistical Association 113(523)). Infinite
-    if there are too few samples for the level.
+    if there are too few samples for the level. `error_N` are absolute errors.
     """
     places = [math.ceil((len(error_N) + 1) * level) - 1 for level in levels]
     possible = [place for place in places if place < len(error_N)]
