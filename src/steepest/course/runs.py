@@ -73,7 +73,8 @@ class Run:
 
     def predictor(self, name: str = "last") -> Predictor:
         """The model at the ``last`` or the ``best`` epoch, or before the first update (``start``)."""
-        predictor = build_model(self.checked, self.datamodule).double()
+        predictor = build_model(self.checked, self.datamodule).module.double()
+        assert isinstance(predictor, Predictor), "lessons train this package's models"
         if name != "start":
             path = self.folder / "checkpoints" / f"{name}.ckpt"
             state = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]

@@ -88,9 +88,8 @@ def print_scores(
         print_sentence(console, "* mape is unreliable here: a few values close to 0 account for more than half of it.")
 
 
-def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
+def extrapolation_hint(network: nn.Module, windows: Windows) -> str | None:
     """Return a hint if a net predicts from prices outside the range of its training data, else None."""
-    network = getattr(model, "network", None)
     if isinstance(network, WindowLinear) or (isinstance(network, MLP) and network.depth == 1) or not windows.ordered:
         return None
     if windows.transform != "level" or windows.relative or not len(windows.parts["test"]):
@@ -109,14 +108,13 @@ def extrapolation_hint(model: nn.Module, windows: Windows) -> str | None:
     )
 
 
-def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], float] | None:
+def line_coefficients(network: nn.Module, windows: Windows) -> tuple[list[float], float] | None:
     """A linear model's coefficients in the data's units, (one per input, oldest day first), and its constant.
 
     This undoes standardising: prediction = mean_y + scale_y (W (x - mean_x) / scale_x + b). For a model relative to
     the last value, that value is added back through its coefficient. None for other models, for several series and for
     several outputs.
     """
-    network = getattr(model, "network", None)
     line = network.affine() if isinstance(network, MLP | WindowLinear) else None
     if line is None or len(line[1]) > 1 or len(windows.names) > 1:
         return None
@@ -135,17 +133,17 @@ def line_coefficients(model: nn.Module, windows: Windows) -> tuple[list[float], 
     return coefficient_D.tolist(), constant.item()
 
 
-def named_coefficients(model: nn.Module, windows: Windows) -> dict[str, float] | None:
+def named_coefficients(network: nn.Module, windows: Windows) -> dict[str, float] | None:
     """`line_coefficients` by the names of the inputs, oldest row first; the last entry is the ``constant``."""
-    line = line_coefficients(model, windows)
+    line = line_coefficients(network, windows)
     if line is None:
         return None
     return dict(zip(_input_names(windows), line[0], strict=True)) | {"constant": line[1]}
 
 
-def line_in_words(model: nn.Module, windows: Windows) -> str | None:
+def line_in_words(network: nn.Module, windows: Windows) -> str | None:
     """The learned function as a sentence, if it is a line with at most four coefficients."""
-    line = line_coefficients(model, windows)
+    line = line_coefficients(network, windows)
     if line is None or len(line[0]) > 4:
         return None
     coefficients, constant = line

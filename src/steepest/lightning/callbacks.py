@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,16 +22,18 @@ from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.scoring import PartScorer
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.events import sink_of
-from steepest.lightning.internals import out_of_time
+from steepest.lightning.internals import loops_at, out_of_time
 from steepest.lightning.manual import ManualPredictor, choose_engine
 from steepest.lightning.predictors import Predictor
+from steepest.lightning.protocol import Model, plain
 from steepest.observe.instrument import Instrument, View
-from steepest.runs.checkpoints import CONFIG, LAST, TRACKER, load, save, save_best
+from steepest.runs.checkpoints import CONFIG, LAST, PREFIX, TRACKER, load, save, save_best
 from steepest.runs.process import interrupts
 from steepest.runs.pruning import Trial
 from steepest.runs.stops import Diverged, Epochs
 from steepest.runs.tracker import Tracker
 
+RANDOM = "steepest_random"  # the key of the state of the random numbers in a checkpoint
 PAUSE = 1.0  # minimum seconds between two checkpoints: an epoch can take a millisecond, a checkpoint takes several
 
 
@@ -55,6 +58,7 @@ class Tracking(Callback):
     Args:
         objective, rule, instruments, trial: as for `Tracker`.
         scorers, references: functions that return the arguments of `Tracker`. They are called when training starts.
+        model: what is trained.
         data: the data set, for the checkpoints.
         folder: the folder of best.ckpt and last.ckpt.
         config: the part of the config on which the results depend. last.ckpt contains it.
@@ -73,6 +77,7 @@ class Tracking(Callback):
         instruments: Mapping[str, Instrument],
         scorers: Callable[[], Mapping[str, PartScorer]],
         references: Callable[[], Mapping[str, float]],
+        model: Model,
         data: WindowDataModule,
         folder: Path,
         config: Mapping[str, Any],
@@ -80,21 +85,24 @@ class Tracking(Callback):
     ) -> None:
         self.objective, self.rule, self.instruments, self.trial = objective, rule, instruments, trial
         self.scorers, self.references, self.data, self.folder = scorers, references, data, folder
-        self.config = config
+        self.config, self.model = config, model
+        self._current: tuple[Tensor, Tensor, float] | None = None  # inputs, targets and loss of a user's own module
         self.tracker: Tracker | None = None
         self.rows: _Rows | None = None  # None while the kernel trains
         self._restored: dict[str, Any] | None = None
+        self._random: list[Tensor] | None = None
         self._saved = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the tracker and restore its state; stop if the run has already ended."""
-        assert isinstance(pl_module, Predictor), "a run trains a Predictor"
+        if not trainer.optimizers:
+            raise ValueError(f"model={type(pl_module).__name__}: configure_optimizers returns no optimizer")
         optimizer, engine, clip = trainer.optimizers[0], "autograd", None  # Lightning itself clips for autograd
         if isinstance(pl_module, ManualPredictor):
             engine, clip = choose_engine(pl_module, trainer, optimizer)[0], pl_module.clip
         view = View(
-            network=pl_module.network,
-            loss=pl_module.loss,
+            network=self.model.network,
+            loss=self.model.loss,
             optimizer=optimizer,
             windows=self.data.placed(pl_module.device, next(pl_module.parameters()).dtype),
             batches=int(trainer.num_training_batches),
@@ -103,6 +111,7 @@ class Tracking(Callback):
             engine=engine,
             sink=sink_of(trainer),
             world=trainer.world_size,
+            of_user=self.model.network is pl_module,
             clip=clip,
         )
         instruments = self.instruments if trainer.is_global_zero else {}
@@ -118,6 +127,8 @@ class Tracking(Callback):
         if engine != "kernel":
             self.rows = _Rows(tracker)
         tracker.begin()
+        if self._random is not None:  # the next dropout is the one that followed the checkpoint
+            set_random_states(self._random)
         trainer.should_stop = trainer.should_stop or bool(tracker.reason)
 
     def on_before_optimizer_step(
@@ -125,7 +136,31 @@ class Tracking(Callback):
     ) -> None:
         """Record the update before it is done, unless the kernel does it."""
         if self.rows is not None:
-            self.rows.before(pl_module.current_batch)  # type: ignore[arg-type]
+            current = pl_module.current_batch if isinstance(pl_module, Predictor) else self._current
+            if current is None or math.isnan(current[2]):
+                raise ValueError(
+                    f"model={type(pl_module).__name__}: training_step gave no loss for this update: return the loss, or, "
+                    "with manual optimization, call self.manual_backward(loss)"
+                )
+            self.rows.before(current)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Keep the batch of a module that does not do it."""
+        if not isinstance(pl_module, Predictor):
+            self._current = (*batch, math.nan)
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Keep the loss of a module that does not do it.
+
+        Raises:
+            Diverged: if the loss is not finite; the update is not applied.
+        """
+        if isinstance(pl_module, Predictor) or self._current is None:
+            return
+        number = loss.item() * trainer.accumulate_grad_batches  # Lightning has divided it
+        if not math.isfinite(number):
+            raise Diverged.at(f"the training loss is {number}", trainer.global_step + 1, trainer.current_epoch + 1)
+        self._current = (*self._current[:2], number)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -191,8 +226,18 @@ class Tracking(Callback):
             self._save_best(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the config, which a resumed run compares with its own."""
+        """Add the config, which a resumed run compares with its own; keep only plain data of a user's own module."""
         checkpoint[CONFIG] = dict(self.config)
+        if not isinstance(pl_module, Predictor):
+            checkpoint["batches"] = int(trainer.num_training_batches)
+            checkpoint[RANDOM] = random_states()
+            checkpoint["hyper_parameters"] = plain(dict(pl_module.hparams).items())
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Resume a user's own module between two updates, as a `Predictor` does itself."""
+        if not isinstance(pl_module, Predictor):
+            self._random = checkpoint.get(RANDOM)
+            checkpoint["loops"] = loops_at(trainer, checkpoint["global_step"], checkpoint["batches"])
 
     def state_dict(self) -> dict[str, Any]:
         """The tracker's state."""
@@ -209,11 +254,25 @@ class Tracking(Callback):
 
     def _save_best(self, trainer: Trainer) -> None:
         if trainer.is_global_zero and (best := self._tracker().best) is not None:
-            save_best(best, dict(trainer.lightning_module.hparams), self.data, self.folder / "best.ckpt")
+            prefix = "" if self.model.network is trainer.lightning_module else PREFIX
+            save_best(best, self.model.options, self.data, self.folder / "best.ckpt", prefix)
 
     def _tracker(self) -> Tracker:
         assert self.tracker is not None, "on_train_start sets the tracker"
         return self.tracker
+
+
+def random_states() -> list[Tensor]:
+    """The state of PyTorch's random numbers on the CPU, and on each GPU that is in use."""
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return [torch.get_rng_state(), *on_gpus]
+
+
+def set_random_states(states: list[Tensor]) -> None:
+    """Restore these states, if this machine has as many devices."""
+    torch.set_rng_state(states[0])
+    if torch.cuda.is_initialized() and len(states) == 1 + torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states[1:])
 
 
 class _Rows:
@@ -235,8 +294,8 @@ class _Rows:
         if self.noted is not None:
             return
         x_ND, y_NH, loss = current_batch
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        assert len(gradients) == len(self.parameters), "every parameter has a gradient before a step"
+        # A user's own module can have parameters that a batch does not reach.
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         if self.tracker.updates_ahead() <= len(self.rows):
             self.deliver()
             self.tracker.look(x_ND, y_NH, loss, gradients)
@@ -282,7 +341,7 @@ class _Rows:
         self.tracker.log(log)
 
 
-def _outputs(module: Predictor, windows: Windows, origin_M: Tensor) -> Tensor:
+def _outputs(module: LightningModule, windows: Windows, origin_M: Tensor) -> Tensor:
     """The outputs (M, O) for samples with these origins, computed by the engine that trains."""
     if isinstance(module, ManualPredictor) and module.descent is not None:
         return module.descent.predict(origin_M.numpy())

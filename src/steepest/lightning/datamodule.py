@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule, Trainer
 
 from steepest.data.batches import Batches, PreparedData
 from steepest.data.sources import RowData, SeriesData
-from steepest.data.windows import Windows
+from steepest.data.windows import Batch, Windows
 from steepest.lightning.internals import updates_until_checkpoint
 
 
@@ -49,8 +49,9 @@ class WindowDataModule(PreparedData, LightningDataModule):
         return self._whole("test")
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Return the batch, which is already on the device."""
-        return batch
+        """Return the batch, which is already on the device; a module that is not a `Predictor` gets its pair (x, y)."""
+        weighted = getattr(self.trainer and self.trainer.lightning_module, "takes_share", False)
+        return tuple(batch[:2]) if isinstance(batch, Batch) and not weighted else batch
 
     def _whole(self, part: str) -> Batches | list:
         _, windows = self._training()

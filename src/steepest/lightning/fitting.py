@@ -5,17 +5,16 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from steepest.lightning.datamodule import WindowDataModule
-from steepest.lightning.predictors import Predictor
 from steepest.nets.agreement import Disagreement
 from steepest.runs.record import Status
 from steepest.runs.stops import Diverged
 
 
 def fit(
-    trainer: Trainer, model: Predictor, datamodule: WindowDataModule, checkpoint: Path | None
+    trainer: Trainer, model: LightningModule, datamodule: WindowDataModule, checkpoint: Path | None
 ) -> tuple[Status, str]:
     """Fit; the status, and the reason if it is not ``finished``."""
     gc.freeze()  # the garbage collector need not search what exists by now

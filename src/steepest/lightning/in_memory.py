@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor
 
 from steepest.data.windows import Windows
@@ -19,7 +19,6 @@ from steepest.lightning.callbacks import CheckpointFiles, Tracking
 from steepest.lightning.datamodule import WindowDataModule
 from steepest.lightning.fitting import fit
 from steepest.lightning.manual import ManualPredictor
-from steepest.lightning.predictors import Predictor
 from steepest.lightning.quiet import tame_lightning
 from steepest.observe.instrument import Instrument
 from steepest.runs.build import dtype_of
@@ -40,7 +39,7 @@ def train_in_memory(
     *,
     instruments: Mapping[str, Instrument] | None = None,
     weights: Mapping[str, Tensor] | None = None,
-) -> tuple[Predictor, Tracker | None, Status, str]:
+) -> tuple[LightningModule, Tracker | None, Status, str]:
     """Train in this process.
 
     Args:
@@ -51,7 +50,7 @@ def train_in_memory(
         weights: the initial weights; None: the seed's.
 
     Returns:
-        The model, the tracker (None: nothing was trained), the status, and the reason if it is not ``finished``.
+        The module, the tracker (None: nothing was trained), the status, and the reason if it is not ``finished``.
     """
     tame_lightning()
     seed_everything(checked.run.seed, verbose=False)
@@ -59,6 +58,7 @@ def train_in_memory(
     model = build_model(checked, data)
     if weights is not None:
         put(model.network, weights)
+    module = model.module
     options, stop = checked.groups["trainer"].arguments, checked.groups["stop"]()
     built = {name: callback() for name, callback in checked.groups["callbacks"].items()}
     callbacks = [callback for callback in built.values() if isinstance(callback, Callback)]
@@ -66,22 +66,22 @@ def train_in_memory(
     rule = stop if isinstance(stop, Epochs) else Epochs(options.get("max_epochs") or 1000)
     callbacks += [] if rule is stop else [stop]
     given: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False}
-    if isinstance(model, ManualPredictor):
+    if isinstance(module, ManualPredictor):
         given |= {"gradient_clip_val": None, "gradient_clip_algorithm": None}
     if options.get("max_epochs") is None:
         given["max_epochs"] = -1
     with TemporaryDirectory() as folder:  # for checkpoints, which are discarded
         tracking = Tracking(
             checked.run.objective, rule, own,
-            scorers=lambda: scorers(data.placed(model.device, dtype_of(checked))), references=dict, data=data,
-            folder=Path(folder), config={},
+            scorers=lambda: scorers(data.placed(module.device, dtype_of(checked))), references=dict, model=model,
+            data=data, folder=Path(folder), config={},
         )  # fmt: skip
         trainer: Trainer = replace(checked.groups["trainer"], arguments=options | given)(
             logger=False, callbacks=[tracking, *callbacks], enable_checkpointing=False, plugins=[CheckpointFiles()],
             default_root_dir=folder,
         )  # fmt: skip
-        status, reason = fit(trainer, model, data, None)
-    return model, tracking.tracker, status, reason
+        status, reason = fit(trainer, module, data, None)
+    return module, tracking.tracker, status, reason
 
 
 def fit_fold_in_memory(
@@ -91,10 +91,10 @@ def fit_fold_in_memory(
 
     `interrupted` is not used: Lightning itself ends the training on Ctrl-C.
     """
-    model, tracker, status, reason = train_in_memory(
+    module, tracker, status, reason = train_in_memory(
         checked, windows, lambda placed: fold_scorers(checked, placed), weights=weights
     )
     assert tracker is not None, "the run itself has trained on data of this kind"
     best_of(tracker, status, reason)
-    model.cpu().eval()
-    return Fitted(tracker, lambda origin_M: outputs_at(model, windows, origin_M))
+    module.cpu().eval()
+    return Fitted(tracker, lambda origin_M: outputs_at(module, windows, origin_M))

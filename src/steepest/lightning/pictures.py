@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
-from steepest.lightning.predictors import Predictor
+from steepest.lightning.protocol import Model
+from steepest.nets.functional import in_words
 from steepest.observe.audit import Parity
 from steepest.observe.figures import draw_parity
 from steepest.observe.gallery import draw_descent, draw_scores, recorded, show
@@ -24,7 +25,7 @@ One = TypeVar("One", bound=Instrument)
 
 def draw(
     folder: Path,
-    model: Predictor,
+    model: Model,
     tracker: Tracker,
     evaluation: Evaluation,
     windows: Windows,
@@ -52,7 +53,7 @@ def draw(
     try:
         losses_K, every_KP = recorded(folder, model.network, instruments.values(), resumed=resumed)
         draw_scores(
-            figures, evaluation, losses_K, tracker.history, model=model.network.in_words(), theme=theme,
+            figures, evaluation, losses_K, tracker.history, model=in_words(model.network), theme=theme,
             loss=model.loss.name, references=tracker.references, best=best.epochs, objective=tracker.objective,
         )  # fmt: skip
         if pictures is not None and (alone or pictures.in_sweeps):

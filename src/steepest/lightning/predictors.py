@@ -62,10 +62,12 @@ class Predictor(LightningModule):
         network: the function, (N, D) -> (N, O).
         current_batch: for callbacks: inputs, targets and mean loss (a number) of the current update's batch, at
             the parameters before the update.
+        takes_share: batches may contain a third entry, this device's share of the samples.
         monitor: the logged score that a `ReduceLROnPlateau` scheduler reads.
     """
 
     monitor: str = "val/loss"
+    takes_share = True
     current_batch: tuple[Tensor, Tensor, float]
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -28,7 +29,7 @@ from steepest.lightning.in_memory import fit_fold_in_memory
 from steepest.lightning.internals import trains_elsewhere
 from steepest.lightning.manual import ManualPredictor, check_precision, choose_engine
 from steepest.lightning.pictures import draw, instrument_of
-from steepest.lightning.predictors import Predictor
+from steepest.lightning.protocol import Model, ignores_optimizer, validates
 from steepest.observe.eventfile import PREFIX, event_file
 from steepest.observe.hparams import begin_session, hyperparameters
 from steepest.observe.instrument import Instrument
@@ -127,6 +128,8 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     datamodule.setup()
     record.notes += empty_parts(datamodule.windows)
     model = build_model(checked, datamodule)
+    module = model.module
+    record.notes += _unused(model, record.facts["overrides"])
     check_objective(checked.run.objective, datamodule.windows)
     check_walk_forward(checked, datamodule.windows)
     last, state = (newest(folder / "checkpoints") if resume else None) or (None, None)
@@ -134,7 +137,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     kept = fixed(checked.plain, facts["sha256"])
     if last is not None and state is not None:
         check_fixed(folder, state[CONFIG], kept)
-        check_shapes(last, state, model.state_dict())
+        check_shapes(last, state, module.state_dict())
     elif resume and first_process():  # the run was killed before its first checkpoint, so it starts again
         for events in folder.glob(f"{PREFIX}*"):
             events.unlink()
@@ -151,14 +154,16 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     record.notes += evaluator.notes
     tracking = Tracking(
         checked.run.objective, rule, instruments,
-        scorers=lambda: _scorers(evaluator, model, datamodule),
+        scorers=lambda: _scorers(evaluator, module, datamodule),
         references=lambda: reference_losses(model.loss, evaluator.windows),
-        data=datamodule, folder=folder / "checkpoints", config=kept,
+        model=model, data=datamodule, folder=folder / "checkpoints", config=kept,
         trial=None if resume else trial_of(checked.plain),  # a resumed run no longer belongs to the study
     )  # fmt: skip
     given: dict[str, Any] = {}
-    if isinstance(model, ManualPredictor):  # it clips by itself: Lightning does not clip in manual optimization
+    if isinstance(module, ManualPredictor):  # it clips by itself: Lightning does not clip in manual optimization
         given = {"gradient_clip_val": None, "gradient_clip_algorithm": None}
+    if validates(module) and options.get("limit_val_batches") == 0:
+        given["limit_val_batches"] = None
     if options.get("max_epochs") is None:  # Lightning's default would be 1000 epochs
         given["max_epochs"] = -1
     trainer: Trainer = checked.groups["trainer"](
@@ -171,7 +176,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
             "trainer.strategy: ddp_spawn, ddp_fork and ddp_notebook train in processes that return no record; "
             "use trainer.strategy=ddp"
         )
-    engine, why = _engine(model, trainer)
+    engine, why = _engine(module, trainer)
     if state is not None:
         check_continues(folder, state["callbacks"][TRACKER], engine, trainer.world_size)
     if trainer.is_global_zero:  # processes that Lightning starts run this function too, and write nothing
@@ -191,12 +196,12 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     started = time.perf_counter()
     bar = instrument_of(instruments, RunProgress)
     try:
-        status, reason = fit(trainer, model, datamodule, last)
+        status, reason = fit(trainer, module, datamodule, last)
         if tracking.tracker is None and state is not None and trainer.num_training_batches:
             # The run was killed during its evaluation, at Lightning's own limit: Lightning calls no hooks there.
-            tracking.on_train_start(trainer, model)
-            model.on_train_start()
-            tracking.on_train_end(trainer, model)
+            tracking.on_train_start(trainer, module)
+            module.on_train_start()
+            tracking.on_train_end(trainer, module)
         tracker = tracking.tracker
         if not trainer.is_global_zero:
             return Outcome({"status": status, "stop_reason": reason}, None)
@@ -209,11 +214,11 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         seconds = time.perf_counter() - started
         if status != "finished":
             return Outcome(end_early(tracker, record, status, reason, seconds), None)
-        model.cpu()
+        module.cpu()
         outputs = tracker.outputs
         if engine != "kernel":
-            model.eval()
-            outputs = partial(outputs_at, model, evaluator.windows)
+            module.eval()
+            outputs = partial(outputs_at, module, evaluator.windows)
         walk = None
         if forward:
             workers, say = cores() if alone else 1, bar.say if bar is not None else lambda text: None
@@ -223,13 +228,11 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
             walk = Walk(
                 checked, datamodule, evaluator, kept, folder / "checkpoints", fit=fold, workers=workers, say=say
             ).pooled
-        metrics, evaluation = finish(
-            tracker, model, evaluator, outputs, record, seconds, kept_predictions(checked), walk
-        )
+        metrics, evaluation = finish(tracker, evaluator, outputs, record, seconds, kept_predictions(checked), walk)
         if evaluation is None:
             return Outcome(metrics, None)
-        if isinstance(model, ManualPredictor):
-            model.descent = model.tracker = None
+        if isinstance(module, ManualPredictor):
+            module.descent = module.tracker = None
         if bar is not None:
             bar.say("drawing")
         draw(folder, model, tracker, evaluation, evaluator.windows, instruments, alone=alone, resumed=state is not None)
@@ -279,14 +282,31 @@ def _already_finished(state: dict[str, Any], rule: Epochs, most: int | None, fol
     return outcome
 
 
-def _scorers(evaluator: Evaluator, model: Predictor, datamodule: WindowDataModule) -> Mapping[str, PartScorer]:
-    """Scorers on the model's device; on the CPU they are the evaluator's."""
-    if model.device.type == "cpu":
+def _scorers(evaluator: Evaluator, module: LightningModule, datamodule: WindowDataModule) -> Mapping[str, PartScorer]:
+    """Scorers on the module's device; on the CPU they are the evaluator's."""
+    if module.device.type == "cpu":
         return evaluator.scorers
-    return part_scorers(datamodule.placed(model.device, next(model.parameters()).dtype))
+    return part_scorers(datamodule.placed(module.device, next(module.parameters()).dtype))
 
 
-def _engine(model: Predictor, trainer: Trainer) -> tuple[str, str]:
+def _unused(model: Model, overrides: list[str]) -> list[str]:
+    """Say if a model builds its own optimizer.
+
+    Raises:
+        ValueError: if the user chose one.
+    """
+    if model.make_optimizer is not None or not ignores_optimizer(type(model.module)):
+        return []
+    name = type(model.module).__name__
+    if typed := [o for o in overrides if re.match(r"[+~]*(optimizer|scheduler)\b", o)]:
+        raise ValueError(
+            f"{typed[0]}: {name}.configure_optimizers builds its own optimizer: leave this out, or let the constructor "
+            "take `optimizer`, or remove configure_optimizers"
+        )
+    return [f"{name}.configure_optimizers builds the optimizer: optimizer= and scheduler= have no effect"]
+
+
+def _engine(model: LightningModule, trainer: Trainer) -> tuple[str, str]:
     """Which engine makes the updates, and why it is not the kernel.
 
     Raises:

@@ -8,7 +8,8 @@ tensors in the order of `network.parameters()`, each with the leading dimensions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -17,11 +18,31 @@ from torch.func import functional_call
 
 from steepest.nets.losses import Loss
 from steepest.nets.networks import MLP, Layer, backward, forward
+from steepest.nets.window_linear import WindowLinear
 
 
 def layers_of(parameters: Sequence[Tensor]) -> list[Layer]:
     """(W, b) of each layer of an `MLP`."""
     return list(zip(parameters[::2], parameters[1::2], strict=True))
+
+
+def in_words(network: nn.Module) -> str:
+    """The kind of a network and its size, for titles."""
+    if isinstance(network, MLP | WindowLinear):
+        return network.in_words()
+    return f"{type(network).__name__}, {sum(p.numel() for p in network.parameters())} parameters"
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into the mode for evaluation, in which dropout is off; then each part gets its own mode back."""
+    modes = {part: part.training for part in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def outputs_at(network: nn.Module, parameters: Sequence[Tensor], x_ND: Float[Tensor, "N D"]) -> Tensor:
@@ -50,4 +71,4 @@ def gradients_at(
     with torch.enable_grad():
         leaves = [p if again else p.detach().requires_grad_() for p in parameters]
         value = loss(outputs_at(network, leaves, x_ND), y_NH)
-        return list(torch.autograd.grad(value, leaves, create_graph=again))
+        return list(torch.autograd.grad(value, leaves, create_graph=again, materialize_grads=True))

@@ -95,7 +95,7 @@ def draw_losses(
             _logarithmic(axes, every)
         axes.yaxis.set_major_formatter(plain)
         axes.xaxis.set_major_formatter(plain)
-        axes.set(xlabel="updates", title=f"{NAMES[loss]} ({unit})")
+        axes.set(xlabel="updates", title=f"{NAMES.get(loss, loss)} ({unit})")
         axes.margins(x=0.01)
         save(figure, path)
 

@@ -44,11 +44,12 @@ MAX_FULL_UPDATES = 5000
 class Trained(Protocol):
     """The part of a run's module that the pictures use. They use the shapes of its parameters, not the values."""
 
-    loss: Loss
-    make_optimizer: Callable[[Iterable[torch.Tensor]], torch.optim.Optimizer]
-
+    @property
+    def loss(self) -> Loss: ...
     @property
     def network(self) -> nn.Module: ...
+    @property
+    def make_optimizer(self) -> Callable[[Iterable[torch.Tensor]], torch.optim.Optimizer] | None: ...
 
 
 def recorded(
@@ -196,9 +197,9 @@ def _draw_surface(
 ) -> landscape.Grid:
     """Draw the loss surface of a model with two parameters, its path, the full-batch path and the exact minimum."""
     theta = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
-    optimizer = predictor.make_optimizer([theta])
+    optimizer = predictor.make_optimizer([theta]) if predictor.make_optimizer is not None else None
     full_K2 = path_K2[:1]
-    if not isinstance(optimizer, torch.optim.LBFGS):
+    if optimizer is not None and not isinstance(optimizer, torch.optim.LBFGS):
         updates = min(len(path_K2) - 1, MAX_FULL_UPDATES)
         full_K2 = landscape.full_batch_path(surface, torch.tensor(path_K2[0]), optimizer, updates)
     minimum_2 = least_squares(windows).flatten().cpu().numpy() if surface.loss is LOSSES["mse"] else None

@@ -51,6 +51,7 @@ def hyperparameters(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str
         flat[group] = str(values.get("_target_", "none")).rsplit(".", 1)[-1]
         flat |= {f"{group}.{key}": value for key, value in values.items() if not str(key).startswith("_")}
     hidden = flat.get("model.hidden") or []
+    hidden = hidden if isinstance(hidden, list) else [hidden]
     flat["model.layers"], flat["model.units"] = len(hidden) + 1, sum(hidden)
     others = [key for key in _typed(overrides) if key in flat and "." in key and key not in NUMBERS + WORDS]
     numbers = {key: flat[key] if _is_number(flat.get(key)) else None for key in NUMBERS}

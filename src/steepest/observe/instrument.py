@@ -34,6 +34,7 @@ class View:
         engine: what computes the updates: ``kernel``, ``textbook`` or ``autograd``.
         sink: the event file. It is None without a logger and in all processes except the first.
         world: the number of processes that train together.
+        of_user: whether the network is one of the user's own, which an instrument may be unable to measure.
         clip: a function that clips gradients in place as the run does, or None if the run does not.
         updates, epochs, samples: done so far; an epoch that was cut short counts.
         batch: the number of samples in the last update.
@@ -51,6 +52,7 @@ class View:
     engine: str
     sink: EventFile | None = None
     world: int = 1
+    of_user: bool = False
     clip: Callable[[Sequence[Tensor]], None] | None = None
     updates: int = 0
     epochs: int = 0

@@ -18,6 +18,7 @@ CLASSES: dict[str, dict[str, str]] = {
         "steepest": "LinearPredictor MLPPredictor WindowPredictor ManualPredictor",
         "steepest.lightning.predictors": "LinearPredictor MLPPredictor WindowPredictor",
         "steepest.lightning.manual": "ManualPredictor",
+        "steepest.lightning.sequences": "ConvolutionNet Recurrent",
     },
     "optimizer": {
         "torch.optim": "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LBFGS NAdam RAdam RMSprop Rprop SGD",

@@ -13,6 +13,7 @@ from steepest.data.calendar import day_text
 from steepest.evaluate.accounts import FEWEST_DAYS, Performance
 from steepest.evaluate.backtest import NOT_MODELLED, Backtest, Rule, backtest
 from steepest.evaluate.terminal import print_sentence, terminal
+from steepest.nets.functional import in_words
 from steepest.runs.files import check_links, read_json, unfinished, write_text
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _write(run: Run, result: Backtest, out: Path) -> list[Path]:
     write_text(out, result.equity.to_csv())
     part = unfinished(picture)
     try:
-        draw_backtest(result, run.network.in_words(), part)
+        draw_backtest(result, in_words(run.network), part)
         part.replace(picture)
     finally:
         part.unlink(missing_ok=True)

@@ -35,6 +35,7 @@ DATA = "WindowDataModule"  # the key of the data set's scaler and options
 TRACKER = "steepest"  # the key of the tracker's state among a checkpoint's callbacks
 CONFIG = "steepest_config"  # the key of the options that the results depend on
 ZIP, MARK, NO_COMMENT = b"PK", b"steepest sha256 ", b"\0\0"  # start of a zip file, and parts of the comment at its end
+PREFIX = "network."  # of the parameters of a `Predictor`
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
@@ -189,30 +190,36 @@ def check_shapes(path: Path, content: Mapping[str, Any], model: Mapping[str, Ten
 
 
 def weights(
-    state: Mapping[str, Tensor], updates: int, epochs: int, options: Mapping[str, Any], data: PreparedData
+    state: Mapping[str, Tensor],
+    updates: int,
+    epochs: int,
+    options: Mapping[str, Any],
+    data: PreparedData,
+    prefix: str = PREFIX,
 ) -> dict[str, Any]:
     """The part of a checkpoint from which a model is loaded.
 
     Args:
-        state: the network's parameters, by name.
+        state: the network's state, by name.
         updates, epochs: how many are done.
         options: the model's constructor arguments.
         data: the data set; predictions need its scaler and its spec.
+        prefix: the network's name in the module; "" if it is the module itself.
     """
     return {
         "epoch": epochs,
         "global_step": updates,
         "pytorch-lightning_version": LIGHTNING,
-        "state_dict": {f"network.{name}": value.detach().clone() for name, value in state.items()},
+        "state_dict": {f"{prefix}{name}": value.detach().clone() for name, value in state.items()},
         "hparams_name": "kwargs",
         "hyper_parameters": dict(options),
         DATA: data.state_dict(),
     }
 
 
-def save_best(best: Best, options: Mapping[str, Any], data: PreparedData, path: Path) -> None:
+def save_best(best: Best, options: Mapping[str, Any], data: PreparedData, path: Path, prefix: str = PREFIX) -> None:
     """Write best.ckpt."""
-    save(weights(best.weights, best.updates, best.epochs, options, data), path)
+    save(weights(best.weights, best.updates, best.epochs, options, data, prefix), path)
 
 
 def save_last(

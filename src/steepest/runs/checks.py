@@ -9,6 +9,7 @@ from steepest.data.windows import Windows
 from steepest.evaluate.blocks import ROWS
 from steepest.evaluate.names import CLASS_METRICS, DIRECTION_METRICS, VALUE_METRICS
 from steepest.nets.losses import loss_of
+from steepest.runs.choices import choice_of
 from steepest.runs.config import Checked
 from steepest.runs.process import memory
 from steepest.runs.specs import SPECS
@@ -17,9 +18,15 @@ COPIES = 8  # arrays as large as the parameters: gradient, optimizer, best epoch
 LAYERS = 4  # arrays as large as a batch's units: before and after the activation, and both gradients
 
 
+def loss_name(checked: Checked, windows: Windows) -> str:
+    """The config's loss; for a model without this key, the usual one of such targets."""
+    name = checked.groups["model"].arguments.get("loss")
+    return name if isinstance(name, str) else ("cross_entropy" if windows.classes else "mse")
+
+
 def outputs_of(checked: Checked, windows: Windows) -> int:
     """O, the number of outputs that a config's model needs for a sample."""
-    return windows.horizon * loss_of(checked.groups["model"].arguments.get("loss", "mse")).outputs
+    return windows.horizon * loss_of(loss_name(checked, windows)).outputs
 
 
 def sizes_of(checked: Checked, windows: Windows) -> dict[str, int]:
@@ -34,16 +41,14 @@ def sizes_of(checked: Checked, windows: Windows) -> dict[str, int]:
     described = SPECS[model.path] if model.path in SPECS else model.target  # noqa: SIM401
     taken = inspect.signature(described).parameters
     if "window" in taken and not windows.ordered:
-        raise ValueError(
-            "model=dlinear, nlinear and rlinear need windows of a series, but these data are plain rows: use "
-            "model=linear"
-        )
+        name = choice_of("model", model.path, model.arguments)
+        raise ValueError(f"{name} needs windows of a series, but these data are plain rows: use model=mlp")
     return {name: size for name, size in sizes.items() if name in taken}
 
 
 def check_choices(checked: Checked, windows: Windows) -> None:
     """Raise `ValueError` for a loss that cannot score the targets, and for a learning rate that is not above 0."""
-    loss = checked.groups["model"].arguments.get("loss")
+    loss = loss_name(checked, windows)
     if windows.classes != (loss == "cross_entropy"):
         if windows.classes:
             raise ValueError(
@@ -62,6 +67,8 @@ def check_choices(checked: Checked, windows: Windows) -> None:
 
 def _check_size(checked: Checked, windows: Windows) -> None:
     """Raise `ValueError` if the network does not fit into memory."""
+    if checked.groups["model"].path not in SPECS:  # only these have known sizes
+        return
     hidden, data = checked.groups["model"].arguments.get("hidden") or [], checked.groups["data"].arguments
     units = [windows.inputs, *hidden, outputs_of(checked, windows)]
     parameters = sum((before + 1) * after for before, after in pairwise(units))

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -151,12 +150,11 @@ def drive(
         seconds = time.perf_counter() - started
         if status != "finished":
             return end_early(tracker, record, status, reason, seconds)
-        model: Any = SimpleNamespace(network=parts.network)
         walk = None
         if walks_forward(checked):
             walk = Walk(checked, data, dataset.evaluator, kept, checkpoints, interrupted=interrupted).pooled
         metrics, evaluation = finish(
-            tracker, model, dataset.evaluator, training.outputs, record, seconds, kept_predictions(checked), walk
+            tracker, dataset.evaluator, training.outputs, record, seconds, kept_predictions(checked), walk
         )
         if evaluation is None:
             return metrics

@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from steepest.nets.functional import in_words
 from steepest.runs.files import unfinished
 from steepest.runs.trained import Run
 
@@ -121,7 +122,7 @@ def export_onnx(run: Run, path: Path, data: str | None = None) -> tuple[int, flo
         )
     assert program is not None
     proto = program.model_proto
-    proto.doc_string = f"steepest: {run.network.in_words()}; series: {', '.join(run.settings['names'])}"
+    proto.doc_string = f"steepest: {in_words(run.network)}; series: {', '.join(run.settings['names'])}"
     content = proto.SerializeToString()
     onnx.checker.check_model(proto)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

@@ -67,7 +67,6 @@ def end_early(tracker: Tracker, record: RunRecord, status: Status, reason: str, 
 
 def finish(
     tracker: Tracker,
-    model: nn.Module,
     evaluator: Evaluator,
     outputs: Outputs,
     record: RunRecord,
@@ -78,8 +77,7 @@ def finish(
     """Score the best epoch and write the results. The caller then marks the run as complete with `record.end`.
 
     Args:
-        tracker: the run's tracker.
-        model: the model around the tracker's network, which gets the best epoch's parameters.
+        tracker: the run's tracker; its network gets the best epoch's parameters.
         evaluator: the evaluator of the run's data.
         outputs: computes the outputs (M, O) for samples with these origins, at the current parameters.
         record: the run's record.
@@ -102,7 +100,7 @@ def finish(
         return end_early(tracker, record, "stopped", "interrupted", seconds), None
     evaluation = evaluator.evaluate(outputs, pooled)
     metrics = facts(tracker, "finished", tracker.reason, seconds) | tracker.results()
-    metrics |= _assessment(evaluation, model, evaluator.windows)
+    metrics |= _assessment(evaluation, tracker.view.network, evaluator.windows)
     record.predictions(evaluation, kept)
     if evaluation.walk_forward is not None:
         metrics["walk_forward"] = evaluation.walk_forward.facts()
@@ -120,12 +118,12 @@ def finish(
 
 @torch.no_grad()
 def put(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy these values into a network's parameters."""
-    for name, parameter in network.named_parameters():
-        parameter.copy_(weights[name])
+    """Copy these values into a network's parameters and buffers."""
+    for name, value in network.state_dict().items():  # (the values share the network's memory)
+        value.copy_(weights[name])
 
 
-def _assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> dict[str, Any]:
+def _assessment(evaluation: Evaluation, network: nn.Module, windows: Windows) -> dict[str, Any]:
     """The part of metrics.json about the model: its scores, the baselines' scores, and the verdict."""
     verdict = evaluation.verdict()
     return evaluation.model | {
@@ -136,10 +134,10 @@ def _assessment(evaluation: Evaluation, model: nn.Module, windows: Windows) -> d
         "beat_reference": verdict.beat,
         "p_value": verdict.p_value,
         "intervals": [asdict(interval) for interval in evaluation.intervals],
-        "coefficients": named_coefficients(model, windows),
+        "coefficients": named_coefficients(network, windows),
         **({} if evaluation.beaten is None else {"beaten_on": evaluation.beaten}),
-        "line": line_in_words(model, windows),
-        "hint": extrapolation_hint(model, windows),
+        "line": line_in_words(network, windows),
+        "hint": extrapolation_hint(network, windows),
     }
 
 

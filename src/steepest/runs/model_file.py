@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from omegaconf import OmegaConf
 from pydantic import TypeAdapter
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import TypedDict
 
+from steepest.data.faults import Faults
 from steepest.data.ranges import Count
 from steepest.data.sources import Transform
 from steepest.evaluate.statistics import PARAMETERS
 from steepest.nets.losses import Loss, loss_of
 from steepest.nets.networks import MLP
 from steepest.nets.window_linear import WindowLinear
-from steepest.runs.checkpoints import DATA, load
+from steepest.runs.checkpoints import DATA, PREFIX, load
+from steepest.runs.config import GIVEN, checked_node
+from steepest.runs.environment import resolved
+
+MODEL = "steepest_model"  # the part of the config that builds a model of the user's own
 
 SCALER = ("input_mean_SF", "input_scale_SF", "mean_S", "scale_S", "unit_S", "change_S", "change_rms_S", "slope_S")
 
@@ -47,15 +56,19 @@ class ModelFile:
         fitted: what the baselines have learned from the training part.
     """
 
-    network: MLP | WindowLinear
+    network: nn.Module
     loss: Loss
     settings: Settings
     state: dict[str, Any]
     fitted: dict[str, Tensor]
 
 
-def read_model(path: Path) -> ModelFile:
+def read_model(path: Path, trust: Sequence[str] = ()) -> ModelFile:
     """Read a checkpoint.
+
+    Args:
+        path: the file.
+        trust: packages of the user's own whose model it may contain.
 
     Raises:
         ValueError: if the file is not a complete checkpoint of a run, or its parts do not fit together.
@@ -68,8 +81,12 @@ def read_model(path: Path) -> ModelFile:
         if settings["classes"] != (loss.name == "cross_entropy"):
             raise ValueError(f"the loss {loss.name} does not fit the targets")
         _check_sizes(settings, state["scaler"], state["fitted"], options["inputs"], options["outputs"], loss)
-        network = _network(options, settings["window"], content["state_dict"])
+        of_user = MODEL in options
+        make: Callable[..., nn.Module] = partial(_own_module, path, trust=trust) if of_user else _network
+        network = make(options, settings["window"], content["state_dict"])
         return ModelFile(network, loss, settings, state, state["fitted"])
+    except _Untrusted as error:
+        raise ValueError(str(error)) from None
     except (KeyError, TypeError, RuntimeError, ValueError, AttributeError, StopIteration) as error:
         raise ValueError(f"{path} is not a checkpoint of a run of train.py ({error!r}): restore a copy") from error
 
@@ -98,6 +115,31 @@ def _check_sizes(
     expected = {name: expected[name] for name in found}
     if wrong := [name for name in expected if expected[name] != found[name]]:
         raise ValueError(f"{wrong[0]} has the shape {found[wrong[0]]} in place of {expected[wrong[0]]}")
+
+
+class _Untrusted(Exception):
+    """The checkpoint's model is not one that may be imported."""
+
+
+def _own_module(
+    path: Path, options: Mapping[str, Any], window: int, state: Mapping[str, Tensor], trust: Sequence[str]
+) -> nn.Module:
+    """A model of one of the user's packages, or of this one, built from the part of the config in a checkpoint."""
+    faults = Faults(str(path))
+    plain, _ = resolved(OmegaConf.create({"model": options[MODEL]}))
+    node = checked_node(plain["model"], "model", "model", trust, faults, GIVEN["model"])
+    try:
+        faults.raise_if_any()
+    except ValueError as error:
+        raise _Untrusted(str(error)) from None
+    given = {"inputs": options["inputs"], "outputs": options["outputs"], "window": window}
+    given |= {"optimizer": partial(torch.optim.SGD, lr=0.01), "scheduler": None}
+    taken = inspect.signature(node.target).parameters
+    module: nn.Module = node(**{name: value for name, value in given.items() if name in taken})
+    floats = [value.dtype for value in state.values() if value.is_floating_point()]
+    module.to(floats[0]).load_state_dict(state)
+    network = getattr(module, "network", None) if all(name.startswith(PREFIX) for name in state) else None
+    return (network if isinstance(network, nn.Module) else module).eval()
 
 
 def _network(options: Mapping[str, Any], window: int, state: Mapping[str, Tensor]) -> MLP | WindowLinear:

@@ -122,6 +122,7 @@ def keep_freed_memory() -> None:
 NOT_ABOUT_THE_RUN = (
     ".*LeafSpec.*",  # Lightning 2.6 on torch 2.13, at every batch
     "Checkpoint directory .* exists and is not empty",  # a run is resumed
+    "You passed in a `val_dataloader` but have no `validation_step`",  # the run itself scores the val part
     "GPU available but not used",  # by choice: small models train faster on the CPU
     "Glyph .* missing from font",  # a series name has a character that the font lacks; the picture shows a box
     "constrained_layout not applied",  # the axis labels of a run that almost diverged are too long

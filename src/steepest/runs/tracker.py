@@ -6,8 +6,9 @@ decides whether the run ends. No Lightning.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,11 +19,14 @@ from steepest.data.windows import Windows
 from steepest.engine.descent import UpdateLog
 from steepest.evaluate.names import better
 from steepest.evaluate.scoring import Outputs, PartScorer
-from steepest.nets.functional import gradients_at
+from steepest.nets.agreement import Disagreement
+from steepest.nets.functional import evaluating, gradients_at
 from steepest.nets.losses import Loss
 from steepest.observe.instrument import NEVER, Instrument, View
 from steepest.runs.pruning import Trial
-from steepest.runs.stops import EpochEnd, Epochs, is_verdict
+from steepest.runs.stops import Diverged, EpochEnd, Epochs, is_verdict
+
+log = logging.getLogger(__name__)
 
 ROUNDING = 4  # units in the last place: objectives that differ by no more are equal
 
@@ -34,7 +38,7 @@ class Best:
     Attributes:
         objective: its score.
         least: the best score of all epochs, which may differ from it by rounding.
-        weights: the network's parameters, by name.
+        weights: the network's parameters, and its buffers if it has any, by name.
     """
 
     objective: float
@@ -73,6 +77,7 @@ class Tracker:
         self.scorers = {part: scorer for part, scorer in scorers.items() if part != "test"}
         self.outputs, self.trial = outputs, trial
         self.references = {f"reference/{name}": loss for name, loss in (references or {}).items()}
+        self.skipped: dict[str, str] = {}  # instruments that failed on the user's own model, and why
         self.history: list[dict[str, float]] = []  # for every epoch, the updates done and the scores
         self.best: Best | None = None
         self.reason = ""
@@ -84,8 +89,8 @@ class Tracker:
 
     def begin(self) -> None:
         """Before the first update of this process."""
-        for instrument in self.instruments.values():
-            instrument.begin(self.view)
+        with evaluating(self.view.network):
+            self._each(lambda instrument: instrument.begin(self.view), raised=(ValueError,))
 
     def updates_ahead(self) -> int:
         """Return the number of updates that can run in one step before an instrument must observe a single update.
@@ -102,9 +107,8 @@ class Tracker:
     def look(self, x_ND: Tensor, y_NH: Tensor, loss: float, gradients: list[Tensor]) -> None:
         """Pass the next update, before it is applied, to the instruments that need it."""
         self.view.seen, self.view.gradients = (x_ND, y_NH, loss), gradients
-        for instrument in self.instruments.values():
-            if instrument.next_look(self.view.updates) == 0:
-                instrument.look(self.view)
+        with evaluating(self.view.network):
+            self._each(lambda one: one.look(self.view) if one.next_look(self.view.updates) == 0 else None)
 
     def log(self, log: UpdateLog) -> None:
         """Count updates, and pass their log to the instruments."""
@@ -112,22 +116,22 @@ class Tracker:
         view.updates += len(log)
         view.samples += log.samples
         view.batch = log.batch or view.batch
-        for instrument in self.instruments.values():
-            instrument.log(view, log)
+        with evaluating(view.network):
+            self._each(lambda instrument: instrument.log(view, log))
 
     def epoch_end(self) -> dict[str, float]:
         """Score an epoch and return its scores. If the run ends here, `reason` says why."""
         view = self.view
         view.epochs += 1
         before = self.history[-1] if self.history else {}
-        for instrument in self.instruments.values():
-            instrument.epoch(view, before)
-        scores = self._scores()
+        with evaluating(view.network):
+            self._each(lambda instrument: instrument.epoch(view, before))
+            scores = self._scores()
         self.history.append({"updates": float(view.updates)} | scores)
         view.write(scores | self.references)
         value = scores.get(self.objective)
         if value is not None and self._is_best(value):
-            weights = {name: p.detach().clone() for name, p in view.network.named_parameters()}
+            weights = {name: value.detach().clone() for name, value in view.network.state_dict().items()}
             least = value if self.best is None else min(value, self.best.least, key=self._sign)
             self.best = Best(value, least, view.epochs, view.updates, weights)
         end = EpochEnd(view.epochs, view.updates, scores, self._gradient_norm)
@@ -138,18 +142,18 @@ class Tracker:
 
     def flush(self) -> None:
         """Let the instruments write what they have buffered."""
-        for instrument in self.instruments.values():
-            instrument.flush(self.view)
+        self._each(lambda instrument: instrument.flush(self.view))
 
     def end(self) -> None:
         """Called after the last update, if the run was not interrupted."""
-        for instrument in self.instruments.values():
-            instrument.end(self.view)
+        with evaluating(self.view.network):
+            self._each(lambda instrument: instrument.end(self.view))
         self.flush()
 
     def results(self) -> dict[str, Any]:
-        """The instruments' entries for metrics.json."""
-        return {key: value for i in self.instruments.values() for key, value in i.result().items()}
+        """The instruments' entries for metrics.json, and those that could not measure the user's own model."""
+        found = {key: value for i in self.instruments.values() for key, value in i.result().items()}
+        return found | ({"skipped": self.skipped} if self.skipped else {})
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, as plain data and tensors. A resumed run needs it to report the same results."""
@@ -189,6 +193,26 @@ class Tracker:
             if name in state["instruments"]:
                 instrument.load_state_dict(state["instruments"][name])
 
+    def _each(self, call: Callable[[Instrument], None], raised: tuple[type[Exception], ...] = ()) -> None:
+        """Call every instrument. One that fails on a model of the user's own is switched off.
+
+        Args:
+            call: what to call.
+            raised: errors that end the run all the same.
+        """
+        ends: tuple[type[Exception], ...] = (Diverged, Disagreement, *raised)
+        for name, instrument in list(self.instruments.items()):
+            try:
+                call(instrument)
+            except ends:
+                raise
+            except Exception as error:  # PyTorch and the user's code may raise any error
+                if not self.view.of_user:
+                    raise
+                del self.instruments[name]
+                self.skipped[name] = f"{type(error).__name__}: {error}"
+                log.warning("callbacks.%s cannot measure this model, and is off from now on (%s)", name, error)
+
     def _scores(self) -> dict[str, float]:
         found: dict[str, float] = {}
         for part, scorer in self.scorers.items():
@@ -209,7 +233,8 @@ class Tracker:
         return self._sign(value) <= self._sign(self.best.least) + ROUNDING * epsilon * abs(self.best.least)
 
     def _gradient_norm(self) -> float:
-        return gradient_norm(self.view.network, self.view.loss, self.view.windows)
+        with evaluating(self.view.network):
+            return gradient_norm(self.view.network, self.view.loss, self.view.windows)
 
 
 @torch.no_grad()

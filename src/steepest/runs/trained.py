@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from steepest.evaluate.predictions import read_table
 from steepest.evaluate.scoring import Outputs, PartScorer
 from steepest.evaluate.statistics import without
 from steepest.evaluate.table import named_coefficients
+from steepest.nets.functional import in_words
 from steepest.nets.losses import two_classes
 from steepest.runs.backtest import Backtest, Rule, backtest_run
 from steepest.runs.claim import CONFIG_FILE
@@ -55,17 +56,18 @@ class Run:
 
     Args:
         folder: the run's folder.
+        trust: packages of the user's own whose model the run may have trained.
 
     Raises:
         ValueError: if the folder contains no run with a complete best.ckpt.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, trust: Sequence[str] = ()) -> None:
         self.folder = Path(folder)
         path = self.folder / "checkpoints" / "best.ckpt"
         if not path.exists():
             raise ValueError(f"{folder}: there is no checkpoints/best.ckpt, so no model: give the folder of a run")
-        model = read_model(path)
+        model = read_model(path, trust)
         self.network, self.loss, self._settings = model.network, model.loss, model.settings
         self._state, self._fitted = model.state, model.fitted
 
@@ -106,11 +108,11 @@ class Run:
             ValueError: if the model is not linear, or the run has several series or outputs.
         """
         known: Any = SimpleNamespace(**self._settings, **self._state["scaler"])
-        found = named_coefficients(self, known)  # type: ignore[arg-type]
+        found = named_coefficients(self.network, known)
         if found is None:
             raise ValueError(
                 f"{self.folder}: only a linear model of one series with one output has coefficients; this is "
-                f"{self.network.in_words()}"
+                f"{in_words(self.network)}"
             )
         return pd.Series(found, name="coefficient")
 
@@ -345,6 +347,6 @@ class Run:
         return threads(self._option("threads"))(outputs)
 
 
-def load(folder: str | Path) -> Run:
+def load(folder: str | Path, trust: Sequence[str] = ()) -> Run:
     """Load a run from its folder, as `Run` does."""
-    return Run(folder)
+    return Run(folder, trust)

@@ -5,7 +5,7 @@ The engine trains here. `lightning/lookahead.py` does the same with a Trainer, f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from steepest.observe.curvature import Escape
 from steepest.observe.instrument import Instrument, View
 from steepest.runs.build import build, dtype_of
 from steepest.runs.config import Checked
+from steepest.runs.finish import put
 from steepest.runs.loop import KernelTraining
 from steepest.runs.tracker import Tracker
 
@@ -105,9 +106,7 @@ def fit_of(tracker: Tracker, history: History) -> Fit:
     """
     network = tracker.view.network
     if tracker.best is not None:
-        weights: Mapping[str, Tensor] = tracker.best.weights
-        for name, parameter in network.named_parameters():
-            parameter.copy_(weights[name])
+        put(network, tracker.best.weights)
     return Fit(
         network,
         tracker.view.loss,
