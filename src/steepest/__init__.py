@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from steepest.lightning.datamodule import WindowDataModule
     from steepest.lightning.manual import ManualPredictor
     from steepest.lightning.predictors import LinearPredictor, MLPPredictor, WindowPredictor
+    from steepest.lightning.protocol import check_model
     from steepest.nets.losses import cross_entropy, huber, mae, mse, quantile
     from steepest.nets.networks import MLP, Linear
     from steepest.nets.window_linear import WindowLinear
@@ -32,6 +33,7 @@ _MODULE_OF = {
         "lightning.datamodule": ("WindowDataModule",),
         "lightning.manual": ("ManualPredictor",),
         "lightning.predictors": ("LinearPredictor", "MLPPredictor", "WindowPredictor"),
+        "lightning.protocol": ("check_model",),
         "nets.losses": ("cross_entropy", "huber", "mae", "mse", "quantile"),
         "nets.networks": ("MLP", "Linear"),
         "nets.window_linear": ("WindowLinear",),
@@ -43,8 +45,8 @@ _MODULE_OF = {
 __all__ = [  # noqa: RUF022  # by room, as above
     "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame", "RandomWalk",
     "ShippedPrices", "Table", "YahooPrices", "direction_metrics", "value_metrics", "WindowDataModule",
-    "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor", "cross_entropy", "huber", "mae", "mse",
-    "quantile", "MLP", "Linear", "WindowLinear", "Run", "load",
+    "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor", "check_model", "cross_entropy", "huber",
+    "mae", "mse", "quantile", "MLP", "Linear", "WindowLinear", "Run", "load",
 ]  # fmt: skip
 
 

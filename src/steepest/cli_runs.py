@@ -16,6 +16,12 @@ PriceKeys = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="data=csv keys for --data, such as data.value=Close", show_default=False),
 ]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PACKAGE", help="Package of your own whose classes the run uses; repeat for more", show_default=False
+    ),
+]
 
 
 def predict(
@@ -36,11 +42,12 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV or Parquet file to write", show_default=False)
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Predict the days after the last known day, with prediction intervals."""
     from steepest.runs.after import show_forecast
 
-    for line in show_forecast(folder, data, options or [], horizon, level, method, out):
+    for line in show_forecast(folder, data, options or [], horizon, level, method, out, trust or ()):
         typer.echo(line)
 
 
@@ -51,11 +58,12 @@ def evaluate(
         str | None,
         typer.Option(metavar="FILE", help="Price file (default: the run's data)", show_default=False),
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Score a run's model on a price file, using the run's scaler. Nothing is refitted."""
     from steepest.runs.after import show_scores
 
-    show_scores(folder, data, options or [])
+    show_scores(folder, data, options or [], trust or ())
 
 
 def backtest(
@@ -71,12 +79,13 @@ def backtest(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write (default: equity.csv in RUN)", show_default=False)
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Backtest a run's predictions on the test part, with costs and a trading lag, against buy-and-hold."""
     from steepest.evaluate.backtest import Rule
     from steepest.runs.backtest import show_backtest
 
-    show_backtest(folder, Rule(threshold, cost, lag, long_only), out)
+    show_backtest(folder, Rule(threshold, cost, lag, long_only), out, trust or ())
 
 
 def export(
@@ -89,6 +98,7 @@ def export(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write (default: model.onnx in RUN)", show_default=False)
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Export a run's model with its scaler for other programs, and compare the file's predictions with the run's."""
     from steepest.runs.export import export_onnx
@@ -96,7 +106,7 @@ def export(
 
     if to != "onnx":
         raise ValueError(f"--to {to}: the only format is onnx")
-    run, path = Run(folder), out or folder / "model.onnx"
+    run, path = Run(folder, trust or ()), out or folder / "model.onnx"
     if not path.parent.is_dir():
         raise ValueError(f"--out {path}: the folder {path.parent} does not exist: use an existing folder")
     compared, worst = export_onnx(run, path, data)

@@ -139,8 +139,8 @@ class Tracking(Callback):
             current = pl_module.current_batch if isinstance(pl_module, Predictor) else self._current
             if current is None or math.isnan(current[2]):
                 raise ValueError(
-                    f"model={type(pl_module).__name__}: training_step gave no loss for this update: return the loss, or, "
-                    "with manual optimization, call self.manual_backward(loss)"
+                    f"model={type(pl_module).__name__}: training_step gave no loss for this update: return the loss, "
+                    "or, with manual optimization, call self.manual_backward(loss)"
                 )
             self.rows.before(current)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -269,12 +270,14 @@ def _faults_of_training(module: LightningModule, x_ND: Tensor, y_NO: Tensor, opt
 
     trainer = Trainer(
         max_steps=1, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, limit_val_batches=0, num_sanity_val_steps=0,
+        enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
     module.training_step = observed  # type: ignore[method-assign]
-    before = {name: p.detach().clone() for name, p in module.named_parameters()}
     try:
-        trainer.fit(module, DataLoader(TensorDataset(x_ND, y_NO), batch_size=SAMPLES))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about workers, and about what this Trainer leaves out
+            batches = DataLoader(TensorDataset(x_ND, y_NO), batch_size=SAMPLES)
+            trainer.fit(module, batches, batches)
     except Exception as error:
         return [f"training_step fails on a batch (x, y): {type(error).__name__}: {error}"]
     finally:
@@ -288,9 +291,9 @@ def _faults_of_training(module: LightningModule, x_ND: Tensor, y_NO: Tensor, opt
             faults.append(f"training_step returns the loss {loss.item()} on standard normal numbers")
     if not trainer.optimizers:
         faults.append("configure_optimizers returns no optimizer")
-    still = [name for name, p in module.named_parameters() if p.requires_grad and torch.equal(p, before[name])]
-    if still and not faults:
-        faults.append(f"an update does not change {', '.join(still)}: use them in forward, or set requires_grad=False")
+    unused = [name for name, p in module.named_parameters() if p.requires_grad and p.grad is None]
+    if unused and not faults:
+        faults.append(f"the loss does not depend on {', '.join(unused)}: use them, or set requires_grad=False")
     faults += _faults_of_saving(module)
     return faults
 

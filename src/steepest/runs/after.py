@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +28,7 @@ def show_forecast(
     level: float,
     method: str,
     out: Path | None,
+    trust: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield the lines of a forecast, and write it to `out`.
 
@@ -36,7 +37,7 @@ def show_forecast(
     """
     if out is not None and (out.suffix not in FORMATS or not out.parent.is_dir()):
         raise ValueError(f"--out {out}: give a file in an existing folder whose name ends in {', '.join(FORMATS)}")
-    run = Run(folder)
+    run = Run(folder, trust)
     table = run.predict(data, horizon=horizon, level=level, method=cast(Method, method), **parsed_options(options))
     date_format = "%Y-%m-%d" if (table["date"] == table["date"].dt.normalize()).all() else "%Y-%m-%d %H:%M:%S"
     shown = table.head(SHOWN).assign(date=table["date"].dt.strftime(date_format))
@@ -73,14 +74,14 @@ def _about(table: pd.DataFrame, level: float, method: str) -> Iterator[str]:
         yield f"Beyond step {own}, each prediction is an input of the next one, and there are no intervals."
 
 
-def show_scores(folder: Path, data: str | None, options: list[str]) -> None:
+def show_scores(folder: Path, data: str | None, options: list[str], trust: Sequence[str] = ()) -> None:
     """Print the scores of a run's model on all prices of a file.
 
     Raises:
         ValueError: if the prices do not fit the run.
     """
     logging.getLogger("steepest").setLevel(logging.WARNING)
-    evaluation = Run(folder).evaluate(data, **parsed_options(options))
+    evaluation = Run(folder, trust).evaluate(data, **parsed_options(options))
     console, parts = terminal(), [part for part, scores in evaluation.model.items() if scores]
     renamed = {"test": "all"} if parts == ["test"] else {}
     print_scores(evaluation, f"Scores of {folder} on {data or 'its own data'}", console, renamed)

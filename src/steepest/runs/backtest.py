@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +36,14 @@ def backtest_run(run: Run, rule: Rule) -> Backtest:
         raise error if str(run.folder) in str(error) else ValueError(f"{run.folder}: {error}") from None
 
 
-def show_backtest(folder: Path, rule: Rule, out: Path | None) -> None:
+def show_backtest(folder: Path, rule: Rule, out: Path | None, trust: Sequence[str] = ()) -> None:
     """Print a backtest, and write backtest.json, equity.csv and figures/backtest.png into the run's folder.
 
     Args:
         folder: the run's folder.
         rule: the rule.
         out: the file for the equity curve; None: equity.csv in the run's folder.
+        trust: packages of the user's own whose classes the run uses.
 
     Raises:
         ValueError: for the reasons of `backtest_run`, and if a file cannot be written.
@@ -50,7 +52,7 @@ def show_backtest(folder: Path, rule: Rule, out: Path | None) -> None:
 
     if out is not None and (out.suffix != ".csv" or not out.parent.is_dir()):
         raise ValueError(f"--out {out}: use the name of a .csv file in an existing folder")
-    run = Run(folder)
+    run = Run(folder, trust)
     result = backtest_run(run, rule)
     console = terminal()
     console.print(_table(result))

@@ -63,7 +63,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path, trust: Sequence[str] = ()) -> None:
-        self.folder = Path(folder)
+        self.folder, self._trust = Path(folder), list(trust)
         path = self.folder / "checkpoints" / "best.ckpt"
         if not path.exists():
             raise ValueError(f"{folder}: there is no checkpoints/best.ckpt, so no model: give the folder of a run")
@@ -254,9 +254,9 @@ class Run:
 
     @cached_property
     def _data(self) -> Node:
-        """The run's data set, checked as for a training. Only this package's data sets can be used."""
+        """The run's data set, checked as for a training."""
         faults = Faults(str(self.folder / CONFIG_FILE))
-        node = checked_node(self._config.get("data"), "data", "data", [], faults)
+        node = checked_node(self._config.get("data"), "data", "data", self._trust, faults)
         check_paths(self._config, [], faults)
         faults.raise_if_any()
         if not isinstance(node, Node):
