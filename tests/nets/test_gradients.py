@@ -77,7 +77,10 @@ def test_backward_equals_autograd_in_single_precision():
     assert worst(ours, by_autograd(layers, x, y, "sigmoid", "mse")) <= 1e-5
 
 
-@pytest.mark.parametrize("activation", [name for name, sigma in ACTIVATIONS.items() if sigma.smooth])
+SMOOTH = [name for name, sigma in ACTIVATIONS.items() if sigma.smooth and name != "gelu"]  # no complex erf in PyTorch
+
+
+@pytest.mark.parametrize("activation", SMOOTH)
 def test_backward_equals_the_complex_step(activation):
     # Im L(w + ih) / h has no cancellation: exact to the last digits (Squire and Trapp 1998).
     layers, (x, y) = random_net(3), random_batch(5, "mse")

@@ -163,6 +163,7 @@ class Descent:
         units = np.array([network.layers()[0][0].shape[1], *(len(b) for _, b in network.layers())])
         sigma = list(ACTIVATIONS).index(network.activations[0].name)
         kinds = [functions.SIGMOID, functions.RELU, functions.TANH, functions.HARD_SIGMOID, functions.IDENTITY]
+        kinds += [functions.GELU, functions.SILU]
         self.net = (units, kinds[sigma], list(LOSSES).index(loss.name))
         self.rows = (
             windows.inputs_TF.contiguous().numpy(), windows.target_T.contiguous().numpy(), windows.price_T.numpy(),

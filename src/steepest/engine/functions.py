@@ -13,7 +13,7 @@ from numba.extending import intrinsic, overload
 
 from steepest.engine.compiler import INSIDE, loop
 
-IDENTITY, SIGMOID, RELU, TANH, HARD_SIGMOID = range(5)
+IDENTITY, SIGMOID, RELU, TANH, HARD_SIGMOID, GELU, SILU = range(7)
 MSE, MAE, HUBER, CROSS_ENTROPY, QUANTILE = range(5)
 QUANTILES = (0.5, 0.05, 0.95)
 
@@ -94,6 +94,13 @@ def _tanh(z):
 
 
 @loop
+def _normal(z):
+    """The normal distribution function (1 + erf(z / sqrt 2)) / 2."""
+    kind = type(z)
+    return kind(0.5) * (kind(1) + kind(math.erf(z * kind(math.sqrt(0.5)))))
+
+
+@loop
 def activate(kind, z_M, a_M):
     """a = sigma(z), elementwise, as in `nets/activations.py`."""
     if kind == SIGMOID:
@@ -109,6 +116,12 @@ def activate(kind, z_M, a_M):
         low, sixth, half, one = z_M.dtype.type(0), z_M.dtype.type(1.0 / 6), z_M.dtype.type(0.5), z_M.dtype.type(1)
         for i in range(z_M.size):
             a_M[i] = min(max(z_M[i] * sixth + half, low), one)
+    elif kind == GELU:
+        for i in range(z_M.size):
+            a_M[i] = z_M[i] * _normal(z_M[i])
+    elif kind == SILU:
+        for i in range(z_M.size):
+            a_M[i] = z_M[i] / (z_M.dtype.type(1) + _exp(-z_M[i]))
     else:
         for i in range(z_M.size):
             a_M[i] = z_M[i]
@@ -131,6 +144,14 @@ def to_slope_of_z(kind, g_M, z_M, a_M):
         edge, sixth = g_M.dtype.type(3), g_M.dtype.type(1.0 / 6)
         for i in range(g_M.size):
             g_M[i] *= (sixth if z_M[i] > -edge else zero) - (sixth if z_M[i] > edge else zero)
+    elif kind == GELU:
+        half, density = g_M.dtype.type(-0.5), g_M.dtype.type(1.0 / math.sqrt(2 * math.pi))
+        for i in range(g_M.size):
+            g_M[i] *= _normal(z_M[i]) + z_M[i] * density * _exp(half * z_M[i] * z_M[i])
+    elif kind == SILU:
+        for i in range(g_M.size):
+            s = one / (one + _exp(-z_M[i]))
+            g_M[i] *= s + a_M[i] * (one - s)
 
 
 @loop

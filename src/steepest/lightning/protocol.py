@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, TensorDataset
@@ -268,7 +269,13 @@ def _faults_of_training(module: LightningModule, x_ND: Tensor, y_NO: Tensor, opt
         losses.append(step(*arguments, **named))
         return losses[-1]
 
+    unused = list[str]()
+
+    def note_unused(*arguments: Any) -> None:
+        unused.extend(name for name, p in module.named_parameters() if p.requires_grad and p.grad is None)
+
     trainer = Trainer(
+        callbacks=[LambdaCallback(on_train_batch_end=note_unused)],
         max_steps=1, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
@@ -291,7 +298,6 @@ def _faults_of_training(module: LightningModule, x_ND: Tensor, y_NO: Tensor, opt
             faults.append(f"training_step returns the loss {loss.item()} on standard normal numbers")
     if not trainer.optimizers:
         faults.append("configure_optimizers returns no optimizer")
-    unused = [name for name, p in module.named_parameters() if p.requires_grad and p.grad is None]
     if unused and not faults:
         faults.append(f"the loss does not depend on {', '.join(unused)}: use them, or set requires_grad=False")
     faults += _faults_of_saving(module)

@@ -6,6 +6,7 @@ At a kink, the slope is the one that PyTorch uses for the same expression.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,6 +73,31 @@ def hard_sigmoid_backward(slope_a: Values, z: Values, a: Values) -> Values:
     return slope_a / 6 * ((z > -3) & (z <= 3))
 
 
+def gelu(z: Values) -> Values:
+    """a = z Phi(z), with the normal distribution function Phi(z) = (1 + erf(z / sqrt 2)) / 2 (Hendrycks 2016)."""
+    return z * _normal(z)
+
+
+def gelu_backward(slope_a: Values, z: Values, a: Values) -> Values:
+    """sigma'(z) = Phi(z) + z Phi'(z) (the product rule), with Phi'(z) = exp(-z^2 / 2) / sqrt(2 pi)."""
+    return slope_a * (_normal(z) + z * torch.exp(-z * z / 2) / math.sqrt(2 * math.pi))
+
+
+def _normal(z: Values) -> Values:
+    return (1 + torch.erf(z / math.sqrt(2))) / 2
+
+
+def silu(z: Values) -> Values:
+    """a = z s(z), with the sigmoid s (Elfwing et al. 2018)."""
+    return z * torch.sigmoid(z)
+
+
+def silu_backward(slope_a: Values, z: Values, a: Values) -> Values:
+    """sigma'(z) = s + z s (1 - s) = s + a (1 - s): the product rule, with s' = s (1 - s) and a = z s."""
+    s = torch.sigmoid(z)
+    return slope_a * (s + a * (1 - s))
+
+
 @dataclass(frozen=True)
 class Activation:
     """One activation function. Calling it computes the forward.
@@ -101,5 +127,19 @@ ACTIVATIONS = {
         Activation("tanh", tanh, tanh_backward),
         Activation("hard_sigmoid", hard_sigmoid, hard_sigmoid_backward, smooth=False),
         Activation("identity", identity, identity_backward),
+        Activation("gelu", gelu, gelu_backward),
+        Activation("silu", silu, silu_backward),
     )
 }
+OF_USER: dict[str, Activation] = {}  # a dotted name -> an activation of the user's own; `runs.own` fills it
+
+
+def activation_of(name: str) -> Activation:
+    """The activation of this name in `ACTIVATIONS` or `OF_USER`.
+
+    Raises:
+        ValueError: if none has this name.
+    """
+    if name not in ACTIVATIONS | OF_USER:
+        raise ValueError(f"model.activation={name} must be one of {', '.join(ACTIVATIONS)}")
+    return (ACTIVATIONS | OF_USER)[name]

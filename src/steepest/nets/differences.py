@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.special import ndtr
 
 Array = np.ndarray
 EXTENDED = np.longdouble
@@ -25,6 +26,8 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], tuple[float, ...]]] = {
     "tanh": (np.tanh, ()),
     "relu": (lambda z: np.maximum(z, 0), (0.0,)),
     "hard_sigmoid": (lambda z: np.clip((z + 3) / 6, 0, 1), (-3.0, 3.0)),
+    "gelu": (lambda z: z * ndtr(z.astype(float)), ()),  # (scipy has no extended precision)
+    "silu": (lambda z: z / (1 + np.exp(-z)), ()),
 }
 
 

@@ -160,12 +160,15 @@ LOSSES = {
 }
 
 
+OF_USER: dict[str, Loss] = {}  # a dotted name -> a loss of the user's own; `runs.own` fills it
+
+
 def loss_of(name: str) -> Loss:
-    """The loss of this name in `LOSSES`.
+    """The loss of this name in `LOSSES` or `OF_USER`.
 
     Raises:
         ValueError: if no loss has this name.
     """
-    if name not in LOSSES:
+    if name not in LOSSES | OF_USER:
         raise ValueError(f"model.loss={name} must be one of {', '.join(LOSSES)}")
-    return LOSSES[name]
+    return (LOSSES | OF_USER)[name]

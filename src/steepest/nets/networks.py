@@ -34,7 +34,7 @@ import torch
 from jaxtyping import Float, Inexact
 from torch import Tensor, nn
 
-from steepest.nets.activations import ACTIVATIONS, Activation
+from steepest.nets.activations import ACTIVATIONS, Activation, activation_of
 
 Layer = tuple[Tensor, Tensor]  # W (R, out, in), b (R, out)
 
@@ -100,7 +100,7 @@ class MLP(nn.Module):
         inputs: D.
         hidden: the number of units of each hidden layer.
         outputs: O.
-        activation: a name in `ACTIVATIONS`.
+        activation: a name for `activation_of`.
         seed: the initial weights are a pure function of the seed, the sizes and the scale.
         init_scale: multiplies the initial weights; 1 gives PyTorch's usual ones.
 
@@ -118,15 +118,14 @@ class MLP(nn.Module):
         init_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"model.activation={activation} must be one of {', '.join(ACTIVATIONS)}")
+        sigma = activation_of(activation)
         if any(units < 1 for units in hidden):
             raise ValueError(f"model.hidden={list(hidden)}: a layer needs 1 unit or more; [] is the linear model")
         if not 0 <= init_scale < math.inf:
             raise ValueError(f"model.init_scale={init_scale} must be 0 or more; the default is 1")
         sizes = [inputs, *hidden, outputs]
         self.depth = len(sizes) - 1
-        self.activations = [ACTIVATIONS[activation]] * (self.depth - 1) + [ACTIVATIONS["identity"]]
+        self.activations = [sigma] * (self.depth - 1) + [ACTIVATIONS["identity"]]
         random = torch.Generator().manual_seed(seed)
         for layer, (fan_in, units) in enumerate(pairwise(sizes), start=1):
             # U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases, like torch.nn.Linear.

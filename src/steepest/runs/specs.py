@@ -17,7 +17,7 @@ from typing import Any, Literal
 from steepest.data.ranges import Count, NotNegative, Positive, Seed
 
 LossName = Literal["mse", "mae", "huber", "cross_entropy", "quantile"]
-ActivationName = Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity"]
+ActivationName = Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity", "gelu", "silu"]
 Engine = Literal["auto", "kernel", "textbook"]
 
 
@@ -51,7 +51,7 @@ class MLPModel:
         inputs: D.
         outputs: O.
         hidden: units of each hidden layer; an empty list is the linear model.
-        activation: ``sigmoid``, ``relu``, ``tanh``, ``hard_sigmoid`` or ``identity``.
+        activation: ``sigmoid``, ``relu``, ``tanh``, ``hard_sigmoid``, ``gelu``, ``silu`` or ``identity``.
         loss, seed, init_scale: as for `LinearModel`.
     """
 
