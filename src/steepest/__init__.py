@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from steepest.lightning.manual import ManualPredictor
     from steepest.lightning.predictors import LinearPredictor, MLPPredictor, WindowPredictor
     from steepest.lightning.protocol import check_model
-    from steepest.nets.losses import cross_entropy, huber, mae, mse, quantile
+    from steepest.nets.activations import Activation
+    from steepest.nets.losses import Loss, cross_entropy, huber, mae, mse, quantile
     from steepest.nets.networks import MLP, Linear
     from steepest.nets.window_linear import WindowLinear
     from steepest.runs.trained import Run, load
@@ -33,8 +34,13 @@ _MODULE_OF = {
         "lightning.datamodule": ("WindowDataModule",),
         "lightning.manual": ("ManualPredictor",),
         "lightning.predictors": ("LinearPredictor", "MLPPredictor", "WindowPredictor"),
-        "lightning.protocol": ("check_model",),
-        "nets.losses": ("cross_entropy", "huber", "mae", "mse", "quantile"),
+        "lightning.protocol": (
+            "check_model",
+            "Activation",
+            "Loss",
+        ),
+        "nets.activations": ("Activation",),
+        "nets.losses": ("Loss", "cross_entropy", "huber", "mae", "mse", "quantile"),
         "nets.networks": ("MLP", "Linear"),
         "nets.window_linear": ("WindowLinear",),
         "runs.trained": ("Run", "load"),
@@ -45,8 +51,8 @@ _MODULE_OF = {
 __all__ = [  # noqa: RUF022  # by room, as above
     "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame", "RandomWalk",
     "ShippedPrices", "Table", "YahooPrices", "direction_metrics", "value_metrics", "WindowDataModule",
-    "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor", "check_model", "cross_entropy", "huber",
-    "mae", "mse", "quantile", "MLP", "Linear", "WindowLinear", "Run", "load",
+    "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor", "check_model", "Loss", "Activation",
+    "cross_entropy", "huber", "mae", "mse", "quantile", "MLP", "Linear", "WindowLinear", "Run", "load",
 ]  # fmt: skip
 
 

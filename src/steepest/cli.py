@@ -5,6 +5,7 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -95,11 +96,13 @@ def gradcheck(
         return
     from steepest.runs.composed import composed
 
-    config = composed(overrides or [])  # before the slow imports, to report mistakes immediately
+    # `loss=mine.power` is short for `model.loss=mine.power`.
+    overrides = [re.sub(r"^(loss|activation)=", r"model.\1=", override) for override in overrides or []]
+    config = composed(overrides)  # before the slow imports, to report mistakes immediately
 
     from steepest.lightning.gradcheck import compare_gradients, print_agreement
 
-    rows, bound = compare_gradients(config, overrides or [], entries, single)
+    rows, bound = compare_gradients(config, overrides, entries, single)
     print_agreement(rows, bound)
     if any(row.fault(bound) for row in rows):
         sys.exit(FAILED)

@@ -99,7 +99,7 @@ def test_finite_differences_equal_a_closed_form_slope():
     # L(w) = mean (w x - y)^2, dL/dw = 2 mean x (w x - y).
     x, y = np.array([[1.0], [2.0], [-0.5]]), np.array([[2.0], [1.0], [0.25]])
     slopes, sound = finite_differences(
-        [np.array([[0.7]]), np.array([0.0])], ["identity"], "mse", x, y, 0, np.array([0])
+        [np.array([[0.7]]), np.array([0.0])], [ACTIVATIONS["identity"]], LOSSES["mse"], x, y, 0, np.array([0])
     )
     assert sound.all()
     assert slopes[0] == pytest.approx(2 * np.mean(x * (0.7 * x - y)), rel=1e-13)
@@ -109,7 +109,11 @@ def test_entries_whose_step_crosses_a_kink_are_skipped():
     # relu(w x) with w = 0: the two sides of the step are on different pieces.
     one = np.array([[1.0]])
     parameters = [np.array([[0.0]]), np.array([0.0]), one, np.array([0.0])]
-    _, sound = finite_differences(parameters, ["relu", "identity"], "mse", one, 2 * one, 0, np.array([0]))
+    _, sound = finite_differences(
+        parameters, [ACTIVATIONS["relu"], ACTIVATIONS["identity"]], LOSSES["mse"], one, 2 * one, 0, np.array([0])
+    )
     assert not sound.any()
-    _, sound = finite_differences(parameters, ["relu", "identity"], "mse", one, 2 * one, 3, np.array([0]))
+    _, sound = finite_differences(
+        parameters, [ACTIVATIONS["relu"], ACTIVATIONS["identity"]], LOSSES["mse"], one, 2 * one, 3, np.array([0])
+    )
     assert sound.all(), "the bias above does not move it"

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from conftest import ROOT, composed
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
 from torch.optim import Optimizer
@@ -13,7 +13,6 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from steepest.data.sources import RowData, SeriesData
 from steepest.evaluate.folds import Holdout, WalkForward
-from steepest.lightning.predictors import Predictor
 from steepest.observe.instrument import Instrument
 from steepest.runs.approved import CLASSES, approved
 from steepest.runs.config import GIVEN, GROUPS, check
@@ -190,7 +189,7 @@ def test_trust_approves_a_package(tmp_path, monkeypatch):
 
 def test_every_approved_class_exists_and_fits_its_place():
     kinds = {
-        "data": SeriesData | RowData, "model": Predictor, "optimizer": Optimizer, "scheduler": LRScheduler | ReduceLROnPlateau,
+        "data": SeriesData | RowData, "model": LightningModule, "optimizer": Optimizer, "scheduler": LRScheduler | ReduceLROnPlateau,
         "stop": Epochs | Callback, "evaluation": Holdout | WalkForward, "callbacks": Instrument | Callback, "trainer": Trainer, "logger": Logger,
     }  # fmt: skip
     assert set(kinds) == set(GROUPS)

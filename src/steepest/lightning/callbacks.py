@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -17,7 +16,6 @@ from torch import Tensor
 
 from steepest.data.faults import counted
 from steepest.data.windows import Windows
-from steepest.engine.descent import RATIO_PERIOD, UpdateLog
 from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.scoring import PartScorer
 from steepest.lightning.datamodule import WindowDataModule
@@ -26,6 +24,7 @@ from steepest.lightning.internals import loops_at, out_of_time
 from steepest.lightning.manual import ManualPredictor, choose_engine
 from steepest.lightning.predictors import Predictor
 from steepest.lightning.protocol import Model, plain
+from steepest.lightning.rows import UpdateRows
 from steepest.observe.instrument import Instrument, View
 from steepest.runs.checkpoints import CONFIG, LAST, PREFIX, TRACKER, load, save, save_best
 from steepest.runs.process import interrupts
@@ -88,7 +87,7 @@ class Tracking(Callback):
         self.config, self.model = config, model
         self._current: tuple[Tensor, Tensor, float] | None = None  # inputs, targets and loss of a user's own module
         self.tracker: Tracker | None = None
-        self.rows: _Rows | None = None  # None while the kernel trains
+        self.rows: UpdateRows | None = None  # None while the kernel trains
         self._restored: dict[str, Any] | None = None
         self._random: list[Tensor] | None = None
         self._saved = time.monotonic()
@@ -125,7 +124,7 @@ class Tracking(Callback):
         if isinstance(pl_module, ManualPredictor):
             pl_module.tracker = tracker
         if engine != "kernel":
-            self.rows = _Rows(tracker)
+            self.rows = UpdateRows(tracker)
         tracker.begin()
         if self._random is not None:  # the next dropout is the one that followed the checkpoint
             set_random_states(self._random)
@@ -228,15 +227,16 @@ class Tracking(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the config, which a resumed run compares with its own; keep only plain data of a user's own module."""
         checkpoint[CONFIG] = dict(self.config)
+        if not isinstance(pl_module, ManualPredictor):  # it has no dropout
+            checkpoint[RANDOM] = random_states()
         if not isinstance(pl_module, Predictor):
             checkpoint["batches"] = int(trainer.num_training_batches)
-            checkpoint[RANDOM] = random_states()
             checkpoint["hyper_parameters"] = plain(dict(pl_module.hparams).items())
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Resume a user's own module between two updates, as a `Predictor` does itself."""
+        self._random = checkpoint.get(RANDOM)
         if not isinstance(pl_module, Predictor):
-            self._random = checkpoint.get(RANDOM)
             checkpoint["loops"] = loops_at(trainer, checkpoint["global_step"], checkpoint["batches"])
 
     def state_dict(self) -> dict[str, Any]:
@@ -273,72 +273,6 @@ def set_random_states(states: list[Tensor]) -> None:
     torch.set_rng_state(states[0])
     if torch.cuda.is_initialized() and len(states) == 1 + torch.cuda.device_count():
         torch.cuda.set_rng_state_all(states[1:])
-
-
-class _Rows:
-    """Collects single updates of PyTorch's optimizer into an `UpdateLog`."""
-
-    MAX_ROWS = 64  # maximum number of updates in a log
-
-    def __init__(self, tracker: Tracker) -> None:
-        self.tracker, self.parameters = tracker, list(tracker.view.network.parameters())
-        self.entries = tracker.wants_entries
-        self.noted: tuple[float, Tensor, int] | None = None  # the current update's loss, gradient norms and samples
-        self.looked = False
-        self.rows: list[tuple[float, Tensor, Tensor, Tensor | None, float, int]] = []
-        self.ratios: list[tuple[int, np.ndarray]] = []
-
-    @torch.no_grad()
-    def before(self, current_batch: tuple[Tensor, Tensor, float]) -> None:
-        """Note an update before it is done. L-BFGS calls this several times per update; the first call counts."""
-        if self.noted is not None:
-            return
-        x_ND, y_NH, loss = current_batch
-        # A user's own module can have parameters that a batch does not reach.
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
-        if self.tracker.updates_ahead() <= len(self.rows):
-            self.deliver()
-            self.tracker.look(x_ND, y_NH, loss, gradients)
-            self.looked = True
-        done = self.tracker.view.updates + len(self.rows)
-        self.start = [p.detach().clone() for p in self.parameters] if done % RATIO_PERIOD == 0 else None
-        self.noted = loss, torch.stack([torch.linalg.vector_norm(g.double()) for g in gradients]), len(x_ND)
-
-    @torch.no_grad()
-    def after(self) -> None:
-        """Note the parameters after the update."""
-        if self.noted is None:
-            return
-        norms_Q = torch.stack([torch.linalg.vector_norm(p.double()) for p in self.parameters])
-        entries_P = torch.cat([p.flatten() for p in self.parameters]) if self.entries else None
-        loss, gradients_Q, samples = self.noted
-        if self.start is not None:
-            ratios = [float((p - w).norm() / w.norm()) for p, w in zip(self.parameters, self.start, strict=True)]
-            self.ratios.append((self.tracker.view.updates + len(self.rows) + 1, np.array(ratios)))
-        self.rows.append((loss, gradients_Q, norms_Q, entries_P, time.time(), samples))
-        self.noted = None
-        if self.looked or len(self.rows) >= self.MAX_ROWS or self.tracker.updates_left() <= len(self.rows):
-            self.deliver()
-        self.looked = False
-
-    def deliver(self) -> None:
-        """Pass the updates noted so far to the tracker."""
-        if not self.rows:
-            return
-        losses, gradients, norms, entries, times, samples = zip(*self.rows, strict=True)
-        log = UpdateLog(
-            self.tracker.view.updates,
-            np.array(losses),
-            torch.stack(gradients).cpu().numpy(),
-            torch.stack(norms).cpu().numpy(),
-            torch.stack(entries).cpu().numpy() if self.entries else None,
-            self.ratios,
-            np.array(times),
-            sum(samples),
-            samples[-1],
-        )
-        self.rows, self.ratios = [], []
-        self.tracker.log(log)
 
 
 def _outputs(module: LightningModule, windows: Windows, origin_M: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from rich.table import Table
 from steepest.engine.descent import Descent, reason_against
 from steepest.evaluate.terminal import print_sentence, terminal
 from steepest.lightning.build import first_batch
-from steepest.nets.agreement import BOUND, BOUND_OF_DIFFERENCES, Agreement, compare, hand_derived
+from steepest.nets.agreement import BOUND, Agreement, compare, hand_derived
 
 
 def compare_gradients(
@@ -67,7 +67,7 @@ def print_agreement(rows: list[Agreement], bound: float) -> None:
         )
     console = terminal()
     console.print(table)
-    limits = f"{bound:g} against autograd and the kernel, {max(bound, BOUND_OF_DIFFERENCES):g}"
+    limits = f"{bound:g} against autograd and the kernel, {max(bound, rows[0].bound):g}"
     print_sentence(console, f"The largest errors allowed are {limits} against finite differences.")
     faults = [fault for row in rows if (fault := row.fault(bound, "kernel"))]
     for fault in faults:

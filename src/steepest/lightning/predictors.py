@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from steepest.lightning.internals import loops_at, name_hyperparameters
 from steepest.nets.losses import loss_of
 from steepest.runs.build import network_of
-from steepest.runs.specs import LinearModel, MLPModel, WindowModel
+from steepest.runs.specs import LinearModel, MLPModel, NetModel, WindowModel
 from steepest.runs.stops import Diverged
 
 MakeOptimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
@@ -72,7 +72,7 @@ class Predictor(LightningModule):
 
     def __init__(
         self,
-        spec: LinearModel | MLPModel | WindowModel,
+        spec: LinearModel | NetModel | WindowModel,
         optimizer: MakeOptimizer | None,
         scheduler: MakeScheduler | None,
     ) -> None:
@@ -169,7 +169,8 @@ class MLPPredictor(Predictor):
     """A fully connected net by gradient descent; with one hidden layer it is the two-layer net.
 
     Args:
-        inputs, outputs, hidden, activation, loss, seed, init_scale: the fields of `runs.specs.MLPModel`.
+        inputs, outputs, hidden, activation, loss, seed, init_scale, dropout, weight_norm: the fields of
+            `runs.specs.MLPModel`.
         optimizer: builds the optimizer from the parameters.
         scheduler: builds the learning-rate scheduler from the optimizer.
     """

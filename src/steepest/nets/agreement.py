@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from steepest.nets.differences import EXACT, finite_differences
+from steepest.nets.differences import EXACT, finite_differences, is_own
 from steepest.nets.losses import Loss
 from steepest.nets.networks import MLP, Layer, backward, errors, forward
 
 # Bounds of the errors, by the precision of the gradient that is compared.
 BOUND = {torch.float64: 1e-12, torch.float32: 1e-5}
 BOUND_OF_DIFFERENCES = 1e-11 if EXACT else 1e-7
+BOUND_OF_OWN = 1e-6  # for functions of the user's own, whose values are in double precision
 
 
 class Disagreement(ArithmeticError):
@@ -39,6 +40,7 @@ class Agreement:
             every entry's step crossed a kink.
         entries: number of entries compared with finite differences.
         used: error of the gradient that training used against autograd's, or None if none was given.
+        bound: of `differences`.
     """
 
     parameter: str
@@ -48,6 +50,7 @@ class Agreement:
     differences: float | None
     entries: int
     used: float | None = None
+    bound: float = BOUND_OF_DIFFERENCES
 
     def largest_error(self) -> float:
         """The largest of the errors."""
@@ -60,7 +63,7 @@ class Agreement:
             (self.used, bound, f"the {engine}'s gradient differs from autograd's"),
             (
                 self.differences,
-                max(bound, BOUND_OF_DIFFERENCES),
+                max(bound, self.bound),
                 "the hand-derived gradient differs from finite differences",
             ),
         ):
@@ -105,14 +108,15 @@ def compare(
     wide = (x_ND.double(), y_NH.double() if y_NH.is_floating_point() else y_NH)
     exact, exact_scale = _by_hand(network, double, loss, *wide)
     arrays = [p.cpu().numpy() for layer in double for p in layer]
+    own = any(is_own(part) for part in (loss, *network.activations))
     rows = []
     for number, (name, parameter) in enumerate(network.named_parameters()):
         step = max(1, -(-parameter.numel() // entries)) if entries else 1
         index_E = torch.arange(0, parameter.numel(), step)
         slope_E, valid_E = finite_differences(
             arrays,
-            [sigma.name for sigma in network.activations],
-            loss.name,
+            network.activations,
+            loss,
             wide[0].cpu().numpy(),
             wide[1].cpu().numpy(),
             number,
@@ -128,6 +132,7 @@ def compare(
                 _relative(error_E, exact_scale[number].cpu()) if len(error_E) else None,
                 len(error_E),
                 None if used is None else _relative(used[number] - auto[number], scale[number]),
+                bound=BOUND_OF_OWN if own else BOUND_OF_DIFFERENCES,
             )
         )
     return rows

@@ -1,6 +1,7 @@
 """Finite differences of a net's loss, accurate to 13 digits or more: an independent way to compute its gradient.
 
-This file implements the net again, in NumPy's extended precision, and shares only the parameters with `networks.py`.
+This file implements the net again, in NumPy's extended precision, and shares only the parameters with `networks.py`,
+and the forward of losses and activations of the user's own.
 On x86, extended precision has a mantissa of 64 bits, so a difference of losses keeps its digits. Where
 `numpy.longdouble` is a double, as on Apple's and Windows's machines, the result has about three digits fewer.
 
@@ -10,9 +11,16 @@ Shapes: E entries (one moved net each), S sides of a difference, N samples, D in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from scipy.special import ndtr
+
+from steepest.nets import activations as textbook_activations
+from steepest.nets import losses as textbook_losses
+from steepest.nets.activations import Activation
+from steepest.nets.losses import Loss
 
 Array = np.ndarray
 EXTENDED = np.longdouble
@@ -62,8 +70,8 @@ KINKED = (2e-5, (2 / EXTENDED(3), -1 / EXTENDED(12)))
 
 def finite_differences(
     parameters: Sequence[Array],
-    activations: Sequence[str],
-    loss: str,
+    activations: Sequence[Activation],
+    loss: Loss,
     x_ND: Array,
     y_NH: Array,
     number: int,
@@ -75,13 +83,14 @@ def finite_differences(
 
     Args:
         parameters: W1 (out, in), b1 (out,), W2, ...
-        activations: the name of each layer's activation.
-        loss: the name of the loss.
+        activations: of each layer.
+        loss: the loss. A loss or an activation of the user's own is computed by its own forward, in double precision.
         x_ND, y_NH: samples.
         number: the index of the parameter, from 0.
         index_E: the indices of its entries, flattened.
     """
-    kinked = LOSSES[loss][1] or any(ACTIVATIONS[name][1] for name in activations)
+    parts: list[Any] = [loss, *activations]
+    kinked = any(is_own(part) or not part.smooth for part in parts)
     step, weights = KINKED if kinked else SMOOTH
     sides = np.array([side * k for k in range(1, len(weights) + 1) for side in (1, -1)], EXTENDED) * EXTENDED(step)
     weights_S = np.array([side * w for w in weights for side in (1, -1)], EXTENDED) / EXTENDED(step)
@@ -101,19 +110,35 @@ def finite_differences(
 
 
 def _losses(
-    nets: Sequence[Array], activations: Sequence[str], loss: str, x_ND: Array, y_NH: Array
+    nets: Sequence[Array], activations: Sequence[Activation], loss: Loss, x_ND: Array, y_NH: Array
 ) -> tuple[Array, Array]:
     """Losses (E, S) of moved nets, and whether all sides of a move are on the same smooth pieces (E,)."""
     a, same = x_ND, np.array(True)
-    for layer, name in enumerate(activations):
-        value, kinks = ACTIVATIONS[name]
+    for layer, sigma in enumerate(activations):
+        value, kinks = _activation(sigma)
         weight, bias = nets[2 * layer], nets[2 * layer + 1]
         z = a @ np.swapaxes(weight, -1, -2) + np.expand_dims(bias, -2)
         same, a = same & _one_piece(z, kinks), value(z)
-    value_of, kinks = LOSSES[loss]
+    if is_own(loss):
+        tensors = (torch.from_numpy(array.astype(float)) for array in (a, y_NH))
+        return loss(*tensors).numpy().astype(EXTENDED), same
+    value_of, kinks = LOSSES[loss.name]
     if kinks:
         same = same & _one_piece(a - _repeated(y_NH, a), kinks)
     return value_of(a, y_NH).mean((-2, -1)), same
+
+
+def is_own(part: Any) -> bool:
+    """Whether a loss or an activation is the user's own."""
+    known: dict[str, Any] = textbook_losses.LOSSES | textbook_activations.ACTIVATIONS
+    return known.get(part.name) is not part
+
+
+def _activation(sigma: Activation) -> tuple[Callable[[Array], Array], tuple[float, ...]]:
+    """The function of an activation, and the positions of its kinks, which are unknown for the user's own."""
+    if not is_own(sigma):
+        return ACTIVATIONS[sigma.name]
+    return lambda z: sigma(torch.from_numpy(z.astype(float))).numpy().astype(EXTENDED), ()
 
 
 def _one_piece(z: Array, kinks: Sequence[float]) -> Array:

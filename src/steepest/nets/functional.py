@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from steepest.nets.losses import Loss
 from steepest.nets.networks import MLP, Layer, backward, forward
+from steepest.nets.regularised import RegularisedMLP
 from steepest.nets.window_linear import WindowLinear
 
 
@@ -28,7 +29,7 @@ def layers_of(parameters: Sequence[Tensor]) -> list[Layer]:
 
 def in_words(network: nn.Module) -> str:
     """The kind of a network and its size, for titles."""
-    if isinstance(network, MLP | WindowLinear):
+    if isinstance(network, MLP | WindowLinear | RegularisedMLP):
         return network.in_words()
     return f"{type(network).__name__}, {sum(p.numel() for p in network.parameters())} parameters"
 

@@ -13,6 +13,7 @@ from steepest.data.windows import Windows
 from steepest.engine.descent import OPTIMIZERS, Clip
 from steepest.nets.losses import Loss, loss_of
 from steepest.nets.networks import MLP
+from steepest.nets.regularised import RegularisedMLP
 from steepest.nets.window_linear import WindowLinear
 from steepest.observe.instrument import Instrument
 from steepest.observe.pictures import Pictures
@@ -20,7 +21,8 @@ from steepest.observe.progress import RunProgress
 from steepest.runs.checks import check_choices, sizes_of
 from steepest.runs.choices import choice_of
 from steepest.runs.config import Checked
-from steepest.runs.specs import LOGGER, MANUAL, TRAINER, LinearModel, ManualModel, MLPModel, WindowModel
+from steepest.runs.own import KEYS
+from steepest.runs.specs import LOGGER, MANUAL, TRAINER, LinearModel, ManualModel, MLPModel, NetModel, WindowModel
 from steepest.runs.stops import Epochs
 
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
@@ -49,19 +51,22 @@ class Parts:
     instruments: dict[str, Instrument]
 
 
-def network_of(spec: LinearModel | MLPModel | WindowModel) -> MLP | WindowLinear:
+def network_of(spec: LinearModel | NetModel | WindowModel) -> MLP | WindowLinear | RegularisedMLP:
     """The network that these options describe, with its initial weights."""
     if isinstance(spec, WindowModel):
         return WindowLinear(
             spec.inputs, spec.outputs, spec.window, spec.normalise, spec.trend,
             undo=spec.loss != "cross_entropy", seed=spec.seed, init_scale=spec.init_scale,
         )  # fmt: skip
+    if isinstance(spec, MLPModel) and (spec.dropout or spec.weight_norm):
+        sizes = (spec.inputs, spec.hidden, spec.outputs, spec.activation, spec.seed, spec.init_scale)
+        return RegularisedMLP(*sizes, dropout=spec.dropout, normed=spec.weight_norm)
     return mlp_of(spec)
 
 
-def mlp_of(spec: LinearModel | MLPModel) -> MLP:
+def mlp_of(spec: LinearModel | NetModel) -> MLP:
     """The fully connected net that these options describe, with its initial weights."""
-    hidden, activation = (spec.hidden, spec.activation) if isinstance(spec, MLPModel) else ((), "identity")
+    hidden, activation = (spec.hidden, spec.activation) if isinstance(spec, NetModel) else ((), "identity")
     return MLP(spec.inputs, hidden, spec.outputs, activation, spec.seed, spec.init_scale)
 
 
@@ -129,6 +134,9 @@ def reason_against_kernel(checked: Checked) -> str | None:
     if model.path != MANUAL:
         choice = choice_of("model", model.path, model.arguments)
         return f"{choice} trains by autograd: use model=mlp_manual or model=linear_manual"
+    for key in KEYS:
+        if "." in str(model.arguments.get(key)):
+            return f"model.{key}={model.arguments[key]} is not compiled"
     if model.arguments.get("engine") == "textbook":
         return "model.engine=textbook"
     if optimizer.target not in OPTIMIZERS:

@@ -26,6 +26,7 @@ from steepest.runs.approved import PATHS, approved
 from steepest.runs.choices import suggestion
 from steepest.runs.environment import resolved
 from steepest.runs.limits import LARGEST_INTEGER, check_range, integers
+from steepest.runs.own import use_own
 from steepest.runs.specs import MANUAL, SPECS, TRAINER, TrainerOptions
 from steepest.runs.trust import locate
 from steepest.runs.values import adapter, checked_value, shown, signature
@@ -191,6 +192,10 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
         _check_group(group, node, faults)
     faults.raise_if_any()
     check_range(run, groups, faults)
+    try:
+        use_own(groups["model"].arguments, trusted)
+    except ValueError as error:
+        faults.add(str(error))
     if (hidden := groups["model"].arguments.get("hidden")) and "model=linear_manual" in typed:
         faults.add(f"model.hidden={shown(hidden)}: model=linear_manual has no hidden layers: use model=mlp_manual")
     names = groups["evaluation"].arguments.get("statistics", ())

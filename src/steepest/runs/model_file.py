@@ -21,10 +21,12 @@ from steepest.data.sources import Transform
 from steepest.evaluate.statistics import PARAMETERS
 from steepest.nets.losses import Loss, loss_of
 from steepest.nets.networks import MLP
+from steepest.nets.regularised import RegularisedMLP
 from steepest.nets.window_linear import WindowLinear
 from steepest.runs.checkpoints import DATA, PREFIX, load
 from steepest.runs.config import GIVEN, checked_node
 from steepest.runs.environment import resolved
+from steepest.runs.own import use_own
 
 MODEL = "steepest_model"  # the part of the config that builds a model of the user's own
 
@@ -77,6 +79,8 @@ def read_model(path: Path, trust: Sequence[str] = ()) -> ModelFile:
     try:
         state, options = content[DATA], content["hyper_parameters"]
         settings = TypeAdapter(Settings).validate_python(state["windows"])
+        if MODEL not in options:
+            _use_own(path, options, trust)
         loss = loss_of(options["loss"])
         if settings["classes"] != (loss.name == "cross_entropy"):
             raise ValueError(f"the loss {loss.name} does not fit the targets")
@@ -117,6 +121,13 @@ def _check_sizes(
         raise ValueError(f"{wrong[0]} has the shape {found[wrong[0]]} in place of {expected[wrong[0]]}")
 
 
+def _use_own(path: Path, options: Mapping[str, Any], trust: Sequence[str]) -> None:
+    try:
+        use_own(options, trust)
+    except ValueError as error:
+        raise _Untrusted(f"{path}: {error}") from None
+
+
 class _Untrusted(Exception):
     """The checkpoint's model is not one that may be imported."""
 
@@ -142,16 +153,18 @@ def _own_module(
     return (network if isinstance(network, nn.Module) else module).eval()
 
 
-def _network(options: Mapping[str, Any], window: int, state: Mapping[str, Tensor]) -> MLP | WindowLinear:
+def _network(options: Mapping[str, Any], window: int, state: Mapping[str, Tensor]) -> nn.Module:
     """The network of a checkpoint, with its parameters in their precision."""
-    network: MLP | WindowLinear
+    network: nn.Module
     if "window" in options:
         sizes = (options["inputs"], options["outputs"], window)
         undo = options["loss"] != "cross_entropy"
         network = WindowLinear(*sizes, options["normalise"], options["trend"], undo=undo)
     else:
         hidden, activation = options.get("hidden", ()), options.get("activation", "identity")
-        network = MLP(options["inputs"], hidden, options["outputs"], activation)
+        net = (options["inputs"], hidden, options["outputs"], activation)
+        dropout, normed = options.get("dropout", 0.0), options.get("weight_norm", False)
+        network = RegularisedMLP(*net, dropout=dropout, normed=normed) if dropout or normed else MLP(*net)
     weights = {name.removeprefix("network."): value for name, value in state.items()}
     network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
     return network.eval()

@@ -12,12 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Lt
+from pydantic import StringConstraints
 
 from steepest.data.ranges import Count, NotNegative, Positive, Seed
 
-LossName = Literal["mse", "mae", "huber", "cross_entropy", "quantile"]
-ActivationName = Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity", "gelu", "silu"]
+Own = Annotated[str, StringConstraints(pattern=r"^\w+(\.\w+)+$")]  # an object of the user's: see `runs/own.py`
+LossName = Literal["mse", "mae", "huber", "cross_entropy", "quantile"] | Own
+ActivationName = Literal["sigmoid", "relu", "tanh", "hard_sigmoid", "identity", "gelu", "silu"] | Own
 Engine = Literal["auto", "kernel", "textbook"]
 
 
@@ -28,7 +32,8 @@ class LinearModel:
     Attributes:
         inputs: D.
         outputs: O.
-        loss: ``mse``, ``mae``, ``huber``, ``quantile`` for intervals, or ``cross_entropy`` for directions.
+        loss: ``mse``, ``mae``, ``huber``, ``quantile`` for intervals, ``cross_entropy`` for directions, or the dotted
+            name of a `Loss`.
         seed: the seed of the initial weights.
         init_scale: multiplies the initial weights.
     """
@@ -44,14 +49,15 @@ class LinearModel:
 
 
 @dataclass
-class MLPModel:
+class NetModel:
     """A fully connected net; with one hidden layer it is the two-layer net.
 
     Attributes:
         inputs: D.
         outputs: O.
         hidden: units of each hidden layer; an empty list is the linear model.
-        activation: ``sigmoid``, ``relu``, ``tanh``, ``hard_sigmoid``, ``gelu``, ``silu`` or ``identity``.
+        activation: ``sigmoid``, ``relu``, ``tanh``, ``hard_sigmoid``, ``gelu``, ``silu``, ``identity``, or the dotted
+            name of an `Activation`.
         loss, seed, init_scale: as for `LinearModel`.
     """
 
@@ -68,6 +74,19 @@ class MLPModel:
         if any(units < 1 for units in self.hidden):
             raise ValueError(f"model.hidden={self.hidden}: a layer needs 1 unit or more; [] is the linear model")
         _check_init_scale(self.init_scale)
+
+
+@dataclass
+class MLPModel(NetModel):
+    """`NetModel` by autograd.
+
+    Attributes:
+        dropout: the share of hidden units that are dropped in each update.
+        weight_norm: train length and direction of each unit's weights separately.
+    """
+
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    weight_norm: bool = False
 
 
 @dataclass
@@ -97,8 +116,8 @@ class WindowModel:
 
 
 @dataclass
-class ManualModel(MLPModel):
-    """`MLPModel` with hand-derived gradients.
+class ManualModel(NetModel):
+    """`NetModel` with hand-derived gradients.
 
     Attributes:
         updates_per_step: the maximum number of updates per Trainer step. It does not change the trajectory.

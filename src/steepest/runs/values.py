@@ -19,7 +19,7 @@ WANTED = {  # type of pydantic's error -> the wanted value in this program's wor
     "int_type": "a whole number", "int_parsing": "a whole number", "int_parsing_size": "a whole number",
     "int_from_float": "a whole number", "bool_type": "true or false", "bool_parsing": "true or false",
     "string_type": "text", "list_type": "a list", "tuple_type": "a list", "dict_type": "a mapping",
-    "none_required": "null",
+    "none_required": "null", "string_pattern_mismatch": "the dotted name of your own, such as mine.name",
 }  # fmt: skip
 MAX_SHOWN = 80  # maximum number of characters of a value in a message
 

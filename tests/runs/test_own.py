@@ -1,0 +1,85 @@
+"""Losses and activations of the user's own, named in a config."""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import steepest
+from conftest import composed
+from steepest.lightning.gradcheck import compare_gradients
+from steepest.nets.networks import MLP
+from steepest.nets.regularised import RegularisedMLP
+
+sys.path.insert(0, str(Path(__file__).parent))
+WALK = ("data=random_walk", "data.rows=200", "data.window=6", "stop.epochs=2")
+OWN = ("model.loss=own_parts.loss", "model.activation=own_parts.softsign", "trust=[own_parts]")
+
+
+def test_a_loss_and_an_activation_of_ones_own_train_by_the_textbook_as_by_autograd_and_load(train):
+    found = {}
+    for model in ("mlp_manual", "mlp"):
+        outcome, folder = train(*WALK, f"model={model}", *OWN, "trainer.precision=64-true", name=model)
+        found[model] = outcome.metrics["test"]["rmse"]
+    assert found["mlp"] == pytest.approx(found["mlp_manual"], rel=1e-12)
+    assert json.loads((folder.parent / "mlp_manual" / "run.json").read_text())["engine"] == "textbook"
+    with pytest.raises(
+        ValueError, match=r"model.loss=own_parts.loss is in a package that is not trusted: .* trust=\[own_parts\]"
+    ):
+        steepest.load(folder)
+    assert len(steepest.load(folder, trust=["own_parts"]).predict()) == 1
+
+
+@pytest.mark.parametrize("loss", ["loss", "wrong"])
+def test_gradcheck_finds_a_wrong_backward_of_ones_own_loss(loss):
+    overrides = [*WALK, "model=mlp_manual", "model.hidden=[4]", *OWN, f"model.loss=own_parts.{loss}"]
+    rows, bound = compare_gradients(composed(*overrides), overrides, 0, False)
+    faults = [row.parameter for row in rows if row.fault(bound)]
+    assert faults == ([] if loss == "loss" else ["W1", "b1", "W2", "b2"])
+    assert all(row.differences is not None for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.loss=own_parts.one_number", r"must return one mean for each of the leading dimensions"),
+        ("model.loss=own_parts.softsign", "is a Activation, not a steepest.Loss"),
+        ("model.activation=own_parts.loss", "is a Loss, not a steepest.Activation"),
+        ("model.loss=own_parts.none", "model.loss=own_parts.none does not exist"),
+        ("model.loss=mes", "or the dotted name of your own"),
+        ("model.dropout=1", "model.dropout=1 should be less than 1"),
+    ],
+)
+def test_a_wrong_part_of_ones_own_has_a_message(train, override, message):
+    with pytest.raises(ValueError, match=message):
+        train(*WALK, "model=mlp", "trust=[own_parts]", override)
+
+
+def test_dropout_trains_is_resumed_exactly_and_predicts_with_all_units(train):
+    net = ("model=mlp", "model.dropout=0.3", "model.weight_norm=true", "evaluation.predictions=all")
+    straight, _ = train(*WALK, *net, "stop.epochs=4", name="straight")
+    train(*WALK, *net, name="resumed")
+    resumed, folder = train("stop.epochs=4", name="resumed", resume=True)
+    assert resumed.metrics["test"] == straight.metrics["test"]
+    run = steepest.load(folder)
+    pd.testing.assert_frame_equal(
+        run.evaluate().predictions, run.predictions, check_dtype=False, check_index_type=False, rtol=1e-6
+    )
+
+
+def test_a_regularised_net_in_evaluation_is_the_net_itself_and_in_training_torchs_dropout():
+    sizes = (3, [5, 4], 2, "tanh", 1)
+    x_ND = torch.randn(7, 3)
+    plain = MLP(*sizes)
+    for normed in (False, True):
+        torch.testing.assert_close(RegularisedMLP(*sizes, dropout=0.5, normed=normed).eval()(x_ND), plain(x_ND))
+    torch.manual_seed(0)
+    found = RegularisedMLP(*sizes, dropout=0.5)(x_ND)
+    torch.manual_seed(0)
+    a = nn.functional.dropout(torch.tanh(x_ND @ plain.W1.T + plain.b1), 0.5)
+    a = nn.functional.dropout(torch.tanh(a @ plain.W2.T + plain.b2), 0.5)
+    torch.testing.assert_close(found, a @ plain.W3.T + plain.b3)
