@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from conftest import composed
 from torch import nn
 
 import steepest
-from conftest import composed
 from steepest.lightning.gradcheck import compare_gradients
 from steepest.nets.networks import MLP
 from steepest.nets.regularised import RegularisedMLP
