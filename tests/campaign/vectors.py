@@ -183,10 +183,10 @@ TEXTS = {
     "'${oc.decode:OUT/new}'}",
     "the cache of downloads: swept": "defaults: [{override /data: yahoo}]\ndata: {symbol: A}\n"
     "hydra: {mode: MULTIRUN, sweeper: {params: {data.cache: OUT/new}}}",
-    "the logger's name": "defaults: [{override /logger: tensorboard}]\nlogger: {name: ../../../../out/new}",
-    "the logger's version": "defaults: [{override /logger: tensorboard}]\nlogger: {version: OUT/new}",
-    "another logger": "logger: {_target_: lightning.pytorch.loggers.CSVLogger, name: ../../../../out/new}",
-    "another logger's folder": "logger: {_target_: lightning.pytorch.loggers.TensorBoardLogger, log_dir: OUT/new}",
+    "the logger's name": "defaults: [{override /logger: tensorboard}]\nlogger: {tensorboard: {name: ../../../../out/new}}",
+    "the logger's version": "defaults: [{override /logger: tensorboard}]\nlogger: {tensorboard: {version: OUT/new}}",
+    "another logger": "logger: {csv: {_target_: lightning.pytorch.loggers.CSVLogger, name: ../../../../out/new}}",
+    "another logger's folder": "logger: {tensorboard: {_target_: lightning.pytorch.loggers.TensorBoardLogger, log_dir: OUT/new}}",
     "a checkpoint callback": "callbacks: {x: {_target_: lightning.pytorch.callbacks.ModelCheckpoint, dirpath: OUT/new}}",
     "a checkpoint callback's file name": "callbacks: {x: {_target_: lightning.pytorch.callbacks.ModelCheckpoint, "
     "filename: ../../../../../out/new}}",

@@ -104,8 +104,8 @@ def test_every_shipped_preset_passes_the_check(folder):
         ("optimizer._partial_=false", r"optimizer._partial_=False must be True"),
         ("~optimizer", r"'optimizer' is missing: choose one, such as optimizer=sgd"),
         ("~model", r"'model' is missing: choose one, such as model=linear"),
-        ("logger.version=/elsewhere", r"logger.version='/elsewhere' must be a folder name"),
-        ("logger.name=..", r"logger.name='..' must be a folder name"),
+        ("logger.tensorboard.version=/elsewhere", r"logger.tensorboard.version='/elsewhere' must be a folder name"),
+        ("logger.tensorboard.name=..", r"logger.tensorboard.name='..' must be a folder name"),
         ("+trainer.num_nodes=2", "trainer.num_nodes=2 would wait for other machines: start the run with torchrun"),
         ("+callbacks.x=1", r"callbacks.x=1 names no class: it has no _target_"),
     ],
@@ -132,7 +132,7 @@ def test_a_value_that_should_be_a_list_is_shown_as_one(value):
 
 @pytest.mark.parametrize(
     ("given", "group", "none"),
-    [("callbacks=[]", "callbacks", {}), ("~logger", "logger", None), ("~scheduler", "scheduler", None)],
+    [("callbacks=[]", "callbacks", {}), ("~logger", "logger", {}), ("~scheduler", "scheduler", None)],
 )
 def test_an_optional_group_may_be_missing(given, group, none):
     assert check(composed(given)).groups[group] == none

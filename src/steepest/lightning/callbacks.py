@@ -19,7 +19,7 @@ from steepest.data.windows import Windows
 from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.scoring import PartScorer
 from steepest.lightning.datamodule import WindowDataModule
-from steepest.lightning.events import sink_of
+from steepest.lightning.events import listeners_of, sink_of
 from steepest.lightning.internals import loops_at, out_of_time
 from steepest.lightning.manual import ManualPredictor, choose_engine
 from steepest.lightning.predictors import Predictor
@@ -109,13 +109,14 @@ class Tracking(Callback):
             updates_limit=self.rule.updates_limit,
             engine=engine,
             sink=sink_of(trainer),
+            listeners=listeners_of(trainer),
             world=trainer.world_size,
             of_user=self.model.network is pl_module,
             clip=clip,
         )
         instruments = self.instruments if trainer.is_global_zero else {}
         outputs = partial(_outputs, pl_module, view.windows)
-        references = self.references() if view.sink is not None else {}
+        references = self.references() if view.recorded else {}
         self.tracker = tracker = Tracker(
             view, self.objective, self.rule, instruments, self.scorers(), outputs, references, self.trial
         )
@@ -195,8 +196,6 @@ class Tracking(Callback):
             torch.set_default_dtype(torch.float64)
             pl_module.log(self.objective, scores[self.objective], logger=False, sync_dist=True)
             torch.set_default_dtype(before)
-        for logger in trainer.loggers if sink_of(trainer) is None else ():
-            logger.log_metrics(scores, step=trainer.global_step)
         tracker.reason = trainer.strategy.broadcast(tracker.reason)
         trainer.should_stop = trainer.should_stop or bool(tracker.reason)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from steepest.evaluate.scoring import PartScorer, part_scorers
 from steepest.lightning.build import build_model
 from steepest.lightning.callbacks import CheckpointFiles, Tracking
 from steepest.lightning.datamodule import WindowDataModule
+from steepest.lightning.events import close, loggers_of
 from steepest.lightning.fitting import fit
 from steepest.lightning.in_memory import fit_fold_in_memory
 from steepest.lightning.internals import trains_elsewhere
@@ -145,9 +147,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     options = checked.groups["trainer"].arguments
     if state is not None and (over := _already_finished(state, rule, options.get("max_epochs"), folder)) is not None:
         return over
-    logger = checked.groups["logger"]
-    # (Each event file tells a running TensorBoard to drop this run's earlier points.)
-    logger = logger(save_dir=str(folder), purge_step=0) if logger else False
+    loggers = loggers_of(checked.groups["logger"], folder)
     dtype = torch.float64 if options.get("precision") == "64-true" else torch.float32
     evaluator = Evaluator(datamodule.placed("cpu", dtype), requested=statistics_of(checked))
     datamodule.fitted = evaluator.fitted
@@ -167,7 +167,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     if options.get("max_epochs") is None:  # Lightning's default would be 1000 epochs
         given["max_epochs"] = -1
     trainer: Trainer = checked.groups["trainer"](
-        logger=logger, callbacks=[tracking, *callbacks], enable_checkpointing=False, plugins=[CheckpointFiles()],
+        logger=loggers, callbacks=[tracking, *callbacks], enable_checkpointing=False, plugins=[CheckpointFiles()],
         default_root_dir=folder,
         **given,
     )  # fmt: skip
@@ -181,13 +181,18 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         check_continues(folder, state["callbacks"][TRACKER], engine, trainer.world_size)
     if trainer.is_global_zero:  # processes that Lightning starts run this function too, and write nothing
         record.begin(checked.plain, facts, device_name(trainer.strategy.root_device), engine, why)
-    writer = logger.experiment if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero else None
+    overrides = record.facts["overrides"]
+    settings = hyperparameters(checked.plain, overrides)
+    boards = [one for one in loggers if isinstance(one, TensorBoardLogger) and trainer.is_global_zero]
+    writer = boards[0].experiment if boards else None
     if writer is not None and not (state and event_file(writer).continues(state["callbacks"][TRACKER]["events"])):
         if state is not None:
             log.warning("%s: the event file is gone or too short: the curves start at the checkpoint", folder)
-        overrides = record.facts["overrides"]
         writer.add_custom_scalars(dashboard(model.network, instruments.values()))
-        begin_session(event_file(writer), hyperparameters(checked.plain, overrides), overrides)
+        begin_session(event_file(writer), settings, overrides)
+    for one in loggers:
+        if not isinstance(one, TensorBoardLogger):
+            one.log_hyperparams({key: value for key, value in settings.items() if value is not None})
     for note in record.notes:
         log.warning("%s", note)
 
@@ -238,12 +243,12 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         draw(folder, model, tracker, evaluation, evaluator.windows, instruments, alone=alone, resumed=state is not None)
         record.end(metrics)
     finally:
+        for one in loggers:
+            close(one, "success" if sys.exc_info()[0] is None else "failed")
         if bar is not None:
             bar.close()
         if tracking.tracker is not None and tracking.tracker.view.sink is not None:
             tracking.tracker.view.sink.close()
-    if isinstance(logger, TensorBoardLogger):
-        logger.finalize("success")
     log.info("%s", metrics["verdict"])
     return Outcome(metrics, evaluation)
 

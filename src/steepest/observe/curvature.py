@@ -95,7 +95,7 @@ class Curvature(Instrument):
 
     @torch.no_grad()
     def _measure(self, view: View) -> None:
-        if view.sink is None or not self._fits(view):
+        if not view.recorded or not self._fits(view):
             return
         surface = _surface(view, self.samples)
         theta_P = surface.current()

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from steepest.data.windows import Windows
 from steepest.engine.descent import UpdateLog
 from steepest.nets.losses import Loss
-from steepest.observe.eventfile import EventFile, write_event
+from steepest.observe.eventfile import EventFile, encode, write_event
 
 NEVER = 1 << 62  # more updates than any run does
 
@@ -33,6 +34,7 @@ class View:
         epochs_limit, updates_limit: the maximum number of epochs and updates of the run, or None for no limit.
         engine: what computes the updates: ``kernel``, ``textbook`` or ``autograd``.
         sink: the event file. It is None without a logger and in all processes except the first.
+        listeners: functions of other loggers, which get the scalars of an update.
         world: the number of processes that train together.
         of_user: whether the network is one of the user's own, which an instrument may be unable to measure.
         clip: a function that clips gradients in place as the run does, or None if the run does not.
@@ -51,6 +53,7 @@ class View:
     updates_limit: int | None
     engine: str
     sink: EventFile | None = None
+    listeners: tuple[Callable[[dict[str, float], int], None], ...] = ()
     world: int = 1
     of_user: bool = False
     clip: Callable[[Sequence[Tensor]], None] | None = None
@@ -61,10 +64,30 @@ class View:
     seen: tuple[Tensor, Tensor, float] | None = None
     gradients: list[Tensor] = field(default_factory=list)
 
+    @property
+    def recorded(self) -> bool:
+        """Whether anything keeps the curves."""
+        return self.sink is not None or bool(self.listeners)
+
     def write(self, values: dict[str, float], update: int | None = None) -> None:
-        """Write scalars to TensorBoard at this update, or at the latest one."""
-        if self.sink is not None and values:
-            write_event(self.sink, list(values), list(values.values()), self.updates if update is None else update)
+        """Write scalars at this update, or at the latest one."""
+        if not values:
+            return
+        step = self.updates if update is None else update
+        if self.sink is not None:
+            write_event(self.sink, list(values), list(values.values()), step)
+        for listener in self.listeners:
+            listener(values, step)
+
+    def write_rows(
+        self, tags: Sequence[str], values_KT: np.ndarray, steps: Sequence[int] | np.ndarray, times: Any
+    ) -> None:
+        """Write the scalars of several updates: a row per update, a column per tag."""
+        if self.sink is not None:
+            self.sink.write(encode(tags, values_KT, steps, times))
+        for listener in self.listeners:
+            for step, values in zip(steps, values_KT.tolist(), strict=True):
+                listener(dict(zip(tags, values, strict=True)), int(step))
 
     def is_due(self, looks: int) -> bool:
         """Whether this epoch is one of about `looks` evenly spaced epochs of the run."""

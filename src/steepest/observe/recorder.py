@@ -17,7 +17,7 @@ from torch import nn
 
 from steepest.engine.descent import UpdateLog
 from steepest.nets.networks import MLP
-from steepest.observe.eventfile import encode, write_histograms
+from steepest.observe.eventfile import write_histograms
 from steepest.observe.instrument import Instrument, View
 from steepest.observe.tags import layout
 
@@ -131,15 +131,15 @@ class Recorder(Instrument):
     def flush(self, view: View) -> None:
         """Write all buffers."""
         self._write_updates(view)
-        if view.sink is not None and self.epochs:
+        if self.epochs:
             steps, times, values = zip(*self.epochs, strict=True)
-            view.sink.write(encode(self.tags.epoch, np.array(values), steps, times))
+            view.write_rows(self.tags.epoch, np.array(values), steps, times)
         self.epochs, self.written = [], time.monotonic()
 
     def _write_updates(self, view: View) -> None:
         logs = [log for log in self.pending if len(log)]
         self.pending = []
-        if view.sink is None or not logs:
+        if not view.recorded or not logs:
             return
         gradients_KQ = np.concatenate([log.gradient_norms_KQ for log in logs])
         columns = [np.concatenate([log.losses_K for log in logs])[:, None]]
@@ -149,9 +149,9 @@ class Recorder(Instrument):
             columns += [np.concatenate([log.entries_KP for log in logs if log.entries_KP is not None])]
         steps = np.concatenate([np.arange(log.done + 1, log.done + 1 + len(log)) for log in logs])
         times = np.concatenate([log.times_K for log in logs])
-        view.sink.write(encode(self.tags.update, np.hstack(columns), steps, times))
+        view.write_rows(self.tags.update, np.hstack(columns), steps, times)
         ratios = [(update, ratio_Q) for log in logs for update, ratio_Q in log.ratios]
         if ratios:
             updates, values = zip(*ratios, strict=True)
             places = np.searchsorted(steps, updates)
-            view.sink.write(encode(self.tags.ratios, np.array(values), updates, times[places]))
+            view.write_rows(self.tags.ratios, np.array(values), updates, times[places])

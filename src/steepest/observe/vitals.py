@@ -34,7 +34,7 @@ class Vitals(Instrument):
 
     def epoch(self, view: View, scores: dict[str, float]) -> None:
         """Write, if a measurement is due."""
-        if view.sink is None or not view.is_due(self.looks):
+        if not view.recorded or not view.is_due(self.looks):
             return
         updates, samples, then = self.since
         self.since = view.updates, view.samples, time.perf_counter()

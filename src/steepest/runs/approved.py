@@ -45,7 +45,13 @@ CLASSES: dict[str, dict[str, str]] = {
         "Timer",
     },
     "trainer": {"lightning.pytorch": "Trainer", "lightning.pytorch.trainer.trainer": "Trainer"},
-    "logger": {"steepest.lightning.events": "EventLogger"},
+    "logger": {
+        "steepest.lightning.events": "EventLogger",
+        "lightning.pytorch.loggers": "CSVLogger MLFlowLogger WandbLogger",
+        "lightning.pytorch.loggers.csv_logs": "CSVLogger",
+        "lightning.pytorch.loggers.mlflow": "MLFlowLogger",
+        "lightning.pytorch.loggers.wandb": "WandbLogger",
+    },
     "hydra.callbacks": {
         "steepest.runs.claim": "RunFolder",
         "steepest.sweep.record": "SweepRecord",

@@ -121,8 +121,9 @@ def reason_against(checked: Checked, threads: int) -> str | None:
             return f"callbacks.{name} is a Lightning callback"
         if issubclass(callback.target, Pictures) and callback.arguments.get("in_sweeps"):
             return f"callbacks.{name}.in_sweeps=true: pictures are drawn by one thread at a time"
-    if groups["logger"] and groups["logger"].path != LOGGER:
-        return f"logger {groups['logger'].name} is not TensorBoard's"
+    for name, logger in groups["logger"].items():
+        if logger.path != LOGGER:
+            return f"logger.{name} is not TensorBoard's"
     return _against_trainer(checked)
 
 

@@ -50,8 +50,9 @@ NEEDED = {
     "data": "sp500", "model": "linear", "optimizer": "sgd", "stop": "epochs", "trainer": "cpu",
     "evaluation": "holdout",
 }  # fmt: skip
-OPTIONAL: dict[str, Any] = {"scheduler": None, "callbacks": {}, "logger": None}
+OPTIONAL: dict[str, Any] = {"scheduler": None, "callbacks": {}, "logger": {}}
 GROUPS = (*NEEDED, *OPTIONAL)
+MANY = ("callbacks", "logger")  # groups of several nodes, by name
 PARTIAL = ("optimizer", "scheduler")  # the run adds the first argument of their constructors
 GIVEN = {  # arguments that the run supplies, not the config
     "model": ("inputs", "outputs", "window", "optimizer", "scheduler"),
@@ -215,6 +216,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
 def check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> None:
     """Check that each path in a config is below the current folder, unless the user typed it."""
     by_user = {override.split("=", 1)[0].lstrip("+") for override in typed}
+    _check_servers(plain, by_user, faults)
     for group, names in PATHS.items():
         values = plain.get(group)
         if not isinstance(values, dict):
@@ -227,12 +229,22 @@ def check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> 
                 )
 
 
+def _check_servers(plain: dict[str, Any], typed: set[str], faults: Faults) -> None:
+    """Check that the user typed every address to which results are sent."""
+    loggers = plain.get("logger")
+    for name, one in loggers.items() if isinstance(loggers, dict) else ():
+        key = f"logger.{name}.tracking_uri"
+        if isinstance(one, dict) and one.get("tracking_uri") and key not in typed:
+            faults.add(f"{key}={shown(one['tracking_uri'])} must be given on the command line, or left out")
+
+
 def _check_group(group: str, node: Any, faults: Faults) -> None:
-    """Check that a group is one node, or a dict of nodes for `callbacks`."""
-    if group == "callbacks":
-        entries = {f"callbacks.{name}": callback for name, callback in node.items()} if isinstance(node, dict) else {}
+    """Check that a group is one node, or a dict of nodes for the groups `MANY`."""
+    if group in MANY:
+        entries = {f"{group}.{name}": one for name, one in node.items()} if isinstance(node, dict) else {}
         if not isinstance(node, dict):
-            faults.add(f"callbacks={shown(node)} is not a list of choices, such as callbacks=[default,noise]")
+            example = {"callbacks": "[default,noise]", "logger": "[tensorboard,csv]"}[group]
+            faults.add(f"{group}={shown(node)} is not a list of choices, such as {group}={example}")
     else:
         entries = {group: node} if node is not None or group in NEEDED else {}
     for where, entry in entries.items():
@@ -251,8 +263,9 @@ def checked_node(
     if not isinstance(value, dict):
         return value
     if "_target_" not in value:
-        inside = "callbacks" if where == "callbacks" else ""  # only `callbacks` is a dict of nodes
-        return {k: checked_node(v, f"{where}.{k}", inside, trusted, faults) for k, v in value.items()}
+        inside = where if where in MANY else ""
+        inner = GIVEN.get(inside, ())
+        return {k: checked_node(v, f"{where}.{k}", inside, trusted, faults, inner) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
     own = path != TRAINER or value.keys() <= {*SPECIAL, *signature(TrainerOptions)[0]}  # the Trainer has more options
     if own and path in SPECS and path in approved(place):

@@ -112,6 +112,8 @@ def finish(
             write_text(record.folder / "parity.csv", instrument.table().to_csv(index=False))
     if tracker.view.sink is not None:
         end_session(tracker.view.sink, "finished", _final_values(metrics), tracker.view.updates)
+    for listener in tracker.view.listeners:
+        listener({k: v for k, v in _final_values(metrics).items() if v is not None}, tracker.view.updates)
     record.metrics(metrics)
     return metrics, evaluation
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from steepest.data.faults import Faults
@@ -40,10 +41,10 @@ def check_range(run: Run, groups: dict[str, Any], faults: Faults) -> None:
                         f"{group}.{key}={shown(value)} is above {LARGEST_SINGLE:.6g}, the largest number of 32-bit "
                         "precision: lower it, or use trainer.precision=64-true"
                     )
-    for key in ("name", "version"):
-        value = groups["logger"].arguments.get(key) if groups["logger"] else None
+    for (name, node), key in product(groups["logger"].items(), ("name", "version")):
+        value = node.arguments.get(key)
         if isinstance(value, str) and ("/" in value or value in (".", "..")):
-            faults.add(f"logger.{key}={shown(value)} must be a folder name without / and ..")
+            faults.add(f"logger.{name}.{key}={shown(value)} must be a folder name without / and ..")
     nodes = trainer.arguments.get("num_nodes", 1)
     if nodes != 1 and not any(name in os.environ for name in STARTERS):
         faults.add(f"trainer.num_nodes={nodes} would wait for other machines: start the run with torchrun or Slurm")

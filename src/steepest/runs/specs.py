@@ -159,12 +159,40 @@ class TrainerOptions:
 
 
 @dataclass
-class LoggerOptions:
+class EventOptions:
     """The keys of conf/logger/tensorboard.yaml."""
 
     name: str | None = "lightning_logs"
     version: int | str | None = None
     default_hp_metric: bool = True
+
+
+@dataclass
+class CsvOptions:
+    """The keys of conf/logger/csv.yaml."""
+
+    name: str = "csv"
+    version: int | str | None = None
+
+
+@dataclass
+class WandbOptions:
+    """The keys of conf/logger/wandb.yaml."""
+
+    project: str = "steepest"
+    name: str | None = None
+    group: str | None = None
+    tags: list[str] | None = None
+    offline: bool = False
+
+
+@dataclass
+class MlflowOptions:
+    """The keys of conf/logger/mlflow.yaml."""
+
+    experiment_name: str = "steepest"
+    run_name: str | None = None
+    tracking_uri: str | None = None
 
 
 def _check_init_scale(scale: float) -> None:
@@ -178,11 +206,17 @@ WINDOW = "steepest.lightning.predictors.WindowPredictor"
 MANUAL = "steepest.lightning.manual.ManualPredictor"
 TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
 LOGGER = "steepest.lightning.events.EventLogger"
+CSV = "lightning.pytorch.loggers.csv_logs.CSVLogger"
+WANDB = "lightning.pytorch.loggers.wandb.WandbLogger"
+MLFLOW = "lightning.pytorch.loggers.mlflow.MLFlowLogger"
 SPECS: dict[str, type[Any]] = {  # the path in a config -> its keys
     LINEAR: LinearModel,
     MLP: MLPModel,
     WINDOW: WindowModel,
     MANUAL: ManualModel,
-    LOGGER: LoggerOptions,
+    LOGGER: EventOptions,
+    CSV: CsvOptions,
+    WANDB: WandbOptions,
+    MLFLOW: MlflowOptions,
     TRAINER: TrainerOptions,
 }

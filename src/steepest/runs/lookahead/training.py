@@ -90,7 +90,7 @@ def fit_with_kernel(checked: Checked, windows: Windows) -> Fit:
 def without_observers(checked: Checked) -> Checked:
     """Return the config without a logger and without the instruments that only observe."""
     callbacks = {name: node for name, node in checked.groups["callbacks"].items() if not _only_observes(node.target)}
-    return replace(checked, groups=checked.groups | {"callbacks": callbacks, "logger": None})
+    return replace(checked, groups=checked.groups | {"callbacks": callbacks, "logger": {}})
 
 
 def _only_observes(target: Any) -> bool:
