@@ -4,8 +4,8 @@ import json
 
 import pandas as pd
 import pytest
-
 from conftest import composed, read_scalars
+
 from steepest.runs.config import check
 
 WALK = ("data=random_walk", "data.rows=200", "data.window=6", "stop.epochs=2", "model=mlp_manual", "model.hidden=[2]")

@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 from steepest import Curve, LinearPredictor, ManualPredictor, MLPPredictor, WindowDataModule
 from steepest.lightning.callbacks import Tracking
 from steepest.lightning.events import EventLogger
+from steepest.lightning.protocol import Model
 from steepest.nets.losses import LOSSES
 from steepest.nets.networks import MLP
 from steepest.nets.noise import noise
@@ -24,7 +25,7 @@ def fitted(folder, model, *instruments, updates=6, **how):
     data = WindowDataModule(Curve(split=[1, 0, 0], shuffle=False, **how))
     tracking = Tracking(
         "train/mse_scaled", Epochs(epochs=None, updates=updates), dict(enumerate(instruments)), scorers=dict,
-        references=dict, data=data, folder=folder / "checkpoints", config={},
+        references=dict, model=Model(model, model.network, model.loss, None, {}), data=data, folder=folder / "checkpoints", config={},
     )  # fmt: skip
     trainer = Trainer(
         accelerator="cpu", max_epochs=-1, logger=EventLogger(folder, name="", version=""), callbacks=[tracking],
