@@ -214,3 +214,19 @@ def test_the_notebook_runs(home, monkeypatch):
             exec("".join(cell["source"]), names)
             assert cell["outputs"] == []
     assert names["table"]["status"].tolist() == ["finished"] * 6
+
+
+def test_a_notebook_shows_the_progress_bar_and_a_script_records_none(home, monkeypatch):
+    from rich.console import Console
+
+    from steepest.observe import progress
+
+    made = []
+    monkeypatch.setattr("steepest.api.terminal", lambda: Console(force_jupyter=True))
+    monkeypatch.setattr(progress, "terminal", lambda: made.append(Console(force_jupyter=True, quiet=True)) or made[-1])
+    assert not progress.RunProgress("val/mse").progress.disable
+    made.clear()
+    steepest.run(FEW, progress=False, logger="none")
+    assert made == []
+    steepest.run(FEW, logger="none")
+    assert len(made) == 1
