@@ -216,6 +216,7 @@ def test_the_notebook_runs(home, monkeypatch):
     assert names["table"]["status"].tolist() == ["finished"] * 6
 
 
+@pytest.mark.filterwarnings("ignore:install .ipywidgets.")  # rich needs it to draw in a real notebook
 def test_a_notebook_shows_the_progress_bar_and_a_script_records_none(home, monkeypatch):
     from rich.console import Console
 

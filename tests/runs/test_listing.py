@@ -140,6 +140,15 @@ def test_a_run_without_an_end_is_running_while_its_folder_is_locked_and_killed_a
     assert not folder.exists()
 
 
+def test_clean_keeps_a_failed_run_that_a_process_resumes(tmp_path):
+    folder = made(tmp_path / "a", status="failed")
+    with Claim(folder):
+        command("clean", tmp_path, "--failed", "--yes")
+        assert (folder / "run.json").exists()
+    command("clean", tmp_path, "--failed", "--yes")
+    assert not folder.exists()
+
+
 def test_clean_deletes_nothing_without_yes_and_only_what_meets_all_conditions(home):
     made(home / "runs" / "old", days=40)
     made(home / "runs" / "old_failed", status="failed", days=40)
