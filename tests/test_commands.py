@@ -364,3 +364,33 @@ def test_memory_does_not_grow_with_samples_times_horizon(tmp_path):
     training_targets = 8 * (round(0.7 * rows) - window - horizon) * horizon * 8  # in bytes, as float64
     assert many - one < training_targets, (one, many)
     assert list(tmp_path.rglob("predictions.parquet")), "the run with the long horizon wrote its predictions"
+
+
+@pytest.mark.slow
+def test_a_named_run_and_a_named_sweep_have_folders_with_these_names(command, tmp_path):
+    assert command(*QUIET_QUICK, "name=mine").returncode == 0
+    assert load(tmp_path / "outputs" / "mine" / "metrics.json")["status"] == "finished"
+    again = command(*QUIET_QUICK, "name=mine")
+    said = "name=mine: outputs/mine exists already: choose another name, or continue the run with resume=outputs/mine\n"
+    assert (again.returncode, again.stderr) == (2, said)
+    assert command("resume=outputs/mine", "stop.epochs=3").returncode == 0
+    assert command("-m", *QUIET_QUICK, "name=two", "seed=0,1").returncode == 0
+    assert [row["status"] for row in results(tmp_path / "outputs" / "two")] == ["finished"] * 2
+    facts = load(tmp_path / "outputs" / "two" / "1" / "run.json")
+    assert not any(word.startswith("name=") for word in facts["again"]), "the name is taken"
+    assert command("-m", *QUIET_QUICK, "name=two", "seed=0,1").stderr.startswith("name=two: outputs/two exists already")
+    done = subprocess.run(
+        [Path(sys.executable).parent / "steepest", "resume", "outputs/two"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, "a named sweep can be continued"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["name=../up", "name=a/b", "name=runs", "name=-x", "name=a,b"])
+def test_a_name_that_is_not_plain_is_refused_and_leaves_no_folder(command, tmp_path, name):
+    answer = command(*QUIET_QUICK, name)
+    assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
+    assert list(tmp_path.iterdir()) == []

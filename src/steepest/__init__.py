@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from steepest.api import RunFailed, run
     from steepest.data.files import read_prices, read_table
     from steepest.data.formulas import Curve, Line, Rings, Sigmoid
     from steepest.data.sources import PriceFile, PriceFrame, RandomWalk, ShippedPrices, Table, YahooPrices
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     name: f"steepest.{module}"
     for module, names in {
+        "api": ("RunFailed", "run"),
         "data.files": ("read_prices", "read_table"),
         "data.formulas": ("Curve", "Line", "Rings", "Sigmoid"),
         "data.sources": ("PriceFile", "PriceFrame", "RandomWalk", "ShippedPrices", "Table", "YahooPrices"),
@@ -52,11 +54,14 @@ __all__ = [  # noqa: RUF022  # by room, as above
     "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame", "RandomWalk",
     "ShippedPrices", "Table", "YahooPrices", "direction_metrics", "value_metrics", "WindowDataModule",
     "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor", "check_model", "Loss", "Activation",
-    "cross_entropy", "huber", "mae", "mse", "quantile", "MLP", "Linear", "WindowLinear", "Run", "load",
+    "cross_entropy", "huber", "mae", "mse", "quantile", "MLP", "Linear", "WindowLinear", "Run", "load", "run",
+    "RunFailed", "runs", "sweep",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
     if name in _MODULE_OF:
         return getattr(importlib.import_module(_MODULE_OF[name]), name)
+    if name in ("runs", "sweep"):  # packages that are functions, too
+        return importlib.import_module(f"steepest.{name}")
     raise AttributeError(f"module 'steepest' has no attribute '{name}'")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer import rich_utils
 
+from steepest.cli_manage import clean, compare, list_runs
 from steepest.cli_runs import backtest, evaluate, export, predict
 from steepest.runs.errors import FAILED, run_program
 
@@ -150,8 +151,9 @@ def show_data(
         typer.echo(line)
 
 
-for _command in (predict, evaluate, backtest, export):
+for _command in (predict, evaluate, backtest, export, compare, clean):
     app.command()(_command)
+app.command("list")(list_runs)
 
 
 @app.command()

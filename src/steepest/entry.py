@@ -17,7 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
@@ -50,6 +49,7 @@ from steepest.runs.hydra_internals import (
     raise_errors_of_callbacks,
 )
 from steepest.runs.jobs import SWEEP, failed, stopped
+from steepest.runs.names import named_folder
 from steepest.runs.process import PARENT, end_with, remember_interrupts
 from steepest.runs.quoting import resume_run_command
 from steepest.runs.resume import check_override
@@ -127,7 +127,7 @@ def _in_folder(config: DictConfig, folder: Path, claim: Claim | None) -> float:
         logging.getLogger("steepest.traceback").info("the run failed", exc_info=error)
         if not sweep:
             if exit_code(error) == BAD_INPUT and claim is not None:
-                _remove_refused(claim, hydra)
+                claim.remove_refused(str(hydra.output_subdir), f"{hydra.job.name}.log")
             elif explain(error) is not None and contains_run(folder):
                 log.error("The run stopped. To continue it when the following is fixed: %s", resume_run_command(folder))
             raise
@@ -249,14 +249,6 @@ def _lost(config: DictConfig) -> float:
     return worst("")
 
 
-def _remove_refused(claim: Claim, hydra: HydraConf) -> None:
-    """Remove the folder of a run that was refused before its first checkpoint, if the run created it."""
-    written = {str(hydra.output_subdir), f"{hydra.job.name}.log", "run.json", CONFIG_FILE, claim.path.name}
-    names = {path.name for path in claim.folder.iterdir() if not path.name.startswith("events.out.tfevents.")}
-    if names <= written:
-        claim.remove()
-
-
 def _groups() -> str:
     """Return the config groups with their choices for --help, one per line. Groups that only files use are left out."""
     conf = conf_folder()
@@ -270,7 +262,10 @@ def _groups() -> str:
 # These lines are at module level because the other processes of a launcher need them.
 # A resumed run stays in its folder and keeps its .hydra. (`RunFolder` refuses a folder without a run: Hydra would lose
 # the message of an error in a resolver.)
-OmegaConf.register_new_resolver("run_dir", lambda resume, new: resume if contains_run(resume) else new, replace=True)
+OmegaConf.register_new_resolver(
+    "run_dir", lambda resume, name, new: resume if contains_run(resume) else named_folder(name, new), replace=True
+)
+OmegaConf.register_new_resolver("named_dir", named_folder, replace=True)
 OmegaConf.register_new_resolver(
     "output_subdir", lambda resume: None if contains_run(resume) else ".hydra", replace=True
 )

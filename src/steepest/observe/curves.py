@@ -29,8 +29,8 @@ class Curve(NamedTuple):
     values: np.ndarray
 
 
-def read_curves(folder: Path, tags: Sequence[str]) -> dict[str, Curve]:
-    """The curves with these tags in a run's event files. An unfinished last record is ignored.
+def read_curves(folder: Path, tags: Sequence[str] | None) -> dict[str, Curve]:
+    """The curves with these tags in a run's event files, or all curves for None. An unfinished last record is ignored.
 
     Raises:
         ValueError: a file is damaged.
@@ -39,10 +39,10 @@ def read_curves(folder: Path, tags: Sequence[str]) -> dict[str, Curve]:
 
     points_of: dict[str, dict[int, float]] = {}
     for path in sorted(folder.glob("events.out.tfevents.*")):
-        for record in _records(path, [tag.encode() for tag in tags]):
+        for record in _records(path, [b""] if tags is None else [tag.encode() for tag in tags]):
             event = Event.FromString(record)
             for value in event.summary.value:
-                if value.tag in tags and value.HasField("simple_value"):
+                if (tags is None or value.tag in tags) and value.HasField("simple_value"):
                     points_of.setdefault(value.tag, {})[event.step] = (
                         value.simple_value
                     )  # a resumed run overwrites values

@@ -1,4 +1,4 @@
-"""A progress bar over the whole run, drawn by rich in a terminal.
+"""A progress bar over the whole run, drawn by rich in a terminal or a notebook.
 
 Lightning's bar restarts with each epoch, so with epochs of a few milliseconds it only flickers.
 """
@@ -40,7 +40,7 @@ class RunProgress(Instrument):
             TextColumn("{task.fields[score]}"),
             console=console,
             refresh_per_second=self.per_second,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal or console.is_jupyter),
         )
 
     def begin(self, view: View) -> None:

@@ -17,6 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from steepest.runs.files import check_links, now, real
+from steepest.runs.names import check_name
 from steepest.runs.quoting import resume_run_command
 
 try:
@@ -94,6 +95,31 @@ class Claim:
                     parent.rmdir()
         self.release()
 
+    def remove_refused(self, *written: str) -> None:
+        """Remove the folder of a run that was refused before its first checkpoint, if this claim created it.
+
+        Args:
+            written: the names of files that do not belong to the run's results.
+        """
+        names = {path.name for path in self.folder.iterdir() if not path.name.startswith("events.out.tfevents.")}
+        if names <= {"run.json", CONFIG_FILE, self.path.name, *written}:
+            self.remove()
+
+
+def is_locked(folder: Path, kind: Literal["run", "sweep"] = "run") -> bool:
+    """Return whether a process uses the folder. Nothing is written. Without locks, an existing lock file counts."""
+    path = folder / f"{kind}.lock"
+    if path.is_symlink() or not path.is_file():
+        return False
+    if fcntl is None:
+        return True
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # locked, or the file system does not support locks
+        return True
+    return False
+
 
 _of_this_process: dict[Path, Claim] = {}  # the claim of the single run of this process, by folder
 
@@ -154,6 +180,8 @@ class RunFolder(Callback):
             if real(folder) != real(Path(str(resume))):
                 raise ValueError(f"resume={resume} continues a run in its own folder: leave out hydra.run.dir={folder}")
             check_links(folder)
+        else:
+            check_name(OmegaConf.select(config, "name"), folder)
         _of_this_process[folder.absolute()] = claim_run(folder, resume=bool(resume))
         atexit.register(_remove_unused, folder.absolute())
 

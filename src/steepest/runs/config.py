@@ -43,6 +43,7 @@ class Run:
     objective: str
     resume: str | None
     trust: list[str]
+    name: str | None = None  # a record of an older version has none
 
 
 # Groups that a run needs -> a choice for error messages. Optional groups -> their value without a choice.
@@ -175,7 +176,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
     known = [*keys, *GROUPS, "sweep"]
     for name in (name for name in plain if name not in known):
         faults.add(f"unknown key '{name}'{suggestion(name, {k: v for k, v in plain.items() if k in known})}")
-    for key in (key for key in keys if key not in plain):
+    for key in (key for key in keys if key not in plain and key != "name"):
         faults.add(f"key '{key}' is missing: restore it from conf/train.yaml")
     values = {key: checked_value(key, plain[key], adapter(Run, key), faults) for key in keys if key in plain}
     for key in (key for key in signature(Sweep)[0] if key in sweep):

@@ -67,13 +67,14 @@ def same_days(config: DictConfig) -> str | None:
 
 
 def as_single_run(overrides: Iterable[str], config: Mapping[str, Any]) -> list[str]:
-    """A job's overrides, with those that a single run needs to get the job's inputs.
+    """A job's overrides, with those that a single run needs to get the job's inputs, and without the folder's name.
 
     Args:
         overrides: the job's.
         config: the job's, resolved; may be empty if it is not known.
     """
-    overrides, data = list(overrides), config.get("data") or {}
+    data = config.get("data") or {}
+    overrides = [override for override in overrides if not override.lstrip("+").startswith("name=")]  # it is taken
     given = {override.split("=", 1)[0].lstrip("+~") for override in overrides}
     if not _is_linear(config.get("model")):
         return overrides

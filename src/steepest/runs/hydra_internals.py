@@ -6,7 +6,8 @@ an upgrade of Hydra breaks it. This module does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -74,6 +75,18 @@ def check_every_config(check_overrides: OverridesCheck, check_file: FileCheck, c
     ConfigLoaderImpl._process_config_searchpath = process_config_searchpath  # type: ignore[method-assign]
     ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
     ConfigLoaderImpl._load_single_config = load_single_config  # type: ignore[method-assign]
+
+
+@contextmanager
+def unpatched() -> Iterator[None]:
+    """Undo `check_every_config` at the end, if it is called inside: the process may be another Hydra app."""
+    names = ("load_configuration", "_load_single_config", "_process_config_searchpath")
+    before = {name: ConfigLoaderImpl.__dict__[name] for name in names}
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(ConfigLoaderImpl, name, method)
 
 
 def _file(found: ConfigResult, path: str) -> Path | None:

@@ -20,6 +20,11 @@ def stopped(config: DictConfig, sweep: Path) -> bool:
     return OmegaConf.select(config, "sweep.on_error") == "stop" and (sweep / FIRST_FAILURE).exists()
 
 
+def is_sweep(config: DictConfig) -> bool:
+    """Whether this is a job of a sweep."""
+    return config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN"
+
+
 def typed(config: DictConfig, kind: str) -> list[str]:
     """The overrides of the task or of Hydra as the user typed them, with interpolations unresolved."""
     typed = OmegaConf.to_container(config.hydra.overrides, resolve=False)

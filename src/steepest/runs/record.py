@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import torch
 import yaml
 
@@ -26,7 +27,7 @@ from steepest.evaluate.predictions import CSV_ROWS, NAMES, write_table
 from steepest.runs.claim import CONFIG_FILE
 from steepest.runs.defaults import as_single_run
 from steepest.runs.environment import masked, masked_data
-from steepest.runs.files import now, read_json, unfinished, write_text
+from steepest.runs.files import now, read_json, unfinished, unreadable, write_text
 from steepest.runs.resume import changed_versions
 from steepest.runs.revision import checkout
 
@@ -181,6 +182,19 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
         "gap": getattr(data.dataset, "rows_between", 0),
         "recognised": masked_data(windows.recognised),
     }
+
+
+def last_validation_day(folder: Path) -> pd.Timestamp:
+    """The last target day of the validation part of a recorded run.
+
+    Raises:
+        ValueError: if run.json cannot be read, or has no such day.
+    """
+    path = folder / "run.json"
+    try:
+        return pd.Timestamp(read_json(path)["data"]["targets"]["val"][1])
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable(path, error) from None
 
 
 def empty_parts(windows: Windows) -> list[str]:

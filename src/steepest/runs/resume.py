@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from steepest.runs.environment import changed_variables, digests
 
 MAY_CHANGE = ("stop", "trainer", "callbacks", "threads", "trust")  # options and groups
-ELSEWHERE = ("resume", "sweep", "logger")  # results do not depend on these
+ELSEWHERE = ("resume", "sweep", "logger", "name")  # results do not depend on these
 NUMBERS = (
     "precision",
     "gradient_clip_val",

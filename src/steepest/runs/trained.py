@@ -13,10 +13,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import pandas as pd
 import torch
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
-from yaml import YAMLError
 
 from steepest.data.applied import applied_windows, matching, with_next_rows
 from steepest.data.batches import PreparedData
@@ -40,10 +37,11 @@ from steepest.runs.backtest import Backtest, Rule, backtest_run
 from steepest.runs.claim import CONFIG_FILE
 from steepest.runs.config import Node, check_paths, checked_node
 from steepest.runs.config import Run as Options
-from steepest.runs.environment import resolved
-from steepest.runs.files import read_json, unreadable
+from steepest.runs.config_file import resolved_config
+from steepest.runs.curves import figures, history
+from steepest.runs.files import read_json
 from steepest.runs.model_file import Settings, read_model
-from steepest.runs.record import data_facts
+from steepest.runs.record import data_facts, last_validation_day
 from steepest.runs.values import adapter, checked_value
 
 log = logging.getLogger(__name__)
@@ -90,6 +88,16 @@ class Run:
     def predictions(self) -> pd.DataFrame:
         """The run's own predictions: predictions.csv, or predictions.parquet."""
         return self.table()
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """Every logged scalar: a column per tag, indexed by update. Empty for a run with ``logger=none``."""
+        return history(self.folder)
+
+    @property
+    def figures(self) -> dict[str, Path]:
+        """The pictures: name -> PNG file."""
+        return figures(self.folder)
 
     def table(self, *, first_step: bool = False) -> pd.DataFrame:
         """`predictions`; if they are many and `first_step` is true, only those of the first step of the horizon."""
@@ -245,12 +253,7 @@ class Run:
     @cached_property
     def _config(self) -> dict[str, Any]:
         """The run's config.yaml, which may come from another person."""
-        path = self.folder / CONFIG_FILE
-        try:
-            plain, _ = resolved(DictConfig(OmegaConf.load(path)))
-        except (OSError, ValueError, TypeError, RecursionError, YAMLError, OmegaConfBaseException) as error:
-            raise unreadable(path, error) from None
-        return plain
+        return resolved_config(self.folder)
 
     @cached_property
     def _data(self) -> Node:
@@ -314,7 +317,7 @@ class Run:
         windows, part = windows.to("cpu", self._dtype), windows.parts["test"]
         if set(windows.names) <= set(self._settings["names"]):
             origin_N = part.origins(torch.arange(len(part))).numpy()
-            after_N = windows.index.get_level_values("date")[origin_N + 1] > self._val_to()
+            after_N = windows.index.get_level_values("date")[origin_N + 1] > last_validation_day(self.folder)
             part = part.keep(torch.from_numpy(np.asarray(after_N)))
         if not len(part):
             return {}
@@ -323,14 +326,6 @@ class Run:
         error_NH = torch.cat([one.errors() for one in InUnits(forecasts, self._unit)])
         samples = scorer.samples_by_series or {windows.names[0]: slice(None)}
         return {name: error_NH[places] for name, places in samples.items()}
-
-    def _val_to(self) -> pd.Timestamp:
-        """The last day of the validation part."""
-        path = self.folder / "run.json"
-        try:
-            return pd.Timestamp(read_json(path)["data"]["targets"]["val"][1])
-        except (KeyError, TypeError, ValueError) as error:
-            raise unreadable(path, error) from None
 
     def _scored(self, windows: Windows, fitted: Mapping[str, Tensor]) -> Evaluation:
         """Evaluate the model on windows, next to baselines that have learned `fitted`."""

@@ -29,7 +29,8 @@ from steepest.runs.claim import Claim
 from steepest.runs.defaults import as_single_run, same_days
 from steepest.runs.errors import FAILED
 from steepest.runs.files import check_links, now, remove_unfinished, write_text
-from steepest.runs.jobs import FIRST_FAILURE, SWEEP, stopped, typed
+from steepest.runs.jobs import FIRST_FAILURE, SWEEP, is_sweep, stopped, typed
+from steepest.runs.names import check_name
 from steepest.runs.quoting import hydra_quoted, resume_sweep_command, train_command
 from steepest.runs.resume import changed_keys
 from steepest.sweep.compose import SUBDIR, Composer
@@ -66,7 +67,9 @@ class SweepRecord(Callback):
         if OmegaConf.select(config, "resume"):
             raise ValueError("resume= continues one run: leave out -m")
         folder = Path(str(config.hydra.sweep.dir))
-        if os.environ.get(RESUMED) and folder.exists():
+        if not os.environ.get(RESUMED):
+            check_name(OmegaConf.select(config, "name"), folder)
+        elif folder.exists():
             check_links(folder)
         self.claim = Claim(folder, "sweep")
         atexit.register(self._leave)
@@ -332,11 +335,6 @@ def _known(state: JobState, overrides: Sequence[str]) -> JobReturn:
     returned = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
     returned.return_value = state.objective
     return returned
-
-
-def is_sweep(config: DictConfig) -> bool:
-    """Whether this is a job of a sweep."""
-    return config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN"
 
 
 def _task(config: DictConfig) -> dict[str, Any]:

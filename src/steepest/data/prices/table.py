@@ -86,15 +86,18 @@ def open_table(
 
 def table_of(frame: object, where: str) -> Table:
     """Return a pandas, polars or pyarrow frame as a table."""
+    return _in_memory(where, arrow_of(frame, where), "a frame")
+
+
+def arrow_of(frame: object, where: str) -> pa.Table:
+    """Return a pandas, polars or pyarrow frame in Arrow's format. An index of dates or names becomes columns."""
     if isinstance(frame, pd.DataFrame):
-        arrow = _from_pandas(frame)
-    elif isinstance(frame, pa.Table):
-        arrow = frame
-    elif hasattr(frame, "__arrow_c_stream__"):
-        arrow = pa.table(frame)
-    else:
-        raise ValueError(f"{where}: {type(frame).__name__} is not a path or a pandas, polars or pyarrow frame")
-    return _in_memory(where, arrow, "a frame")
+        return _from_pandas(frame)
+    if isinstance(frame, pa.Table):
+        return frame
+    if hasattr(frame, "__arrow_c_stream__"):
+        return pa.table(frame)
+    raise ValueError(f"{where}: {type(frame).__name__} is not a path or a pandas, polars or pyarrow frame")
 
 
 def _in_memory(where: str, arrow: pa.Table, dialect: str, header_line: int = 0) -> Table:

@@ -95,7 +95,7 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         "coloured": colour_key(results),
         "pictures": pictures,
         "drawn": {chart.name: chart for chart in pictures.charts},
-        "figures": _figures([*charts.values(), *pictures.charts]),
+        "figures": embedded([*charts.values(), *pictures.charts]),
         **shared_parts(),
         "script": Markup((HERE / "page.js").read_text()),
         "plotly": Markup(plotly.offline.get_plotlyjs()),
@@ -118,8 +118,8 @@ def _charts(results: Results, scale: ObjectiveScale | None, descents: Descents) 
     return {chart.name: chart for chart in charts}
 
 
-def _figures(charts: list[Chart]) -> Markup:
-    """The figures as JSON that is safe inside HTML."""
+def embedded(charts: list[Chart]) -> Markup:
+    """Return the figures of charts as JSON that is safe inside HTML."""
     parts = []
     for chart in charts:
         figures = ",".join(figure.to_json() or "" for figure in chart.figures.values())
