@@ -160,7 +160,7 @@ def test_a_bare_key_is_found_in_the_chosen_groups_and_an_ambiguous_one_lists_the
     assert full_keys(["model=mlp"], {"window": 3, "hidden": [8], "seed": 1, "model__loss": "mae"}) == {
         "data.window": 3, "model.hidden": [8], "seed": 1, "model.loss": "mae",
     }  # fmt: skip
-    with pytest.raises(ValueError, match="'model.hidden' is a key of model=mlp"):
+    with pytest.raises(ValueError, match="'model.hidden' is a key of model=gru"):
         full_keys([], {"hidden": [8]})
     with pytest.raises(
         ValueError, match="several groups, model.gradient_clip_val and trainer.gradient_clip_val: write model__grad"

@@ -36,11 +36,7 @@ _MODULE_OF = {
         "lightning.datamodule": ("WindowDataModule",),
         "lightning.manual": ("ManualPredictor",),
         "lightning.predictors": ("LinearPredictor", "MLPPredictor", "WindowPredictor"),
-        "lightning.protocol": (
-            "check_model",
-            "Activation",
-            "Loss",
-        ),
+        "lightning.protocol": ("check_model",),
         "nets.activations": ("Activation",),
         "nets.losses": ("Loss", "cross_entropy", "huber", "mae", "mse", "quantile"),
         "nets.networks": ("MLP", "Linear"),

@@ -84,7 +84,7 @@ def run(
         if config.resume:
             home = Path(str(config.resume))
             _train_elsewhere(given, home)
-            return Run(home)
+            return Run(home, list(config.trust))
         home = _home(config, folder, "runs")
         given = _with_frame(given, data, home)
         config = composed(given)
@@ -95,7 +95,7 @@ def run(
                 if processes(config.trainer) > 1:
                     claim.release()
                     _train_elsewhere([word for word in given if not word.startswith("name=")], home)
-                    return Run(home)
+                    return Run(home, list(config.trust))
                 if not shown and isinstance(config.callbacks, DictConfig):
                     with open_dict(config):
                         config.callbacks.pop("progress", None)
@@ -109,7 +109,7 @@ def run(
             raise KeyboardInterrupt
         if outcome.metrics["status"] == "failed":
             raise RunFailed(f"The run failed: {outcome.metrics['stop_reason']}. Its record is in {home}", home)
-        return Run(home)
+        return Run(home, list(config.trust))
 
 
 def sweep(
@@ -157,7 +157,7 @@ def sweep(
         except RuntimeError:
             if not (home / "results.csv").exists():
                 raise
-    return Sweep(home)
+    return Sweep(home, trust)
 
 
 def _given(overrides: Iterable[str] | None, data: Any, trust: Iterable[str], options: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -16,10 +17,11 @@ class Sweep:
 
     Args:
         folder: the sweep's folder.
+        trust: packages of the user's own whose model the runs may have trained.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, trust: Iterable[str] = ()) -> None:
+        self.folder, self.trust = Path(folder), list(trust)
 
     def __repr__(self) -> str:
         return f"Sweep({str(self.folder)!r})"
@@ -39,4 +41,4 @@ class Sweep:
         _, results = read_results(self.folder)
         if results.best is None:
             raise ValueError(f"{self.folder}: no job has a finite {results.objective}; results.csv has the reasons")
-        return Run(self.folder / str(results.best["folder"]))
+        return Run(self.folder / str(results.best["folder"]), self.trust)
