@@ -14,7 +14,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from hydra.conf import HydraConf
@@ -29,7 +29,7 @@ from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.claim import CONFIG_FILE, Claim, claim_run, contains_run, first_process
-from steepest.runs.conf import conf_folder
+from steepest.runs.conf import config_files
 from steepest.runs.config import GROUPS, check
 from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import (
@@ -259,10 +259,9 @@ def _remove_refused(claim: Claim, hydra: HydraConf) -> None:
 
 def _groups() -> str:
     """Return the config groups with their choices for --help, one per line. Groups that only files use are left out."""
-    conf = conf_folder()
     choices: dict[str, set[str]] = {group: {"basic"} for group in ("hydra/launcher", "hydra/sweeper")}
-    for file in conf.glob("*/**/*.yaml"):
-        choices.setdefault(file.parent.relative_to(conf).as_posix(), set()).add(file.stem)
+    for file in map(PurePosixPath, config_files("*/**/*.yaml")):
+        choices.setdefault(str(file.parent), set()).add(file.stem)
     shown = sorted(choices.keys() - INTERNAL_GROUPS, key=lambda group: (group.startswith("hydra"), group))
     return "\n".join(f"{group}: {', '.join(sorted(choices[group]))}" for group in shown)
 
