@@ -14,6 +14,7 @@ import typer
 from typer import rich_utils
 
 from steepest.cli_runs import backtest, evaluate, export, predict
+from steepest.cli_setup import COMMANDS as SETUP
 from steepest.runs.errors import FAILED, run_program
 
 app = typer.Typer(
@@ -147,7 +148,7 @@ def show_data(
         typer.echo(line)
 
 
-for _command in (predict, evaluate, backtest, export):
+for _command in (predict, evaluate, backtest, export, *SETUP):
     app.command()(_command)
 
 
