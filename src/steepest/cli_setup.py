@@ -1,4 +1,4 @@
-"""The `steepest` commands for projects and installations. They only parse arguments and print; the packages do the work.
+"""The `steepest` commands for projects and installations. They only parse arguments and print.
 
 Importing this module does not import torch.
 """
@@ -6,10 +6,16 @@ Importing this module does not import torch.
 from __future__ import annotations
 
 import shlex
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
+
+from steepest.data.faults import printable
+from steepest.runs.errors import FAILED
 
 
 def init(
@@ -53,4 +59,30 @@ def trust(
     typer.echo(f"{named} (recorded in {list_file()})")
 
 
-COMMANDS = (init, trust)
+def doctor() -> None:
+    """Check the installation: versions, devices, folders, compiled kernel, configs, data, and a short training."""
+    from rich.table import Table
+
+    from steepest.evaluate.terminal import print_sentence, terminal
+    from steepest.runs.doctor import diagnose
+
+    console, faults = terminal(), 0
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    with console.status("checking") if console.is_terminal else nullcontext():
+        for found in diagnose():
+            faults += found.fix is not None
+            mark = Text("FAULT", "bold red") if found.fix else Text("ok", "green")
+            table.add_row(mark, Text(printable(found.subject)), Text(printable(found.text)))
+            if found.fix:
+                table.add_row("", "", Text(f"To fix it: {printable(found.fix)}", "bold"))
+    console.print(table)
+    if faults:
+        print_sentence(console, f"{faults} fault{'s' * (faults > 1)}.", "bold red")
+        sys.exit(FAILED)
+    print_sentence(console, "No faults.")
+
+
+COMMANDS = (init, trust, doctor)

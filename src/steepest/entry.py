@@ -14,7 +14,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.conf import HydraConf
@@ -29,7 +29,7 @@ from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.claim import CONFIG_FILE, Claim, claim_run, contains_run, first_process
-from steepest.runs.conf import config_files
+from steepest.runs.conf import choices
 from steepest.runs.config import GROUPS, check
 from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import (
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Groups that only config files use.
-INTERNAL_GROUPS = {"data/base", "trainer/base", "stop/course", "hydra/job_logging", "hydra/hydra_logging"}
 _LIMITS = {"stop.epochs": "trainer.max_epochs"}
 
 
@@ -258,12 +256,10 @@ def _remove_refused(claim: Claim, hydra: HydraConf) -> None:
 
 
 def _groups() -> str:
-    """Return the config groups with their choices for --help, one per line. Groups that only files use are left out."""
-    choices: dict[str, set[str]] = {group: {"basic"} for group in ("hydra/launcher", "hydra/sweeper")}
-    for file in map(PurePosixPath, config_files("*/**/*.yaml")):
-        choices.setdefault(str(file.parent), set()).add(file.stem)
-    shown = sorted(choices.keys() - INTERNAL_GROUPS, key=lambda group: (group.startswith("hydra"), group))
-    return "\n".join(f"{group}: {', '.join(sorted(choices[group]))}" for group in shown)
+    """Return the config groups with their choices for --help, one per line."""
+    found = choices()
+    shown = sorted(found, key=lambda group: (group.startswith("hydra"), group))
+    return "\n".join(f"{group}: {', '.join(sorted(found[group]))}" for group in shown)
 
 
 # These lines are at module level because the other processes of a launcher need them.

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from steepest.data.home import HOME
+
+# Groups that only config files use.
+INTERNAL_GROUPS = {"data/base", "trainer/base", "stop/course", "hydra/job_logging", "hydra/hydra_logging"}
 
 
 def conf_folder() -> Path:
@@ -44,6 +47,15 @@ def config_files(pattern: str) -> dict[str, Path]:
     folders = [conf_folder(), project_conf()]
     found = {file.relative_to(folder).as_posix(): file for folder in folders if folder for file in folder.glob(pattern)}
     return dict(sorted(found.items()))
+
+
+def choices() -> dict[str, set[str]]:
+    """Return the choices of each config group. Groups that only config files use are left out."""
+    found: dict[str, set[str]] = {group: {"basic"} for group in ("hydra/launcher", "hydra/sweeper")}
+    for file in map(PurePosixPath, config_files("*/**/*.yaml")):
+        if str(file.parent) not in INTERNAL_GROUPS:
+            found.setdefault(str(file.parent), set()).add(file.stem)
+    return found
 
 
 def program() -> Path:

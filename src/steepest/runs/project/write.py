@@ -46,7 +46,7 @@ def write_project(folder: Path) -> list[str]:
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  # the files are not HTML
+        autoescape=False,  # the files are not HTML
     )
     given = {"name": name, "kind": "".join(word.title() for word in name.split("_")) or "Mine"}
     folder.mkdir(parents=True, exist_ok=True)
