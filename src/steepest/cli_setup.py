@@ -5,6 +5,9 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shlex
 import sys
 from contextlib import nullcontext
@@ -85,4 +88,40 @@ def doctor() -> None:
     print_sentence(console, "No faults.")
 
 
-COMMANDS = (init, trust, doctor)
+def schema(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the schemas")] = Path(".schemas"),
+) -> None:
+    """Write a JSON schema for each config group. With them, an editor completes and checks the files of conf/."""
+    from steepest.runs.schema import write_schemas
+
+    written = write_schemas(folder)
+    typer.echo(f"Written: {', '.join(written)}")
+    typer.echo("For VS Code with its YAML extension, add this to .vscode/settings.json:")
+    typer.echo(json.dumps({"yaml.schemas": written}, indent=2))
+    typer.echo("For other editors, add a first line to a file, such as conf/model/mine.yaml:")
+    typer.echo(f"# yaml-language-server: $schema={os.path.relpath(folder / 'model.json', 'conf/model')}")
+
+
+def complete_override(incomplete: str) -> list[str]:
+    """Return the shell's completions of an override. Errors are not shown: they would be in the user's prompt."""
+    from steepest.runs.composed import completed_override
+
+    words = _typed_words()
+    try:
+        found = completed_override(words[2:])
+    except Exception:
+        return []
+    done = len(words[-1]) - len(incomplete)  # bash replaces only the part after the last =
+    return [word[done:] for word in found if word.startswith(words[-1])]
+
+
+def _typed_words() -> list[str]:
+    """Return the words up to the cursor, from the variables of typer's shell scripts. Bash splits words at =."""
+    if "COMP_WORDS" in os.environ:
+        split = os.environ["COMP_WORDS"].split("\n")[: int(os.environ["COMP_CWORD"]) + 1]
+        return re.sub(r"\n?=\n?", "=", "\n".join(split)).split("\n")
+    line = os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    return [*line.split(), *([""] if line.endswith(" ") else [])]
+
+
+COMMANDS = (init, trust, doctor, schema)

@@ -69,7 +69,7 @@ def command(app: Callable[[], Any]) -> None:
     atexit.register(gc.freeze)  # the process ends: collecting garbage would only take time
     guard_hydra()
     if parent := os.environ.pop(PARENT, None):  # pop, so that child processes do not inherit it
-        end_with(int(parent), group=os.getpgrp() == os.getpid())
+        end_with(int(parent), group=sys.platform != "win32" and os.getpgrp() == os.getpid())
     # Without HYDRA_FULL_ERROR, Hydra prints errors itself and exits with 1. TRACEBACK keeps the user's own choice, also
     # for the processes that this one starts.
     os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
