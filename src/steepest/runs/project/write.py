@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -74,7 +74,7 @@ def package_name(folder: Path) -> str:
         why = "is not a name for a Python package"
     elif name in sys.stdlib_module_names or name in TAKEN:
         why = "is the name of a module of Python or of another folder of a project"
-    elif (found := find_spec(name)) is not None and found.origin is not None:
+    elif (found := PathFinder.find_spec(name)) is not None and found.origin is not None:
         why = f"is the name of an installed package ({found.origin})"
     elif any((conf_folder() / group / f"{name}.yaml").exists() for group in ("model", "experiment")):
         why = f"is the name of a shipped config (model={name})"
