@@ -31,7 +31,8 @@ PAGES = {page.name: page for page in (*sorted(DOCS.glob("*.md")), ROOT / "README
 CONF = ROOT / "conf"
 GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "evaluation", "callbacks", "trainer", "logger")
 HYDRA_CHOICES = {"hydra/launcher": ["basic"]}  # choices of Hydra without a file in conf/
-NO_KEYS = ("weights_only", "group", "key")  # other code with a =
+NO_KEYS = ("weights_only", "group", "key", "install")  # other code with a =
+OF_A_PROJECT = {"mine"}  # the choice of the reader's own project
 
 # Commands that no test here runs, and why.
 EXCEPTIONS = {
@@ -301,7 +302,7 @@ def unknown(text: str) -> list[str]:
             continue
         if equals and (CONF / name).is_dir():
             named = [c for c in re.split(r"[,|]", value.strip("[]")) if c and not c.endswith(("NAME", "..."))]
-            found += [word] if set(named) - set(choices(name)) else []
+            found += [word] if set(named) - OF_A_PROJECT - set(choices(name)) else []
         elif equals or (name.split(".")[0] in (*GROUPS, "hydra") and "." in name):
             found += [word] if name.removesuffix(".*") not in keys() else []
     return found
