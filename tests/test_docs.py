@@ -37,6 +37,7 @@ OF_A_PROJECT = {"mine"}  # the choice of the reader's own project
 # Commands that no test here runs, and why.
 EXCEPTIONS = {
     "pip install": "the tests' environment is installed already",
+    "uv venv": "same as pip install",
     "pytest": "this is pytest",
     "ruff": "checks the repository, not the test's folder; .ci/run runs it",
     "mypy": "same as ruff",
