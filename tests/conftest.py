@@ -41,6 +41,12 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
         terminalreporter.write_line(f"{ratio:6.2f} x  ({bound})  {claim}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _config_folder(tmp_path_factory):
+    """An empty folder in place of the user's config folder, which has the list of trusted folders."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+
+
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None

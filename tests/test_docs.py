@@ -31,11 +31,13 @@ PAGES = {page.name: page for page in (*sorted(DOCS.glob("*.md")), ROOT / "README
 CONF = ROOT / "conf"
 GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "evaluation", "callbacks", "trainer", "logger")
 HYDRA_CHOICES = {"hydra/launcher": ["basic"]}  # choices of Hydra without a file in conf/
-NO_KEYS = ("weights_only", "group", "key")  # other code with a =
+NO_KEYS = ("weights_only", "group", "key", "install")  # other code with a =
+OF_A_PROJECT = {"mine"}  # the choice of the reader's own project
 
 # Commands that no test here runs, and why.
 EXCEPTIONS = {
     "pip install": "the tests' environment is installed already",
+    "uv venv": "same as pip install",
     "pytest": "this is pytest",
     "ruff": "checks the repository, not the test's folder; .ci/run runs it",
     "mypy": "same as ruff",
@@ -45,6 +47,12 @@ EXCEPTIONS = {
     "experiment=beat_persistence data=stocks": "takes 8 minutes; the same experiment on the S&P 500 is run",
     "data.path=exchange_rate.csv": "needs a file from the internet; tests/lightning/test_window_models.py uses a made-up one",
     "python -m tests.campaign.ltsf": "the same, for three files",
+    "cd mine": "each command of a page runs on its own; tests/runs/test_init.py runs them together",
+    "model=mine": "same as cd mine",
+    "steepest trust": "same as cd mine",
+    "--install-completion": "changes the user's shell; tests/test_completion.py tests the completion",
+    "eval ": "same as --install-completion",
+    "docker ": "needs Docker",
     "data=yahoo": "needs the internet; tests/data/test_sources.py uses a fake Yahoo",
     "hydra/launcher=submitit": "needs a cluster, or the extra slurm; tests/sweep/test_launchers.py runs it where it is installed",
     "hydra/launcher=ray": "needs a cluster, or the extra ray; tests/sweep/test_launchers.py runs it where it is installed",
@@ -295,7 +303,7 @@ def unknown(text: str) -> list[str]:
             continue
         if equals and (CONF / name).is_dir():
             named = [c for c in re.split(r"[,|]", value.strip("[]")) if c and not c.endswith(("NAME", "..."))]
-            found += [word] if set(named) - set(choices(name)) else []
+            found += [word] if set(named) - OF_A_PROJECT - set(choices(name)) else []
         elif equals or (name.split(".")[0] in (*GROUPS, "hydra") and "." in name):
             found += [word] if name.removesuffix(".*") not in keys() else []
     return found

@@ -87,3 +87,19 @@ def test_a_wrong_word_in_an_installed_package_ends_with_2_and_the_command_that_e
     stopped = steepest(installed[0], tmp_path, "train", "model=mlp_manual", "optimizer.lr=1e30", "hydra.run.dir=r")
     assert stopped.returncode == 1, stopped.stderr
     assert "python train.py" not in stopped.stdout + stopped.stderr
+
+
+@pytest.mark.slow
+def test_an_installed_package_passes_its_check_and_trains_a_new_project(installed, tmp_path):
+    python, _ = installed
+    for folder, command in (
+        (tmp_path, ("doctor",)),
+        (tmp_path, ("init", "mine")),
+        (tmp_path / "mine", ("train", "model=mine", "debug=quick")),
+        (tmp_path / "mine", ("schema",)),
+    ):
+        done = steepest(python, folder, *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    tests = [python, "-m", "pytest", "-q"]
+    done = subprocess.run(tests, cwd=tmp_path / "mine", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

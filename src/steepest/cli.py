@@ -16,6 +16,8 @@ from typer import rich_utils
 
 from steepest.cli_manage import clean, compare, list_runs
 from steepest.cli_runs import backtest, evaluate, export, predict
+from steepest.cli_setup import COMMANDS as SETUP
+from steepest.cli_setup import complete_override
 from steepest.runs.errors import FAILED, run_program
 
 app = typer.Typer(
@@ -23,7 +25,6 @@ app = typer.Typer(
     "These commands check gradients and show results. To train a model: steepest train --help.",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    add_completion=False,
 )
 
 
@@ -50,7 +51,12 @@ def _options(
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def train(context: typer.Context) -> None:
+def train(
+    context: typer.Context,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="OVERRIDES", autocompletion=complete_override, show_default=False)
+    ] = None,
+) -> None:
     """Train a model, or with -m sweep over many: the same as python train.py, from any folder; see train --help."""
     import os
 
@@ -58,7 +64,9 @@ def train(context: typer.Context) -> None:
     from steepest.runs.conf import program
 
     # This process becomes train.py.
-    os.execve(sys.executable, [sys.executable, str(program()), *context.args], os.environ | {STARTED: "1"})
+    os.execve(
+        sys.executable, [sys.executable, str(program()), *(overrides or []), *context.args], os.environ | {STARTED: "1"}
+    )
 
 
 @app.command()
@@ -66,7 +74,10 @@ def gradcheck(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="OVERRIDES", help="As for train.py, such as model=mlp model.hidden=[16,16]", show_default=False
+            metavar="OVERRIDES",
+            help="As for train.py, such as model=mlp model.hidden=[16,16]",
+            autocompletion=complete_override,
+            show_default=False,
         ),
     ] = None,
     entries: Annotated[
@@ -116,6 +127,7 @@ def audit(
         typer.Argument(
             metavar="OVERRIDES",
             help="Overrides of train.py, such as data=csv data.path=prices.csv model=mlp, or the folder of a run",
+            autocompletion=complete_override,
             show_default=False,
         ),
     ] = None,
@@ -151,7 +163,7 @@ def show_data(
         typer.echo(line)
 
 
-for _command in (predict, evaluate, backtest, export, compare, clean):
+for _command in (predict, evaluate, backtest, export, compare, clean, *SETUP):
     app.command()(_command)
 app.command("list")(list_runs)
 

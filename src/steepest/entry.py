@@ -28,7 +28,7 @@ from steepest.engine.cache import compile_in_background
 from steepest.evaluate.names import worst
 from steepest.lightning.quiet import tame_lightning
 from steepest.runs.claim import CONFIG_FILE, Claim, claim_run, contains_run, first_process
-from steepest.runs.conf import conf_folder
+from steepest.runs.conf import choices
 from steepest.runs.config import GROUPS, check
 from steepest.runs.defaults import as_single_run
 from steepest.runs.errors import (
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Groups that only config files use.
-INTERNAL_GROUPS = {"data/base", "trainer/base", "stop/course", "hydra/job_logging", "hydra/hydra_logging"}
 _LIMITS = {"stop.epochs": "trainer.max_epochs"}
 
 
@@ -71,7 +69,7 @@ def command(app: Callable[[], Any]) -> None:
     atexit.register(gc.freeze)  # the process ends: collecting garbage would only take time
     guard_hydra()
     if parent := os.environ.pop(PARENT, None):  # pop, so that child processes do not inherit it
-        end_with(int(parent), group=os.getpgrp() == os.getpid())
+        end_with(int(parent), group=sys.platform != "win32" and os.getpgrp() == os.getpid())
     # Without HYDRA_FULL_ERROR, Hydra prints errors itself and exits with 1. TRACEBACK keeps the user's own choice, also
     # for the processes that this one starts.
     os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
@@ -250,13 +248,10 @@ def _lost(config: DictConfig) -> float:
 
 
 def _groups() -> str:
-    """Return the config groups with their choices for --help, one per line. Groups that only files use are left out."""
-    conf = conf_folder()
-    choices: dict[str, set[str]] = {group: {"basic"} for group in ("hydra/launcher", "hydra/sweeper")}
-    for file in conf.glob("*/**/*.yaml"):
-        choices.setdefault(file.parent.relative_to(conf).as_posix(), set()).add(file.stem)
-    shown = sorted(choices.keys() - INTERNAL_GROUPS, key=lambda group: (group.startswith("hydra"), group))
-    return "\n".join(f"{group}: {', '.join(sorted(choices[group]))}" for group in shown)
+    """Return the config groups with their choices for --help, one per line."""
+    found = choices()
+    shown = sorted(found, key=lambda group: (group.startswith("hydra"), group))
+    return "\n".join(f"{group}: {', '.join(sorted(found[group]))}" for group in shown)
 
 
 # These lines are at module level because the other processes of a launcher need them.

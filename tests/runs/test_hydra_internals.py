@@ -137,3 +137,9 @@ def test_the_value_of_a_copied_environment_variable_is_not_in_the_config(monkeyp
         "_hide_copied_environment"
     )
     assert config.hydra.job.env_set.MY_TOKEN == "secret"
+
+
+def test_an_override_is_completed():
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        found = hydra_internals.completions("train", ["seed=1", "model=dl"])
+    assert found == ["model=dlinear"], says("completions")

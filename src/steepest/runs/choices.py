@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +15,7 @@ import yaml
 from yaml import YAMLError
 
 from steepest.data.faults import did_you_mean
-from steepest.runs.conf import conf_folder
+from steepest.runs.conf import config_files
 
 OTHER_NAMES = {"learning_rate": "lr", "max_epochs": "epochs", "n_epochs": "epochs", "num_epochs": "epochs"}
 NEAR_SIBLING, NEAR = 0.6, 0.75  # minimum similarity to a key of the same group, and to any key of the config
@@ -91,7 +90,7 @@ def _same(path: str, other: str) -> bool:
 def _choices(group: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each choice of a group, such as ``model=mlp``, and the content of its file. ``*`` means all groups."""
     try:
-        files = sorted(Path(conf_folder()).glob(f"{group}/*.yaml"))
+        files = config_files(f"{group}/*.yaml").values()
     except ValueError:  # an error message must not fail because conf/ is missing
         return
     for file in files:

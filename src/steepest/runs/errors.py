@@ -23,7 +23,7 @@ FAILED, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141  # exit codes
 TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.command` overwrites
 # Parts of source file paths that identify a package.
 HYDRA, OPTIMIZERS, LIGHTNING = ("/hydra/", "/omegaconf/"), ("/torch/optim/",), ("/lightning/pytorch/",)
-OWN = f"{Path(__file__).parents[1]}/"
+OWN = f"{Path(__file__).parents[1].as_posix()}/"
 LONGEST_WORD = 300  # maximum number of characters without a space in a message
 MOST_COMMAS = 3000  # maximum number of commas in one word of a command
 LONGEST_PATH = 4096  # maximum number of characters of a path on Linux
@@ -174,7 +174,7 @@ def _raised_by(error: BaseException, packages: tuple[str, ...]) -> bool:
 
     Some packages check an option only when they use it, or check it with `assert`.
     """
-    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
     known = [file for file in files if any(package in file for package in (*packages, OWN))]
     return bool(known) and OWN not in known[-1]
 

@@ -17,8 +17,10 @@ from hydra._internal import config_loader_impl
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
+from hydra._internal.core_plugins.bash_completion import BashCompletion
 from hydra._internal.utils import get_args_parser
 from hydra.core.default_element import ResultDefault
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_visitor import HydraOverrideVisitor
 from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 from hydra.grammar.gen.OverrideParser import OverrideParser
@@ -154,6 +156,15 @@ def _first_choice(override: Override, groups: Sequence[str]) -> Override:
 def override_dirname(overrides: Sequence[Override], kv_sep: str, item_sep: str, exclude: Sequence[str]) -> str:
     """``${hydra.job.override_dirname}`` of these overrides: Hydra computes it only for configs that it composes."""
     return get_overrides_dirname(list(overrides), kv_sep=kv_sep, item_sep=item_sep, exclude_keys=list(exclude))
+
+
+def completions(config_name: str, words: Sequence[str]) -> list[str]:
+    """Return the words that can replace the last of these overrides, which is incomplete. Hydra must be initialized.
+
+    Hydra offers this only to its own shell scripts, which do not know commands with subcommands.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    return [str(word) for word in BashCompletion(loader)._query(config_name, " ".join(words))]
 
 
 def config_flags(arguments: Sequence[str]) -> list[str]:

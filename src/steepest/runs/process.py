@@ -8,19 +8,21 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 PAUSE = 0.2  # seconds between two checks whether the parent is still running
 PER_CORE = 4  # maximum number of processes or threads per core
 KEPT = 31 << 20  # bytes; the C library accepts at most 32 MiB
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows, SIGTERM ends a process at once
 interrupts: list[int] = []  # the Ctrl-C signals of this run, see `remember_interrupts`
 PARENT = "STEEPEST_PARENT"  # environment variable: the id of the parent; this process ends when the parent exits
 FOLDER = "STEEPEST_FOLDER"  # environment variable of hydra/launcher=ray: the folder in which the sweep was started
@@ -33,9 +35,21 @@ def cores() -> int:
 
 def memory() -> int:
     """Return the number of bytes of memory that this process may use."""
+    if sys.platform == "win32":
+        return _windows_memory()
+    import resource  # Windows does not have it
+
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     return total if limit == resource.RLIM_INFINITY else min(total, limit)
+
+
+def _windows_memory() -> int:
+    import ctypes
+
+    kilobytes = ctypes.c_ulonglong()
+    ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))  # type: ignore[attr-defined]
+    return kilobytes.value * 1024
 
 
 def processes(trainer: Mapping[str, Any]) -> int:
@@ -61,6 +75,22 @@ def _accelerators(kind: str) -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def become(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+    """Replace this process by a command, with additional environment variables. On Windows, wait for it and exit."""
+    environment = os.environ | dict(variables)
+    if sys.platform == "win32":  # execve would return to the shell while the command runs
+        sys.exit(subprocess.run(command, env=environment, check=False).returncode)
+    os.execve(command[0], list(command), environment)
+
+
+def kill_group(leader: int, how: int) -> None:
+    """Send a signal to a process and all processes of its group. Windows has no groups: to this process only."""
+    if sys.platform == "win32":
+        os.kill(leader, how)
+    else:
+        os.killpg(leader, how)
 
 
 def enter_folder() -> None:
@@ -93,7 +123,7 @@ def end_with(parent: int, *, group: bool = False) -> None:
         while os.getppid() == parent:
             time.sleep(PAUSE)
         if group:
-            os.killpg(os.getpgrp(), signal.SIGKILL)
+            kill_group(os.getpid(), KILL)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -22,6 +24,7 @@ from steepest.data.faults import Faults
 from steepest.runs.approved import EXTRAS, approved
 from steepest.runs.hydra_internals import check_every_config
 from steepest.runs.resume import check_overrides
+from steepest.runs.trusted import make_importable, trusted_here
 from steepest.runs.untrusted import check_file
 
 LOGS = ("job_logging", "hydra_logging")
@@ -37,24 +40,26 @@ def locate(path: str, place: str, trusted: Sequence[str] = ()) -> Callable[..., 
     Args:
         path: the `_target_`.
         place: its place in the config, as in `approved.CLASSES`.
-        trusted: packages whose classes and functions are approved for every place.
+        trusted: packages whose classes and functions are approved for every place, together with those that the user
+            trusts in the working folder (`runs/trusted.py`).
 
     Raises:
         ValueError: with the path and the approved classes.
     """
-    listed, by_trust = approved(place), _below(path, trusted)
-    allowed = f"approved are {', '.join(sorted(listed))}; " if listed else ""
-    refusal = f"not approved for {place or 'this key'}: {allowed}add a package you trust with trust=[PACKAGE]"
+    listed = approved(place)
+    trusted = trusted if path in listed else [*trusted, *trusted_here()]
+    by_trust = _below(path, trusted)
+    refusal = f"not approved for {place or 'this key'}: {_how_to_approve(path, listed)}"
     if path not in listed and not by_trust:
         raise ValueError(f"_target_ '{path}' is {refusal}")
     if not all(part.isidentifier() for part in path.split(".")):
         raise ValueError(f"_target_ '{path}' is not a dotted name")
-    found = _imported(path)
+    found = _imported_of_project(path) if by_trust else _imported(path)
     if found is None:
         for package, extra in EXTRAS.items():
             if path.startswith(package) and importlib.util.find_spec(package[:-1]) is None:
                 raise ValueError(f"_target_ '{path}' needs {package[:-1]}: pip install 'steepest[{extra}]'")
-        raise ValueError(f"_target_ '{path}' does not exist")
+        raise ValueError(f"_target_ '{path}' does not exist{_searched(path) if by_trust else ''}")
     identity = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
     callable_ = inspect.isclass(found) or (by_trust and inspect.isfunction(found))
     if not callable_ or (path not in listed and not _below(identity, trusted)):
@@ -134,6 +139,48 @@ def _imported(path: str) -> Any:
             found = getattr(found, part, None)
         return found
     return None
+
+
+def _how_to_approve(path: str, listed: Collection[str]) -> str:
+    """Return what a user can do about a class that is not approved. The working folder may contain its package."""
+    package = path.partition(".")[0]
+    if package.isidentifier() and any(Path(name).exists() for name in (f"{package}/__init__.py", f"{package}.py")):
+        return f"if you trust the code in this folder, add trust=[{package}], or run `steepest trust` once"
+    allowed = f"approved are {', '.join(sorted(listed))}; " if listed else ""
+    return f"{allowed}add a package you trust with trust=[PACKAGE]"
+
+
+def _imported_of_project(path: str) -> Any:
+    """Return what `_imported` does, also from the working folder if the package is not installed.
+
+    Raises:
+        ValueError: if the package's code fails.
+    """
+    package = path.partition(".")[0]
+    if importlib.util.find_spec(package) is None:
+        make_importable()
+    try:
+        return _imported(path)
+    except Exception as error:  # the package may raise any error
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f"{frames[-1].filename}:{frames[-1].lineno}: " if not isinstance(error, SyntaxError) else ""
+        raise ValueError(
+            f"_target_ '{path}': importing it fails: {where}{type(error).__name__}: {error}: correct the file, or "
+            "install what it needs"
+        ) from error
+
+
+def _searched(path: str) -> str:
+    """Return the end of a message about a class that a trusted package does not have."""
+    package, _, name = path.rpartition(".")
+    top = package.partition(".")[0]
+    found = importlib.util.find_spec(top)
+    if found is None:
+        return (
+            f": there is no package '{top}' in {Path.cwd()} or among the installed packages: run the command in the "
+            f"folder that contains {top}/, or install it with pip"
+        )
+    return f": the package is {found.origin or top}: correct the name '{package.partition('.')[2] or top}.{name}'"
 
 
 def _below(path: str, packages: Sequence[str]) -> bool:

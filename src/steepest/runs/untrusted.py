@@ -19,6 +19,7 @@ from hydra.errors import HydraException
 
 from steepest.runs.approved import PATHS
 from steepest.runs.conf import is_own
+from steepest.runs.trusted import trusted_here
 
 Rule = Callable[[Any], bool]
 
@@ -129,7 +130,7 @@ def _refused_in_hydra(node: Any, at: tuple[str, ...], trusted: Sequence[str]) ->
         yield from (f"hydra.sweeper.params: {text}" for text in refused_overrides(overrides, sweep=True))
     elif isinstance(node, Mapping):
         target = node.get("_target_")
-        if isinstance(target, str) and any(target.startswith(f"{package}.") for package in trusted):
+        if isinstance(target, str) and _is_trusted(target, trusted):
             return
         for key, value in node.items():
             yield from _refused_in_hydra(value, (*at, str(key)), trusted)
@@ -137,6 +138,11 @@ def _refused_in_hydra(node: Any, at: tuple[str, ...], trusted: Sequence[str]) ->
         rule = ALLOWED.get(path) or ALLOWED.get(".".join((*at[:-1], "*")))
         if rule is None or not rule(node):
             yield f"hydra.{path}".rstrip(".")
+
+
+def _is_trusted(target: str, trusted: Sequence[str]) -> bool:
+    """Return whether the command line or the user's list (`runs/trusted.py`) trusts the package of a class."""
+    return any(target.startswith(f"{package}.") for package in (*trusted, *trusted_here()))
 
 
 def refused_overrides(overrides: Iterable[str], *, sweep: bool = False) -> list[str]:

@@ -27,7 +27,7 @@ from steepest.evaluate.names import worst
 from steepest.runs.files import now, write_text
 from steepest.runs.hydra_internals import config_flags
 from steepest.runs.jobs import SWEEP, failed, stopped
-from steepest.runs.process import PARENT, cores
+from steepest.runs.process import KILL, PARENT, cores, kill_group
 from steepest.runs.quoting import hydra_quoted
 from steepest.sweep.compose import Composer
 from steepest.sweep.manifest import begin_job, job_number, of_task, read_record
@@ -69,7 +69,7 @@ class Processes:
             except BaseException:
                 self.over.set()
                 for process in list(self.running):
-                    _end(process, signal.SIGKILL)
+                    _end(process, KILL)
                 raise
 
     def _run(self, overrides: Sequence[str], number: int) -> JobReturn:
@@ -116,7 +116,7 @@ class Processes:
             _end(process, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
-            _end(process, signal.SIGKILL)  # and all processes that it started
+            _end(process, KILL)  # and all processes that it started
             process.wait()
             return (
                 f"it did not finish within hydra.launcher.timeout={self.timeout:g} seconds and was stopped: raise the "
@@ -142,7 +142,7 @@ class Processes:
         log.error("job %s: %s", folder.name, reason)
 
 
-def _end(process: subprocess.Popen, how: signal.Signals) -> None:
+def _end(process: subprocess.Popen, how: int) -> None:
     """Send a signal to a job's process and all processes that it started."""
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, how)
+        kill_group(process.pid, how)
