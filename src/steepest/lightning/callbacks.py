@@ -111,6 +111,7 @@ class Tracking(Callback):
             sink=sink_of(trainer),
             listeners=listeners_of(trainer),
             world=trainer.world_size,
+            only_batch=self.data.only_batch(),
             of_user=self.model.network is pl_module,
             clip=clip,
         )

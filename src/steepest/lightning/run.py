@@ -132,7 +132,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     model = build_model(checked, datamodule)
     module = model.module
     record.notes += _unused(model, record.facts["overrides"])
-    check_objective(checked.run.objective, datamodule.windows)
+    check_objective(checked, datamodule.windows)
     check_walk_forward(checked, datamodule.windows)
     last, state = (newest(folder / "checkpoints") if resume else None) or (None, None)
     facts = data_facts(datamodule)
