@@ -22,12 +22,12 @@ from steepest.data.faults import Faults, did_you_mean
 from steepest.data.ranges import Count, Seed
 from steepest.evaluate.folds import Predictions, Statistics
 from steepest.runs import defaults  # noqa: F401  # registers the resolvers of conf/data
-from steepest.runs.approved import PATHS, approved
+from steepest.runs.approved import PATHS, PATHS_OF_CALLBACKS, approved
 from steepest.runs.choices import suggestion
 from steepest.runs.environment import resolved
 from steepest.runs.limits import LARGEST_INTEGER, check_range, integers
 from steepest.runs.own import use_own
-from steepest.runs.specs import MANUAL, SPECS, TRAINER, TrainerOptions
+from steepest.runs.specs import MANUAL, NOT_USED, SPECS, TrainerOptions
 from steepest.runs.trust import locate
 from steepest.runs.values import adapter, checked_value, shown, signature
 
@@ -194,6 +194,9 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
         _check_group(group, node, faults)
     faults.raise_if_any()
     check_range(run, groups, faults)
+    for key, reason in NOT_USED.items():
+        if (value := groups["trainer"].arguments.get(key)) != getattr(TrainerOptions, key) and value is not None:
+            faults.add(f"trainer.{key}={shown(value)} has no use here: {reason}")
     try:
         use_own(groups["model"].arguments, trusted)
     except ValueError as error:
@@ -218,12 +221,15 @@ def check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> 
     """Check that each path in a config is below the current folder, unless the user typed it."""
     by_user = {override.split("=", 1)[0].lstrip("+") for override in typed}
     _check_servers(plain, by_user, faults)
-    for group, names in PATHS.items():
-        values = plain.get(group)
+    nodes: list[tuple[str, Any, tuple[str, ...]]] = [(group, plain.get(group), names) for group, names in PATHS.items()]
+    callbacks = plain.get("callbacks")
+    if isinstance(callbacks, dict):
+        nodes += [(f"callbacks.{name}", node, PATHS_OF_CALLBACKS) for name, node in callbacks.items()]
+    for place, values, names in nodes:
         if not isinstance(values, dict):
             continue
         for name in names:
-            path, key = str(values.get(name) or ""), f"{group}.{name}"
+            path, key = str(values.get(name) or ""), f"{place}.{name}"
             if key not in by_user and (Path(path).is_absolute() or ".." in re.split(r"[/\\]", path)):
                 faults.add(
                     f"{key}={path} must be a relative path without '..': change it, or give it on the command line"
@@ -268,8 +274,7 @@ def checked_node(
         inner = GIVEN.get(inside, ())
         return {k: checked_node(v, f"{where}.{k}", inside, trusted, faults, inner) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
-    own = path != TRAINER or value.keys() <= {*SPECIAL, *signature(TrainerOptions)[0]}  # the Trainer has more options
-    if own and path in SPECS and path in approved(place):
+    if path in SPECS and path in approved(place):
         return Node(path, place, _arguments(SPECS[path], value, where, trusted, faults, given), is_partial)
     try:
         target = locate(path, place, trusted)
@@ -277,7 +282,7 @@ def checked_node(
         faults.add(f"{where}: {error}")
         return None
     defined = f"{target.__module__}.{target.__qualname__}"  # the path in the config may be another one
-    described = SPECS.get(defined, target) if defined != TRAINER else target
+    described = SPECS.get(defined, target)
     return Node(defined, place, _arguments(described, value, where, trusted, faults, given), is_partial, target)
 
 
