@@ -294,6 +294,8 @@ def unknown(text: str) -> list[str]:
     """Return the keys and choices in a page's code that are not in conf/."""
     found = []
     for word in code_of(text):
+        if word.startswith("+callbacks."):  # a name of the user's own
+            continue
         name, equals, value = word.lstrip("+~").partition("=")
         if name in NO_KEYS or value.count("(") != value.count(")") or not re.fullmatch(r"[a-z][\w./]*(\.\*)?", name):
             continue
