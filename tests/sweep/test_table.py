@@ -172,5 +172,5 @@ def test_if_only_seeds_vary_tomorrow_equals_today_fits_at_80_columns(printed, mo
     monkeypatch.setenv("COLUMNS", "80")
     scores = {"train/rmse": 12.34567, "test/rmse": 45.23412, "test/skill": -0.0123456, "persistence/objective": 0.0025}
     lines = printed([row(n, [f"seed={n}"], 0.002478152 + 1e-6 * n, **scores) for n in range(8)])
-    assert any("tomorrow =" in line and "0.0025" in line for line in lines)
+    assert any("tomorrow" in line and "0.0025" in line for line in lines)
     assert all(len(line.rstrip()) <= 80 for line in lines if line.startswith(" "))
