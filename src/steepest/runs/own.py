@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from steepest.runs.trust import object_of_user
 
 KEYS = ("loss", "activation")  # of a model
 
@@ -24,14 +25,8 @@ def use_own(arguments: Mapping[str, Any], trusted: Sequence[str]) -> None:
 def _use(key: str, path: str, trusted: Sequence[str]) -> None:
     from steepest.nets import activations, losses  # here, because they import torch
 
-    package, module_name = path.split(".", 1)[0], path.rpartition(".")[0]
     where = f"model.{key}={path}"
-    if not any(path.startswith(f"{one}.") for one in trusted):
-        raise ValueError(f"{where} is in a package that is not trusted: if you trust it, add trust=[{package}]")
-    try:
-        found = getattr(importlib.import_module(module_name), path.rpartition(".")[2])
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{where} does not exist ({error}): correct the name, or install the package") from error
+    found = object_of_user(path, f"model.{key}", trusted)
     kind: type[Any] = losses.Loss if key == "loss" else activations.Activation
     if not isinstance(found, kind):
         raise ValueError(
