@@ -1,4 +1,4 @@
-"""Models of one's own: any LightningModule that follows the protocol trains, and others are refused in words."""
+"""Models of your own: any LightningModule that follows the protocol trains, and others are refused in words."""
 
 import json
 import sys

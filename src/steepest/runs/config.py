@@ -7,12 +7,10 @@ dataclass in `specs.py`. All problems of a config are collected and raised once.
 from __future__ import annotations
 
 import inspect
-import re
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
@@ -22,11 +20,12 @@ from steepest.data.faults import Faults, did_you_mean
 from steepest.data.ranges import Count, Seed
 from steepest.evaluate.folds import Predictions, Statistics
 from steepest.runs import defaults  # noqa: F401  # registers the resolvers of conf/data
-from steepest.runs.approved import PATHS, approved
+from steepest.runs.approved import approved
 from steepest.runs.choices import suggestion
 from steepest.runs.environment import resolved
 from steepest.runs.limits import LARGEST_INTEGER, check_range, integers
-from steepest.runs.own import use_own
+from steepest.runs.own import use_own, without_replaced
+from steepest.runs.paths import check_paths
 from steepest.runs.specs import MANUAL, SPECS, TRAINER, TrainerOptions
 from steepest.runs.trust import locate
 from steepest.runs.values import adapter, checked_value, shown, signature
@@ -164,12 +163,14 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, t
         if "Missing mandatory value" in message:
             raise ValueError(f"{at} is missing: add {at}=...") from error
         raise ValueError(f"{at}: {message.splitlines()[0]}") from error
-    return replace(check_plain(plain, trust, typed), plain=recorded)
+    checked = check_plain(plain, trust, typed)
+    return replace(checked, plain=without_replaced(recorded, typed, checked.run.trust if trust is None else trust))
 
 
 def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
     """Check a config that is already resolved, as `check` does."""
     faults = Faults("config")
+    plain = without_replaced(plain, typed, plain.get("trust") if trust is None else trust)
     keys, sweep = list(signature(Run)[0]), plain.get("sweep") or {}
     if not isinstance(sweep, dict):
         faults.fail(f"sweep={shown(sweep)} is not a choice of conf/sweep: use sweep=none")
@@ -212,31 +213,6 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
         )
     faults.raise_if_any()
     return Checked(plain, run, groups)
-
-
-def check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> None:
-    """Check that each path in a config is below the current folder, unless the user typed it."""
-    by_user = {override.split("=", 1)[0].lstrip("+") for override in typed}
-    _check_servers(plain, by_user, faults)
-    for group, names in PATHS.items():
-        values = plain.get(group)
-        if not isinstance(values, dict):
-            continue
-        for name in names:
-            path, key = str(values.get(name) or ""), f"{group}.{name}"
-            if key not in by_user and (Path(path).is_absolute() or ".." in re.split(r"[/\\]", path)):
-                faults.add(
-                    f"{key}={path} must be a relative path without '..': change it, or give it on the command line"
-                )
-
-
-def _check_servers(plain: dict[str, Any], typed: set[str], faults: Faults) -> None:
-    """Check that the user typed every address to which results are sent."""
-    loggers = plain.get("logger")
-    for name, one in loggers.items() if isinstance(loggers, dict) else ():
-        key = f"logger.{name}.tracking_uri"
-        if isinstance(one, dict) and one.get("tracking_uri") and key not in typed:
-            faults.add(f"{key}={shown(one['tracking_uri'])} must be given on the command line, or left out")
 
 
 def _check_group(group: str, node: Any, faults: Faults) -> None:

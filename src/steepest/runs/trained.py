@@ -35,12 +35,13 @@ from steepest.nets.functional import in_words
 from steepest.nets.losses import two_classes
 from steepest.runs.backtest import Backtest, Rule, backtest_run
 from steepest.runs.claim import CONFIG_FILE
-from steepest.runs.config import Node, check_paths, checked_node
+from steepest.runs.config import Node, checked_node
 from steepest.runs.config import Run as Options
 from steepest.runs.config_file import resolved_config
 from steepest.runs.curves import figures, history
 from steepest.runs.files import read_json
 from steepest.runs.model_file import Settings, read_model
+from steepest.runs.paths import check_paths
 from steepest.runs.record import data_facts, last_validation_day
 from steepest.runs.values import adapter, checked_value
 

@@ -165,7 +165,10 @@ def _how_to_approve(path: str, listed: Collection[str]) -> str:
     """Return what a user can do about a class that is not approved. The working folder may contain its package."""
     package = path.partition(".")[0]
     if package.isidentifier() and any(Path(name).exists() for name in (f"{package}/__init__.py", f"{package}.py")):
-        return f"if you trust the code in this folder, add trust=[{package}], or run `steepest trust` once"
+        return (
+            f"if you trust the code in this folder, add trust=[{package}], or run `steepest trust` once; for commands "
+            f"such as `steepest predict`, the option is --trust {package}"
+        )
     allowed = f"approved are {', '.join(sorted(listed))}; " if listed else ""
     return f"{allowed}add a package you trust with trust=[PACKAGE]"
 
