@@ -358,7 +358,7 @@ def test_every_key_and_choice_that_a_page_names_exists(name):
         "`stop.patienc`",
         "callbacks=[default,nois]",
         "modle=mlp",
-        "+trainer.max_step=3",
+        "trainer.max_step=3",
     ],
 )
 def test_a_key_or_choice_that_does_not_exist_is_detected(code):

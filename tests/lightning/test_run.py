@@ -319,7 +319,7 @@ def test_hparams_has_the_same_columns_for_every_model_and_each_runs_values(train
 
 
 def test_hparams_has_a_column_for_every_override(train):
-    columns, *_ = sessions(train(*WALK, "stop.epochs=1", "+trainer.max_steps=7", "data.split=[0.8,0.1,0.1]")[1])
+    columns, *_ = sessions(train(*WALK, "stop.epochs=1", "trainer.max_steps=7", "data.split=[0.8,0.1,0.1]")[1])
     assert {"trainer.max_steps", "data.split"} <= set(columns)
 
 

@@ -83,7 +83,7 @@ NEVER = ("stop=threshold", "stop.loss=1e-9", "stop.epochs=1000000")
 
 @either_model
 def test_max_time_ends_a_run(train, model):
-    outcome, folder = train(model, *WALK, *NEVER, "+trainer.max_time={seconds:1}", "logger=none")
+    outcome, folder = train(model, *WALK, *NEVER, "trainer.max_time={seconds:1}", "logger=none")
     assert outcome.metrics["status"] == "finished"
     assert outcome.metrics["stop_reason"] == "max_time: 1 seconds have passed"
     assert 0 < outcome.metrics["updates"] < 7_000_000
@@ -101,7 +101,7 @@ def test_the_reason_names_a_lightning_callback_that_ends_the_run(train, model):
 
 @either_model
 def test_the_reason_names_the_trainers_own_limit(train, model):
-    outcome, folder = train(model, *WALK, "+trainer.max_steps=9", name="steps")
+    outcome, folder = train(model, *WALK, "trainer.max_steps=9", name="steps")
     assert outcome.metrics["stop_reason"] == "trainer.max_steps: 9 updates done"
     assert outcome.metrics["updates"] == torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["global_step"]
     outcome, _ = train(model, *WALK, "trainer.max_epochs=2", name="epochs")

@@ -35,7 +35,7 @@ def test_a_job_with_a_hand_derived_model_needs_no_trainer(overrides):
         ("trainer.accelerator=gpu", "trainer.accelerator=gpu needs Lightning's Trainer"),
         ("trainer.max_epochs=3", "trainer.max_epochs=3 differs from stop.epochs"),
         ("trainer.devices=2", "trainer.devices=2 needs Lightning's Trainer"),
-        ("+trainer.max_time=00:00:01:00", "trainer.max_time=00:00:01:00 needs Lightning's Trainer"),
+        ("trainer.max_time=00:00:01:00", "trainer.max_time=00:00:01:00 needs Lightning's Trainer"),
         ("trainer.limit_train_batches=3", "trainer.limit_train_batches=3 needs Lightning's Trainer"),
         (
             "+callbacks.rates._target_=lightning.pytorch.callbacks.LearningRateMonitor",

@@ -230,7 +230,7 @@ def test_a_recorded_override_that_a_file_must_not_set_must_be_typed_again(overri
 
 
 def test_ordinary_recorded_overrides_need_not_be_typed_again():
-    ordinary = ["seed=range(3)", "~callbacks.pictures", "+trainer.limit_train_batches=3", "experiment=course/widths"]
+    ordinary = ["seed=range(3)", "~callbacks.pictures", "trainer.limit_train_batches=3", "experiment=course/widths"]
     ordinary += [
         "data.path=${oc.env:HOME}/x.csv",
         "hydra.mode=MULTIRUN",

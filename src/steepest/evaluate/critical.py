@@ -46,6 +46,7 @@ class Ending:
             2 / lambda_max (times 1 + momentum with momentum), or None without positive curvature.
         samples: the number of training samples in the Hessian.
         training_samples: the number of all training samples.
+        convex: whether the loss has no other minimum, as that of a linear model.
     """
 
     verdict: Kind
@@ -60,9 +61,13 @@ class Ending:
     stability_limit: float | None
     samples: int
     training_samples: int
+    convex: bool = False
 
     def sentence(self) -> str:
         """The verdict and its numbers as sentences, for the end of a run."""
+        place = KINDS[self.verdict][1]
+        if self.convex and self.verdict == "local minimum":
+            place = " at the minimum: a linear model's loss has no other"
         limit = "no positive curvature, so no stability limit"
         if self.stability_limit is not None:
             limit = f"stable below {self.stability_limit:.3g}"
@@ -72,7 +77,7 @@ class Ending:
         all_used = self.samples >= self.training_samples
         some = "" if all_used else f" ({self.samples:,} of {self.training_samples:,} samples)"
         return (
-            f"The descent ended{KINDS[self.verdict][1]}. "
+            f"The descent ended{place}. "
             f"Gradient norm {self.gradient_norm:.3g}; {fall}; "
             f"Hessian eigenvalues from {self.smallest_eigenvalue:.3g} to {self.greatest_eigenvalue:.3g}{some}, "
             f"{'' if self.exact else 'about '}{self.positive_fraction:.0%} positive, "
@@ -93,6 +98,7 @@ def judge(
     batch: int,
     step: float,
     momentum: float = 0.0,
+    convex: bool = False,
 ) -> Ending:
     """Classify the point (P,) at which a descent ended.
 
@@ -107,6 +113,7 @@ def judge(
         batch: the number of samples in an update.
         step: the optimizer's step size.
         momentum: the momentum of gradient descent.
+        convex: whether the loss has only one minimum.
     """
     norm = float(gradient_P.norm())
     curve = spectrum(surface, theta_P, exact_up_to=exact_up_to, steps=steps)
@@ -136,6 +143,7 @@ def judge(
         limit,
         len(surface.x_ND),
         samples,
+        convex,
     )
 
 

@@ -20,7 +20,7 @@ from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
 from steepest.evaluate.names import HEADINGS, score_text
 from steepest.evaluate.statistics import PARAMETERS
-from steepest.evaluate.terminal import print_sentence
+from steepest.evaluate.terminal import print_sentence, print_table
 from steepest.nets.networks import MLP
 from steepest.nets.window_linear import WindowLinear
 
@@ -32,10 +32,15 @@ FEW = 30  # test scores from fewer predictions are unreliable
 
 def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path, console: Console) -> None:
     """Print a finished run's scores in the data's units, the verdict, and the folder of the record."""
-    print_scores(evaluation, "Scores in the data's units, at the best epoch", console)
+    objective = metrics["objective"]
+    if "one_batch" in metrics:
+        print_sentence(console, learnt_by_heart(metrics["one_batch"]), "bold")
+        _print_record(folder, console)
+        return
+    epochs = f"best epoch {objective['epoch']:g} of {metrics['epochs']:g}"
+    print_scores(evaluation, f"Scores in the data's units, {epochs}", console)
     counts = [counted(metrics["updates"], "update"), counted(metrics["epochs"], "epoch"), f"{metrics['seconds']:.1f} s"]
     ending = f"{', '.join(counts)}; ended by {metrics['stop_reason']}."
-    objective = metrics["objective"]
     if objective["epoch"] != metrics["epochs"]:
         ending += f" The run keeps the model of epoch {objective['epoch']:g}, the best by {objective['name']}."
     critical = metrics.get("critical", {}).get("sentence")
@@ -49,6 +54,21 @@ def print_results(evaluation: Evaluation, metrics: dict[str, Any], folder: Path,
         if line:
             print_sentence(console, line)
     print_sentence(console, evaluation.verdict().sentence, "bold")
+    _print_record(folder, console)
+
+
+def learnt_by_heart(found: Mapping[str, Any]) -> str:
+    """What a run on one batch found, as a sentence."""
+    fall = f"{found['loss_before']:.2g} -> {found['loss']:.2g} in {counted(found['updates'], 'update')}"
+    if found["learnt_by_heart"]:
+        return f"Learnt by heart: {fall}."
+    return (
+        f"Not learnt by heart: {fall}. A net with enough units should learn one batch: try more updates "
+        "(stop.epochs), another step size (optimizer.lr) or more units; otherwise look for a fault in the model."
+    )
+
+
+def _print_record(folder: Path, console: Console) -> None:
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     console.print(Text(f"Record: {shown}"), soft_wrap=True)
 
@@ -59,6 +79,12 @@ def print_scores(
     """Print a table of the scores of the model and of the baselines on every part. `part_names` renames parts."""
     known = next(scores for scores in evaluation.model.values() if scores)
     columns = tuple(name for name in CLASS_COLUMNS if name in known) if "cross_entropy" in known else COLUMNS
+    rows_of = {
+        part: {"model": scores} | {n: parts[part] for n, parts in evaluation.baselines.items() if n in BASELINES}
+        for part, scores in evaluation.model.items()
+        if scores
+    }
+    columns = tuple(c for c in columns if any(row[c] is not None for rows in rows_of.values() for row in rows.values()))
     table = Table(
         title=title,
         title_justify="left",
@@ -71,19 +97,12 @@ def print_scores(
     for column in columns:
         marked = "*" if column == "mape" and evaluation.mape_says_little else ""
         table.add_column(HEADINGS.get(column, column) + marked, justify="right", no_wrap=True)
-    for part, scores in evaluation.model.items():
-        shown = {name: parts[part] for name, parts in evaluation.baselines.items() if name in BASELINES}
-        rows = {"model": scores} | shown
-        for name, row in rows.items() if scores else ():
-            cells = [score_text(column, row[column]) for column in columns]
-            table.add_row(
-                part_names.get(part, part) if row is scores else "",
-                name,
-                *cells,
-                style="bold" if row is scores else None,
-            )
+    for part, rows in rows_of.items():
+        for name, row in rows.items():
+            cells, own = [score_text(column, row[column]) for column in columns], name == "model"
+            table.add_row(part_names.get(part, part) if own else "", name, *cells, style="bold" if own else None)
         table.add_section()
-    console.print(table)
+    print_table(console, table)
     if "mape" in columns and evaluation.mape_says_little:
         print_sentence(console, "* mape is unreliable here: a few values close to 0 account for more than half of it.")
 

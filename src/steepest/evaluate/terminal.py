@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
@@ -39,3 +40,13 @@ def terminal() -> Console:
 def print_sentence(console: Console, sentence: str, style: str = "") -> None:
     """Print a sentence: wrapped at words in a terminal, as one line elsewhere."""
     console.print(Text(printable(sentence), style=style), soft_wrap=not console.is_terminal)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table with its numbers in full: in a narrow terminal its lines are longer than the window."""
+    window = console.width
+    console.width = max(window, table.__rich_measure__(console, console.options.update(width=1000)).maximum)
+    try:
+        console.print(table, crop=False, soft_wrap=console.width > window)
+    finally:
+        console.width = window

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch import Tensor
 
 from steepest.data.faults import counted
@@ -111,6 +112,7 @@ class Tracking(Callback):
             sink=sink_of(trainer),
             listeners=listeners_of(trainer),
             world=trainer.world_size,
+            only_batch=self.data.only_batch(),
             of_user=self.model.network is pl_module,
             clip=clip,
         )
@@ -189,13 +191,13 @@ class Tracking(Callback):
         if tracker.view.updates % tracker.view.batches:
             self._save(trainer)  # before the scores: a run resumed in the middle of an epoch has not ended that epoch
         scores = tracker.epoch_end()
-        if self.objective in scores:
-            # Lightning stores logged numbers in the default precision, and single precision would hide late progress.
-            # (Every device has scored the whole part, so the reduction is a mean of equal numbers.)
-            before = torch.get_default_dtype()
-            torch.set_default_dtype(torch.float64)
-            pl_module.log(self.objective, scores[self.objective], logger=False, sync_dist=True)
-            torch.set_default_dtype(before)
+        # Lightning stores logged numbers in the default precision, and single precision would hide late progress.
+        # (Every device has scored the whole part, so the reduction is a mean of equal numbers.)
+        before, watched = torch.get_default_dtype(), self._watched(trainer, scores)
+        torch.set_default_dtype(torch.float64)
+        for name in watched:
+            pl_module.log(name, scores[name], logger=False, sync_dist=True)
+        torch.set_default_dtype(before)
         tracker.reason = trainer.strategy.broadcast(tracker.reason)
         trainer.should_stop = trainer.should_stop or bool(tracker.reason)
 
@@ -207,6 +209,9 @@ class Tracking(Callback):
         elif not tracker.history or tracker.history[-1]["updates"] != tracker.view.updates:
             tracker.epoch_end()  # the run was resumed within an epoch, but has already reached its limit
         if not trainer.interrupted:
+            if any(isinstance(one, StochasticWeightAveraging) for one in trainer.callbacks):  # type: ignore[attr-defined]
+                tracker.view.epochs -= 1  # the same epoch once more, with the averaged weights
+                tracker.epoch_end()
             tracker.reason = tracker.reason or _other_reason(trainer)
             tracker.end()
             if tracker.view.updates % tracker.view.batches == 0:
@@ -245,6 +250,23 @@ class Tracking(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the state until the tracker exists."""
         self._restored = state_dict
+
+    def _watched(self, trainer: Trainer, scores: Mapping[str, float]) -> set[str]:
+        """The scores that the Trainer's callbacks and schedulers read.
+
+        Raises:
+            ValueError: if a callback reads a number that neither the run nor its module logs.
+        """
+        watched = {self.objective}
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # a connector sets it
+            name = getattr(callback, "monitor", None)
+            if isinstance(name, str) and name not in scores and name not in trainer.callback_metrics:
+                raise ValueError(
+                    f"{type(callback).__name__} monitors {name}, which this run does not log: use one of "
+                    f"{', '.join(sorted(scores))}"
+                )
+            watched |= {name} if isinstance(name, str) else set()
+        return watched & scores.keys()
 
     def _save(self, trainer: Trainer) -> None:
         self._tracker().flush()

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
+from torch import Tensor
 
 from steepest.data.batches import Batches, PreparedData
 from steepest.data.sources import RowData, SeriesData
@@ -35,6 +36,10 @@ class WindowDataModule(PreparedData, LightningDataModule):
             rank=trainer.global_rank,
             world=trainer.world_size,
         )
+
+    def only_batch(self) -> Tensor | None:
+        """The origins of the batch that every update uses, or None if there are others."""
+        return self.train_dataloader().order() if self.dataset.one_batch else None
 
     def val_dataloader(self) -> Batches | list:
         """The whole val part in order, the same on every device, in large batches."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import Checkpoint, StochasticWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -132,7 +133,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     model = build_model(checked, datamodule)
     module = model.module
     record.notes += _unused(model, record.facts["overrides"])
-    check_objective(checked.run.objective, datamodule.windows)
+    check_objective(checked, datamodule.windows)
     check_walk_forward(checked, datamodule.windows)
     last, state = (newest(folder / "checkpoints") if resume else None) or (None, None)
     facts = data_facts(datamodule)
@@ -166,8 +167,12 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         given["limit_val_batches"] = None
     if options.get("max_epochs") is None:  # Lightning's default would be 1000 epochs
         given["max_epochs"] = -1
+    # Averaged weights must be in place before they are scored.
+    averages = [one for one in callbacks if isinstance(one, StochasticWeightAveraging)]
+    others = [one for one in callbacks if one not in averages]
     trainer: Trainer = checked.groups["trainer"](
-        logger=loggers, callbacks=[tracking, *callbacks], enable_checkpointing=False, plugins=[CheckpointFiles()],
+        logger=loggers, callbacks=[*averages, tracking, *others],
+        enable_checkpointing=any(isinstance(one, Checkpoint) for one in others), plugins=[CheckpointFiles()],
         default_root_dir=folder,
         **given,
     )  # fmt: skip

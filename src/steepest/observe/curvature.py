@@ -13,6 +13,8 @@ from torch import Tensor
 
 from steepest.evaluate.critical import FLAT, Ending, judge
 from steepest.nets.curvature import Surface, downward, spectrum
+from steepest.nets.losses import LOSSES
+from steepest.nets.networks import MLP
 from steepest.nets.noise import noise
 from steepest.observe.instrument import Instrument, View, check_at_least
 
@@ -78,6 +80,7 @@ class Curvature(Instrument):
             batch=view.batch * view.world,
             step=float(options["lr"]),
             momentum=float(options.get("momentum", 0.0)),
+            convex=isinstance(view.network, MLP) and view.network.depth == 1 and view.loss.name in LOSSES,
         )
 
     def result(self) -> dict[str, Any]:

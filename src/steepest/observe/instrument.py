@@ -36,6 +36,7 @@ class View:
         sink: the event file. It is None without a logger and in all processes except the first.
         listeners: functions of other loggers, which get the scalars of an update.
         world: the number of processes that train together.
+        only_batch: the origins of the batch that all updates use (data.one_batch=true), or None.
         of_user: whether the network is one of the user's own, which an instrument may be unable to measure.
         clip: a function that clips gradients in place as the run does, or None if the run does not.
         updates, epochs, samples: done so far; an epoch that was cut short counts.
@@ -55,6 +56,7 @@ class View:
     sink: EventFile | None = None
     listeners: tuple[Callable[[dict[str, float], int], None], ...] = ()
     world: int = 1
+    only_batch: Tensor | None = None
     of_user: bool = False
     clip: Callable[[Sequence[Tensor]], None] | None = None
     updates: int = 0

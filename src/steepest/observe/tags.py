@@ -46,6 +46,7 @@ LOSS = "Loss / by epoch, whole parts"
 CURVATURE, STEPS, NOISE = f"{LOOK} (callbacks=curvature)", f"{UPDATE} (callbacks=steps)", f"{LOOK} (callbacks=noise)"
 TAGS = (
     Tag("train/loss", "loss of update k's batch, before the update", "loss", UPDATE, "Loss / by update, on its batch"),
+    Tag("train/batch_loss", "with `data.one_batch=true`: loss of the only batch at the current parameters", "loss", EPOCH, LOSS),
     Tag("train/full_loss", "loss of the whole training part at the current parameters", "loss", EPOCH, LOSS),
     Tag("val/loss", "loss of the whole validation part at the current parameters", "loss", EPOCH, LOSS),
     Tag("reference/train_{baseline}", "training loss of a baseline (least squares, persistence, ...), to compare with", "loss", EPOCH, LOSS),

@@ -40,9 +40,8 @@ CLASSES: dict[str, dict[str, str]] = {
         "steepest.observe.recorder": "Recorder",
         "steepest.observe.updates": "GradientNoise StepQuality",
         "steepest.observe.vitals": "Vitals",
-        "lightning.pytorch.callbacks": "DeviceStatsMonitor EarlyStopping GradientAccumulationScheduler "
-        "LearningRateMonitor ModelSummary RichModelSummary RichProgressBar StochasticWeightAveraging TQDMProgressBar "
-        "Timer",
+        "lightning.pytorch.callbacks": "DeviceStatsMonitor EarlyStopping LearningRateMonitor ModelCheckpoint "
+        "ModelSummary RichModelSummary RichProgressBar StochasticWeightAveraging TQDMProgressBar Timer",
     },
     "trainer": {"lightning.pytorch": "Trainer", "lightning.pytorch.trainer.trainer": "Trainer"},
     "logger": {
@@ -86,7 +85,8 @@ EXTRAS = {  # package that a shipped config needs -> the extra that installs it
     "optuna.": "tune",
 }
 # Arguments that are paths. They must be relative and must not contain `..`.
-PATHS = {"data": ("cache",)}  # `config.py` refuses every path in the logger's options
+PATHS = {"data": ("cache",)}
+PATHS_OF_CALLBACKS = ("dirpath", "filename")  # of a `ModelCheckpoint`
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch.optim import Optimizer
@@ -22,18 +22,31 @@ from steepest.runs.checks import check_choices, sizes_of
 from steepest.runs.choices import choice_of
 from steepest.runs.config import Checked
 from steepest.runs.own import KEYS
-from steepest.runs.specs import LOGGER, MANUAL, TRAINER, LinearModel, ManualModel, MLPModel, NetModel, WindowModel
+from steepest.runs.specs import (
+    LOGGER,
+    MANUAL,
+    TRAINER,
+    LinearModel,
+    ManualModel,
+    MLPModel,
+    NetModel,
+    TrainerOptions,
+    WindowModel,
+)
 from steepest.runs.stops import Epochs
 
 PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
 # Trainer options for plain training on one CPU; the options in FREE may have any value.
-PLAIN = {
+PLAIN = asdict(TrainerOptions()) | {
     "accelerator": "cpu", "devices": 1, "strategy": "auto", "limit_train_batches": None, "limit_val_batches": 0,
     "num_sanity_val_steps": 0, "log_every_n_steps": 1, "enable_progress_bar": False, "enable_model_summary": False,
     "use_distributed_sampler": False,
 }  # fmt: skip
-# The options of PLAIN that the kernel itself requires.
-FOR_KERNEL = ("accelerator", "devices", "strategy", "limit_train_batches")
+# Options of PLAIN that the kernel itself does not require: they concern what Lightning shows and validates.
+NOT_FOR_KERNEL = (
+    "limit_val_batches", "num_sanity_val_steps", "log_every_n_steps", "enable_progress_bar", "enable_model_summary",
+    "use_distributed_sampler",
+)  # fmt: skip
 FREE = {"precision", "max_epochs", "gradient_clip_val", "gradient_clip_algorithm"}
 
 
@@ -150,7 +163,7 @@ def reason_against_kernel(checked: Checked) -> str | None:
     if scheduler and not (isinstance(scheduler.target, type) and issubclass(scheduler.target, LRScheduler)):
         return f"scheduler {scheduler.name} is not one of PyTorch's"
     for key, value in trainer.arguments.items():
-        if key not in FREE and (key not in PLAIN or (key in FOR_KERNEL and value != PLAIN[key])):
+        if key not in FREE and (key not in PLAIN or (key not in NOT_FOR_KERNEL and value != PLAIN[key])):
             return f"trainer.{key}={value} needs Lightning's Trainer"
     limit = trainer.arguments.get("max_epochs")
     if limit not in (None, -1, stop.arguments.get("epochs")):

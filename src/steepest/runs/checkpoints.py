@@ -142,6 +142,7 @@ class _Progress(TypedDict):
     best: dict[str, Any] | None
     rule: dict[str, Any]
     reason: str
+    first_loss: float | None
     instruments: dict[str, dict[str, Any]]
     events: int
 

@@ -84,13 +84,15 @@ def _check_size(checked: Checked, windows: Windows) -> None:
         )
 
 
-def check_objective(objective: str, windows: Windows) -> None:
+def check_objective(checked: Checked, windows: Windows) -> None:
     """Raise `ValueError` for an objective that this run does not compute."""
+    objective = checked.run.objective
     parts = [part for part in ("val", "train") if len(windows.parts[part])]
     metrics = (DIRECTION_METRICS if windows.ordered else CLASS_METRICS) if windows.classes else VALUE_METRICS
     available = [m for m in metrics if windows.ordered or m not in ("mase", "directional_accuracy")]
     choices = [f"{part}/{metric}" for part in parts for metric in available]
     choices += ["val/loss"] if "val" in parts else []
+    choices += ["train/batch_loss"] if checked.groups["data"].arguments.get("one_batch") else []
     if objective.startswith("test/"):
         raise ValueError(
             f"objective={objective}: test scores must not decide anything; use one of {', '.join(choices)}"

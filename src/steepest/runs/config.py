@@ -26,7 +26,7 @@ from steepest.runs.environment import resolved
 from steepest.runs.limits import LARGEST_INTEGER, check_range, integers
 from steepest.runs.own import use_own, without_replaced
 from steepest.runs.paths import check_paths
-from steepest.runs.specs import MANUAL, SPECS, TRAINER, TrainerOptions
+from steepest.runs.specs import MANUAL, NOT_USED, SPECS, TrainerOptions
 from steepest.runs.trust import locate
 from steepest.runs.values import adapter, checked_value, shown, signature
 
@@ -195,6 +195,9 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
         _check_group(group, node, faults)
     faults.raise_if_any()
     check_range(run, groups, faults)
+    for key, reason in NOT_USED.items():
+        if (value := groups["trainer"].arguments.get(key)) != getattr(TrainerOptions, key) and value is not None:
+            faults.add(f"trainer.{key}={shown(value)} has no use here: {reason}")
     try:
         use_own(groups["model"].arguments, trusted)
     except ValueError as error:
@@ -244,8 +247,7 @@ def checked_node(
         inner = GIVEN.get(inside, ())
         return {k: checked_node(v, f"{where}.{k}", inside, trusted, faults, inner) for k, v in value.items()}
     path, is_partial = str(value["_target_"]), bool(value.get("_partial_", False))
-    own = path != TRAINER or value.keys() <= {*SPECIAL, *signature(TrainerOptions)[0]}  # the Trainer has more options
-    if own and path in SPECS and path in approved(place):
+    if path in SPECS and path in approved(place):
         return Node(path, place, _arguments(SPECS[path], value, where, trusted, faults, given), is_partial)
     try:
         target = locate(path, place, trusted)
@@ -253,7 +255,7 @@ def checked_node(
         faults.add(f"{where}: {error}")
         return None
     defined = f"{target.__module__}.{target.__qualname__}"  # the path in the config may be another one
-    described = SPECS.get(defined, target) if defined != TRAINER else target
+    described = SPECS.get(defined, target)
     return Node(defined, place, _arguments(described, value, where, trusted, faults, given), is_partial, target)
 
 

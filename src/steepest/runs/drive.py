@@ -128,7 +128,7 @@ def drive(
         assert data is not None
         windows = dataset.windows
         record.notes += empty_parts(windows) + dataset.evaluator.notes
-        check_objective(checked.run.objective, data.windows)
+        check_objective(checked, data.windows)
         check_walk_forward(checked, data.windows)
         parts = build(checked, data.windows)
         record.begin(checked.plain, dataset.facts, device_name(torch.device("cpu")), "kernel", text=config_text)

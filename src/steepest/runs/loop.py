@@ -54,6 +54,7 @@ class KernelTraining:
         view = View(
             parts.network, parts.loss, parts.optimizer, windows, len(self.batches), parts.rule.epochs,
             parts.rule.updates_limit, "kernel", sink, clip=parts.clip,
+            only_batch=self.batches.order() if dataset.one_batch else None,
         )  # fmt: skip
         self.tracker = Tracker(
             view, checked.run.objective, parts.rule, parts.instruments, scorers, self.outputs, references, trial

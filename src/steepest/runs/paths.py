@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from steepest.data.faults import Faults
-from steepest.runs.approved import PATHS
+from steepest.runs.approved import PATHS, PATHS_OF_CALLBACKS
 from steepest.runs.values import shown
 
 
@@ -16,12 +16,15 @@ def check_paths(plain: dict[str, Any], typed: Sequence[str], faults: Faults) -> 
     """Check that each path in a config is below the current folder, unless the user typed it."""
     by_user = {override.split("=", 1)[0].lstrip("+") for override in typed}
     _check_servers(plain, by_user, faults)
-    for group, names in PATHS.items():
-        values = plain.get(group)
+    nodes: list[tuple[str, Any, tuple[str, ...]]] = [(group, plain.get(group), names) for group, names in PATHS.items()]
+    callbacks = plain.get("callbacks")
+    if isinstance(callbacks, dict):
+        nodes += [(f"callbacks.{name}", node, PATHS_OF_CALLBACKS) for name, node in callbacks.items()]
+    for place, values, names in nodes:
         if not isinstance(values, dict):
             continue
         for name in names:
-            path, key = str(values.get(name) or ""), f"{group}.{name}"
+            path, key = str(values.get(name) or ""), f"{place}.{name}"
             if key not in by_user and (Path(path).is_absolute() or ".." in re.split(r"[/\\]", path)):
                 faults.add(
                     f"{key}={path} must be a relative path without '..': change it, or give it on the command line"

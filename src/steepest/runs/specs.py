@@ -140,7 +140,7 @@ class ManualModel(NetModel):
 
 @dataclass
 class TrainerOptions:
-    """The options of Lightning's `Trainer` in conf/trainer/base/lightning.yaml; a config may also set the others."""
+    """The options of Lightning's `Trainer` in conf/trainer/base/lightning.yaml."""
 
     accelerator: str = "auto"
     devices: list[int] | str | int = "auto"
@@ -156,6 +156,43 @@ class TrainerOptions:
     enable_progress_bar: bool | None = None
     enable_model_summary: bool | None = None
     use_distributed_sampler: bool = True
+    num_nodes: int = 1
+    fast_dev_run: int | bool = False
+    min_epochs: int | None = None
+    max_steps: int = -1
+    min_steps: int | None = None
+    max_time: str | dict[str, int] | None = None
+    limit_test_batches: int | float | None = None
+    limit_predict_batches: int | float | None = None
+    overfit_batches: int | float = 0.0
+    val_check_interval: int | float | str | dict[str, int] | None = None
+    check_val_every_n_epoch: int | None = 1
+    accumulate_grad_batches: Count = 1
+    deterministic: bool | Literal["warn"] | None = None
+    benchmark: bool | None = None
+    inference_mode: bool = True
+    profiler: Literal["simple", "advanced", "pytorch"] | None = None
+    detect_anomaly: bool = False
+    barebones: bool = False
+    sync_batchnorm: bool = False
+    reload_dataloaders_every_n_epochs: int = 0
+    enable_autolog_hparams: bool = True
+    model_registry: str | None = None
+
+
+# Options that a run of this program cannot use -> the reason and the fix.
+NOT_USED = {
+    "accumulate_grad_batches": "one batch of that many times the size has the same gradient: use data.batch_size",
+    "overfit_batches": "the batches change with every epoch; to train on one batch only, use debug=overfit",
+    "limit_test_batches": "a run scores the whole test part; to change the part, set data.split",
+    "limit_predict_batches": "a run predicts the whole test part; to change the part, set data.split",
+    "min_epochs": "the stop rule decides; use stop=epochs, or a longer stop.patience",
+    "min_steps": "the stop rule decides; use stop=epochs, or a longer stop.patience",
+    "barebones": "it leaves out what makes the record",
+    "fast_dev_run": "it leaves no record; use debug=quick",
+    "reload_dataloaders_every_n_epochs": "the data of a run do not change",
+    "model_registry": "the run keeps its model in checkpoints/best.ckpt",
+}
 
 
 @dataclass

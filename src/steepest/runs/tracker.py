@@ -28,6 +28,8 @@ from steepest.runs.stops import Diverged, EpochEnd, Epochs, is_verdict
 
 log = logging.getLogger(__name__)
 
+BATCH_LOSS = "train/batch_loss"
+LEARNT = 0.001  # a batch is learnt by heart when its loss is this share of the loss before the first update, or less
 ROUNDING = 4  # units in the last place: objectives that differ by no more are equal
 
 
@@ -80,6 +82,7 @@ class Tracker:
         self.skipped: dict[str, str] = {}  # instruments that failed on the user's own model, and why
         self.history: list[dict[str, float]] = []  # for every epoch, the updates done and the scores
         self.best: Best | None = None
+        self.first_loss: float | None = None  # of the first update's batch
         self.reason = ""
 
     @property
@@ -113,6 +116,8 @@ class Tracker:
     def log(self, log: UpdateLog) -> None:
         """Count updates, and pass their log to the instruments."""
         view = self.view
+        if view.updates == 0 and len(log):
+            self.first_loss = float(log.losses_K[0])
         view.updates += len(log)
         view.samples += log.samples
         view.batch = log.batch or view.batch
@@ -153,6 +158,8 @@ class Tracker:
     def results(self) -> dict[str, Any]:
         """The instruments' entries for metrics.json, and those that could not measure the user's own model."""
         found = {key: value for i in self.instruments.values() for key, value in i.result().items()}
+        if self.view.only_batch is not None:
+            found["one_batch"] = self._one_batch()
         return found | ({"skipped": self.skipped} if self.skipped else {})
 
     def state_dict(self) -> dict[str, Any]:
@@ -173,6 +180,7 @@ class Tracker:
             "best": None if self.best is None else asdict(self.best),
             "rule": self.rule.state_dict(),
             "reason": self.reason,
+            "first_loss": self.first_loss,
             "instruments": {name: i.state_dict() for name, i in self.instruments.items()},
             "events": 0 if view.sink is None else view.sink.path.stat().st_size,  # size of the event file in bytes
         }
@@ -186,6 +194,7 @@ class Tracker:
             if name in state["gradients"]:
                 parameter.grad = state["gradients"][name].to(parameter)
         self.history = [dict(row) for row in state["history"]]
+        self.first_loss = state["first_loss"]
         self.best = None if state["best"] is None else Best(**state["best"])
         self.rule.load_state_dict(state["rule"], epochs=view.epochs, updates=view.updates)
         self.reason = state["reason"] if is_verdict(state["reason"]) else self.rule.reason
@@ -220,7 +229,17 @@ class Tracker:
             found |= {f"{part}/{name}": value for name, value in scores.items() if value is not None}
             # train/loss is taken: it is the loss of each update's batch.
             found["train/full_loss" if part == "train" else "val/loss"] = loss
+        if self.view.only_batch is not None:
+            targets_NH = self.view.windows.gather(self.view.only_batch).y_NH
+            found[BATCH_LOSS] = float(self.view.loss(self.outputs(self.view.only_batch), targets_NH))
         return found
+
+    def _one_batch(self) -> dict[str, Any]:
+        """Whether the only batch was learnt by heart: its loss before the first update, and the lowest at an epoch."""
+        least, updates = min((row[BATCH_LOSS], row["updates"]) for row in self.history)
+        first = self.first_loss
+        learnt = first is not None and least <= LEARNT * first
+        return {"loss_before": first, "loss": least, "updates": int(updates), "learnt_by_heart": learnt}
 
     def _sign(self, value: float) -> float:
         return -value if better(self.objective) == "max" else value

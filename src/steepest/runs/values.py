@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from steepest.data.faults import Faults
-from steepest.runs.specs import TRAINER, TrainerOptions
 
 WANTED = {  # type of pydantic's error -> the wanted value in this program's words
     "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number",
@@ -34,8 +33,6 @@ def signature(target: Callable[..., Any]) -> tuple[Mapping[str, inspect.Paramete
         hints = {key: hint.type if isinstance(hint, InitVar) else hint for key, hint in hints.items()}
     except NameError:  # a trusted package may import a type only for type checkers
         hints = {}
-    if f"{target.__module__}.{target.__qualname__}" == TRAINER:  # the Trainer has more options than its spec
-        hints |= signature(TrainerOptions)[1]
     return inspect.signature(target).parameters, hints
 
 

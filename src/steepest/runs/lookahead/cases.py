@@ -119,7 +119,7 @@ class LookAhead:
         frame = within(read_frame(dataset, None), dataset, PreparedData(dataset).where)
         self.last_day = pd.DatetimeIndex(frame.index.get_level_values("date")).max()
         self.real = prepared(checked, frame)
-        check_objective(checked.run.objective, self.real.windows)
+        check_objective(checked, self.real.windows)
         if not len(self.real.windows.parts["test"]):
             raise ValueError(
                 f"data.split={list(dataset.split)}: the test part is empty, and the audit needs days in it: use "
