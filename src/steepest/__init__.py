@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         YahooPrices,
     )
     from steepest.evaluate.metrics import direction_metrics, value_metrics
+    from steepest.evaluate.own import Baseline
     from steepest.lightning.datamodule import WindowDataModule
     from steepest.lightning.manual import ManualPredictor
     from steepest.lightning.predictors import LinearPredictor, MLPPredictor, WindowPredictor
@@ -52,6 +53,7 @@ _MODULE_OF = {
             "Table",
             "YahooPrices",
         ),
+        "evaluate.own": ("Baseline",),
         "evaluate.metrics": ("direction_metrics", "value_metrics"),
         "lightning.datamodule": ("WindowDataModule",),
         "lightning.manual": ("ManualPredictor",),
@@ -70,7 +72,7 @@ _MODULE_OF = {
 
 __all__ = [  # noqa: RUF022  # by room, as above
     "check_prices", "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame",
-    "RandomWalk", "RowData", "SeriesData", "ShippedPrices", "Table", "YahooPrices", "direction_metrics",
+    "RandomWalk", "RowData", "SeriesData", "ShippedPrices", "Table", "YahooPrices", "Baseline", "direction_metrics",
     "value_metrics", "WindowDataModule", "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor",
     "check_model", "Loss", "Activation", "cross_entropy", "huber", "mae", "mse", "quantile", "MLP", "Linear",
     "WindowLinear", "Instrument", "View", "EpochEnd", "Epochs", "Run", "load", "run", "RunFailed", "runs", "sweep",

@@ -5,10 +5,10 @@ The fields of each class are the keys of a file in conf/evaluation/. This file d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from steepest.data.faults import counted
 from steepest.data.ranges import Count
@@ -26,10 +26,12 @@ class Holdout:
         predictions: the parts in the run's table of predictions: ``test``, ``all`` or ``none``. Without a test part,
             ``test`` means the last part with samples.
         statistics: the baselines of statsmodels; see `evaluate/statistics.py`.
+        baselines: name -> a baseline of the user's own; see `evaluate/own.py`.
     """
 
     predictions: Predictions = "test"
     statistics: Sequence[Statistics] = ()
+    baselines: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)

@@ -141,6 +141,11 @@ def statistics_of(checked: Checked) -> list[Statistics]:
     return list(checked.groups["evaluation"].arguments.get("statistics", ()))
 
 
+def baselines_of(checked: Checked) -> dict[str, Node]:
+    """The user's own baselines in a config, by name."""
+    return dict(checked.groups["evaluation"].arguments.get("baselines", {}))
+
+
 def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
     """Resolve and check a config.
 
