@@ -51,6 +51,7 @@ EXCEPTIONS = {
     "cd mine": "each command of a page runs on its own; tests/runs/test_init.py runs them together",
     "model=mine": "same as cd mine",
     "steepest trust": "same as cd mine",
+    "steepest course mine": "needs a trusted folder; tests/course/test_own_lesson.py runs it in one",
     "--install-completion": "changes the user's shell; tests/test_completion.py tests the completion",
     "eval ": "same as --install-completion",
     "docker ": "needs Docker",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from steepest.api import RunFailed, run
+    from steepest.course.lesson import Finding
     from steepest.data.files import check_prices, read_prices, read_table
     from steepest.data.formulas import Curve, Line, Rings, Sigmoid
     from steepest.data.sources import (
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         YahooPrices,
     )
     from steepest.evaluate.metrics import direction_metrics, value_metrics
-    from steepest.evaluate.own import Baseline
+    from steepest.evaluate.own import Baseline, Metric
     from steepest.lightning.datamodule import WindowDataModule
     from steepest.lightning.manual import ManualPredictor
     from steepest.lightning.predictors import LinearPredictor, MLPPredictor, WindowPredictor
@@ -41,6 +42,7 @@ _MODULE_OF = {
     name: f"steepest.{module}"
     for module, names in {
         "api": ("RunFailed", "run"),
+        "course.lesson": ("Finding",),
         "data.files": ("check_prices", "read_prices", "read_table"),
         "data.formulas": ("Curve", "Line", "Rings", "Sigmoid"),
         "data.sources": (
@@ -53,7 +55,7 @@ _MODULE_OF = {
             "Table",
             "YahooPrices",
         ),
-        "evaluate.own": ("Baseline",),
+        "evaluate.own": ("Baseline", "Metric"),
         "evaluate.metrics": ("direction_metrics", "value_metrics"),
         "lightning.datamodule": ("WindowDataModule",),
         "lightning.manual": ("ManualPredictor",),
@@ -72,10 +74,12 @@ _MODULE_OF = {
 
 __all__ = [  # noqa: RUF022  # by room, as above
     "check_prices", "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame",
-    "RandomWalk", "RowData", "SeriesData", "ShippedPrices", "Table", "YahooPrices", "Baseline", "direction_metrics",
+    "RandomWalk", "RowData", "SeriesData", "ShippedPrices", "Table", "YahooPrices", "Baseline", "Metric",
+    "direction_metrics",
     "value_metrics", "WindowDataModule", "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor",
     "check_model", "Loss", "Activation", "cross_entropy", "huber", "mae", "mse", "quantile", "MLP", "Linear",
     "WindowLinear", "Instrument", "View", "EpochEnd", "Epochs", "Run", "load", "run", "RunFailed", "runs", "sweep",
+    "Finding",
 ]  # fmt: skip
 
 

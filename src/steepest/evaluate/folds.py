@@ -27,11 +27,13 @@ class Holdout:
             ``test`` means the last part with samples.
         statistics: the baselines of statsmodels; see `evaluate/statistics.py`.
         baselines: name -> a baseline of the user's own; see `evaluate/own.py`.
+        metrics: name -> a metric of the user's own; see `evaluate/own.py`.
     """
 
     predictions: Predictions = "test"
     statistics: Sequence[Statistics] = ()
     baselines: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -47,7 +49,7 @@ class WalkForward:
         past: the training window. ``expanding``: it starts at the first row; ``sliding``: it keeps its length.
         refit: ``every``: for each fold; N: for every N-th fold; ``never``: one model predicts all folds.
         warm_start: start from the previous fold's model instead of the seed's initial weights.
-        predictions: as in `Holdout`.
+        predictions, metrics: as in `Holdout`.
     """
 
     folds: Count | None = None
@@ -56,6 +58,7 @@ class WalkForward:
     refit: Count | Literal["every", "never"] = "every"
     warm_start: bool = False
     predictions: Predictions = "test"
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.folds is not None and self.step is not None:

@@ -1,13 +1,15 @@
-"""Baselines of the user's own: `evaluation.baselines.NAME={_target_: mine.Name}`.
+"""Baselines and metrics of the user's own: the nodes in `evaluation.baselines` and `evaluation.metrics`, by name.
 
-For each series, an object is built, fitted to the training rows, and predicts from each row of the series. It must not
-use later rows than that; `steepest audit` checks it.
+For each series, a baseline is built, fitted to the training rows, and predicts from each row of the series. It must not
+use later rows than that; `steepest audit` checks it. A metric is a function of the mean of a number of each prediction,
+so a part is scored in blocks.
 
 Shapes: N samples, H horizon, T rows of a series.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
@@ -34,6 +36,60 @@ class Baseline:
             horizon: H. With H = 1, the result may have the shape (T,).
         """
         raise NotImplementedError
+
+
+class Metric:
+    """Base class of metrics. Lower is better: a metric of which higher is better returns its negative."""
+
+    def terms(self, prediction: Tensor, actual: Tensor, last: Tensor | None) -> Tensor:
+        """Return a number for each prediction (N, H), such as its absolute error.
+
+        Args:
+            prediction, actual: prices (N, H) in the data's units, float64.
+            last: the last known price of each sample (N, 1), or None for plain rows.
+        """
+        raise NotImplementedError
+
+    def score(self, mean: float) -> float:
+        """The score, from the mean of all `terms` of a part. By default, the mean itself."""
+        return mean
+
+
+Metrics = Mapping[str, Metric]
+TERM = "evaluation.metrics."  # before the name of a metric: the name of its terms
+
+
+def own_terms(metrics: Metrics, prediction_NH: Tensor, actual_NH: Tensor, last_N1: Tensor | None) -> dict[str, Tensor]:
+    """The terms of each metric (N, H), float64.
+
+    Raises:
+        ValueError: if a metric fails or returns another shape.
+    """
+    found = {}
+    for name, metric in metrics.items():
+        try:
+            term_NH = torch.as_tensor(metric.terms(prediction_NH.detach().double(), actual_NH.double(), last_N1))
+        except Exception as error:  # a function of the user's may raise any error
+            raise ValueError(f"{TERM}{name} fails: {type(error).__name__}: {error}") from error
+        if term_NH.shape != actual_NH.shape:
+            raise ValueError(
+                f"{TERM}{name}: terms returns the shape {tuple(term_NH.shape)}; it must be {tuple(actual_NH.shape)}, "
+                "one number per prediction"
+            )
+        found[TERM + name] = term_NH.double()
+    return found
+
+
+def own_scores(metrics: Metrics, sums: Mapping[str, float], count: int) -> dict[str, float | None]:
+    """The score of each metric from the sums of its terms over `count` predictions; None if it is not finite."""
+    found = {}
+    for name, metric in metrics.items():
+        try:
+            value = float(metric.score(sums[TERM + name] / count)) if count else math.nan
+        except (ArithmeticError, ValueError):  # such as the root of a negative number
+            value = math.nan
+        found[name] = value if math.isfinite(value) else None
+    return found
 
 
 Makers = Mapping[str, Callable[[], Baseline]]  # name -> builds a baseline for one series

@@ -83,6 +83,8 @@ def print_scores(
         for part, scores in evaluation.model.items()
         if scores
     }
+    if "cross_entropy" not in known:
+        columns += tuple(next(iter(evaluation.tables.values())).scorer.own)
     columns = tuple(c for c in columns if any(row[c] is not None for rows in rows_of.values() for row in rows.values()))
     table = Table(
         title=title,

@@ -146,6 +146,11 @@ def baselines_of(checked: Checked) -> dict[str, Node]:
     return dict(checked.groups["evaluation"].arguments.get("baselines", {}))
 
 
+def metrics_of(checked: Checked) -> dict[str, Any]:
+    """The user's own metrics in a config, by name."""
+    return {name: node() for name, node in checked.groups["evaluation"].arguments.get("metrics", {}).items()}
+
+
 def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
     """Resolve and check a config.
 

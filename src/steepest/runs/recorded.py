@@ -46,12 +46,12 @@ class Recorded:
             faults.fail("'data' names no class")
         return node
 
-    def baselines(self) -> dict[str, Node]:
-        """The user's own baselines, by name."""
+    def of_evaluation(self, key: str) -> dict[str, Node]:
+        """The user's own ``baselines`` or ``metrics``, by name."""
         faults = self._faults
         node = checked_node(self._config.get("evaluation"), "evaluation", "evaluation", self.trust, faults)
         faults.raise_if_any()
-        return dict(node.arguments.get("baselines", {})) if isinstance(node, Node) else {}
+        return dict(node.arguments.get(key, {})) if isinstance(node, Node) else {}
 
     def option(self, name: str) -> Any:
         """One of the run's own keys."""

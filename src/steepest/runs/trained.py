@@ -136,9 +136,9 @@ class Run:
         """
         windows = self._own_windows() if data is None and not options else None
         if windows is not None:
-            return self._scored(windows, self._fitted, self._recorded.baselines())
+            return self._scored(windows, self._fitted, self._recorded.of_evaluation("baselines"))
         frame, where = self.read(data, **options)
-        if left := list(self._recorded.baselines()):
+        if left := list(self._recorded.of_evaluation("baselines")):
             log.warning("%s: left out the baselines %s, which need training rows", where, ", ".join(left))
         return self._scored(applied_windows(frame, self._state, where), without(self._fitted, where))
 
@@ -312,8 +312,9 @@ class Run:
     def _scored(self, windows: Windows, fitted: Mapping[str, Tensor], own: Makers = MappingProxyType({})) -> Evaluation:
         """Evaluate the model on windows, next to baselines that have learned `fitted`."""
         windows = windows.to("cpu", self._dtype)
+        metrics = {name: node() for name, node in self._recorded.of_evaluation("metrics").items()}
         with threads(self._recorded.option("threads")):  # sums of many numbers round differently
-            return Evaluator(windows, fitted, own=own).evaluate(self._outputs(windows))
+            return Evaluator(windows, fitted, own=own, metrics=metrics).evaluate(self._outputs(windows))
 
     def _outputs(self, windows: Windows) -> Outputs:
         """Compute outputs by the engine and with the number of threads of the run: these change the rounding."""
