@@ -339,7 +339,9 @@ def unknown(text: str) -> list[str]:
         if equals and (CONF / name).is_dir():
             named = [c for c in re.split(r"[,|]", value.strip("[]")) if c and not c.endswith(("NAME", "..."))]
             found += (
-                [word] if set(named) - OF_A_PROJECT - set(choices(name)) - {f.rpartition("/")[2] for f in own} else []
+                [word]
+                if set(named) - OF_A_PROJECT - set(choices(name)) - {choice.split("/", 1)[1] for choice in own}
+                else []
             )
         elif equals or (name.split(".")[0] in (*GROUPS, "hydra") and "." in name):
             found += [word] if name.removesuffix(".*") not in known else []
