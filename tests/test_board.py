@@ -23,23 +23,27 @@ WATCHED = "callbacks=[default,curvature,noise,steps]"
 
 @pytest.fixture
 def board():
-    """`board(folder)` runs `steepest board` and returns the address. At the end, Ctrl-C stops it."""
+    """`board(folder, whole=...)` runs `steepest board` and returns the address. At the end, Ctrl-C stops it.
+
+    The address is the one that shows all runs, or the whole one that the command prints.
+    """
     served = []
 
-    def start(folder):
+    def start(folder, whole=False):
         command = [sys.executable, "-c", "from steepest.cli import main; main()", "board", folder.name, "--port", "0"]
         process = subprocess.Popen(
             command, cwd=folder.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         served.append(process)
         line = process.stdout.readline()
-        return re.match(r"(http://\S+?)/?#custom_scalars shows the runs of", line)[1]
+        address = re.match(r"(http://\S+#custom_scalars\S*) shows the ", line)[1]
+        return address if whole else re.match(r"http://[^/]+", address)[0]
 
     yield start
     for process in served:
         process.send_signal(2)
         said, _ = process.communicate(timeout=30)
-        assert said == "Stopped.\n"
+        assert said.endswith("Stopped.\n")
         assert process.returncode == 0
 
 
@@ -77,6 +81,31 @@ def test_every_chart_of_the_dashboard_has_data(train, board, page, name, model):
     cards.first.scroll_into_view_if_needed()
     page.wait_for_timeout(3_000)
     shown(page, f"dashboard_{name}")
+
+
+@needs_browser
+@pytest.mark.slow
+def test_of_a_large_sweep_the_best_jobs_are_ticked_and_drawn(command, tmp_path, board, page):
+    runs = tmp_path / "outputs"
+    overrides = ["model=linear_manual", "stop.epochs=1", "hydra/launcher=threads"]
+    for name, more in (("runs/older", []), ("sweeps/newer", ["-m", "optimizer.lr=0.001,0.003", "seed=range(30)"])):
+        where = "hydra.sweep.dir" if more else "hydra.run.dir"
+        done = command(*more, *overrides[: 3 if more else 2], f"{where}={runs / name}")
+        assert done.returncode == 0, done.stderr
+    page.goto(board(runs, whole=True))
+    card = page.locator("tf-custom-scalar-multi-line-chart-card").filter(has=page.get_by_text("by epoch, whole parts"))
+    card.get_by_text(re.compile(r"Matches \([1-9]\d*\)")).wait_for(timeout=60_000)
+    page.wait_for_timeout(2_000)
+    shown(page, "dashboard_sweep")
+    checked = page.locator("tf-multi-checkbox paper-checkbox[checked]").all()
+    ticked = [box.get_attribute("id").removeprefix("checkbox-") for box in checked]
+    import pandas as pd
+
+    table = pd.read_csv(runs / "sweeps" / "newer" / "results.csv")
+    best = table[table["setting"] == 1].nsmallest(20, "objective")["job"]
+    assert sorted(ticked) == sorted(f"sweeps/newer/{job}" for job in best)
+    card.get_by_text(re.compile("Matches")).click()
+    page.get_by_text(re.compile("reference/.*persistence")).first.wait_for(state="attached", timeout=10_000)
 
 
 @needs_browser

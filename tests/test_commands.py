@@ -48,7 +48,7 @@ def test_help_lists_groups_and_examples(command):
     answer = command("--help")
     assert answer.returncode == 0
     for text in (
-        "model: dlinear, linear, linear_manual, mlp, mlp_manual, nlinear, rlinear",
+        "model: dlinear, gru, linear, linear_manual, lstm, mlp, mlp_manual, nlinear, rlinear, tcn",
         "resume=FOLDER",
         "python train.py -m model=linear,mlp",
         "longest_window",
@@ -103,7 +103,7 @@ def test_a_launcher_without_a_sweep_is_named_as_useless(command):
         (["data.widnow=3"], "unknown key 'data.widnow'; did you mean 'data.window'?"),
         (
             ["model.hiden=[3]"],
-            "The keys are loss, seed, init_scale; 'model.hidden' is a key of model=mlp, model=mlp_manual",
+            "The keys are loss, seed, init_scale; 'model.hidden' is a key of model=gru, model=lstm, model=mlp, model=mlp_manual",
         ),
         (["optimizer.lr=0,01"], "optimizer.lr=0,01: a comma separates several values: write a decimal point"),
         (

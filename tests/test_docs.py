@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import inspect
 import json
 import math
 import os
@@ -21,7 +20,6 @@ from threading import Thread
 
 import pytest
 from conftest import ROOT, composed, needs_browser
-from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
 
 from steepest.course.catalogue import COURSE
@@ -327,13 +325,13 @@ def own_choices(text: str) -> dict[str, set[str]]:
 
 
 def unknown(text: str) -> list[str]:
-    """Return the keys and choices in a page's code that are not in conf/. `+trainer.` adds an option of the Trainer."""
+    """Return the keys and choices in a page's code that are not in conf/."""
     found, own = [], own_choices(text)
     known = keys().union(SHORT, *own.values())
     for word in code_of(text):
-        name, equals, value = word.lstrip("+~").partition("=")
-        if word.startswith("+trainer.") and name.removeprefix("trainer.") in inspect.signature(Trainer).parameters:
+        if word.startswith("+callbacks."):  # a name of the user's own
             continue
+        name, equals, value = word.lstrip("+~").partition("=")
         if name in NO_KEYS or value.count("(") != value.count(")") or not re.fullmatch(r"[a-z][\w./]*(\.\*)?", name):
             continue
         if equals and (CONF / name).is_dir():

@@ -54,6 +54,7 @@ def test_a_run_from_python_has_the_numbers_of_the_runs_in_the_tests_and_every_lo
     assert len(run.predictions) > 20
 
 
+@pytest.mark.slow
 def test_the_callers_process_is_unchanged(home, monkeypatch):
     """Everything here is read from Python, NumPy, torch, logging and Hydra themselves."""
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
@@ -81,6 +82,7 @@ def test_the_callers_process_is_unchanged(home, monkeypatch):
         torch.set_num_threads(1)
 
 
+@pytest.mark.slow
 def test_a_frame_is_recorded_and_the_run_does_not_depend_on_the_current_folder(home, monkeypatch):
     run = steepest.run(["model=linear_manual", NO_PICTURES], data=prices(), name="mine", epochs=1, logger="none")
     assert run.folder.as_posix() == "outputs/mine"
@@ -216,6 +218,7 @@ def test_the_notebook_runs(home, monkeypatch):
     assert names["table"]["status"].tolist() == ["finished"] * 6
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:install .ipywidgets.")  # rich needs it to draw in a real notebook
 def test_a_notebook_shows_the_progress_bar_and_a_script_records_none(home, monkeypatch):
     from rich.console import Console

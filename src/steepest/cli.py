@@ -181,12 +181,14 @@ def board(
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 lets other machines connect")
     ] = "localhost",
 ) -> None:
-    """Show runs and sweeps in TensorBoard, with every point of every curve. Ctrl-C stops it."""
+    """Show runs and sweeps in TensorBoard, with every point of every curve, the newest first. Ctrl-C stops it."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: there is no such folder; give one that contains runs, such as outputs")
     from steepest.observe.board import serve
+    from steepest.sweep.newest import choose
 
-    serve(folder, host, port, say=lambda line: typer.echo(line))
+    choice = choose(folder)
+    serve(folder, host, port, say=lambda line: typer.echo(line), shown=choice.says, names=choice.names)
 
 
 @app.command()

@@ -44,7 +44,7 @@ def test_the_sentences_about_monthly_prices_name_months(tmp_path):
     windows = series_windows(source.read(), source, "test").to("cpu", torch.float64)
     found = evaluate(torch.nn.Linear(2, 1).double(), windows)
     assert found.inputs.startswith("Inputs: the last 2 prices, each minus this month's price")
-    line = line_in_words(_Model(MLP(2, [], 1).double()), windows)
+    line = line_in_words(MLP(2, [], 1).double(), windows)
     assert line.startswith("The line: next month = ")
     assert " 1 month ago + " in line
     assert " this month " in line

@@ -67,6 +67,7 @@ def test_a_difference_that_is_the_same_on_all_days_has_a_p_value_of_0():
     assert p_value(np.full(50, 0.1), np.full(50, 0.3), 1) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_holm_rejects_the_same_hypotheses_as_statsmodels():
     random = np.random.default_rng(0)
     for count in (1, 2, 5, 20):

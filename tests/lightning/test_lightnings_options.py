@@ -31,6 +31,7 @@ def test_an_option_without_use_is_refused_with_the_reason(key):
         check(composed(f"trainer.{key}={value}"))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_lightning_is_the_epoch_with_the_best_score(train):
     one = f"+callbacks.mine={{_target_: {CALLBACKS}.ModelCheckpoint, monitor: val/rmse, filename: mine}}"
     _, folder = train(*WALK, one)
@@ -51,6 +52,7 @@ def test_a_callback_that_watches_an_unknown_number_has_a_message(train, name):
         train(*WALK, f"+callbacks.x={{_target_: {CALLBACKS}.{name}, monitor: val/nope}}")
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_scored_and_kept_if_they_are_best(train):
     average = f"+callbacks.swa={{_target_: {CALLBACKS}.StochasticWeightAveraging, swa_lrs: 0.01, swa_epoch_start: 2}}"
     outcome, folder = train(*WALK, average, "objective=train/mse_scaled")
@@ -68,6 +70,7 @@ def test_a_checkpoint_of_a_file_stays_below_the_folder(key):
         check(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "reason"),
     [

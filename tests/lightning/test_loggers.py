@@ -20,6 +20,7 @@ def test_csv_has_the_curves_of_tensorboard(train):
         assert table[tag].dropna().to_dict() == pytest.approx(curves[tag].to_dict(), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logger", ["logger=none", "~logger", "logger=[]"])
 def test_without_a_logger_a_run_has_its_record_and_no_curves(train, logger):
     outcome, folder = train(*WALK, logger)
@@ -27,6 +28,7 @@ def test_without_a_logger_a_run_has_its_record_and_no_curves(train, logger):
     assert not list(folder.glob("events*"))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_adds_a_csv_file(train):
     _, folder = train(*WALK, "logger=csv")
     train("stop.epochs=3", resume=True)

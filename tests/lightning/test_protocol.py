@@ -1,4 +1,4 @@
-"""Models of your own: any LightningModule that follows the protocol trains, and others are refused in words."""
+"""Custom models: any LightningModule that follows the protocol trains, and others are refused in words."""
 
 import json
 import sys
@@ -82,6 +82,7 @@ def test_an_optimizer_that_the_model_would_ignore_is_refused(train):
         train(*own("Tutorial", "optimizer=adam"))
 
 
+@pytest.mark.slow
 def test_manual_optimization_gives_the_numbers_of_automatic_optimization(train):
     by_hand, _ = train(*own("Manual"), name="manual")
     by_lightning, _ = train(*own("Short"), name="automatic")
@@ -95,6 +96,7 @@ def test_an_instrument_that_fails_on_a_users_model_is_skipped_and_recorded(train
     assert sum("callbacks.curvature cannot measure" in line for line in caplog.messages) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`training_step` returned `None`")
 def test_a_step_without_a_loss_is_refused_and_a_loss_of_nan_is_a_failed_run(train):
     with pytest.raises(ValueError, match="training_step gave no loss"):
@@ -104,7 +106,8 @@ def test_a_step_without_a_loss_is_refused_and_a_loss_of_nan_is_a_failed_run(trai
     assert "the training loss is nan at update 1" in outcome.metrics["stop_reason"]
 
 
-@pytest.mark.parametrize("model", ["gru", pytest.param("lstm", marks=pytest.mark.slow), "tcn"])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["gru", "lstm", "tcn"])
 def test_the_shipped_sequence_models_train_and_predict(train, model):
     outcome, folder = train(
         *WALK,

@@ -33,7 +33,7 @@ def data_of(*overrides):
 def line_of(folder, *overrides):
     """The line that a run has learned, in the data's units: coefficients and constant."""
     model = LinearPredictor.load_from_checkpoint(folder / "checkpoints" / "best.ckpt", weights_only=True)
-    return line_coefficients(model, data_of(*overrides).windows)
+    return line_coefficients(model.network, data_of(*overrides).windows)
 
 
 def test_gradient_descent_reaches_the_certified_coefficients_of_nist_norris(train):
@@ -463,10 +463,20 @@ def test_several_series_share_one_model_and_have_their_own_scores(train):
 
 @pytest.mark.slow
 def test_overfitting_one_batch_drives_its_loss_to_zero(train):
-    _, folder = train("debug=overfit")
+    outcome, folder = train("debug=overfit")
+    found = outcome.metrics["one_batch"]
+    assert found["learnt_by_heart"]
+    assert found["loss"] == pytest.approx(outcome.objective)
     losses = read_scalars(folder)["train/loss"]
+    assert found["loss_before"] == pytest.approx(losses.iloc[0])
     assert losses.iloc[0] > 0.01
     assert losses.iloc[-1] < 1e-8
+
+
+@pytest.mark.slow
+def test_a_net_that_does_not_learn_its_batch_says_so(train):
+    outcome, _ = train("debug=overfit", "optimizer.lr=1e-9", "stop.epochs=5")
+    assert not outcome.metrics["one_batch"]["learnt_by_heart"]
 
 
 def test_a_random_walk_is_not_beaten(train):

@@ -53,7 +53,10 @@ def test_dlinear_of_one_series_has_the_coefficients_of_its_linear_map(train):
     [
         (("model=dlinear", "model.trend=4"), "model.trend=4 must be an odd number"),
         (("model=rlinear", "data.window=1"), "data.window=1: .* need windows of 2 or more rows"),
-        (("model=dlinear", "data=line"), "need windows of a series, but these data are plain rows: use model=linear"),
+        (
+            ("model=dlinear", "data=line"),
+            "model=dlinear needs windows of a series, but these data are plain rows: use model=linear",
+        ),
         (("model=rlinear", "callbacks=[default,audit]"), "callbacks=audit compares hand-derived gradients"),
     ],
 )

@@ -30,7 +30,7 @@ def test_the_suggestion_for_an_unknown_key_can_be_typed(typed, meant):
     composed(meant)
 
 
-@pytest.mark.parametrize(("typed", "choice"), [("hidden=[4]", "model=mlp"), ("patience=3", "stop=early")])
+@pytest.mark.parametrize(("typed", "choice"), [("hidden=[4]", "model=gru"), ("patience=3", "stop=early")])
 def test_a_key_of_another_choice_is_suggested_with_its_group_and_the_choice(typed, choice):
     with pytest.raises(ConfigCompositionException) as caught:
         composed(typed)

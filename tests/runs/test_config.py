@@ -16,6 +16,7 @@ from steepest.evaluate.folds import Holdout, WalkForward
 from steepest.observe.instrument import Instrument
 from steepest.runs.approved import CLASSES, approved
 from steepest.runs.config import GIVEN, GROUPS, check
+from steepest.runs.errors import explain
 from steepest.runs.specs import SPECS
 from steepest.runs.stops import Epochs
 from steepest.runs.trust import locate
@@ -221,3 +222,42 @@ def test_a_path_in_a_file_must_be_below_the_folder_but_a_typed_path_need_not(key
 def test_a_config_cannot_set_the_trainer_arguments_that_the_run_sets(key):
     with pytest.raises(ValueError, match=f"unknown key 'trainer.{key}'"):
         check(composed(f"+trainer.{key}=x"))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "~logger",
+        "~callbacks",
+        "~callbacks.pictures",
+        "~logger.tensorboard",
+        "logger=[tensorboard,csv]",
+        "callbacks=[default,noise]",
+    ],
+)
+def test_groups_and_their_entries_can_be_left_out_or_listed(override):
+    checked = check(composed(override))
+    assert set(checked.groups["logger"]) == {
+        "~logger": set(), "~logger.tensorboard": set(), "logger=[tensorboard,csv]": {"tensorboard", "csv"}
+    }.get(override, {"tensorboard"})  # fmt: skip
+    assert ("pictures" in checked.groups["callbacks"]) is not override.startswith("~callbacks")
+
+
+def test_values_may_contain_spaces_and_parentheses():
+    checked = check(composed("model=mlp", "model.hidden=[64, 32]", "data=csv", "data.path='My Data (1).csv'"))
+    assert checked.groups["model"].arguments["hidden"] == [64, 32]
+    assert checked.groups["data"].arguments["path"] == "My Data (1).csv"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.path=My Data (1).csv", """quote it, as in "data.path='My Data (1).csv'\""""),
+        ("callbacks=null", "instead of null, write none, as in callbacks=none"),
+        ("model.hidden=[64,", "the value is incomplete"),
+    ],
+)
+def test_a_form_that_hydra_cannot_read_has_the_fix(override, message):
+    with pytest.raises(Exception, match=".") as caught:
+        composed("data=csv", override)
+    assert message in str(explain(caught.value))

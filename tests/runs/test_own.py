@@ -62,6 +62,7 @@ def test_a_wrong_part_of_ones_own_has_a_message(train, override, message):
         train(*WALK, "model=mlp", "trust=[own_parts]", override)
 
 
+@pytest.mark.slow
 def test_dropout_trains_is_resumed_exactly_and_predicts_with_all_units(train):
     net = ("model=mlp", "model.dropout=0.3", "model.weight_norm=true", "evaluation.predictions=all")
     straight, _ = train(*WALK, *net, "stop.epochs=4", name="straight")

@@ -53,7 +53,9 @@ def message(*overrides: str) -> str:
 def test_a_config_of_the_project_is_found_listed_and_suggested(write):
     write("conf/model/small.yaml", MODEL)
     assert composed(["model=small"]).model.hidden == [3]
-    assert "model: dlinear, linear, linear_manual, mlp, mlp_manual, nlinear, rlinear, small" in _groups()
+    assert (
+        "model: dlinear, gru, linear, linear_manual, lstm, mlp, mlp_manual, nlinear, rlinear, small, tcn" in _groups()
+    )
     assert "did you mean 'small'?" in message("model=smal")
     assert choice_of("model", "steepest.MLPPredictor", {"hidden": [3]}) == "model=small"
 

@@ -31,11 +31,11 @@ PLANTED = "from pathlib import Path\nPath('planted.txt').touch()\ndef thing(): p
         "steepest.data.sources.read_prices.__globals__",
         "steepest.data.sources.PriceFile.__init__",
         "steepest.data.sources.SeriesData",
-        "lightning.pytorch.callbacks.ModelCheckpoint",  # writes to any folder
+        "lightning.pytorch.callbacks.OnExceptionCheckpoint",  # writes to any folder
         "lightning.pytorch.callbacks.LambdaCallback",
         "lightning.pytorch.callbacks.lambda_function.Callback.__init__",
         "lightning.pytorch.loggers.tensorboard.os.system",
-        "lightning.pytorch.loggers.WandbLogger",  # sends to another machine
+        "lightning.pytorch.loggers.CometLogger",  # sends to another machine
         "torch.optim.lr_scheduler.torch.load",
         "torch.optim.lr_scheduler.LambdaLR",
         "torch.optim.sgd.Tensor",

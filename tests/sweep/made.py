@@ -24,7 +24,7 @@ PERSISTENCE = {"rmse": 4.0, "skill": 0.0}
 
 
 def make_sweep(folder, jobs, objective="val/mse_scaled", status="finished", hydra=("hydra.mode=MULTIRUN",)):
-    """A sweep of `jobs`: overrides, and a dict of the results: value, status, test, curve, reason."""
+    """A sweep of `jobs`: overrides, and a dict of the results: value, status, test, persistence, curve, reason."""
     command = {"program": "train.py", "folder": str(folder), "task": ["a=1,2"], "hydra": list(hydra)}
     manifest = Manifest(folder, command, objective, {}, status=status, started="2020-01-01T00:00:00+00:00")
     for state, (_, came) in zip(manifest.register([own for own, _ in jobs], 0, "{}"), jobs, strict=True):
@@ -54,10 +54,12 @@ def _leave(folder, came, objective):
     if status == "finished":
         value = came.get("value")
         scores = {"rmse": came.get("test", 5.0), "skill": 0.1}
+        part, _, name = objective.partition("/")
+        persistence = {"test": PERSISTENCE} | ({part: {name: came["persistence"]}} if "persistence" in came else {})
         metrics = {
             "objective": {"name": objective, "value": value}, "updates": 50, "epochs": 5, "seconds": 1.5,
             "train": {"rmse": 1.0}, "val": {"rmse": 2.0}, "test": scores, "verdict": "It did not beat persistence.",
-            "hint": None, "baselines": {"persistence": {"test": PERSISTENCE}, "drift": {"test": {"rmse": 4.5}}},
+            "hint": None, "baselines": {"persistence": persistence, "drift": {"test": {"rmse": 4.5}}},
         }  # fmt: skip
         (folder / "metrics.json").write_text(json.dumps(metrics))
         days = range(1, 29)

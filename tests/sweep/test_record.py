@@ -27,7 +27,7 @@ from steepest.sweep.compose import Preview, pinned_subfolder
 from steepest.sweep.manifest import JobState, Manifest, begin_job, job_id, job_number, of_task
 from steepest.sweep.record import RESUMED, SweepRecord
 from steepest.sweep.requirements import check_folders
-from steepest.sweep.results import results_csv
+from steepest.sweep.results import Results, results_csv
 from steepest.sweep.table import print_table
 
 
@@ -266,7 +266,7 @@ def test_a_failed_job_never_wins(capsys):
 
 
 def test_results_without_jobs_are_an_empty_table():
-    assert results_csv([]).strip() == ""
+    assert results_csv(Results([], "val/mse")).strip() == ""
 
 
 def test_jobs_in_named_folders_are_recorded_and_resumed_there(sweep, tmp_path):

@@ -108,6 +108,45 @@ def test_the_page_shows_the_winner_its_command_and_its_scores(report):
     assert "rmse skill the winner 9 0.1 tomorrow = today 4 0 drift 4.5 -" in page.text
 
 
+def test_over_seeds_the_winner_is_the_best_setting_by_its_mean(report):
+    values = {("1", 0): 0.1, ("1", 1): 0.9, ("2", 0): 0.3, ("2", 1): 0.4}  # the luckiest job is in the other setting
+    tests = {key: 10 * value for key, value in values.items()}
+    jobs = [
+        ([f"lr={lr}", f"seed={s}"], {"value": v, "test": tests[lr, s], "curve": [v]}) for (lr, s), v in values.items()
+    ]
+    page = report(jobs)
+    assert "The winner: the best setting over its seeds lr 2 val/mse_scaled 0.350 ± 0.071 finished 2 of 2" in page.text
+    assert "python train.py lr=2 seed=0" in page.text
+    assert "on the validation part alone: 0.350 ± 0.071, the best of 2 settings" in page.text
+    assert (
+        "The best single job is 0 (lr=1, seed=0): val/mse_scaled 0.1. Its setting has a mean of 0.50 ± 0.57"
+        in page.text
+    )
+    assert "the winner 3.50 ± 0.71 0.1 ± 0 tomorrow = today 4 0 drift 4.5 -" in page.text
+    star = page.figure("against-lr")["data"][-1]
+    assert (star["marker"]["symbol"], star["x"]) == ("star", [2.0])
+    assert numbers(star["y"]) == pytest.approx([0.35])
+
+
+@pytest.mark.parametrize(("level", "drawn", "said"), [(0.55, 0.55, "0.55"), (99.0, 0.9, "99, beyond the axis")])
+def test_tomorrow_equals_today_has_a_row_and_a_line(report, level, drawn, said):
+    values = [0.5, 0.6, 0.7, 0.9]
+    page = report([([f"lr={n + 1}"], {"value": v, "persistence": level, "curve": [v]}) for n, v in enumerate(values)])
+    assert f"tomorrow = today {level:g} - - 4 0" in page.text
+    for name in ("against-lr", "curves"):
+        (line,) = [trace for trace in page.figure(name)["data"] if trace.get("name") == "tomorrow = today"]
+        end = drawn if name == "against-lr" else min(drawn, *page.figure(name)["layout"]["meta"]["ends"][1:])
+        assert numbers(line["y"]) == pytest.approx([end] * 2)
+        assert line["hovertext"][-1] == f"tomorrow = today: {said}"
+    assert numbers(page.figure("against-lr")["data"][-2]["x"]).tolist() == [1, 4]
+
+
+def test_tomorrow_equals_today_follows_the_days_that_the_jobs_predict(report):
+    jobs = [([f"lr={n}"], {"value": 1.0 + n, "persistence": 2.0 + n / 2}) for n in range(3)]
+    (line,) = [t for t in report(jobs).figure("against-lr")["data"] if t.get("name") == "tomorrow = today"]
+    assert (numbers(line["x"]).tolist(), numbers(line["y"]).tolist()) == ([0, 1, 2], [2, 2.5, 3])
+
+
 def test_typed_text_is_escaped(report):
     plain = report([(["a=1"], {"value": 0.5, "curve": [1.0]}), (["a=2"], {"status": "failed", "reason": "b"})])
     nasty = "</script><img src=x onerror=alert(1)>&amp;"
@@ -225,13 +264,13 @@ def test_seeds_are_an_axis_only_if_nothing_else_varies(report):
 def test_charts_are_titled_with_their_findings(report):
     page = report(grid())
     found = {name: page.figure(name)["layout"]["meta"]["finding"] for name in page.json["names"]}
-    assert found["parallel"] == "The best 2 of 12 jobs have optimizer.lr 0.001 or 0.01"
+    assert found["parallel"] == "The best setting has optimizer.lr 0.001"
     mean = (0.001 * 0.011 * 0.021) ** (1 / 3)  # the axis is logarithmic, and so is the mean
     last = (1.0 * 1.01 * 1.02) ** (1 / 3)
     assert found["against-optimizer.lr"] == (
         f"optimizer.lr 0.001 is best on average: {mean:.4g}, against {last:.4g} with 1.0"
     )
-    assert found["curves"] == "The winner, job 0, has its best val/mse_scaled, 0.001, at update 30"
+    assert found["curves"] == "Job 0, the first of the best setting, has its best val/mse_scaled, 0.001, at update 30"
     assert found["bands"] == (
         "The best setting has val/mse_scaled 0.011 ± 0.010 over 3 seeds; "
         "1 of the other 3 settings is within one standard deviation"
@@ -291,7 +330,7 @@ def test_all_runs_are_drawn_with_their_values_and_the_winner_on_top(report):
     for number, (_, came) in enumerate(jobs):
         assert drawn[number][0] == [10, 20, 30]
         np.testing.assert_allclose(drawn[number][1], came["curve"], rtol=1e-6)
-    assert figure["data"][-1]["name"] == "the winner: job 0"
+    assert figure["data"][-1]["name"] == "job 0, the first of the best setting"
     assert [trace["name"] for trace in figure["data"][:-1]] == ["0.001", "0.01", "0.1", "1.0"]
 
 

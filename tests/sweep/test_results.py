@@ -1,5 +1,6 @@
 """Varied keys, ranking, and settings over their seeds; pandas is the oracle."""
 
+import io
 import json
 import math
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from made import make_sweep
 from statsmodels.stats.multitest import multipletests
 
-from steepest.sweep.results import Results, Spread, again, legible, number, read_results, spread
+from steepest.sweep.results import Results, again, legible, number, read_results, results_csv
+from steepest.sweep.settings import Spread, spread
 
 
 def row(job, overrides, value, status="finished", **scores):
@@ -49,7 +51,9 @@ def test_settings_over_seeds_equal_the_groups_of_pandas(values, objective):
                 assert (found.std is None) == math.isnan(std)
                 assert found.std is None or found.std == pytest.approx(std, rel=1e-9, abs=1e-9)
     means = [s.objective.mean if s.objective else np.nan for s in results.settings]
-    expected = groups["value"]["mean"].sort_values(ascending=objective == "val/mse", na_position="last")
+    ranking = groups["value"].assign(incomplete=groups["value"]["count"] < len(values) // 3)
+    up = objective == "val/mse"
+    expected = ranking.sort_values(["incomplete", "mean"], ascending=[True, up], na_position="last")["mean"]
     np.testing.assert_allclose(means, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -73,6 +77,76 @@ def test_among_settings_with_equal_means_the_one_with_more_finished_seeds_is_fir
     best, other = Results(rows, "val/mse").settings
     assert (best.asked, len(best.finished), len(best.rows)) == ({"a": "2"}, 2, 2)
     assert (other.asked, len(other.finished), len(other.rows)) == ({"a": "1"}, 1, 2)
+
+
+def luckiest_in_the_wrong_setting(objective="val/mse"):
+    """Job 0 is the best job; the other setting has the better mean."""
+    values = [0.1, 0.9, 0.3, 0.4]
+    if objective == "val/skill":
+        values = [-v for v in values]
+    pairs = [("1", 0), ("1", 1), ("2", 0), ("2", 1)]
+    return [row(n, [f"lr={lr}", f"seed={s}"], v) for n, ((lr, s), v) in enumerate(zip(pairs, values, strict=True))]
+
+
+@pytest.mark.parametrize("objective", ["val/mse", "val/skill"])
+def test_over_seeds_the_winner_is_the_first_job_of_the_best_setting(objective):
+    results = Results(luckiest_in_the_wrong_setting(objective), objective)
+    assert (results.luckiest["job"], results.best["job"], results.best_setting.asked) == (0, 2, {"lr": "2"})
+    sign = "-" if objective == "val/skill" else ""
+    assert results.luck == (
+        f"The best single job is 0 (lr=1, seed=0): {objective} {sign}0.1. "
+        f"Its setting has a mean of {sign}0.50 ± 0.57: the job's lead is luck of the seed."
+    )
+    one_seed = Results([row for row in results.rows if "seed=0" in row["overrides"]], objective)
+    assert (one_seed.best_setting, one_seed.luck, one_seed.best["job"]) == (None, None, 0)
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
+def test_a_setting_with_a_job_without_an_objective_comes_after_all_complete_ones(value):
+    rows = luckiest_in_the_wrong_setting()
+    rows[3] |= {"objective": value, "status": "failed" if value is None else "finished"}
+    results = Results(rows, "val/mse")
+    assert [(s.asked["lr"], s.complete, s.rank) for s in results.settings] == [("1", True, 1), ("2", False, 2)]
+    assert results.best["job"] == 0
+    incomplete = Results([*rows[:1], rows[1] | {"objective": value}, *rows[2:]], "val/mse")
+    assert [s.asked["lr"] for s in incomplete.settings] == ["1", "2"]
+    assert incomplete.luck is None, "the only job of the best setting is no better than its mean"
+
+
+@pytest.mark.parametrize("objective", ["val/mse", "val/skill"])
+def test_results_csv_has_the_jobs_of_the_best_setting_first(objective):
+    rows = [*luckiest_in_the_wrong_setting(objective), row(4, ["lr=3", "seed=0"], None, "failed")]
+    table = pd.read_csv(io.StringIO(results_csv(Results(rows, objective))))
+    assert table["job"].tolist() == [2, 3, 0, 1, 4]
+    assert table["setting"].tolist() == [1, 1, 2, 2, 3]
+    for name, column in (("mean", "objective_mean"), ("std", "objective_std")):
+        np.testing.assert_allclose(table[column], table.groupby("setting")["objective"].transform(name))
+    alone = pd.read_csv(io.StringIO(results_csv(Results(rows[:1] + rows[2:3], objective))))
+    assert alone["job"].tolist() == [0, 2]
+    assert "setting" not in alone
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=8), st.integers(1, 5))
+def test_a_settings_lead_is_corrected_for_the_number_of_settings(p_values, tried):
+    rows = [
+        row(len(p_values) * lr + s, [f"lr={lr}", f"seed={s}"], 1.0 + lr, p_value=p, beat_reference=True)
+        for lr in range(tried) for s, p in enumerate(p_values)
+    ]  # fmt: skip
+    said = Results(rows, "val/mse").winners_lead
+    _, corrected, _, _ = multipletests([min(1.0, 2 * np.mean(p_values))] * tried, method="bonferroni")
+    assert said.startswith(f"All {len(p_values)} jobs of the best setting beat the reference on the test part")
+    assert ("is not statistically significant" in said) == (corrected[0] > 0.05)
+    assert tried == 1 or f"after correction for {tried} settings" in said
+    assert tried == 1 or f"corrected {corrected[0]:.2g}" in said
+
+
+@pytest.mark.parametrize(("beat", "said"), [(0, "None of the 2"), (1, "1 of the 2")])
+def test_a_setting_does_not_beat_the_reference_if_one_of_its_jobs_does_not(beat, said):
+    rows = [row(s, [f"seed={s}"], 1.0, p_value=0.001, beat_reference=s < beat) for s in range(2)]
+    assert (
+        Results(rows, "val/mse").winners_lead == f"{said} jobs of the best setting beat the reference on the test part."
+    )
 
 
 def test_test_scores_choose_nothing():
@@ -165,7 +239,7 @@ def test_a_row_has_the_objective_of_persistence(tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"baselines": {"persistence": persistence}}))
     _, results = read_results(folder)
     assert results.rows[0]["persistence/objective"] == 0.25
-    assert results.persistence == "0.25"
+    assert results.persistence() == "0.25"
 
 
 def test_a_damaged_file_of_one_job_does_not_hide_the_other_results(tmp_path):

@@ -29,10 +29,14 @@ def test_over_seeds_the_table_has_a_row_per_setting_and_the_best_on_top(printed)
     lines = printed(rows)
     assert "mean ± std over seed" in lines[0]
     table = [line.split() for line in lines if " of 2" in line]
-    assert table[0] == ["2", "1", "of", "2", "1.5", "4", "0.1", "2"]
-    assert table[1] == ["1", "2", "of", "2", *["2.0", "±", "1.4"], *["4", "±", "0"], *["0.1", "±", "0"], "1"]
-    assert "The best single job is 1: val/mse 1. Its setting is not the first row: a part of its lead is luck." in lines
-    assert "To run the best job again: python train.py lr=1 seed=1" in lines
+    assert table[0] == ["1", "2", "of", "2", *["2.0", "±", "1.4"], *["4", "±", "0"], *["0.1", "±", "0"]]
+    assert table[1] == ["2", "1", "of", "2", "1.5", "4", "0.1"]
+    assert "Settings that have a job without an objective come after all others." in lines
+    assert (
+        "The best single job is 1 (lr=1, seed=1): val/mse 1. Its setting has a mean of 2.0 ± 1.4: "
+        "the job's lead is luck of the seed."
+    ) in lines
+    assert "To run a job of the best setting again (its first seed): python train.py lr=1 seed=0" in lines
     assert "job 3 failed: said" in lines
 
 
@@ -49,7 +53,7 @@ def test_a_narrow_table_does_not_break_numbers_and_jobs(printed, monkeypatch):
         for n, v in enumerate([0.002478152, 0.0024781634, 0.0024781644, 0.0024781654])
     ]
     words = " ".join(printed(rows)).split()
-    assert {"0.0024781582", "0.0000000088", "45.234", "-0.012346", "10:"} <= set(words)
+    assert {"0.0024781582", "0.0000000088", "45.234", "-0.012346", "10"} <= set(words)
     assert {"linear_manual0", "linear_manual1"} <= set(words)
 
 
@@ -62,10 +66,9 @@ def test_a_narrow_table_leaves_out_scores_before_it_cuts_numbers(printed, monkey
         for n, (model, rate, seed) in enumerate(product(("linear", "linear_manual"), (0.003, 0.01, 0.03), (0, 1)))
     ]
     lines = printed(rows)
-    table = lines[: lines.index("")] if "" in lines else lines[:-3]
-    assert len(table) > len(rows) / 2
+    table = lines[: next(n for n, line in enumerate(lines) if line.startswith("The best single job"))]
+    assert sum(" 2 of 2 " in line for line in table) == len(rows) / 2
     assert all(len(line.rstrip()) <= width for line in table)
-    assert {"0", "2", "4", "6", "8", "10"} <= {word for line in table for word in line.split()}
     assert {"0.00150215", "0.00000022"} <= {word for line in table for word in line.split()}
 
 
@@ -73,7 +76,10 @@ def test_if_only_seeds_vary_the_table_lists_jobs_and_their_spread(printed):
     lines = printed([row(n, [f"seed={n}"], v) for n, v in enumerate([3.0, 1.0, 2.0])])
     finished = [line.split()[0] for line in lines if " finished " in line]
     assert finished == ["1", "2", "0"]
-    assert any("3 of 3" in line and "2.0 ± 1.0" in line for line in lines)
+    first = next(n for n, line in enumerate(lines) if "mean ± std" in line and "3 of 3" in line)
+    assert "2.0 ± 1.0" in lines[first]
+    assert first < next(n for n, line in enumerate(lines) if " finished " in line)
+    assert "To run the first job again: python train.py seed=0" in lines
 
 
 def test_the_table_of_a_long_sweep_shows_the_best_24(printed):
@@ -134,13 +140,37 @@ def test_a_short_typed_value_is_not_broken_on_a_narrow_screen(printed, monkeypat
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([0.5, 0.5000000001, None], "For comparison, tomorrow = today: val/mse 0.5."),
-        ([0.5, 0.25, math.nan], "For comparison, tomorrow = today: val/mse 0.25 to 0.5."),
+        ([0.5, 0.5000000001, None], "0.5"),
+        ([0.5, 0.25, math.nan], "0.25 to 0.5"),
         ([None, None, None], None),
     ],
 )
-def test_the_table_compares_the_objective_with_tomorrow_equals_today(printed, values, said):
-    rows = [row(n, [f"lr={n}"], 1.0, **{"persistence/objective": value}) for n, value in enumerate(values)]
-    rows.append(row(3, ["lr=3"], None, "failed", **{"persistence/objective": 9.0}))
-    lines = [line for line in printed(rows) if "tomorrow = today" in line]
-    assert lines == ([] if said is None else [said])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_tomorrow_equals_today_is_the_last_row_of_the_table(printed, values, said, seeds):
+    rows = [
+        row(
+            seeds * n + s,
+            [f"lr={n}", f"seed={s}"],
+            1.0,
+            **{"test/rmse": 2.0, "persistence/objective": v, "persistence/test/rmse": 3.0},
+        )
+        for n, v in enumerate(values)
+        for s in range(seeds)
+    ]
+    rows.append(row(90, ["lr=3", "seed=0"], None, "failed", **{"persistence/objective": 9.0}))
+    lines = printed(rows)
+    found = [number for number, line in enumerate(lines) if "tomorrow = today" in line]
+    if said is None:
+        assert found == []
+    else:
+        (last,) = found
+        assert lines[last].split() == ["tomorrow", "=", "today", *said.split(), "3"]
+        assert last > max(n for n, line in enumerate(lines) if " finished " in line or " of 2 " in line)
+
+
+def test_if_only_seeds_vary_tomorrow_equals_today_fits_at_80_columns(printed, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    scores = {"train/rmse": 12.34567, "test/rmse": 45.23412, "test/skill": -0.0123456, "persistence/objective": 0.0025}
+    lines = printed([row(n, [f"seed={n}"], 0.002478152 + 1e-6 * n, **scores) for n in range(8)])
+    assert any("tomorrow =" in line and "0.0025" in line for line in lines)
+    assert all(len(line.rstrip()) <= 80 for line in lines if line.startswith(" "))

@@ -391,8 +391,8 @@ def test_a_diverging_trial_fails_alone_and_the_command_ends_with_1(command, tmp_
 @pytest.mark.parametrize(
     ("name", "jobs", "further"),
     [
-        ("learning_rate", 7, []),
-        ("width", 8, []),
+        ("learning_rate", 28, []),
+        ("width", 32, []),
         ("seeds", 8, ["model=mlp"]),
         ("tune", 3, ["hydra.sweeper.n_trials=3"]),
     ],
@@ -410,7 +410,21 @@ def test_the_shipped_sweeps_run(command, tmp_path, name, jobs, further):
 def test_a_sweep_config_started_as_a_run_is_refused(command):
     answer = command("sweep=learning_rate")
     assert answer.returncode == 2
-    assert "this config sweeps over optimizer.lr: add -m, or give one value, optimizer.lr=..." in answer.stderr
+    assert "this config sweeps over optimizer.lr, seed: add -m, or give one value, optimizer.lr=..." in answer.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "key", "ends"), [("width", "model.hidden", ["[2]", "[256]"]), ("learning_rate", "optimizer.lr", ["0.0001", "0.1"])]
+)  # fmt: skip
+def test_the_answer_of_a_shipped_sweep_is_between_the_ends(command, tmp_path, name, key, ends):
+    command("-m", f"sweep={name}", "hydra/launcher=threads", "hydra.sweep.dir=s", "logger=none")
+    rows = results(tmp_path / "s")
+    assert rows[0][key] not in ends
+    assert rows[-1][key] == ends[1], "the largest value is the worst"
+    configs = [path.read_text() for path in (tmp_path / "s").glob("*/config.yaml")]
+    assert len(configs) == len(rows)
+    assert all("relative_to_last: true" in config for config in configs)
 
 
 @pytest.mark.parametrize(

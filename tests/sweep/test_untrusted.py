@@ -10,7 +10,7 @@ from made import make_sweep
 
 from steepest.runs.files import check_links
 from steepest.sweep.manifest import JobState, Manifest, begin_job, remove_attempt
-from steepest.sweep.results import results_csv
+from steepest.sweep.results import Results, results_csv
 from steepest.sweep.studies import guard_pickles
 
 
@@ -113,7 +113,7 @@ def test_no_cell_of_results_csv_is_a_formula():
         "stop_reason": "@SUM(A1)",
         "folder": "-",
     }
-    header, cells = results_csv([row]).strip().splitlines()
+    header, cells = results_csv(Results([row], "val/mse")).strip().splitlines()
     assert header == "job,'+x,lr,status,stop_reason,folder"
     assert cells == "0,'=cmd|' /C calc'!A0,-1e-3,failed,'@SUM(A1),-"
 

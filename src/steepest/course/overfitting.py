@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from steepest.course.lesson import Finding
 from steepest.course.runs import sweep_runs
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, RED, finish
-from steepest.sweep.results import Spread, spread
+from steepest.sweep.settings import Spread, spread
 
 TRAIN, LATER = "train/full_loss", "val/loss"
 COLOURS = [BLUE, GREEN, ORANGE, RED]

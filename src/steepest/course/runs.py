@@ -25,7 +25,8 @@ from steepest.nets.networks import MLP
 from steepest.observe.curves import Curve, read_curves
 from steepest.runs.config import Checked, check
 from steepest.runs.files import read_json
-from steepest.sweep.results import Results, Setting, Spread, read_results
+from steepest.sweep.results import Results, read_results
+from steepest.sweep.settings import Setting, Spread
 
 WRITTEN_BY = "the lesson needs callbacks=default and logger=tensorboard"
 

@@ -81,7 +81,7 @@ def own_terms(metrics: Metrics, prediction_NH: Tensor, actual_NH: Tensor, last_N
 
 
 def own_scores(metrics: Metrics, sums: Mapping[str, float], count: int) -> dict[str, float | None]:
-    """The score of each metric from the sums of its terms over `count` predictions. A score that is not finite is None."""
+    """The score of each metric, from the sums of its terms over `count` predictions; it is None if not finite."""
     found = {}
     for name, metric in metrics.items():
         try:

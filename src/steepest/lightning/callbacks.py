@@ -210,7 +210,7 @@ class Tracking(Callback):
             tracker.epoch_end()  # the run was resumed within an epoch, but has already reached its limit
         if not trainer.interrupted:
             if any(isinstance(one, StochasticWeightAveraging) for one in trainer.callbacks):  # type: ignore[attr-defined]
-                tracker.view.epochs -= 1  # the same epoch once more, with the averaged weights
+                tracker.view.epochs -= 1  # the same epoch again, with the averaged weights
                 tracker.epoch_end()
             tracker.reason = tracker.reason or _other_reason(trainer)
             tracker.end()

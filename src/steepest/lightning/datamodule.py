@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
@@ -13,6 +13,13 @@ from steepest.data.batches import Batches, PreparedData
 from steepest.data.sources import RowData, SeriesData
 from steepest.data.windows import Batch, Windows
 from steepest.lightning.internals import updates_until_checkpoint
+
+
+class Pair(NamedTuple):
+    """A batch as any LightningModule expects it: inputs (N, D) and targets (N, H)."""
+
+    x_ND: Tensor
+    y_NH: Tensor
 
 
 class WindowDataModule(PreparedData, LightningDataModule):
@@ -56,7 +63,7 @@ class WindowDataModule(PreparedData, LightningDataModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Return the batch, which is already on the device; a module that is not a `Predictor` gets its pair (x, y)."""
         weighted = getattr(self.trainer and self.trainer.lightning_module, "takes_share", False)
-        return tuple(batch[:2]) if isinstance(batch, Batch) and not weighted else batch
+        return Pair(*batch[:2]) if isinstance(batch, Batch) and not weighted else batch
 
     def _whole(self, part: str) -> Batches | list:
         _, windows = self._training()

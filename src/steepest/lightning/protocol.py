@@ -1,4 +1,4 @@
-"""The protocol of a model of your own: what a run needs of a LightningModule.
+"""The protocol of a custom model: what a run needs of a LightningModule.
 
 - Its constructor takes the keys of the config, and by name those of `GIVEN` that it wants: `inputs` (D, the numbers of
   a window), `outputs` (O), `window` (rows of a window), `optimizer` and `scheduler` (functions that build them).
@@ -118,7 +118,7 @@ def ignores_optimizer(target: Any) -> bool:
 
 
 def validates(module: LightningModule) -> bool:
-    """Whether a model of your own has a validation_step, which then runs after every epoch."""
+    """Whether a custom model has a validation_step, which then runs after every epoch."""
     own = type(module).validation_step is not LightningModule.validation_step
     return own and not isinstance(module, Predictor)
 
@@ -126,7 +126,7 @@ def validates(module: LightningModule) -> bool:
 def check_model(
     model: Any, *, inputs: int = WINDOW, outputs: int = 1, window: int | None = None, **options: Any
 ) -> None:
-    """Check that a model of your own follows the protocol, on a made batch.
+    """Check that a custom model follows the protocol, on a made batch.
 
     Args:
         model: a class, which is built with the arguments below that it takes; or a module.

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import quote
 
 from tensorboard import default
 from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
@@ -16,7 +17,9 @@ from tensorboard.program import TensorBoard, TensorBoardPortInUseError
 KEPT = "scalars=1000000,images=1000,histograms=1000"
 
 
-def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> None:
+def serve(
+    folder: Path, host: str, port: int, say: Callable[[str], None], shown: str | None = None, names: str | None = None
+) -> None:
     """Serve TensorBoard until the process is interrupted or terminated.
 
     This function replaces the signal handlers and does not restore them, so call it last.
@@ -26,6 +29,8 @@ def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> Non
         host: the address to listen on.
         port: the port to listen on, or 0 for any free port.
         say: a function that prints a message. It is called with the address, and again at the end.
+        shown: what the address shows.
+        names: a regular expression of the names of the runs that are ticked at first, or None for all runs.
 
     Raises:
         ValueError: if the port is in use.
@@ -48,9 +53,22 @@ def serve(folder: Path, host: str, port: int, say: Callable[[str], None]) -> Non
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    say(f"{address}#custom_scalars shows the runs of {folder}. Press Ctrl-C to stop.")
+    say(f"{address}{_filter(names)} shows {shown or f'the runs of {folder}'}. Press Ctrl-C to stop.")
+    if names is not None:
+        say(f"To see all runs of {folder}, clear the filter of runs on the left.")
     ended.wait()
     say("Stopped.")
+
+
+def _filter(names: str | None) -> str:
+    """The part of the address that opens the charts and fills in TensorBoard's filter of runs.
+
+    The tabs Time Series and Scalars read the filter from the query, all others from the fragment.
+    """
+    if names is None:
+        return "#custom_scalars"
+    quoted = quote(names, safe="")
+    return f"?runFilter={quoted}#custom_scalars&regexInput={quoted}"
 
 
 def _is_local(host: str) -> bool:

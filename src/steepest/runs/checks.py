@@ -42,7 +42,7 @@ def sizes_of(checked: Checked, windows: Windows) -> dict[str, int]:
     taken = inspect.signature(described).parameters
     if "window" in taken and not windows.ordered:
         name = choice_of("model", model.path, model.arguments)
-        raise ValueError(f"{name} needs windows of a series, but these data are plain rows: use model=mlp")
+        raise ValueError(f"{name} needs windows of a series, but these data are plain rows: use model=linear")
     return {name: size for name, size in sizes.items() if name in taken}
 
 

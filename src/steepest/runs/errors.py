@@ -138,6 +138,8 @@ def _message(error: BaseException) -> str | None:
             if group == "data" and "." in option:
                 near = f"; for a file: data=csv data.path={option}."
             return f"{group}={option}: there is no such choice{near} Choose one of {choices}"
+    if "Config group override must be a string or a list" in str(chain[-1]):
+        return "a group needs a choice: instead of null, write none, as in callbacks=none"
     for link in chain:
         if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):
             return str(link)
@@ -150,7 +152,9 @@ def _message(error: BaseException) -> str | None:
         word = str(parsing.override)
         if "=" not in word:
             return f"{word}: write KEY=VALUE, such as model=mlp; quote a value with spaces, as in \"KEY='a b'\""
-        return f"{word}: the value is incomplete or has a special character: quote it, as in \"KEY='VALUE'\""
+        key, _, value = word.partition("=")
+        quoted = f"{key}='VALUE'" if set(value) & set("'\\\"[]{}") else f"{key}='{value}'"
+        return f'{word}: the value is incomplete or has a special character: quote it, as in "{quoted}"'
     if isinstance(error, HydraException | OmegaConfBaseException):
         return "\n".join(dict.fromkeys(str(link).strip() for link in chain))
     if _raised_by(error, HYDRA):

@@ -1,4 +1,4 @@
-"""Checks the paths and addresses in a config: other people's configs may name only files below the current folder."""
+"""Checks the paths and addresses in a config, which may be another person's. This module does not import torch."""
 
 from __future__ import annotations
 

@@ -28,12 +28,17 @@ class Sweep:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """The content of results.csv: one row per job, with the varied keys, the status and the scores."""
+        """The content of results.csv: one row per job, with the varied keys, the status and the scores.
+
+        If seeds were varied, the jobs of the best setting come first; `setting` is the rank of a job's setting.
+        """
         return pd.read_csv(self.folder / "results.csv")
 
     @cached_property
     def best(self) -> Run:
-        """The run with the best objective, which is a score of the validation part.
+        """The winner: the run with the best objective, which is a score of the validation part.
+
+        If seeds were varied, the winner is the best setting by its mean objective, and this is its first finished job.
 
         Raises:
             ValueError: if no job has finished with a finite objective.

@@ -36,7 +36,8 @@ from steepest.runs.resume import changed_keys
 from steepest.sweep.compose import SUBDIR, Composer
 from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, job_number, remove_attempt
 from steepest.sweep.requirements import DISTINCT, check_folders, check_processes, check_unused
-from steepest.sweep.results import Row, result, results_csv
+from steepest.sweep.results import Results, result, results_csv
+from steepest.sweep.settings import Row
 from steepest.sweep.table import print_table
 
 RESUMED = "STEEPEST_RESUME"  # set by `steepest resume`: continue the sweep in hydra.sweep.dir
@@ -191,7 +192,8 @@ class SweepRecord(Callback):
             assert self.manifest is not None, "on_multirun_start comes first"
             if self.manifest.look(over=over) or over:
                 self.manifest.write()
-                write_text(self.manifest.folder / "results.csv", results_csv(self._results()))
+                results = Results(self._results(), self.manifest.objective)
+                write_text(self.manifest.folder / "results.csv", results_csv(results))
 
     def _results(self) -> list[Row]:
         assert self.manifest is not None

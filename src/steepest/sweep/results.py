@@ -12,11 +12,11 @@ import io
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from statistics import fmean
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -25,12 +25,12 @@ from steepest.evaluate.cells import inert
 from steepest.evaluate.names import SIGNIFICANT, better
 from steepest.runs.quoting import train_command
 from steepest.sweep.manifest import JobState, Manifest, read_record
+from steepest.sweep.settings import Row, Setting, spread
 
 SEEDS = ("seed", "model.seed", "data.seed")  # varied to measure how much a score depends on chance
+PERSISTENCE = "tomorrow = today"  # the baseline's name for readers
 NOT_ASKED = "-"  # shown for a key that only other jobs set
 CALLED = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}
-
-Row = dict[str, Any]
 
 
 def result(job: JobState, sweep: Path) -> Row:
@@ -60,8 +60,16 @@ def result(job: JobState, sweep: Path) -> Row:
     return row | {"persistence/objective": persistence.get(part, {}).get(name)}
 
 
-def results_csv(rows: list[Row]) -> str:
-    """One row per job: a column for each override, then status, objective and metrics."""
+def results_csv(results: Results) -> str:
+    """One row per job: a column for each override, then status, objective and metrics.
+
+    If the jobs have settings over seeds, those of the best setting come first. ``setting`` is the rank of a job's
+    setting, and ``objective_mean`` and ``objective_std`` are the mean and the sample standard deviation over its seeds.
+    Otherwise the rows are in the order of the jobs.
+    """
+    rows: list[Row] = results.rows
+    if results.over_seeds:
+        rows = [row | _of_setting(s) for s in results.settings for row in sorted(s.rows, key=lambda row: row["job"])]
     flat = []
     for row in rows:
         varied = dict(text.split("=", 1) for text in row["overrides"] if "=" in text)
@@ -73,6 +81,11 @@ def results_csv(rows: list[Row]) -> str:
     for cells in [columns, *([row.get(column, "") for column in columns] for row in flat)]:
         writer.writerow([inert(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue()
+
+
+def _of_setting(setting: Setting) -> Row:
+    mean, std, _ = setting.objective or (None, None, 0)
+    return {"setting": setting.rank, "objective_mean": mean, "objective_std": std}
 
 
 def read_results(folder: Path) -> tuple[Manifest, Results]:
@@ -135,52 +148,6 @@ def shown(text: str) -> str:
     return text if found is None else f"{found:.5g}"
 
 
-class Spread(NamedTuple):
-    """Mean and sample standard deviation (n - 1) of n numbers; the deviation of a single number is None."""
-
-    mean: float
-    std: float | None
-    n: int
-
-    def __str__(self) -> str:
-        """Rounded to two digits of the deviation: 0.598 ± 0.046, (1.5850 ± 0.0026)e-6."""
-        if not self.std:
-            return f"{self.mean:.5g}" if self.std is None else f"{self.mean:.5g} ± 0"
-        last = math.floor(math.log10(self.std)) - 1  # the power of ten of the last digit
-        power = math.floor(math.log10(max(abs(self.mean), self.std)))
-        if -5 < power < 5 and last > -12:  # the numbers of a column mostly have the same format
-            return f"{self.mean:.{max(0, -last)}f} ± {self.std:.{max(0, -last)}f}"
-        mean, std, decimals = self.mean / 10.0**power, self.std / 10.0**power, max(0, power - last)
-        return f"({mean:.{decimals}f} ± {std:.{decimals}f})e{power}"
-
-
-def spread(values: Iterable[float | None]) -> Spread | None:
-    """Return the spread of the finite values, or None if there are none."""
-    known = [v for v in values if v is not None and math.isfinite(v)]
-    return Spread(fmean(known), stdev(known) if len(known) > 1 else None, len(known)) if known else None
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Jobs that differ only in their seeds.
-
-    Attributes:
-        asked: the values of the other varied keys.
-        rows: the rows of the jobs, the best first.
-        finished: the rows that have an objective.
-        objective: the spread of the objective over these, or None if there are none.
-    """
-
-    asked: dict[str, str]
-    rows: list[Row]
-    finished: list[Row]
-    objective: Spread | None
-
-    def over_seeds(self, column: str) -> Spread | None:
-        """The spread of a column over the finished jobs."""
-        return spread(row.get(column) for row in self.finished)
-
-
 class Results:
     """The rows of a sweep, ranked by its objective alone.
 
@@ -229,39 +196,109 @@ class Results:
         return sorted(self.rows, key=lambda row: (self.worse(self.score(row)), row["status"] != "finished", row["job"]))
 
     @property
-    def best(self) -> Row | None:
-        """Return the winner, or None if no job has an objective."""
+    def luckiest(self) -> Row | None:
+        """Return the job with the best objective, or None if no job has one."""
         return self.ranked[0] if self.ranked and self.score(self.ranked[0]) is not None else None
 
     @property
-    def persistence(self) -> str | None:
-        """The objective of tomorrow = today as text: one value, or "LOWEST to HIGHEST" of the jobs. None if unknown."""
-        known = [row.get("persistence/objective") for row in self.rows if self.score(row) is not None]
-        values = sorted({float(f"{found:.5g}") for found in known if found is not None and math.isfinite(found)})
+    def best_setting(self) -> Setting | None:
+        """Return the best setting, or None if the sweep compares jobs, or if no job has an objective."""
+        return self.settings[0] if self.over_seeds and self.luckiest is not None else None
+
+    @property
+    def best(self) -> Row | None:
+        """Return the winner, or None if no job has an objective.
+
+        Over seeds, the winner is the first finished job of the best setting: the best setting by its mean, and in it a
+        job that was not chosen by its score.
+        """
+        return self.luckiest if self.best_setting is None else self.best_setting.first
+
+    @property
+    def luck(self) -> str | None:
+        """What the best single job owes to its seed. None without seeds, or if no job is better than the best mean."""
+        best, job = self.best_setting, self.luckiest
+        if best is None or job is None or best.objective is None:
+            return None
+        if self.worse(self.score(job)) >= self.worse(best.objective.mean):
+            return None
+        own = next(setting for setting in self.settings if job in setting.rows)
+        asked = ", ".join(f"{key}={shown(value(job, key))}" for key in self.varied)
+        text = f"The best single job is {job['job']} ({asked}): {self.objective} {job['objective']:.5g}."
+        if not own.complete:
+            return f"{text} Only {len(own.finished)} of the {len(own.rows)} jobs of its setting finished."
+        return f"{text} Its setting has a mean of {own.objective}: the job's lead is luck of the seed."
+
+    def persistence(self, column: str = "objective") -> str | None:
+        """A score of tomorrow = today as text: one value, or "LOWEST to HIGHEST" of the jobs. None if unknown.
+
+        Args:
+            column: ``objective``, or a score of the test part such as ``test/rmse``.
+        """
+        values = sorted({found for row in self.rows if (found := self.persistence_of(row, column)) is not None})
         return " to ".join(f"{found:g}" for found in dict.fromkeys([values[0], values[-1]])) if values else None
+
+    def persistence_of(self, row: Row, column: str = "objective") -> float | None:
+        """A score of tomorrow = today on the days of one finished job, to five digits, or None if unknown."""
+        found = row.get(f"persistence/{column}")
+        if self.score(row) is None or found is None or not math.isfinite(found):
+            return None
+        return float(f"{found:.5g}")
 
     @property
     def winners_lead(self) -> str | None:
-        """Whether the winner beats the reference on the test part after correction for the number of finished jobs.
+        """Whether the winner beats the reference on the test part after correction for the number of candidates.
 
-        The Bonferroni correction multiplies the p-value of the best of K jobs by K. None if there was no test.
+        The Bonferroni correction multiplies the p-value of the best of K candidates by K. None if there was no test.
         """
+        if self.best is None:
+            return None
+        reference = "the reference" if self.best.get("persistence/objective") is None else PERSISTENCE
+        if self.best_setting is not None:
+            return self._settings_lead(self.best_setting, reference)
         tried = sum(self.score(row) is not None for row in self.rows)
-        p_value = None if self.best is None else self.best.get("p_value")
-        if self.best is None or p_value is None or tried < 2:
+        p_value = self.best.get("p_value")
+        if p_value is None or tried < 2:
             return None
         corrected = min(1.0, tried * p_value)
         after = f"after correction for {tried} jobs (p = {p_value:.2g}, corrected {corrected:.2g}; Bonferroni)"
-        reference = "the reference" if self.best.get("persistence/objective") is None else "tomorrow = today"
         if not self.best.get("beat_reference"):
             return f"The best job did not beat {reference} on the test part (p = {p_value:.2g})."
         if corrected > SIGNIFICANT:
             return f"The best job's lead over {reference} on the test part is not statistically significant {after}."
         return f"The best job beat {reference} on the test part, even {after}."
 
+    def _settings_lead(self, best: Setting, reference: str) -> str | None:
+        """The same for the best setting.
+
+        The seeds share the days of the test part, so their p-values depend on each other. Twice their mean is a p-value
+        under any dependence (Vovk and Wang, Combining p-values via averaging, Biometrika 2020).
+        """
+        p_values = [row["p_value"] for row in best.finished if row.get("p_value") is not None]
+        if not p_values:
+            return None
+        beat = sum(bool(row.get("beat_reference")) for row in best.finished)
+        count = f"{beat if beat else 'None'} of the {len(best.finished)} jobs of the best setting beat {reference}"
+        if beat < len(best.finished):
+            return f"{count} on the test part."
+        tried = sum(setting.objective is not None for setting in self.settings)
+        combined = min(1.0, 2 * fmean(p_values))
+        corrected = min(1.0, tried * combined)
+        after = f"after correction for {tried} settings" if tried > 1 else "over all seeds"
+        after += f" (p = {combined:.2g}, twice the mean of the jobs' p-values"
+        after += f", corrected {corrected:.2g}; Bonferroni)" if tried > 1 else ")"
+        count = f"All {beat} jobs of the best setting beat {reference} on the test part"
+        if corrected > SIGNIFICANT:
+            return f"{count}, but the setting's lead is not statistically significant {after}."
+        return f"{count}, and the setting's lead is statistically significant {after}."
+
     @cached_property
     def settings(self) -> list[Setting]:
-        """The settings, the best mean objective first; ties go to the setting with more finished jobs."""
+        """The settings, the best mean objective first.
+
+        A setting with a job that has no objective comes after all complete ones. Ties go to the setting with more
+        finished jobs.
+        """
         groups: dict[tuple[str, ...], list[Row]] = {}
         for row in self.ranked:
             groups.setdefault(tuple(value(row, key) for key in self.keys), []).append(row)
@@ -270,14 +307,15 @@ class Results:
             finished = [row for row in rows if self.score(row) is not None]
             objective = spread(row["objective"] for row in finished)
             settings.append(Setting(dict(zip(self.keys, values, strict=True)), rows, finished, objective))
-        return sorted(
-            settings,
+        settings.sort(
             key=lambda s: (
+                not s.complete,
                 self.worse(s.objective.mean if s.objective else None),
                 -len(s.finished),
                 min(row["job"] for row in s.rows),
-            ),
+            )
         )
+        return [replace(setting, rank=rank) for rank, setting in enumerate(settings, start=1)]
 
     @property
     def over_seeds(self) -> bool:

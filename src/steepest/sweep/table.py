@@ -1,4 +1,4 @@
-"""Prints the table at the end of a sweep, with the best objective on top. If the seed varies, a row is a setting.
+"""Prints the table at the end of a sweep, the best row first. If the seed varies, a row is a setting.
 
 This module does not import torch.
 """
@@ -13,14 +13,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from steepest.evaluate.terminal import terminal
-from steepest.sweep.results import Results, Row, Setting, again, heading, shown, value
+from steepest.sweep.results import PERSISTENCE, Results, again, heading, shown, value
+from steepest.sweep.settings import Row, Setting
 
 MAX_ROWS, MAX_REASONS = 24, 8  # maximum number of rows, and of reasons why jobs did not finish
 UNBROKEN, GAP = 14, 2  # maximum length of a value that is never wrapped; characters between two columns
 
 
 def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str, Any] | None = None) -> None:
-    """Print the ranking, the jobs that did not finish, and the command that runs the best job again.
+    """Print the ranking, the jobs that did not finish, and the command that runs the winner again.
 
     Args:
         rows: the rows of the results.
@@ -39,38 +40,43 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
             table = make(results, scores)
         _widen(table, spare)
     console.print(table)
-    shown = len(results.settings if over_seeds else rows)
-    if shown > MAX_ROWS:
+    count = len(results.settings if over_seeds else rows)
+    if count > MAX_ROWS:
         what = "settings" if over_seeds else "jobs"
-        console.print(f"The best {MAX_ROWS} of {shown} {what}; all jobs are in results.csv.", markup=False)
-    unfinished = [row for row in rows if row["status"] != "finished"]
+        console.print(f"The best {MAX_ROWS} of {count} {what}; all jobs are in results.csv.", markup=False)
+    for line in [*_unfinished(rows), *_winner(results, command or {})]:
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(f"Record: {folder}", markup=False, soft_wrap=True)
+
+
+def _unfinished(rows: list[Row]) -> list[str]:
+    """Lines about the jobs that did not finish: one per reason."""
     reasons: dict[tuple[str, str], list[str]] = {}
-    for row in unfinished:
-        why = row["stop_reason"] or "not started; steepest resume runs it"
-        reasons.setdefault((row["status"], why), []).append(str(row["job"]))
+    for row in rows:
+        if row["status"] != "finished":
+            why = row["stop_reason"] or "not started; steepest resume runs it"
+            reasons.setdefault((row["status"], why), []).append(str(row["job"]))
+    lines = []
     for (status, why), jobs in list(reasons.items())[:MAX_REASONS]:
-        job = "job" if len(jobs) == 1 else "jobs"
-        console.print(f"{job} {', '.join(jobs)} {status}: {why}", markup=False, soft_wrap=True)
+        lines.append(f"{'job' if len(jobs) == 1 else 'jobs'} {', '.join(jobs)} {status}: {why}")
     if len(reasons) > MAX_REASONS:
         more = ", ".join(job for jobs in list(reasons.values())[MAX_REASONS:] for job in jobs)
-        console.print(
-            f"These jobs did not finish either (results.csv has the reasons): {more}", markup=False, soft_wrap=True
-        )
-    if results.persistence is not None:
-        console.print(
-            f"For comparison, tomorrow = today: {objective} {results.persistence}.", markup=False, soft_wrap=True
-        )
-    if results.winners_lead is not None:
-        console.print(results.winners_lead, markup=False, soft_wrap=True)
-    best = results.best
-    if best is not None:
-        if over_seeds:
-            said = f"The best single job is {best['job']}: {objective} {best['objective']:.5g}."
-            if best not in results.settings[0].rows:
-                said += " Its setting is not the first row: a part of its lead is luck."
-            console.print(said, markup=False, soft_wrap=True)
-        console.print(f"To run the best job again: {again(best, command or {})}", markup=False, soft_wrap=True)
-    console.print(f"Record: {folder}", markup=False, soft_wrap=True)
+        lines.append(f"These jobs did not finish either (results.csv has the reasons): {more}")
+    return lines
+
+
+def _winner(results: Results, command: dict[str, Any]) -> list[str]:
+    """Lines about the winner: its lead on the test part, luck, and the command that runs it again."""
+    lines = [results.winners_lead] if results.winners_lead is not None else []
+    if results.best is None:
+        return lines
+    what = "the best job again"
+    if results.best_setting is not None:
+        if results.keys and any(not setting.complete for setting in results.settings):
+            lines.append("Settings that have a job without an objective come after all others.")
+        lines += [results.luck] if results.luck is not None else []
+        what = "a job of the best setting again (its first seed)" if results.keys else "the first job again"
+    return [*lines, f"To run {what}: {again(results.best, command)}"]
 
 
 def _narrow(table: Table) -> int:
@@ -83,8 +89,8 @@ def _narrow(table: Table) -> int:
 
 
 def _widen(table: Table, spare: int) -> None:
-    """Give columns the width of their longest cell while there is space."""
-    for column in table.columns:
+    """Give columns the width of their longest cell while there is space, first to those with numbers."""
+    for column in sorted(table.columns, key=lambda column: column.justify != "right"):
         lines = [*str(column.header).split("\n"), *map(str, column.cells)]
         missing = max(map(len, lines)) - (column.width or 0)
         if 0 < missing <= spare:
@@ -105,6 +111,11 @@ def _jobs(results: Results, scores: Sequence[str]) -> Table:
         f"Sweep by {results.objective}, best first", ["job", *results.varied, "status"], ["objective", *scores]
     )
     table.columns[0].justify = "right"
+    if results.over_seeds:  # only seeds were varied: one setting
+        (setting,) = results.settings
+        spreads = _spreads(setting, ["objective", *scores])
+        table.add_row("", "mean ± std", *("" for _ in results.varied[1:]), _finished(setting), *spreads, style="bold")
+        table.add_section()
     for row in results.ranked[:MAX_ROWS]:
         figures = [row["objective"], *(row.get(column) for column in scores)]
         table.add_row(
@@ -112,27 +123,31 @@ def _jobs(results: Results, scores: Sequence[str]) -> Table:
             *(shown(value(row, key)) for key in results.varied),
             "pruned" if str(row["stop_reason"]).startswith("pruned") else row["status"],
             *("-" if f is None else f"{f:.5g}" for f in figures),
-            style="bold" if row is results.best else "",
+            style="bold" if row is results.best and not results.over_seeds else "",
         )
-    if results.over_seeds:  # only seeds were varied: one setting
-        table.add_section()
-        (setting,) = results.settings
-        table.add_row("", *("" for _ in results.varied), _finished(setting), *_spreads(setting, ["objective", *scores]))
+    _add_persistence(table, results, ["", PERSISTENCE, *("" for _ in results.varied)], scores)
     return table
 
 
 def _settings(results: Results, scores: Sequence[str]) -> Table:
     title = f"Sweep by {results.objective}, mean ± std over {' and '.join(results.seeds)}, best first"
-    table = _table(title, [*results.keys, "finished"], ["objective", *scores, "best job"])
+    table = _table(title, [*results.keys, "finished"], ["objective", *scores])
     for setting in results.settings[:MAX_ROWS]:
         table.add_row(
             *(shown(setting.asked[key]) for key in results.keys),
             _finished(setting),
             *_spreads(setting, ["objective", *scores]),
-            str(setting.finished[0]["job"]) if setting.finished else "-",
-            style="bold" if setting.finished and setting is results.settings[0] else "",
+            style="bold" if setting is results.best_setting else "",
         )
+    _add_persistence(table, results, [PERSISTENCE, *("" for _ in results.keys)], scores)
     return table
+
+
+def _add_persistence(table: Table, results: Results, left: Sequence[str], scores: Sequence[str]) -> None:
+    """Add a last row with the scores of tomorrow = today, if they are known."""
+    if results.persistence() is not None:
+        table.add_section()
+        table.add_row(*left, *(results.persistence(column) or "-" for column in ["objective", *scores]))
 
 
 def _finished(setting: Setting) -> str:

@@ -12,8 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from steepest.sweep.report.findings import of_all_keys, of_key, of_only_seeds
+from steepest.sweep.report.reference import add_persistence
 from steepest.sweep.report.scales import BEST, KeyAxis, ObjectiveScale, plain, short
-from steepest.sweep.results import Results, Row, shown, value
+from steepest.sweep.results import Results, shown, value
+from steepest.sweep.settings import Row
 
 INK, FAINT = "var(--ink)", "var(--faint)"  # page.js replaces them with the theme's colours
 ON_CELLS = "#000000"  # readable on every colour of a heat map, in both themes
@@ -131,12 +133,17 @@ def against(results: Results, axis: KeyAxis, scale: ObjectiveScale) -> Chart:
             text=failed["hover"].str.replace(": -", " failed", n=1),
             marker={"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": FAINT}},
         )  # fmt: skip
-    _means(made, table.dropna(), axis, scale)
-    best = results.best
+    _means(made, table.dropna(subset="objective"), axis, scale)
+    ends = [-0.5, len(axis.labels) - 0.5] if axis.kind == "category" else [axis.places.min(), axis.places.max()]
+    add_persistence(made, results, axis.places, ends, scale.shown)
+    best, setting = results.best, results.best_setting
     assert best is not None
+    height, says = best["objective"], hover_text(results, best)
+    if setting is not None and setting.objective is not None and results.keys:
+        height, says = setting.objective.mean, f"best setting: {setting.objective}"
     made.add_scatter(
-        x=[axis.places[results.rows.index(best)]], y=[best["objective"]], mode="markers",
-        text=[hover_text(results, best)], hoverinfo="text",
+        x=[axis.places[results.rows.index(best)]], y=scale.shown([height]), mode="markers",
+        text=[says], hoverinfo="text",
         marker={"symbol": "star", "size": 15, "color": BEST, "line": {"color": INK, "width": 1}},
     )  # fmt: skip
     return Chart(f"against-{axis.key}", {"": made}, f"{scale.name} of every job over {axis.key}")

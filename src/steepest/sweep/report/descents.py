@@ -14,8 +14,10 @@ from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
 from steepest.observe.curves import Curve, read_curves, thinned
 from steepest.sweep.report.charts import INK, LEGEND, Chart, figure, some
 from steepest.sweep.report.findings import of_curves, of_seeds
+from steepest.sweep.report.reference import add_persistence
 from steepest.sweep.report.scales import DECADES, KeyAxis, ObjectiveScale, log_ticks, plain, tick
-from steepest.sweep.results import Results, Row, Setting, value
+from steepest.sweep.results import Results, value
+from steepest.sweep.settings import Row, Setting
 
 POINTS = 200  # of a curve
 MAX_CURVES = 400  # maximum number of curves, see `some`
@@ -62,7 +64,7 @@ def colour_key(results: Results) -> str | None:
 
 
 def all_curves(results: Results, descents: Descents) -> Chart:
-    """Every run's curve, coloured by a key; the winner's is drawn on top."""
+    """Every run's curve, coloured by a key; the winner's is drawn on top. A dashed line is tomorrow = today."""
     key = colour_key(results)
     figures = {tag: _together(results, tag, curves, key) for tag, curves in descents.curves.items()}
     return Chart("curves", figures, "The curves of all runs by update", switch=True)
@@ -92,15 +94,21 @@ def _together(results: Results, tag: str, curves: dict[int, Curve], key: str | N
             line={"color": colour, "width": 1.3}, opacity=0.85,
             hovertemplate="job %{customdata}: %{y:.5g} after %{x} updates<extra></extra>",
         )  # fmt: skip
+    _persistence(made, results, tag, curves)
     best = results.best
     if best is not None and best["job"] in curves:
         curve = curves[best["job"]]
         higher = results.higher and tag != TRAIN
-        made.layout.meta = made.layout.meta | {"finding": of_curves(tag, best["job"], curve, higher)}
+        who = f"The winner, job {best['job']},"
+        name = f"the winner: job {best['job']}"
+        if results.best_setting is not None:
+            name = f"job {best['job']}, the first of the best setting"
+            who = f"J{name[1:]},"
+        made.layout.meta = made.layout.meta | {"finding": of_curves(tag, who, curve, higher)}
         made.add_scatter(
             x=curve.steps.astype(np.int32), y=curve.values, mode="lines", line={"color": INK, "width": 3.2},
-            name=f"the winner: job {best['job']}",
-            hovertemplate="the winner: %{y:.5g} after %{x} updates<extra></extra>",
+            name=name,
+            hovertemplate=f"{name}: " + "%{y:.5g} after %{x} updates<extra></extra>",
         )  # fmt: skip
     return made
 
@@ -151,10 +159,19 @@ def _bands(results: Results, settings: list[Setting], tag: str, curves: dict[int
             hovertemplate="%{y:.5g} (%{customdata[0]:.5g} to %{customdata[1]:.5g}, %{customdata[2]} seeds)",
         )  # fmt: skip
         seen += 1
+    _persistence(made, results, tag, curves)
     made.layout.meta = made.layout.meta | {"finding": of_seeds(results)}
     made.layout.hovermode = "x unified"
     made.layout.legend.title = {"text": plain(", ".join(results.keys)), "side": "top"}
     return made
+
+
+def _persistence(made: go.Figure, results: Results, tag: str, curves: dict[int, Curve]) -> None:
+    """Draw the line of tomorrow = today into a chart of the objective."""
+    last = max((int(curve.steps[-1]) for curve in curves.values() if len(curve.steps)), default=0)
+    if tag == results.objective and last:
+        low, high = made.layout.meta["ends"]
+        add_persistence(made, results, [last] * len(results.rows), [0, last], lambda values: values.clip(low, high))
 
 
 def _on_one_grid(curves: list[Curve]) -> tuple[np.ndarray, np.ndarray]:
@@ -178,6 +195,10 @@ def _axes(results: Results, tag: str, curves: dict[int, Curve]) -> go.Figure:
     values = values[np.isfinite(values)]
     starts = [v[np.isfinite(v)][:1] for v in known]
     low, high = float(values.min()), float(max(np.quantile(np.concatenate(starts), 0.9), np.quantile(values, 0.9)))
+    if tag == results.objective:
+        levels = [level for row in results.rows if (level := results.persistence_of(row)) is not None]
+        near = [level for level in levels if low - (high - low) <= level <= high + (high - low)]
+        low, high = min([low, *near]), max([high, *near])
     air = 0.05 * (high - low) or 1.0
     kinds: dict[str, dict[str, Any]] = {"linear": {"range": [low - air, high + air]}}
     if low > 0:
@@ -186,7 +207,7 @@ def _axes(results: Results, tag: str, curves: dict[int, Curve]) -> go.Figure:
         kinds["log"] = {"range": [float(down - air), float(up + air)]} | log_ticks(down, up)
     kind = "log" if low > 0 and high >= DECADES * low else "linear"
     made.layout.yaxis.update(type=kind, **kinds[kind])
-    made.layout.meta = made.layout.meta | kinds
+    made.layout.meta = made.layout.meta | kinds | {"ends": [low, high]}
     return made
 
 

@@ -10,14 +10,18 @@ import numpy as np
 
 from steepest.observe.curves import Curve
 from steepest.sweep.report.scales import KeyAxis, short
-from steepest.sweep.results import NOT_ASKED, Results, shown, spread, value
+from steepest.sweep.results import NOT_ASKED, Results, shown, value
+from steepest.sweep.settings import spread
 
 LISTED = 3  # maximum number of values of a key in a sentence
 
 
 def of_all_keys(results: Results, axes: Sequence[KeyAxis]) -> str:
-    """Which values the best tenth of the jobs share."""
+    """Which values the best tenth of the jobs share, or of the settings if seeds were varied."""
     known = [row for row in results.ranked if results.score(row) is not None]
+    what = "job"
+    if results.over_seeds:
+        known, what = [setting.first for setting in results.settings if setting.finished], "setting"
     best = known[: max(1, math.ceil(len(known) / 10))]
     shared = []
     for axis in axes:
@@ -31,8 +35,8 @@ def of_all_keys(results: Results, axes: Sequence[KeyAxis]) -> str:
             shared.append(f"{axis.key} from {labels[0]} to {labels[-1]}")
         elif len(labels) <= LISTED:
             shared.append(f"{axis.key} {' or '.join(labels)}")
-    jobs = f"The best {len(best)} of {len(known)} jobs have" if len(best) > 1 else "The best job has"
-    return f"{jobs} {', '.join(shared)}" if shared else ""
+    best_ones = f"The best {len(best)} of {len(known)} {what}s have" if len(best) > 1 else f"The best {what} has"
+    return f"{best_ones} {', '.join(shared)}" if shared else ""
 
 
 def of_key(results: Results, axis: KeyAxis, log: bool) -> str:
@@ -59,13 +63,13 @@ def _named(label: str) -> str:
     return "not set" if label == NOT_ASKED else shown(label)
 
 
-def of_curves(tag: str, job: int, curve: Curve, higher: bool) -> str:
-    """Where the winner's curve has its best value."""
+def of_curves(tag: str, who: str, curve: Curve, higher: bool) -> str:
+    """Where a curve has its best value; `who` names its job."""
     if not np.isfinite(curve.values).any():
         return ""
     place = int(np.nanargmax(curve.values) if higher else np.nanargmin(curve.values))
     best = short(float(curve.values[place]))
-    return f"The winner, job {job}, has its best {tag}, {best}, at update {curve.steps[place]}"
+    return f"{who} has its best {tag}, {best}, at update {curve.steps[place]}"
 
 
 def of_seeds(results: Results) -> str:

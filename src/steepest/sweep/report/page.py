@@ -18,7 +18,19 @@ from steepest.sweep.report.charts import POINTS, Chart, against, axes_of, pairs,
 from steepest.sweep.report.descents import Descents, all_curves, bands, colour_key, read_descents
 from steepest.sweep.report.pictures import Pictures, winners_pictures
 from steepest.sweep.report.scales import KeyAxis, ObjectiveScale, short
-from steepest.sweep.results import CALLED, Results, Row, again, asked, heading, legible, read_results, shown, value
+from steepest.sweep.results import (
+    CALLED,
+    PERSISTENCE,
+    Results,
+    again,
+    asked,
+    heading,
+    legible,
+    read_results,
+    shown,
+    value,
+)
+from steepest.sweep.settings import Row, Spread
 
 HERE = Path(__file__).parent
 MAX_ROWS, MAX_FAILURES, MAX_KEYS = 1000, 100, 24
@@ -36,7 +48,7 @@ MEANING = {  # objective -> description
     "accuracy": "share of correct classes",
     "skill": "1 - mse / mse of tomorrow = today",
 }
-BASELINES = {"persistence": "tomorrow = today", "least_squares": "least squares"}
+BASELINES = {"persistence": PERSISTENCE, "least_squares": "least squares"}
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
@@ -58,7 +70,7 @@ def page(manifest: Manifest, results: Results, home: Path) -> str:
         home: the folder of the page; links are relative to it.
     """
     templates = environment(HERE)
-    templates.filters.update(short=short, score=_score, shown=shown)
+    templates.filters.update(short=short, score=_score, order=_order, shown=shown)
     scale = ObjectiveScale(results) if results.best is not None else None
     descents = read_descents(results, manifest.folder)
     swept = [KeyAxis(key, results.values(key)) for key in [*results.keys, *results.seeds]]
@@ -146,10 +158,18 @@ def _values(labels: list[str]) -> str:
     return ", ".join(map(shown, some))
 
 
-def _score(score: float | None, column: str) -> str:
+def _score(score: float | Spread | None, column: str) -> str:
     """A score in a cell; shares as percentages."""
     share = column.endswith(("mape", "accuracy"))
+    if isinstance(score, Spread):
+        percent = Spread(100 * score.mean, None if score.std is None else 100 * score.std, score.n)
+        return f"({percent}) %" if share else str(score)
     return f"{score:.2%}" if share and score is not None else short(score)
+
+
+def _order(score: float | Spread | None) -> float | str:
+    """What the page sorts a cell by."""
+    return "" if score is None else score.mean if isinstance(score, Spread) else score
 
 
 def _link(row: Row, manifest: Manifest, home: Path) -> str | None:
@@ -161,11 +181,12 @@ def _link(row: Row, manifest: Manifest, home: Path) -> str | None:
 
 
 def _job(results: Results, row: Row, manifest: Manifest, home: Path) -> dict[str, Any]:
+    setting = results.best_setting
     return {
         "row": row,
         "asked": [value(row, key) for key in results.varied],
         "score": results.score(row),
-        "best": row is results.best,
+        "best": row is results.best if setting is None else bool(results.keys) and row in setting.rows,
         "link": _link(row, manifest, home),
         "again": again(row, manifest.command),
     }
@@ -176,17 +197,19 @@ def _winner(manifest: Manifest, results: Results, home: Path) -> dict[str, Any]:
     assert best is not None
     metrics = read_json(manifest.folder / str(best["folder"]) / "metrics.json")
     baselines = {name: parts.get("test", {}) for name, parts in metrics.get("baselines", {}).items()}
-    scores = {"the winner": metrics.get("test", {})} | {
+    setting, own_scores = results.best_setting, metrics.get("test", {})
+    if setting is not None:
+        own_scores = {name: setting.over_seeds(f"test/{name}") for name in SCORES}
+    scores = {"the winner": own_scores} | {
         BASELINES.get(name, name.replace("_", " ")): own for name, own in baselines.items()
     }
     names = [name for name in SCORES if any(own.get(name) is not None for own in scores.values())]
-    setting = next(s for s in results.settings if best in s.rows)
     return _job(results, best, manifest, home) | {
         "names": names,
         "scores": {label: [own.get(name) for name in names] for label, own in scores.items()},
         "verdict": metrics.get("verdict"),
         "hint": metrics.get("hint"),
-        "chosen_from": sum(results.score(row) is not None for row in results.rows),
-        "setting": setting if results.over_seeds else None,
-        "in_best_setting": setting is results.settings[0],
+        "scored": sum(results.score(row) is not None for row in results.rows),
+        "setting": setting,
+        "settings": sum(setting.objective is not None for setting in results.settings),
     }
