@@ -30,6 +30,7 @@ CONF = ROOT / "conf"
 GROUPS = ("data", "model", "optimizer", "scheduler", "stop", "evaluation", "callbacks", "trainer", "logger")
 HYDRA_CHOICES = {"hydra/launcher": ["basic"]}  # choices of Hydra without a file in conf/
 NO_KEYS = ("weights_only", "group", "key", "install")  # other code with a =
+SHORT = ("loss", "activation")  # of `steepest gradcheck`, for model.loss and model.activation
 OF_A_PROJECT = {"mine"}  # the choice of the reader's own project
 
 # Commands that no test here runs, and why.
@@ -48,6 +49,7 @@ EXCEPTIONS = {
     "cd mine": "each command of a page runs on its own; tests/runs/test_init.py runs them together",
     "model=mine": "same as cd mine",
     "steepest trust": "same as cd mine",
+    "steepest course mine": "needs a trusted folder; tests/course/test_own_lesson.py runs it in one",
     "--install-completion": "changes the user's shell; tests/test_completion.py tests the completion",
     "eval ": "same as --install-completion",
     "docker ": "needs Docker",
@@ -72,13 +74,20 @@ class Block:
 
     @property
     def slow(self) -> bool:
-        """Whether a command trains."""
-        return not all(command.startswith("steepest gradcheck") or "--cfg" in command for command in self.run)
+        """Whether a command trains, or needs the files of the page."""
+        return bool(files_of(PAGES[self.page].read_text())) or not all(
+            command.startswith("steepest gradcheck") or "--cfg" in command for command in self.run
+        )
 
 
 def fenced(text: str) -> list[tuple[str, str]]:
     """Language and content of each fenced block."""
     return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def files_of(text: str) -> dict[str, str]:
+    """Name and content of each file that a page shows: the blocks with a title."""
+    return dict(re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```$', text, re.MULTILINE | re.DOTALL))
 
 
 def with_output(text: str) -> list[tuple[str, str, str]]:
@@ -160,6 +169,18 @@ def cases() -> list:
     return [pytest.param(b, id=f"{b.page}: {b.run[0]}", marks=[pytest.mark.slow] * b.slow) for b in runs]
 
 
+def home_of(page: str, folder: Path) -> Path:
+    """The folder for the commands of a page: a checkout, or, if the page shows files, a folder with only these."""
+    files = files_of(PAGES[page].read_text())
+    if not files:
+        return folder
+    home = folder / "own"
+    for name, content in files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(content)
+    return home
+
+
 def make_run(name: str, page: str, folder: Path) -> None:
     """Run the command of the page that makes this run."""
     if not (folder / name).exists():
@@ -168,11 +189,13 @@ def make_run(name: str, page: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("block", cases())
 def test_the_commands_of_a_block_run_and_print_what_the_page_shows(block, folder):
-    printed = ""
+    printed, folder = "", home_of(block.page, folder)
     for command in block.run:
         needed = re.search(r"resume=(\S+)", command)  # the page does not show how the run started
-        if needed and not (folder / needed[1]).exists():
+        if needed and not (folder / needed[1]).exists() and not files_of(PAGES[block.page].read_text()):
             start(f"python train.py stop.epochs=2 hydra.run.dir={needed[1]}", folder)
+        elif needed:
+            make_run(needed[1], block.page, folder)
         needed = re.match(r"steepest (?:report|resume) (\S+)", command)
         if needed and not (folder / needed[1]).exists():
             start(f"python train.py -m optimizer.lr=0.01,0.1 stop.epochs=2 hydra.sweep.dir={needed[1]}", folder)
@@ -290,9 +313,21 @@ def code_of(text: str) -> list[str]:
     return [word.strip("'\"") for piece in (*commands, *spans) for word in piece.replace("\\|", "|").split()]
 
 
+def own_choices(text: str) -> dict[str, set[str]]:
+    """Choice -> keys, such as `model/mine` -> `model.width`, of each config that a page shows as a file."""
+    files = {name: content for name, content in files_of(text).items() if name.startswith("conf/")}
+    return {
+        name.removeprefix("conf/").removesuffix(".yaml"): flat(
+            OmegaConf.to_container(OmegaConf.create(content)), name.split("/")[1]
+        )
+        for name, content in files.items()
+    }
+
+
 def unknown(text: str) -> list[str]:
     """Return the keys and choices in a page's code that are not in conf/."""
-    found = []
+    found, own = [], own_choices(text)
+    known = keys().union(SHORT, *own.values())
     for word in code_of(text):
         if word.startswith("+callbacks."):  # a name of the user's own
             continue
@@ -301,9 +336,13 @@ def unknown(text: str) -> list[str]:
             continue
         if equals and (CONF / name).is_dir():
             named = [c for c in re.split(r"[,|]", value.strip("[]")) if c and not c.endswith(("NAME", "..."))]
-            found += [word] if set(named) - OF_A_PROJECT - set(choices(name)) else []
+            found += (
+                [word]
+                if set(named) - OF_A_PROJECT - set(choices(name)) - {choice.split("/", 1)[1] for choice in own}
+                else []
+            )
         elif equals or (name.split(".")[0] in (*GROUPS, "hydra") and "." in name):
-            found += [word] if name.removesuffix(".*") not in keys() else []
+            found += [word] if name.removesuffix(".*") not in known else []
     return found
 
 

@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from steepest.api import RunFailed, run
-    from steepest.data.files import read_prices, read_table
+    from steepest.course.lesson import Finding
+    from steepest.data.files import check_prices, read_prices, read_table
     from steepest.data.formulas import Curve, Line, Rings, Sigmoid
-    from steepest.data.sources import PriceFile, PriceFrame, RandomWalk, ShippedPrices, Table, YahooPrices
+    from steepest.data.sources import (
+        PriceFile,
+        PriceFrame,
+        RandomWalk,
+        RowData,
+        SeriesData,
+        ShippedPrices,
+        Table,
+        YahooPrices,
+    )
     from steepest.evaluate.metrics import direction_metrics, value_metrics
+    from steepest.evaluate.own import Baseline, Metric
     from steepest.lightning.datamodule import WindowDataModule
     from steepest.lightning.manual import ManualPredictor
     from steepest.lightning.predictors import LinearPredictor, MLPPredictor, WindowPredictor
@@ -23,15 +34,28 @@ if TYPE_CHECKING:
     from steepest.nets.losses import Loss, cross_entropy, huber, mae, mse, quantile
     from steepest.nets.networks import MLP, Linear
     from steepest.nets.window_linear import WindowLinear
+    from steepest.observe.instrument import Instrument, View
+    from steepest.runs.stops import EpochEnd, Epochs
     from steepest.runs.trained import Run, load
 
 _MODULE_OF = {
     name: f"steepest.{module}"
     for module, names in {
         "api": ("RunFailed", "run"),
-        "data.files": ("read_prices", "read_table"),
+        "course.lesson": ("Finding",),
+        "data.files": ("check_prices", "read_prices", "read_table"),
         "data.formulas": ("Curve", "Line", "Rings", "Sigmoid"),
-        "data.sources": ("PriceFile", "PriceFrame", "RandomWalk", "ShippedPrices", "Table", "YahooPrices"),
+        "data.sources": (
+            "PriceFile",
+            "PriceFrame",
+            "RandomWalk",
+            "RowData",
+            "SeriesData",
+            "ShippedPrices",
+            "Table",
+            "YahooPrices",
+        ),
+        "evaluate.own": ("Baseline", "Metric"),
         "evaluate.metrics": ("direction_metrics", "value_metrics"),
         "lightning.datamodule": ("WindowDataModule",),
         "lightning.manual": ("ManualPredictor",),
@@ -41,17 +65,21 @@ _MODULE_OF = {
         "nets.losses": ("Loss", "cross_entropy", "huber", "mae", "mse", "quantile"),
         "nets.networks": ("MLP", "Linear"),
         "nets.window_linear": ("WindowLinear",),
+        "observe.instrument": ("Instrument", "View"),
+        "runs.stops": ("EpochEnd", "Epochs"),
         "runs.trained": ("Run", "load"),
     }.items()
     for name in names
 }
 
 __all__ = [  # noqa: RUF022  # by room, as above
-    "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame", "RandomWalk",
-    "ShippedPrices", "Table", "YahooPrices", "direction_metrics", "value_metrics", "WindowDataModule",
-    "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor", "check_model", "Loss", "Activation",
-    "cross_entropy", "huber", "mae", "mse", "quantile", "MLP", "Linear", "WindowLinear", "Run", "load", "run",
-    "RunFailed", "runs", "sweep",
+    "check_prices", "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame",
+    "RandomWalk", "RowData", "SeriesData", "ShippedPrices", "Table", "YahooPrices", "Baseline", "Metric",
+    "direction_metrics",
+    "value_metrics", "WindowDataModule", "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor",
+    "check_model", "Loss", "Activation", "cross_entropy", "huber", "mae", "mse", "quantile", "MLP", "Linear",
+    "WindowLinear", "Instrument", "View", "EpochEnd", "Epochs", "Run", "load", "run", "RunFailed", "runs", "sweep",
+    "Finding",
 ]  # fmt: skip
 
 

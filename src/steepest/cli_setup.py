@@ -54,8 +54,8 @@ def trust(
     packages = [] if remove else packages_in(folder)
     if not packages and not remove:
         raise ValueError(
-            f"{folder.absolute()} contains no package: a package is a folder with an __init__.py; run the command in "
-            "the folder that contains it"
+            f"{folder.absolute()} contains no package of yours: a package is a folder with an __init__.py, or a file "
+            "such as mine.py; run the command in the folder that contains it"
         )
     remember(folder, packages)
     named = f"trusted in {folder.resolve()}: {', '.join(packages)}" if packages else f"not trusted: {folder.resolve()}"

@@ -86,7 +86,7 @@ def test_a_new_project_trains_and_passes_its_tests(steepest, tmp_path):
     assert steepest("predict", "run", folder=mine).returncode == 0
     answer = steepest("-m", "pytest", "-q", folder=mine, program=Path(sys.executable))
     assert answer.returncode == 0, answer.stdout
-    assert "2 passed" in answer.stdout
+    assert "3 passed" in answer.stdout
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Losses and activations of the user's own, named in a config."""
+"""Parts of the user's own, named in a config."""
 
 import json
 import sys
@@ -14,6 +14,9 @@ import steepest
 from steepest.lightning.gradcheck import compare_gradients
 from steepest.nets.networks import MLP
 from steepest.nets.regularised import RegularisedMLP
+from steepest.runs.config import check
+from steepest.runs.errors import explain
+from steepest.runs.trusted import packages_in
 
 sys.path.insert(0, str(Path(__file__).parent))
 WALK = ("data=random_walk", "data.rows=200", "data.window=6", "stop.epochs=2")
@@ -84,3 +87,34 @@ def test_a_regularised_net_in_evaluation_is_the_net_itself_and_in_training_torch
     a = nn.functional.dropout(torch.tanh(x_ND @ plain.W1.T + plain.b1), 0.5)
     a = nn.functional.dropout(torch.tanh(a @ plain.W2.T + plain.b2), 0.5)
     torch.testing.assert_close(found, a @ plain.W3.T + plain.b3)
+
+
+def test_a_stop_rule_of_the_users_ends_a_run_and_a_resumed_run_does_not_continue(train):
+    rule = ("stop._target_=own_parts.AfterTwo", "trust=[own_parts]")
+    outcome, _ = train(*WALK, "model=linear_manual", *rule, "stop.epochs=9")
+    assert (outcome.metrics["epochs"], outcome.metrics["stop_reason"]) == (2, "stop rule: two epochs are enough")
+    resumed, _ = train("stop.epochs=20", "trust=[own_parts]", resume=True)
+    assert resumed.metrics["epochs"] == 2
+
+
+def test_an_optimizer_that_does_not_call_the_closure_has_a_message(train):
+    with pytest.raises(Exception, match="closure") as raised:  # an exception of Lightning's
+        train(*WALK, "model=linear", "optimizer._target_=own_parts.NoClosure", "trust=[own_parts]")
+    assert str(explain(raised.value)).startswith("optimizer: its step(closure) does not call the closure")
+
+
+def test_a_replaced_class_leaves_out_the_keys_of_the_choice_that_it_does_not_take():
+    typed = ["optimizer._target_=own_parts.NoClosure", "trust=[own_parts]"]
+    checked = check(composed(*typed), typed=typed)
+    assert checked.plain["optimizer"].keys() == {"_target_", "_partial_", "lr"}
+    with pytest.raises(ValueError, match=r"unknown key 'optimizer.weight_decay'. The keys are lr"):
+        check(composed(*typed, "optimizer.weight_decay=0.1"), typed=[*typed, "optimizer.weight_decay=0.1"])
+    with pytest.raises(ValueError, match="unknown key 'optimizer.weight_decay'"):  # from a file, nothing is left out
+        check(composed(*typed))
+
+
+def test_the_packages_of_a_folder_are_those_that_an_import_would_find_there(tmp_path):
+    for name in ("mine.py", "setup.py", "json.py", "torch/__init__.py", "more/__init__.py", "not-a-name.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert packages_in(tmp_path) == ["mine", "more"]

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from steepest.runs.conf import config_files
 from steepest.runs.quoting import train_command
 
 # The parts of the course.
@@ -15,6 +21,7 @@ FUNCTION, OPTIMISATION, CURVES, PRICES, INSIDE, FURTHER = (
     "Inside the model",
     "Beyond prices",
 )
+OWN = "Your own lessons"
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ COURSE = (
 
 
 def chapter(name: str) -> Chapter:
-    """The lesson of this name.
+    """The lesson of this name, also of conf/experiment/course/ in the working folder.
 
     Raises:
         ValueError: if there is none.
@@ -89,4 +96,15 @@ def chapter(name: str) -> Chapter:
     for found in COURSE:
         if found.name == name:
             return found
+    if (file := config_files("experiment/course/*.yaml").get(f"experiment/course/{name}.yaml")) is not None:
+        return _of_user(name, file)
     raise ValueError(f"course: there is no lesson {name}; choose one of {', '.join(c.name for c in COURSE)}")
+
+
+def _of_user(name: str, file: Path) -> Chapter:
+    """A lesson of the user's own, from its config."""
+    try:
+        mode = OmegaConf.select(OmegaConf.load(file), "hydra.mode")
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    return Chapter(name, OWN, name.replace("_", " ").capitalize(), sweep=mode == "MULTIRUN")

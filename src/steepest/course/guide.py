@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from steepest.course.catalogue import COURSE, Chapter
+from steepest.course.catalogue import chapter as chapter_of
 from steepest.course.lesson import NAME
 from steepest.runs.conf import program
 from steepest.runs.files import read_json, write_text
@@ -114,7 +115,13 @@ def teach_course(chapters: Sequence[Chapter], out: Path, *, short: bool, jobs: i
 def taught_course(out: Path) -> dict[str, Taught]:
     """The lessons in a course's folder, by name."""
     record = read_json(out / RECORD)
-    return {c.name: _read(c.name, record[c.name], out) for c in COURSE if record.get(c.name)}
+    return {c.name: _read(c.name, record[c.name], out) for c in chapters_of(out) if record.get(c.name)}
+
+
+def chapters_of(out: Path) -> list[Chapter]:
+    """The lessons of a course's page: those of the course, and the user's own that have run."""
+    known = {c.name for c in COURSE}
+    return [*COURSE, *(chapter_of(name) for name in read_json(out / RECORD) if name not in known)]
 
 
 def _read(name: str, entry: dict[str, Any], out: Path) -> Taught:

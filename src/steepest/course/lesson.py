@@ -6,11 +6,12 @@ file does not import torch.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +26,7 @@ from steepest.runs.claim import first_process
 from steepest.runs.errors import explain, fail_at_the_end
 from steepest.runs.files import write_text
 from steepest.runs.jobs import SWEEP
+from steepest.runs.trust import locate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +59,8 @@ class Lesson(Callback):
     """Teaches a lesson when its run or sweep has ended.
 
     Args:
-        name: the name of the lesson (`catalogue.COURSE`), or None for other experiments.
+        name: the name of the lesson (`catalogue.COURSE`), the dotted name of the user's own function, such as
+            ``mine.teach``, or None for other experiments.
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -69,27 +72,27 @@ class Lesson(Callback):
         alone = SWEEP not in os.environ and first_process()
         if self.name is None or not ended or not alone:
             return
-        if chapter(self.name).sweep:
+        if "." not in self.name and chapter(self.name).sweep:
             sys.stdout.write(
                 f"lesson {self.name}: no lesson, because it compares the jobs of a sweep (hydra.mode=MULTIRUN)\n"
             )
         else:
-            code = _teach_and_report(self.name, Path(str(config.hydra.runtime.output_dir)))
+            code = _teach_and_report(self.name, Path(str(config.hydra.runtime.output_dir)), config.trust)
             if code:
                 raise SystemExit(code)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Teach after a sweep. An error sets the exit code later, because Hydra must close the sweep's record first."""
         if self.name is not None:
-            code = _teach_and_report(self.name, Path(str(config.hydra.sweep.dir)))
+            code = _teach_and_report(self.name, Path(str(config.hydra.sweep.dir)), config.trust)
             if code:
                 fail_at_the_end(code)
 
 
-def _teach_and_report(name: str, folder: Path) -> int:
+def _teach_and_report(name: str, folder: Path, trust: Iterable[str]) -> int:
     """Teach; return 0, or print the error and return its exit code. (Hydra would turn the error into a warning.)"""
     try:
-        teach(name, folder)
+        teach(name, folder, [*map(str, trust)])
     except Exception as error:  # any error: Hydra hides those of callbacks
         message = explain(error)
         sys.stderr.write(f"lesson {name}: {message}\n" if message else traceback.format_exc())
@@ -97,7 +100,18 @@ def _teach_and_report(name: str, folder: Path) -> int:
     return 0
 
 
-def teach(name: str, folder: Path) -> dict[str, Any]:
+def _teacher(name: str, trust: Sequence[str]) -> tuple[str, Callable[[Path], Finding]]:
+    """The title of a lesson and the function that teaches it. The title of the user's own is its docstring's."""
+    if "." not in name:
+        return chapter(name).title, import_module(f"steepest.course.lessons.{name}").teach
+    try:
+        function = locate(name, "", trust)
+    except ValueError as error:
+        raise ValueError(str(error).replace("_target_", "hydra.callbacks.lesson.name", 1)) from None
+    return (inspect.getdoc(function) or name).splitlines()[0], function
+
+
+def teach(name: str, folder: Path, trust: Sequence[str] = ()) -> dict[str, Any]:
     """Write lesson.json and the pictures of a lesson into the folder of a run or a sweep, and print the result.
 
     figures/lesson.png is the picture; figures/lesson_narrow.png has its panels one above the other, for a phone.
@@ -108,8 +122,10 @@ def teach(name: str, folder: Path) -> dict[str, Any]:
     from steepest.course.narrow import stack
     from steepest.evaluate.terminal import print_sentence, terminal
 
-    title = chapter(name).title
-    found: Finding = import_module(f"steepest.course.lessons.{name}").teach(folder)
+    title, function = _teacher(name, trust)
+    found = function(folder)
+    if not isinstance(found, Finding):
+        raise ValueError(f"{name} returns a {type(found).__name__}: return a steepest.Finding")
     path = folder / "figures" / PICTURE
     path.parent.mkdir(parents=True, exist_ok=True)
     found.figure.savefig(path, dpi=110)

@@ -11,8 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from steepest.course.catalogue import COURSE, Chapter
-from steepest.course.guide import Taught, taught_course
+from steepest.course.catalogue import OWN, Chapter
+from steepest.course.guide import Taught, chapters_of, taught_course
 from steepest.course.lesson import MOVING, MOVING_NARROW, NARROW, PICTURE
 from steepest.runs.files import now, write_text
 
@@ -30,7 +30,7 @@ def write_page(out: Path) -> Path:
         lstrip_blocks=True,
     )
     taught = taught_course(out)
-    lessons = [_lesson(environment, number, c, taught.get(c.name), out) for number, c in enumerate(COURSE, 1)]
+    lessons = [_lesson(environment, number, c, taught.get(c.name), out) for number, c in enumerate(chapters_of(out), 1)]
     given = {
         "parts": [(part, list(some)) for part, some in groupby(lessons, key=lambda lesson: lesson["part"])],
         "lessons": lessons,
@@ -48,7 +48,8 @@ def write_page(out: Path) -> Path:
 
 def _lesson(environment: Environment, number: int, chapter: Chapter, taught: Taught | None, out: Path) -> dict:
     found = taught.found if taught else {}
-    text = environment.get_template(f"{chapter.name}.html.j2").render(n=found["numbers"]) if found else ""
+    written = found and chapter.part != OWN  # the user's own lessons have no text here
+    text = environment.get_template(f"{chapter.name}.html.j2").render(n=found["numbers"]) if written else ""
     figures = out / chapter.name / "figures"
     return {
         "number": number,

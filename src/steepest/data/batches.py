@@ -155,11 +155,11 @@ class PreparedData:
     def setup(self, stage: str | None = None) -> None:
         """Read and prepare the data, once. Lightning also calls this."""
         if self._windows is None:
-            where, frame = self.where, self.dataset.read()
+            where = self.where
             if isinstance(self.dataset, RowData):
-                self._windows = row_windows(frame, self.dataset, where, self.seed)
+                self._windows = row_windows(self.dataset.read(), self.dataset, where, self.seed)
             else:
-                frame = within(frame, self.dataset, where)
+                frame = within(self.dataset.read_with_computed(), self.dataset, where)
                 self._windows = series_windows(frame, self.dataset, where)
                 self.frame = frame if self.keeps_frame else None
 
@@ -177,7 +177,8 @@ class PreparedData:
             "slope_S",
         )
         settings = ("names", "input_names", "window", "horizon", "transform", "relative", "classes", "ordered", "unit")
-        spec = asdict(self.dataset) | {"kind": type(self.dataset).__name__}
+        spec = {key: value for key, value in asdict(self.dataset).items() if key != "computed"}  # functions
+        spec["kind"] = type(self.dataset).__name__
         return {
             "scaler": {name: getattr(windows, name).clone() for name in scaler},
             "windows": {name: getattr(windows, name) for name in settings},

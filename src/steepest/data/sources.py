@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from steepest.data.computed import with_computed
 from steepest.data.files import check_prices, read_prices, read_table
 from steepest.data.home import HOME
 from steepest.data.prices.options import Missing, PriceOptions
@@ -52,6 +53,7 @@ class SeriesData(ABC):
         batch_size: samples in a batch; None uses the whole training part (one update per epoch).
         shuffle: shuffle each epoch by (seed, epoch); otherwise keep time order.
         one_batch: train on the first batch only, in every epoch (for debugging).
+        computed: name -> a function that computes an additional input; see `data/computed.py`.
     """
 
     window: int = 1
@@ -67,6 +69,7 @@ class SeriesData(ABC):
     batch_size: int | None = 64
     shuffle: bool = True
     one_batch: bool = False
+    computed: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key in ("window", "horizon", "longest_window", "batch_size"):
@@ -108,6 +111,10 @@ class SeriesData(ABC):
     def rows_between(self) -> int:
         """The number of rows left out between two parts."""
         return self.gap if self.gap is not None else self.horizon if self.history == "own" else 0
+
+    def read_with_computed(self) -> pd.DataFrame:
+        """The frame of `read` with the computed inputs."""
+        return with_computed(self.read(), self.computed)
 
     @abstractmethod
     def read(self) -> pd.DataFrame:

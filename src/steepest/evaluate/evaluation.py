@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from steepest.evaluate.intervals import Interval, Unit, intervals
 from steepest.evaluate.leads import lead_p_value, leads_by_series
 from steepest.evaluate.metrics import Scores
 from steepest.evaluate.names import SIGNIFICANT, better
+from steepest.evaluate.own import Makers, Metrics, predictors
 from steepest.evaluate.pooled import Pooled, WalkForwardScores, walk_forward_scores
 from steepest.evaluate.predictions import PartTable, frames_of
 from steepest.evaluate.scoring import Outputs, part_scorers
@@ -193,6 +195,8 @@ class Evaluator:
         windows: the data, on the device of the outputs and in the model's precision.
         fitted: the `fitted` of an earlier evaluator, whose training part the baselines use; None: fit the baselines.
         requested: names of baselines of `statistics.py` to fit as well.
+        own: builds the baselines of the user's own, by name; see `own.py`.
+        metrics: metrics of the user's own, by name.
 
     Attributes:
         fitted: the parameters of the baselines that learn; see `baselines.fitted` and `statistics.fit`.
@@ -206,15 +210,22 @@ class Evaluator:
     """
 
     def __init__(
-        self, windows: Windows, fitted: Mapping[str, Tensor] | None = None, requested: Sequence[str] = ()
+        self,
+        windows: Windows,
+        fitted: Mapping[str, Tensor] | None = None,
+        requested: Sequence[str] = (),
+        own: Makers = MappingProxyType({}),
+        metrics: Metrics = MappingProxyType({}),
     ) -> None:
         self.windows = windows
         fits = statistics.fit(windows, requested)
         self.fitted = (baselines.fitted(windows) if fitted is None else dict(fitted)) | fits.parameters
         self.notes = fits.notes
-        self.scorers = part_scorers(windows, self.fitted.get("share_of_ones"))
+        self.scorers = part_scorers(windows, self.fitted.get("share_of_ones"), metrics)
+        self.metrics = metrics
         self.reference = "majority" if windows.classes else "persistence" if windows.ordered else "mean"
         self.predictors = baselines.predictors(windows, self.fitted)
+        self.predictors |= predictors(windows, own, self.predictors)
         self.baselines: dict[str, dict[str, Scores]] = {name: {part: {} for part in PARTS} for name in self.predictors}
         self.reference_N: Tensor | None = None
         self._assess_baselines()

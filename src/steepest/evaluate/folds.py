@@ -5,10 +5,10 @@ The fields of each class are the keys of a file in conf/evaluation/. This file d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from steepest.data.faults import counted
 from steepest.data.ranges import Count
@@ -26,10 +26,14 @@ class Holdout:
         predictions: the parts in the run's table of predictions: ``test``, ``all`` or ``none``. Without a test part,
             ``test`` means the last part with samples.
         statistics: the baselines of statsmodels; see `evaluate/statistics.py`.
+        baselines: name -> a baseline of the user's own; see `evaluate/own.py`.
+        metrics: name -> a metric of the user's own; see `evaluate/own.py`.
     """
 
     predictions: Predictions = "test"
     statistics: Sequence[Statistics] = ()
+    baselines: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -45,7 +49,7 @@ class WalkForward:
         past: the training window. ``expanding``: it starts at the first row; ``sliding``: it keeps its length.
         refit: ``every``: for each fold; N: for every N-th fold; ``never``: one model predicts all folds.
         warm_start: start from the previous fold's model instead of the seed's initial weights.
-        predictions: as in `Holdout`.
+        predictions, metrics: as in `Holdout`.
     """
 
     folds: Count | None = None
@@ -54,6 +58,7 @@ class WalkForward:
     refit: Count | Literal["every", "never"] = "every"
     warm_start: bool = False
     predictions: Predictions = "test"
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.folds is not None and self.step is not None:

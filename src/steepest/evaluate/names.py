@@ -11,6 +11,7 @@ from typing import Literal
 SIGNIFICANT = 0.05  # a lead is statistically significant if its p-value is at most this
 HIGHER_IS_BETTER = {"directional_accuracy", "accuracy", "skill"}
 VALUE_METRICS = ("mse", "mae", "rmse", "mape", "mase", "directional_accuracy", "skill", "mse_scaled", "mae_scaled")
+FINAL_METRICS = ("bias", "smape", "r2", "rmsse", "information_coefficient")  # of values, at the end of a run
 DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
 CLASS_METRICS = ("cross_entropy", "accuracy", "skill")  # of plain rows
 HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy"}  # shorter headings of table columns

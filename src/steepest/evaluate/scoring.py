@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,7 @@ from steepest.evaluate.final_metrics import (
     information_coefficient,
 )
 from steepest.evaluate.metrics import Scores, Terms, class_scores, class_terms, totals, value_scores, value_terms
+from steepest.evaluate.own import Metrics, own_scores, own_terms
 from steepest.nets.losses import Loss
 
 VALUES = 2**18  # predictions in a block: 2 MiB for each term
@@ -99,6 +101,7 @@ class PartScorer:
         windows: the data, on the model's device and in its precision.
         part: train, val or test; it has samples.
         share_H: for classes, the share of class 1 in the training part.
+        own: metrics of the user's own, by name.
 
     Attributes:
         origin_N: the row of each sample's last day.
@@ -106,9 +109,14 @@ class PartScorer:
         kept: the blocks, if the part is small, else None.
     """
 
-    def __init__(self, windows: Windows, part: str, share_H: Float[Tensor, " H"] | None) -> None:
+    def __init__(
+        self, windows: Windows, part: str, share_H: Float[Tensor, " H"] | None, own: Metrics = MappingProxyType({})
+    ) -> None:
+        if own and share_H is not None:
+            raise ValueError("evaluation.metrics score prices, but these data are classes: use evaluation.metrics={}")
         count = len(windows.parts[part])
         assert count > 0, "a part without samples has no scores"
+        self.own = own
         self.windows, self.part, self.share_H, self.ordered = windows, part, share_H, windows.ordered
         self.origin_N = windows.parts[part].origins(torch.arange(count, device=windows.price_T.device))
         self.count_S = windows.parts[part].count_S
@@ -213,7 +221,8 @@ class PartScorer:
         if self.share_H is not None:
             return class_terms(predicted, block.target_MH, self.share_H)
         assert block.actual_MH is not None, "values have actual prices"
-        return value_terms(predicted, block.actual_MH, block.reference, block.last_M1, block.naive_M1, block.unit_M1)
+        terms = value_terms(predicted, block.actual_MH, block.reference, block.last_M1, block.naive_M1, block.unit_M1)
+        return terms | own_terms(self.own, predicted, block.actual_MH, block.last_M1)
 
     def _final_terms(self, block: Block, predicted: Tensor) -> Terms:
         if block.actual_MH is None:
@@ -222,7 +231,9 @@ class PartScorer:
 
     def _scores(self, sums: Mapping[str, float], samples: int) -> Scores:
         count = samples * self.windows.horizon
-        return value_scores(sums, count) if self.share_H is None else class_scores(sums, count, self.ordered)
+        if self.share_H is not None:
+            return class_scores(sums, count, self.ordered)
+        return value_scores(sums, count) | own_scores(self.own, sums, count)
 
     def _final_scores(self, sums: Mapping[str, float], first_N: Tensor, logits: list[Tensor]) -> Scores:
         """The additional scores, for values with the predictions of the first step, for classes with all logits."""
@@ -283,13 +294,16 @@ class _Sums:
         return {name: [x if math.isfinite(x) else None for x in value_H.tolist()] for name, value_H in found.items()}
 
 
-def part_scorers(windows: Windows, share_H: Float[Tensor, " H"] | None = None) -> dict[str, PartScorer]:
+def part_scorers(
+    windows: Windows, share_H: Float[Tensor, " H"] | None = None, own: Metrics = MappingProxyType({})
+) -> dict[str, PartScorer]:
     """A scorer for each part that has samples.
 
     Args:
         windows: the data.
         share_H: for classes, the share of class 1 in the training part; None computes it.
+        own: metrics of the user's own, by name.
     """
     if windows.classes and share_H is None:
         share_H = baselines.share_of_ones(windows)
-    return {name: PartScorer(windows, name, share_H) for name, part in windows.parts.items() if len(part)}
+    return {name: PartScorer(windows, name, share_H, own) for name, part in windows.parts.items() if len(part)}

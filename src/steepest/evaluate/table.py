@@ -19,14 +19,13 @@ from steepest.data.faults import counted
 from steepest.data.windows import Windows
 from steepest.evaluate.evaluation import Evaluation
 from steepest.evaluate.names import HEADINGS, score_text
-from steepest.evaluate.statistics import PARAMETERS
 from steepest.evaluate.terminal import print_sentence, print_table
 from steepest.nets.networks import MLP
 from steepest.nets.window_linear import WindowLinear
 
 COLUMNS = ("rmse", "mae", "mape", "mase", "directional_accuracy", "skill")
 CLASS_COLUMNS = ("cross_entropy", "directional_accuracy", "accuracy", "skill")
-BASELINES = ("persistence", "drift", "mean", "majority", "least_squares", *PARAMETERS)  # metrics.json has more
+NOT_SHOWN = ("seasonal_naive", "moving_average", "ridge", "logistic")  # baselines that only metrics.json has
 FEW = 30  # test scores from fewer predictions are unreliable
 
 
@@ -80,10 +79,12 @@ def print_scores(
     known = next(scores for scores in evaluation.model.values() if scores)
     columns = tuple(name for name in CLASS_COLUMNS if name in known) if "cross_entropy" in known else COLUMNS
     rows_of = {
-        part: {"model": scores} | {n: parts[part] for n, parts in evaluation.baselines.items() if n in BASELINES}
+        part: {"model": scores} | {n: parts[part] for n, parts in evaluation.baselines.items() if n not in NOT_SHOWN}
         for part, scores in evaluation.model.items()
         if scores
     }
+    if "cross_entropy" not in known:
+        columns += tuple(next(iter(evaluation.tables.values())).scorer.own)
     columns = tuple(c for c in columns if any(row[c] is not None for rows in rows_of.values() for row in rows.values()))
     table = Table(
         title=title,

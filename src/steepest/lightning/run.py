@@ -42,7 +42,7 @@ from steepest.runs.build import reason_against_kernel
 from steepest.runs.checkpoints import CONFIG, TRACKER, check_shapes, newest
 from steepest.runs.checks import check_objective
 from steepest.runs.claim import CONFIG_FILE, first_process
-from steepest.runs.config import Checked, check, kept_predictions, statistics_of
+from steepest.runs.config import Checked, baselines_of, check, kept_predictions, metrics_of, statistics_of
 from steepest.runs.errors import described
 from steepest.runs.files import read_json, remove_unfinished, unreadable
 from steepest.runs.finish import end_early, ended, finish
@@ -150,7 +150,12 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
         return over
     loggers = loggers_of(checked.groups["logger"], folder)
     dtype = torch.float64 if options.get("precision") == "64-true" else torch.float32
-    evaluator = Evaluator(datamodule.placed("cpu", dtype), requested=statistics_of(checked))
+    evaluator = Evaluator(
+        datamodule.placed("cpu", dtype),
+        requested=statistics_of(checked),
+        own=baselines_of(checked),
+        metrics=metrics_of(checked),
+    )
     datamodule.fitted = evaluator.fitted
     record.notes += evaluator.notes
     tracking = Tracking(
@@ -296,7 +301,7 @@ def _scorers(evaluator: Evaluator, module: LightningModule, datamodule: WindowDa
     """Scorers on the module's device; on the CPU they are the evaluator's."""
     if module.device.type == "cpu":
         return evaluator.scorers
-    return part_scorers(datamodule.placed(module.device, next(module.parameters()).dtype))
+    return part_scorers(datamodule.placed(module.device, next(module.parameters()).dtype), own=evaluator.metrics)
 
 
 def _unused(model: Model, overrides: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from steepest.data.windows import Windows
 from steepest.evaluate.blocks import ROWS
-from steepest.evaluate.names import CLASS_METRICS, DIRECTION_METRICS, VALUE_METRICS
+from steepest.evaluate.names import CLASS_METRICS, DIRECTION_METRICS, FINAL_METRICS, VALUE_METRICS
 from steepest.nets.losses import loss_of
 from steepest.runs.choices import choice_of
 from steepest.runs.config import Checked
@@ -89,7 +89,10 @@ def check_objective(checked: Checked, windows: Windows) -> None:
     objective = checked.run.objective
     parts = [part for part in ("val", "train") if len(windows.parts[part])]
     metrics = (DIRECTION_METRICS if windows.ordered else CLASS_METRICS) if windows.classes else VALUE_METRICS
-    available = [m for m in metrics if windows.ordered or m not in ("mase", "directional_accuracy")]
+    own = checked.groups["evaluation"].arguments.get("metrics", {})
+    if taken := sorted(own.keys() & {*VALUE_METRICS, *FINAL_METRICS, "loss"}):
+        raise ValueError(f"evaluation.metrics.{taken[0]} is the name of another score: use a different name")
+    available = [m for m in metrics if windows.ordered or m not in ("mase", "directional_accuracy")] + list(own)
     choices = [f"{part}/{metric}" for part in parts for metric in available]
     choices += ["val/loss"] if "val" in parts else []
     choices += ["train/batch_loss"] if checked.groups["data"].arguments.get("one_batch") else []

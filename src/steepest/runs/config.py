@@ -24,7 +24,7 @@ from steepest.runs.approved import approved
 from steepest.runs.choices import suggestion
 from steepest.runs.environment import resolved
 from steepest.runs.limits import LARGEST_INTEGER, check_range, integers
-from steepest.runs.own import use_own
+from steepest.runs.own import use_own, without_replaced
 from steepest.runs.paths import check_paths
 from steepest.runs.specs import MANUAL, NOT_USED, SPECS, TrainerOptions
 from steepest.runs.trust import locate
@@ -141,6 +141,16 @@ def statistics_of(checked: Checked) -> list[Statistics]:
     return list(checked.groups["evaluation"].arguments.get("statistics", ()))
 
 
+def baselines_of(checked: Checked) -> dict[str, Node]:
+    """The user's own baselines in a config, by name."""
+    return dict(checked.groups["evaluation"].arguments.get("baselines", {}))
+
+
+def metrics_of(checked: Checked) -> dict[str, Any]:
+    """The user's own metrics in a config, by name."""
+    return {name: node() for name, node in checked.groups["evaluation"].arguments.get("metrics", {}).items()}
+
+
 def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
     """Resolve and check a config.
 
@@ -163,12 +173,14 @@ def check(config: DictConfig | dict[str, Any], trust: list[str] | None = None, t
         if "Missing mandatory value" in message:
             raise ValueError(f"{at} is missing: add {at}=...") from error
         raise ValueError(f"{at}: {message.splitlines()[0]}") from error
-    return replace(check_plain(plain, trust, typed), plain=recorded)
+    checked = check_plain(plain, trust, typed)
+    return replace(checked, plain=without_replaced(recorded, typed, checked.run.trust if trust is None else trust))
 
 
 def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Sequence[str] = ()) -> Checked:
     """Check a config that is already resolved, as `check` does."""
     faults = Faults("config")
+    plain = without_replaced(plain, typed, plain.get("trust") if trust is None else trust)
     keys, sweep = list(signature(Run)[0]), plain.get("sweep") or {}
     if not isinstance(sweep, dict):
         faults.fail(f"sweep={shown(sweep)} is not a choice of conf/sweep: use sweep=none")

@@ -29,7 +29,7 @@ from steepest.observe.recorder import dashboard
 from steepest.runs.build import Parts, build, dtype_of, of_rows
 from steepest.runs.checkpoints import LAST, save_best, save_last
 from steepest.runs.checks import check_objective
-from steepest.runs.config import Checked, kept_predictions, statistics_of
+from steepest.runs.config import Checked, baselines_of, kept_predictions, metrics_of, statistics_of
 from steepest.runs.errors import described
 from steepest.runs.finish import end_early, ended, finish
 from steepest.runs.loop import KernelTraining
@@ -59,6 +59,7 @@ class SharedData:
         """
         seed = checked.run.seed if of_rows(checked) else None
         same = [checked.plain["data"], str(dtype_of(checked)), seed, walks_forward(checked), statistics_of(checked)]
+        same += [checked.plain["evaluation"].get(key) for key in ("baselines", "metrics")]
         key = json.dumps(same, sort_keys=True)
         with self.lock:
             shared = self.data_of.setdefault(key, _Shared())
@@ -81,7 +82,9 @@ class _Shared:
         data = PreparedData(checked.groups["data"](), seed=checked.run.seed, keeps_frame=walks_forward(checked))
         data.setup()
         self.windows = data.placed("cpu", dtype_of(checked))
-        self.evaluator = Evaluator(self.windows, requested=statistics_of(checked))
+        self.evaluator = Evaluator(
+            self.windows, requested=statistics_of(checked), own=baselines_of(checked), metrics=metrics_of(checked)
+        )
         data.fitted = self.evaluator.fitted
         self.facts = data_facts(data)
         self.references: dict[str, dict[str, float]] = {}

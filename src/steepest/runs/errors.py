@@ -162,6 +162,11 @@ def _message(error: BaseException) -> str | None:
             f"Hydra cannot use this config ({type(error).__name__}: {error}): check the choices and the hydra.* "
             "settings; a choice is a name, as in model=mlp or callbacks=[default,noise]"
         )
+    if "closure hasn't been executed" in str(error):
+        return (
+            "optimizer: its step(closure) does not call the closure, which computes the gradients: start it with "
+            "`loss = closure()`, inside `torch.enable_grad()`"
+        )
     if type(error).__name__ == "MisconfigurationException":  # Lightning takes seconds to import
         return f"trainer: {error}" + (
             " Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else ""

@@ -1,10 +1,13 @@
-"""Losses and activations of the user's own: `model.loss=mine.power` names an object in a trusted package."""
+"""Parts of the user's own: `model.loss=mine.power` and `model._target_=mine.Net` name objects in a trusted package."""
 
 from __future__ import annotations
 
-import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from steepest.runs.approved import approved
+from steepest.runs.trust import locate, object_of_user
 
 KEYS = ("loss", "activation")  # of a model
 
@@ -21,17 +24,38 @@ def use_own(arguments: Mapping[str, Any], trusted: Sequence[str]) -> None:
             _use(key, name, trusted)
 
 
+def without_replaced(plain: dict[str, Any], typed: Sequence[str], trusted: Any) -> dict[str, Any]:
+    """Return a config without the keys of a choice whose class was replaced on the command line.
+
+    `model._target_=mine.Net` replaces the class of the chosen model, whose other keys are then left out if `mine.Net`
+    does not take them. Keys that the user typed are kept, so that a wrong one is reported.
+
+    Args:
+        plain: the config as plain data.
+        typed: the user's overrides.
+        trusted: packages that the config trusts.
+    """
+    names, found = {override.split("=", 1)[0].lstrip("+") for override in typed}, dict(plain)
+    for group, node in plain.items():
+        if f"{group}._target_" not in names or not isinstance(node, dict):
+            continue
+        target = str(node.get("_target_"))
+        try:
+            parameters = inspect.signature(locate(target, group, trusted)).parameters
+        except (ValueError, TypeError):  # the check of the config reports it
+            continue
+        if target in approved(group) or any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+            continue
+        kept = {"_target_", "_partial_", *parameters, *(name.removeprefix(f"{group}.") for name in names)}
+        found[group] = {key: value for key, value in node.items() if key in kept}
+    return found
+
+
 def _use(key: str, path: str, trusted: Sequence[str]) -> None:
     from steepest.nets import activations, losses  # here, because they import torch
 
-    package, module_name = path.split(".", 1)[0], path.rpartition(".")[0]
     where = f"model.{key}={path}"
-    if not any(path.startswith(f"{one}.") for one in trusted):
-        raise ValueError(f"{where} is in a package that is not trusted: if you trust it, add trust=[{package}]")
-    try:
-        found = getattr(importlib.import_module(module_name), path.rpartition(".")[2])
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{where} does not exist ({error}): correct the name, or install the package") from error
+    found = object_of_user(path, f"model.{key}", trusted)
     kind: type[Any] = losses.Loss if key == "loss" else activations.Activation
     if not isinstance(found, kind):
         raise ValueError(

@@ -61,7 +61,10 @@ class Epochs:
 
     def look(self, at: EpochEnd) -> str:
         """Return why the run ends here, or an empty string if it continues. `reason` is the same string."""
-        self.reason = self.verdict(at) or self.limit(at.epochs, at.updates)
+        verdict = self.verdict(at)
+        if verdict and not is_verdict(verdict):  # of a rule of the user's
+            verdict = f"stop rule: {verdict}"
+        self.reason = verdict or self.limit(at.epochs, at.updates)
         return self.reason
 
     def limit(self, epochs: int, updates: int) -> str:
@@ -195,7 +198,7 @@ class Diverged(ArithmeticError):
 
 def is_verdict(reason: str) -> bool:
     """Whether this reason is final: it comes from a rule or a pruner, not from a limit, which can be raised."""
-    return reason.startswith(("threshold:", "stationary:", "early stopping:", "pruned:"))
+    return reason.startswith(("threshold:", "stationary:", "early stopping:", "pruned:", "stop rule:"))
 
 
 def _check_bound(key: str, value: float, every_n_epochs: int) -> None:

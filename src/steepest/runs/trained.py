@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property, partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from steepest.data.applied import applied_windows, matching, with_next_rows
 from steepest.data.batches import PreparedData
-from steepest.data.faults import Faults, did_you_mean
+from steepest.data.computed import with_computed
+from steepest.data.faults import did_you_mean
 from steepest.data.files import read_prices
 from steepest.data.prices.options import PriceOptions
 from steepest.data.sources import PriceFile, SeriesData
@@ -27,6 +28,7 @@ from steepest.evaluate.blocks import outputs_at
 from steepest.evaluate.evaluation import Evaluation, Evaluator
 from steepest.evaluate.forecasts import InUnits, PartForecasts, of_outputs
 from steepest.evaluate.intervals import LEVELS, SHOWN, Unit, sides, widths_after
+from steepest.evaluate.own import Makers
 from steepest.evaluate.predictions import read_table
 from steepest.evaluate.scoring import Outputs, PartScorer
 from steepest.evaluate.statistics import without
@@ -34,16 +36,11 @@ from steepest.evaluate.table import named_coefficients
 from steepest.nets.functional import in_words
 from steepest.nets.losses import two_classes
 from steepest.runs.backtest import Backtest, Rule, backtest_run
-from steepest.runs.claim import CONFIG_FILE
-from steepest.runs.config import Node, checked_node
-from steepest.runs.config import Run as Options
-from steepest.runs.config_file import resolved_config
 from steepest.runs.curves import figures, history
 from steepest.runs.files import read_json
 from steepest.runs.model_file import Settings, read_model
-from steepest.runs.paths import check_paths
 from steepest.runs.record import data_facts, last_validation_day
-from steepest.runs.values import adapter, checked_value
+from steepest.runs.recorded import Recorded
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +59,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path, trust: Sequence[str] = ()) -> None:
-        self.folder, self._trust = Path(folder), list(trust)
+        self.folder, self._recorded = Path(folder), Recorded(Path(folder), trust)
         path = self.folder / "checkpoints" / "best.ckpt"
         if not path.exists():
             raise ValueError(f"{folder}: there is no checkpoints/best.ckpt, so no model: give the folder of a run")
@@ -139,8 +136,10 @@ class Run:
         """
         windows = self._own_windows() if data is None and not options else None
         if windows is not None:
-            return self._scored(windows, self._fitted)
+            return self._scored(windows, self._fitted, self._recorded.of_evaluation("baselines"))
         frame, where = self.read(data, **options)
+        if left := list(self._recorded.of_evaluation("baselines")):
+            log.warning("%s: left out the baselines %s, which need training rows", where, ", ".join(left))
         return self._scored(applied_windows(frame, self._state, where), without(self._fitted, where))
 
     def predict(
@@ -228,7 +227,7 @@ class Run:
     def frame(self, data: Any = None) -> pd.DataFrame:
         """The checked frame of the run's data, or of other prices."""
         if data is None and not self._settings["ordered"]:
-            frame: pd.DataFrame = self._data().read()
+            frame: pd.DataFrame = self._recorded.data().read()
             return frame
         return self.read(data)[0]
 
@@ -243,45 +242,27 @@ class Run:
         for name in (name for name in options if name not in names):
             raise ValueError(f"unknown key '{name}'{did_you_mean(name, names)}; the keys are {', '.join(names)}")
         if data is None:
-            source: SeriesData = self._data(**options)
-            return source.read(), str(getattr(source, "path", "data"))
-        of_file = self._data.target is PriceFile
-        kept = {name: value for name, value in self._data.arguments.items() if of_file and name in names}
+            source: SeriesData = self._recorded.data(**options)
+            return source.read_with_computed(), str(getattr(source, "path", "data"))
+        of_file = self._recorded.data.target is PriceFile
+        kept = {name: value for name, value in self._recorded.data.arguments.items() if of_file and name in names}
         kept.pop("series", None)
         where = str(data) if isinstance(data, str | Path) else "frame"
-        return read_prices(data, **kept | options), where
-
-    @cached_property
-    def _config(self) -> dict[str, Any]:
-        """The run's config.yaml, which may come from another person."""
-        return resolved_config(self.folder)
-
-    @cached_property
-    def _data(self) -> Node:
-        """The run's data set, checked as for a training."""
-        faults = Faults(str(self.folder / CONFIG_FILE))
-        node = checked_node(self._config.get("data"), "data", "data", self._trust, faults)
-        check_paths(self._config, [], faults)
-        faults.raise_if_any()
-        if not isinstance(node, Node):
-            faults.fail("'data' names no class")
-        return node
+        frame = read_prices(data, **kept | options)
+        computed = self._recorded.data.values().get("computed", {})
+        try:
+            return with_computed(frame, computed), where
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
 
     def _own_windows(self) -> Windows | None:
         """The windows of the training, or None if the data have changed since then."""
-        data = PreparedData(self._data(), self._option("seed"))
+        data = PreparedData(self._recorded.data(), self._recorded.option("seed"))
         data.setup()
         if data_facts(data)["sha256"] != read_json(self.folder / "run.json").get("data", {}).get("sha256"):
             log.warning("%s: the data have changed since the training, so all rows are scored as one part", self.folder)
             return None
         return data.windows
-
-    def _option(self, name: str) -> Any:
-        """One of the run's own keys."""
-        faults = Faults(str(self.folder / CONFIG_FILE))
-        value = checked_value(name, self._config.get(name), adapter(Options, name), faults)
-        faults.raise_if_any()
-        return value
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -328,11 +309,12 @@ class Run:
         samples = scorer.samples_by_series or {windows.names[0]: slice(None)}
         return {name: error_NH[places] for name, places in samples.items()}
 
-    def _scored(self, windows: Windows, fitted: Mapping[str, Tensor]) -> Evaluation:
+    def _scored(self, windows: Windows, fitted: Mapping[str, Tensor], own: Makers = MappingProxyType({})) -> Evaluation:
         """Evaluate the model on windows, next to baselines that have learned `fitted`."""
         windows = windows.to("cpu", self._dtype)
-        with threads(self._option("threads")):  # sums of many numbers round differently
-            return Evaluator(windows, fitted).evaluate(self._outputs(windows))
+        metrics = {name: node() for name, node in self._recorded.of_evaluation("metrics").items()}
+        with threads(self._recorded.option("threads")):  # sums of many numbers round differently
+            return Evaluator(windows, fitted, own=own, metrics=metrics).evaluate(self._outputs(windows))
 
     def _outputs(self, windows: Windows) -> Outputs:
         """Compute outputs by the engine and with the number of threads of the run: these change the rounding."""
@@ -340,7 +322,7 @@ class Run:
         if read_json(self.folder / "run.json").get("engine") == "kernel":
             descent = Descent(self.network, self.loss, torch.optim.SGD(self.network.parameters(), lr=0.0), windows)
             outputs = lambda origin_N: descent.predict(origin_N.numpy())  # noqa: E731
-        return threads(self._option("threads"))(outputs)
+        return threads(self._recorded.option("threads"))(outputs)
 
 
 def load(folder: str | Path, trust: Sequence[str] = ()) -> Run:

@@ -54,17 +54,37 @@ def locate(path: str, place: str, trusted: Sequence[str] = ()) -> Callable[..., 
         raise ValueError(f"_target_ '{path}' is {refusal}")
     if not all(part.isidentifier() for part in path.split(".")):
         raise ValueError(f"_target_ '{path}' is not a dotted name")
-    found = _imported_of_project(path) if by_trust else _imported(path)
+    found = _imported_of_project(path, f"_target_ '{path}'") if by_trust else _imported(path)
     if found is None:
         for package, extra in EXTRAS.items():
             if path.startswith(package) and importlib.util.find_spec(package[:-1]) is None:
                 raise ValueError(f"_target_ '{path}' needs {package[:-1]}: pip install 'steepest[{extra}]'")
-        raise ValueError(f"_target_ '{path}' does not exist{_searched(path) if by_trust else ''}")
+        raise ValueError(f"_target_ '{path}' does not exist")
     identity = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
     callable_ = inspect.isclass(found) or (by_trust and inspect.isfunction(found))
     if not callable_ or (path not in listed and not _below(identity, trusted)):
         raise ValueError(f"_target_ '{path}' is defined as '{identity}', which is {refusal}")
     return found
+
+
+def object_of_user(path: str, key: str, trusted: Sequence[str] = ()) -> Any:
+    """Import an object of a trusted package that a config names without `_target_`, such as a loss.
+
+    Args:
+        path: its dotted name.
+        key: the key that names it, for messages.
+        trusted: as for `locate`.
+
+    Raises:
+        ValueError: if the package is not trusted, or the object does not exist.
+    """
+    if not _below(path, [*trusted, *trusted_here()]):
+        package = path.partition(".")[0]
+        raise ValueError(
+            f"{key}={path} is in a package that is not trusted: if you trust it, add trust=[{package}], or run "
+            "`steepest trust` once in its folder"
+        )
+    return _imported_of_project(path, f"{key}={path}")
 
 
 def guard_hydra() -> None:
@@ -145,29 +165,39 @@ def _how_to_approve(path: str, listed: Collection[str]) -> str:
     """Return what a user can do about a class that is not approved. The working folder may contain its package."""
     package = path.partition(".")[0]
     if package.isidentifier() and any(Path(name).exists() for name in (f"{package}/__init__.py", f"{package}.py")):
-        return f"if you trust the code in this folder, add trust=[{package}], or run `steepest trust` once"
+        return (
+            f"if you trust the code in this folder, add trust=[{package}], or run `steepest trust` once; for commands "
+            f"such as `steepest predict`, the option is --trust {package}"
+        )
     allowed = f"approved are {', '.join(sorted(listed))}; " if listed else ""
     return f"{allowed}add a package you trust with trust=[PACKAGE]"
 
 
-def _imported_of_project(path: str) -> Any:
-    """Return what `_imported` does, also from the working folder if the package is not installed.
+def _imported_of_project(path: str, named: str) -> Any:
+    """Return the object at a dotted path of a trusted package, which may be in the working folder.
+
+    Args:
+        path: the dotted path.
+        named: how the config names it, for messages.
 
     Raises:
-        ValueError: if the package's code fails.
+        ValueError: if the object does not exist, or the package's code fails.
     """
     package = path.partition(".")[0]
     if importlib.util.find_spec(package) is None:
         make_importable()
     try:
-        return _imported(path)
+        found = _imported(path)
     except Exception as error:  # the package may raise any error
         frames = traceback.extract_tb(error.__traceback__)
         where = f"{frames[-1].filename}:{frames[-1].lineno}: " if not isinstance(error, SyntaxError) else ""
         raise ValueError(
-            f"_target_ '{path}': importing it fails: {where}{type(error).__name__}: {error}: correct the file, or "
-            "install what it needs"
+            f"{named}: importing it fails: {where}{type(error).__name__}: {error}: correct the file, or install what "
+            "it needs"
         ) from error
+    if found is None:
+        raise ValueError(f"{named} does not exist{_searched(path)}")
+    return found
 
 
 def _searched(path: str) -> str:

@@ -7,12 +7,15 @@ import torch.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from steepest.runs.files import write_text
+
+NOT_PARTS = ("conftest", "setup")  # modules of a project that no config names
 
 
 def list_file() -> Path:
@@ -61,8 +64,20 @@ def remember(folder: Path, packages: list[str]) -> None:
 
 
 def packages_in(folder: Path) -> list[str]:
-    """Return the packages in a folder: the folders with an ``__init__.py``."""
-    return sorted(file.parent.name for file in folder.glob("*/__init__.py") if file.parent.name.isidentifier())
+    """Return the packages in a folder, and its modules such as ``mine.py``.
+
+    Names of installed packages are left out: a config would get the installed one.
+    """
+    names = {file.parent.name for file in folder.glob("*/__init__.py")} | {file.stem for file in folder.glob("*.py")}
+    return sorted(name for name in names if name.isidentifier() and name not in NOT_PARTS and _is_of(folder, name))
+
+
+def _is_of(folder: Path, name: str) -> bool:
+    """Return whether the import of this name would not find another package, which is installed."""
+    if name in sys.stdlib_module_names:
+        return False
+    found = importlib.util.find_spec(name)
+    return found is None or (found.origin is not None and Path(found.origin).is_relative_to(folder.resolve()))
 
 
 def make_importable() -> None:

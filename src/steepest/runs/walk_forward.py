@@ -36,7 +36,7 @@ from steepest.evaluate.scoring import Outputs, PartScorer
 from steepest.observe.instrument import Instrument
 from steepest.runs.build import build, reason_against_kernel
 from steepest.runs.checkpoints import load, save
-from steepest.runs.config import Checked
+from steepest.runs.config import Checked, metrics_of
 from steepest.runs.finish import ended, put
 from steepest.runs.folds import Folds, Training, first_targets
 from steepest.runs.loop import KernelTraining
@@ -108,7 +108,7 @@ def fold_scorers(checked: Checked, windows: Windows) -> dict[str, PartScorer]:
     watched = _watched(stop) if isinstance(stop, Epochs) else parts
     names = {name.split("/")[0] for name in (checked.run.objective, *watched)}
     share_H = share_of_ones(windows) if windows.classes else None
-    return {name: PartScorer(windows, name, share_H) for name in sorted(names)}
+    return {name: PartScorer(windows, name, share_H, metrics_of(checked)) for name in sorted(names)}
 
 
 def best_of(tracker: Tracker, status: Status, reason: str) -> None:

@@ -8,7 +8,7 @@ Shapes: N samples, H horizon, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,9 @@ from steepest.data.windows import Windows
 from steepest.engine.descent import Descent, reason_against
 from steepest.evaluate import baselines, statistics
 from steepest.evaluate.blocks import outputs_at
+from steepest.evaluate.own import predictors
 from steepest.runs.build import dtype_of
-from steepest.runs.config import Checked, statistics_of
+from steepest.runs.config import Checked, baselines_of, statistics_of
 from steepest.runs.lookahead.training import Fit
 
 FirstDays = tuple[pd.Timestamp | None, pd.Timestamp | None]
@@ -40,12 +41,14 @@ class Prepared:
         windows: float64 windows.
         placed: the windows in the precision of training.
         fitted: the baselines' parameters, fitted on the training part.
+        own: the predictions of the user's own baselines, by name.
     """
 
     frame: pd.DataFrame
     windows: Windows
     placed: Windows
     fitted: Mapping[str, Tensor]
+    own: dict[str, Callable[[Tensor], Tensor]]
 
 
 def read_frame(dataset: SeriesData, change: FutureChange | None) -> pd.DataFrame:
@@ -55,7 +58,7 @@ def read_frame(dataset: SeriesData, change: FutureChange | None) -> pd.DataFrame
         ValueError: if the data cannot be read, or if the change did not reach them.
     """
     with changed_future(change):
-        frame = dataset.read()
+        frame = dataset.read_with_computed()
     if change is not None and change.rows == 0:
         raise ValueError(
             f"data={type(dataset).__name__}: its read() uses neither read_prices nor check_prices, so the audit cannot "
@@ -92,7 +95,7 @@ def prepared(checked: Checked, frame: pd.DataFrame, first_days: FirstDays | None
     windows = series_windows(frame, dataset, PreparedData(dataset).where, first_days)
     placed = windows.to("cpu", dtype_of(checked))
     fitted = baselines.fitted(placed) | statistics.fit(placed, statistics_of(checked)).parameters
-    return Prepared(frame, windows, placed, fitted)
+    return Prepared(frame, windows, placed, fitted, predictors(placed, baselines_of(checked), {}))
 
 
 @torch.inference_mode()
@@ -103,7 +106,9 @@ def predictions(fit: Fit, data: Prepared, origin_N: Tensor) -> dict[str, Tensor]
     """
     windows = data.placed
     outputs_NO = outputs_of(fit, windows, origin_N)
-    known = {name: predict(origin_N) for name, predict in baselines.predictors(windows, data.fitted).items()}
+    known = {
+        name: predict(origin_N) for name, predict in (data.own | baselines.predictors(windows, data.fitted)).items()
+    }
     predicted = outputs_NO if windows.classes else windows.to_price(outputs_NO, origin_N)
     return known | {"model output": outputs_NO, "model": predicted}
 

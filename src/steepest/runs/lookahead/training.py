@@ -20,7 +20,7 @@ from steepest.nets.losses import Loss
 from steepest.observe.curvature import Escape
 from steepest.observe.instrument import Instrument, View
 from steepest.runs.build import build, dtype_of
-from steepest.runs.config import Checked
+from steepest.runs.config import Checked, metrics_of
 from steepest.runs.finish import put
 from steepest.runs.loop import KernelTraining
 from steepest.runs.tracker import Tracker
@@ -80,7 +80,9 @@ def fit_with_kernel(checked: Checked, windows: Windows) -> Fit:
     parts = build(checked, windows)
     parts = replace(parts, instruments=parts.instruments | {"history": history})
     placed = windows.to("cpu", dtype_of(checked))
-    training = KernelTraining(checked, checked.groups["data"](), parts, placed, part_scorers(placed))
+    training = KernelTraining(
+        checked, checked.groups["data"](), parts, placed, part_scorers(placed, own=metrics_of(checked))
+    )
     status, reason = training.train()
     if status != "finished":
         raise ValueError(f"the training failed, so there is nothing to audit: {reason}")
