@@ -140,6 +140,7 @@ def test_bad_input_gives_one_message_exit_code_2_and_no_folder(command, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_missing_gpu_is_reported(command):
     answer = command("trainer=gpu")
@@ -155,6 +156,7 @@ def test_hydra_full_error_shows_the_traceback(command):
     assert "data.window=0 must be 1 or more" in answer.stderr
 
 
+@pytest.mark.slow
 def test_a_diverging_run_exits_with_1(command):
     answer = command("optimizer.lr=1000", "logger=none")
     assert answer.returncode == 1
@@ -183,6 +185,7 @@ def test_a_sweep_leaves_manifest_results_and_a_table_with_the_winner_on_top(comm
     assert f"python train.py model={best['model']} data.window={best['data.window']}" in answer.stdout
 
 
+@pytest.mark.slow
 def test_a_sweep_with_a_failed_job_continues_and_exits_with_1(command, tmp_path):
     answer = command("-m", "optimizer.lr=0.01,-1,1000", *QUIET_QUICK)
     assert answer.returncode == 1

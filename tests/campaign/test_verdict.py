@@ -10,6 +10,7 @@ def test_the_bound_is_exceeded_once_in_10000_campaigns_at_the_highest_allowed_sh
     assert binom.sf(bound(1000), 1000, 0.065) <= 1e-4 < binom.sf(bound(1000) - 1, 1000, 0.065)
 
 
+@pytest.mark.slow
 def test_the_verdict_is_rarely_wrong_on_short_random_walks():
     found = size(300, 10, 1, False, range(100))
     assert found.given == 100

@@ -230,12 +230,13 @@ def test_runs_write_exactly_the_tags_of_the_table(train):
     _, sigmoids = train(*net, watched, name="sigmoids", pictures=True)
     walk = ("evaluation=walk_forward", "evaluation.folds=2")
     _, relus = train(*net, *walk, "model.activation=relu", name="relus", pictures=True)
+    _, batch = train(*WALK, "data.one_batch=true", "stop.epochs=1", name="batch")
     planted = ("model=mlp_manual", "model.hidden=[1]", "model.activation=identity", "model.init_scale=0")
     _, saddle = train(
         *planted, "data=line", "stop.epochs=2", "data.batch_size=null", "callbacks=[default,escape]", name="saddle"
     )
     tags = set()
-    for folder in (line, sigmoids, relus, saddle):
+    for folder in (line, sigmoids, relus, saddle, batch):
         tags |= set(read_scalars(folder))
         events = events_of(folder)
         tags |= {*events.Tags()["histograms"], *events.Tags()["images"]}

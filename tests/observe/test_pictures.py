@@ -185,6 +185,7 @@ def test_a_line_has_a_surface_whose_losses_equal_the_logged_ones(train):
     assert surface.losses(torch.tensor(way)).numpy() == pytest.approx(curves["train/loss"].to_numpy(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_larger_nets_have_slices_and_nets_with_one_input_have_pieces(train):
     _, folder = train("data=curve", "model=mlp", "model.hidden=[6]", "stop.epochs=4", pictures=True)
     figures = {path.name for path in (folder / "figures").iterdir()}

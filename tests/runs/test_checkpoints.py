@@ -64,7 +64,7 @@ def state(updates):
         "callbacks": {
             TRACKER: {
                 "updates": updates, "gradients": {}, "samples": 1, "batch": 1, "batches": 1, "engine": "kernel",
-                "world": 1, "history": [], "best": None, "rule": {}, "reason": "", "instruments": {}, "events": 0,
+                "world": 1, "history": [], "best": None, "rule": {}, "reason": "", "first_loss": None, "instruments": {}, "events": 0,
             }
         },
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """Parts of the user's own, named in a config."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def test_a_loss_and_an_activation_of_ones_own_train_by_the_textbook_as_by_autogr
 
 
 @pytest.mark.parametrize("loss", ["loss", "wrong"])
-def test_gradcheck_finds_a_wrong_backward_of_ones_own_loss(loss):
+def test_gradcheck_finds_a_wrong_backward_of_ones_own_loss(loss, monkeypatch):
+    logger = logging.getLogger("steepest")
+    monkeypatch.setattr(logger, "setLevel", lambda level: None)  # the command's own level would stay for other tests
     overrides = [*WALK, "model=mlp_manual", "model.hidden=[4]", *OWN, f"model.loss=own_parts.{loss}"]
     rows, bound = compare_gradients(composed(*overrides), overrides, 0, False)
     faults = [row.parameter for row in rows if row.fault(bound)]
@@ -114,7 +117,7 @@ def test_a_replaced_class_leaves_out_the_keys_of_the_choice_that_it_does_not_tak
 
 
 def test_the_packages_of_a_folder_are_those_that_an_import_would_find_there(tmp_path):
-    for name in ("mine.py", "setup.py", "json.py", "torch/__init__.py", "more/__init__.py", "not-a-name.py"):
+    for name in ("mine_here.py", "setup.py", "json.py", "torch/__init__.py", "more/__init__.py", "not-a-name.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert packages_in(tmp_path) == ["mine", "more"]
+    assert packages_in(tmp_path) == ["mine_here", "more"]

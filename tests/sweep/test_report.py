@@ -387,6 +387,7 @@ def test_the_report_refuses_a_folder_without_a_sweep_and_a_folder_as_output(tmp_
         write_report(make_sweep(tmp_path, [(["a=1"], {"value": 1.0})]), tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_or_prints_one_line_of_error(tmp_path):
     make_sweep(tmp_path / "s", [(["a=1"], {"value": 1.0})])
     command = [sys.executable, "-c", "from steepest.cli import main; main()", "report"]

@@ -337,6 +337,7 @@ def started(tmp_path, arguments, folder, until):
     return process
 
 
+@pytest.mark.slow
 def test_a_failed_job_makes_the_command_end_with_1(tmp_path):
     answer = subprocess.run(
         [*COMMAND, "optimizer.lr=0.01,1e30", "stop.epochs=2", "hydra.sweep.dir=s"], cwd=tmp_path, capture_output=True,

@@ -407,6 +407,7 @@ def test_the_shipped_sweeps_run(command, tmp_path, name, jobs, further):
     assert len({json.dumps(row) for row in rows}) == jobs
 
 
+@pytest.mark.slow
 def test_a_sweep_config_started_as_a_run_is_refused(command):
     answer = command("sweep=learning_rate")
     assert answer.returncode == 2
