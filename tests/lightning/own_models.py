@@ -132,3 +132,10 @@ class Unused(Short):
 class Nan(Short):
     def training_step(self, batch, batch_idx):
         return self.layer(batch[0]).sum() * float("nan")
+
+
+class Faulty(Short):
+    """Its step fails."""
+
+    def training_step(self, batch, batch_idx):
+        raise RuntimeError("a fault of the user's own")

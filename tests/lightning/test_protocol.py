@@ -1,6 +1,7 @@
 """Custom models: any LightningModule that follows the protocol trains, and others are refused in words."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from steepest import check_model
 from steepest.lightning.sequences import ConvolutionNet, Recurrent
 from steepest.nets.functional import evaluating, gradients_at, outputs_at
 from steepest.nets.losses import LOSSES
+from steepest.runs.errors import explain
 
 sys.path.insert(0, str(Path(__file__).parent))
 import own_models
@@ -155,3 +157,21 @@ def test_evaluating_gives_every_part_its_own_mode_back():
     with evaluating(net):
         assert not net.training
     assert (net.training, net[0].training, net[1].training) == (True, False, True)
+
+
+def test_an_error_in_the_users_own_step_is_not_blamed_on_the_optimizer(train):
+    with pytest.raises(RuntimeError, match="a fault of the user's own") as caught:
+        train(*own("Faulty"))
+    assert explain(caught.value) is None  # so the command shows the traceback, which names the line
+
+
+@pytest.mark.slow
+def test_dropout_is_no_look_ahead():
+    done = subprocess.run(
+        ["steepest", "audit", *WALK, "model=mlp", "model.dropout=0.3", "--days", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no look-ahead" in done.stdout

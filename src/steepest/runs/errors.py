@@ -173,9 +173,15 @@ def _message(error: BaseException) -> str | None:
         )
     if isinstance(error, ImportError) and _raised_by(error, LIGHTNING):
         return f"{error}: install the missing package, or leave out the option that needs it"
-    if _raised_by(error, OPTIMIZERS):
+    if _raised_by(error, OPTIMIZERS) and not _in_a_training_step(error):
         return f"optimizer: {error}: change its options"
     return None
+
+
+def _in_a_training_step(error: BaseException) -> bool:
+    """Return whether an optimizer only called the code that raised the error: the closure that computes the loss."""
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    return "closure" in names or "training_step" in names
 
 
 def _raised_by(error: BaseException, packages: tuple[str, ...]) -> bool:

@@ -110,7 +110,7 @@ def fit_of(tracker: Tracker, history: History) -> Fit:
     if tracker.best is not None:
         put(network, tracker.best.weights)
     return Fit(
-        network,
+        network.eval(),
         tracker.view.loss,
         torch.stack(history.parameters),
         np.concatenate(history.losses),
