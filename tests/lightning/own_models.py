@@ -139,3 +139,25 @@ class Faulty(Short):
 
     def training_step(self, batch, batch_idx):
         raise RuntimeError("a fault of the user's own")
+
+
+class Fixed(LightningModule):
+    """Its sizes are its own, and it keeps no hyper-parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 1)
+
+    def forward(self, x):
+        return self.layer(x)
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return nn.functional.mse_loss(self(x), y)
+
+
+class Two(Short):
+    """Two optimizers, which automatic optimization cannot use."""
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(self.parameters(), lr=0.1), torch.optim.SGD(self.parameters(), lr=0.1)]

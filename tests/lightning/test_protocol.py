@@ -175,3 +175,13 @@ def test_dropout_is_no_look_ahead():
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no look-ahead" in done.stdout
+
+
+def test_a_module_with_sizes_of_its_own_loads_too(train):
+    _, folder = train(*own("Fixed"))
+    assert len(steepest.load(folder, trust=["own_models"]).predict()) == 1
+
+
+def test_several_optimizers_need_manual_optimization(train):
+    with pytest.raises(ValueError, match="model=Two: several optimizers need manual optimization"):
+        train(*own("Two"))

@@ -54,13 +54,14 @@ def matching(frame: pd.DataFrame, names: list[str], where: str) -> pd.DataFrame:
     return kept_rows(frame, keep_T)
 
 
-def applied_windows(frame: pd.DataFrame, state: Mapping[str, Any], where: str) -> Windows:
+def applied_windows(frame: pd.DataFrame, state: Mapping[str, Any], where: str, added: int = 0) -> Windows:
     """Windows over new prices, all in the test part.
 
     Args:
         frame: a checked frame (index: series, date; columns: value, additional inputs).
         state: `PreparedData.state_dict()` of the training data.
         where: the file, for messages.
+        added: the number of rows of each series that `with_next_rows` has added, which messages do not count.
 
     Raises:
         ValueError: if the series or the inputs are not those of the model, or there are too few rows.
@@ -81,9 +82,9 @@ def applied_windows(frame: pd.DataFrame, state: Mapping[str, Any], where: str) -
         table = frame.loc[name]
         values, price = transformed(table, transform, name, faults)
         if len(price) < window + horizon:
-            rows_given = counted(len(price), "row")
+            rows_given = counted(len(price) - added, "row")
             faults.add(
-                f"{name} has {rows_given}, and the run needs at least {window + horizon} "
+                f"{name} has {rows_given}, and the run needs at least {window + horizon - added} "
                 f"(data.window={window}, data.horizon={horizon}): add rows",
                 "too few rows",
                 f"{name} ({rows_given})",

@@ -35,7 +35,8 @@ def build_model(checked: Checked, datamodule: WindowDataModule) -> Model:
     taken = given if own else inspect.signature(node.target).parameters
     module = node(**sizes, **{name: value for name, value in given.items() if name in taken})
     batch = datamodule.placed("cpu", dtype_of(checked)).spread("train", SAMPLES)
-    options = dict(module.hparams) if own else sizes | {"loss": loss, MODEL: checked.plain["model"]}
+    all_sizes = {"inputs": windows.inputs, "outputs": outputs_of(checked, windows)}  # whether it takes them or not
+    options = dict(module.hparams) if own else all_sizes | sizes | {"loss": loss, MODEL: checked.plain["model"]}
     return model_of(module, (batch.x_ND, batch.y_NH), outputs_of(checked, windows), loss, **given,
                     monitor=checked.run.objective, options=options)  # fmt: skip
 

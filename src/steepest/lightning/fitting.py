@@ -20,6 +20,13 @@ def fit(
     gc.freeze()  # the garbage collector need not search what exists by now
     try:
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    except RuntimeError as error:
+        if "multiple optimizers" not in str(error):
+            raise
+        raise ValueError(
+            f"model={type(model).__name__}: several optimizers need manual optimization: set "
+            "self.automatic_optimization = False, and step each one in training_step"
+        ) from error
     except Diverged as error:
         return "failed", f"diverged: {error}"
     except Disagreement as error:

@@ -125,7 +125,7 @@ def _use_own(path: Path, options: Mapping[str, Any], trust: Sequence[str]) -> No
     try:
         use_own(options, trust)
     except ValueError as error:
-        raise _Untrusted(f"{path}: {error}") from None
+        raise _Untrusted(f"{path}: {error} (here: --trust PACKAGE, or in Python trust=[PACKAGE])") from None
 
 
 class _Untrusted(Exception):
@@ -142,7 +142,7 @@ def _own_module(
     try:
         faults.raise_if_any()
     except ValueError as error:
-        raise _Untrusted(str(error)) from None
+        raise _Untrusted(f"{error} (here: --trust PACKAGE, or in Python trust=[PACKAGE])") from None
     given = {"inputs": options["inputs"], "outputs": options["outputs"], "window": window}
     given |= {"optimizer": partial(torch.optim.SGD, lr=0.01), "scheduler": None}
     taken = inspect.signature(node.target).parameters

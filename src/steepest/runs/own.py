@@ -75,6 +75,8 @@ def _check_loss(where: str, loss: Any) -> None:
     try:
         values_R, single = loss(p_RNO, y_NH), [loss(p_NO, y_NH) for p_NO in p_RNO]
         slope_NO = loss.backward(p_RNO[0], y_NH)
+        if not loss(p_RNO[0].clone().requires_grad_(), y_NH).requires_grad:
+            raise ValueError("autograd finds no path from its value to the predictions")
         fits = tuple(values_R.shape) == (2,) and torch.allclose(values_R, torch.stack(single))
     except Exception as error:  # a function of the user's may raise any error
         raise ValueError(f"{where} fails on predictions (3, 1): {type(error).__name__}: {error}") from error

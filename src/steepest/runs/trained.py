@@ -185,7 +185,7 @@ class Run:
         parts: list[pd.DataFrame] = []
         for done in range(0, horizon, own):
             longer = with_next_rows(frame, own)
-            windows = applied_windows(longer, self._state, where).to("cpu", self._dtype)
+            windows = applied_windows(longer, self._state, where, own).to("cpu", self._dtype)
             origin_S = torch.cat([windows.start_S[1:], torch.tensor([len(windows.price_T)])]) - own - 1
             outputs_SO = self._outputs(windows)(origin_S)
             if classes:
