@@ -71,7 +71,7 @@ def test_bash_completes_commands_and_overrides_of_steepest(tmp_path):
     assert bash(script, tmp_path).splitlines() == [
         "doctor",
         "mlp mlp_manual",
-        "dlinear linear linear_manual mlp mlp_manual nlinear rlinear",
+        "dlinear gru linear linear_manual lstm mlp mlp_manual nlinear rlinear tcn",
         "adam adamw",
         "dlinear",
         "",  # the command line has an error: nothing is completed and nothing is printed

@@ -122,13 +122,13 @@ def _one_at_a_time(checked: Checked) -> tuple[int, float]:
     torch.set_num_threads(checked.run.threads)
     datamodule = WindowDataModule(checked.groups["data"](), seed=checked.run.seed)
     datamodule.setup()
-    model = build_model(checked, datamodule)
+    module = build_model(checked, datamodule).module
     off = {"max_epochs": -1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
     def seconds(updates: int) -> float:
         trainer = checked.groups["trainer"](**off | {"max_steps": updates, "limit_val_batches": 0, "callbacks": []})
         started = time.perf_counter()
-        trainer.fit(model, datamodule=datamodule)
+        trainer.fit(module, datamodule=datamodule)
         return time.perf_counter() - started
 
     seconds(FEW)
