@@ -226,3 +226,11 @@ def test_the_comparison_has_the_differences_the_scores_and_escaped_names(home):
 def test_a_comparison_of_other_folders_is_refused(home, chosen, said):
     with pytest.raises(ValueError, match=said):
         command("compare", *(home / name for name in chosen))
+
+
+@pytest.mark.parametrize("logger", ["csv", "wandb"])
+def test_the_files_of_a_logger_belong_to_a_run(tmp_path, logger):
+    folder = made(tmp_path / "a", status="failed")
+    (folder / logger / "version_0").mkdir(parents=True)
+    command("clean", tmp_path, "--failed", "--yes")
+    assert not folder.exists()

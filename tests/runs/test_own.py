@@ -83,9 +83,9 @@ def test_a_regularised_net_in_evaluation_is_the_net_itself_and_in_training_torch
     x_ND = torch.randn(7, 3)
     plain = MLP(*sizes)
     for normed in (False, True):
-        torch.testing.assert_close(RegularisedMLP(*sizes, dropout=0.5, normed=normed).eval()(x_ND), plain(x_ND))
+        torch.testing.assert_close(RegularisedMLP(MLP(*sizes), 0.5, normed=normed).eval()(x_ND), plain(x_ND))
     torch.manual_seed(0)
-    found = RegularisedMLP(*sizes, dropout=0.5)(x_ND)
+    found = RegularisedMLP(MLP(*sizes), 0.5)(x_ND)
     torch.manual_seed(0)
     a = nn.functional.dropout(torch.tanh(x_ND @ plain.W1.T + plain.b1), 0.5)
     a = nn.functional.dropout(torch.tanh(a @ plain.W2.T + plain.b2), 0.5)

@@ -9,8 +9,6 @@ Shapes as in `networks.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -22,34 +20,20 @@ class RegularisedMLP(nn.Module):
     """An `MLP` with dropout after each hidden layer, and optionally weights of separate length and direction.
 
     Args:
-        inputs, hidden, outputs, activation, seed, init_scale: as for `MLP`, whose initial weights it has.
+        mlp: the net, whose initial weights it keeps.
         dropout: p, the probability that a hidden unit is dropped.
         normed: normalise the weights of every layer.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        hidden: Sequence[int],
-        outputs: int,
-        activation: str = "sigmoid",
-        seed: int = 0,
-        init_scale: float = 1.0,
-        *,
-        dropout: float = 0.0,
-        normed: bool = False,
-    ) -> None:
+    def __init__(self, mlp: MLP, dropout: float = 0.0, *, normed: bool = False) -> None:
         super().__init__()
-        self.mlp, self.dropout, self.normed = (
-            MLP(inputs, hidden, outputs, activation, seed, init_scale),
-            nn.Dropout(dropout),
-            normed,
+        self.mlp, self.dropout = mlp, nn.Dropout(dropout)
+        self.title = (
+            mlp.in_words() + (f", dropout {dropout:g}" if dropout else "") + (", weight norm" if normed else "")
         )
-        self.title = self.mlp.in_words() + (f", dropout {dropout:g}" if dropout else "")
         if normed:
-            self.title += ", weight norm"
-            for k in range(1, self.mlp.depth + 1):
-                weight_norm(self.mlp, f"W{k}")
+            for k in range(1, mlp.depth + 1):
+                weight_norm(mlp, f"W{k}")
 
     def in_words(self) -> str:
         """As `MLP.in_words`, with the regularisation."""

@@ -72,8 +72,7 @@ def network_of(spec: LinearModel | NetModel | WindowModel) -> MLP | WindowLinear
             undo=spec.loss != "cross_entropy", seed=spec.seed, init_scale=spec.init_scale,
         )  # fmt: skip
     if isinstance(spec, MLPModel) and (spec.dropout or spec.weight_norm):
-        sizes = (spec.inputs, spec.hidden, spec.outputs, spec.activation, spec.seed, spec.init_scale)
-        return RegularisedMLP(*sizes, dropout=spec.dropout, normed=spec.weight_norm)
+        return RegularisedMLP(mlp_of(spec), spec.dropout, normed=spec.weight_norm)
     return mlp_of(spec)
 
 

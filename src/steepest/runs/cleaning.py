@@ -28,6 +28,7 @@ OF_RUN = {
     RECORD, "metrics.json", "config.yaml", "predictions.csv", "predictions.parquet", "folds.csv", "parity.csv",
     "data.parquet", "job.json", "error.txt", "lesson.json", "checkpoints", "figures", ".hydra", "train.log", "run.lock",
     "report.html", "backtest.json", "equity.csv", "model.onnx",
+    "csv", "wandb",  # of the loggers
 }  # fmt: skip
 OF_SWEEP = {
     SWEEP,

@@ -164,7 +164,7 @@ def _network(options: Mapping[str, Any], window: int, state: Mapping[str, Tensor
         hidden, activation = options.get("hidden", ()), options.get("activation", "identity")
         net = (options["inputs"], hidden, options["outputs"], activation)
         dropout, normed = options.get("dropout", 0.0), options.get("weight_norm", False)
-        network = RegularisedMLP(*net, dropout=dropout, normed=normed) if dropout or normed else MLP(*net)
+        network = RegularisedMLP(MLP(*net), dropout, normed=normed) if dropout or normed else MLP(*net)
     weights = {name.removeprefix("network."): value for name, value in state.items()}
     network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
     return network.eval()
