@@ -62,6 +62,18 @@ def test_mlflow_keeps_curves_and_settings_in_a_local_file(train, tmp_path, monke
     )
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_says_that_a_run_diverged(train, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    outcome, _ = train(*WALK, "logger=mlflow", "optimizer.lr=1e30")
+    assert outcome.metrics["status"] == "failed"
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'outputs' / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("steepest").experiment_id])
+    assert run.info.status == "FAILED"
+
+
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_logger_whose_package_is_missing_has_a_message(train, name, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda package, *more: None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -209,7 +208,7 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
     if engine == "kernel":
         ready(str(dtype).removeprefix("torch."))  # the time to compile is not the time to train
     started = time.perf_counter()
-    bar = instrument_of(instruments, RunProgress)
+    bar, result = instrument_of(instruments, RunProgress), "failed"  # what the loggers record
     try:
         status, reason = fit(trainer, module, datamodule, last)
         if tracking.tracker is None and state is not None and trainer.num_training_batches:
@@ -252,9 +251,10 @@ def _run(checked: Checked, folder: Path, record: RunRecord, resume: bool, alone:
             bar.say("drawing")
         draw(folder, model, tracker, evaluation, evaluator.windows, instruments, alone=alone, resumed=state is not None)
         record.end(metrics)
+        result = "success"
     finally:
         for one in loggers:
-            close(one, "success" if sys.exc_info()[0] is None else "failed")
+            close(one, result)
         if bar is not None:
             bar.close()
         if tracking.tracker is not None and tracking.tracker.view.sink is not None:
