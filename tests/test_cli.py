@@ -178,3 +178,11 @@ def test_the_version_is_that_of_the_package(steepest):
     from importlib.metadata import version
 
     assert steepest("--version").stdout == f"steepest {version('steepest')}\n"
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+def test_a_sweep_may_be_requested_after_the_first_overrides(flag):
+    from steepest.entry import sweep_first
+
+    assert sweep_first(["model=mlp", flag, "seed=0,1"]) == [flag, "model=mlp", "seed=0,1"]
+    assert sweep_first(["model=mlp", "--cfg", "job"]) == ["model=mlp", "--cfg", "job"]

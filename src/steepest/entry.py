@@ -64,10 +64,16 @@ log = logging.getLogger(__name__)
 _LIMITS = {"stop.epochs": "trainer.max_epochs"}
 
 
+def sweep_first(words: list[str]) -> list[str]:
+    """Return the words of a command with -m first: Hydra does not find overrides on both sides of it."""
+    return sorted(words, key=lambda word: word not in ("-m", "--multirun"))
+
+
 def command(app: Callable[[], Any]) -> None:
     """Run a Hydra app as `errors.run_program` does."""
     atexit.register(gc.freeze)  # the process ends: collecting garbage would only take time
     guard_hydra()
+    sys.argv[1:] = sweep_first(sys.argv[1:])
     if parent := os.environ.pop(PARENT, None):  # pop, so that child processes do not inherit it
         end_with(int(parent), group=sys.platform != "win32" and os.getpgrp() == os.getpid())
     # Without HYDRA_FULL_ERROR, Hydra prints errors itself and exits with 1. TRACEBACK keeps the user's own choice, also

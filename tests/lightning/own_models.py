@@ -161,3 +161,11 @@ class Two(Short):
 
     def configure_optimizers(self):
         return [torch.optim.SGD(self.parameters(), lr=0.1), torch.optim.SGD(self.parameters(), lr=0.1)]
+
+
+class Mixed(Short):
+    """Parameters of two precisions."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__(inputs, outputs)
+        self.layer.bias.data = self.layer.bias.data.double()

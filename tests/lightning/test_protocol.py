@@ -185,3 +185,10 @@ def test_a_module_with_sizes_of_its_own_loads_too(train):
 def test_several_optimizers_need_manual_optimization(train):
     with pytest.raises(ValueError, match="model=Two: several optimizers need manual optimization"):
         train(*own("Two"))
+
+
+def test_parameters_of_several_precisions_become_one_and_the_log_says_so(train, caplog):
+    _, folder = train(*own("Mixed"))
+    assert any("parameters of several precisions: all become torch.float32" in line for line in caplog.messages)
+    kept = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    assert {value.dtype for value in kept.values()} == {torch.float32}

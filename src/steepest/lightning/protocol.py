@@ -93,6 +93,8 @@ def model_of(
     if not builds:
         module.configure_optimizers = partial(_configured, module, optimizer, scheduler, monitor)
         check_rates(module.configure_optimizers)
+    if len({p.dtype for p in module.parameters()}) > 1:
+        log.warning("%s has parameters of several precisions: all become %s, that of the run", name, batch[0].dtype)
     module.to(batch[0].dtype)
     if faults := _faults_of_outputs(module, batch[0], outputs):
         raise ValueError(f"{name}: {'; '.join(faults)}")
