@@ -218,7 +218,7 @@ def test_the_comparison_has_the_differences_the_scores_and_escaped_names(home):
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        (["runs/a"], "1 runs: give the folders of 2 to 8 runs"),
+        (["runs/a"], "1 run: give the folders of 2 to 8 runs"),
         (["runs/a", "runs/a"], "is given twice"),
         (["runs/a", "runs"], "no run.json"),
     ],

@@ -33,6 +33,7 @@ OF_RUN = {
 OF_SWEEP = {
     SWEEP,
     "results.csv",
+    "compare.html",
     "data.parquet",
     "multirun.yaml",
     "report.html",

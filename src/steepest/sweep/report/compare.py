@@ -13,6 +13,7 @@ import numpy as np
 import plotly.offline
 from markupsafe import Markup
 
+from steepest.data.faults import counted
 from steepest.evaluate.names import HEADINGS, score_text
 from steepest.observe.curves import Curve, read_curves, thinned
 from steepest.runs.listing import RECORD, read_run
@@ -57,7 +58,7 @@ def write_comparison(folders: Sequence[Path], out: Path | None = None) -> Path:
         ValueError: for one run or too many, for a folder without a run, and for a damaged record.
     """
     if not 2 <= len(folders) <= MOST:
-        raise ValueError(f"{len(folders)} runs: give the folders of 2 to {MOST} runs")
+        raise ValueError(f"{counted(len(folders), 'run')}: give the folders of 2 to {MOST} runs")
     if repeated := [folder for folder in folders if [f.resolve() for f in folders].count(folder.resolve()) > 1]:
         raise ValueError(f"{repeated[0]} is given twice: give each run once")
     for folder in folders:
