@@ -226,7 +226,7 @@ def test_a_block_that_shows_output_is_run():
 
 def skills(output: str) -> str:
     """Return the table of mean skills by window and model, trained once / walk-forward, from a sweep's output."""
-    rows = re.findall(r"^ (holdout|walk_forward) +(\[.*?\]) +(\d+) .* (-?[\d.]+) ± [\d.]+ +\d+$", output, re.MULTILINE)
+    rows = re.findall(r"^ (holdout|walk_forward) +(\[.*?\]) +(\d+) .* (-?[\d.]+) ± [\d.]+$", output, re.MULTILINE)
     skill = {(window, hidden, kind): f"{float(mean):.4f}" for kind, hidden, window, mean in rows}
     assert len(skill) == 24
     lines = ["| window | line | two-layer net | deep net |", "|---|---|---|---|"]
