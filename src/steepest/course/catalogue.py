@@ -13,13 +13,14 @@ from steepest.runs.conf import config_files
 from steepest.runs.quoting import train_command
 
 # The parts of the course.
-FUNCTION, OPTIMISATION, CURVES, PRICES, INSIDE, FURTHER = (
+FUNCTION, OPTIMISATION, CURVES, PRICES, INSIDE, KINDS, AFTER = (
     "Looking for a function",
     "Going downhill",
     "From the line to any curve",
     "Back to the prices",
     "Inside the model",
-    "Beyond prices",
+    "Kinds of learning",
+    "Questions about a trained model",
 )
 OWN = "Your own lessons"
 
@@ -82,8 +83,9 @@ COURSE = (
     Chapter("backprop", INSIDE, "Forward, backward, update: every number"),
     Chapter("local_minima", INSIDE, "Is it really a local minimum?", sweep=True, short=("model.seed=range(4)",)),
     Chapter("saddle", INSIDE, "A saddle, and the way out"),
-    Chapter("classification", FURTHER, "Up or down: classification", sweep=True),
-    Chapter("regression_table", FURTHER, "Plain regression, against certified numbers"),
+    Chapter("classification", KINDS, "Up or down: classification", sweep=True),
+    Chapter("regression_table", KINDS, "Plain regression, against certified numbers"),
+    Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
 )
 
 

@@ -28,6 +28,7 @@ from steepest.runs.files import read_json
 from steepest.sweep.results import Results, read_results
 from steepest.sweep.settings import Setting, Spread
 
+TRUST = "steepest.course.parts"  # the package of the lessons' data sets and models
 WRITTEN_BY = "the lesson needs callbacks=default and logger=tensorboard"
 
 
@@ -49,7 +50,7 @@ class Run:
         """The run's config, checked."""
         config = OmegaConf.load(self.folder / "config.yaml")
         assert isinstance(config, DictConfig)
-        return check(config, trust=[])
+        return check(config, trust=[TRUST])
 
     @property
     def status(self) -> str:
@@ -72,14 +73,18 @@ class Run:
         """The run's data as tensors."""
         return self.datamodule.placed("cpu", torch.float64)
 
-    def predictor(self, name: str = "last") -> Predictor:
-        """The model at the ``last`` or the ``best`` epoch, or before the first update (``start``)."""
-        predictor = build_model(self.checked, self.datamodule).module.double()
-        assert isinstance(predictor, Predictor), "lessons train this package's models"
+    def module(self, name: str = "last") -> Any:
+        """The LightningModule at the ``last`` or the ``best`` epoch, or before the first update (``start``)."""
+        module = build_model(self.checked, self.datamodule).module.double().eval()
         if name != "start":
             path = self.folder / "checkpoints" / f"{name}.ckpt"
-            state = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
-            predictor.load_state_dict(state)
+            module.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["state_dict"])
+        return module
+
+    def predictor(self, name: str = "last") -> Predictor:
+        """`module`, for runs of this package's models."""
+        predictor = self.module(name)
+        assert isinstance(predictor, Predictor), "the lesson needs one of this package's models"
         return predictor
 
     def net(self, name: str = "last") -> MLP:
@@ -108,7 +113,7 @@ class Run:
     def outputs(self, x_MF: np.ndarray, name: str = "last") -> np.ndarray:
         """The model's outputs for plain rows (M, F): values (M, O) in the data's units, or logits of classes."""
         windows = self.windows
-        output_MO = self.predictor(name).network(self.scaled(x_MF))
+        output_MO = self.module(name)(self.scaled(x_MF))
         return (output_MO if windows.classes else output_MO * windows.scale_S[0] + windows.mean_S[0]).numpy()
 
     def batches(self) -> Iterator[Batch]:
