@@ -93,6 +93,11 @@ class Run:
         assert isinstance(network, MLP), "lessons on single layers train fully connected nets"
         return network
 
+    def samples(self, part: str = "test") -> tuple[torch.Tensor, torch.Tensor]:
+        """All samples of a part, as the model sees them: inputs (N, D) and targets (N, H)."""
+        batch = self.windows.spread(part, len(self.windows.parts[part]))
+        return batch.x_ND, batch.y_NH
+
     def surface(self, samples: int = 1 << 16) -> Surface:
         """The loss of the training part, or of at most `samples` of it, as a function of all parameters."""
         predictor, batch = self.predictor("start"), self.windows.spread("train", samples)
@@ -184,6 +189,11 @@ def network_by(network: torch.nn.Module, theta_P: torch.Tensor, x_ND: torch.Tens
     parts = theta_P.split([p.numel() for p in named.values()])
     shaped = {name: part.view_as(p) for (name, p), part in zip(named.items(), parts, strict=True)}
     return torch.func.functional_call(network, shaped, x_ND)
+
+
+def mean_and_deviation(values: np.ndarray) -> str:
+    """Mean ± standard deviation of a number over seeds."""
+    return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
 
 
 def sweep_results(folder: Path) -> Results:

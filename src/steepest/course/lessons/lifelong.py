@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from steepest.course.lesson import Finding
-from steepest.course.runs import Run, sweep_runs
+from steepest.course.runs import Run, mean_and_deviation, sweep_runs
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, finish
 
 FORGOTTEN, FEWER = 0.1, 20  # the least growth of the loss; and its least ratio to that with consolidation
@@ -35,9 +35,7 @@ def teach(folder: Path) -> Finding:
         x_M = np.linspace(x_T1.min(), x_T1.max(), 400)
         fits.plot(x_T1[:, 0], y_T, ".", color="#bbbbbb", ms=3, label="the points")
         fits.plot(x_M, some[0].outputs(x_M[:, None])[:, 0], color=BLACK, label="the net at the end")
-        fits.set(
-            xlabel="x", ylabel="y", title=f"All pieces: {ends[name].mean():.3f} ± {ends[name].mean(1).std(ddof=1):.3f}"
-        )
+        fits.set(xlabel="x", ylabel="y", title=f"All pieces: {mean_and_deviation(ends[name].mean(1))}")
         fits.set_ylim(-2, 2)
         for one in (axes, fits):
             finish(one)
@@ -58,7 +56,9 @@ def teach(folder: Path) -> Finding:
         },
         figure,
         {
-            "rows": [(NAMES[name], *map(_spread, (grown[name], first[name], ends[name][:, -1]))) for name in NAMES],
+            "rows": [
+                (NAMES[name], *map(mean_and_deviation, (grown[name], first[name], ends[name][:, -1]))) for name in NAMES
+            ],
             "seeds": seeds,
             "tasks": tasks,
         },
@@ -67,11 +67,10 @@ def teach(folder: Path) -> Finding:
 
 def _errors(run: Run) -> list[float]:
     """The loss of each task on the test rows, at the end."""
-    module, windows = run.module(), run.windows
-    batch = windows.spread("test", len(windows.parts["test"]))
+    module, (x_ND, y_NH) = run.module(), run.samples("test")
     with torch.no_grad():
-        error_N = (module(batch.x_ND) - batch.y_NH).square().mean(1)
-    task_N = module.task_of(batch.x_ND)
+        error_N = (module(x_ND) - y_NH).square().mean(1)
+    task_N = module.task_of(x_ND)
     return [float(error_N[task_N == task].mean()) for task in range(module.tasks)]
 
 
@@ -82,7 +81,3 @@ def _forgetting(run: Run) -> float:
         values = run.curve(f"task_{task}/loss").values
         grown.append(values[-1] - values[(task + 1) * each - 1])
     return float(np.mean(grown))
-
-
-def _spread(values: np.ndarray) -> str:
-    return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
