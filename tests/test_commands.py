@@ -348,7 +348,7 @@ def peak(folder, *words):
 
 @pytest.mark.slow
 def test_memory_grows_with_rows_not_with_rows_times_window(tmp_path):
-    words = ["data=random_walk", "data.rows=5000000", "data.frequency=min", "data.batch_size=8192"]
+    words = ["data=random_walk", "data.rows=2000000", "data.frequency=min", "data.batch_size=8192"]
     words += ["optimizer.lr=0.001", "stop.epochs=1", "logger=none"]
     peaks = [peak(tmp_path, *words, f"data.window={window}") for window in (1, 256)]
     assert peaks[1] < 1.5 * peaks[0], peaks

@@ -62,8 +62,11 @@ def test_the_page_opens_with_every_picture_and_fits_the_browsers_width(course, c
     page = context.new_page()
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else wrong.append(r.url))
+    page.emulate_media(reduced_motion="reduce")
     page.goto((course / "index.html").as_uri())
-    pictures = page.eval_on_selector_all("img", "all => all.map(one => [one.complete, one.naturalWidth, one.alt])")
+    pictures = page.eval_on_selector_all(
+        "picture:not([hidden]) img", "all => all.map(one => [one.complete, one.naturalWidth, one.alt])"
+    )
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"course_{width}.png", full_page=True)
     beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth")
@@ -74,7 +77,7 @@ def test_the_page_opens_with_every_picture_and_fits_the_browsers_width(course, c
             .filter(one => one.getBoundingClientRect().right > one.closest('section').getBoundingClientRect().right)
             .map(one => one.outerHTML.slice(0, 90))""",
     )
-    stacked = page.eval_on_selector_all("img", "all => all.filter(one => one.naturalHeight > one.naturalWidth).length")
+    stacked = page.eval_on_selector_all("picture:not([hidden]) img", "all => all.filter(one => one.naturalHeight > one.naturalWidth).length")
     shown = page.locator("main section").count()
     assert page.locator("p.phone").is_visible() == (width == 390), "it explains left and right"
     context.close()

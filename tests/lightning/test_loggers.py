@@ -51,6 +51,7 @@ def test_wandb_works_offline(train, monkeypatch):
 def test_mlflow_keeps_curves_and_settings_in_a_local_file(train, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it for the whole process; pytest takes it back
     _, folder = train(*WALK, "logger=[mlflow,tensorboard]")
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'outputs' / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("steepest").experiment_id])
@@ -67,6 +68,7 @@ def test_mlflow_keeps_curves_and_settings_in_a_local_file(train, tmp_path, monke
 def test_mlflow_says_that_a_run_diverged(train, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it for the whole process; pytest takes it back
     outcome, _ = train(*WALK, "logger=mlflow", "optimizer.lr=1e30")
     assert outcome.metrics["status"] == "failed"
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'outputs' / 'mlflow.db'}")

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,8 @@ from steepest.runs.trust import locate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAME, PICTURE, NARROW, MOVING = "lesson.json", "lesson.png", "lesson_narrow.png", "lesson.gif"
-MOVING_NARROW = "lesson_narrow.gif"
+NAME, PICTURE, NARROW = "lesson.json", "lesson.png", "lesson_narrow.png"
+COLOURS = 64  # of a frame of an animation: a fifth of the size of the full picture
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,29 @@ class Finding:
         checks: each claim as a sentence -> whether it is true.
         numbers: the numbers for the lesson's text.
         figure: the picture.
-        moving: whether the lesson has also written the animations `MOVING` and `MOVING_NARROW`, and the picture for
-            phones, `NARROW`, to figures/.
+        frames: the number of frames of an animation that the lesson has written with `save_frame`.
     """
 
     sentence: str
     checks: Mapping[str, bool]
     figure: Figure
     numbers: Mapping[str, Any] = field(default_factory=dict)
-    moving: bool = False
+    frames: int = 0
+
+
+def frame(folder: Path, number: int, *, narrow: bool) -> Path:
+    """The file of a frame of a lesson's animation, for a desktop or for a phone."""
+    return folder / "figures" / "frames" / f"{'narrow' if narrow else 'wide'}_{number:02}.png"
+
+
+def save_frame(figure: Figure, folder: Path, number: int, *, narrow: bool, dpi: int) -> None:
+    """Write a frame of a lesson's animation."""
+    from PIL import Image
+
+    path, drawn = frame(folder, number, narrow=narrow), BytesIO()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(drawn, dpi=dpi)
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
 
 class Lesson(Callback):
@@ -137,7 +152,7 @@ def teach(name: str, folder: Path, trust: Sequence[str] = ()) -> dict[str, Any]:
         "sentence": found.sentence,
         "checks": checks,
         "numbers": dict(found.numbers),
-        "moving": found.moving,
+        "frames": found.frames,
     }
     write_text(folder / NAME, json.dumps(record, indent=2, default=float) + "\n")
     console = terminal()

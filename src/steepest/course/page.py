@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from hashlib import sha256
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +14,8 @@ from markupsafe import Markup
 
 from steepest.course.catalogue import OWN, Chapter
 from steepest.course.guide import Taught, chapters_of, taught_course
-from steepest.course.lesson import MOVING, MOVING_NARROW, NARROW, PICTURE
+from steepest.course.lecture import LECTURE
+from steepest.course.lesson import NARROW, PICTURE, frame
 from steepest.runs.files import now, write_text
 
 HERE = Path(__file__).parent
@@ -29,7 +31,7 @@ def write_page(out: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    taught = taught_course(out)
+    taught, script = taught_course(out), (HERE / "player.js").read_text()
     lessons = [_lesson(environment, number, c, taught.get(c.name), out) for number, c in enumerate(chapters_of(out), 1)]
     given = {
         "parts": [(part, list(some)) for part, some in groupby(lessons, key=lambda lesson: lesson["part"])],
@@ -38,6 +40,10 @@ def write_page(out: Path) -> Path:
         "failing": [name for name, one in taught.items() if one.fails],
         "short": any(one.short for one in taught.values()),
         "seconds": sum(one.seconds for one in taught.values()),
+        "lecture": LECTURE,
+        "titles": {lesson["name"]: (lesson["number"], lesson["title"]) for lesson in lessons},
+        "script": Markup(script),
+        "hash": base64.b64encode(sha256(script.encode()).digest()).decode(),
         "made": now()[:10],
         "versions": {name: version(name) for name in ("steepest", "torch", "lightning", "hydra-core")},
         "style": Markup((HERE / "page.css").read_text()),
@@ -63,8 +69,10 @@ def _lesson(environment: Environment, number: int, chapter: Chapter, taught: Tau
         "checks": {readable(claim): holds for claim, holds in found.get("checks", {}).items()},
         "picture": _inline(figures / PICTURE, "png") if found else "",
         "narrow": _inline(figures / NARROW, "png") if (figures / NARROW).exists() else "",
-        "moving": _inline(figures / MOVING, "gif") if found.get("moving") else "",
-        "moving_narrow": _inline(figures / MOVING_NARROW, "gif") if found.get("moving") else "",
+        "frames": [
+            [_inline(frame(out / chapter.name, number, narrow=narrow), "png") for narrow in (False, True)]
+            for number in range(found.get("frames", 0))
+        ],
     }
 
 

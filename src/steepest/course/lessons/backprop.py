@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 
 from steepest.course.diagram import draw_frame
-from steepest.course.lesson import MOVING, MOVING_NARROW, NARROW, Finding
+from steepest.course.lesson import Finding, save_frame
 from steepest.course.runs import Run
 from steepest.nets.worked import Example, ExampleLayer, Worked
 
@@ -42,20 +40,13 @@ def teach(folder: Path) -> Finding:
     losses_K = surface.losses(torch.tensor(path_KP)).numpy()
 
     later = np.linspace(FIRST, len(steps) - 1, LATER).astype(int).tolist()
-    pictures = folder / "figures"
-    pictures.mkdir(exist_ok=True)
-    for name, size, dpi in ((MOVING_NARROW, (4.3, 8.2), 160), (MOVING, (10, 7), 80)):
-        moving, figure = (Figure(figsize=size, layout="constrained") for _ in range(2))
-        film = FuncAnimation(
-            moving,
-            partial(draw_frame, moving, surface, steps, losses_K),
-            frames=[*range(FIRST), *later],
-            init_func=lambda: None,
-        )
-        film.save(pictures / name, PillowWriter(fps=1), dpi=dpi)
+    frames = [*range(FIRST), *later]
+    for narrow, size, dpi in ((True, (4.3, 8.2), 160), (False, (10, 7), 100)):
+        figure = Figure(figsize=size, layout="constrained")
+        for number, k in enumerate(frames):
+            draw_frame(figure, surface, steps, losses_K, k)
+            save_frame(figure, folder, number, narrow=narrow, dpi=dpi)
         draw_frame(figure, surface, steps, losses_K, 0)
-        if name == MOVING_NARROW:
-            figure.savefig(pictures / NARROW, dpi=dpi)
     first = steps[0]
     return Finding(
         f"{len(steps)} updates, computed number by number: the gradients differ from autograd's by at most "
@@ -87,7 +78,7 @@ def teach(folder: Path) -> Finding:
             "losses": [float(losses_K[0]), float(losses_K[-1])],
             "autograd": autograd,
         },
-        moving=True,
+        frames=len(frames),
     )
 
 
