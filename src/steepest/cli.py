@@ -277,8 +277,14 @@ def course(
     from steepest.course.page import write_page
     from steepest.evaluate.terminal import print_sentence, terminal
 
-    chapters = [chapter(name) for name in dict.fromkeys(names or [])] or list(COURSE)
+    chosen = [chapter(name) for name in dict.fromkeys(names or [])] or list(COURSE)
+    chapters = [one for one in chosen if not one.lacks]
+    lacking = [one.lacks for one in chosen if one.lacks]
+    if names and lacking:
+        raise ValueError("; ".join(lacking))
     console, failing = terminal(), 0
+    for sentence in lacking:
+        print_sentence(console, f"Left out: {sentence}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("lessons", total=len(chapters))

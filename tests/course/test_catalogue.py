@@ -1,9 +1,13 @@
 """The catalogue, the configs, the lessons and their texts agree."""
 
+from dataclasses import replace
+
 import pytest
 from conftest import ROOT
 from omegaconf import OmegaConf
+from typer.testing import CliRunner
 
+from steepest.cli import app
 from steepest.course.catalogue import COURSE, chapter
 
 CONFIGS = ROOT / "conf" / "experiment" / "course"
@@ -25,10 +29,21 @@ def test_each_config_agrees_with_its_chapter(found):
 
 
 def test_the_code_of_a_lesson_is_at_most_110_lines():
-    lengths = {p.stem: len(p.read_text().splitlines()) for p in LESSONS.glob("*.py")}
+    files = [*LESSONS.glob("*.py"), *(LESSONS.parent / "parts").glob("*.py")]
+    lengths = {f"{p.parent.name}/{p.stem}": len(p.read_text().splitlines()) for p in files}
     assert {name: n for name, n in lengths.items() if n > 110} == {}
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="there is no lesson sadle; choose one of three_steps, "):
         chapter("sadle")
+
+
+def test_a_lesson_whose_package_is_missing_is_refused_with_the_extra(monkeypatch):
+    lesson = replace(COURSE[0], needs="no_such_package")
+    assert lesson.lacks == f"lesson {lesson.name} needs no_such_package: pip install 'steepest[course]'"
+    assert COURSE[0].lacks is None
+    monkeypatch.setattr("steepest.course.catalogue.COURSE", (lesson, *COURSE[1:]))
+    done = CliRunner().invoke(app, ["course", lesson.name])
+    assert isinstance(done.exception, ValueError)
+    assert str(done.exception) == lesson.lacks

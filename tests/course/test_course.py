@@ -77,7 +77,9 @@ def test_the_page_opens_with_every_picture_and_fits_the_browsers_width(course, c
             .filter(one => one.getBoundingClientRect().right > one.closest('section').getBoundingClientRect().right)
             .map(one => one.outerHTML.slice(0, 90))""",
     )
-    stacked = page.eval_on_selector_all("picture:not([hidden]) img", "all => all.filter(one => one.naturalHeight > one.naturalWidth).length")
+    stacked = page.eval_on_selector_all(
+        "picture:not([hidden]) img", "all => all.filter(one => one.naturalHeight > one.naturalWidth).length"
+    )
     shown = page.locator("main section").count()
     assert page.locator("p.phone").is_visible() == (width == 390), "it explains left and right"
     context.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -35,6 +36,7 @@ class Chapter:
         title: its title.
         sweep: whether it is a sweep.
         short: additional overrides for the short form, which takes seconds and still shows the same effect.
+        needs: a package of the extra ``course`` that it needs.
     """
 
     name: str
@@ -42,6 +44,14 @@ class Chapter:
     title: str
     sweep: bool = False
     short: tuple[str, ...] = ()
+    needs: str | None = None
+
+    @property
+    def lacks(self) -> str | None:
+        """What is missing, in words, or None if the lesson can run."""
+        if self.needs is None or find_spec(self.needs) is not None:
+            return None
+        return f"lesson {self.name} needs {self.needs}: pip install 'steepest[course]'"
 
     @property
     def command(self) -> str:
