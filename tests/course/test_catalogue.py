@@ -1,5 +1,6 @@
 """The catalogue, the configs, the lessons and their texts agree."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -32,6 +33,20 @@ def test_the_code_of_a_lesson_is_at_most_110_lines():
     files = [*LESSONS.glob("*.py"), *(LESSONS.parent / "parts").glob("*.py")]
     lengths = {f"{p.parent.name}/{p.stem}": len(p.read_text().splitlines()) for p in files}
     assert {name: n for name, n in lengths.items() if n > 110} == {}
+
+
+def test_the_readmes_table_lists_every_lesson_by_its_part():
+    rows = re.findall(r"^\| ([^|]+) \| (`[^|]+`) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    listed = {part: re.findall(r"`(\w+)`", lessons) for part, lessons in rows}
+    parts = {part: [c.name for c in COURSE if c.part == part] for part in dict.fromkeys(c.part for c in COURSE)}
+    assert listed == parts
+    for page in ("README.md", "docs/course.md"):
+        assert f"{len(COURSE)} lessons" in (ROOT / page).read_text()
+
+
+def test_the_page_about_the_course_lists_every_lesson_in_order():
+    listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "course.md").read_text(), re.MULTILINE)
+    assert listed == NAMES
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
