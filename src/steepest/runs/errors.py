@@ -26,6 +26,10 @@ TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.co
 HYDRA, OPTIMIZERS, LIGHTNING = ("/hydra/", "/omegaconf/"), ("/torch/optim/",), ("/lightning/pytorch/",)
 OWN = f"{Path(__file__).parents[1].as_posix()}/"
 SHOW = "HYDRA_FULL_ERROR=1 before the command shows the traceback."
+LOGGERS = {  # package -> what the user can do
+    "wandb": "without an account, set WANDB_MODE=offline before the command, or use another logger",
+    "mlflow": "check logger.mlflow.tracking_uri and MLFLOW_TRACKING_URI, or use another logger",
+}
 LONGEST_WORD = 300  # maximum number of characters without a space in a message
 MOST_COMMAS = 3000  # maximum number of commas in one word of a command
 LONGEST_PATH = 4096  # maximum number of characters of a path on Linux
@@ -200,6 +204,9 @@ def _message(error: BaseException) -> str | None:
         return f"trainer: {error}" + (
             " Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else ""
         )
+    for package, fix in LOGGERS.items():
+        if _raised_by(error, (f"/{package}/",)):
+            return f"logger={package}: {str(error).rstrip('.')}: {fix}"
     if isinstance(error, ImportError) and _raised_by(error, LIGHTNING):
         return f"{error}: install the missing package, or leave out the option that needs it"
     if _raised_by(error, OPTIMIZERS) and not _in_a_training_step(error):
