@@ -1,15 +1,40 @@
-"""The installed package, not the checkout: the README's first commands from an empty folder."""
+"""The installed package, not the checkout: every command of the README that needs no checkout, in an empty folder."""
 
+import gzip
 import json
 import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+OF_THE_CHECKOUT = ("pip install", "pytest", "mkdocs")  # .ci/run runs these in a fresh environment
+MINUTES = {"steepest course": "steepest course --short"}  # runs in its short form, with pytest -m course
+
+
+def blocks_of_readme(language):
+    """The blocks of the README in this language, also those in a list."""
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands_of_readme():
+    """The commands that need no checkout. `python train.py` is `steepest train`, as the README says."""
+    lines = [line.split("  #")[0].strip() for block in blocks_of_readme("bash") for line in block.splitlines()]
+    commands = [part.strip() for line in lines for part in line.split(" && ") if part.strip()]
+    commands = [one.replace("python train.py", "steepest train") for one in commands]
+    commands = list(dict.fromkeys(one for one in commands if not one.startswith(OF_THE_CHECKOUT)))
+    return [pytest.param(MINUTES.get(one, one), marks=_mark(one), id=one) for one in commands]
+
+
+def _mark(command):
+    return pytest.mark.course if command in MINUTES else pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +52,9 @@ def installed(tmp_path_factory):
         capture_output=True,
         text=True,
     )
-    # (A path that Python adds behind the wheel's own; .pth files in it, such as that of the checkout, do not count.)
-    (Path(paths.stdout.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    # (Paths that Python adds behind the wheel's own; .pth files in them, such as that of the checkout, do not count.)
+    packages = [path for path in sys.path if Path(path).name == "site-packages"]
+    (Path(paths.stdout.strip()) / "dependencies.pth").write_text("\n".join(packages) + "\n")
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
     return python, wheel
 
@@ -47,6 +73,55 @@ def test_the_wheel_contains_every_config_and_price_file(installed):
     listed = subprocess.run(["git", "ls-files", "conf", "data"], cwd=ROOT, check=True, capture_output=True, text=True)
     needed = {"train.py", *listed.stdout.split()}
     assert needed | {"steepest/py.typed"} <= names
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A folder that has only a file of prices, as the README describes it."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    lines = gzip.decompress((ROOT / "data" / "sp500.csv.gz").read_bytes()).decode().splitlines()
+    (folder / "prices.csv").write_text("\n".join([lines[0], *lines[-1500:]]))
+    return folder
+
+
+def test_the_readme_has_the_commands_that_are_run():
+    commands = [command.id.split()[:2] for command in commands_of_readme()]
+    for word in ("train", "gradcheck", "board", "course"):
+        assert ["steepest", word] in commands
+
+
+@pytest.mark.parametrize("command", commands_of_readme())
+def test_a_command_of_the_readme_runs_from_the_wheel(installed, elsewhere, command):
+    program, *words = shlex.split(command)
+    assert program == "steepest"
+    if words == ["board"]:
+        assert_serves(installed[0], elsewhere)
+        return
+    done = steepest(installed[0], elsewhere, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def assert_serves(python, folder):
+    """`steepest board` shows an address, and Ctrl-C stops it."""
+    done = steepest(python, folder, "train", "model=linear_manual", "stop.epochs=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    command = [python.parent / "steepest", "board", "--port", "0"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as served:
+        assert re.match(r"http://\S+ shows the ", served.stdout.readline())
+        served.send_signal(signal.SIGINT)
+        assert served.communicate(timeout=60)[0].endswith("Stopped.\n")
+    assert served.returncode == 0
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs_from_the_wheel(installed, elsewhere):
+    (block,) = blocks_of_readme("python")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [installed[0], "-c", block], cwd=elsewhere, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "tensor(" in done.stdout
 
 
 @pytest.mark.slow

@@ -20,6 +20,19 @@ class Hits(Metric):
         return -((prediction > last) == (actual > last)).float()
 
 
+class High(Metric):
+    """The mean prediction."""
+
+    higher_is_better = True
+
+    def terms(self, prediction, actual, last):
+        return prediction
+
+
+class Low(High):
+    higher_is_better = False
+
+
 class Summed(Metric):
     def terms(self, prediction, actual, last):
         return (prediction - actual).sum()

@@ -1,11 +1,13 @@
 """Metrics of the user's own, named in a config."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 import steepest
 
@@ -40,6 +42,29 @@ def test_the_last_price_of_a_metric_is_that_of_the_predictions_table(train):
     last = price.to_numpy()[price.index.get_indexer(days) - 1]
     hits = (table.iloc[:, -2] > last) == (table.iloc[:, -1] > last)
     assert json.loads((folder / "metrics.json").read_text())["test"]["mine"] == pytest.approx(-hits.mean())
+
+
+@pytest.mark.parametrize(("name", "best"), [("High", max), ("Low", min)])
+def test_a_metric_says_that_higher_is_better(train, name, best):
+    _, folder = train(*WALK, "model=linear_manual", "stop.epochs=6", metric(name), "objective=val/mine")
+    found = json.loads((folder / "metrics.json").read_text())["objective"]
+    curve = steepest.load(folder, trust=["own_metrics"]).history["val/mine"].dropna()
+    assert curve.nunique() == 6, "the epochs differ"
+    assert found["value"] == pytest.approx(best(curve), rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "best"), [("High", max), ("Low", min)])
+def test_a_sweep_and_a_study_are_ranked_as_the_metric_says(tmp_path, monkeypatch, name, best):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    words = [*WALK, "data.window=1", "model=linear_manual", metric(name), "objective=val/mine"]
+    swept = steepest.sweep({"optimizer.lr": [0.01, 0.1, 0.001]}, words, folder=tmp_path / "sweep")
+    assert swept.best.metrics["objective"]["value"] == pytest.approx(best(swept.results["objective"]))
+    tuned = ["hydra/sweeper=tune", "hydra.sweeper.n_trials=3", "optimizer.lr=interval(0.001,0.1)", *words]
+    command = [sys.executable, str(ROOT / "train.py"), "-m", *tuned, f"hydra.sweep.dir={tmp_path / 'study'}"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    trial = json.loads((tmp_path / "study" / "study.json").read_text())["best"]
+    assert trial["value"] == pytest.approx(best(pd.read_csv(tmp_path / "study" / "results.csv")["objective"]))
 
 
 @pytest.mark.parametrize(

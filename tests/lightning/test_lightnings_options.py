@@ -47,9 +47,10 @@ def test_early_stopping_may_watch_any_score(train):
 
 
 @pytest.mark.parametrize("name", ["EarlyStopping", "ModelCheckpoint"])
-def test_a_callback_that_watches_an_unknown_number_has_a_message(train, name):
+def test_a_callback_that_watches_an_unknown_number_is_refused_and_leaves_no_checkpoint(train, tmp_path, name):
     with pytest.raises(ValueError, match=f"{name} monitors val/nope, which this run does not log: use one of "):
         train(*WALK, f"+callbacks.x={{_target_: {CALLBACKS}.{name}, monitor: val/nope}}")
+    assert not (tmp_path / "run" / "checkpoints").exists(), "so the command removes the folder"
 
 
 @pytest.mark.slow

@@ -1,12 +1,14 @@
 """logger=tensorboard, csv, wandb, mlflow, none, and lists of them: the same curves, without a network."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
 from conftest import composed, read_scalars
 
 from steepest.runs.config import check
+from steepest.runs.errors import exit_code, explain
 
 WALK = ("data=random_walk", "data.rows=200", "data.window=6", "stop.epochs=2", "model=mlp_manual", "model.hidden=[2]")
 
@@ -81,6 +83,16 @@ def test_a_logger_whose_package_is_missing_has_a_message(train, name, monkeypatc
     monkeypatch.setattr("importlib.util.find_spec", lambda package, *more: None)
     with pytest.raises(ValueError, match=rf"logger={name} needs {name}: pip install 'steepest\[{name}\]'"):
         train(*WALK, f"logger={name}")
+
+
+def test_an_error_of_a_loggers_package_is_explained_with_the_fix(train, monkeypatch, tmp_path):
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(Exception, match="API key") as raised:
+        train(*WALK, "logger=wandb")
+    assert re.fullmatch(r"logger=wandb: .*API key.*set WANDB_MODE=offline before the command.*", explain(raised.value))
+    assert exit_code(raised.value) == 2
 
 
 def test_an_address_that_gets_the_results_must_be_typed():

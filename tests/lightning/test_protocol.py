@@ -15,7 +15,7 @@ from steepest import check_model
 from steepest.lightning.sequences import ConvolutionNet, Recurrent
 from steepest.nets.functional import evaluating, gradients_at, outputs_at
 from steepest.nets.losses import LOSSES
-from steepest.runs.errors import explain
+from steepest.runs.errors import exit_code, explain
 
 sys.path.insert(0, str(Path(__file__).parent))
 import own_models
@@ -159,10 +159,16 @@ def test_evaluating_gives_every_part_its_own_mode_back():
     assert (net.training, net[0].training, net[1].training) == (True, False, True)
 
 
-def test_an_error_in_the_users_own_step_is_not_blamed_on_the_optimizer(train):
+def test_an_error_in_the_users_own_step_gives_one_message_with_the_line_and_a_failed_record(train, tmp_path):
     with pytest.raises(RuntimeError, match="a fault of the user's own") as caught:
         train(*own("Faulty"))
-    assert explain(caught.value) is None  # so the command shows the traceback, which names the line
+    lines = Path(own_models.__file__).read_text().splitlines()
+    line = 1 + next(n for n, text in enumerate(lines) if "a fault of the user's own" in text)
+    said = explain(caught.value)
+    assert said.startswith("own_models.Faulty.training_step failed: RuntimeError: a fault of the user's own (")
+    assert said.endswith(f"own_models.py:{line})")
+    assert exit_code(caught.value) == 1
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
 
 
 @pytest.mark.slow

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import torch
+from lightning.pytorch import Callback
 
-from steepest import Activation, Epochs, Loss
+from steepest import Activation, Epochs, Instrument, Loss, RandomWalk
 
 
 def log_cosh(p, y):
@@ -37,3 +38,37 @@ class NoClosure(torch.optim.SGD):
 
     def step(self, closure=None):
         return None
+
+
+class FailingInstrument(Instrument):
+    """It fails at the end of an epoch."""
+
+    def epoch(self, view, scores):
+        return scores["no such score"]
+
+
+class FailingCallback(Callback):
+    """It fails in a function that it calls."""
+
+    def on_train_epoch_end(self, trainer, module):
+        divided_by_zero(1)
+
+
+class FailingData(RandomWalk):
+    """It cannot be read."""
+
+    def read(self):
+        return self.rows.nothing
+
+
+def divided_by_zero(number):
+    return number / 0
+
+
+def refuse(option):
+    raise ValueError(f"{option} is too large")
+
+
+def read_wrong():
+    """It gives this package an option that it refuses."""
+    return RandomWalk(rows=-1).read()

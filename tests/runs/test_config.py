@@ -80,6 +80,7 @@ def test_every_shipped_preset_passes_the_check(folder):
         ("model._target_=steepest.LinearPredictor model.seed=abc", r"model.seed='abc' should be a whole number"),
         ("model=mlp model.hidden=[8,a]", r"model.hidden\[1\]='a' should be a whole number"),
         ("data.window=1.5", r"data.window=1.5 should be a whole number"),
+        ("name=12", r"name=12 should be text: quote it, as in \"name='12'\""),
         ("data.transform=returns", r"data.transform='returns' should be 'level', 'return' or 'log_return'"),
         ("model.seed=null", r"model.seed=None should be a whole number"),
         ("optimizer.lr=fast", r"optimizer.lr='fast' should be a number"),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 
@@ -15,11 +16,14 @@ import steepest
 from steepest.lightning.gradcheck import compare_gradients
 from steepest.nets.networks import MLP
 from steepest.nets.regularised import RegularisedMLP
+from steepest.runs import own_code
 from steepest.runs.config import check
-from steepest.runs.errors import explain
+from steepest.runs.errors import exit_code, explain
 from steepest.runs.trusted import packages_in
 
 sys.path.insert(0, str(Path(__file__).parent))
+import own_parts
+
 WALK = ("data=random_walk", "data.rows=200", "data.window=6", "stop.epochs=2")
 OWN = ("model.loss=own_parts.loss", "model.activation=own_parts.softsign", "trust=[own_parts]")
 
@@ -121,3 +125,39 @@ def test_the_packages_of_a_folder_are_those_that_an_import_would_find_there(tmp_
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert packages_in(tmp_path) == ["mine_here", "more"]
+
+
+@pytest.mark.parametrize(
+    ("override", "function", "said"),
+    [
+        (
+            "+callbacks.mine._target_=own_parts.FailingInstrument",
+            "FailingInstrument.epoch",
+            "KeyError: 'no such score'",
+        ),
+        (
+            "+callbacks.mine._target_=own_parts.FailingCallback",
+            "divided_by_zero",
+            "ZeroDivisionError: division by zero",
+        ),
+        ("data._target_=own_parts.FailingData", "FailingData.read", "AttributeError: 'int' object has no attribute"),
+    ],
+)
+def test_an_error_in_a_part_of_ones_own_names_the_part_and_the_line(train, override, function, said):
+    with pytest.raises(Exception, match=said.split(": ")[1]) as raised:
+        train(*WALK, "model=linear_manual", "trust=[own_parts]", override)
+    message = explain(raised.value)
+    assert message.startswith(f"own_parts.{function} failed: {said}")
+    assert re.search(r"\(\S*own_parts\.py:\d+\)$", message)
+    assert exit_code(raised.value) == 1
+
+
+def test_code_of_ones_own_refuses_an_option_with_a_value_error(monkeypatch):
+    monkeypatch.setattr(own_code, "imported", {"own_parts"})
+    with pytest.raises(ValueError, match="too large") as raised:
+        own_parts.refuse("size=9")
+    assert explain(raised.value).startswith("own_parts.refuse: ValueError: size=9 is too large (")
+    assert exit_code(raised.value) == 2
+    with pytest.raises(ValueError, match="rows") as raised:
+        own_parts.read_wrong()
+    assert explain(raised.value) == str(raised.value), "a message of this package stays as it is"

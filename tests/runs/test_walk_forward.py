@@ -1,6 +1,8 @@
 """Walk-forward evaluation, compared with single runs on the rows before each fold."""
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from steepest.runs.config import check
 from steepest.runs.drive import SharedData, drive
 from steepest.runs.folds import Folds
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "evaluate"))
 NET = (
     "model=mlp_manual", "model.hidden=[4]", "optimizer.lr=0.1", "data.window=5", "data.relative_to_last=true",
     "stop.epochs=2", "logger=none", QUIET, NO_PICTURES,
@@ -137,6 +140,16 @@ def test_no_training_uses_a_row_from_its_folds_first_target_on(prices):
                 assert day_T[last.numpy()].max() < targets[training.place_M.numpy()].min()
             same = windows.index[origin_M.numpy()] == data.windows.index[folds.origin_N[training.place_M].numpy()]
             assert same.all()
+
+
+def test_a_baseline_of_ones_own_is_refitted_for_each_fold(prices, tmp_path):
+    mine = ("+evaluation.baselines.mine._target_=own_baselines.Drift", "trust=[own_baselines]", "data.horizon=2")
+    metrics, _ = run(tmp_path / "walk", *of_file(prices, *WALK, *mine))
+    held, _ = run(tmp_path / "held", *of_file(prices, *mine))
+    copied, shipped = metrics["baselines"]["mine"], metrics["baselines"]["drift"]
+    for part in ("train", "val", "test"):
+        assert copied[part]["mse"] == pytest.approx(shipped[part]["mse"], rel=1e-6)
+    assert copied["test"]["mse"] != pytest.approx(held["baselines"]["mine"]["test"]["mse"], rel=1e-4), "it is refitted"
 
 
 def test_without_refitting_the_result_is_that_of_a_holdout(prices, tmp_path):

@@ -259,7 +259,7 @@ def test_a_failed_job_never_wins(capsys):
         {"job": 0, "overrides": ["a=0"], "status": "failed", "objective": None, "stop_reason": "broke"},
         {"job": 1, "overrides": ["a=1"], "status": "finished", "objective": 5.0, "stop_reason": ""},
     ]
-    print_table(rows, "val/mse", Path("x"))
+    print_table(Results(rows, "val/mse"), Path("x"))
     said = capsys.readouterr().out
     assert said.index("finished") < said.index("failed")
     assert "To run the best job again: python train.py a=1" in said
@@ -361,7 +361,7 @@ def test_an_error_in_any_hook_ends_the_sweep(tmp_path, monkeypatch, hook):
             },
         }
     )  # fmt: skip
-    for name in ("_task", "begin_job", "results_csv"):
+    for name in ("plain_task", "begin_job", "results_csv"):
         monkeypatch.setattr(module, name, broken)
     monkeypatch.setattr(module, "is_sweep", lambda config: True)
     sweeps_record = SweepRecord()

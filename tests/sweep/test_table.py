@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from test_results import row
 
+from steepest.sweep.results import Results
 from steepest.sweep.table import print_table
 
 
@@ -16,7 +17,7 @@ def printed(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
 
     def start(rows, objective="val/mse", command=None):
-        print_table(rows, objective, Path("x"), command)
+        print_table(Results(rows, objective), Path("x"), command)
         return capsys.readouterr().out.splitlines()
 
     return start

@@ -49,7 +49,7 @@ class WalkForward:
         past: the training window. ``expanding``: it starts at the first row; ``sliding``: it keeps its length.
         refit: ``every``: for each fold; N: for every N-th fold; ``never``: one model predicts all folds.
         warm_start: start from the previous fold's model instead of the seed's initial weights.
-        predictions, metrics: as in `Holdout`.
+        predictions, baselines, metrics: as in `Holdout`. The baselines are fitted for each fold, as the model is.
     """
 
     folds: Count | None = None
@@ -58,6 +58,7 @@ class WalkForward:
     refit: Count | Literal["every", "never"] = "every"
     warm_start: bool = False
     predictions: Predictions = "test"
+    baselines: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 SIGNIFICANT = 0.05  # a lead is statistically significant if its p-value is at most this
 HIGHER_IS_BETTER = {"directional_accuracy", "accuracy", "skill"}
+HIGHER_OF_USER: set[str] = set()  # the user's own metrics of which higher is better; see `runs/own.py`
 VALUE_METRICS = ("mse", "mae", "rmse", "mape", "mase", "directional_accuracy", "skill", "mse_scaled", "mae_scaled")
 FINAL_METRICS = ("bias", "smape", "r2", "rmsse", "information_coefficient")  # of values, at the end of a run
 DIRECTION_METRICS = ("cross_entropy", "directional_accuracy", "skill")
@@ -19,7 +20,7 @@ HEADINGS = {"directional_accuracy": "direction", "cross_entropy": "cross-entropy
 
 def better(metric: str) -> Literal["min", "max"]:
     """``min`` or ``max``: whether a lower or a higher value of a metric such as ``val/mse_scaled`` is better."""
-    return "max" if metric.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "min"
+    return "max" if metric.rsplit("/", 1)[-1] in HIGHER_IS_BETTER | HIGHER_OF_USER else "min"
 
 
 def worst(metric: str) -> float:

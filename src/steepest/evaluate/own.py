@@ -39,7 +39,13 @@ class Baseline:
 
 
 class Metric:
-    """Base class of metrics. Lower is better: a metric of which higher is better returns its negative."""
+    """Base class of metrics.
+
+    Attributes:
+        higher_is_better: whether a higher score is better, as in torchmetrics. It is an attribute of the class.
+    """
+
+    higher_is_better: bool = False
 
     def terms(self, prediction: Tensor, actual: Tensor, last: Tensor | None) -> Tensor:
         """Return a number for each prediction (N, H), such as its absolute error.

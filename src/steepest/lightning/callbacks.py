@@ -37,6 +37,10 @@ RANDOM = "steepest_random"  # the key of the state of the random numbers in a ch
 PAUSE = 1.0  # minimum seconds between two checkpoints: an epoch can take a millisecond, a checkpoint takes several
 
 
+class NotLogged(ValueError):
+    """A callback reads a number that nothing logs. The run is refused, although its first epoch has ended."""
+
+
 class CheckpointFiles(TorchCheckpointIO):
     """Makes Lightning write a checkpoint next to its target, flush it to the disk, and then rename it.
 
@@ -219,8 +223,8 @@ class Tracking(Callback):
         self._save_best(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Write what the run recorded before the error."""
-        if self.tracker is not None:
+        """Write what the run recorded before the error, unless the config is refused."""
+        if self.tracker is not None and not isinstance(exception, NotLogged):
             if self.rows is not None:
                 self.rows.deliver()
             self.tracker.flush()
@@ -255,13 +259,13 @@ class Tracking(Callback):
         """The scores that the Trainer's callbacks and schedulers read.
 
         Raises:
-            ValueError: if a callback reads a number that neither the run nor its module logs.
+            NotLogged: if a callback reads a number that neither the run nor its module logs.
         """
         watched = {self.objective}
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # a connector sets it
             name = getattr(callback, "monitor", None)
             if isinstance(name, str) and name not in scores and name not in trainer.callback_metrics:
-                raise ValueError(
+                raise NotLogged(
                     f"{type(callback).__name__} monitors {name}, which this run does not log: use one of "
                     f"{', '.join(sorted(scores))}"
                 )

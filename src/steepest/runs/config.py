@@ -24,7 +24,7 @@ from steepest.runs.approved import approved
 from steepest.runs.choices import suggestion
 from steepest.runs.environment import resolved
 from steepest.runs.limits import LARGEST_INTEGER, check_range, integers
-from steepest.runs.own import use_own, without_replaced
+from steepest.runs.own import declare_metrics, use_own, without_replaced
 from steepest.runs.paths import check_paths
 from steepest.runs.specs import MANUAL, NOT_USED, SPECS, TrainerOptions
 from steepest.runs.trust import locate
@@ -210,6 +210,7 @@ def check_plain(plain: dict[str, Any], trust: list[str] | None = None, typed: Se
             faults.add(f"trainer.{key}={shown(value)} has no use here: {reason}")
     try:
         use_own(groups["model"].arguments, trusted)
+        declare_metrics(plain["evaluation"], trusted)
     except ValueError as error:
         faults.add(str(error))
     if (hidden := groups["model"].arguments.get("hidden")) and "model=linear_manual" in typed:

@@ -18,12 +18,18 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 from steepest.data.faults import did_you_mean, printable
 from steepest.runs.choices import suggestion
 from steepest.runs.environment import masked
+from steepest.runs.own_code import place_in, place_of
 
 FAILED, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141  # exit codes
 TRACEBACK = "STEEPEST_TRACEBACK"  # the user's HYDRA_FULL_ERROR, which `entry.command` overwrites
 # Parts of source file paths that identify a package.
 HYDRA, OPTIMIZERS, LIGHTNING = ("/hydra/", "/omegaconf/"), ("/torch/optim/",), ("/lightning/pytorch/",)
 OWN = f"{Path(__file__).parents[1].as_posix()}/"
+SHOW = "HYDRA_FULL_ERROR=1 before the command shows the traceback."
+LOGGERS = {  # package -> what the user can do
+    "wandb": "without an account, set WANDB_MODE=offline before the command, or use another logger",
+    "mlflow": "check logger.mlflow.tracking_uri and MLFLOW_TRACKING_URI, or use another logger",
+}
 LONGEST_WORD = 300  # maximum number of characters without a space in a message
 MOST_COMMAS = 3000  # maximum number of commas in one word of a command
 LONGEST_PATH = 4096  # maximum number of characters of a path on Linux
@@ -81,13 +87,16 @@ def say_or_raise(error: Exception) -> NoReturn:
     message = explain(error)
     if message is None or os.environ.get(TRACEBACK, "0") not in ("0", ""):
         raise error
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{message}\n{SHOW}\n" if _in_own_code(error) else f"{message}\n")
     sys.exit(exit_code(error))
 
 
 def exit_code(error: BaseException) -> int:
-    """Return 2 for an error in the user's input, and 1 if the disk, the memory or the program failed."""
-    return FAILED if _message(error) is None or _of_the_machine(error) else BAD_INPUT
+    """Return 2 for an error in the user's input, and 1 if the disk, the memory or a program failed.
+
+    The user's own code can refuse input, too: it raises a `ValueError`.
+    """
+    return FAILED if _message(error) is None or _of_the_machine(error) or _in_own_code(error) else BAD_INPUT
 
 
 def explain(error: BaseException) -> str | None:
@@ -118,12 +127,36 @@ def _of_the_machine(error: BaseException) -> str | None:
     return None
 
 
-def _message(error: BaseException) -> str | None:
-    if (message := _of_the_machine(error)) is not None:
-        return message
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an error, its cause, the cause's cause, and so on."""
     chain = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
+    return chain
+
+
+def _in_own_code(error: BaseException) -> str | None:
+    """Return the message for an error in the user's own code that does not say that the input is bad, or None."""
+    chain = _chain(error)
+    if any(isinstance(link, ValueError | HydraException | OmegaConfBaseException) for link in chain):
+        return None
+    if (place := place_in(chain)) is None or "closure hasn't been executed" in str(error):
+        return None
+    return f"{place.function} failed: {type(error).__name__}: {error} ({place.line})"
+
+
+def _refused(link: ValueError, chain: list[BaseException]) -> str:
+    """Return the message of a `ValueError`, and where it comes from if that is the user's own code."""
+    if place := place_of(link):
+        return f"{place.function}: {type(link).__name__}: {link} ({place.line})"
+    place = place_in(chain)
+    return str(link) if place is None or place.line in str(link) else f"{link} ({place.line}, in {place.function})"
+
+
+def _message(error: BaseException) -> str | None:
+    if (message := _of_the_machine(error) or _in_own_code(error)) is not None:
+        return message
+    chain = _chain(error)
     for link in reversed(chain):
         if isinstance(link, ConfigKeyError | ConfigAttributeError) and link.full_key:
             return _unknown_key(link)
@@ -142,7 +175,7 @@ def _message(error: BaseException) -> str | None:
         return "a group needs a choice: instead of null, write none, as in callbacks=none"
     for link in chain:
         if isinstance(link, ValueError) and not isinstance(link, OmegaConfBaseException | HydraException):
-            return str(link)
+            return _refused(link, chain)
     if found := re.match(r"Ambiguous value for argument '(.*?)'\n", str(error), re.DOTALL):  # Hydra's message
         return (
             f"{found[1]}: a comma separates several values: write a decimal point, as in 0.01, write a list, as in "
@@ -171,6 +204,9 @@ def _message(error: BaseException) -> str | None:
         return f"trainer: {error}" + (
             " Use trainer=cpu, or trainer=auto." if "backend" in str(error) or "accelerator" in str(error) else ""
         )
+    for package, fix in LOGGERS.items():
+        if _raised_by(error, (f"/{package}/",)):
+            return f"logger={package}: {str(error).rstrip('.')}: {fix}"
     if isinstance(error, ImportError) and _raised_by(error, LIGHTNING):
         return f"{error}: install the missing package, or leave out the option that needs it"
     if _raised_by(error, OPTIMIZERS) and not _in_a_training_step(error):

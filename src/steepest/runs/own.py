@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from steepest.evaluate.names import HIGHER_OF_USER
 from steepest.runs.approved import approved
 from steepest.runs.trust import locate, object_of_user
 
@@ -22,6 +24,21 @@ def use_own(arguments: Mapping[str, Any], trusted: Sequence[str]) -> None:
         name = arguments.get(key)
         if isinstance(name, str) and "." in name:
             _use(key, name, trusted)
+
+
+def declare_metrics(evaluation: Any, trusted: Sequence[str]) -> None:
+    """Note of which of the user's own metrics higher is better.
+
+    Args:
+        evaluation: the group of a config, as plain data.
+        trusted: packages that the config trusts.
+    """
+    metrics = evaluation.get("metrics") if isinstance(evaluation, Mapping) else None
+    for name, node in metrics.items() if isinstance(metrics, Mapping) else ():
+        HIGHER_OF_USER.discard(name)
+        with suppress(ValueError, TypeError, KeyError):  # the check of the config reports it
+            if getattr(locate(str(node["_target_"]), "", trusted), "higher_is_better", False):
+                HIGHER_OF_USER.add(name)
 
 
 def without_replaced(plain: dict[str, Any], typed: Sequence[str], trusted: Any) -> dict[str, Any]:

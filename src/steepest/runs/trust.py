@@ -24,7 +24,7 @@ from steepest.data.faults import Faults
 from steepest.runs.approved import EXTRAS, approved
 from steepest.runs.hydra_internals import check_every_config
 from steepest.runs.resume import check_overrides
-from steepest.runs.trusted import make_importable, trusted_here
+from steepest.runs.trusted import imported, make_importable, trusted_here
 from steepest.runs.untrusted import check_file
 
 LOGS = ("job_logging", "hydra_logging")
@@ -186,6 +186,7 @@ def _imported_of_project(path: str, named: str) -> Any:
     package = path.partition(".")[0]
     if importlib.util.find_spec(package) is None:
         make_importable()
+    imported.add(package)
     try:
         found = _imported(path)
     except Exception as error:  # the package may raise any error

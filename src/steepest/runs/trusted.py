@@ -17,6 +17,8 @@ from steepest.runs.files import write_text
 
 NOT_PARTS = ("conftest", "setup")  # modules of a project that no config names
 
+imported: set[str] = set()  # trusted packages from which this process has imported parts
+
 
 def list_file() -> Path:
     """Return the path of the list of trusted folders."""

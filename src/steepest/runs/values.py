@@ -52,11 +52,17 @@ def checked_value(key: str, value: Any, validator: TypeAdapter, faults: Faults) 
         wrong = value
         if isinstance(value, list) and isinstance(place, int):  # an entry of a list
             key, wrong = f"{key}[{place}]", kinds[0]["input"]
-        faults.add(f"{key}={shown(wrong)} should be {' or '.join(dict.fromkeys(map(_wanted, kinds)))}")
+        fix = f": quote it, as in \"{key}='{wrong}'\"" if _is_unquoted(kinds, wrong) else ""
+        faults.add(f"{key}={shown(wrong)} should be {' or '.join(dict.fromkeys(map(_wanted, kinds)))}{fix}")
         return value
     if isinstance(value, bool) and not isinstance(checked, bool):  # pydantic converts true to 1
         faults.add(f"{key}={value} should be a number")
     return checked
+
+
+def _is_unquoted(errors: list[Any], value: Any) -> bool:
+    """Return whether a value is a number or a truth value, and quotes would make it the wanted text."""
+    return isinstance(value, int | float) and all(error["type"] == "string_type" for error in errors)
 
 
 def _wanted(error: Any) -> str:

@@ -27,7 +27,7 @@ from steepest.data.batches import PreparedData
 from steepest.data.calendar import day_text
 from steepest.data.faults import counted
 from steepest.data.windows import Windows
-from steepest.evaluate import baselines
+from steepest.evaluate import baselines, own
 from steepest.evaluate.baselines import share_of_ones
 from steepest.evaluate.evaluation import Evaluator
 from steepest.evaluate.folds import WalkForward
@@ -36,7 +36,7 @@ from steepest.evaluate.scoring import Outputs, PartScorer
 from steepest.observe.instrument import Instrument
 from steepest.runs.build import build, reason_against_kernel
 from steepest.runs.checkpoints import load, save
-from steepest.runs.config import Checked, metrics_of
+from steepest.runs.config import Checked, baselines_of, metrics_of
 from steepest.runs.finish import ended, put
 from steepest.runs.folds import Folds, Training, first_targets
 from steepest.runs.loop import KernelTraining
@@ -147,8 +147,8 @@ def check_walk_forward(checked: Checked, windows: Windows) -> None:
             f"{options.get('devices')}): use trainer.devices=1"
         )
     for key, node in checked.groups["callbacks"].items():
-        own = isinstance(node.target, type) and issubclass(node.target, Instrument)
-        if node.name == "Escape" or not (own or node.name in OBSERVERS):
+        observes = isinstance(node.target, type) and issubclass(node.target, Instrument)
+        if node.name == "Escape" or not (observes or node.name in OBSERVERS):
             raise ValueError(
                 f"{asked} trains the models of its folds without callbacks, but callbacks.{key} ({node.name}) can "
                 "change the descent: remove it"
@@ -187,6 +187,7 @@ class Walk:
         self.spec: WalkForward = checked.groups["evaluation"]()
         self.checked = replace(checked, groups=checked.groups | {"callbacks": {}})
         self.data, self.evaluator, self.folder = data, evaluator, folder / FOLDER
+        self.own = baselines_of(checked)
         self.scorer = evaluator.scorers["test"]
         self.fit, self.workers, self.interrupted, self.say = fit, workers, interrupted, say
         self.depends_on = [dict(fixed), checked.plain["stop"]]
@@ -209,7 +210,7 @@ class Walk:
         first, *later = self.folds.trainings
         windows, weights = self.evaluator.windows, on_cpu(tracker.best.weights)
         own_N = torch.cat([block.in_data_units(outputs(block.origin_M)) for block in self.scorer.blocks()])
-        whole = {PREDICTED: own_N.clone()} | _learned(windows, self.scorer.origin_N, self.evaluator.fitted)
+        whole = {PREDICTED: own_N.clone()} | _predictions(self.evaluator.predictors, self.scorer.origin_N)
         self.shapes = _shapes(weights), {name: all_N.shape[1:] for name, all_N in whole.items()}
         in_turn = self.spec.warm_start or self.workers == 1
         results = self._in_turn(later, weights) if in_turn else self._in_threads(later)
@@ -256,14 +257,15 @@ class Walk:
         self, training: Training, windows: Windows, origin_M: Tensor, weights: Mapping[str, Tensor] | None
     ) -> Trained:
         """Train a model and predict the samples with these origins."""
-        learned = baselines.fitted(windows)
+        references = baselines.predictors(windows, baselines.fitted(windows))
+        references |= own.predictors(windows, self.own, references)
         try:
             fitted = self.fit(self.checked, windows, weights, lambda: self.stopped.is_set() or self.interrupted())
         except Diverged as error:
             raise Diverged(f"the model of the fold that begins on {training.end:%Y-%m-%d}: {error}") from error
         predicted_MO = fitted.outputs(origin_M)
         numbers = {PREDICTED: predicted_MO if windows.classes else windows.to_price(predicted_MO, origin_M)}
-        numbers |= _learned(windows, origin_M, learned)
+        numbers |= _predictions(references, origin_M)
         best = fitted.tracker.best
         assert best is not None, "a finished training has a best epoch"
         return Trained(_facts(fitted.tracker, training, windows), on_cpu(best.weights), numbers)
@@ -298,11 +300,10 @@ def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {name: weight.shape for name, weight in weights.items()}
 
 
-def _learned(windows: Windows, origin_M: Tensor, fitted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _predictions(predictors: Mapping[str, Callable[[Tensor], Tensor]], origin_M: Tensor) -> dict[str, Tensor]:
     """The predictions of the baselines except those in `SAME`."""
-    found = baselines.predictors(windows, fitted).items()
     # (Copies, because tensors made in inference mode cannot be written to.)
-    return {name: predict(origin_M).clone() for name, predict in found if name not in SAME}
+    return {name: predict(origin_M).clone() for name, predict in predictors.items() if name not in SAME}
 
 
 def _facts(tracker: Tracker, training: Training, windows: Windows) -> TrainingFacts:

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from omegaconf import DictConfig, OmegaConf, open_dict
+
 from steepest.runs.claim import CONFIG_FILE, Claim
 from steepest.runs.files import check_links, is_below, now, read_json, unreadable, write_text
 from steepest.runs.quoting import resume_sweep_command
@@ -61,6 +63,7 @@ class Manifest:
         command: the command that started the sweep: program, working directory, and the overrides for the task and
             for Hydra.
         objective: the score that ranks its jobs.
+        higher_is_better: whether a higher objective is better; None: as `evaluate.names.better` says.
         config: the config without the varied values. A resumed sweep must have the same one.
         jobs: id -> state of the job.
     """
@@ -69,6 +72,7 @@ class Manifest:
     command: dict[str, Any]
     objective: str
     config: dict[str, Any]
+    higher_is_better: bool | None = None
     status: str = "running"
     started: str = ""
     ended: str | None = None
@@ -260,3 +264,13 @@ def begin_job(folder: Path, number: int, overrides: list[str]) -> None:
     task = of_task(overrides)
     content = {"job": number, "id": job_id(task), "overrides": task, "status": "running", "started": now()}
     write_text(folder / "job.json", json.dumps(content, indent=2) + "\n")
+
+
+def plain_task(config: DictConfig) -> dict[str, Any]:
+    """The jobs' config without the varied values, as plain data, without the `hydra` and `sweep` nodes."""
+    task = config.copy()
+    with open_dict(task):
+        del task["hydra"]
+        task.pop("sweep", None)
+    plain = OmegaConf.to_container(task, resolve=False)
+    return json.loads(json.dumps(plain, default=str))

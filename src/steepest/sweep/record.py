@@ -7,7 +7,6 @@ this module does not import torch.
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import os
 import sys
@@ -23,18 +22,20 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
+from steepest.evaluate.names import better
 from steepest.runs.claim import Claim
 from steepest.runs.defaults import as_single_run, same_days
 from steepest.runs.errors import FAILED
 from steepest.runs.files import check_links, now, remove_unfinished, write_text
 from steepest.runs.jobs import FIRST_FAILURE, SWEEP, is_sweep, stopped, typed
 from steepest.runs.names import check_name
+from steepest.runs.own import declare_metrics
 from steepest.runs.quoting import hydra_quoted, resume_sweep_command, train_command
 from steepest.runs.resume import changed_keys
 from steepest.sweep.compose import SUBDIR, Composer
-from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, job_number, remove_attempt
+from steepest.sweep.manifest import NAME, JobState, Manifest, begin_job, job_number, plain_task, remove_attempt
 from steepest.sweep.requirements import DISTINCT, check_folders, check_processes, check_unused
 from steepest.sweep.results import Results, result, results_csv
 from steepest.sweep.settings import Row
@@ -116,8 +117,7 @@ class SweepRecord(Callback):
             raise RuntimeError("the sweep ended without a manifest")
         manifest.status, manifest.ended = "finished", now()
         self.refresh(over=True)
-        rows, folder = self._results(), Path(str(config.hydra.sweep.dir))
-        print_table(rows, manifest.objective, folder, manifest.command)
+        print_table(self._results(), Path(str(config.hydra.sweep.dir)), manifest.command)
         self._leave()
         if manifest.count("failed", "waiting"):
             raise SystemExit(FAILED)
@@ -192,16 +192,16 @@ class SweepRecord(Callback):
             assert self.manifest is not None, "on_multirun_start comes first"
             if self.manifest.look(over=over) or over:
                 self.manifest.write()
-                results = Results(self._results(), self.manifest.objective)
-                write_text(self.manifest.folder / "results.csv", results_csv(results))
+                write_text(self.manifest.folder / "results.csv", results_csv(self._results()))
 
-    def _results(self) -> list[Row]:
+    def _results(self) -> Results:
         assert self.manifest is not None
         for job in self.manifest.jobs.values():
             if job.status in ("finished", "failed") and job.id not in self.rows:
                 self.rows[job.id] = result(job, self.manifest.folder)
         jobs = sorted(self.manifest.jobs.values(), key=lambda job: job.job)
-        return [self.rows.get(job.id) or result(job, self.manifest.folder) for job in jobs]
+        rows = [self.rows.get(job.id) or result(job, self.manifest.folder) for job in jobs]
+        return Results(rows, self.manifest.objective, self.manifest.higher_is_better)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -298,7 +298,8 @@ def _new_or_resumed(folder: Path, config: DictConfig) -> Manifest:
     Raises:
         ValueError: if the folder contains a sweep that must not be continued, or if that sweep cannot be continued.
     """
-    absolute, plain = folder.absolute(), _task(config)  # a job may change the working directory (hydra.job.chdir)
+    absolute, plain = folder.absolute(), plain_task(config)  # a job may change the working directory (hydra.job.chdir)
+    declare_metrics(plain.get("evaluation"), plain.get("trust") or ())
     if os.environ.get(RESUMED):
         return _resumed(absolute, plain)
     command = {
@@ -312,7 +313,8 @@ def _new_or_resumed(folder: Path, config: DictConfig) -> Manifest:
         raise ValueError(
             f"{folder} already contains a sweep: continue it with {again}, or choose another hydra.sweep.dir"
         )
-    return Manifest(absolute, command, str(config.objective), plain, started=now())
+    objective = str(config.objective)
+    return Manifest(absolute, command, objective, plain, better(objective) == "max", started=now())
 
 
 def _resumed(folder: Path, plain: dict[str, Any]) -> Manifest:
@@ -337,13 +339,3 @@ def _known(state: JobState, overrides: Sequence[str]) -> JobReturn:
     returned = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
     returned.return_value = state.objective
     return returned
-
-
-def _task(config: DictConfig) -> dict[str, Any]:
-    """The jobs' config without the varied values, as plain data, without the `hydra` and `sweep` nodes."""
-    task = config.copy()
-    with open_dict(task):
-        del task["hydra"]
-        task.pop("sweep", None)
-    plain = OmegaConf.to_container(task, resolve=False)
-    return json.loads(json.dumps(plain, default=str))

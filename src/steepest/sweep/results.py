@@ -97,7 +97,7 @@ def read_results(folder: Path) -> tuple[Manifest, Results]:
     manifest = Manifest.read(folder)
     manifest.look()
     jobs = sorted(manifest.jobs.values(), key=lambda job: job.job)
-    return manifest, Results([result(job, folder) for job in jobs], manifest.objective)
+    return manifest, Results([result(job, folder) for job in jobs], manifest.objective, manifest.higher_is_better)
 
 
 def again(row: Row, command: dict[str, Any]) -> str:
@@ -154,11 +154,12 @@ class Results:
     Args:
         rows: from `result`.
         objective: the name of the score that ranks.
+        higher: whether a higher objective is better; None: as `better` says.
     """
 
-    def __init__(self, rows: list[Row], objective: str) -> None:
+    def __init__(self, rows: list[Row], objective: str, higher: bool | None = None) -> None:
         self.rows, self.objective = rows, objective
-        self.higher = better(objective) == "max"
+        self.higher = better(objective) == "max" if higher is None else higher
 
     @cached_property
     def varied(self) -> list[str]:

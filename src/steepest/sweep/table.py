@@ -20,16 +20,15 @@ MAX_ROWS, MAX_REASONS = 24, 8  # maximum number of rows, and of reasons why jobs
 UNBROKEN, GAP = 14, 2  # maximum length of a value that is never wrapped; characters between two columns
 
 
-def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str, Any] | None = None) -> None:
+def print_table(results: Results, folder: Path, command: dict[str, Any] | None = None) -> None:
     """Print the ranking, the jobs that did not finish, and the command that runs the winner again.
 
     Args:
-        rows: the rows of the results.
-        objective: the score that ranks; test scores are shown but do not rank.
+        results: ranked by the objective; test scores are shown but do not rank.
         folder: the sweep's folder.
         command: the manifest's command.
     """
-    results, console = Results(rows, objective), terminal()
+    console = terminal()
     over_seeds = results.over_seeds and bool(results.keys)
     make = _settings if over_seeds else _jobs
     scores = results.columns(["test"] if over_seeds else ["train", "test"], ["skill"])
@@ -40,11 +39,11 @@ def print_table(rows: list[Row], objective: str, folder: Path, command: dict[str
             table = make(results, scores)
         _widen(table, spare)
     console.print(table)
-    count = len(results.settings if over_seeds else rows)
+    count = len(results.settings if over_seeds else results.rows)
     if count > MAX_ROWS:
         what = "settings" if over_seeds else "jobs"
         console.print(f"The best {MAX_ROWS} of {count} {what}; all jobs are in results.csv.", markup=False)
-    for line in [*_unfinished(rows), *_winner(results, command or {})]:
+    for line in [*_unfinished(results.rows), *_winner(results, command or {})]:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"Record: {folder}", markup=False, soft_wrap=True)
 
