@@ -16,7 +16,7 @@ from conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 OF_THE_CHECKOUT = ("pip install", "pytest", "mkdocs")  # .ci/run runs these in a fresh environment
-MINUTES = {"steepest course": "steepest course --short"}  # runs in its short form, with pytest -m course
+SHORTER = {"steepest course": "steepest course three_steps lifelong --short"}  # pytest -m course runs all lessons
 
 
 def blocks_of_readme(language):
@@ -30,11 +30,7 @@ def commands_of_readme():
     commands = [part.strip() for line in lines for part in line.split(" && ") if part.strip()]
     commands = [one.replace("python train.py", "steepest train") for one in commands]
     commands = list(dict.fromkeys(one for one in commands if not one.startswith(OF_THE_CHECKOUT)))
-    return [pytest.param(MINUTES.get(one, one), marks=_mark(one), id=one) for one in commands]
-
-
-def _mark(command):
-    return pytest.mark.course if command in MINUTES else pytest.mark.slow
+    return [pytest.param(SHORTER.get(one, one), marks=pytest.mark.slow, id=one) for one in commands]
 
 
 @pytest.fixture(scope="module")
