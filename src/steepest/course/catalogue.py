@@ -86,6 +86,13 @@ COURSE = (
     Chapter("classification", KINDS, "Up or down: classification", sweep=True),
     Chapter("regression_table", KINDS, "Plain regression, against certified numbers"),
     Chapter(
+        "reinforcement",
+        KINDS,
+        "No right answers, only rewards: reinforcement learning",
+        sweep=True,
+        short=("seed=range(2)",),
+    ),
+    Chapter(
         "compress",
         AFTER,
         "A smaller net: fewer weights, fewer bits",
