@@ -92,6 +92,7 @@ COURSE = (
         sweep=True,
         short=("seed=range(2)",),
     ),
+    Chapter("anomaly", AFTER, "What is unusual? Shocks in a series", sweep=True, short=("seed=range(2)",)),
     Chapter(
         "compress",
         AFTER,

@@ -42,7 +42,9 @@ def teach(folder: Path) -> Finding:
             left.plot(curve.steps + 1, curve.values, color=colour, lw=1, label=None if seed else NAMES[discount])
     left.axhline(best, color=GREEN, ls="--", label="the best policy")
     left.axhline(always, color=BLACK, ls=":", label="buy and hold")
-    left.set(xlabel="updates", ylabel="value of the policy", ylim=(2 * always, 2 * best), title="The value, exactly")
+    left.set(
+        xlabel="updates", ylabel="value of the policy", ylim=(1.5 * always, 1.5 * best), title="The value, exactly"
+    )
     _draw_policy(middle, learnt[DISCOUNT])
     _draw_episode(right, action_S)
     for axes in (left, middle, right):
