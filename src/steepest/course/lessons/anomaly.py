@@ -11,12 +11,12 @@ from sklearn.metrics import precision_recall_curve
 from steepest.course.lesson import Finding
 from steepest.course.parts.anomaly import DISPLACED, SPIKE
 from steepest.course.parts.detectors import DETECTORS, USUAL, Alarms
-from steepest.course.runs import Run, mean_and_deviation, sweep_runs
+from steepest.course.runs import Run, sweep_runs
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, RED, finish
 
 VALUE, FORECAST, REBUILT, KNOWN = DETECTORS
 COLOURS = dict(zip(DETECTORS, (ORANGE, BLUE, GREEN, BLACK), strict=True))
-MOST, FEW = 0.8, 0.2  # the least recall of a detector that finds a kind of shock; the greatest of one that does not
+MOST, FEW = 0.8, 0.2  # the least recall of a detector that finds a kind of shock; the largest of one that does not
 MORE = 0.2  # by which the average precision of the nets is higher than that of the value
 AFTER = 0.65  # the least share of the forecast's false alarms that follow a shock, over all seeds
 SHOWN = slice(100, 260)  # the days of the picture
@@ -53,7 +53,7 @@ def teach(folder: Path) -> Finding:
         },
         _figure(next(iter(pairs.values()))[0], alarms[0]),
         {
-            "rows": [(name, *map(mean_and_deviation, some.T)) for name, some in found.items()],
+            "rows": [(name, *map(_percent, some.T)) for name, some in found.items()],
             "seeds": len(alarms),
             "shocks": int((alarms[0].kind_N > 0).sum()),
             "days": len(alarms[0].kind_N),
@@ -63,6 +63,10 @@ def teach(folder: Path) -> Finding:
             "usually": float(usual.mean()),
         },
     )
+
+
+def _percent(values: np.ndarray) -> str:
+    return f"{100 * values.mean():.0f} ± {100 * values.std(ddof=1):.0f}"
 
 
 def _figure(run: Run, alarms: Alarms) -> Figure:

@@ -16,7 +16,7 @@ from torch.nn.functional import mse_loss
 
 from steepest.course.lesson import Finding
 from steepest.course.parts.compress import largest_rounding, pruned, rounded, size
-from steepest.course.runs import Run, mean_and_deviation, sweep_runs
+from steepest.course.runs import Run, sweep_runs
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, finish
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the weights that become zero
@@ -38,19 +38,17 @@ def teach(folder: Path) -> Finding:
         [[_losses(runs, [pruned(net, share, draw) for net in nets]) for draw in range(DRAWS)] for share in SHARES]
     )
     bytes_A2 = np.array([[size(some[0]), size(some[0], whole=True)] for some in smaller])
-    claimed = [HALF, MANY]
     rows = [
-        (f"{SHARES[a]:.0%}", *map(mean_and_deviation, (loss_AR[a], drawn_ADR[a].mean(0), eight_AR[a])), bytes_A2[a])
+        (f"{SHARES[a]:.0%}", *map(_percent, (loss_AR[a], drawn_ADR[a].mean(0), eight_AR[a])), bytes_A2[a])
         for a in (0, HALF, MANY, MOST)
     ]
+    better = (loss_AR <= BETTER * drawn_ADR.min(1))[[HALF, MANY]]
     return Finding(
-        f"Over {len(runs)} seeds, the loss is {rows[0][1]} as trained and {rows[0][3]} in 8 bits. With {rows[1][0]} "
-        f"zeros, it is {rows[1][1]} if the smallest weights become zero, {rows[1][2]} if chance chooses them.",
+        f"Over {len(runs)} seeds, the loss in percent is {rows[0][1]} as trained and {rows[0][3]} in 8 bits. With "
+        f"{rows[1][0]} zeros, it is {rows[1][1]} if the smallest weights become zero, {rows[1][2]} if chance chooses.",
         {
             f"with every seed, {SHARES[HALF]:.0%} or {SHARES[MANY]:.0%} zeros by magnitude have at most {BETTER:g} of "
-            f"the loss of the best of {DRAWS} random prunings": bool(
-                (loss_AR[claimed] <= BETTER * drawn_ADR[claimed].min(1)).all()
-            ),
+            f"the loss of the best of {DRAWS} random prunings": bool(better.all()),
             f"with every seed, {SHARES[MOST]:.0%} zeros multiply the loss by {WORSE} or more": bool(
                 (loss_AR[MOST] >= WORSE * loss_AR[0]).all()
             ),
@@ -65,10 +63,14 @@ def teach(folder: Path) -> Finding:
             "rows": [(*row[:-1], [f"{stored / 1000:.0f}" for stored in row[-1]]) for row in rows],
             "seeds": len(runs),
             "draws": DRAWS,
-            "weights": sum(p.numel() for p in nets[0].parameters() if p.dim() == 2),
+            "weights": sum(W.numel() for W, _ in nets[0].layers()),
             "times": float((loss_AR[MOST] / loss_AR[0]).mean()),
         },
     )
+
+
+def _percent(loss_R: np.ndarray) -> str:
+    return f"{100 * loss_R.mean():.1f} ± {100 * loss_R.std(ddof=1):.1f}"
 
 
 @torch.no_grad()

@@ -42,9 +42,7 @@ def teach(folder: Path) -> Finding:
             left.plot(curve.steps + 1, curve.values, color=colour, lw=1, label=None if seed else NAMES[discount])
     left.axhline(best, color=GREEN, ls="--", label="the best policy")
     left.axhline(always, color=BLACK, ls=":", label="buy and hold")
-    left.set(
-        xlabel="updates", ylabel="value of the policy", ylim=(1.5 * always, 1.5 * best), title="The value, exactly"
-    )
+    left.set(xlabel="updates", ylabel="value of the policy", ylim=(1.5 * always, 1), title="The value, exactly")
     _draw_policy(middle, learnt[DISCOUNT])
     _draw_episode(right, action_S)
     for axes in (left, middle, right):
@@ -58,7 +56,7 @@ def teach(folder: Path) -> Finding:
             f"with every seed, the learnt policy has at least {SHARE:.0%} of the best value": bool(
                 (value[DISCOUNT] >= SHARE * best).all()
             ),
-            "with every seed, it beats buying and holding, and never buying": bool(
+            "with every seed, it beats buy and hold, and never buying": bool(
                 (value[DISCOUNT] > max(never, always)).all()
             ),
             "with every seed, a policy learnt from today's reward alone earns nothing": bool(

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 from steepest.course.parts.anomaly import DISPLACED, SPIKE, Autoencoder, Shocks
 from steepest.course.runs import Run
 
-DETECTORS = ("value", "forecast", "rebuilt window", "known season")
+DETECTORS = ("value", "forecast", "rebuilding", "season")
 USUAL = 0.995  # share of the training days without an alarm
 
 
