@@ -95,6 +95,21 @@ COURSE = (
     Chapter("saddle", INSIDE, "A saddle, and the way out"),
     Chapter("classification", KINDS, "Up or down: classification", sweep=True),
     Chapter("regression_table", KINDS, "Plain regression, against certified numbers"),
+    Chapter(
+        "reinforcement",
+        KINDS,
+        "No right answers, only rewards: reinforcement learning",
+        sweep=True,
+        short=("seed=range(2)",),
+    ),
+    Chapter("anomaly", AFTER, "What is unusual? Shocks in a series", sweep=True, short=("seed=range(2)",)),
+    Chapter(
+        "compress",
+        AFTER,
+        "A smaller net: fewer weights, fewer bits",
+        sweep=True,
+        short=("seed=range(2)", "stop.epochs=50"),
+    ),
     Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
 )
 
