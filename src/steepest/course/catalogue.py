@@ -85,6 +85,13 @@ COURSE = (
     Chapter("saddle", INSIDE, "A saddle, and the way out"),
     Chapter("classification", KINDS, "Up or down: classification", sweep=True),
     Chapter("regression_table", KINDS, "Plain regression, against certified numbers"),
+    Chapter(
+        "structured",
+        KINDS,
+        "Several days as one answer",
+        sweep=True,
+        short=("seed=range(2)",),
+    ),
     Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
 )
 
