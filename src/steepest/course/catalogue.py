@@ -92,6 +92,13 @@ COURSE = (
         sweep=True,
         short=("seed=range(2)",),
     ),
+    Chapter(
+        "self_supervised",
+        KINDS,
+        "Learning without labels first",
+        sweep=True,
+        short=("model.labels=0.01,1.0", "seed=range(3)"),
+    ),
     Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
 )
 
