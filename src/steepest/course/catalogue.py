@@ -51,6 +51,9 @@ class Chapter:
 
 COURSE = (
     Chapter("three_steps", FUNCTION, "Three steps: a function with unknowns, its loss, its optimisation"),
+    Chapter(
+        "functions", FUNCTION, "What goes in, what comes out", sweep=True, short=("seed=range(2)", "stop.epochs=12")
+    ),
     Chapter("learning_rate", OPTIMISATION, "The step size: too small, good, too large", sweep=True),
     Chapter("stopping", OPTIMISATION, "When to stop", sweep=True),
     Chapter("batch_size", OPTIMISATION, "Batch, update, epoch", sweep=True),
