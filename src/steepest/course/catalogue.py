@@ -61,6 +61,9 @@ class Chapter:
 
 COURSE = (
     Chapter("three_steps", FUNCTION, "Three steps: a function with unknowns, its loss, its optimisation"),
+    Chapter(
+        "functions", FUNCTION, "What goes in, what comes out", sweep=True, short=("seed=range(2)", "stop.epochs=12")
+    ),
     Chapter("learning_rate", OPTIMISATION, "The step size: too small, good, too large", sweep=True),
     Chapter("stopping", OPTIMISATION, "When to stop", sweep=True),
     Chapter("batch_size", OPTIMISATION, "Batch, update, epoch", sweep=True),
@@ -109,6 +112,18 @@ COURSE = (
         "A smaller net: fewer weights, fewer bits",
         sweep=True,
         short=("seed=range(2)", "stop.epochs=50"),
+        "structured",
+        KINDS,
+        "Several days as one answer",
+        sweep=True,
+        short=("seed=range(2)",),
+    ),
+    Chapter(
+        "self_supervised",
+        KINDS,
+        "Learning without labels first",
+        sweep=True,
+        short=("model.labels=0.01,1.0", "seed=range(3)"),
     ),
     Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
 )
