@@ -83,6 +83,7 @@ COURSE = (
     Chapter("backprop", INSIDE, "Forward, backward, update: every number"),
     Chapter("local_minima", INSIDE, "Is it really a local minimum?", sweep=True, short=("model.seed=range(4)",)),
     Chapter("saddle", INSIDE, "A saddle, and the way out"),
+    Chapter("biggest_problem", INSIDE, "What really stops descent", sweep=True, short=("model.seed=range(20)",)),
     Chapter("classification", KINDS, "Up or down: classification", sweep=True),
     Chapter("regression_table", KINDS, "Plain regression, against certified numbers"),
     Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
