@@ -87,6 +87,7 @@ COURSE = (
     Chapter("classification", KINDS, "Up or down: classification", sweep=True),
     Chapter("regression_table", KINDS, "Plain regression, against certified numbers"),
     Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
+    Chapter("meta", AFTER, "Learning to learn: a new task from ten points", sweep=True, short=("seed=range(2)",)),
 )
 
 
