@@ -80,6 +80,13 @@ COURSE = (
         sweep=True,
         short=("model.seed=range(3)", "stop.epochs=150"),
     ),
+    Chapter(
+        "why_deep",
+        PRICES,
+        "Why deep: a folded curve",
+        sweep=True,
+        short=("model.hidden=[32],[64],[128],[16,16],[20,20],[4,4,4]", "model.seed=range(6)"),
+    ),
     Chapter("backprop", INSIDE, "Forward, backward, update: every number"),
     Chapter("local_minima", INSIDE, "Is it really a local minimum?", sweep=True, short=("model.seed=range(4)",)),
     Chapter("saddle", INSIDE, "A saddle, and the way out"),
