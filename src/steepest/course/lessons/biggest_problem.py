@@ -72,7 +72,7 @@ def teach(folder: Path) -> Finding:
         finish(axes)
     return Finding(
         f"Of {starts} starts each, this many ended with a high loss from which the way leads to a bad local minimum, "
-        "saddle or plateau: " + ", ".join(f"{number} ({units} sigmoids)" for units, number in bad.items()) + ".",
+        "saddle or plateau: " + ", ".join(f"{number} with {units}" for units, number in bad.items()) + " sigmoids.",
         {
             f"in a sample of the runs, gradient and Hessian at the end equal autograd's (difference {gap:.0e})": (
                 gap < SAME

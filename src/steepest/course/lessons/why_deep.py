@@ -87,7 +87,7 @@ def teach(folder: Path) -> Finding:
             f"several layers reach the loss in half of the starts with at most {FEWER} of one layer's units": (
                 flat is not None and deep is not None and sum(deep) <= FEWER * flat
             ),
-            f"to exist is not to be found: units {' + '.join(map(str, narrow))} are enough, "
+            f"a net can exist and not be found: units {' + '.join(map(str, narrow))} are enough, "
             "but less than half of the starts get there": reached[narrow] < 0.5,
         },
         figure,
