@@ -93,9 +93,17 @@ COURSE = (
         sweep=True,
         short=("model.seed=range(3)", "stop.epochs=150"),
     ),
+    Chapter(
+        "why_deep",
+        PRICES,
+        "Why deep: a folded curve",
+        sweep=True,
+        short=("model.hidden=[32],[64],[128],[16,16],[20,20],[4,4,4]", "model.seed=range(6)"),
+    ),
     Chapter("backprop", INSIDE, "Forward, backward, update: every number"),
     Chapter("local_minima", INSIDE, "Is it really a local minimum?", sweep=True, short=("model.seed=range(4)",)),
     Chapter("saddle", INSIDE, "A saddle, and the way out"),
+    Chapter("biggest_problem", INSIDE, "What really stops descent", sweep=True, short=("model.seed=range(20)",)),
     Chapter("classification", KINDS, "Up or down: classification", sweep=True),
     Chapter("regression_table", KINDS, "Plain regression, against certified numbers"),
     Chapter(
@@ -126,6 +134,7 @@ COURSE = (
         short=("model.labels=0.01,1.0", "seed=range(3)"),
     ),
     Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
+    Chapter("meta", AFTER, "Learning to learn: a new task from ten points", sweep=True, short=("seed=range(2)",)),
 )
 
 
