@@ -59,11 +59,12 @@ class Chapter:
         return train_command([f"experiment=course/{self.name}"])
 
 
+SEEDS = ("seed=range(2)",)  # of short forms
 COURSE = (
-    Chapter("three_steps", FUNCTION, "Three steps: a function with unknowns, its loss, its optimisation"),
     Chapter(
         "functions", FUNCTION, "What goes in, what comes out", sweep=True, short=("seed=range(2)", "stop.epochs=12")
     ),
+    Chapter("three_steps", FUNCTION, "Three steps: a function with unknowns, its loss, its optimisation"),
     Chapter("learning_rate", OPTIMISATION, "The step size: too small, good, too large", sweep=True),
     Chapter("stopping", OPTIMISATION, "When to stop", sweep=True),
     Chapter("batch_size", OPTIMISATION, "Batch, update, epoch", sweep=True),
@@ -76,16 +77,16 @@ COURSE = (
         sweep=True,
         short=("model.hidden=[1],[3],[10],[30]", "model.seed=0,1", "stop.epochs=150"),
     ),
-    Chapter("windows", PRICES, "How many days to look back", sweep=True, short=("seed=range(2)",)),
+    Chapter("windows", PRICES, "How many days to look back", sweep=True, short=SEEDS),
     Chapter(
         "extrapolation",
         PRICES,
         "What goes wrong with a net on price levels",
         sweep=True,
-        short=("seed=range(2)", "stop.epochs=10"),
+        short=(*SEEDS, "stop.epochs=10"),
     ),
-    Chapter("widths", PRICES, "More units", sweep=True, short=("seed=range(2)", "stop.epochs=20")),
-    Chapter("depths", PRICES, "More layers", sweep=True, short=("seed=range(2)", "stop.epochs=12")),
+    Chapter("widths", PRICES, "More units", sweep=True, short=(*SEEDS, "stop.epochs=20")),
+    Chapter("depths", PRICES, "More layers", sweep=True, short=(*SEEDS, "stop.epochs=12")),
     Chapter(
         "deep_or_wide",
         PRICES,
@@ -106,26 +107,7 @@ COURSE = (
     Chapter("biggest_problem", INSIDE, "What really stops descent", sweep=True, short=("model.seed=range(20)",)),
     Chapter("classification", KINDS, "Up or down: classification", sweep=True),
     Chapter("regression_table", KINDS, "Plain regression, against certified numbers"),
-    Chapter(
-        "reinforcement",
-        KINDS,
-        "No right answers, only rewards: reinforcement learning",
-        sweep=True,
-        short=("seed=range(2)",),
-    ),
-    Chapter("anomaly", AFTER, "What is unusual? Shocks in a series", sweep=True, short=("seed=range(2)",)),
-    Chapter(
-        "compress",
-        AFTER,
-        "A smaller net: fewer weights, fewer bits",
-        sweep=True,
-        short=("seed=range(2)", "stop.epochs=50"),
-        "structured",
-        KINDS,
-        "Several days as one answer",
-        sweep=True,
-        short=("seed=range(2)",),
-    ),
+    Chapter("structured", KINDS, "Several days as one answer", sweep=True, short=SEEDS),
     Chapter(
         "self_supervised",
         KINDS,
@@ -133,8 +115,27 @@ COURSE = (
         sweep=True,
         short=("model.labels=0.01,1.0", "seed=range(3)"),
     ),
-    Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
-    Chapter("meta", AFTER, "Learning to learn: a new task from ten points", sweep=True, short=("seed=range(2)",)),
+    Chapter(
+        "reinforcement",
+        KINDS,
+        "No right answers, only rewards: reinforcement learning",
+        sweep=True,
+        short=SEEDS,
+        needs="gymnasium",
+    ),
+    Chapter("anomaly", AFTER, "What is unusual? Shocks in a series", sweep=True, short=SEEDS),
+    Chapter("explain", AFTER, "What a net looks at, and what it should", sweep=True, short=SEEDS, needs="captum"),
+    Chapter("attack", AFTER, "A small change that flips the call", sweep=True, short=SEEDS),
+    Chapter("domain", AFTER, "Another stock, another decade", sweep=True, short=SEEDS),
+    Chapter(
+        "compress",
+        AFTER,
+        "A smaller net: fewer weights, fewer bits",
+        sweep=True,
+        short=(*SEEDS, "stop.epochs=50"),
+    ),
+    Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=SEEDS),
+    Chapter("meta", AFTER, "Learning to learn: a new task from ten points", sweep=True, short=SEEDS),
 )
 
 

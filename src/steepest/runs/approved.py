@@ -78,6 +78,7 @@ CLASSES: dict[str, dict[str, str]] = {
         "SuccessiveHalvingPruner ThresholdPruner WilcoxonPruner",
     },
 }
+PACKAGES = ("steepest.course.parts",)  # all of their classes and functions are approved, for every place
 EXTRAS = {  # package that a shipped config needs -> the extra that installs it
     "hydra_plugins.hydra_joblib_launcher.": "joblib",
     "hydra_plugins.hydra_submitit_launcher.": "slurm",
