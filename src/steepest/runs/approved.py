@@ -7,18 +7,43 @@ from __future__ import annotations
 
 from functools import cache
 
+PARTS = "steepest.course.parts"
+LESSONS_DATA = {
+    f"{PARTS}.anomaly": "Shocks",
+    f"{PARTS}.attack": "Signs",
+    f"{PARTS}.domain": "Moves",
+    f"{PARTS}.explain": "Pictures",
+    f"{PARTS}.go": "Captures",
+    f"{PARTS}.kinds": "Shapes Voice Vowels",
+    f"{PARTS}.market": "BestActions",
+    f"{PARTS}.meta": "Waves",
+    f"{PARTS}.structured": "Swing",
+    f"{PARTS}.two_waves": "TwoWaves",
+    f"{PARTS}.why_deep": "Folds",
+}
+LESSONS_MODELS = {
+    f"{PARTS}.anomaly": "Autoencoder",
+    f"{PARTS}.attack": "Attacked",
+    f"{PARTS}.functions": "Function",
+    f"{PARTS}.lifelong": "Lifelong",
+    f"{PARTS}.meta": "Adapting",
+    f"{PARTS}.reinforcement": "Policy",
+    f"{PARTS}.self_supervised": "SelfSupervised",
+}
 # Place -> module -> names. If several modules have the same name, a config may use any of them.
 CLASSES: dict[str, dict[str, str]] = {
     "data": {
         "steepest": "PriceFile RandomWalk ShippedPrices Table YahooPrices Curve Line Rings Sigmoid",
         "steepest.data.sources": "PriceFile RandomWalk ShippedPrices Table YahooPrices",
         "steepest.data.formulas": "Curve Line Rings Sigmoid",
+        **LESSONS_DATA,
     },
     "model": {
         "steepest": "LinearPredictor MLPPredictor WindowPredictor ManualPredictor",
         "steepest.lightning.predictors": "LinearPredictor MLPPredictor WindowPredictor",
         "steepest.lightning.manual": "ManualPredictor",
         "steepest.lightning.sequences": "ConvolutionNet Recurrent",
+        **LESSONS_MODELS,
     },
     "optimizer": {
         "torch.optim": "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LBFGS NAdam RAdam RMSprop Rprop SGD",
@@ -78,7 +103,6 @@ CLASSES: dict[str, dict[str, str]] = {
         "SuccessiveHalvingPruner ThresholdPruner WilcoxonPruner",
     },
 }
-PACKAGES = ("steepest.course.parts",)  # all of their classes and functions are approved, for every place
 EXTRAS = {  # package that a shipped config needs -> the extra that installs it
     "hydra_plugins.hydra_joblib_launcher.": "joblib",
     "hydra_plugins.hydra_submitit_launcher.": "slurm",

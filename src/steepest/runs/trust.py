@@ -21,7 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from steepest.data.faults import Faults
-from steepest.runs.approved import EXTRAS, PACKAGES, approved
+from steepest.runs.approved import EXTRAS, approved
 from steepest.runs.hydra_internals import check_every_config
 from steepest.runs.resume import check_overrides
 from steepest.runs.trusted import imported, make_importable, trusted_here
@@ -47,7 +47,7 @@ def locate(path: str, place: str, trusted: Sequence[str] = ()) -> Callable[..., 
         ValueError: with the path and the approved classes.
     """
     listed = approved(place)
-    trusted = trusted if path in listed else [*PACKAGES, *trusted, *trusted_here()]
+    trusted = trusted if path in listed else [*trusted, *trusted_here()]
     by_trust = _below(path, trusted)
     refusal = f"not approved for {place or 'this key'}: {_how_to_approve(path, listed)}"
     if path not in listed and not by_trust:
