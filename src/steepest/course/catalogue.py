@@ -85,6 +85,13 @@ COURSE = (
     Chapter("saddle", INSIDE, "A saddle, and the way out"),
     Chapter("classification", KINDS, "Up or down: classification", sweep=True),
     Chapter("regression_table", KINDS, "Plain regression, against certified numbers"),
+    Chapter(
+        "explain",
+        AFTER,
+        "What a net looks at, and what it should",
+        sweep=True,
+        short=("seed=range(2)",),
+    ),
     Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
 )
 
