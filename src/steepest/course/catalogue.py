@@ -93,6 +93,7 @@ COURSE = (
         short=("seed=range(2)",),
     ),
     Chapter("attack", AFTER, "A small change that flips the call", sweep=True, short=("seed=range(2)",)),
+    Chapter("domain", AFTER, "Another stock, another decade", sweep=True, short=("seed=range(2)",)),
     Chapter("lifelong", AFTER, "One task after the other: what a net forgets", sweep=True, short=("seed=range(2)",)),
 )
 
