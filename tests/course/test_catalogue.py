@@ -50,7 +50,7 @@ def test_the_page_about_the_course_lists_every_lesson_in_order():
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="there is no lesson sadle; choose one of three_steps, "):
+    with pytest.raises(ValueError, match="there is no lesson sadle; choose one of functions, three_steps, "):
         chapter("sadle")
 
 

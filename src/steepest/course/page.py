@@ -9,7 +9,7 @@ from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from steepest.course.catalogue import OWN, Chapter
@@ -19,6 +19,8 @@ from steepest.course.lesson import NARROW, PICTURE, frame
 from steepest.runs.files import now, write_text
 
 HERE = Path(__file__).parent
+OUTDATED = """<p class="notice">These results are of another version of steepest; run it again:
+<code>steepest course {}</code></p>"""
 
 
 def write_page(out: Path) -> Path:
@@ -55,7 +57,10 @@ def write_page(out: Path) -> Path:
 def _lesson(environment: Environment, number: int, chapter: Chapter, taught: Taught | None, out: Path) -> dict:
     found = taught.found if taught else {}
     written = found and chapter.part != OWN  # the user's own lessons have no text here
-    text = environment.get_template(f"{chapter.name}.html.j2").render(n=found["numbers"]) if written else ""
+    try:
+        text = environment.get_template(f"{chapter.name}.html.j2").render(n=found["numbers"]) if written else ""
+    except UndefinedError:  # the text needs a number that the results do not have
+        text = OUTDATED.format(chapter.name)
     figures = out / chapter.name / "figures"
     return {
         "number": number,
