@@ -71,5 +71,5 @@ def test_a_claim_that_does_not_hold_is_a_failure(broken, tmp_path):
 def test_an_unknown_lesson_ends_with_one_message_and_exit_code_2(tmp_path):
     answer = subprocess.run([COMMAND, "course", "sadle"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 2
-    assert answer.stderr.startswith("course: there is no lesson sadle; choose one of three_steps")
+    assert answer.stderr.startswith("course: there is no lesson sadle; choose one of functions, three_steps")
     assert len(answer.stderr.splitlines()) == 1

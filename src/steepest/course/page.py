@@ -59,7 +59,7 @@ def _lesson(environment: Environment, number: int, chapter: Chapter, taught: Tau
     written = found and chapter.part != OWN  # the user's own lessons have no text here
     try:
         text = environment.get_template(f"{chapter.name}.html.j2").render(n=found["numbers"]) if written else ""
-    except UndefinedError:  # the text needs a number that the results do not have
+    except (UndefinedError, TypeError):  # the text needs, or formats, a number that the results do not have
         text = OUTDATED.format(chapter.name)
     figures = out / chapter.name / "figures"
     return {
