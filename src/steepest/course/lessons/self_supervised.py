@@ -73,7 +73,7 @@ def teach(folder: Path) -> Finding:
                 for share, count, *values in zip(shares, labels_Q, filled_QS, scratch_QS, gain_QS, strict=True)
             ],
             "seeds": len(seeds), "best": best_S.mean(), "p": float(few_test.pvalue), "bound": bound, "error": error,
-            "days": first.windows.inputs, "noise": first.asked("data", "noise"), "masked": first.asked("model", "masked"),
+            "days": first.windows.inputs, "noise": first.asked("data", "noise"), "masked": first.module().masked,
         },
     )  # fmt: skip
 
