@@ -33,13 +33,13 @@ def teach(folder: Path) -> Finding:
     scores = np.array([[[_scores(runs[p, q, s]) for s in seeds] for q in shares] for p in (False, True)])
     scratch_QS, filled_QS = scores[..., 0]
     labels_Q, best_S, gain_QS = scores[1, :, :, 1].mean(1), scores[1, 0, :, 2], filled_QS - scratch_QS
-    few_test, all_test = ttest_rel(filled_QS[0], scratch_QS[0]), ttest_rel(filled_QS[-1], scratch_QS[-1])
+    few_test, all_test = (ttest_rel(filled_QS[place], scratch_QS[place]) for place in (0, -1))
     bound = np.abs(all_test.confidence_interval(0.95)).max()  # of the mean gain with all labels
     above, below = scores[..., 0].max((0, 1)) - best_S, best_S - scores[:, -1, :, 0].min(0)
 
     place_Q, figure = np.arange(len(shares)), Figure(figsize=(13, 4.6), layout="constrained")
     left, middle, right = panels = figure.subplots(1, 3)
-    error = _draw_filled(left, runs[True, shares[0], seeds[0]])
+    error = _draw_filled(left, first := runs[True, shares[0], seeds[0]])
     for values_QS, colour, name in ((filled_QS, BLUE, "filled in first"), (scratch_QS, ORANGE, "from scratch")):
         mean_Q, spread_Q = values_QS.mean(1), values_QS.std(1, ddof=1)
         middle.errorbar(place_Q, mean_Q, spread_Q, fmt="o-", capsize=4, color=colour, label=name)
@@ -72,8 +72,8 @@ def teach(folder: Path) -> Finding:
                 (f"{share:.0%}", round(count), *map(_spread, values))
                 for share, count, *values in zip(shares, labels_Q, filled_QS, scratch_QS, gain_QS, strict=True)
             ],
-            "seeds": len(seeds), "best": best_S.mean(), "p": float(few_test.pvalue), "bound": bound,
-            "error": error, "noise": runs[True, shares[0], seeds[0]].asked("data", "noise"),
+            "seeds": len(seeds), "best": best_S.mean(), "p": float(few_test.pvalue), "bound": bound, "error": error,
+            "days": first.windows.inputs, "noise": first.asked("data", "noise"), "masked": first.module().masked,
         },
     )  # fmt: skip
 

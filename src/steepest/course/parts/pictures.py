@@ -58,7 +58,8 @@ def draw_shapes(axes: Axes, run: Run, side: int) -> None:
         chance = float(chances(run, x_D[None])[0])
         windows = run.windows
         shown.append((x_D * windows.input_scale_SF[0] + windows.input_mean_SF[0]).view(side, side))
-        answers.append(f"{'cross' if chance > 0.5 else 'disc'}, {max(chance, 1 - chance):.0%}")
+        answer = f"the net says {'cross' if chance > 0.5 else 'disc'}, {max(chance, 1 - chance):.0%}"
+        answers.append(f"{('disc', 'cross')[kind]}:\n{answer}")
     axes.imshow(np.hstack([shown[0], np.full((side, 1), np.nan), shown[1]]), cmap="Blues")
     axes.set_xticks([side / 2 - 0.5, side * 1.5 + 0.5], answers)
     axes.set(title="A picture to a class: disc or cross?", yticks=[])
