@@ -28,7 +28,14 @@ from steepest.sweep.results import value
 
 MUCH = 2.0  # a loss above this times the best loss of the same net's starts is high
 SAMPLE, SAME = 40, 1e-6  # ends that are compared with autograd; tolerance, relative to the largest eigenvalue
-ENDS = (*CRITICAL, "still moving", NOISE, STEP)
+ENDS = {
+    "local minimum": "at a local minimum",
+    "saddle": "on a saddle",
+    "plateau": "on a plateau",
+    "still moving": "while the loss still falls",
+    NOISE: "where the noise of the batches hides the way",
+    STEP: "with too large a step",
+}
 COLOURS = {GOOD: GREEN, EARLY: BLUE, "local minimum": RED, "saddle": BLACK, "plateau": ORANGE}
 COLOURS |= {STEP: "#9467bd", OPEN: "#999999"}
 
@@ -88,6 +95,7 @@ def teach(folder: Path) -> Finding:
             "starts": starts,
             "sizes": list(nets),
             "ends": {word: [found[word] for found in ends.values()] for word in ENDS},
+            "words": ENDS,
             "causes": {word: [found[word] for found in counts.values()] for word in COLOURS},
             "best": list(best.values()),
             "bad": list(bad.values()),
