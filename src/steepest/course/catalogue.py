@@ -104,7 +104,7 @@ COURSE = (
     Chapter("backprop", INSIDE, "Forward, backward, update: every number"),
     Chapter("local_minima", INSIDE, "Is it really a local minimum?", sweep=True, short=("model.seed=range(4)",)),
     Chapter("saddle", INSIDE, "A saddle, and the way out"),
-    Chapter("biggest_problem", INSIDE, "What really stops descent", sweep=True, short=("model.seed=range(20)",)),
+    Chapter("biggest_problem", INSIDE, "What really stops descent", sweep=True, short=("model.seed=range(12)",)),
     Chapter("classification", KINDS, "Up or down: classification", sweep=True),
     Chapter("regression_table", KINDS, "Plain regression, against certified numbers"),
     Chapter("structured", KINDS, "Several days as one answer", sweep=True, short=SEEDS),

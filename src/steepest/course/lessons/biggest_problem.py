@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
@@ -18,89 +19,92 @@ from steepest.course.parts.biggest_problem import (
     OPEN,
     STEP,
     cause_of,
+    counted,
     end_of,
     loss_of,
-    step_of,
 )
 from steepest.course.runs import Run, sweep_results
 from steepest.observe.figures import BLACK, BLUE, GREEN, ORANGE, RED, finish
 from steepest.sweep.results import value
 
 MUCH = 2.0  # a loss above this times the best loss of the same net's starts is high
+SHOWN = 10.0  # the highest loss in the picture; of runs that diverge, it has no meaning
 SAMPLE, SAME = 40, 1e-6  # ends that are compared with autograd; tolerance, relative to the largest eigenvalue
-ENDS = {
-    "local minimum": "at a local minimum",
-    "saddle": "on a saddle",
-    "plateau": "on a plateau",
-    "still moving": "while the loss still falls",
-    NOISE: "where the noise of the batches hides the way",
-    STEP: "with too large a step",
-}
-COLOURS = {GOOD: GREEN, EARLY: BLUE, "local minimum": RED, "saddle": BLACK, "plateau": ORANGE}
-COLOURS |= {STEP: "#9467bd", OPEN: "#999999"}
+COLOURS = {GOOD: GREEN, EARLY: BLUE, NOISE: "#7fb7dd", STEP: "#9467bd", "local minimum": RED, "saddle": BLACK}
+COLOURS |= {"plateau": ORANGE, OPEN: "#999999"}
 
 
 def teach(folder: Path) -> Finding:
     """Where do the starts end, and where does the way from each high loss lead?"""
-    nets: dict[str, list[Run]] = {}
-    for row in sorted(sweep_results(folder).rows, key=lambda row: row["job"]):
-        nets.setdefault(value(row, "model.hidden").strip("[]"), []).append(Run(folder / str(row["folder"])))
-    losses = {units: np.array([loss_of(run) for run in runs]) for units, runs in nets.items()}
-    best = {units: float(np.nanmin(found)) for units, found in losses.items()}
-    ends = {units: Counter(map(end_of, runs)) for units, runs in nets.items()}
-    causes = {units: [cause_of(run, MUCH * best[units]) for run in runs] for units, runs in nets.items()}
-    counts = {units: Counter(found) for units, found in causes.items()}
-    starts = len(next(iter(nets.values())))
-    bad = {units: sum(found[word] for word in CRITICAL) for units, found in counts.items()}
-    share = {units: binomtest(number, starts).proportion_ci(method="wilson") for units, number in bad.items()}
-    every = [run for runs in nets.values() for run in runs if "critical" in run.metrics]
-    gap = max(run.ending_gap() for run in every[:: -(-len(every) // SAMPLE)])
-    problem, largest = max(bad, key=bad.__getitem__), list(nets)[-1]
+    rows = sorted(sweep_results(folder).rows, key=lambda row: row["job"])
+    runs = [Run(folder / str(row["folder"])) for row in rows]
+    units = np.array([value(row, "model.hidden").strip("[]") for row in rows])
+    rates = np.array([value(row, "optimizer.lr") for row in rows])
+    losses = np.array([loss_of(run) for run in runs])
+    sizes, steps = list(dict.fromkeys(units)), list(dict.fromkeys(rates))
+    best = {size: float(np.nanmin(losses[units == size])) for size in sizes}
+    causes = np.array([cause_of(run, MUCH * best[size]) for run, size in zip(runs, units, strict=True)])
+    starts = len(rows) // len(sizes)
+    bad = {size: int(np.isin(causes[units == size], CRITICAL).sum()) for size in sizes}
+    share = {size: binomtest(number, starts).proportion_ci(method="wilson") for size, number in bad.items()}
+    problem, largest = max(bad, key=bad.__getitem__), sizes[-1]
+    overshot = {rate: float((causes[rates == rate] == STEP).mean()) for rate in steps}
+    late = {rate: float(np.isin(causes[rates == rate], (EARLY, NOISE)).mean()) for rate in steps}
+    ended = [run for run in runs if "critical" in run.metrics]
+    gap = max(run.ending_gap() for run in ended[:: -(-len(ended) // SAMPLE)])
 
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    bottom = np.zeros(len(nets))
-    for word, colour in COLOURS.items():
-        heights = np.array([counts[units][word] for units in nets])
-        if heights.any():
-            left.bar(range(len(nets)), heights, bottom=bottom, color=colour, label=f"{word}: {heights.sum()}")
-        bottom += heights
-    left.set(ylabel="starts", ylim=(0, 1.4 * starts), title=f"{starts} starts each: what stands behind the loss")
-    for column, units in enumerate(nets):
-        order = np.argsort(losses[units])
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    by_size, by_step, ends = figure.subplots(1, 3)
+    _bars(by_size, causes, units, sizes, "sigmoids", f"{starts} starts each, by size")
+    _bars(by_step, causes, rates, steps, "step size", f"{len(rows) // len(steps)} starts each, by step size")
+    for column, size in enumerate(sizes):
+        chosen = np.flatnonzero(units == size)
+        order = chosen[np.argsort(losses[chosen])]
         across = column + np.linspace(-0.35, 0.35, len(order))
-        right.scatter(across, losses[units][order], c=[COLOURS[causes[units][i]] for i in order], s=9)
-        right.plot(across[[0, -1]], [MUCH * best[units]] * 2, color=BLACK, lw=0.8, ls=":")
-    right.plot([], [], color=BLACK, lw=0.8, ls=":", label=f"{MUCH:g} times the best loss")
-    right.set(ylabel="loss at the end", yscale="log", title="The loss of every start, best first")
-    for axes in (left, right):
-        axes.set_xticks(range(len(nets)), list(nets))
-        axes.set_xlabel("sigmoids")
-        finish(axes)
+        ends.scatter(across, np.fmin(losses[order], SHOWN), c=[COLOURS[causes[i]] for i in order], s=9)
+        ends.plot(across[[0, -1]], [MUCH * best[size]] * 2, color=BLACK, lw=0.8, ls=":")
+    ends.plot([], [], color=BLACK, lw=0.8, ls=":", label=f"{MUCH:g} times the best loss")
+    ends.set(
+        xlabel="sigmoids",
+        ylabel=f"loss at the end, or {SHOWN:g}",
+        yscale="log",
+        title="The loss of every start, best first",
+    )
+    ends.set_xticks(range(len(sizes)), sizes)
+    finish(ends)
     return Finding(
         f"Of {starts} starts each, this many ended with a high loss from which the way leads to a bad local minimum, "
-        "saddle or plateau: " + ", ".join(f"{number} with {units}" for units, number in bad.items()) + " sigmoids.",
+        "saddle or plateau: " + ", ".join(f"{number} with {size}" for size, number in bad.items()) + " sigmoids.",
         {
             f"in a sample of the runs, gradient and Hessian at the end equal autograd's (difference {gap:.0e})": (
                 gap < SAME
             ),
-            "with every size, most descents end before they reach a critical point": all(
-                sum(found[word] for word in CRITICAL) < starts / 2 for found in ends.values()
-            ),
+            f"with a step size of {steps[-1]}, the step itself stops more than half of the starts; with smaller ones, "
+            "fewer than one in ten": overshot[steps[-1]] > 0.5 and max(overshot[rate] for rate in steps[:-1]) < 0.1,
+            f"with {steps[0]}, more starts have not arrived yet than with {steps[1]}": late[steps[0]] > late[steps[1]],
             f"the share of starts that bad critical points stop is larger with {problem} sigmoids than with {largest}: "
             "their 95 % intervals do not overlap": share[problem].low > share[largest].high,
         },
         figure,
         {
             "starts": starts,
-            "sizes": list(nets),
-            "ends": {word: [found[word] for found in ends.values()] for word in ENDS},
-            "words": ENDS,
-            "causes": {word: [found[word] for found in counts.values()] for word in COLOURS},
+            "sizes": sizes,
+            "steps": steps,
+            "ends": Counter(map(end_of, runs)),
+            "by_size": counted(causes, units, sizes),
+            "by_step": counted(causes, rates, steps),
             "best": list(best.values()),
             "bad": list(bad.values()),
             "problem": problem,
-            "share": [f"{100 * found.low:.0f} to {100 * found.high:.0f} %" for found in share.values()],
-            "room": [float(np.median([step_of(run) for run in runs])) for runs in nets.values()],
+            "share": [f"{100 * found.low:.0f}–{100 * found.high:.0f}" for found in share.values()],
         },
     )
+
+
+def _bars(axes: Axes, causes: np.ndarray, kinds: np.ndarray, order: list[str], label: str, title: str) -> None:
+    bottom = np.zeros(len(order))
+    for word, numbers in counted(causes, kinds, order).items():
+        axes.bar(order, numbers, bottom=bottom, color=COLOURS[word], label=f"{word}: {sum(numbers)}")
+        bottom += numbers
+    axes.set(xlabel=label, ylabel="starts", ylim=(0, 1.6 * bottom.max()), title=title)
+    finish(axes)

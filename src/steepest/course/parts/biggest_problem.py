@@ -16,7 +16,7 @@ from steepest.nets.curvature import exact_spectrum
 
 ZERO = 1e-4  # below this norm, the gradient at the end of the way counts as zero
 CRITICAL = ("local minimum", "saddle", "plateau")
-GOOD, EARLY, OPEN, STEP, NOISE = "good", "not there yet", "not decided", "step too large", "hidden by noise"
+GOOD, EARLY, NOISE, STEP, OPEN = "good", "stopped too early", "hidden by noise", "step too large", "not decided"
 
 
 def loss_of(run: Run) -> float:
@@ -39,7 +39,10 @@ def end_of(run: Run) -> str:
 
 
 def cause_of(run: Run, high: float) -> str:
-    """What stands behind the loss of a run: a loss up to `high` is good; from others, follow the way to its end."""
+    """What stands behind the loss of a run: a loss up to `high` is good; from others, follow the way to its end.
+
+    If the way leads on to a good loss, the run stopped too early, or could not see the way for noise.
+    """
     if loss_of(run) <= high:
         return GOOD
     if step_of(run) > 1:
@@ -47,7 +50,7 @@ def cause_of(run: Run, high: float) -> str:
     surface = run.surface()
     theta_P = torch.as_tensor(followed(run.end().numpy(), surface.x_ND.numpy(), surface.y_NH.numpy()[:, 0]))
     if float(surface.losses(theta_P)) <= high:
-        return EARLY
+        return NOISE if end_of(run) == NOISE else EARLY
     if float(surface.gradient(theta_P).norm()) > ZERO:
         return OPEN
     curve = exact_spectrum(surface.hessian(theta_P))
@@ -75,3 +78,10 @@ def outputs(theta_P: np.ndarray, x_N1: np.ndarray) -> tuple[np.ndarray, np.ndarr
     s_NH = expit(x_N1 * w_H + b_H)
     d_NH = s_NH * (1 - s_NH) * c_H
     return s_NH @ c_H + constant, np.concatenate([d_NH * x_N1, d_NH, s_NH, np.ones_like(x_N1)], 1)
+
+
+def counted(causes: np.ndarray, kinds: np.ndarray, order: list[str]) -> dict[str, list[int]]:
+    """Cause -> the number of its runs of each kind, in this order; causes without a run are left out."""
+    words = (GOOD, EARLY, NOISE, STEP, *CRITICAL, OPEN)
+    found = {word: [int((causes[kinds == kind] == word).sum()) for kind in order] for word in words}
+    return {word: numbers for word, numbers in found.items() if any(numbers)}
