@@ -261,7 +261,8 @@ def test_a_row_of_the_table_of_stocks_is_that_of_its_jobs(tmp_path):
 def pages_with_python() -> list:
     """The pages with Python blocks. Those that need a run are slow."""
     texts = {name: page.read_text() for name, page in PAGES.items()}
-    needs_run = {name: "steepest.load(" in text for name, text in texts.items() if "```python" in text}
+    trains = re.compile(r"steepest\.(load|run)\(")
+    needs_run = {name: trains.search(text) is not None for name, text in texts.items() if "```python" in text}
     return [pytest.param(name, marks=[pytest.mark.slow] * needs) for name, needs in needs_run.items()]
 
 
