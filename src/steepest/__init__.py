@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from steepest.api import RunFailed, run
     from steepest.course.lesson import Finding
     from steepest.data.files import check_prices, read_prices, read_table
-    from steepest.data.formulas import Curve, Line, Rings, Sigmoid
+    from steepest.data.formulas import Curve, Line, Rings, Sigmoid, made_rows
     from steepest.data.sources import (
         PriceFile,
         PriceFrame,
@@ -44,7 +44,7 @@ _MODULE_OF = {
         "api": ("RunFailed", "run"),
         "course.lesson": ("Finding",),
         "data.files": ("check_prices", "read_prices", "read_table"),
-        "data.formulas": ("Curve", "Line", "Rings", "Sigmoid"),
+        "data.formulas": ("Curve", "Line", "Rings", "Sigmoid", "made_rows"),
         "data.sources": (
             "PriceFile",
             "PriceFrame",
@@ -73,8 +73,8 @@ _MODULE_OF = {
 }
 
 __all__ = [  # noqa: RUF022  # by room, as above
-    "check_prices", "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "PriceFile", "PriceFrame",
-    "RandomWalk", "RowData", "SeriesData", "ShippedPrices", "Table", "YahooPrices", "Baseline", "Metric",
+    "check_prices", "read_prices", "read_table", "Curve", "Line", "Rings", "Sigmoid", "made_rows", "PriceFile",
+    "PriceFrame", "RandomWalk", "RowData", "SeriesData", "ShippedPrices", "Table", "YahooPrices", "Baseline", "Metric",
     "direction_metrics",
     "value_metrics", "WindowDataModule", "ManualPredictor", "LinearPredictor", "MLPPredictor", "WindowPredictor",
     "check_model", "Loss", "Activation", "cross_entropy", "huber", "mae", "mse", "quantile", "MLP", "Linear",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,31 @@ import pandas as pd
 from steepest.data.files import VALUE
 from steepest.data.ranges import Rows, Seed
 from steepest.data.sources import RowData
+
+
+def made_rows(x_ND: np.ndarray, y_N: np.ndarray, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """The frame that `RowData.read` returns, of generated rows.
+
+    Args:
+        x_ND: the inputs.
+        y_N: the target: numbers, or classes 0 and 1.
+        names: of the inputs; None: x1, x2, ...
+
+    Raises:
+        ValueError: for a number that is not finite.
+    """
+    frame = pd.DataFrame(
+        np.column_stack([x_ND, y_N]).astype(float),
+        columns=[*(names or [f"x{d}" for d in range(1, x_ND.shape[1] + 1)]), VALUE],
+        index=pd.RangeIndex(1, len(x_ND) + 1, name="row"),
+    )
+    bad = ~np.isfinite(frame.to_numpy())
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise ValueError(
+            f"row {row + 1}: {frame.columns[column]} is {frame.iat[row, column]}: all numbers must be finite"
+        )
+    return frame
 
 
 @dataclass(kw_only=True)
@@ -116,10 +141,7 @@ class Rings(RowData):
         angle = random.uniform(0, 2 * np.pi, self.rows)
         low, high = np.where(kind, self.inner, 0.0), np.where(kind, self.outer, self.radius)
         distance = np.sqrt(random.uniform(low**2, high**2))  # uniform over the area
-        return pd.DataFrame(
-            {"x1": distance * np.cos(angle), "x2": distance * np.sin(angle), VALUE: kind.astype(float)},
-            index=pd.RangeIndex(1, self.rows + 1, name="row"),
-        )
+        return made_rows(np.stack([distance * np.cos(angle), distance * np.sin(angle)], 1), kind)
 
 
 def _points(function: Callable, low: float, high: float, noise: float, rows: int, seed: int) -> pd.DataFrame:
@@ -133,4 +155,4 @@ def _points(function: Callable, low: float, high: float, noise: float, rows: int
         y = function(x) + noise * random.normal(size=rows)
     if not np.isfinite(y).all():
         raise ValueError(f"data.low={low:g}, data.high={high:g}, data.noise={noise:g}: numbers overflow; lower them")
-    return pd.DataFrame({"x": x, VALUE: y}, index=pd.RangeIndex(1, rows + 1, name="row"))
+    return made_rows(x[:, None], y, ["x"])

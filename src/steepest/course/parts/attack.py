@@ -17,7 +17,7 @@ from scipy.stats import norm
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from steepest.data.files import VALUE
+from steepest.data.formulas import made_rows
 from steepest.data.ranges import Count, NotNegative, Rows, Seed
 from steepest.data.sources import RowData
 
@@ -44,8 +44,7 @@ class Signs(RowData):
         sign_N = 2 * kind - 1
         days = self.weak * sign_N[:, None] + random.normal(size=(self.rows, self.days))
         days[:, -1] = np.where(random.random(self.rows) < self.strong, sign_N, -sign_N)
-        frame = pd.DataFrame(days, columns=[f"day{i}" for i in range(1, self.days + 1)])
-        return frame.assign(**{VALUE: kind.astype(float)}).set_index(pd.RangeIndex(1, self.rows + 1, name="row"))
+        return made_rows(days, kind, [f"day{i}" for i in range(1, self.days + 1)])
 
     def limit(self) -> float:
         """The accuracy of the best rule, the likelihood ratio: it knows how likely each window is in both classes."""

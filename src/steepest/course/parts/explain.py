@@ -13,7 +13,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor, nn
 
-from steepest.data.files import VALUE
+from steepest.data.formulas import made_rows
 from steepest.data.ranges import NotNegative, Rows, Seed
 from steepest.data.sources import RowData
 
@@ -47,8 +47,7 @@ class Pictures(RowData):
         if self.border:
             pictures[:, BORDER] = 2.0 * kind[:, None] - 1
         names = [f"row{i}_column{j}" for i in range(1, SIDE + 1) for j in range(1, SIDE + 1)]
-        frame = pd.DataFrame(pictures.reshape(self.rows, -1), columns=names)
-        return frame.assign(**{VALUE: kind.astype(float)}).set_index(pd.RangeIndex(1, self.rows + 1, name="row"))
+        return made_rows(pictures.reshape(self.rows, -1), kind, names)
 
     def lines(self) -> np.ndarray:
         """The pictures of class 0 and 1 without noise and border (2, SIDE, SIDE)."""

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.ndimage import binary_dilation, label
 
 from steepest.course.parts.kinds import Kind
+from steepest.data.formulas import made_rows
 from steepest.data.ranges import Count
 
 STONES, SHARES = (-1, 0, 1), (0.2, 0.3, 0.5)  # the opponent's stone, none, our own; and how often
@@ -68,4 +69,4 @@ class Captures(Kind):
                 if captures_BB.any() and len(points):
                     seen.append(around(board_BB, *random.choice(points)))
                     kinds.append(wanted)
-        return self.frame(np.array(seen[: self.rows]), np.array(kinds[: self.rows]))
+        return made_rows(np.array(seen[: self.rows]), np.array(kinds[: self.rows]))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from steepest.data.files import VALUE, check_prices
+from steepest.data.files import check_prices
+from steepest.data.formulas import made_rows
 from steepest.data.ranges import NotNegative, Rows, Seed
 from steepest.data.sources import RowData, SeriesData
 
@@ -50,11 +51,6 @@ class Kind(RowData):
     seed: Seed = 0
     classes: bool = True
 
-    def frame(self, x_ND: np.ndarray, kind_N: np.ndarray) -> pd.DataFrame:
-        """The rows with their classes."""
-        frame = pd.DataFrame(x_ND.astype(float), columns=[f"x{d}" for d in range(1, x_ND.shape[1] + 1)])
-        return frame.assign(**{VALUE: kind_N.astype(float)}).set_axis(pd.RangeIndex(1, len(x_ND) + 1, name="row"))
-
 
 @dataclass(kw_only=True)
 class Vowels(Kind):
@@ -65,7 +61,7 @@ class Vowels(Kind):
         pitch_N1 = random.uniform(90, 180, (self.rows, 1))
         turns_NT = random.uniform(0, 1, (self.rows, 1)) + pitch_N1 * np.arange(RATE // 100) / RATE
         sound_NT = np.where(kind_N[:, None], vowel("a", turns_NT, pitch_N1), vowel("i", turns_NT, pitch_N1))
-        return self.frame(sound_NT + self.noise * random.standard_normal(sound_NT.shape), kind_N)
+        return made_rows(sound_NT + self.noise * random.standard_normal(sound_NT.shape), kind_N)
 
 
 @dataclass(kw_only=True)
@@ -80,7 +76,7 @@ class Shapes(Kind):
         disc = np.hypot(down, right) <= size_N11
         cross = (np.minimum(down, right) <= 0.5) & (np.maximum(down, right) <= size_N11)
         shown = np.where(kind_N[:, None, None], cross, disc) + self.noise * random.standard_normal(disc.shape)
-        return self.frame(shown.reshape(self.rows, -1), kind_N)
+        return made_rows(shown.reshape(self.rows, -1), kind_N)
 
 
 @dataclass(kw_only=True)

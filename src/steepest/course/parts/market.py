@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from steepest.data.files import VALUE
+from steepest.data.formulas import made_rows
 from steepest.data.ranges import Rows
 from steepest.data.sources import RowData
 
@@ -100,5 +100,4 @@ class BestActions(RowData):
     def read(self) -> pd.DataFrame:
         state = np.arange(self.rows) % STATES
         names = [f"{'held' if s % 2 else 'flat'}_{s // 2}" for s in range(STATES)]
-        frame = pd.DataFrame(np.eye(STATES)[state], columns=names, index=pd.RangeIndex(1, self.rows + 1, name="row"))
-        return frame.assign(**{VALUE: best_policy()[state, 1]})
+        return made_rows(np.eye(STATES)[state], best_policy()[state, 1], names)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad
 from torch.nn.functional import mse_loss
 
-from steepest.data.files import VALUE
+from steepest.data.formulas import made_rows
 from steepest.data.ranges import Count, Positive, Rows, Seed
 from steepest.data.sources import RowData
 
@@ -45,10 +45,8 @@ class Waves(RowData):
         height, phase = random.uniform(0.5, 2, (self.rows, 1)), random.uniform(0, 2 * np.pi, (self.rows, 1))
         x = random.uniform(-3, 3, (self.rows, self.points + 1))
         y = height * np.sin(x + phase)
-        numbers = range(1, self.points + 1)
-        columns = [*(f"x{k}" for k in numbers), *(f"y{k}" for k in numbers), "x", VALUE]
-        table = np.concatenate([x[:, :-1], y[:, :-1], x[:, -1:], y[:, -1:]], 1)
-        return pd.DataFrame(table, columns=columns, index=pd.RangeIndex(1, self.rows + 1, name="row"))
+        names = [*(f"{axis}{k}" for axis in "xy" for k in range(1, self.points + 1)), "x"]
+        return made_rows(np.concatenate([x[:, :-1], y[:, :-1], x[:, -1:]], 1), y[:, -1], names)
 
 
 class Adapting(LightningModule):

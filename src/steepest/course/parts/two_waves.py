@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from steepest.data.files import VALUE
+from steepest.data.formulas import made_rows
 from steepest.data.ranges import Count, Positive, Rows, Seed
 from steepest.data.sources import RowData
 
@@ -43,8 +43,7 @@ class TwoWaves(RowData):
         kind_N = np.arange(self.rows) % 2
         x_NL = self.wave(kind_N, random.uniform(0, 2 * np.pi, self.rows))
         x_NL += self.noise * random.standard_normal(x_NL.shape)
-        frame = pd.DataFrame(x_NL, columns=[f"x{day}" for day in range(1, self.days + 1)])
-        return frame.assign(**{VALUE: kind_N.astype(float)}).set_axis(pd.RangeIndex(1, self.rows + 1, name="row"))
+        return made_rows(x_NL, kind_N)
 
     def wave(self, kind_N: np.ndarray, phase_N: np.ndarray) -> np.ndarray:
         """The waves (N, L) without noise."""

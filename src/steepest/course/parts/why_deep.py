@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from steepest.data.files import VALUE
+from steepest.data.formulas import made_rows
 from steepest.data.ranges import Count, Rows, Seed
 from steepest.data.sources import RowData
 from steepest.nets.networks import MLP
@@ -35,8 +35,7 @@ class Folds(RowData):
 
     def read(self) -> pd.DataFrame:
         x = np.random.default_rng(self.seed).uniform(0, 1, self.rows)
-        index = pd.RangeIndex(1, self.rows + 1, name="row")
-        return pd.DataFrame({"x": x, VALUE: folded(x, self.folds)}, index=index)
+        return made_rows(x[:, None], folded(x, self.folds), ["x"])
 
 
 def one_layer(x_K: np.ndarray, y_K: np.ndarray) -> MLP:
