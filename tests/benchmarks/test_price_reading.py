@@ -15,8 +15,8 @@ import duckdb
 import pytest
 
 pytestmark = pytest.mark.speed
-ROWS, SERIES, ROUNDS = 5_000_000, 20, 5
-TIME, MEMORY = 3.0, 2.0  # the bounds of the ratios
+ROWS, SERIES, ROUNDS = 5_000_000, 20, 7
+TIME, MEMORY = 1.5, 2.0  # the bounds of the ratios
 DUCKDB = (
     "import duckdb, pyarrow; duckdb.execute('SET enable_progress_bar = false'); "
     "duckdb.sql('SELECT * FROM read_csv(' + repr({path!r}) + ')').to_arrow_table()"
@@ -39,7 +39,8 @@ def path(tmp_path_factory):
     return str(path)
 
 
-def test_a_large_file_takes_at_most_three_times_as_long_as_in_duckdb(path):
+def test_a_large_file_takes_at_most_one_and_a_half_times_as_long_as_in_duckdb(path):
+    exec("import duckdb, pyarrow, steepest")
     ratios = []
     for _ in range(ROUNDS):
         times = []
@@ -53,7 +54,8 @@ def test_a_large_file_takes_at_most_three_times_as_long_as_in_duckdb(path):
 
 
 def test_a_large_file_takes_at_most_twice_the_memory_of_duckdb(path):
-    peak = "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    # Not `ru_maxrss`, because on Linux a process inherits that of the process that starts it.
+    peak = "; import re; print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
     ours, theirs = (
         int(subprocess.run([sys.executable, "-c", c.format(path=path) + peak], capture_output=True, check=True).stdout)
         for c in (STEEPEST, DUCKDB)

@@ -96,6 +96,43 @@ def test_a_quote_that_is_not_closed_is_refused(both):
         assert "quote without a closing one" in message
 
 
+def wide(days=DAYS):
+    columns = zip(days, PRICE, PRICE[::-1], [p + (-1) ** i for i, p in enumerate(PRICE)], strict=True)
+    return "Date,A,B,C\n" + "".join(f"{d},{a},{b},{c}\n" for d, a, b, c in columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (wide(), {}),
+        (wide().rstrip(), {}),  # no line end after the last row
+        (wide(), {"series": ["C", "A", "B"]}),
+        (wide(), {"series": ["B"]}),
+        (wide(), {"features": ["B"], "value": "A"}),
+        (wide(DAYS[::-1]), {}),
+        (wide([*DAYS[1:], DAYS[0]]), {}),
+        (wide([*DAYS[:-1], DAYS[0]]), {"duplicates": "last"}),
+        (wide().replace("100.37", ""), {"missing": "drop"}),
+        (wide().replace("100.37", ""), {"missing": "forward_fill"}),
+        (wide().replace("\n2020-03", "\n\n2020-03"), {}),
+    ],
+)
+def test_prices_side_by_side_give_the_same_and_can_be_changed(both, text, options):
+    small, large = both(text, **options)
+    same(small, large)
+    large.iloc[5] = 7.0
+    assert (large.iloc[5] == 7.0).all()
+    assert (large.iloc[[4, 6]] != 7.0).all(axis=None)
+
+
+def test_the_numbers_of_a_sorted_complete_file_are_not_copied(both, monkeypatch):
+    blocks = []
+    joined = delimited._joined
+    monkeypatch.setattr(delimited, "_joined", lambda *given: blocks.append(read := joined(*given)) or read)
+    _, large = both(wide())
+    assert np.shares_memory(large.to_numpy(), blocks[0][1])
+
+
 def test_the_typed_columns_are_used(both, monkeypatch):
     kinds = []
     read = delimited._Reader.__call__

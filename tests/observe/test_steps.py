@@ -1,7 +1,10 @@
 """Step quality, vitals and gradient noise on problems with closed-form answers."""
 
+import subprocess
+import sys
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from conftest import read_scalars
@@ -110,3 +113,11 @@ def test_speed_and_health_are_written_every_epoch(tmp_path):
 def test_an_invalid_option_is_refused_by_name(make):
     with pytest.raises(ValueError, match="callbacks"):
         make()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux passes the peak on to new processes")
+def test_the_memory_of_a_process_is_not_that_of_the_process_that_started_it():
+    np.ones(100_000_000)  # 763 MiB
+    code = "import torch; from steepest.observe.health import memory; print(memory(torch.device('cpu')))"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 50 < float(child.stdout) < 600

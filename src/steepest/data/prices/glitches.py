@@ -12,6 +12,7 @@ from steepest.data.faults import counted
 JUMP = 3.0  # a price change by this factor from one row to the next is reported
 UNDONE = 1.5  # a price change by this factor is reported if the next row reverses it
 STALE = 10  # this number of equal prices in sequence is reported
+BLOCK = 2**15  # prices that are compared at once
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,10 @@ class Glitches:
 def find_glitches(price: np.ndarray) -> Glitches:
     """Find the jumps, sign changes, zero prices and repeated prices (T,) of a series that is sorted by time."""
     none = np.zeros(0, int)
+    if _is_smooth(price):
+        return Glitches(none, none, none, none, [])
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = price[1:] / price[:-1]
-        # A shortcut: most series have no jumps and no long runs of equal prices.
-        smooth = len(factor) == 0 or (price[0] > 0 and factor.min() > 1 / UNDONE and factor.max() < UNDONE)
-        unmoved = np.flatnonzero(factor == 1)
-        if smooth and not (unmoved[STALE - 2 :] - unmoved[: -(STALE - 2)] == STALE - 2).any():
-            return Glitches(none, none, none, none, [])
         size = np.where(factor > 1, factor, 1 / factor)
     usual = np.isfinite(size) & (price[1:] > 0) & (price[:-1] > 0)
     undone = np.zeros(len(factor), bool)
@@ -67,6 +65,23 @@ def find_glitches(price: np.ndarray) -> Glitches:
         np.flatnonzero(price == 0),
         [(int(changes[run]), int(runs[run])) for run in long],
     )
+
+
+def _is_smooth(price: np.ndarray) -> bool:
+    """Return whether a series (T,) has no jumps and no long runs of equal prices, as most series.
+
+    The prices are compared in blocks that fit in the processor's cache, and that overlap by the length of a run.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for start in range(0, len(price) - 1, BLOCK):
+            part = price[start : start + BLOCK + STALE]
+            factor = part[1:] / part[:-1]
+            unmoved = np.flatnonzero(factor == 1)
+            if not (part[0] > 0 and factor.min() > 1 / UNDONE and factor.max() < UNDONE):
+                return False
+            if (unmoved[STALE - 2 :] - unmoved[: -(STALE - 2)] == STALE - 2).any():
+                return False
+    return True
 
 
 def glitches(name: str, price: np.ndarray, day: Callable[[int], str]) -> list[str]:

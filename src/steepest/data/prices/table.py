@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,7 +36,8 @@ class Table:
         sample: the first rows.
         fetch: a function that reads all rows of the given columns.
         typed: for a large text file, a function that reads all rows of the columns in the given types of DuckDB, with
-            the given format of dates. It raises a `ValueError` if an entry does not fit. Otherwise None.
+            the given format of dates. It also returns the block of the numbers, or None (see `frames.frame_of`). It
+            raises a `ValueError` if an entry does not fit. Otherwise None.
         dialect: a description of the file's format for messages.
         header_line: the line of the header in a text file, or 0 if there is none.
     """
@@ -46,7 +48,7 @@ class Table:
     fetch: Callable[[Sequence[str]], pa.Table]
     dialect: str = ""
     header_line: int = 0
-    typed: Callable[[Mapping[str, str], str | None], pa.Table] | None = None
+    typed: Callable[[Mapping[str, str], str | None], tuple[pa.Table, np.ndarray | None]] | None = None
 
 
 def open_table(
@@ -76,11 +78,12 @@ def open_table(
     if found.read is not None:
         read, positions = found.read, {n: i for i, n in enumerate(found.rows.column_names)}
 
-        def typed(kinds: Mapping[str, str], date_format: str | None) -> pa.Table:
-            return read({positions[n]: kind for n, kind in kinds.items()}, date_format).rename_columns(list(kinds))
+        def typed(kinds: Mapping[str, str], date_format: str | None) -> tuple[pa.Table, np.ndarray | None]:
+            columns, block = read({positions[n]: kind for n, kind in kinds.items()}, date_format)
+            return columns.rename_columns(list(kinds)), block
 
         table.typed = typed
-        table.fetch = lambda wanted: typed(dict.fromkeys(wanted, "VARCHAR"), None)
+        table.fetch = lambda wanted: typed(dict.fromkeys(wanted, "VARCHAR"), None)[0]
     return table
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,10 +25,13 @@ _TIMES = {r" \d\d:\d\d": " %H:%M", r" \d\d:\d\d:\d\d": " %H:%M:%S", r"T\d\d:\d\d
 
 def fetched(
     table: Table, roles: Roles, numbers: Sequence[str], needed: Sequence[str], options: PriceOptions
-) -> tuple[pa.Table, str | None]:
-    """Return all rows of the needed columns. The date format is returned too if DuckDB has parsed the dates."""
+) -> tuple[pa.Table, str | None, np.ndarray | None]:
+    """Return all rows of the needed columns, the date format if DuckDB has parsed the dates, and the block.
+
+    The block (columns, rows) is the memory of the numbers if DuckDB has parsed them, in the order of `needed`.
+    """
     if table.typed is None or roles.kind is not None:
-        return table.fetch(needed), None
+        return table.fetch(needed), None, None
     kinds = dict.fromkeys(needed, "VARCHAR")
     for name in numbers:
         if options.decimal in (None, ".") and options.thousands in (None, "") and is_plain(table.sample.column(name)):
@@ -36,12 +40,12 @@ def fetched(
     if format is not None:
         kinds[roles.date] = "TIMESTAMP"
     try:
-        columns = table.typed(kinds, written)
+        columns, block = table.typed(kinds, written)
     except ValueError:
-        return table.fetch(needed), None
+        return table.fetch(needed), None, None
     if any(kind == "DOUBLE" and not _finite(columns.column(name)) for name, kind in kinds.items()):
-        return table.fetch(needed), None
-    return columns, format
+        return table.fetch(needed), None, None
+    return columns, format, block
 
 
 def _finite(column: pa.ChunkedArray) -> bool:
