@@ -225,7 +225,7 @@ def test_a_dry_run_lists_the_jobs_and_runs_none(command, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "threads", "processes"])
 def test_a_killed_and_resumed_sweep_has_the_results_of_the_uninterrupted_one(command, tmp_path, launcher):
-    asked = ["-m", f"hydra/launcher={launcher}", "model=linear,mlp_manual", "seed=range(4)", "stop.epochs=6"]
+    asked = ["-m", f"hydra/launcher={launcher}", "model=linear,mlp_manual", "seed=range(2)", "stop.epochs=6"]
     assert command(*asked, "hydra.sweep.dir=whole").returncode == 0
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *asked, "hydra.sweep.dir=part"], cwd=tmp_path, start_new_session=True,
@@ -252,7 +252,7 @@ def test_a_killed_and_resumed_sweep_has_the_results_of_the_uninterrupted_one(com
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_a_stopped_and_resumed_run_has_the_numbers_of_the_uninterrupted_one(command, tmp_path, how):
     rows = ["data=random_walk", "data.rows=1500", "data.window=7"]
-    arguments = ["model=mlp", *rows, "optimizer=adam", "stop.epochs=400", "~callbacks.pictures"]
+    arguments = ["model=mlp", *rows, "optimizer=adam", "stop.epochs=150", "~callbacks.pictures"]
     whole, part = tmp_path / "whole", tmp_path / "part"
     assert command(*arguments, "hydra.run.dir=whole").returncode == 0
     process = subprocess.Popen(
