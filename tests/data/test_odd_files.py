@@ -106,6 +106,14 @@ def test_a_word_before_a_number_is_not_a_currency(refusal):
     assert "are not numbers" in refusal(table("Date,Close", DAYS, [f"JAN {i}" for i in range(30)]))
 
 
+@pytest.mark.parametrize("separator", [";", "|", "\t"])
+def test_a_decimal_comma_within_quotes_is_not_the_separator(read, separator):
+    seconds = [f'"{day.value}"' for day in DAYS]
+    prices = [f'"{price:.2f}"'.replace(".", ",") for price in PRICE]
+    frame = read(table(f'"Date"{separator}"Close"', seconds, prices, separator=separator))
+    assert frame["value"].tolist() == PRICE
+
+
 def test_the_separator_can_be_named(read):
     text = table("Date;Close;a,b", DAYS, PRICE, "x,y", separator=";")
     assert read(text, separator="semicolon")["value"].tolist() == PRICE
