@@ -114,6 +114,14 @@ def test_a_decimal_comma_within_quotes_is_not_the_separator(read, separator):
     assert frame["value"].tolist() == PRICE
 
 
+@pytest.mark.parametrize("separator", [";", "|", "\t"])
+def test_a_decimal_comma_that_the_header_does_not_have_is_not_the_separator(read, separator):
+    serials = [(day - pd.Timestamp("1899-12-30")).days for day in DAYS]
+    prices = [f"{price:.2f}".replace(".", ",") for price in PRICE]
+    frame = read(table(f"Date{separator}Close", serials, prices, separator=separator), date_format="excel")
+    assert frame["value"].tolist() == PRICE
+
+
 def test_the_separator_can_be_named(read):
     text = table("Date;Close;a,b", DAYS, PRICE, "x,y", separator=";")
     assert read(text, separator="semicolon")["value"].tolist() == PRICE

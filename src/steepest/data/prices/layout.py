@@ -51,7 +51,9 @@ def find_layout(where: str, head: str, header: bool | None, separator: str | Non
             continue  # spaces separate words and times in entries; they separate columns if nothing else does
         # A quote stays in an entry if the line was split within quotes.
         unquoted = not any('"' in cell for _, cells in records for cell in cells)
-        score = (dated and share >= 0.6 and width > 1, regular, unquoted, width if share >= 0.5 else 1, share)
+        like_all = sum(len(cells) == width for _, cells in records)  # a decimal comma is not in the header
+        fits = dated and share >= 0.6 and width > 1
+        score = (fits, regular, unquoted, width if share >= 0.5 else 1, share, like_all)
         if best is None or score > best[0]:
             best = (score, sign, records, width)
     assert best is not None
