@@ -115,11 +115,12 @@ def test_a_decimal_comma_within_quotes_is_not_the_separator(read, separator):
 
 
 @pytest.mark.parametrize("separator", [";", "|", "\t"])
-def test_a_decimal_comma_that_the_header_does_not_have_is_not_the_separator(read, separator):
+@pytest.mark.parametrize(("scale", "decimal"), [(1, ","), (1e5, ".")])
+def test_commas_of_numbers_that_divide_no_names_are_not_the_separator(read, separator, scale, decimal):
     serials = [(day - pd.Timestamp("1899-12-30")).days for day in DAYS]
-    prices = [f"{price:.2f}".replace(".", ",") for price in PRICE]
-    frame = read(table(f"Date{separator}Close", serials, prices, separator=separator), date_format="excel")
-    assert frame["value"].tolist() == PRICE
+    prices = [f"{scale * price:,.2f}" if decimal == "." else f"{price:.2f}".replace(".", ",") for price in PRICE]
+    text = table(f"Date{separator}Close{separator}Low", serials, prices, prices, separator=separator)
+    assert read(text, date_format="excel")["value"].tolist() == pytest.approx([scale * price for price in PRICE])
 
 
 def test_the_separator_can_be_named(read):

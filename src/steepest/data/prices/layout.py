@@ -16,6 +16,7 @@ from steepest.data.prices.words import KNOWN, normalised
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "space": " "}
 RECORDS = 400  # the separator and the header are found from this number of rows
+ABOVE = 30  # the header is among this number of rows
 WIDEST = 4000  # maximum number of columns
 
 _NUMBER = re.compile(r"^[(]?[-+]?\s*[$€£¥]?\s*[-+]?(\d[\d.,' ]*|\.\d+)([eE][+-]?\d+)?\s*[%KMBkmb€$]?[)]?$")
@@ -51,9 +52,9 @@ def find_layout(where: str, head: str, header: bool | None, separator: str | Non
             continue  # spaces separate words and times in entries; they separate columns if nothing else does
         # A quote stays in an entry if the line was split within quotes.
         unquoted = not any('"' in cell for _, cells in records for cell in cells)
-        like_all = sum(len(cells) == width for _, cells in records)  # a decimal comma is not in the header
+        names = max((_known(cells) for _, cells in records[:ABOVE]), default=0)  # commas of numbers divide no names
         fits = dated and share >= 0.6 and width > 1
-        score = (fits, regular, unquoted, width if share >= 0.5 else 1, share, like_all)
+        score = (fits, regular, unquoted, names, width if share >= 0.5 else 1, share)
         if best is None or score > best[0]:
             best = (score, sign, records, width)
     assert best is not None
