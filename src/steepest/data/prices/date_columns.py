@@ -51,7 +51,7 @@ def dates_of(
         fixes = ["correct them"]
         last = int(dates.bad_T[::-1].argmin()) if not dates.bad_T.all() else 0
         if last == len(bad) <= FOOTER and not any(looks_like_date(str(column[int(i)].as_py())) for i in bad):
-            fixes.append(f"skip the end of the file with data.skip_footer={last}")
+            fixes.append(f"skip the end of the file with data.skip_footer={last + options.skip_footer}")
         if dates.bad_T.all():
             fixes.append("give their format, as in data.date_format='%d.%m.%Y'")
         if few:

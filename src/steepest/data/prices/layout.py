@@ -49,7 +49,9 @@ def find_layout(where: str, head: str, header: bool | None, separator: str | Non
         regular = share >= 0.8 and width > 1
         if sign == " " and best is not None and best[0][1]:
             continue  # spaces separate words and times in entries; they separate columns if nothing else does
-        score = (dated and share >= 0.6 and width > 1, regular, width if share >= 0.5 else 1, share)
+        # With semicolons and decimal commas, the rows may have as many commas as semicolons, but the header has none.
+        whole = sum(len(cells) == width for _, cells in records) / len(records) if regular else 0.0
+        score = (dated and share >= 0.6 and width > 1, regular, whole, width if share >= 0.5 else 1, share)
         if best is None or score > best[0]:
             best = (score, sign, records, width)
     assert best is not None
