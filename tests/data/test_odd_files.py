@@ -1,5 +1,7 @@
 """Files that were once misread, or refused with useless advice. Each mechanism has one case."""
 
+from datetime import time
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,6 +85,12 @@ def test_annual_files_are_read(read):
     assert days_of(frame)[0] == pd.Timestamp("1960-01-01")
 
 
+@pytest.mark.parametrize("date_format", ["%Y.0", "%Y%m%d.0"])
+def test_dates_that_pandas_wrote_as_floats_are_read(read, date_format):
+    days = pd.date_range("1960-01-01", periods=30, freq="YS")
+    assert list(days_of(read(table("Date,Close", days.strftime(date_format), PRICE)))) == list(days)
+
+
 def test_minutes_without_separators_are_not_read_as_milliseconds(read):
     frame = read(table("Date,Close", DAYS.strftime("%Y%m%d%H%M"), PRICE))
     assert list(days_of(frame)) == list(DAYS)
@@ -96,6 +104,19 @@ def test_a_period_index_is_its_first_days():
 @pytest.mark.parametrize("options", [{"value": "Date"}, {"value": "Close", "date": "Close"}, {"features": ["Date"]}])
 def test_one_column_is_not_both_the_date_and_a_number(refusal, options):
     assert "is also the date column" in refusal(table("Date,Close", DAYS, PRICE), **options)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_days_and_months_that_a_spreadsheet_exchanged_are_refused(read, refusal, down):
+    days = list(DAYS[::-1] if down else DAYS)
+    text = table("Date,Close", [d.strftime("%m/%d/%Y" if d.day <= 12 else "%d/%m/%Y") for d in days], PRICE)
+    assert "a spreadsheet had exchanged days and months" in refusal(text)
+    assert days_of(read(text, date_format="%d/%m/%Y"))[-1] == pd.Timestamp("2023-12-01")
+
+
+def test_unsorted_days_are_not_exchanged(read):
+    days = [DAYS[i * 7 % 30] for i in range(30)]
+    assert list(days_of(read(table("Date,Close", [d.strftime("%d/%m/%Y") for d in days], PRICE)))) == list(DAYS)
 
 
 # Separators and times
@@ -205,6 +226,11 @@ def test_series_of_different_levels_are_not_a_low_and_a_high(read):
 @pytest.mark.parametrize("name", ["Close %", "Close (previous)", "SCHLUSSKURS VORTAG", "CIERRE ANTERIOR", "CLOSE OI"])
 def test_another_quantity_of_the_close_is_not_the_close(read, name):
     assert read(table(f"Date,Last,{name}", DAYS, PRICE, OPEN))["value"].tolist() == PRICE
+
+
+def test_a_time_of_the_last_change_is_not_the_last_price(read):
+    text = table("Date,Last updated,Value", DAYS, list(DAYS.strftime("%Y-%m-%d")), PRICE)
+    assert read(text)["value"].tolist() == PRICE
 
 
 def test_the_position_in_the_message_is_that_of_the_close(read, refusal):
@@ -384,6 +410,15 @@ def test_parquet_may_keep_its_dates_as_text_in_the_index(tmp_path):
     days = pd.date_range("1990-01-01", periods=12_000).strftime("%Y-%m-%d")
     pd.DataFrame({"close": range(1, 12_001)}, index=days).to_parquet(tmp_path / "prices.parquet")
     assert days_of(read_prices(tmp_path / "prices.parquet"))[0] == pd.Timestamp("1990-01-01")
+
+
+def test_a_workbook_may_have_the_time_of_day_in_its_own_column(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [["Date", "Time", "Close"], *([d, time(15, 30), p] for d, p in zip(DAYS, PRICE, strict=True))]:
+        book.active.append(row)
+    book.save(tmp_path / "prices.xlsx")
+    assert days_of(read_prices(tmp_path / "prices.xlsx"))[0] == pd.Timestamp("2023-01-02 15:30")
 
 
 def test_a_workbook_with_a_cell_far_outside_the_table_is_refused_before_it_is_read(tmp_path):

@@ -14,6 +14,7 @@ import re
 import zipfile
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -225,7 +226,7 @@ def _workbook(path: Path) -> str:
                 cells += len(row)
                 if cells > CELLS:
                     raise ValueError(f"the workbook has more than {CELLS} cells: save the sheet as CSV")
-                writer.writerow(["" if cell is None else str(cell) for cell in row])
+                writer.writerow([_cell(cell) for cell in row])
             if out.getvalue().strip(',\n"'):
                 texts[sheet.title] = out.getvalue()
     except ValueError as error:
@@ -239,6 +240,13 @@ def _workbook(path: Path) -> str:
             f"the workbook has {len(texts)} sheets with contents {list(texts)[:5]}: save the one you mean as CSV"
         )
     return next(iter(texts.values()))
+
+
+def _cell(cell: object) -> str:
+    """Return a cell as text. A date is stored as midnight, and its time of day may have its own column."""
+    if cell is None:
+        return ""
+    return str(cell).removesuffix(" 00:00:00") if isinstance(cell, datetime) else str(cell)
 
 
 def _parquet(path: Path, size: int) -> pq.ParquetFile:

@@ -251,6 +251,8 @@ def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str],
         if found is None or found[0] not in RANK:
             continue
         ticker = found[1]
+        if ticker and _dated(table, name):  # as in "Last updated"
+            continue
         alone = ticker and tickers.count(ticker.casefold()) < 2 and phrases.count(found[0]) < 2
         if alone and (others := [n for n in names if n != name and split[n] is None and _numeric(table, n)]):
             faults.fail(

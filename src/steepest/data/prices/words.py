@@ -47,7 +47,7 @@ PRICES = [  # in order of preference: adjusted closes, closes, other prices, val
 RANK = {name: rank for rank, names in enumerate(PRICES) for name in names}
 OTHERS = _words(  # names of columns that are not closing prices
     "open | high | low | volume | vol | turnover | amount | quantity | qty | trades | count | "
-    "open interest | openint | tickvol | tick volume | spread | real volume | dividends | stock splits | "
+    "open interest | openint | tickvol | tick volume | spread | real volume | dividend | dividends | stock splits | "
     "split | change | chg | pct change | change percent | chg percent | var percent | eröffnung | "
     "eröffnungskurs | hoch | tief | tageshoch | tagestief | volumen | stücke | stuecke | umsatz | "
     "ouverture | haut | bas | plus haut | plus bas | "
