@@ -91,6 +91,13 @@ def test_dates_that_pandas_wrote_as_floats_are_read(read, date_format):
     assert list(days_of(read(table("Date,Close", days.strftime(date_format), PRICE)))) == list(days)
 
 
+def test_a_month_and_a_year_of_two_digits_are_read_as_advised(read, refusal):
+    days = pd.date_range("2015-01-01", periods=30, freq="MS")
+    text = table("Date,Close", days.strftime("%m/%y"), PRICE)
+    assert "data.date_format='%m/%y'" in refusal(text)
+    assert list(days_of(read(text, date_format="%m/%y"))) == list(days)
+
+
 def test_minutes_without_separators_are_not_read_as_milliseconds(read):
     frame = read(table("Date,Close", DAYS.strftime("%Y%m%d%H%M"), PRICE))
     assert list(days_of(frame)) == list(DAYS)
@@ -448,6 +455,13 @@ def test_a_second_line_at_the_end_is_added_to_those_that_are_skipped(read, refus
     assert "data.skip_footer=1" in refusal(text)
     assert "data.skip_footer=2" in refusal(text, skip_footer=1)
     assert read(text, skip_footer=2)["value"].tolist() == PRICE
+
+
+@pytest.mark.parametrize(("encoding", "header"), [("cp1252", "Datum,Kursübersicht"), ("shift_jis", "日付,終値")])
+def test_the_advised_encoding_is_one_that_fits(read, refusal, encoding, header):
+    data = table(header, DAYS.strftime("%Y-%m-%d"), PRICE).encode(encoding)
+    assert f"data.encoding={encoding} " in refusal(data)
+    assert read(data, encoding=encoding)["value"].tolist() == PRICE
 
 
 # Several files

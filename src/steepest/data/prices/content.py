@@ -29,6 +29,7 @@ LARGE = 16 * 2**20  # a plain file with more bytes is read from disk
 HEAD = 2**18  # the file type is found from this number of bytes at its start
 CELLS = 2_000_000  # maximum number of cells of a workbook
 ROWS_PER_BYTE = 50  # a Parquet file with more rows per byte is refused
+LIKELY = ("cp1252", "shift_jis", "gb18030", "euc_kr")  # the encodings that a message suggests, in this order
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zip": "zip", ".xlsx": "zip"}
@@ -136,10 +137,11 @@ def decoded(data: bytes, encoding: str | None) -> str:
         text = data.decode(encoding or "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        shown = data[max(0, error.start - 20) : error.start + 10].decode("cp1252", "replace")
+        likely = next((e for e in LIKELY if _decodes(data, e)), "latin-1")
+        shown = data[max(0, error.start - 20) : error.start + 10].decode(likely, "replace")
         raise ValueError(
-            f"line {line} is not {encoding or 'UTF-8'}: give data.encoding=cp1252 if {shown!r} looks right, or another "
-            "encoding such as gb18030 or shift_jis"
+            f"line {line} is not {encoding or 'UTF-8'}: give data.encoding={likely} if {shown!r} looks right, or "
+            "another encoding such as gb18030 or shift_jis"
         ) from None
     text = text.removeprefix("\ufeff")
     if "\0" in text:
@@ -200,6 +202,14 @@ def _zipped(path: Path, file: IO[bytes], encoding: str | None) -> Text:
         raise ValueError(f"cannot be read: the zip archive is damaged or encrypted ({shortened(error, 100)})") from None
     except lzma.LZMAError as error:
         raise ValueError(f"cannot be read: the zip archive is damaged ({shortened(error, 100)})") from None
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _workbook(path: Path) -> str:

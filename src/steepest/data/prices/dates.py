@@ -126,7 +126,7 @@ def read_dates(
         ordered = [f for f in names if in_order(rows(f)) and _without_repeats(rows(f)) >= ENOUGH]
         names = ordered if len(ordered) == 1 else names
     chosen = names[0]
-    if len(names) > 1 or chosen in NO_YEAR:
+    if len(names) > 1 or (chosen in NO_YEAR and date_format is None):
         fault = _ambiguous(known, stay, names, name)
     wall_T = rows(chosen)
     offset_T = spread(stay[chosen][1].astype(np.int64), 0)
