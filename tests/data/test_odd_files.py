@@ -108,6 +108,20 @@ def test_a_period_index_is_its_first_days():
     assert list(days_of(frame)) == list(DAYS)
 
 
+def test_a_frame_without_rows_is_refused():
+    with pytest.raises(ValueError, match="there are no rows below the names"):
+        read_prices(pd.DataFrame({"Date": [], "Close": []}))
+
+
+def test_a_pandas_series_is_a_frame_of_one_column():
+    assert read_prices(pd.Series(PRICE, index=DAYS))["value"].tolist() == PRICE
+
+
+def test_the_times_of_a_frame_may_have_their_own_column():
+    frame = pd.DataFrame({"Date": [d.date() for d in DAYS], "Time": [time(15, 30)] * 30, "Close": PRICE})
+    assert days_of(read_prices(frame))[0] == pd.Timestamp("2023-01-02 15:30")
+
+
 @pytest.mark.parametrize("options", [{"value": "Date"}, {"value": "Close", "date": "Close"}, {"features": ["Date"]}])
 def test_one_column_is_not_both_the_date_and_a_number(refusal, options):
     assert "is also the date column" in refusal(table("Date,Close", DAYS, PRICE), **options)

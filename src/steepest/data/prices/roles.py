@@ -191,7 +191,7 @@ def _dated(table: Table, name: str) -> bool:
 def _clock(table: Table, dates: list[str], taken: set[str | None]) -> str | None:
     """Return the column with the time of day, or None if the date column includes it or is not text."""
     column = table.sample.column(dates[0])
-    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
+    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type) or pa.types.is_date(column.type)):
         return None
     if any(":" in entry or len(entry) > 14 for entry in _entries(column)):
         return None
