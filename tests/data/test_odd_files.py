@@ -131,7 +131,7 @@ def test_one_column_is_not_both_the_date_and_a_number(refusal, options):
 def test_days_and_months_that_a_spreadsheet_exchanged_are_refused(read, refusal, down):
     days = list(DAYS[::-1] if down else DAYS)
     text = table("Date,Close", [d.strftime("%m/%d/%Y" if d.day <= 12 else "%d/%m/%Y") for d in days], PRICE)
-    assert "a spreadsheet had exchanged days and months" in refusal(text)
+    assert "day and month are exchanged in row" in refusal(text)
     assert days_of(read(text, date_format="%d/%m/%Y"))[-1] == pd.Timestamp("2023-12-01")
 
 

@@ -138,11 +138,6 @@ def read_dates(
             works = not _outside(old).any() and (np.isnat(old) == np.isnat(wall_T)).all() and in_order(old)
             fixes = "give data.century=1900" if works else "write years with four digits"
         fault = _beyond(column, wall_T, outside, name, chosen, fixes)
-    if fault is None and date_format is None and {"%d", "%m"} <= {*re.findall("%.", chosen)} and not in_order(wall_T):
-        swapped = parsed(known, _swapped(chosen), century=century)[0]
-        mixed = np.where(np.isnat(swapped), stay[chosen][0], swapped)
-        if _without_repeats(mixed) >= ENOUGH and in_order(spread(mixed, np.datetime64("NaT"))):
-            fault = _half_swapped(known, swapped, mixed, chosen, name)
     order_T = order_in_zone(known, wall_T)
     if order_T is None:
         order_T = wall_T.astype(np.int64) - offset_T * 60 * 10**9
@@ -258,25 +253,6 @@ def _ambiguous(known: pa.Array, stay: dict[str, tuple], names: Iterable[str], na
     if not keys:
         return f"date column '{name}': {entries} have no year: write dates with a year, such as 2023-01-31"
     return f"date column '{name}' can be read in several ways, {entries}: {'; '.join(shown)}: give {keys}"
-
-
-def _swapped(date_format: str) -> str:
-    """Return a format with the day in place of the month, and the month in place of the day."""
-    return date_format.translate(str.maketrans("dm", "md"))
-
-
-def _half_swapped(known: pa.Array, swapped: np.ndarray, mixed: np.ndarray, chosen: str, name: str) -> str | None:
-    """Describe a column in which a spreadsheet has read the days up to 12 as months."""
-    as_chosen = np.flatnonzero(np.isnat(swapped) & ~np.isnat(mixed))
-    if not len(as_chosen):
-        return None
-    first = np.flatnonzero(~np.isnat(swapped))
-    one, other = (shortened(repr(known[int(rows[0])].as_py())) for rows in (first, as_chosen))
-    return (
-        f"date column '{name}': the rows are in order only if {one} is {_swapped(chosen)} and {other} is {chosen}, as "
-        "if a spreadsheet had exchanged days and months: get the file again, or, if the dates are right, give "
-        f"data.date_format='{chosen}'"
-    )
 
 
 def _beyond(
