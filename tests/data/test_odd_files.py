@@ -1,5 +1,7 @@
 """Files that were once misread, or refused with useless advice. Each mechanism has one case."""
 
+from datetime import time
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,9 +60,42 @@ def test_a_counter_is_not_a_date(refusal, name, first):
     assert "do not parse as dates" in refusal(table(f"{name},Close", list(range(first, first + 30)), PRICE))
 
 
+@pytest.mark.parametrize("zero", ["1960-01-01", "1970-01-01"])
+def test_days_that_can_be_counted_from_1960_or_1970_are_not_read_as_days_of_excel(read, refusal, zero):
+    text = table("Date,Close", list((DAYS - pd.Timestamp(zero)).days), PRICE)
+    assert "as in Excel" in refusal(text)
+    assert days_of(read(text, date_format="excel"))[0].year in (1952, 1963)
+
+
+@pytest.mark.parametrize(("sign", "last"), [("/", False), ("-", False), ("/", True)])
+def test_a_year_with_a_number_up_to_four_can_be_a_quarter_or_a_month(read, refusal, sign, last):
+    quarters = [(1990 + i // 4, i % 4 + 1) for i in range(30)]
+    text = table("Date,Close", [f"{q}{sign}{y}" if last else f"{y}{sign}{q}" for y, q in quarters], PRICE)
+    form = f"%q{sign}%Y" if last else f"%Y{sign}%q"
+    assert f"data.date_format='{form}'" in refusal(text)
+    assert days_of(read(text, date_format=form))[1] == pd.Timestamp("1990-04-01")
+    months = [
+        f"{i % 12 + 1}{sign}{1990 + i // 12}" if last else f"{1990 + i // 12}{sign}{i % 12 + 1}" for i in range(30)
+    ]
+    assert days_of(read(table("Date,Close", months, PRICE)))[1] == pd.Timestamp("1990-02-01")
+
+
 def test_annual_files_are_read(read):
     frame = read(table("Year,Value", list(range(1960, 1990)), PRICE))
     assert days_of(frame)[0] == pd.Timestamp("1960-01-01")
+
+
+@pytest.mark.parametrize("date_format", ["%Y.0", "%Y%m%d.0"])
+def test_dates_that_pandas_wrote_as_floats_are_read(read, date_format):
+    days = pd.date_range("1960-01-01", periods=30, freq="YS")
+    assert list(days_of(read(table("Date,Close", days.strftime(date_format), PRICE)))) == list(days)
+
+
+def test_a_month_and_a_year_of_two_digits_are_read_as_advised(read, refusal):
+    days = pd.date_range("2015-01-01", periods=30, freq="MS")
+    text = table("Date,Close", days.strftime("%m/%y"), PRICE)
+    assert "data.date_format='%m/%y'" in refusal(text)
+    assert list(days_of(read(text, date_format="%m/%y"))) == list(days)
 
 
 def test_minutes_without_separators_are_not_read_as_milliseconds(read):
@@ -73,9 +108,36 @@ def test_a_period_index_is_its_first_days():
     assert list(days_of(frame)) == list(DAYS)
 
 
+def test_a_frame_without_rows_is_refused():
+    with pytest.raises(ValueError, match="there are no rows below the names"):
+        read_prices(pd.DataFrame({"Date": [], "Close": []}))
+
+
+def test_a_pandas_series_is_a_frame_of_one_column():
+    assert read_prices(pd.Series(PRICE, index=DAYS))["value"].tolist() == PRICE
+
+
+def test_the_times_of_a_frame_may_have_their_own_column():
+    frame = pd.DataFrame({"Date": [d.date() for d in DAYS], "Time": [time(15, 30)] * 30, "Close": PRICE})
+    assert days_of(read_prices(frame))[0] == pd.Timestamp("2023-01-02 15:30")
+
+
 @pytest.mark.parametrize("options", [{"value": "Date"}, {"value": "Close", "date": "Close"}, {"features": ["Date"]}])
 def test_one_column_is_not_both_the_date_and_a_number(refusal, options):
     assert "is also the date column" in refusal(table("Date,Close", DAYS, PRICE), **options)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_days_and_months_that_a_spreadsheet_exchanged_are_refused(read, refusal, down):
+    days = list(DAYS[::-1] if down else DAYS)
+    text = table("Date,Close", [d.strftime("%m/%d/%Y" if d.day <= 12 else "%d/%m/%Y") for d in days], PRICE)
+    assert "day and month are exchanged in row" in refusal(text)
+    assert days_of(read(text, date_format="%d/%m/%Y"))[-1] == pd.Timestamp("2023-12-01")
+
+
+def test_unsorted_days_are_not_exchanged(read):
+    days = [DAYS[i * 7 % 30] for i in range(30)]
+    assert list(days_of(read(table("Date,Close", [d.strftime("%d/%m/%Y") for d in days], PRICE)))) == list(DAYS)
 
 
 # Separators and times
@@ -100,6 +162,25 @@ def test_seconds_without_colons_are_read(read, header):
     text = table(header or "", DAYS.strftime("%Y%m%d %H%M%S"), 1, 1, 1, PRICE, 0, separator=";")
     options = {} if header else {"header": False, "date": 0, "value": 4}
     assert read(text if header else text[1:], **options)["value"].tolist() == PRICE
+
+
+@pytest.mark.parametrize(
+    ("date_format", "month"),
+    [("%d%b%Y:15:30:00", False), ("%a %b %d 15:30:00 %Y", False), ("%a %b %d %Y 15:30:00 GMT+0100 (Central European Time)", False),
+     ("%d\u00a0%b\u00a0%Y 15:30", False), ("%m/%d/%Y 3:30:00\u202fPM", False), ("%YM%m", True)],
+)  # fmt: skip
+def test_dates_of_other_programs_are_read(read, date_format, month):
+    days = pd.date_range("2020-01-01", periods=30, freq="MS") if month else DAYS
+    frame = read(table("Date,Close", days.strftime(date_format), PRICE))
+    assert list(days_of(frame)) == list(days if month else days + pd.Timedelta(hours=15, minutes=30))
+
+
+@pytest.mark.parametrize("dates", ["%A %d.%m.%Y", "%d.%m.%y", "serial"])
+def test_the_separator_is_the_one_in_the_header_if_the_decimal_comma_fits_too(read, dates):
+    days = list((DAYS - pd.Timestamp("1899-12-30")).days) if dates == "serial" else DAYS.strftime(dates)
+    frame = read(table("Datum;Kurs", days, [f"{p:.2f}".replace(".", ",") for p in PRICE], separator=";"))
+    assert list(days_of(frame)) == list(DAYS)
+    assert frame["value"].tolist() == PRICE
 
 
 def test_a_word_before_a_number_is_not_a_currency(refusal):
@@ -152,7 +233,7 @@ VOLUME = [5000 + i * i for i in range(30)]
 @pytest.mark.parametrize(
     ("header", "columns", "left"),
     [
-        ("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie", (OPEN, HIGH, LOW, CLOSE), ["Otwarcie", "Zamkniecie"]),
+        ("Datum,Otevreni,Nejvyssi,Nejnizsi,Uzavreni", (OPEN, HIGH, LOW, CLOSE), ["Otevreni", "Uzavreni"]),
         ("t,o,h,l,c,v", (OPEN, HIGH, LOW, CLOSE, VOLUME), ["o", "c"]),
         ("Date,SP500,Rank", (PRICE, [1 + i % 5 for i in range(30)]), ["SP500"]),
         ("Date,No.,SP500", (list(range(1, 31)), PRICE), ["SP500"]),
@@ -163,6 +244,7 @@ VOLUME = [5000 + i * i for i in range(30)]
         ("Date,SP500,PRICE EARNINGS", (PRICE, OPEN), ["SP500"]),
         ("Date,SP500,Value at Risk", (PRICE, OPEN), ["SP500"]),
         ("Date,consumer price,SP500", (OPEN, PRICE), ["consumer price", "SP500"]),
+        ("Date,BidClose,SP500", (OPEN, PRICE), ["SP500"]),
     ],
 )
 def test_a_column_that_is_not_a_price_is_not_used_as_a_series(read, refusal, header, columns, left):
@@ -184,6 +266,11 @@ def test_another_quantity_of_the_close_is_not_the_close(read, name):
     assert read(table(f"Date,Last,{name}", DAYS, PRICE, OPEN))["value"].tolist() == PRICE
 
 
+def test_a_time_of_the_last_change_is_not_the_last_price(read):
+    text = table("Date,Last updated,Value", DAYS, list(DAYS.strftime("%Y-%m-%d")), PRICE)
+    assert read(text)["value"].tolist() == PRICE
+
+
 def test_the_position_in_the_message_is_that_of_the_close(read, refusal):
     text = table("2023-01-01,00:00,100.0,101.0,99.0,100.2,7000", DAYS, "00:00", OPEN, HIGH, LOW, CLOSE, VOLUME)
     assert "data.date=0 data.value=5" in refusal(text)
@@ -194,6 +281,43 @@ def test_a_column_may_name_the_quantity_of_each_row(read):
     rows = [f"{d},X,{w},{p}" for d, p in zip(DAYS, PRICE, strict=True) for w, p in (("volume", 7), ("close", p))]
     frame = read("\n".join(["date,ticker,field,value", *rows]))
     assert frame["value"].tolist() == PRICE
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], ["Q1", "Q2", "Q3", "Q4"],
+     ["Mon", "Tue", "Wed", "Thu", "Fri"]],
+)  # fmt: skip
+def test_a_column_for_each_part_of_a_year_is_not_a_series(read, refusal, names):
+    text = table(",".join(["Year", *names]), list(range(1990, 2020)), *[PRICE] * len(names))
+    listed = ",".join(names)
+    assert f"data.series=[{listed}]" in refusal(text)
+    assert read(text, series=names).index.unique("series").tolist() == names
+
+
+@pytest.mark.parametrize(
+    "header", ["Name," + ",".join(DAYS.strftime("%Y-%m-%d")), "Name," + ",".join(map(str, range(1990, 2020)))]
+)
+def test_dates_in_a_row_are_named_as_such(refusal, header):
+    rows = "".join(f"{name},{','.join(map(str, PRICE))}\n" for name in "ABC")
+    assert "has its dates in a row" in refusal(f"{header}\n{rows}")
+
+
+@pytest.mark.parametrize(
+    ("header", "right"),
+    [("Date,AAPL.Open,AAPL.Close", ["AAPL.Close"]), ("Date,AdjustmentOpen,AdjustmentClose", ["AdjustmentClose"]),
+     ("Date,AAPL.Close,MSFT.Close", ["AAPL", "MSFT"]), ("Date,BAS.DE,SAP.DE", ["BAS.DE", "SAP.DE"]),
+     ("Date,iShares,Vanguard", ["iShares", "Vanguard"])],
+)  # fmt: skip
+def test_a_ticker_may_be_joined_to_the_name_of_the_price(read, header, right):
+    frame = read(table(header, DAYS, OPEN, PRICE))
+    assert frame.index.unique("series").tolist() == right
+    assert frame.loc[right[-1], "value"].tolist() == PRICE
+
+
+@pytest.mark.parametrize("header", ["Date,Close,Close.1", "Date,A Adj Close,B Close"])
+def test_a_second_close_is_not_left_out(refusal, header):
+    assert "several columns can be the price" in refusal(table(header, DAYS, OPEN, PRICE))
 
 
 # Several columns of dates and times
@@ -243,6 +367,12 @@ def test_dates_are_no_evidence_for_the_decimal_sign(refusal):
     months = [f"{i % 12 + 1:02d}.{2020 + i // 12}" for i in range(7)]
     entries = ["1.023", "991", "1.045", "1.067", "987", "1.001", "1.011"]
     assert "can be read in two ways" in refusal(table("Datum;Kurs", months, entries, separator=";"))
+
+
+def test_prices_in_32nds_are_not_thousands(read, refusal):
+    ticks = [f"{110 + i // 20}'{i % 32:02d}5" for i in range(30)]
+    assert "are not numbers" in refusal(table("Date,Settle", DAYS, ticks))
+    assert read(table("Date,Settle", DAYS, [*ticks[:-1], "112'345"]))["value"].iloc[-1] == 112345
 
 
 # Advice, and what is reported
@@ -320,6 +450,15 @@ def test_parquet_may_keep_its_dates_as_text_in_the_index(tmp_path):
     assert days_of(read_prices(tmp_path / "prices.parquet"))[0] == pd.Timestamp("1990-01-01")
 
 
+def test_a_workbook_may_have_the_time_of_day_in_its_own_column(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [["Date", "Time", "Close"], *([d, time(15, 30), p] for d, p in zip(DAYS, PRICE, strict=True))]:
+        book.active.append(row)
+    book.save(tmp_path / "prices.xlsx")
+    assert days_of(read_prices(tmp_path / "prices.xlsx"))[0] == pd.Timestamp("2023-01-02 15:30")
+
+
 def test_a_workbook_with_a_cell_far_outside_the_table_is_refused_before_it_is_read(tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
@@ -340,6 +479,20 @@ def test_rows_at_the_end_are_counted_without_blank_lines(read, refusal):
     frame = read(text, skip_footer=2)
     assert frame["value"].tolist() == PRICE
     assert "without the end from 'Average,105' on" in frame.attrs["recognised"]["dialect"]
+
+
+def test_a_second_line_at_the_end_is_added_to_those_that_are_skipped(read, refusal):
+    text = table("Date,Close", DAYS, PRICE) + "Source: X,1\nExported yesterday\n"
+    assert "data.skip_footer=1" in refusal(text)
+    assert "data.skip_footer=2" in refusal(text, skip_footer=1)
+    assert read(text, skip_footer=2)["value"].tolist() == PRICE
+
+
+@pytest.mark.parametrize(("encoding", "header"), [("cp1252", "Datum,Kursübersicht"), ("shift_jis", "日付,終値")])
+def test_the_advised_encoding_is_one_that_fits(read, refusal, encoding, header):
+    data = table(header, DAYS.strftime("%Y-%m-%d"), PRICE).encode(encoding)
+    assert f"data.encoding={encoding} " in refusal(data)
+    assert read(data, encoding=encoding)["value"].tolist() == PRICE
 
 
 # Several files

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -172,8 +172,7 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
     notes: list[str] = []
     groups, labels = groups_of(columns, roles, options, faults, notes)
     faults.raise_if_any()
-    dates = dates_of(columns, roles, groups, options, faults, any_date)
-    dates = replace(dates, format=date_format or dates.format)
+    dates = dates_of(columns, roles, groups, options, faults, any_date, date_format)
     numbers = {}
     for name in [*roles.values, *features]:
         if name in numbers:

@@ -14,6 +14,7 @@ import re
 import zipfile
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -28,6 +29,7 @@ LARGE = 16 * 2**20  # a plain file with more bytes is read from disk
 HEAD = 2**18  # the file type is found from this number of bytes at its start
 CELLS = 2_000_000  # maximum number of cells of a workbook
 ROWS_PER_BYTE = 50  # a Parquet file with more rows per byte is refused
+LIKELY = ("cp1252", "shift_jis", "gb18030", "euc_kr")  # the encodings that a message suggests, in this order
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zip": "zip", ".xlsx": "zip"}
@@ -135,10 +137,11 @@ def decoded(data: bytes, encoding: str | None) -> str:
         text = data.decode(encoding or "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        shown = data[max(0, error.start - 20) : error.start + 10].decode("cp1252", "replace")
+        likely = next((e for e in LIKELY if _decodes(data, e)), "latin-1")
+        shown = data[max(0, error.start - 20) : error.start + 10].decode(likely, "replace")
         raise ValueError(
-            f"line {line} is not {encoding or 'UTF-8'}: give data.encoding=cp1252 if {shown!r} looks right, or another "
-            "encoding such as gb18030 or shift_jis"
+            f"line {line} is not {encoding or 'UTF-8'}: give data.encoding={likely} if {shown!r} looks right, or "
+            "another encoding such as gb18030 or shift_jis"
         ) from None
     text = text.removeprefix("\ufeff")
     if "\0" in text:
@@ -201,6 +204,14 @@ def _zipped(path: Path, file: IO[bytes], encoding: str | None) -> Text:
         raise ValueError(f"cannot be read: the zip archive is damaged ({shortened(error, 100)})") from None
 
 
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _workbook(path: Path) -> str:
     """Return the only sheet with contents as CSV text, with ISO dates."""
     try:
@@ -225,7 +236,7 @@ def _workbook(path: Path) -> str:
                 cells += len(row)
                 if cells > CELLS:
                     raise ValueError(f"the workbook has more than {CELLS} cells: save the sheet as CSV")
-                writer.writerow(["" if cell is None else str(cell) for cell in row])
+                writer.writerow([_cell(cell) for cell in row])
             if out.getvalue().strip(',\n"'):
                 texts[sheet.title] = out.getvalue()
     except ValueError as error:
@@ -239,6 +250,13 @@ def _workbook(path: Path) -> str:
             f"the workbook has {len(texts)} sheets with contents {list(texts)[:5]}: save the one you mean as CSV"
         )
     return next(iter(texts.values()))
+
+
+def _cell(cell: object) -> str:
+    """Return a cell as text. A date is stored as midnight, and its time of day may have its own column."""
+    if cell is None:
+        return ""
+    return str(cell).removesuffix(" 00:00:00") if isinstance(cell, datetime) else str(cell)
 
 
 def _parquet(path: Path, size: int) -> pq.ParquetFile:

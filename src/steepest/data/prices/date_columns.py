@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from steepest.data.calendar import day_text
 from steepest.data.faults import Faults, shortened
 from steepest.data.prices.checks import OFFERED
-from steepest.data.prices.dates import Dates, as_text, read_dates
+from steepest.data.prices.dates import ENOUGH, Dates, as_text, read_dates
 from steepest.data.prices.formats import looks_like_date
 from steepest.data.prices.options import PriceOptions
 from steepest.data.prices.roles import Roles
@@ -24,8 +29,12 @@ def dates_of(
     options: PriceOptions,
     faults: Faults,
     any_date: bool,
+    date_format: str | None = None,
 ) -> Dates:
-    """Return the date of each row, from one column or several, and add the faults of the dates."""
+    """Return the date of each row, from one column or several, and add the faults of the dates.
+
+    If DuckDB has parsed the dates, they are times, and `date_format` is their format in the file.
+    """
     column = columns.column(roles.dates[0])
     if len(roles.dates) > 1:
         column = pc.binary_join_element_wise(*(_padded(text_of(columns, n), 2) for n in roles.dates), "-")
@@ -41,8 +50,11 @@ def dates_of(
     dates = read_dates(
         column, roles.date, options.date_format, options.century, in_order, options.missing == "drop", any_date
     )
+    dates = replace(dates, format=date_format or dates.format)
     if dates.fault is not None:
         faults.add(dates.fault)
+    elif options.date_format is None:
+        _check_exchanged(dates, roles.date, in_order, faults)
     bad = np.flatnonzero(dates.bad_T)
     if len(bad) and not (dates.fault and dates.bad_T.all()) and (options.missing != "drop" or dates.bad_T.all()):
         entry = column[int(bad[0])].as_py()
@@ -51,7 +63,7 @@ def dates_of(
         fixes = ["correct them"]
         last = int(dates.bad_T[::-1].argmin()) if not dates.bad_T.all() else 0
         if last == len(bad) <= FOOTER and not any(looks_like_date(str(column[int(i)].as_py())) for i in bad):
-            fixes.append(f"skip the end of the file with data.skip_footer={last}")
+            fixes.append(f"skip the end of the file with data.skip_footer={last + options.skip_footer}")
         if dates.bad_T.all():
             fixes.append("give their format, as in data.date_format='%d.%m.%Y'")
         if few:
@@ -61,6 +73,31 @@ def dates_of(
             f"({shown}): {', or '.join(fixes)}"
         )
     return dates
+
+
+def _check_exchanged(dates: Dates, name: str, in_order: Callable[[np.ndarray], bool], faults: Faults) -> None:
+    """Add a fault if the rows are in order only with day and month exchanged wherever the day can be a month.
+
+    A spreadsheet does this to a file with the order of another country.
+    """
+    wall_T = dates.wall_T
+    if not re.match("(%a,? )?%[dm][-/. ]%[dm]", dates.format) or in_order(wall_T):
+        return
+    day_T, month_T = wall_T.astype("datetime64[D]"), wall_T.astype("datetime64[M]")
+    day = (day_T - month_T.astype("datetime64[D]")).astype(np.int64)  # both count from 0
+    month = month_T.astype(np.int64) % 12
+    low = ~np.isnat(wall_T) & (day < 12)
+    other = (month_T - month + np.where(low, day, month)).astype("datetime64[D]") + np.where(low, month, day)
+    mixed_T = np.where(low, other.astype(wall_T.dtype) + (wall_T - day_T), wall_T)
+    changed, same = np.flatnonzero(low & (day != month)), np.flatnonzero(~low & ~np.isnat(wall_T))
+    if not len(changed) or not len(same) or len(np.unique(mixed_T)) < ENOUGH or not in_order(mixed_T):
+        return
+    one, two = changed[0], same[0]
+    faults.add(
+        f"date column '{name}': the rows are in order only if day and month are exchanged in row {one + 1}, "
+        f"{day_text(wall_T[one])}, and not in row {two + 1}, {day_text(wall_T[two])}, as a spreadsheet does: get the "
+        f"file again, or, if the dates are right, give data.date_format='{dates.format}'"
+    )
 
 
 def _padded(column: pa.ChunkedArray, width: int) -> pa.ChunkedArray:

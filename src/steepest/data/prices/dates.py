@@ -22,6 +22,7 @@ from steepest.data.faults import shortened
 from steepest.data.prices.date_entries import order_in_zone, parsed
 from steepest.data.prices.formats import (
     FORMATS,
+    NO_BREAK,
     NO_YEAR,
     NUMERIC,
     matches,
@@ -33,6 +34,9 @@ FIRST = np.datetime64("1800-01-01")
 ENOUGH = 8  # the order of fewer different dates does not decide between formats
 # The earliest date for a number without a given unit. Smaller numbers are counters, years or prices.
 _FIRST_OF = {unit: np.datetime64("1950-01-01" if unit == "excel" else "1971-01-01") for unit in NUMERIC}
+
+_FROM_1960 = np.datetime64("1960-01-01") - np.datetime64("1899-12-30")  # SAS and Stata count days from 1960
+_FROM_1970 = np.datetime64("1970-01-01") - np.datetime64("1899-12-30")  # and R and Unix from 1970
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ def read_dates(
     if date_format is not None and date_format not in NUMERIC:
         pattern(date_format)
     codes = pc.dictionary_encode(pc.utf8_trim_whitespace(column)).combine_chunks()
-    entries = codes.dictionary
+    entries = pc.replace_substring_regex(codes.dictionary, f"[{NO_BREAK}]", " ")
+    if pc.all(pc.match_substring_regex(entries, r"^(\d+\.0)?$")).as_py():  # whole numbers that were written as floats
+        entries = pc.replace_substring_regex(entries, r"\.0$", "")
     index = pc.fill_null(codes.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     blank = pc.equal(entries, "").to_numpy(zero_copy_only=False)
     known = pc.filter(entries, pa.array(~blank))
@@ -109,7 +115,7 @@ def read_dates(
     fault = None
     if not stay:
         nothing = np.full(len(index), np.datetime64("NaT"), dtype="datetime64[ns]")
-        fault = _decimal_year(known, name) if date_format is None else None
+        fault = _decimal_year(known, name) or _day_number(known, name) if date_format is None else None
         bad_T = np.full(len(index), fault is None)
         return Dates(nothing, np.zeros(len(index), np.int64), date_format or "", fault, bad_T)
     names = _different(stay) if best == 1 or allow_bad else list(stay)[:1]
@@ -120,7 +126,7 @@ def read_dates(
         ordered = [f for f in names if in_order(rows(f)) and _without_repeats(rows(f)) >= ENOUGH]
         names = ordered if len(ordered) == 1 else names
     chosen = names[0]
-    if len(names) > 1 or chosen in NO_YEAR:
+    if len(names) > 1 or (chosen in NO_YEAR and date_format is None):
         fault = _ambiguous(known, stay, names, name)
     wall_T = rows(chosen)
     offset_T = spread(stay[chosen][1].astype(np.int64), 0)
@@ -166,7 +172,9 @@ def _readings(known: pa.Array, date_format: str | None, century: int | None) -> 
         end = tomorrow()
         for unit in NUMERIC:
             wall, zero = parsed(known, unit)
-            if not np.isnat(wall).all() and np.nanmin(wall) >= _FIRST_OF[unit] and np.nanmax(wall) < end:
+            if np.isnat(wall).all() or np.nanmin(wall) < _FIRST_OF[unit] or np.nanmax(wall) >= end:
+                continue
+            if unit != "excel" or np.nanmax(wall) + _FROM_1960 >= end:  # else see `_day_number`
                 found[unit] = (wall, zero)
     return found
 
@@ -188,6 +196,18 @@ def _decimal_year(known: pa.Array, name: str) -> str | None:
     return (
         f"date column '{name}': {shortened(repr(known[0].as_py()))} can be a month or a decimal year: {fix} "
         "dates such as 1990-01-31"
+    )
+
+
+def _day_number(known: pa.Array, name: str) -> str | None:
+    """A fault if the entries are numbers of days that can be counted from 1899, 1960 or 1970."""
+    wall = parsed(known, "excel")[0]
+    if not len(wall) or np.isnat(wall).any() or wall.min() < _FIRST_OF["excel"] or wall.max() >= tomorrow():
+        return None
+    return (
+        f"date column '{name}': {shortened(repr(known[0].as_py()))} can be {_day(wall[0])} as in Excel, "
+        f"{_day(wall[0] + _FROM_1960)} in days since 1960, or {_day(wall[0] + _FROM_1970)} in days since 1970: give "
+        "data.date_format=excel, or write dates such as 1990-01-31"
     )
 
 

@@ -28,7 +28,7 @@ MONTH_OF = {word: month for month, words in _MONTHS.items() for word in words.sp
 
 _DIRECTIVES = {
     "Y": r"(?P<Y>\d{4})", "y": r"(?P<y>\d{2})", "m": r"(?P<m>\d{1,2})", "d": r"(?P<d>\d{1,2})",
-    "b": r"(?P<b>[^\s\d./,'年月日-]{3,12})\.?", "q": r"(?P<q>[1-4])", "a": r"[^\s\d./,-]{2,12}\.?",
+    "b": r"(?P<b>[^\s\d./,'年月日-]{3,12})\.?", "q": r"(?P<q>[1-4])", "a": r"[^\s\d./,-]{1,12}\.?",
     "H": r"(?P<H>\d{1,2})", "I": r"(?P<H>\d{1,2})", "M": r"(?P<M>\d{2})", "S": r"(?P<S>\d{2})",
     "f": r"(?P<f>\d{1,9})", "p": r"(?P<p>[AaPp])\.?[Mm]\b\.?",
     "z": r"(?P<z>Z|[+-]\d{2}:?(?:\d{2})?)", "Z": r"(?P<z>[A-Za-z/_]+)", "%": "%",
@@ -37,7 +37,7 @@ _SAME = {"B": "%b", "A": "%a", "F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "
 _TIME = (
     r"(?:(?:[Tt]|,?\s+)(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?:\s*(?P<p>[AaPp])\.?[Mm]\b\.?)?"
     r"(?:\s*(?P<z>Z|(?:GMT|UTC)?\s?[+-]\d{1,2}:?(?:\d{2})?|[A-Z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/-]+)"
-    r"(?: UTC|\[[\w/+-]+\])?)?)?"
+    r"(?: UTC|\[[\w/+-]+\]| \([A-Za-z ]+\))?)?)?"
 )
 _COMPACT = {"m": r"(?P<m>\d{2})", "d": r"(?P<d>\d{2})", "H": r"(?P<H>\d{2})"}
 
@@ -49,13 +49,15 @@ FORMATS = [
     *(f"%b{s}%d{t}%{y}" for s, t in ((" ", ", "), (" ", " "), ("-", "-"), ("/", "/"), (" ", ",")) for y in "Yy"),
     *(f"%Y{s}%b{s}%d" for s in ("-", " ", "/")),
     *(f"%a{s} %d %b %Y" for s in (",", "")), *(f"%a{s} %b %d, %Y" for s in (",", "")), "%a %d/%m/%Y", "%a %m/%d/%Y",
-    "%a %d.%m.%Y", "%a, %d.%m.%Y", "%a %Y-%m-%d",
+    "%a %d.%m.%Y", "%a, %d.%m.%Y", "%a %d.%m.%y", "%a, %d.%m.%y", "%a %Y-%m-%d", "%a %b %d %Y",
+    "%a %b %d %H:%M:%S %Y", "%d%b%Y:%H:%M:%S", "%d%b%y:%H:%M:%S",
     *(f"%b{s}%{y}" for s in (" ", "-", "/", "'", " '", ", ") for y in "Yy"), *(f"%Y{s}%b" for s in ("-", " ", "/")),
-    "%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%m.%Y", "%Y年%m月",
+    "%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%m.%Y", "%Y年%m月", "%YM%m", "%Y/%q", "%Y-%q", "%q/%Y", "%q-%Y",
     "%Y-Q%q", "%YQ%q", "%Y Q%q", "%Y-%qQ", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%qQ%y", "%qQ%Y", "%qQ %Y", "Q%q'%y", "Q%q %y",
     "%Y%m%d", "%d%m%Y", "%m%d%Y", "%y%m%d", "%d%m%y", "%m%d%y", "%Y%m", "%m%Y", "%Y%m%d%H%M", "%Y%m%d%H%M%S",
     *(f"%Y%m%d{s}%H%M{t}" for s in " T" for t in ("", "%S")), "%Y",
 ]  # fmt: skip
+NO_BREAK = "\u00a0\u202f\u2009"  # spaces that a locale writes within dates and numbers
 NO_YEAR = ["%b %d", "%b-%d", "%b/%d", "%d-%b", "%d %b", "%d/%b", "%d/%m", "%m/%d", "%d.%m.", "%m/%y"]
 
 
@@ -96,8 +98,8 @@ def pattern_without_year(date_format: str) -> str:
 
 def looks_like_date(entry: str) -> bool:
     """Return whether an entry fits a date format. Of plain numbers, only those of the form YYYYMMDD count."""
-    entry = entry.strip()
-    if not 6 <= len(entry) <= 40 or not re.search(r"\d", entry):
+    entry = entry.strip().translate(SPACES)
+    if not 6 <= len(entry) <= 70 or not re.search(r"\d", entry):
         return False
     if re.fullmatch(r"\d+", entry):
         return len(entry) == 8 and entry[:2] in ("18", "19", "20") and entry[4:6] <= "12" and entry[6:] <= "31"
@@ -106,6 +108,7 @@ def looks_like_date(entry: str) -> bool:
     return _fits_a_format(entry.translate(_CLASSES))
 
 
+SPACES = str.maketrans(dict.fromkeys(NO_BREAK, " "))
 # Only the digit of a quarter, 1 to 4, matters. Entries that agree after this translation fit the same formats.
 _CLASSES = str.maketrans("2346789", "1115555")
 

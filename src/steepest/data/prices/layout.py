@@ -16,7 +16,6 @@ from steepest.data.prices.words import KNOWN, normalised
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "space": " "}
 RECORDS = 400  # the separator and the header are found from this number of rows
-ABOVE = 30  # the header is among this number of rows
 WIDEST = 4000  # maximum number of columns
 
 _NUMBER = re.compile(r"^[(]?[-+]?\s*[$€£¥]?\s*[-+]?(\d[\d.,' ]*|\.\d+)([eE][+-]?\d+)?\s*[%KMBkmb€$]?[)]?$")
@@ -50,11 +49,12 @@ def find_layout(where: str, head: str, header: bool | None, separator: str | Non
         regular = share >= 0.8 and width > 1
         if sign == " " and best is not None and best[0][1]:
             continue  # spaces separate words and times in entries; they separate columns if nothing else does
-        # A quote stays in an entry if the line was split within quotes.
+        # A quote stays in an entry if the line was split within quotes. With decimal commas, the rows may have as many
+        # commas as separators, but the header has none.
         unquoted = not any('"' in cell for _, cells in records for cell in cells)
-        names = max((_known(cells) for _, cells in records[:ABOVE]), default=0)  # commas of numbers divide no names
+        whole = sum(len(cells) == width for _, cells in records) / len(records) if regular else 0.0
         fits = dated and share >= 0.6 and width > 1
-        score = (fits, regular, unquoted, names, width if share >= 0.5 else 1, share)
+        score = (fits, regular, unquoted, whole, width if share >= 0.5 else 1, share)
         if best is None or score > best[0]:
             best = (score, sign, records, width)
     assert best is not None

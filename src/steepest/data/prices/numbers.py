@@ -21,7 +21,7 @@ _CODES = (
     "USD EUR GBP GBX JPY CHF CAD AUD NZD CNY CNH RMB HKD SGD TWD KRW INR IDR MYR THB PHP VND PKR SEK NOK DKK ISK PLN "
     "CZK HUF RON BGN RUB UAH TRY ILS AED SAR QAR KWD EGP NGN KES ZAR ZAC MXN BRL ARS CLP COP PEN BTC ETH USDT USDC"
 )
-_SIGNS = rf"(?:(?:US|C|A|HK|NZ|S|R|NT)?[$€£¥₹₩₽₺₪฿]|{_CODES.replace(' ', '|')}|kr\.?|zł|Fr\.)"
+_SIGNS = rf"(?:(?:US|C|A|HK|NZ|S|R|NT)?[$€£¥₹₩₽₺₪฿]|{_CODES.replace(' ', '|')}|kr\.?|zł|Fr\.|Rp\.?|Kč|Ft)"
 _PLAIN = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?$"
 _POSSIBLE = rf"^(?:[\s\d()+.,'%KkMBTeE-]|{_SIGNS})+$"  # fits every entry that at least one convention accepts
 _LONGEST = 60  # maximum number of characters of a number
@@ -108,6 +108,8 @@ def read_numbers(
     entries = pc.replace_substring_regex(entries, _SPACES, " ")
     entries = pc.replace_substring_regex(pc.replace_substring_regex(entries, "[−–]", "-"), "’", "'")
     allowed = [c for c in CONVENTIONS if decimal in (None, c.decimal) and thousands in (None, c.thousands)]
+    if thousands is None and _are_ticks(entries):
+        allowed = [c for c in allowed if c.thousands != "'"]
     if not allowed:
         allowed = [Convention(decimal or ("," if thousands == "." else "."), thousands or "")]
     if not _true(pc.match_substring_regex(entries, _POSSIBLE)).any():
@@ -165,6 +167,12 @@ def _only_plain(entries: pa.ChunkedArray) -> bool:
         return True
     grouped = _true(pc.match_substring_regex(entries, r"^[+-]?(?:[1-9]\d{0,2}(?:\.\d{3})+|\d{1,4})$"))
     return not grouped.all()
+
+
+def _are_ticks(entries: pa.ChunkedArray) -> bool:
+    """Return whether all entries can be prices of bonds in 32nds and their quarters: 112'165 is 112 and 16.5/32."""
+    ticks = _true(pc.match_substring_regex(entries, r"^\d{1,3}'(?:[0-2]\d|3[01])[0257]$"))
+    return bool(ticks.all()) and pc.count_distinct(entries).as_py() >= 5
 
 
 def _fitting(entries: pa.ChunkedArray, convention: Convention) -> np.ndarray:

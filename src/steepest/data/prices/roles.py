@@ -7,7 +7,6 @@ not look like a price.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +15,8 @@ import pyarrow.compute as pc
 
 from steepest.data.faults import Faults, did_you_mean, shortened
 from steepest.data.prices.dates import as_text
-from steepest.data.prices.formats import could_be_dates, looks_like_date
+from steepest.data.prices.formats import SPACES, could_be_dates, looks_like_date
+from steepest.data.prices.headings import dates_in_a_row, parts_of_a_year
 from steepest.data.prices.numbers import Numbers, read_numbers
 from steepest.data.prices.quantities import different_sizes, find_quantities
 from steepest.data.prices.table import Table
@@ -25,13 +25,11 @@ from steepest.data.prices.words import (
     COARSE,
     DATES,
     IDS,
-    NO_TICKER,
-    OTHER,
     OTHERS,
     PARTS,
     RANK,
     normalised,
-    without_unit,
+    phrase_and_ticker,
 )  # fmt: skip
 
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?( [A-Z]{2,5})?")
@@ -92,6 +90,8 @@ def find_roles(
     dates = [date] if date is not None else _date_columns(table, faults)
     shown = shortened(table.names, 300)
     if not dates:
+        if dates_in_a_row(table):
+            faults.fail("has its dates in a row, each above a column: write one row for each date")
         position = "" if table.header_line else ", by its position, as in data.header=false data.date=0"
         faults.fail(f"has no date column among {shown}: name it with data.date=COLUMN{position}")
     for key, given in (("data.value", value), ("data.id", id), *(("data.features", f) for f in inputs)):
@@ -146,7 +146,7 @@ def _sample(table: Table, name: str) -> pa.ChunkedArray:
 
 def _entries(column: pa.ChunkedArray, count: int = PROBED) -> list[str]:
     text = column if pa.types.is_string(column.type) else as_text(column)
-    return [e.strip() for e in text.slice(0, count).to_pylist() if e is not None and e.strip()]
+    return [e.strip().translate(SPACES) for e in text.slice(0, count).to_pylist() if e is not None and e.strip()]
 
 
 def _date_columns(table: Table, faults: Faults) -> list[str]:
@@ -191,7 +191,7 @@ def _dated(table: Table, name: str) -> bool:
 def _clock(table: Table, dates: list[str], taken: set[str | None]) -> str | None:
     """Return the column with the time of day, or None if the date column includes it or is not text."""
     column = table.sample.column(dates[0])
-    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
+    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type) or pa.types.is_date(column.type)):
         return None
     if any(":" in entry or len(entry) > 14 for entry in _entries(column)):
         return None
@@ -243,7 +243,7 @@ def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str],
     A name can contain a ticker, as in ``Close_ABC``. Such a column is a price in three cases: the file has other
     columns of this ticker, it has the closes of other tickers, or it has no other numbers.
     """
-    split = {name: _phrase_and_ticker(name) for name in names}
+    split = {name: phrase_and_ticker(name) for name in names}
     tickers = [ticker.casefold() for found in split.values() if found and (ticker := found[1])]
     phrases = [found[0] for found in split.values() if found and found[1]]
     prices: dict[int, dict[str, str]] = {}
@@ -251,6 +251,8 @@ def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str],
         if found is None or found[0] not in RANK:
             continue
         ticker = found[1]
+        if ticker and _dated(table, name):  # as in "Last updated"
+            continue
         alone = ticker and tickers.count(ticker.casefold()) < 2 and phrases.count(found[0]) < 2
         if alone and (others := [n for n in names if n != name and split[n] is None and _numeric(table, n)]):
             faults.fail(
@@ -263,11 +265,12 @@ def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str],
     best = prices[min(prices)]
     passed = [name for rank, columns in sorted(prices.items()) if rank > min(prices) for name in columns]
     why = f"found by name, preferred to {', '.join(map(repr, passed[:3]))}" if passed else "found by name"
-    if len(best) == 1:
+    closes = {t for rank, columns in prices.items() if rank < 2 for t in columns.values()}
+    if len(best) == 1 and ("" in best.values() or closes <= {*best.values()}):
         return list(best), {name: name for name in best}, why
     all_tickers = {t for columns in prices.values() for t in columns.values()}
     if "" in best.values() or len(set(best.values())) < len(best) or all_tickers != set(best.values()):
-        faults.fail(f"several columns can be the price, {list(best)[:6]}: name one with data.value=COLUMN")
+        faults.fail(f"several columns can be the price, {[*best, *passed][:6]}: name one with data.value=COLUMN")
     return list(best), best, why
 
 
@@ -281,25 +284,6 @@ def _share(numbers: Numbers) -> float:
     return float(((numbers.kind_T == 0) | (numbers.kind_T == 2)).sum() / count) if count else 0.0
 
 
-def _phrase_and_ticker(name: str) -> tuple[str, str] | None:
-    """Split a name such as ``Close_ABC`` into a known word and a ticker. Returns None if it contains no known word."""
-    plain = normalised(name)
-    if plain in RANK or plain in OTHERS:
-        return plain, ""
-    cleaned = without_unit(unicodedata.normalize("NFKC", name)).replace("%", " percent ")
-    words = [w for w in re.split(r"[\s_/:]+|(?<=[Aa]dj)\.", cleaned) if w]
-    if len(words) == 1:
-        words = [w for w in re.split(r"-", words[0]) if w]
-    for length in range(len(words) - 1, 0, -1):
-        for head, rest in ((words[:length], words[length:]), (words[-length:], words[:-length])):
-            phrase = normalised(" ".join(head))
-            if phrase in RANK or phrase in OTHERS:
-                if any(w.casefold().strip(".") in NO_TICKER for w in rest):
-                    return OTHER, ""
-                return phrase, " ".join(rest)
-    return None
-
-
 def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     """Return all numeric columns if each could be a price series, by its name and by its numbers."""
     columns = {n: read_numbers(_sample(table, n)) for n in names}
@@ -309,6 +293,11 @@ def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     shown = shortened(numeric or names, 300)
     if not numeric:
         faults.fail(f"has no value column among {shortened(table.names, 300)}: name it with data.value=COLUMN")
+    if parts := parts_of_a_year(numeric):
+        faults.fail(
+            f"has a column for each part of a year or week, {shortened(parts, 100)}: write one row for each date, or, "
+            f"if each column is a series, give data.series=[{','.join(parts)}]"
+        )
     found = find_quantities(columns)
     if not table.header_line and all(n.isdecimal() for n in names) and len(numeric) > 1:
         likely = [n for n in found.closes or numeric if n not in found.odd]
@@ -322,7 +311,7 @@ def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     other = {
         n: "has the name of another quantity"
         for n in numeric
-        if normalised(n) in OTHERS or ((p := _phrase_and_ticker(n)) and p[0] in OTHERS)
+        if normalised(n) in OTHERS or ((p := phrase_and_ticker(n)) and p[0] in OTHERS)
     }
     mixed = {n: "contains numbers and text" for n in numeric if shares[n] < 0.5}
     odd = other | mixed | found.odd

@@ -89,11 +89,16 @@ def open_table(
 
 def table_of(frame: object, where: str) -> Table:
     """Return a pandas, polars or pyarrow frame as a table."""
-    return _in_memory(where, arrow_of(frame, where), "a frame")
+    arrow = arrow_of(frame, where)
+    if not len(arrow):
+        raise ValueError(f"{where}: there are no rows below the names {shortened(arrow.column_names, 200)}")
+    return _in_memory(where, arrow, "a frame")
 
 
 def arrow_of(frame: object, where: str) -> pa.Table:
     """Return a pandas, polars or pyarrow frame in Arrow's format. An index of dates or names becomes columns."""
+    if isinstance(frame, pd.Series):
+        frame = frame.to_frame("value" if frame.name is None else frame.name)
     if isinstance(frame, pd.DataFrame):
         return _from_pandas(frame)
     if isinstance(frame, pa.Table):

@@ -29,26 +29,29 @@ PRICES = [  # in order of preference: adjusted closes, closes, other prices, val
     _words(
         "adj close | adjusted close | adjclose | close adj | close adjusted | adj closing price | "
         "adjusted closing price | adj close price | adjusted close price | adj price | adjusted price | "
-        "adjusted | bereinigter schlusskurs | schlusskurs bereinigt"
+        "adjusted | adjustment close | bereinigter schlusskurs | schlusskurs bereinigt"
     ),
     _words(
         "close | close last | close price | closing price | closing | schlusskurs | schluss | "
-        "clôture | cloture | cours de clôture | cierre | precio de cierre | chiusura | prezzo di chiusura | "
+        "clôture | cloture | clot | clôt | cours de clôture | "
+        "zamknięcie | zamkniecie | kurs zamknięcia | cierre | precio de cierre | chiusura | prezzo di chiusura | "
         "fechamento | slotkoers | 收盘 | 收盘价 | 收盤 | 收盤價 | 終値 | 종가"
     ),
     _words(
         "price | last | last price | kurs | preis | prix | cours | precio | prezzo | preço | dernier | "
-        "último | ultimo | zuletzt | px last | settle | settlement | settlement price | nav | 価格 | 价格 | 값"
+        "último | ultimo | zuletzt | px last | settle | settlement | settlement price | nav | "
+        "net asset value | 価格 | 价格 | 값"
     ),
-    _words("value | wert | valor | valeur | valore"),
+    _words("value | obs value | wert | valor | valeur | valore"),
 ]
 RANK = {name: rank for rank, names in enumerate(PRICES) for name in names}
 OTHERS = _words(  # names of columns that are not closing prices
     "open | high | low | volume | vol | turnover | amount | quantity | qty | trades | count | "
-    "open interest | openint | tickvol | tick volume | spread | real volume | dividends | stock splits | "
+    "open interest | openint | tickvol | tick volume | spread | real volume | dividend | dividends | stock splits | "
     "split | change | chg | pct change | change percent | chg percent | var percent | eröffnung | "
     "eröffnungskurs | hoch | tief | tageshoch | tagestief | volumen | stücke | stuecke | umsatz | "
     "ouverture | haut | bas | plus haut | plus bas | "
+    "ouv | otwarcie | najwyższy | najwyzszy | najniższy | najnizszy | wolumen | "
     "apertura | máximo | mínimo | maximo | minimo | massimo | bid | ask | 开盘 | 最高 | 最低 | 成交量 | 成交额 | "
     "始値 | 高値 | 安値 | 出来高 | capital gains | adj volume | adj open | adj high | adj low | open price | "
     "high price | low price | vwap | volume btc | volume usd | last volume | shares | market cap | "
@@ -85,3 +88,25 @@ def without_unit(name: str) -> str:
         name,
     )
     return re.sub(r"^\s*\d+[a-z]?\s*[.):]\s*", "", re.sub(r"[<>*\"']", " ", name))
+
+
+def phrase_and_ticker(name: str) -> tuple[str, str] | None:
+    """Split a name such as ``Close_ABC`` into a known word and a ticker. Returns None if it contains no known word."""
+    plain = normalised(re.sub(r"\.\d+$", "", name))  # pandas renames a second Close to Close.1
+    if plain in RANK or plain in OTHERS:
+        return plain, ""
+    cleaned = without_unit(unicodedata.normalize("NFKC", name)).replace("%", " percent ")
+    words = [w for w in re.split(r"[\s_/:]+|(?<=[Aa]dj)\.", cleaned) if w]
+    if len(words) == 1:
+        words = [w for w in re.split(r"-|(?<=[a-z]{2})(?=[A-Z])", words[0]) if w]
+    if len(words) == 1:  # AAPL.Close, but not BAS.DE
+        ticker, _, last = words[0].rpartition(".")
+        words = [ticker, last] if ticker and (last.casefold() in RANK or last.casefold() in OTHERS) else words
+    for length in range(len(words) - 1, 0, -1):
+        for head, rest in ((words[:length], words[length:]), (words[-length:], words[:-length])):
+            phrase = normalised(" ".join(head))
+            if phrase in RANK or phrase in OTHERS:
+                if any(w.casefold().strip(".") in NO_TICKER for w in rest):
+                    return OTHER, ""
+                return phrase, " ".join(rest)
+    return None
