@@ -187,6 +187,20 @@ def test_a_word_before_a_number_is_not_a_currency(refusal):
     assert "are not numbers" in refusal(table("Date,Close", DAYS, [f"JAN {i}" for i in range(30)]))
 
 
+@pytest.mark.parametrize("sign", ["/", "-"])
+def test_a_year_from_summer_to_summer_is_not_read_as_a_month(read, refusal, sign):
+    years = [f"{year}{sign}{(year + 1) % 100:02d}" for year in range(2000, 2011)]
+    text = table("Date,Close", years, PRICE[:11])
+    assert f"can be a month or the year from 2000 to 2001: give data.date_format='%Y{sign}%m'" in refusal(text)
+    assert days_of(read(text, date_format=f"%Y{sign}%m"))[1] == pd.Timestamp("2001-02-01")
+
+
+@pytest.mark.parametrize("line", ["sep=\t", '"sep=\t"', "sep=;", "sep=,"])
+def test_a_declared_separator_is_used(read, line):
+    text = table("Date,Close", DAYS.strftime("%Y-%m-%d"), PRICE).replace(",", line.strip('"')[-1])
+    assert read(f"{line}\n{text}")["value"].tolist() == PRICE
+
+
 @pytest.mark.parametrize("separator", [";", "|", "\t"])
 def test_a_decimal_comma_within_quotes_is_not_the_separator(read, separator):
     seconds = [f'"{day.value}"' for day in DAYS]

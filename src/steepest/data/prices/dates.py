@@ -128,6 +128,8 @@ def read_dates(
     chosen = names[0]
     if len(names) > 1 or (chosen in NO_YEAR and date_format is None):
         fault = _ambiguous(known, stay, names, name)
+    elif date_format is None:
+        fault = _fiscal_year(known, name)
     wall_T = rows(chosen)
     offset_T = spread(stay[chosen][1].astype(np.int64), 0)
     outside = _outside(wall_T)
@@ -196,6 +198,19 @@ def _decimal_year(known: pa.Array, name: str) -> str | None:
     return (
         f"date column '{name}': {shortened(repr(known[0].as_py()))} can be a month or a decimal year: {fix} "
         "dates such as 1990-01-31"
+    )
+
+
+def _fiscal_year(known: pa.Array, name: str) -> str | None:
+    """A fault if the entries look like ``2000/01``, ``2001/02``, ..., which are months, or years from summer on."""
+    entries = known.to_pylist() if 2 <= len(known) <= 12 else []
+    parts = [re.fullmatch(r"(\d{4})([-/])(\d{2})", entry) for entry in entries]
+    if not parts or not all(p and int(p[3]) == (int(p[1]) + 1) % 100 for p in parts):
+        return None
+    sign = parts[0][2] if parts[0] else ""
+    return (
+        f"date column '{name}': {entries[0]!r} can be a month or the year from {entries[0][:4]} to "
+        f"{int(entries[0][:4]) + 1}: give data.date_format='%Y{sign}%m' for months, or write dates such as 2000-07-01"
     )
 
 

@@ -37,7 +37,7 @@ def find_layout(where: str, head: str, header: bool | None, separator: str | Non
     if len(head) >= 2**18 - 4:
         lines = lines[:-1]  # the last line may be incomplete
     lines = lines[: 2 * RECORDS]
-    declared = re.fullmatch(r"sep=(.)", lines[0].strip().strip('"')) if lines else None
+    declared = re.fullmatch(r'\s*"?sep=(.)"?\s*', lines[0]) if lines else None
     offset = 1 if declared else 0
     options = [SEPARATORS[separator]] if separator else [declared[1]] if declared else list(SEPARATORS.values())
     if declared and declared[1] not in SEPARATORS.values():
