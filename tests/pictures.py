@@ -10,12 +10,12 @@ DOCS, SCREENSHOTS = ROOT / "docs", ROOT / "outputs" / "screenshots"
 COMMANDS = dict(re.findall(r"^\| (\S+\.png) \| `(.+)`, .+ \|$", (DOCS / "pictures.md").read_text(), re.MULTILINE))
 COARSE = 4  # side of the compared squares in pixels, because letters may be smoothed differently
 DIFFERENT = 24  # squares count as different if they differ by more than this, of 255
-# Share of the squares with content that may differ: TensorBoard gives the curves of dashboard.png their marks in the
-# order in which it loads them.
+# Largest share of squares that may differ. In dashboard.png, the marks of the curves depend on the order in which
+# TensorBoard loads them.
 MAX_DIFFERENT = {"prediction.png": 0.03, "parity.png": 0.03, "dashboard.png": 0.3} | dict.fromkeys(
     ("report.png", "course.png", "images.png"), 0.1
 )
-COMPARED = {"parity.png": 0.55}  # share of the height: below it are a processor's rounding errors
+COMPARED = {"parity.png": 0.55}  # share of the height; the rounding errors below it depend on the processor
 
 
 def compared(picture, image):

@@ -333,7 +333,7 @@ import runpy
 try:
     runpy.run_path({train!r}, run_name="__main__")
 finally:
-    # Not `ru_maxrss`, because on Linux a process inherits that of the process that starts it.
+    # On Linux, `ru_maxrss` also counts the peak of the parent process.
     print("peak", re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 """
 

@@ -70,7 +70,7 @@ class Block:
 
     @property
     def run(self) -> list[str]:
-        """The commands that a test here runs. tests/test_wheel.py runs those of the README, and ignores their output."""
+        """The commands that this file runs. tests/test_wheel.py runs those of the README, without a look at their output."""
         elsewhere = [] if self.output else commands_of_readme()
         return [
             command

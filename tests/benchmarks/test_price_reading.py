@@ -16,7 +16,7 @@ import pytest
 
 pytestmark = pytest.mark.speed
 ROWS, SERIES, ROUNDS = 5_000_000, 20, 7
-TIME, MEMORY = 1.5, 2.0  # the bounds of the ratios
+TIME, MEMORY = 1.5, 2.0  # upper bounds of the ratios
 DUCKDB = (
     "import duckdb, pyarrow; duckdb.execute('SET enable_progress_bar = false'); "
     "duckdb.sql('SELECT * FROM read_csv(' + repr({path!r}) + ')').to_arrow_table()"
@@ -54,7 +54,7 @@ def test_a_large_file_takes_at_most_one_and_a_half_times_as_long_as_in_duckdb(pa
 
 
 def test_a_large_file_takes_at_most_twice_the_memory_of_duckdb(path):
-    # Not `ru_maxrss`, because on Linux a process inherits that of the process that starts it.
+    # On Linux, `ru_maxrss` also counts the peak of the parent process.
     peak = "; import re; print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
     ours, theirs = (
         int(subprocess.run([sys.executable, "-c", c.format(path=path) + peak], capture_output=True, check=True).stdout)

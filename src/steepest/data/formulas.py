@@ -15,15 +15,15 @@ from steepest.data.sources import RowData
 
 
 def made_rows(x_ND: np.ndarray, y_N: np.ndarray, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """The frame that `RowData.read` returns, of generated rows.
+    """Build the frame that `RowData.read` must return.
 
     Args:
         x_ND: the inputs.
-        y_N: the target: numbers, or classes 0 and 1.
-        names: of the inputs; None: x1, x2, ...
+        y_N: the targets, or the classes 0 and 1.
+        names: the names of the inputs. None: x1, x2, ...
 
     Raises:
-        ValueError: for a number that is not finite.
+        ValueError: if a number is not finite.
     """
     frame = pd.DataFrame(
         np.column_stack([x_ND, y_N]).astype(float),

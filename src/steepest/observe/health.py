@@ -41,7 +41,7 @@ def memory(device: torch.device) -> float | None:
         return torch.cuda.max_memory_allocated(device) / 2**20
     if sys.platform == "win32":
         return None
-    if sys.platform == "linux":  # where `ru_maxrss` begins at the peak of the process that started this one
+    if sys.platform == "linux":  # on Linux, `ru_maxrss` also counts the peak of the parent process
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 2**10
     import resource

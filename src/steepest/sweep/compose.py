@@ -279,7 +279,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def _marked(composed: DictConfig, leaves: dict[str, Any]) -> Marked | None:
-    """Put marks where values go. Returns None if replacing them by the first job's values does not give its config."""
+    """Replace the values by markers. Return None if the first job's values do not restore its config."""
     marks, config = map(MARKED.format, count()), deepcopy(composed)
     task = _without_hydra(config)
     OmegaConf.set_struct(task, False)

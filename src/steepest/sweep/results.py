@@ -133,7 +133,7 @@ def value(row: Row, key: str) -> str:
 
 @lru_cache(maxsize=65536)
 def number(text: str) -> float | None:
-    """Parse a typed number, or a list with one number. Returns None for other values and for invalid syntax."""
+    """Parse a typed number, or a list with one number. Return None for other values and for invalid syntax."""
     try:
         typed = OverridesParser.create().parse_override(f"key={text}").value()
     except HydraException:

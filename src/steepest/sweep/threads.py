@@ -134,7 +134,7 @@ class Threads:
         ]
 
     def _train(self, jobs: Sequence[Job]) -> dict[int, float | None]:
-        """Train these jobs. Returns the objectives of those that finished, by number."""
+        """Train these jobs and return the objectives of the finished ones, by job number."""
         import torch
 
         from steepest.engine.cache import ready

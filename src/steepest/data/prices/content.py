@@ -29,7 +29,7 @@ LARGE = 16 * 2**20  # a plain file with more bytes is read from disk
 HEAD = 2**18  # the file type is found from this number of bytes at its start
 CELLS = 2_000_000  # maximum number of cells of a workbook
 ROWS_PER_BYTE = 50  # a Parquet file with more rows per byte is refused
-LIKELY = ("cp1252", "shift_jis", "gb18030", "euc_kr")  # the encodings that a message suggests, in this order
+LIKELY = ("cp1252", "shift_jis", "gb18030", "euc_kr")  # encodings to suggest, the most likely first
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zip": "zip", ".xlsx": "zip"}
@@ -253,7 +253,7 @@ def _workbook(path: Path) -> str:
 
 
 def _cell(cell: object) -> str:
-    """Return a cell as text. A date is stored as midnight, and its time of day may have its own column."""
+    """Return a cell as text, without midnight: a workbook stores a date as a time, and clock times may be separate."""
     if cell is None:
         return ""
     return str(cell).removesuffix(" 00:00:00") if isinstance(cell, datetime) else str(cell)

@@ -33,7 +33,7 @@ def dates_of(
 ) -> Dates:
     """Return the date of each row, from one column or several, and add the faults of the dates.
 
-    If DuckDB has parsed the dates, they are times, and `date_format` is their format in the file.
+    If DuckDB has parsed the dates, `date_format` is their format in the file.
     """
     column = columns.column(roles.dates[0])
     if len(roles.dates) > 1:
@@ -54,7 +54,7 @@ def dates_of(
     if dates.fault is not None:
         faults.add(dates.fault)
     elif options.date_format is None:
-        _check_exchanged(dates, roles.date, in_order, faults)
+        _check_swapped(dates, roles.date, in_order, faults)
     bad = np.flatnonzero(dates.bad_T)
     if len(bad) and not (dates.fault and dates.bad_T.all()) and (options.missing != "drop" or dates.bad_T.all()):
         entry = column[int(bad[0])].as_py()
@@ -75,10 +75,10 @@ def dates_of(
     return dates
 
 
-def _check_exchanged(dates: Dates, name: str, in_order: Callable[[np.ndarray], bool], faults: Faults) -> None:
-    """Add a fault if the rows are in order only with day and month exchanged wherever the day can be a month.
+def _check_swapped(dates: Dates, name: str, in_order: Callable[[np.ndarray], bool], faults: Faults) -> None:
+    """Add a fault if swapping day and month in all dates that allow it puts the rows in order.
 
-    A spreadsheet does this to a file with the order of another country.
+    A spreadsheet swaps them when it opens a file that has the other order of day and month.
     """
     wall_T = dates.wall_T
     if not re.match("(%a,? )?%[dm][-/. ]%[dm]", dates.format) or in_order(wall_T):
@@ -94,9 +94,9 @@ def _check_exchanged(dates: Dates, name: str, in_order: Callable[[np.ndarray], b
         return
     one, two = changed[0], same[0]
     faults.add(
-        f"date column '{name}': the rows are in order only if day and month are exchanged in row {one + 1}, "
-        f"{day_text(wall_T[one])}, and not in row {two + 1}, {day_text(wall_T[two])}, as a spreadsheet does: get the "
-        f"file again, or, if the dates are right, give data.date_format='{dates.format}'"
+        f"date column '{name}': day and month seem to be swapped in some rows, such as row {one + 1} "
+        f"({day_text(wall_T[one])}), but not in others, such as row {two + 1} ({day_text(wall_T[two])}). A spreadsheet "
+        f"may have done this: export the file again, or, if the dates are right, set data.date_format='{dates.format}'"
     )
 
 

@@ -35,8 +35,8 @@ ENOUGH = 8  # the order of fewer different dates does not decide between formats
 # The earliest date for a number without a given unit. Smaller numbers are counters, years or prices.
 _FIRST_OF = {unit: np.datetime64("1950-01-01" if unit == "excel" else "1971-01-01") for unit in NUMERIC}
 
-_FROM_1960 = np.datetime64("1960-01-01") - np.datetime64("1899-12-30")  # SAS and Stata count days from 1960
-_FROM_1970 = np.datetime64("1970-01-01") - np.datetime64("1899-12-30")  # and R and Unix from 1970
+_FROM_1960 = np.datetime64("1960-01-01") - np.datetime64("1899-12-30")  # SAS and Stata
+_FROM_1970 = np.datetime64("1970-01-01") - np.datetime64("1899-12-30")  # R and Unix
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read_dates(
         pattern(date_format)
     codes = pc.dictionary_encode(pc.utf8_trim_whitespace(column)).combine_chunks()
     entries = pc.replace_substring_regex(codes.dictionary, f"[{NO_BREAK}]", " ")
-    if pc.all(pc.match_substring_regex(entries, r"^(\d+\.0)?$")).as_py():  # whole numbers that were written as floats
+    if pc.all(pc.match_substring_regex(entries, r"^(\d+\.0)?$")).as_py():  # whole numbers written as floats
         entries = pc.replace_substring_regex(entries, r"\.0$", "")
     index = pc.fill_null(codes.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     blank = pc.equal(entries, "").to_numpy(zero_copy_only=False)
@@ -190,7 +190,7 @@ def only_format(column: pa.ChunkedArray, date_format: str | None) -> str | None:
 
 
 def _decimal_year(known: pa.Array, name: str) -> str | None:
-    """A fault if the entries look like ``1990.01``, which is January or a day in January."""
+    """Return a fault if the entries look like ``1990.01``, which can be a month or a decimal year."""
     if not len(known) or not pc.all(pc.match_substring_regex(known, r"^\d{4}\.\d+$")).as_py():
         return None
     months = not np.isnat(parsed(known, "%Y.%m")[0]).any()
@@ -202,27 +202,27 @@ def _decimal_year(known: pa.Array, name: str) -> str | None:
 
 
 def _fiscal_year(known: pa.Array, name: str) -> str | None:
-    """A fault if the entries look like ``2000/01``, ``2001/02``, ..., which are months, or years from summer on."""
+    """Return a fault if the entries look like ``2000/01``, ``2001/02``, ..., which can be months or fiscal years."""
     entries = known.to_pylist() if 2 <= len(known) <= 12 else []
     parts = [re.fullmatch(r"(\d{4})([-/])(\d{2})", entry) for entry in entries]
     if not parts or not all(p and int(p[3]) == (int(p[1]) + 1) % 100 for p in parts):
         return None
     sign = parts[0][2] if parts[0] else ""
     return (
-        f"date column '{name}': {entries[0]!r} can be a month or the year from {entries[0][:4]} to "
-        f"{int(entries[0][:4]) + 1}: give data.date_format='%Y{sign}%m' for months, or write dates such as 2000-07-01"
+        f"date column '{name}': {entries[0]!r} can be a month or a fiscal year: set "
+        f"data.date_format='%Y{sign}%m' for months, or write dates such as 2000-07-01"
     )
 
 
 def _day_number(known: pa.Array, name: str) -> str | None:
-    """A fault if the entries are numbers of days that can be counted from 1899, 1960 or 1970."""
+    """Return a fault if the entries are day numbers that can count from 1899 (Excel), 1960 or 1970."""
     wall = parsed(known, "excel")[0]
     if not len(wall) or np.isnat(wall).any() or wall.min() < _FIRST_OF["excel"] or wall.max() >= tomorrow():
         return None
+    excel, from_1960, from_1970 = (_day(wall[0] + shift) for shift in (np.timedelta64(0), _FROM_1960, _FROM_1970))
     return (
-        f"date column '{name}': {shortened(repr(known[0].as_py()))} can be {_day(wall[0])} as in Excel, "
-        f"{_day(wall[0] + _FROM_1960)} in days since 1960, or {_day(wall[0] + _FROM_1970)} in days since 1970: give "
-        "data.date_format=excel, or write dates such as 1990-01-31"
+        f"date column '{name}': {shortened(repr(known[0].as_py()))} can be {excel} (Excel), {from_1960} (days since "
+        f"1960) or {from_1970} (days since 1970): set data.date_format=excel, or write dates such as 1990-01-31"
     )
 
 

@@ -38,7 +38,7 @@ class Delimited:
         dialect: a description of the format.
         header_line: the line of the header, or 0.
         read: for a large file, a function that reads all rows of the columns at the given positions, in the given
-            types of DuckDB, with a format of dates. It also returns the block, if there is one (see `_joined`).
+            types of DuckDB, with the given date format. It also returns the block of `_joined`.
     """
 
     rows: pa.Table
@@ -224,7 +224,7 @@ class _Reader:
                 raise ValueError(f"{self.name}: cannot be read as a table: {reason}") from None
 
     def _lines_and_quotes(self) -> tuple[int, int]:
-        """Count the lines and the quotes of the file."""
+        """Count the lines and the quotation marks of the file."""
         lines, quotes, last = 0, 0, ord("\n")
         with self.path.open("rb") as file:
             while chunk := file.read(2**20):
@@ -254,11 +254,11 @@ def _joined(batches: pa.RecordBatchReader, expected: int) -> tuple[pa.Table, np.
 
     Args:
         batches: columns of numbers and times.
-        expected: the number of rows, if every line is a row.
+        expected: the number of rows if every line is one row.
 
     Returns:
-        The columns, and the block (columns of floats, rows) that contains the floats, in order. There is no block if
-        the number of rows is not the expected one.
+        The columns, and the block: the array (float columns, rows) whose rows are the float columns, or None if the
+        number of rows is not as expected.
     """
     kinds = [field.type.to_pandas_dtype() for field in batches.schema]
     block = empty((kinds.count(np.float64), expected))

@@ -57,7 +57,7 @@ FORMATS = [
     "%Y%m%d", "%d%m%Y", "%m%d%Y", "%y%m%d", "%d%m%y", "%m%d%y", "%Y%m", "%m%Y", "%Y%m%d%H%M", "%Y%m%d%H%M%S",
     *(f"%Y%m%d{s}%H%M{t}" for s in " T" for t in ("", "%S")), "%Y",
 ]  # fmt: skip
-NO_BREAK = "\u00a0\u202f\u2009"  # spaces that a locale writes within dates and numbers
+NO_BREAK = "\u00a0\u202f\u2009"  # spaces that some locales put into dates and numbers
 NO_YEAR = ["%b %d", "%b-%d", "%b/%d", "%d-%b", "%d %b", "%d/%b", "%d/%m", "%m/%d", "%d.%m.", "%m/%y"]
 
 

@@ -12,8 +12,8 @@ from steepest.data.prices.memory import empty
 def frame_of(kept: list[Rows], names: list[str], block: np.ndarray | None) -> pd.DataFrame:
     """Return a frame indexed by (series, date), with the columns `names`. The list `kept` is emptied to save memory.
 
-    The numbers of a large file were read into a block (columns, rows). If they are still the numbers of the series, in
-    this order, then the block becomes the frame's memory, because a copy would take a third of the time.
+    `block` is that of `delimited.py`, or None. If its rows are the prices of the series, in this order, it becomes the
+    frame's memory, which saves a copy of a large file.
     """
     series, lengths = [rows.name for rows in kept], [len(rows) for rows in kept]
     first = kept[0].wall_T
@@ -43,6 +43,6 @@ def frame_of(kept: list[Rows], names: list[str], block: np.ndarray | None) -> pd
 
 
 def _is_same(value_TF: np.ndarray, row_T: np.ndarray) -> bool:
-    """Return whether a matrix with one column is the memory of a row of the block."""
+    """Return whether a series' only column is this row of the block, and not a copy."""
     address = row_T.__array_interface__["data"]
     return value_TF.shape == (len(row_T), 1) and value_TF.__array_interface__["data"][0] == address[0]

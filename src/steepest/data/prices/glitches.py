@@ -12,7 +12,7 @@ from steepest.data.faults import counted
 JUMP = 3.0  # a price change by this factor from one row to the next is reported
 UNDONE = 1.5  # a price change by this factor is reported if the next row reverses it
 STALE = 10  # this number of equal prices in sequence is reported
-BLOCK = 2**15  # prices that are compared at once
+BLOCK = 2**15  # number of prices to compare at once
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ def find_glitches(price: np.ndarray) -> Glitches:
 
 
 def _is_smooth(price: np.ndarray) -> bool:
-    """Return whether a series (T,) has no jumps and no long runs of equal prices, as most series.
+    """Return whether a series (T,) has no jumps and no long runs of equal prices. Most series have neither.
 
-    The prices are compared in blocks that fit in the processor's cache, and that overlap by the length of a run.
+    The prices are compared in blocks that fit into the processor's cache and overlap by the length of a run.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for start in range(0, len(price) - 1, BLOCK):

@@ -1,4 +1,4 @@
-"""Recognises tables that have the time in their columns: a column for each month, or for each date."""
+"""Detects tables in which time runs across the columns, with one column per month or per date."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _WEEKDAYS = {
 }
 
 
-def parts_of_a_year(names: Sequence[str]) -> list[str]:
-    """Return the columns with the names of months, quarters or weekdays. The list is empty if there are few."""
+def calendar_columns(names: Sequence[str]) -> list[str]:
+    """Return the columns named after months, quarters or weekdays, or an empty list if there are only a few."""
     for words, fewest in ((MONTH_OF, 6), (_QUARTERS, 4), (_WEEKDAYS, 5)):
         found = [name for name in names if normalised(name) in words]
         if len(found) >= fewest:
@@ -27,7 +27,7 @@ def parts_of_a_year(names: Sequence[str]) -> list[str]:
     return []
 
 
-def dates_in_a_row(table: Table) -> bool:
+def has_dates_across(table: Table) -> bool:
     """Return whether most column names, or most entries of the first row, are dates or years."""
     first = [str(entry) for row in table.sample.slice(0, 1).to_pylist() for entry in row.values() if entry is not None]
     return any(_mostly_dates(entries) for entries in (table.names, first))

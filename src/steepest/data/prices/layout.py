@@ -49,8 +49,8 @@ def find_layout(where: str, head: str, header: bool | None, separator: str | Non
         regular = share >= 0.8 and width > 1
         if sign == " " and best is not None and best[0][1]:
             continue  # spaces separate words and times in entries; they separate columns if nothing else does
-        # A quote stays in an entry if the line was split within quotes. With decimal commas, the rows may have as many
-        # commas as separators, but the header has none.
+        # A separator is wrong if it splits quoted entries, which leaves quotation marks in them, or if it splits the
+        # rows but not the header, as decimal commas do.
         unquoted = not any('"' in cell for _, cells in records for cell in cells)
         whole = sum(len(cells) == width for _, cells in records) / len(records) if regular else 0.0
         fits = dated and share >= 0.6 and width > 1

@@ -1,4 +1,4 @@
-"""Memory for the columns of large files."""
+"""Allocates memory for the columns of large files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pyarrow as pa
 
 
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float64) -> np.ndarray:
-    """Return an array like `numpy.empty`, in Arrow's memory.
+    """Return an uninitialised array without huge pages.
 
-    NumPy asks Linux for huge pages. The first use of these takes several times as long on a virtual machine whose host
-    provides memory on demand.
+    `numpy.empty` asks Linux for huge pages. On a virtual machine whose host provides memory on demand, the first write
+    to these takes several times as long.
     """
     dtype, size = np.dtype(dtype), math.prod(shape)
     return np.frombuffer(pa.allocate_buffer(size * dtype.itemsize, pa.system_memory_pool()), dtype, size).reshape(shape)

@@ -170,7 +170,7 @@ def _only_plain(entries: pa.ChunkedArray) -> bool:
 
 
 def _are_ticks(entries: pa.ChunkedArray) -> bool:
-    """Return whether all entries can be prices of bonds in 32nds and their quarters: 112'165 is 112 and 16.5/32."""
+    """Return whether all entries can be bond prices in 32nds and quarters of them: 112'165 is 112 + 16.5/32."""
     ticks = _true(pc.match_substring_regex(entries, r"^\d{1,3}'(?:[0-2]\d|3[01])[0257]$"))
     return bool(ticks.all()) and pc.count_distinct(entries).as_py() >= 5
 

@@ -69,7 +69,7 @@ def find_quantities(columns: Mapping[str, Numbers]) -> Quantities:
 
 
 def _bracket(values: Mapping[str, np.ndarray]) -> tuple[str, str, list[str]] | None:
-    """Find the daily low and high, and the columns between them. Returns None if there are none.
+    """Find the daily low and high, and the columns between them. Return None if there are none.
 
     In each row, the other columns lie between the two. Columns of different series can have the same order. But a low
     and a high differ little, compared with the range of the price over time.

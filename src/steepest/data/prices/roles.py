@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from steepest.data.faults import Faults, did_you_mean, shortened
 from steepest.data.prices.dates import as_text
 from steepest.data.prices.formats import SPACES, could_be_dates, looks_like_date
-from steepest.data.prices.headings import dates_in_a_row, parts_of_a_year
+from steepest.data.prices.headings import calendar_columns, has_dates_across
 from steepest.data.prices.numbers import Numbers, read_numbers
 from steepest.data.prices.quantities import different_sizes, find_quantities
 from steepest.data.prices.table import Table
@@ -90,8 +90,8 @@ def find_roles(
     dates = [date] if date is not None else _date_columns(table, faults)
     shown = shortened(table.names, 300)
     if not dates:
-        if dates_in_a_row(table):
-            faults.fail("has its dates in a row, each above a column: write one row for each date")
+        if has_dates_across(table):
+            faults.fail("has one column per date: reshape the table to one row per date")
         position = "" if table.header_line else ", by its position, as in data.header=false data.date=0"
         faults.fail(f"has no date column among {shown}: name it with data.date=COLUMN{position}")
     for key, given in (("data.value", value), ("data.id", id), *(("data.features", f) for f in inputs)):
@@ -236,9 +236,9 @@ def _id_column(table: Table, taken: set[str | None]) -> str | None:
 
 
 def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str], dict[str, str], str] | None:
-    """Find the price columns by their names. Returns None if no name is known.
+    """Find the price columns by name: the columns, the series name of each, and the reason for the choice.
 
-    The result is the columns, the series name of each, and the reason why they were chosen.
+    Return None if no name is known.
 
     A name can contain a ticker, as in ``Close_ABC``. Such a column is a price in three cases: the file has other
     columns of this ticker, it has the closes of other tickers, or it has no other numbers.
@@ -251,7 +251,7 @@ def _by_name(names: list[str], table: Table, faults: Faults) -> tuple[list[str],
         if found is None or found[0] not in RANK:
             continue
         ticker = found[1]
-        if ticker and _dated(table, name):  # as in "Last updated"
+        if ticker and _dated(table, name):  # such as "Last updated"
             continue
         alone = ticker and tickers.count(ticker.casefold()) < 2 and phrases.count(found[0]) < 2
         if alone and (others := [n for n in names if n != name and split[n] is None and _numeric(table, n)]):
@@ -293,10 +293,10 @@ def _alike(table: Table, names: list[str], faults: Faults) -> list[str]:
     shown = shortened(numeric or names, 300)
     if not numeric:
         faults.fail(f"has no value column among {shortened(table.names, 300)}: name it with data.value=COLUMN")
-    if parts := parts_of_a_year(numeric):
+    if parts := calendar_columns(numeric):
         faults.fail(
-            f"has a column for each part of a year or week, {shortened(parts, 100)}: write one row for each date, or, "
-            f"if each column is a series, give data.series=[{','.join(parts)}]"
+            f"has one column per month, quarter or weekday ({shortened(parts, 100)}): reshape the table to one row per "
+            f"date, or, if each column is a series, set data.series=[{','.join(parts)}]"
         )
     found = find_quantities(columns)
     if not table.header_line and all(n.isdecimal() for n in names) and len(numeric) > 1:

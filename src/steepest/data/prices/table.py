@@ -36,8 +36,8 @@ class Table:
         sample: the first rows.
         fetch: a function that reads all rows of the given columns.
         typed: for a large text file, a function that reads all rows of the columns in the given types of DuckDB, with
-            the given format of dates. It also returns the block of the numbers, or None (see `frames.frame_of`). It
-            raises a `ValueError` if an entry does not fit. Otherwise None.
+            the given format of dates. It also returns the block of `delimited.py`, or None. It raises a `ValueError` if
+            an entry does not fit. None for other files.
         dialect: a description of the file's format for messages.
         header_line: the line of the header in a text file, or 0 if there is none.
     """
@@ -91,7 +91,7 @@ def table_of(frame: object, where: str) -> Table:
     """Return a pandas, polars or pyarrow frame as a table."""
     arrow = arrow_of(frame, where)
     if not len(arrow):
-        raise ValueError(f"{where}: there are no rows below the names {shortened(arrow.column_names, 200)}")
+        raise ValueError(f"{where}: the frame has no rows; its columns are {shortened(arrow.column_names, 200)}")
     return _in_memory(where, arrow, "a frame")
 
 

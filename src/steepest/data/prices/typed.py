@@ -26,9 +26,9 @@ _TIMES = {r" \d\d:\d\d": " %H:%M", r" \d\d:\d\d:\d\d": " %H:%M:%S", r"T\d\d:\d\d
 def fetched(
     table: Table, roles: Roles, numbers: Sequence[str], needed: Sequence[str], options: PriceOptions
 ) -> tuple[pa.Table, str | None, np.ndarray | None]:
-    """Return all rows of the needed columns, the date format if DuckDB has parsed the dates, and the block.
+    """Return all rows of the needed columns, the date format, and the block of `delimited.py`.
 
-    The block (columns, rows) is the memory of the numbers if DuckDB has parsed them, in the order of `needed`.
+    The format is None unless DuckDB parsed the dates, and the block is None unless it parsed the numbers.
     """
     if table.typed is None or roles.kind is not None:
         return table.fetch(needed), None, None

@@ -91,7 +91,10 @@ def without_unit(name: str) -> str:
 
 
 def phrase_and_ticker(name: str) -> tuple[str, str] | None:
-    """Split a name such as ``Close_ABC`` into a known word and a ticker. Returns None if it contains no known word."""
+    """Split a column name such as ``Close_ABC`` into the quantity (``close``) and the ticker (``ABC``).
+
+    The ticker may be empty. Return None if no part of the name is in `RANK` or `OTHERS`.
+    """
     plain = normalised(re.sub(r"\.\d+$", "", name))  # pandas renames a second Close to Close.1
     if plain in RANK or plain in OTHERS:
         return plain, ""
