@@ -187,6 +187,24 @@ def test_a_word_before_a_number_is_not_a_currency(refusal):
     assert "are not numbers" in refusal(table("Date,Close", DAYS, [f"JAN {i}" for i in range(30)]))
 
 
+@pytest.mark.parametrize("name", ["Currency", "Währung", "CCY"])
+def test_a_series_in_two_currencies_is_refused(read, refusal, name):
+    currencies = ["USD"] * 20 + ["EUR"] * 10
+    message = refusal(table(f"Date,Close,{name}", DAYS, PRICE, currencies))
+    assert f"column '{name}' has EUR and USD: write all prices of a series in one currency" in message
+    long = [f"{name},{day},{price},{name}" for name in ("USD", "EUR") for day, price in zip(DAYS, PRICE, strict=True)]
+    assert len(read("\n".join([f"Ticker,Date,Close,{name}", *long]))) == 60
+    wrong = [row.replace("USD,2023-01-02 00:00:00,100.0,USD", "USD,2023-01-02 00:00:00,100.0,CHF") for row in long]
+    assert "has CHF and USD for USD" in refusal("\n".join([f"Ticker,Date,Close,{name}", *wrong]))
+
+
+def test_a_series_for_each_currency_is_read_as_advised(read, refusal):
+    rows = [f"{day},{price},{name}" for day, price in zip(DAYS, PRICE, strict=True) for name in ("USD", "EUR")]
+    text = "\n".join(["Date,Close,Currency", *rows])
+    assert "if each is a series, set data.id=Currency" in refusal(text)
+    assert list(read(text, id="Currency").index.unique("series")) == ["USD", "EUR"]
+
+
 @pytest.mark.parametrize("sign", ["/", "-"])
 def test_a_fiscal_year_is_not_read_as_a_month(read, refusal, sign):
     years = [f"{year}{sign}{(year + 1) % 100:02d}" for year in range(2000, 2011)]

@@ -30,7 +30,7 @@ from steepest.data.prices.frames import frame_of
 from steepest.data.prices.numbers import LARGEST, Numbers, decimals_of, read_numbers
 from steepest.data.prices.options import Missing, PriceOptions
 from steepest.data.prices.roles import Roles, find_roles
-from steepest.data.prices.series import chosen_series, groups_of, parts_of
+from steepest.data.prices.series import check_currency, chosen_series, groups_of, parts_of
 from steepest.data.prices.table import Table, open_table, table_of
 from steepest.data.prices.typed import fetched
 from steepest.data.prices.words import normalised
@@ -168,6 +168,7 @@ def _checked(table: Table, options: PriceOptions, any_date: bool = False) -> pd.
     others = [n for n in table.names if n not in {*roles.dates, roles.clock}]
     hint = partial(_decimal_hint, table, others)
     table = changed_table(table, roles, features, options, any_date, hint)  # only `steepest audit` changes it
+    check_currency(table, roles, faults)
     columns, date_format, block = fetched(table, roles, [*roles.values, *features], needed, options)
     notes: list[str] = []
     groups, labels = groups_of(columns, roles, options, faults, notes)

@@ -282,11 +282,11 @@ def _without_blank(arrow: pa.Table) -> pa.Table:
     blank = None
     for column in arrow.columns:
         if pa.types.is_string(column.type):
-            empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
-        else:
-            empty = pc.is_null(column)
-        blank = empty if blank is None else pc.and_(blank, empty)
-    return arrow.filter(pc.invert(blank)) if pc.any(blank).as_py() else arrow
+            column = pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
+        blank = pc.is_null(column) if blank is None else pc.and_(blank, pc.is_null(column))
+        if not pc.any(blank).as_py():
+            return arrow
+    return arrow.filter(pc.invert(blank))
 
 
 def _check_count(where: str, body: str, layout: Layout, found: int) -> None:

@@ -268,7 +268,7 @@ def _typed(column: pa.ChunkedArray) -> Numbers:
         value = cast.to_numpy(zero_copy_only=False)
         finite = np.isfinite(value)
         if finite.all():
-            return Numbers(value, np.zeros(len(value), np.int8), {}, "")
+            return Numbers(value, np.broadcast_to(np.int8(0), len(value)), {}, "")
         kind_T = np.where(np.isnan(value), 1, np.where(finite, 0, 2)).astype(np.int8)
         return Numbers(np.where(finite, value, np.nan), kind_T, {}, "")
     if pa.types.is_null(kind):

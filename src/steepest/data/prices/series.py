@@ -13,6 +13,8 @@ from steepest.data.prices.checks import OFFERED
 from steepest.data.prices.dates import as_text
 from steepest.data.prices.options import PriceOptions
 from steepest.data.prices.roles import Roles
+from steepest.data.prices.table import Table
+from steepest.data.prices.words import CURRENCIES, normalised
 
 
 def groups_of(
@@ -44,6 +46,25 @@ def groups_of(
         chosen = chosen_series({n: n for n in groups}, options.series, faults)
         groups = {n: groups[n] for n in chosen}
     return groups, roles.id
+
+
+def check_currency(table: Table, roles: Roles, faults: Faults) -> None:
+    """Add a fault if a column names several currencies for one series."""
+    for name in table.names:
+        if normalised(name) not in CURRENCIES or name == roles.id:
+            continue
+        columns = table.fetch([name] if roles.id is None else [name, roles.id])
+        series = pa.repeat("", len(columns)) if roles.id is None else text_of(columns, roles.id)
+        pairs = pa.table({"series": series, "currency": pc.utf8_trim_whitespace(text_of(columns, name))})
+        pairs = pairs.filter(pc.not_equal(pairs["currency"], "")).group_by(["series", "currency"]).aggregate([])
+        for one, more in pairs.to_pandas().groupby("series")["currency"]:
+            if len(more) > 1:
+                two, where = " and ".join(sorted(more)[:2]), one and f" for {one}"
+                faults.add(
+                    f"column '{name}' has {shortened(two, 60)}{where}: write "
+                    f"all prices of a series in one currency, or, if each is a series, set data.id={name}"
+                )
+                return
 
 
 def chosen_series(names: Mapping[str, str], series: Sequence[object], faults: Faults) -> list[str]:

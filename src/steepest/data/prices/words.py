@@ -65,6 +65,7 @@ NO_TICKER = _words(  # next to one of these words, a known name means another qu
     "range | to | of | not | pre | post | after | before | spread | sma | ema | ma | std | target | oi | "
     "interest | vortag | anterior | précédent | precedente | at | risk | earnings"
 )
+CURRENCIES = _words("currency | currency code | ccy | währung | waehrung | devise | moneda | valuta | 货币 | 通貨")
 KNOWN = {*DATES, *IDS, *RANK, *OTHERS}
 
 
