@@ -70,7 +70,7 @@ class Block:
 
     @property
     def run(self) -> list[str]:
-        """The commands that this file runs. tests/test_wheel.py runs those of the README, without a look at their output."""
+        """The commands to run here. tests/test_wheel.py runs those of the README but does not check their output."""
         elsewhere = [] if self.output else commands_of_readme()
         return [
             command
